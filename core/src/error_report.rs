@@ -1,0 +1,375 @@
+//! Error reports: what the bridge publishes, at QoS 0 and as best it can, to a gateway's errors topic.
+
+use core::{
+    error::Error,
+    fmt::{self, Write as _},
+    num::NonZeroU16,
+};
+
+use serde_json::{Map, Value};
+
+const ERROR_TYPE: &str = "error_type";
+const DEVICE_ID: &str = "device_id";
+const DESCRIPTION: &str = "description";
+const MESSAGE_INFO: &str = "mqtt_message_info";
+const MESSAGE_TYPE: &str = "message_type";
+const TOPIC: &str = "topic";
+const PACKET_ID: &str = "packet_id";
+
+/// Why the bridge would not do something, in its own words.
+///
+/// All texts are the bridge's and unchecked; `Display` puts them on one line for humans, with
+/// control characters escaped.
+///
+/// ```
+/// use iotcore_gateway::{ErrorReport, ErrorType, Retry};
+///
+/// let report = ErrorReport::parse(
+///     br#"{"error_type":"GATEWAY_ATTACHMENT_ERROR","device_id":"boiler-7","description":"Denied.",
+///          "mqtt_message_info":{"message_type":"PUBLISH","topic":"/devices/boiler-7/attach",
+///          "packet_id":10}}"#,
+/// )?;
+/// assert_eq!(report.error_type(), &ErrorType::AttachmentError);
+/// assert_eq!(report.error_type().retry(), Retry::Never);
+/// assert_eq!(
+///     report.to_string(),
+///     "GATEWAY_ATTACHMENT_ERROR for device boiler-7: Denied. \
+///      (PUBLISH, topic /devices/boiler-7/attach, packet identifier 10)",
+/// );
+/// # Ok::<(), iotcore_gateway::ErrorReportError>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ErrorReport {
+    error_type: ErrorType,
+    device_id: Option<String>,
+    description: String,
+    message: Option<MqttMessageInfo>,
+    unknown_fields: Vec<(String, String)>,
+}
+
+impl ErrorReport {
+    /// Largest payload that is read, in bytes. Reports seen in the field have a few hundred.
+    pub const MAX_BYTES: usize = 64 * 1024;
+
+    /// Reads the payload of a message on the errors topic.
+    ///
+    /// The triggering message may be described by an object `mqtt_message_info`, as captured on
+    /// the wire, or by fields beside the others, as documented; where both name the same thing, the
+    /// object's stands. The packet identifier may be a number or a numeric text. An absent, null,
+    /// empty or zero field is none. A field of another type or out of range is kept among the
+    /// [unknown fields](Self::unknown_fields), and of a repeated field the last stands.
+    ///
+    /// # Errors
+    /// If the payload is larger than [`MAX_BYTES`](Self::MAX_BYTES), not JSON (or nested deeper
+    /// than 127 levels), not an object, or has no text `error_type`: the bridge's fault.
+    pub fn parse(payload: &[u8]) -> Result<Self, ErrorReportError> {
+        if payload.len() > Self::MAX_BYTES {
+            return Err(ErrorReportError::TooLarge {
+                len: payload.len(),
+                max: Self::MAX_BYTES,
+            });
+        }
+        let value = serde_json::from_slice(payload)
+            .map_err(|error| ErrorReportError::NotJson(error.to_string()))?;
+        let Value::Object(mut fields) = value else {
+            return Err(ErrorReportError::NotAnObject);
+        };
+        let error_type = take_text(&mut fields, ERROR_TYPE).ok_or(ErrorReportError::NoErrorType)?;
+        let device_id = take_text(&mut fields, DEVICE_ID);
+        let description = take_text(&mut fields, DESCRIPTION).unwrap_or_default();
+        let mut nested = take_object(&mut fields, MESSAGE_INFO);
+        let message = MqttMessageInfo::take(&mut nested, &mut fields);
+        let nested = nested
+            .iter()
+            .map(|(name, value)| (format!("{MESSAGE_INFO}.{name}"), value));
+        let flat = fields.iter().map(|(name, value)| (name.clone(), value));
+        Ok(Self {
+            error_type: error_type.into(),
+            device_id,
+            description,
+            message,
+            unknown_fields: flat
+                .chain(nested)
+                .map(|(name, v)| (name, v.to_string()))
+                .collect(),
+        })
+    }
+
+    /// What went wrong.
+    #[must_use]
+    pub const fn error_type(&self) -> &ErrorType {
+        &self.error_type
+    }
+
+    /// The device that the error is about (not the gateway that is told), if it was named.
+    #[must_use]
+    pub fn device_id(&self) -> Option<&str> {
+        self.device_id.as_deref()
+    }
+
+    /// The bridge's words for humans; may be empty.
+    #[must_use]
+    pub fn description(&self) -> &str {
+        &self.description
+    }
+
+    /// The MQTT packet that triggered the error, if one did.
+    #[must_use]
+    pub const fn message(&self) -> Option<&MqttMessageInfo> {
+        self.message.as_ref()
+    }
+
+    /// Fields that this version of the crate does not know or could not use: name and compact JSON.
+    /// A field of the nested object is called `mqtt_message_info.NAME`.
+    pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.unknown_fields
+            .iter()
+            .map(|(name, json)| (name.as_str(), json.as_str()))
+    }
+}
+
+impl fmt::Display for ErrorReport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", OneLine(self.error_type.as_str()))?;
+        if let Some(device_id) = &self.device_id {
+            write!(f, " for device {}", OneLine(device_id))?;
+        }
+        if !self.description.is_empty() {
+            write!(f, ": {}", OneLine(&self.description))?;
+        }
+        match &self.message {
+            Some(message) => write!(f, " ({message})"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The MQTT packet that triggered an error. At least one of its parts is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MqttMessageInfo {
+    message_type: Option<String>,
+    topic: Option<String>,
+    packet_id: Option<NonZeroU16>,
+}
+
+impl MqttMessageInfo {
+    /// Takes the known fields out of the nested object or, where it lacks them, of the report.
+    fn take(nested: &mut Map<String, Value>, flat: &mut Map<String, Value>) -> Option<Self> {
+        let mut text = |name| take_text(nested, name).or_else(|| take_text(flat, name));
+        let (message_type, topic) = (text(MESSAGE_TYPE), text(TOPIC));
+        let packet_id = take_packet_id(nested).or_else(|| take_packet_id(flat));
+        let known = message_type.is_some() || topic.is_some() || packet_id.is_some();
+        known.then_some(Self {
+            message_type,
+            topic,
+            packet_id,
+        })
+    }
+
+    /// The kind of packet, such as `PUBLISH`.
+    #[must_use]
+    pub fn message_type(&self) -> Option<&str> {
+        self.message_type.as_deref()
+    }
+
+    /// The topic of a packet that has one.
+    #[must_use]
+    pub fn topic(&self) -> Option<&str> {
+        self.topic.as_deref()
+    }
+
+    /// The packet identifier of a packet that has one, on the connection that the report came by.
+    #[must_use]
+    pub const fn packet_id(&self) -> Option<NonZeroU16> {
+        self.packet_id
+    }
+}
+
+impl fmt::Display for MqttMessageInfo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{}",
+            OneLine(self.message_type().unwrap_or("packet of unknown type"))
+        )?;
+        if let Some(topic) = self.topic() {
+            write!(f, ", topic {}", OneLine(topic))?;
+        }
+        match self.packet_id {
+            Some(id) => write!(f, ", packet identifier {id}"),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The kind of an error, by its code in a report.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum ErrorType {
+    /// `GATEWAY_ATTACHMENT_ERROR`: the bridge refused to attach the device.
+    AttachmentError,
+    /// `GATEWAY_DEVICE_NOT_FOUND`: a message for a device that is not attached to this gateway.
+    DeviceNotFound,
+    /// `GATEWAY_INVALID_MQTT_TOPIC`: a topic that the bridge cannot read, or a bad device in it.
+    InvalidMqttTopic,
+    /// `GATEWAY_UNEXPECTED_PACKET_ID`: an acknowledgement that nothing waits for.
+    UnexpectedPacketId,
+    /// `GATEWAY_UNEXPECTED_MESSAGE_TYPE`: a packet that the bridge does not support.
+    UnexpectedMessageType,
+    /// `GATEWAY_DETACHMENT_DEVICE_ERROR`: the bridge detached the device, for its own mistake.
+    DetachmentDeviceError,
+    /// `UNKNOWN`: the bridge does not know either.
+    Unknown,
+    /// A code that this version of the crate does not know.
+    Other(String),
+}
+
+impl ErrorType {
+    /// The code as it stands in a report.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        match self {
+            Self::AttachmentError => "GATEWAY_ATTACHMENT_ERROR",
+            Self::DeviceNotFound => "GATEWAY_DEVICE_NOT_FOUND",
+            Self::InvalidMqttTopic => "GATEWAY_INVALID_MQTT_TOPIC",
+            Self::UnexpectedPacketId => "GATEWAY_UNEXPECTED_PACKET_ID",
+            Self::UnexpectedMessageType => "GATEWAY_UNEXPECTED_MESSAGE_TYPE",
+            Self::DetachmentDeviceError => "GATEWAY_DETACHMENT_DEVICE_ERROR",
+            Self::Unknown => "UNKNOWN",
+            Self::Other(code) => code,
+        }
+    }
+
+    /// Whether the same may be tried again, by the service's table of error codes.
+    ///
+    /// A code outside the table gets [`Retry::Never`], as all of the table but `UNKNOWN` do:
+    /// nothing says that it will pass, and a failure that is seen beats a message that circles.
+    #[must_use]
+    pub const fn retry(&self) -> Retry {
+        match self {
+            Self::Unknown => Retry::Backoff,
+            Self::AttachmentError
+            | Self::DeviceNotFound
+            | Self::InvalidMqttTopic
+            | Self::UnexpectedPacketId
+            | Self::UnexpectedMessageType
+            | Self::DetachmentDeviceError
+            | Self::Other(_) => Retry::Never,
+        }
+    }
+}
+
+impl From<String> for ErrorType {
+    fn from(code: String) -> Self {
+        match code.as_str() {
+            "GATEWAY_ATTACHMENT_ERROR" => Self::AttachmentError,
+            "GATEWAY_DEVICE_NOT_FOUND" => Self::DeviceNotFound,
+            "GATEWAY_INVALID_MQTT_TOPIC" => Self::InvalidMqttTopic,
+            "GATEWAY_UNEXPECTED_PACKET_ID" => Self::UnexpectedPacketId,
+            "GATEWAY_UNEXPECTED_MESSAGE_TYPE" => Self::UnexpectedMessageType,
+            "GATEWAY_DETACHMENT_DEVICE_ERROR" => Self::DetachmentDeviceError,
+            "UNKNOWN" => Self::Unknown,
+            _ => Self::Other(code),
+        }
+    }
+}
+
+/// What the service recommends after an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Retry {
+    /// Not before the problem is fixed.
+    Never,
+    /// Again, with exponential backoff.
+    Backoff,
+}
+
+/// A payload that is no error report: the bridge's fault.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ErrorReportError {
+    /// Larger than [`ErrorReport::MAX_BYTES`].
+    TooLarge {
+        /// Its length in bytes.
+        len: usize,
+        /// The largest that is read.
+        max: usize,
+    },
+    /// Not JSON; the parser's words.
+    NotJson(String),
+    /// JSON, but not an object.
+    NotAnObject,
+    /// An object without a text `error_type`.
+    NoErrorType,
+}
+
+impl fmt::Display for ErrorReportError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::TooLarge { len, max } => {
+                write!(
+                    f,
+                    "the error report has {len} bytes, of which at most {max} are read"
+                )
+            }
+            Self::NotJson(reason) => write!(f, "the error report is not JSON: {reason}"),
+            Self::NotAnObject => f.write_str("the error report is not a JSON object"),
+            Self::NoErrorType => write!(f, "the error report has no text {ERROR_TYPE:?}"),
+        }
+    }
+}
+
+impl Error for ErrorReportError {}
+
+/// Takes out a text; null and the empty text are none. A value of another type stays.
+fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
+    if !matches!(fields.get(name)?, Value::String(_) | Value::Null) {
+        return None;
+    }
+    match fields.remove(name)? {
+        Value::String(text) if !text.is_empty() => Some(text),
+        _ => None,
+    }
+}
+
+/// Takes out an object; null is an empty one. A value of another type stays.
+fn take_object(fields: &mut Map<String, Value>, name: &str) -> Map<String, Value> {
+    if !matches!(fields.get(name), Some(Value::Object(_) | Value::Null)) {
+        return Map::new();
+    }
+    match fields.remove(name) {
+        Some(Value::Object(object)) => object,
+        _ => Map::new(),
+    }
+}
+
+/// Takes out the packet identifier; null, the empty text and zero are none. What is none of these
+/// and no identifier either stays.
+fn take_packet_id(fields: &mut Map<String, Value>) -> Option<NonZeroU16> {
+    let id = match fields.get(PACKET_ID)? {
+        Value::Null => 0,
+        Value::String(text) if text.is_empty() => 0,
+        Value::String(text) => text.parse().ok()?,
+        Value::Number(number) => number.as_u64()?.try_into().ok()?,
+        _ => return None,
+    };
+    fields.remove(PACKET_ID);
+    NonZeroU16::new(id)
+}
+
+/// Text of the peer with everything escaped that could break a line or hide what follows.
+struct OneLine<'a>(&'a str);
+
+impl fmt::Display for OneLine<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for character in self.0.chars() {
+            match character {
+                '"' | '\'' | '\\' => f.write_char(character)?,
+                _ => write!(f, "{}", character.escape_debug())?,
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

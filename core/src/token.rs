@@ -1,0 +1,217 @@
+//! The bearer token of a CONNECT or an attach, kept out of every output but the wire.
+
+use core::{error::Error, fmt};
+use std::sync::Arc;
+
+use crate::time::{Instant, UnixTime};
+
+/// An MQTT password is at most so long (section 3.1.3.5 of MQTT 3.1.1).
+const MAX_LEN: usize = 65_535;
+
+/// A JWT that the bridge takes as a password, and when it ceases to be one.
+///
+/// Opaque: it is neither parsed nor verified, so keys may live where this crate does not reach. The
+/// expiry is an instant of the monotonic clock, which a wrong date cannot move. `Debug` shows no
+/// character of the token. Cheap to clone.
+///
+/// ```
+/// use std::time::{Duration, Instant};
+/// use iotcore_gateway::{Token, UnixTime};
+///
+/// let now = Instant::now();
+/// let token = Token::new("header.claims.signature", now + Duration::from_secs(3_600))?
+///     .with_lifetime(UnixTime::from_secs(1_795_374_000), UnixTime::from_secs(1_795_377_600));
+/// assert!(!format!("{token:?}").contains("claims"));
+/// # Ok::<(), iotcore_gateway::TokenError>(())
+/// ```
+#[derive(Clone)]
+pub struct Token {
+    jwt: Arc<str>,
+    expires_at: Instant,
+    lifetime: Option<(UnixTime, UnixTime)>,
+}
+
+impl Token {
+    /// A token that is good until `expires_at`.
+    ///
+    /// # Errors
+    /// If `jwt` is not 1 to 65,535 characters of visible ASCII: the caller's mistake, often a
+    /// trailing line break.
+    pub fn new(jwt: impl Into<String>, expires_at: Instant) -> Result<Self, TokenError> {
+        let jwt = jwt.into();
+        if jwt.is_empty() {
+            return Err(TokenError::Empty);
+        }
+        if jwt.len() > MAX_LEN {
+            return Err(TokenError::TooLong {
+                len: jwt.len(),
+                max: MAX_LEN,
+            });
+        }
+        if let Some(position) = jwt.bytes().position(|byte| !byte.is_ascii_graphic()) {
+            return Err(TokenError::Character { position });
+        }
+        Ok(Self {
+            jwt: jwt.into(),
+            expires_at,
+            lifetime: None,
+        })
+    }
+
+    /// Adds what the token's `iat` and `exp` claim, to be shown when the bridge refuses it: a box
+    /// whose clock is wrong is refused, and this is how one sees it.
+    #[must_use]
+    pub const fn with_lifetime(mut self, issued_at: UnixTime, expires: UnixTime) -> Self {
+        self.lifetime = Some((issued_at, expires));
+        self
+    }
+
+    /// When the token expires, on the clock that is given to the machine as `now`.
+    #[must_use]
+    pub const fn expires_at(&self) -> Instant {
+        self.expires_at
+    }
+
+    /// The claimed `iat`, if known.
+    #[must_use]
+    pub fn issued_at(&self) -> Option<UnixTime> {
+        self.lifetime.map(|(issued_at, _)| issued_at)
+    }
+
+    /// The claimed `exp`, if known.
+    #[must_use]
+    pub fn expires(&self) -> Option<UnixTime> {
+        self.lifetime.map(|(_, expires)| expires)
+    }
+
+    /// The secret itself. Whoever holds it is the device until it expires: do not log it.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.jwt
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Token")
+            .field("jwt", &format_args!("[{} bytes]", self.jwt.len()))
+            .field("expires_at", &self.expires_at)
+            .field("issued_at", &self.issued_at())
+            .field("expires", &self.expires())
+            .finish()
+    }
+}
+
+/// A text that cannot be a token: the caller's mistake. It never repeats the text.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenError {
+    /// There is nothing in it.
+    Empty,
+    /// Longer than an MQTT password may be.
+    TooLong {
+        /// Its length in bytes.
+        len: usize,
+        /// The longest that is legal.
+        max: usize,
+    },
+    /// A space, a control character or something beyond ASCII.
+    Character {
+        /// The byte where it stands, from 0.
+        position: usize,
+    },
+}
+
+impl fmt::Display for TokenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("the token is empty; give a signed JWT"),
+            Self::TooLong { len, max } => write!(
+                f,
+                "the token has {len} bytes, and MQTT takes {max} at most; give a JWT with fewer \
+                 claims"
+            ),
+            Self::Character { position } => write!(
+                f,
+                "the token has a character at byte {position} that no JWT has; give the compact \
+                 form, without spaces or line breaks"
+            ),
+        }
+    }
+}
+
+impl Error for TokenError {}
+
+#[cfg(test)]
+mod tests {
+    use core::time::Duration;
+
+    use super::*;
+
+    #[expect(clippy::disallowed_methods, reason = "an instant has no other source")]
+    fn now() -> Instant {
+        Instant::now()
+    }
+
+    #[test]
+    fn a_token_gives_back_what_it_was_made_of() {
+        let expires_at = now() + Duration::from_secs(60);
+        let token = Token::new("a.b-_.c", expires_at).unwrap();
+        assert_eq!(token.expose(), "a.b-_.c");
+        assert_eq!(token.expires_at(), expires_at);
+        assert_eq!((token.issued_at(), token.expires()), (None, None));
+
+        let (issued_at, expires) = (UnixTime::from_secs(1), UnixTime::from_secs(61));
+        let token = token.with_lifetime(issued_at, expires);
+        assert_eq!(
+            (token.issued_at(), token.expires()),
+            (Some(issued_at), Some(expires))
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_no_password_is_refused() {
+        let refused = |jwt: &str| Token::new(jwt, now()).unwrap_err();
+        assert_eq!(refused(""), TokenError::Empty);
+        assert!(Token::new("x".repeat(65_535), now()).is_ok());
+        let too_long = TokenError::TooLong {
+            len: 65_536,
+            max: 65_535,
+        };
+        assert_eq!(refused(&"x".repeat(65_536)), too_long);
+        for character in ['\0', '\n', ' ', '\u{7f}', 'é'] {
+            let jwt = format!("secret{character}");
+            assert_eq!(refused(&jwt), TokenError::Character { position: 6 });
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_to_do_and_nothing_of_the_token() {
+        for (jwt, part) in [
+            (String::new(), "give a signed JWT"),
+            (
+                "secret".repeat(20_000),
+                "has 120000 bytes, and MQTT takes 65535",
+            ),
+            ("secret\n".into(), "byte 6"),
+        ] {
+            let error = Token::new(jwt, now()).unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+            assert!(!format!("{error} {error:?}").contains("secret"));
+        }
+    }
+
+    #[test]
+    fn debug_shows_the_times_and_nothing_of_the_token() {
+        let token = Token::new("head.body.tail", now())
+            .unwrap()
+            .with_lifetime(UnixTime::from_secs(0), UnixTime::from_secs(1));
+        for shown in [format!("{token:?}"), format!("{token:#?}")] {
+            assert!(shown.contains("[14 bytes]"), "{shown}");
+            assert!(shown.contains("1970-01-01T00:00:01Z"), "{shown}");
+            for part in ["head", "body", "tail"] {
+                assert!(!shown.contains(part), "{shown}");
+            }
+        }
+    }
+}

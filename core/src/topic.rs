@@ -1,0 +1,447 @@
+//! The bridge's topics: the only place where one is built or read.
+
+use core::{error::Error, fmt, str::FromStr};
+use std::sync::Arc;
+
+use crate::{
+    id::{DeviceId, excerpt},
+    quota::MAX_SUBFOLDER_CHARS,
+};
+
+/// A checked subfolder: what follows `events/` in the topic of a telemetry event.
+///
+/// 1 to 256 characters, which may hold `/` but not begin with it, and no `+`, `#`, control
+/// character or Unicode noncharacter. MQTT forbids U+0000 and the wildcards in a topic name
+/// [MQTT-1.5.3-2, MQTT-3.3.2-2], and lets a server close the connection for the others (section
+/// 1.5.3). Cheap to clone.
+///
+/// ```
+/// use iotcore_gateway::Subfolder;
+///
+/// let subfolder: Subfolder = "alerts/critical".parse()?;
+/// assert_eq!(subfolder.as_str(), "alerts/critical");
+/// assert!(Subfolder::try_from("/alerts").is_err());
+/// # Ok::<(), iotcore_gateway::SubfolderError>(())
+/// ```
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Subfolder(Arc<str>);
+
+impl Subfolder {
+    /// The subfolder as it stands in the topic.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    fn check(value: &str) -> Result<(), SubfolderProblem> {
+        let len = value.chars().count();
+        if len == 0 {
+            return Err(SubfolderProblem::Empty);
+        }
+        if len > MAX_SUBFOLDER_CHARS {
+            return Err(SubfolderProblem::TooLong {
+                len,
+                max: MAX_SUBFOLDER_CHARS,
+            });
+        }
+        if value.starts_with('/') {
+            return Err(SubfolderProblem::LeadingSlash);
+        }
+        let illegal = |c: char| "+#".contains(c) || c.is_control() || is_noncharacter(c);
+        match value
+            .chars()
+            .enumerate()
+            .find(|&(_, character)| illegal(character))
+        {
+            Some((position, character)) => Err(SubfolderProblem::Character {
+                character,
+                position,
+            }),
+            None => Ok(()),
+        }
+    }
+}
+
+/// The code points that Unicode never assigns: U+FDD0 to U+FDEF and the last two of each plane.
+fn is_noncharacter(character: char) -> bool {
+    matches!(u32::from(character), 0xFDD0..=0xFDEF) || u32::from(character) & 0xFFFE == 0xFFFE
+}
+
+impl TryFrom<&str> for Subfolder {
+    type Error = SubfolderError;
+
+    fn try_from(value: &str) -> Result<Self, SubfolderError> {
+        match Self::check(value) {
+            Ok(()) => Ok(Self(value.into())),
+            Err(problem) => Err(SubfolderError {
+                value: excerpt(value),
+                problem,
+            }),
+        }
+    }
+}
+
+impl TryFrom<String> for Subfolder {
+    type Error = SubfolderError;
+
+    fn try_from(value: String) -> Result<Self, SubfolderError> {
+        Self::try_from(value.as_str())
+    }
+}
+
+impl FromStr for Subfolder {
+    type Err = SubfolderError;
+
+    fn from_str(value: &str) -> Result<Self, SubfolderError> {
+        Self::try_from(value)
+    }
+}
+
+impl fmt::Display for Subfolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.0)
+    }
+}
+
+impl fmt::Debug for Subfolder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Subfolder({:?})", self.as_str())
+    }
+}
+
+/// A refused subfolder: the caller gave a value that no telemetry topic can hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SubfolderError {
+    value: String,
+    problem: SubfolderProblem,
+}
+
+impl SubfolderError {
+    /// The refused value, cut after 64 characters.
+    #[must_use]
+    pub fn value(&self) -> &str {
+        &self.value
+    }
+
+    /// What is wrong with it.
+    #[must_use]
+    pub const fn problem(&self) -> SubfolderProblem {
+        self.problem
+    }
+}
+
+impl fmt::Display for SubfolderError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { value, problem } = self;
+        write!(
+            f,
+            "subfolder {value:?} {problem}; it must be 1 to {MAX_SUBFOLDER_CHARS} characters \
+             without '+', '#' and control characters, not beginning with '/'"
+        )
+    }
+}
+
+impl Error for SubfolderError {}
+
+/// What is wrong with a refused subfolder. Lengths and positions count characters; positions
+/// begin at 0.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SubfolderProblem {
+    /// It is empty; an event outside any subfolder is published without one.
+    Empty,
+    /// More characters than the bridge takes.
+    TooLong {
+        /// Its length.
+        len: usize,
+        /// The longest that is legal.
+        max: usize,
+    },
+    /// It begins with `/`, so that no route of the registry would match it.
+    LeadingSlash,
+    /// A character that a topic name may not or should not hold.
+    Character {
+        /// The character.
+        character: char,
+        /// Where it stands.
+        position: usize,
+    },
+}
+
+impl fmt::Display for SubfolderProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("is empty"),
+            Self::TooLong { len, max } => {
+                write!(f, "is too long: {len} of at most {max} characters")
+            }
+            Self::LeadingSlash => f.write_str("begins with '/'"),
+            Self::Character {
+                character,
+                position,
+            } => {
+                write!(f, "has {character:?} at position {position}")
+            }
+        }
+    }
+}
+
+/// What a gateway may publish for a device; the bridge closes the connection for any other topic.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Channel<'a> {
+    /// Telemetry events, in a subfolder or not.
+    Events(Option<&'a Subfolder>),
+    /// The device's state, which knows no subfolders.
+    State,
+    /// Control message: attach the device.
+    Attach,
+    /// Control message: detach the device.
+    Detach,
+}
+
+/// Replaces the text of `out` by the topic of `channel`. A reused `out` soon allocates no more.
+pub(crate) fn write_publish_topic(out: &mut String, device: &DeviceId, channel: Channel<'_>) {
+    out.clear();
+    out.push_str("/devices/");
+    out.push_str(device.as_str());
+    out.push_str(match channel {
+        Channel::Events(_) => "/events",
+        Channel::State => "/state",
+        Channel::Attach => "/attach",
+        Channel::Detach => "/detach",
+    });
+    if let Channel::Events(Some(subfolder)) = channel {
+        out.push('/');
+        out.push_str(subfolder.as_str());
+    }
+}
+
+/// The filter for the configs of `device`.
+pub(crate) fn config_filter(device: &DeviceId) -> String {
+    format!("/devices/{device}/config")
+}
+
+/// The filter for the commands to `device`, in all subfolders: the bridge supports no narrower one.
+pub(crate) fn commands_filter(device: &DeviceId) -> String {
+    format!("/devices/{device}/commands/#")
+}
+
+/// The filter for the error reports to `gateway`.
+pub(crate) fn errors_filter(gateway: &DeviceId) -> String {
+    format!("/devices/{gateway}/errors")
+}
+
+/// What a topic of an incoming PUBLISH says. The ids are the peer's text, not yet checked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Incoming<'a> {
+    /// A config for `device`.
+    Config { device: &'a str },
+    /// A command to `device`; an empty subfolder is none.
+    Command {
+        device: &'a str,
+        subfolder: Option<&'a str>,
+    },
+    /// An error report to `gateway`.
+    Errors { gateway: &'a str },
+}
+
+/// Reads the topic of an incoming PUBLISH; `None` for one that the bridge does not send.
+pub(crate) fn parse(topic: &str) -> Option<Incoming<'_>> {
+    let (device, channel) = topic.strip_prefix("/devices/")?.split_once('/')?;
+    if device.is_empty() {
+        return None;
+    }
+    match channel.split_once('/') {
+        None if channel == "config" => Some(Incoming::Config { device }),
+        None if channel == "errors" => Some(Incoming::Errors { gateway: device }),
+        None if channel == "commands" => Some(Incoming::Command {
+            device,
+            subfolder: None,
+        }),
+        Some(("commands", subfolder)) => Some(Incoming::Command {
+            device,
+            subfolder: Some(subfolder).filter(|subfolder| !subfolder.is_empty()),
+        }),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn device() -> DeviceId {
+        "boiler-7".parse().unwrap()
+    }
+
+    fn problem(value: &str) -> Option<SubfolderProblem> {
+        Subfolder::try_from(value)
+            .err()
+            .map(|error| error.problem())
+    }
+
+    #[test]
+    fn a_legal_subfolder_is_kept_as_it_is() {
+        let longest = "é".repeat(256);
+        for value in [
+            "a", "alerts", "a/b/c", "a//b", "a/", "$x", "wärme 1", &longest,
+        ] {
+            assert_eq!(Subfolder::try_from(value).unwrap().as_str(), value);
+            assert_eq!(
+                Subfolder::try_from(value.to_owned()).unwrap().to_string(),
+                value
+            );
+        }
+    }
+
+    #[test]
+    fn an_illegal_subfolder_is_refused() {
+        assert_eq!(problem(""), Some(SubfolderProblem::Empty));
+        for len in [257, 100_000] {
+            let expected = SubfolderProblem::TooLong { len, max: 256 };
+            assert_eq!(problem(&"é".repeat(len)), Some(expected));
+        }
+        for value in ["/", "/a", "//"] {
+            assert_eq!(problem(value), Some(SubfolderProblem::LeadingSlash));
+        }
+        for character in [
+            '+',
+            '#',
+            '\0',
+            '\n',
+            '\u{7f}',
+            '\u{9f}',
+            '\u{fdd0}',
+            '\u{fffe}',
+            '\u{10ffff}',
+        ] {
+            let expected = SubfolderProblem::Character {
+                character,
+                position: 2,
+            };
+            assert_eq!(problem(&format!("é/{character}")), Some(expected));
+        }
+    }
+
+    #[test]
+    fn a_subfolder_error_names_the_value_the_problem_and_the_limit() {
+        for (value, parts) in [
+            (
+                "x".repeat(257),
+                ["xxx…\"", "257 of at most 256", "1 to 256 characters"],
+            ),
+            (
+                "a+b".into(),
+                ["\"a+b\"", "'+' at position 1", "without '+'"],
+            ),
+            (
+                "a\n#".into(),
+                ["\"a\\n#\"", "'\\n' at position 1", "control characters"],
+            ),
+            (
+                "/a".into(),
+                ["\"/a\"", "begins with '/'", "not beginning with '/'"],
+            ),
+            ("".into(), ["\"\"", "is empty", "1 to 256 characters"]),
+        ] {
+            let message = Subfolder::try_from(value).unwrap_err().to_string();
+            for part in parts {
+                assert!(message.contains(part), "{message:?} lacks {part:?}");
+            }
+            assert!(
+                message.len() < 300 && !message.contains(char::is_control),
+                "{message:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_publish_topic_replaces_what_the_string_held() {
+        let subfolder = "alerts/critical".parse().unwrap();
+        let mut topic = String::from("what a longer topic left behind, in full");
+        for (channel, expected) in [
+            (Channel::Events(None), "/devices/boiler-7/events"),
+            (
+                Channel::Events(Some(&subfolder)),
+                "/devices/boiler-7/events/alerts/critical",
+            ),
+            (Channel::State, "/devices/boiler-7/state"),
+            (Channel::Attach, "/devices/boiler-7/attach"),
+            (Channel::Detach, "/devices/boiler-7/detach"),
+        ] {
+            write_publish_topic(&mut topic, &device(), channel);
+            assert_eq!(topic, expected);
+        }
+    }
+
+    #[test]
+    fn a_reused_string_keeps_its_buffer() {
+        let subfolder = "alerts".parse().unwrap();
+        let mut topic = String::new();
+        write_publish_topic(&mut topic, &device(), Channel::Events(Some(&subfolder)));
+        let buffer = (topic.as_ptr(), topic.capacity());
+        for channel in [
+            Channel::State,
+            Channel::Events(Some(&subfolder)),
+            Channel::Attach,
+        ] {
+            write_publish_topic(&mut topic, &device(), channel);
+            assert_eq!((topic.as_ptr(), topic.capacity()), buffer);
+        }
+    }
+
+    #[test]
+    fn a_filter_names_its_device() {
+        assert_eq!(config_filter(&device()), "/devices/boiler-7/config");
+        assert_eq!(commands_filter(&device()), "/devices/boiler-7/commands/#");
+        assert_eq!(errors_filter(&device()), "/devices/boiler-7/errors");
+    }
+
+    #[test]
+    fn a_topic_of_the_bridge_is_read() {
+        let command = |subfolder| {
+            Some(Incoming::Command {
+                device: "d",
+                subfolder,
+            })
+        };
+        for (topic, expected) in [
+            ("/devices/d/config", Some(Incoming::Config { device: "d" })),
+            ("/devices/d/errors", Some(Incoming::Errors { gateway: "d" })),
+            ("/devices/d/commands", command(None)),
+            ("/devices/d/commands/", command(None)),
+            ("/devices/d/commands/a", command(Some("a"))),
+            ("/devices/d/commands/a/b", command(Some("a/b"))),
+            ("/devices/d/commands//b", command(Some("/b"))),
+            ("/devices/d/commands/config", command(Some("config"))),
+        ] {
+            assert_eq!(parse(topic), expected, "{topic}");
+        }
+    }
+
+    #[test]
+    fn any_other_topic_is_not_read() {
+        for topic in [
+            "",
+            "/",
+            "/devices",
+            "/devices/",
+            "/devices/d",
+            "/devices/d/",
+            "/devices//config",
+            "/devices/d/config/",
+            "/devices/d/config/a",
+            "/devices/d/errors/a",
+            "/devices/d/commandsx",
+            "/devices/d/events",
+            "/devices/d/state",
+            "/devices/d/attach",
+            "/devices/d/Config",
+            "devices/d/config",
+            "//devices/d/config",
+            "/Devices/d/config",
+        ] {
+            assert_eq!(parse(topic), None, "{topic}");
+        }
+    }
+}
