@@ -5,6 +5,8 @@
 
 mod error_report;
 mod id;
+#[cfg(feature = "jwt")]
+mod jwt;
 pub mod quota;
 mod time;
 mod token;
@@ -19,6 +21,8 @@ mod topic;
 
 pub use error_report::{ErrorReport, ErrorReportError, ErrorType, MqttMessageInfo, Retry};
 pub use id::{ClientId, DeviceId, IdError, IdKind, IdProblem, Location, ProjectId, RegistryId};
+#[cfg(feature = "jwt")]
+pub use jwt::{Algorithm, AlgorithmError, KeyError, MintError, SigningKey};
 pub use time::UnixTime;
 pub use token::{Token, TokenError};
 pub use topic::{Subfolder, SubfolderError, SubfolderProblem};

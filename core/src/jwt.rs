@@ -1,0 +1,265 @@
+//! Minting tokens from a private key (feature `jwt`).
+//!
+//! The machine never calls this module: it takes a finished [`Token`]. So the randomness that an
+//! ES256 signature needs, which a [`SigningKey`] draws from the operating system, stays outside of
+//! the machine, and a key may as well live in hardware that this crate knows nothing of.
+
+use core::{error::Error, fmt, str::FromStr};
+
+use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use ring::{
+    rand::SystemRandom,
+    signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair, RSA_PKCS1_SHA256, RsaKeyPair},
+};
+use serde_json::json;
+
+mod key_error;
+mod private_key;
+
+pub use key_error::KeyError;
+use private_key::{EcKey, PrivateKey};
+
+use crate::{
+    id::{ProjectId, excerpt},
+    quota::MAX_TOKEN_LIFETIME,
+    time::{Duration, Instant, UnixTime},
+    token::Token,
+};
+
+/// How a token is signed; the service knows these two algorithms.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Algorithm {
+    /// RSA (PKCS#1 v1.5) with SHA-256.
+    Rs256,
+    /// ECDSA on the curve P-256 with SHA-256.
+    Es256,
+}
+
+impl fmt::Display for Algorithm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Rs256 => "RS256",
+            Self::Es256 => "ES256",
+        })
+    }
+}
+
+impl FromStr for Algorithm {
+    type Err = AlgorithmError;
+
+    fn from_str(name: &str) -> Result<Self, AlgorithmError> {
+        match name {
+            "RS256" => Ok(Self::Rs256),
+            "ES256" => Ok(Self::Es256),
+            _ => Err(AlgorithmError {
+                name: excerpt(name),
+            }),
+        }
+    }
+}
+
+/// A name that is none of the two algorithms.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlgorithmError {
+    name: String,
+}
+
+impl fmt::Display for AlgorithmError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "algorithm {:?} is unknown; it must be RS256 or ES256",
+            self.name
+        )
+    }
+}
+
+impl Error for AlgorithmError {}
+
+/// A private key that mints tokens for one device or gateway.
+///
+/// `Debug` shows its algorithm only. It is `Send` and `Sync`; share it in an `Arc`.
+///
+/// ```
+/// use std::time::{Duration, Instant, SystemTime};
+/// use iotcore_gateway::{Algorithm, ProjectId, SigningKey, UnixTime};
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let pem = std::fs::read("tests/keys/p256.sec1-params.pem")?;
+/// let key = SigningKey::from_pem(&pem, Algorithm::Es256)?;
+///
+/// let project: ProjectId = "plant".parse()?;
+/// let unix_now = UnixTime::try_from(SystemTime::now())?;
+/// let token = key.token(&project, Duration::from_secs(3_600), Instant::now(), unix_now)?;
+/// assert_eq!(token.issued_at(), Some(unix_now));
+/// # Ok(())
+/// # }
+/// ```
+pub struct SigningKey {
+    pair: KeyPair,
+    random: SystemRandom,
+}
+
+enum KeyPair {
+    Rsa(Box<RsaKeyPair>),
+    Ec(Box<EcdsaKeyPair>),
+}
+
+impl SigningKey {
+    /// Reads the first private key in `pem`: PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or
+    /// SEC1 (`EC PRIVATE KEY`), with any other sections around it.
+    ///
+    /// RSA keys have 2,048, 3,072 or 4,096 bits; elliptic-curve keys are on P-256, with their
+    /// public key in uncompressed form, as `openssl` writes it.
+    ///
+    /// # Errors
+    /// If there is no such key or it does not fit the algorithm: the file is at fault, and the
+    /// error says what it is instead and what to do. It holds no byte of the key.
+    pub fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
+        let random = SystemRandom::new();
+        let der = private_key::decode(pem)?;
+        let pair = match (PrivateKey::read(&der)?, algorithm) {
+            (PrivateKey::Rsa(der), Algorithm::Rs256) => KeyPair::Rsa(Box::new(rsa_pair(der)?)),
+            (PrivateKey::Ec(key), Algorithm::Es256) => {
+                KeyPair::Ec(Box::new(ec_pair(&key, &random)?))
+            }
+            (PrivateKey::Rsa(_), Algorithm::Es256) => return Err(KeyError::RsaForEs256),
+            (PrivateKey::Ec(_), Algorithm::Rs256) => return Err(KeyError::EcForRs256),
+        };
+        Ok(Self { pair, random })
+    }
+
+    /// How this key signs.
+    #[must_use]
+    pub const fn algorithm(&self) -> Algorithm {
+        match self.pair {
+            KeyPair::Rsa(_) => Algorithm::Rs256,
+            KeyPair::Ec(_) => Algorithm::Es256,
+        }
+    }
+
+    /// A signed JWT for `audience`, with `issued_at` as its `iat` and `exp` after `lifetime`, of
+    /// which a fraction of a second is dropped.
+    ///
+    /// # Errors
+    /// If `lifetime` is not 1 second to 24 hours, the most that the service takes (the caller's
+    /// mistake), or if signing failed, for which the operating system's randomness or a damaged key
+    /// is to blame.
+    pub fn mint(
+        &self,
+        audience: &ProjectId,
+        issued_at: UnixTime,
+        lifetime: Duration,
+    ) -> Result<String, MintError> {
+        if lifetime < Duration::from_secs(1) || lifetime > MAX_TOKEN_LIFETIME {
+            return Err(MintError::Lifetime(lifetime));
+        }
+        let header = json!({ "alg": self.algorithm().to_string(), "typ": "JWT" });
+        let claims = json!({
+            "iat": issued_at.as_secs(),
+            "exp": issued_at.saturating_add(lifetime).as_secs(),
+            "aud": audience.as_str(),
+        });
+        let mut jwt = URL_SAFE_NO_PAD.encode(header.to_string());
+        jwt.push('.');
+        URL_SAFE_NO_PAD.encode_string(claims.to_string(), &mut jwt);
+        let signature = self.sign(jwt.as_bytes())?;
+        jwt.push('.');
+        URL_SAFE_NO_PAD.encode_string(signature, &mut jwt);
+        Ok(jwt)
+    }
+
+    /// Mints a [`Token`] that is good from now on: `unix_now` is its `iat`, and it expires
+    /// `lifetime` after `now`, which is the same moment on the monotonic clock.
+    ///
+    /// # Errors
+    /// Those of [`mint`](Self::mint).
+    pub fn token(
+        &self,
+        audience: &ProjectId,
+        lifetime: Duration,
+        now: Instant,
+        unix_now: UnixTime,
+    ) -> Result<Token, MintError> {
+        let jwt = self.mint(audience, unix_now, lifetime)?;
+        let expires_at = now + Duration::from_secs(lifetime.as_secs());
+        let token = Token::new(jwt, expires_at)
+            .expect("base64url and dots, of an audience of at most 255 bytes");
+        Ok(token.with_lifetime(unix_now, unix_now.saturating_add(lifetime)))
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, MintError> {
+        match &self.pair {
+            KeyPair::Rsa(pair) => {
+                let mut signature = vec![0; pair.public().modulus_len()];
+                pair.sign(&RSA_PKCS1_SHA256, &self.random, message, &mut signature)
+                    .map(|()| signature)
+            }
+            KeyPair::Ec(pair) => pair
+                .sign(&self.random, message)
+                .map(|signature| signature.as_ref().to_vec()),
+        }
+        .map_err(|_unspecified| MintError::Signing)
+    }
+}
+
+impl fmt::Debug for SigningKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SigningKey")
+            .field("algorithm", &self.algorithm())
+            .finish_non_exhaustive()
+    }
+}
+
+fn rsa_pair(pkcs1: &[u8]) -> Result<RsaKeyPair, KeyError> {
+    let bits = private_key::rsa_bits(pkcs1)?;
+    if ![2_048, 3_072, 4_096].contains(&bits) {
+        return Err(KeyError::RsaSize { bits });
+    }
+    RsaKeyPair::from_der(pkcs1).map_err(|rejected| KeyError::Malformed(rejected.to_string()))
+}
+
+fn ec_pair(key: &EcKey<'_>, random: &SystemRandom) -> Result<EcdsaKeyPair, KeyError> {
+    if key.curve != private_key::P_256 {
+        return Err(KeyError::Curve(key.curve));
+    }
+    let point = match key.point {
+        Some(point @ [0x04, ..]) => point,
+        Some([0x02 | 0x03, ..]) | None => return Err(KeyError::NoPublicPoint),
+        Some(_) => return Err(KeyError::Malformed("no point of the curve".into())),
+    };
+    EcdsaKeyPair::from_private_key_and_public_key(
+        &ECDSA_P256_SHA256_FIXED_SIGNING,
+        key.scalar,
+        point,
+        random,
+    )
+    .map_err(|rejected| KeyError::Malformed(rejected.to_string()))
+}
+
+/// Why no token was minted.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MintError {
+    /// A lifetime that the service would not take: the caller's mistake.
+    Lifetime(Duration),
+    /// The signature failed; the crypto library gives no reason.
+    Signing,
+}
+
+impl fmt::Display for MintError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Lifetime(lifetime) => write!(
+                f,
+                "a token cannot live for {lifetime:?}; give 1 second to {} hours",
+                MAX_TOKEN_LIFETIME.as_secs() / 3_600
+            ),
+            Self::Signing => f.write_str(
+                "signing the token failed: the system gave no randomness, or the key is damaged",
+            ),
+        }
+    }
+}
+
+impl Error for MintError {}

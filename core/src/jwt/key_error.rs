@@ -1,0 +1,125 @@
+use core::{error::Error, fmt};
+
+/// Why a file gave no private key: what it is instead, and what to do. It holds no byte of a key.
+#[non_exhaustive]
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KeyError {
+    /// Nothing but white space.
+    Empty,
+    /// No line that begins a PEM section; white space before it makes it another line.
+    NotPem,
+    /// DER, the binary form.
+    Der,
+    /// PEM text whose line breaks got lost.
+    NoLineBreaks,
+    /// A PEM section without its end.
+    Truncated,
+    /// A PEM section that is not base64.
+    NotBase64,
+    /// A private key under a passphrase, in PKCS#8 or the older form.
+    Encrypted,
+    /// The public half of a key pair.
+    PublicKey,
+    /// An X.509 certificate.
+    Certificate,
+    /// PEM sections of other kinds only; the label of the first, empty if it is not a usual one.
+    OtherPem(String),
+    /// An RSA key, where ES256 was asked for.
+    RsaForEs256,
+    /// An elliptic-curve key, where RS256 was asked for.
+    EcForRs256,
+    /// An RSA key of a size that is not supported.
+    RsaSize {
+        /// The size of its modulus.
+        bits: usize,
+    },
+    /// An elliptic-curve key on another curve than P-256, or on one given by numbers.
+    Curve(&'static str),
+    /// An elliptic-curve key whose public point is missing or compressed.
+    NoPublicPoint,
+    /// A key of a kind that the service does not know, such as Ed25519.
+    UnsupportedKind(&'static str),
+    /// Base64 of something that is no key, or of a damaged one; the reader's word for it.
+    Malformed(String),
+}
+
+impl fmt::Display for KeyError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => write!(f, "the key is empty"),
+            Self::NotPem => write!(
+                f,
+                "the key is not PEM: no line reads -----BEGIN ...----- (spaces before it count)"
+            ),
+            Self::Der => write!(f, "the key is DER, not PEM"),
+            Self::NoLineBreaks => write!(
+                f,
+                "the PEM text has lost its line breaks, as in a one-line setting or variable"
+            ),
+            Self::Truncated => {
+                write!(
+                    f,
+                    "the PEM text has no -----END line that matches its -----BEGIN line"
+                )
+            }
+            Self::NotBase64 => write!(f, "the PEM text is not base64 between its outer lines"),
+            Self::Encrypted => write!(f, "the private key is encrypted"),
+            Self::PublicKey => write!(f, "this is a public key, with which one only verifies"),
+            Self::Certificate => write!(f, "this is a certificate, which holds a public key only"),
+            Self::OtherPem(label) => write!(f, "the PEM text holds {label:?} and no private key"),
+            Self::RsaForEs256 => write!(f, "this is an RSA key, which cannot sign ES256"),
+            Self::EcForRs256 => write!(f, "this is an elliptic-curve key, which cannot sign RS256"),
+            Self::RsaSize { bits } => {
+                write!(
+                    f,
+                    "the RSA key has {bits} bits and must have 2048, 3072 or 4096"
+                )
+            }
+            Self::Curve(curve) => write!(f, "the key is on {curve}, and ES256 needs P-256"),
+            Self::NoPublicPoint => {
+                write!(
+                    f,
+                    "the public point is missing from the elliptic-curve key, or compressed"
+                )
+            }
+            Self::UnsupportedKind(kind) => {
+                write!(f, "the service takes no key of this kind: {kind}")
+            }
+            Self::Malformed(reason) => {
+                write!(f, "the private key is malformed or damaged ({reason})")
+            }
+        }?;
+        write!(f, "; {}", self.remedy())
+    }
+}
+
+impl KeyError {
+    const fn remedy(&self) -> &'static str {
+        match self {
+            Self::Empty | Self::NotPem | Self::OtherPem(_) => {
+                "give a private key as PEM text, in PKCS#8, PKCS#1 or SEC1"
+            }
+            Self::Der => "convert it with `openssl pkey -inform DER -in KEY -out KEY.pem`",
+            Self::NoLineBreaks => "put them back, or read the key from a file",
+            Self::Truncated | Self::NotBase64 => "get the whole, undamaged file",
+            Self::Encrypted => "decrypt it with `openssl pkey -in KEY -out DECRYPTED`",
+            Self::PublicKey | Self::Certificate => "give the private key that belongs to it",
+            Self::RsaForEs256 => "choose RS256",
+            Self::EcForRs256 => "choose ES256, if it is on P-256",
+            Self::RsaSize { .. } => {
+                "make and register another, with `openssl genpkey -algorithm RSA -pkeyopt \
+                 rsa_keygen_bits:2048`"
+            }
+            Self::Curve(_) => {
+                "make and register another, with `openssl ecparam -genkey -name prime256v1`"
+            }
+            Self::NoPublicPoint => {
+                "write it anew with `openssl ec -conv_form uncompressed -in KEY -out NEW`"
+            }
+            Self::UnsupportedKind(_) => "give an RSA key for RS256, or one on P-256 for ES256",
+            Self::Malformed(_) => "check it with `openssl pkey -check -noout -in KEY`",
+        }
+    }
+}
+
+impl Error for KeyError {}

@@ -1,0 +1,40 @@
+#!/bin/sh
+# Makes the throw-away keys of this folder anew, with OpenSSL 3. They were made for tests alone and
+# open nothing. *.pub.pem are the public halves that the tests verify signatures with.
+set -eu
+cd "$(dirname "$0")"
+
+# RSA: PKCS#8 and PKCS#1 of one key, and sizes at and beyond the limits.
+openssl genpkey -algorithm RSA -pkeyopt rsa_keygen_bits:2048 -out rsa-2048.pkcs8.pem
+openssl rsa -traditional -in rsa-2048.pkcs8.pem -out rsa-2048.pkcs1.pem
+openssl rsa -in rsa-2048.pkcs8.pem -pubout -out rsa-2048.pub.pem
+openssl rsa -in rsa-2048.pkcs8.pem -RSAPublicKey_out -out rsa-2048.pkcs1.pub.pem
+for bits in 1024 2056 8192; do
+    openssl genpkey -algorithm RSA -pkeyopt "rsa_keygen_bits:$bits" -out "rsa-$bits.pem"
+done
+openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -out rsa-pss.pem
+
+# P-256: PKCS#8 and SEC1 of one key, with and without the parameters block before it.
+openssl ecparam -genkey -name prime256v1 -out p256.sec1-params.pem
+openssl ec -in p256.sec1-params.pem -out p256.sec1.pem
+openssl pkcs8 -topk8 -nocrypt -in p256.sec1.pem -out p256.pkcs8.pem
+openssl ec -in p256.sec1.pem -pubout -out p256.pub.pem
+# What no reader could use without arithmetic on the curve, or names no curve.
+openssl ec -in p256.sec1.pem -no_public -out p256.no-public.pem
+openssl ec -in p256.sec1.pem -conv_form compressed -out p256.compressed.pem
+openssl ec -in p256.sec1.pem -param_enc explicit -out p256.explicit.pem
+for curve in secp384r1 secp521r1 secp256k1 brainpoolP256r1; do
+    openssl ecparam -genkey -noout -name "$curve" -out "$curve.pem"
+done
+openssl pkcs8 -topk8 -nocrypt -in secp384r1.pem -out secp384r1.pkcs8.pem
+
+# Other kinds, and files that are no private key at all.
+openssl genpkey -algorithm ED25519 -out ed25519.pem
+openssl genpkey -algorithm X25519 -out x25519.pem
+openssl rsa -in rsa-2048.pkcs8.pem -outform DER -out rsa-2048.der
+openssl req -x509 -key rsa-2048.pkcs8.pem -subj /CN=throw-away -days 36500 -out certificate.pem
+openssl req -new -key p256.sec1.pem -subj /CN=throw-away -out request.pem
+ssh-keygen -q -t rsa -b 2048 -N '' -C '' -f openssh.pem && rm openssh.pem.pub
+openssl pkcs8 -topk8 -in rsa-2048.pkcs8.pem -passout pass:test -out rsa-2048.encrypted-pkcs8.pem
+openssl rsa -traditional -aes128 -in rsa-2048.pkcs8.pem -passout pass:test -out rsa-2048.encrypted-pkcs1.pem
+openssl ec -aes128 -in p256.sec1.pem -passout pass:test -out p256.encrypted-sec1.pem
