@@ -358,19 +358,22 @@ fn a_damaged_key_is_refused_or_works_but_never_panics() {
 }
 
 #[test]
-fn an_rsa_key_of_no_size_is_refused() {
-    for modulus in [
-        &[0x02, 0x00][..],
-        &[0x02, 0x01, 0x00],
-        &[0x02, 0x03, 0x00, 0x00, 0x00],
+fn the_size_of_an_rsa_key_counts_the_bits_of_its_modulus() {
+    for (modulus, bits) in [
+        (&[][..], 0),
+        (&[0x00], 0),
+        (&[0x00, 0x00, 0x00], 0),
+        (&[0x01, 0xFF], 9),
+        (&[0x00, 0x80, 0x00], 16),
     ] {
-        let mut bytes = vec![0x30, 3 + modulus.len() as u8, 0x02, 0x01, 0x00];
+        let len = modulus.len() as u8;
+        let mut bytes = vec![0x30, 5 + len, 0x02, 0x01, 0x00, 0x02, len];
         bytes.extend(modulus);
         let body = general_purpose::STANDARD.encode(&bytes);
-        let pem =
-            format!("-----BEGIN RSA PRIVATE KEY-----\n{body}\n-----END RSA PRIVATE KEY-----\n");
+        let label = "RSA PRIVATE KEY";
+        let pem = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
         let error = SigningKey::from_pem(pem.as_bytes(), Algorithm::Rs256).unwrap_err();
-        assert_eq!(error, KeyError::RsaSize { bits: 0 });
+        assert_eq!(error, KeyError::RsaSize { bits });
     }
 }
 
