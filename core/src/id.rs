@@ -1,7 +1,7 @@
 //! Checked identifiers. A client id or a topic can be built only from these, so an identifier that
 //! the bridge would refuse, or that MQTT cannot address, never reaches the wire.
 
-use core::{error::Error, fmt, str::FromStr};
+use core::{borrow::Borrow, error::Error, fmt, str::FromStr};
 use std::sync::Arc;
 
 /// Longest identifier of any kind, in characters.
@@ -108,6 +108,12 @@ macro_rules! checked_id {
             /// The identifier as it stands in topics and client ids.
             #[must_use]
             pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl Borrow<str> for $name {
+            fn borrow(&self) -> &str {
                 &self.0
             }
         }

@@ -1,0 +1,88 @@
+//! Exponential waits with jitter, from a seed: the only randomness, and it is an argument.
+
+use crate::{options::Backoff, time::Duration};
+
+/// A stream of numbers that depends on its seed alone (SplitMix64).
+#[derive(Clone, Debug)]
+pub(crate) struct Jitter {
+    state: u64,
+}
+
+impl Jitter {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self { state: seed }
+    }
+
+    /// A duration from zero to `most`, in whole milliseconds.
+    pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
+        let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX - 1);
+        Duration::from_millis(self.next() % (most + 1))
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+impl Backoff {
+    /// The wait before attempt `attempts` + 1, after `attempts` that failed in a row.
+    pub(crate) fn wait(&self, attempts: u32, jitter: &mut Jitter) -> Duration {
+        let base = 2u32
+            .checked_pow(attempts)
+            .and_then(|factor| self.min.checked_mul(factor));
+        let spread = jitter.up_to(self.min.min(Duration::from_secs(1)));
+        base.and_then(|base| base.checked_add(spread))
+            .map_or(self.max, |wait| wait.min(self.max))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_wait_doubles_has_jitter_and_never_passes_its_maximum() {
+        let backoff = Backoff::default();
+        for seed in 0..200 {
+            let mut jitter = Jitter::new(seed);
+            for attempts in 0..70 {
+                let base =
+                    Duration::from_secs(1u64.checked_shl(attempts).unwrap_or(u64::MAX).min(32));
+                let wait = backoff.wait(attempts, &mut jitter);
+                assert!(
+                    wait >= base.min(backoff.max)
+                        && wait <= (base + Duration::from_secs(1)).min(backoff.max)
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn jitter_is_at_most_the_first_wait() {
+        let backoff = Backoff {
+            min: Duration::from_millis(10),
+            max: Duration::from_secs(1),
+        };
+        let waits: Vec<_> = (0..200)
+            .map(|seed| backoff.wait(0, &mut Jitter::new(seed)))
+            .collect();
+        assert_eq!(waits.iter().min(), Some(&Duration::from_millis(10)));
+        assert_eq!(waits.iter().max(), Some(&Duration::from_millis(20)));
+    }
+
+    #[test]
+    fn the_same_seed_gives_the_same_waits() {
+        let waits = |seed| {
+            let mut jitter = Jitter::new(seed);
+            (0..6)
+                .map(|n| Backoff::default().wait(n, &mut jitter))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(waits(7), waits(7));
+        assert_ne!(waits(7), waits(8));
+    }
+}

@@ -1,0 +1,207 @@
+//! What can go wrong with a command: refused at once, or failed later.
+
+use core::fmt;
+
+use crate::{
+    command::{Publication, Subscription},
+    error_report::{ErrorReport, Retry},
+    id::DeviceId,
+    time::Duration,
+};
+
+/// Why an accepted command ended without success.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Failure {
+    /// The bridge reported it. Confirmed.
+    Reported(Box<ErrorReport>),
+    /// No acknowledgement came within this time. Inferred: it may have been carried out.
+    TimedOut(Duration),
+    /// The bridge answered SUBSCRIBE with 0x80. Confirmed.
+    SubscriptionRefused(Subscription),
+    /// The bridge answered the SUBSCRIBE of the errors topic with 0x80. Confirmed.
+    ErrorsTopicRefused,
+    /// A newer command took its place. Confirmed.
+    Superseded,
+    /// The device was detached first.
+    Detached,
+    /// The bridge has refused to attach this device, so nothing can be published for it.
+    DeviceRefused,
+    /// The gateway was closed first.
+    Closed,
+    /// The gateway gave up connecting, as its options say.
+    GaveUp,
+}
+
+impl Failure {
+    /// How surely the cause is known.
+    pub fn certainty(&self) -> Certainty {
+        match self {
+            Self::TimedOut(_) => Certainty::Inferred,
+            _ => Certainty::Confirmed,
+        }
+    }
+
+    /// Whether the same command may succeed later: what the bridge's documentation advises for a report.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Reported(report) => report.error_type().retry(),
+            Self::TimedOut(_) | Self::Closed | Self::GaveUp => Retry::Backoff,
+            Self::SubscriptionRefused(_)
+            | Self::ErrorsTopicRefused
+            | Self::Superseded
+            | Self::Detached
+            | Self::DeviceRefused => Retry::Never,
+        }
+    }
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Reported(report) => write!(f, "the bridge reported {report}"),
+            Self::TimedOut(after) => write!(f, "no acknowledgement came within {after:?}"),
+            Self::SubscriptionRefused(subscription) => {
+                write!(f, "the bridge refused the subscription to {subscription} (SUBACK 0x80)")
+            }
+            Self::ErrorsTopicRefused => {
+                f.write_str("the bridge refused the subscription to the errors topic (SUBACK 0x80)")
+            }
+            Self::Superseded => f.write_str("a newer command took its place"),
+            Self::Detached => f.write_str("the device was detached before it could be sent or acknowledged"),
+            Self::DeviceRefused => f.write_str(
+                "the bridge refused to attach the device: bind it to this gateway, or attach it with a valid token",
+            ),
+            Self::Closed => f.write_str("the gateway was closed before it was acknowledged"),
+            Self::GaveUp => f.write_str("the gateway gave up connecting before it was acknowledged"),
+        }
+    }
+}
+
+impl core::error::Error for Failure {}
+
+/// How surely the cause of a failure is known. No peer of MQTT 3.1.1 tells why it hangs up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Certainty {
+    /// One of several commands may have caused it.
+    Suspected,
+    /// It follows from a deadline that passed.
+    Inferred,
+    /// A packet, a report or the transport said so.
+    Confirmed,
+}
+
+impl fmt::Display for Certainty {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Suspected => "suspected",
+            Self::Inferred => "inferred",
+            Self::Confirmed => "confirmed",
+        })
+    }
+}
+
+/// A publication that was not accepted. Nothing was sent; [`into_publication`](Self::into_publication) hands it back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum PublishError {
+    /// The queue of the device, or of all devices, is full; [`Event::Writable`](crate::Event::Writable) follows.
+    Blocked(Publication),
+    /// The payload is larger than the bridge takes. The caller's mistake.
+    TooLarge {
+        /// The most that this topic takes, in bytes.
+        limit: usize,
+        /// What was handed in.
+        publication: Publication,
+    },
+    /// The key names no device, or one that was detached. The caller's mistake.
+    UnknownDevice(Publication),
+    /// The device is being detached.
+    Detaching(Publication),
+    /// The bridge has refused to attach the device; attach or authorize it again.
+    DeviceRefused(Publication),
+    /// The gateway is closing or closed.
+    Closed(Publication),
+}
+
+impl PublishError {
+    /// The publication that was handed in.
+    pub fn into_publication(self) -> Publication {
+        match self {
+            Self::Blocked(publication)
+            | Self::TooLarge { publication, .. }
+            | Self::UnknownDevice(publication)
+            | Self::Detaching(publication)
+            | Self::DeviceRefused(publication)
+            | Self::Closed(publication) => publication,
+        }
+    }
+}
+
+impl fmt::Display for PublishError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Blocked(_) => {
+                f.write_str("the queue is full: publish it again when the device is writable")
+            }
+            Self::TooLarge { limit, publication } => write!(
+                f,
+                "the payload has {} bytes: the bridge takes at most {limit} here",
+                publication.payload.len()
+            ),
+            Self::UnknownDevice(_) => CommandError::UnknownDevice.fmt(f),
+            Self::Detaching(_) => CommandError::Detaching.fmt(f),
+            Self::DeviceRefused(_) => Failure::DeviceRefused.fmt(f),
+            Self::Closed(_) => CommandError::Closed.fmt(f),
+        }
+    }
+}
+
+impl core::error::Error for PublishError {}
+
+/// A command that was not accepted. Nothing was sent and nothing changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CommandError {
+    /// The key names no device, or one that was detached. The caller's mistake.
+    UnknownDevice,
+    /// The gateway needs no attach or detach for itself. The caller's mistake.
+    OwnDevice(DeviceId),
+    /// The device is being detached: wait for its `Detached`.
+    Detaching,
+    /// As many devices as the options allow are attached or to be attached.
+    TooManyDevices(usize),
+    /// The token has expired. The caller's mistake, or its clock's.
+    TokenExpired,
+    /// The gateway is closing or closed.
+    Closed,
+}
+
+impl fmt::Display for CommandError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownDevice => {
+                f.write_str("no such device: it was never attached here, or has been detached")
+            }
+            Self::OwnDevice(id) => write!(
+                f,
+                "`{id}` is the gateway itself, which needs no attach or detach"
+            ),
+            Self::Detaching => {
+                f.write_str("the device is being detached: wait until that has ended")
+            }
+            Self::TooManyDevices(limit) => {
+                write!(
+                    f,
+                    "{limit} devices are attached already, which is the limit: detach one first"
+                )
+            }
+            Self::TokenExpired => {
+                f.write_str("the device's token has expired: mint a new one, and check the clock")
+            }
+            Self::Closed => f.write_str("the gateway is closing or closed"),
+        }
+    }
+}
+
+impl core::error::Error for CommandError {}

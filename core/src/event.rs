@@ -1,0 +1,223 @@
+//! What the gateway tells its user.
+
+use bytes::Bytes;
+
+use crate::{
+    command::{DeliveryId, DeviceKey, OpId, Subscription},
+    error::{Certainty, Failure},
+    error_report::{ErrorReport, ErrorReportError},
+    id::ClientId,
+    mqtt::{QoS, Violation},
+    time::{Duration, UnixTime},
+};
+
+/// Something that happened. [`Event::Done`] and [`Event::Failed`] end an accepted command, each exactly once; the others
+/// tell of changes and messages.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// The bridge accepted the connection (CONNACK 0). Every wanted attachment and subscription follows by itself.
+    Connected,
+    /// The connection, or an attempt at one, ended. Every attachment ended with it; nothing accepted is lost.
+    Disconnected(Disconnected),
+    /// The bridge acknowledged the attach of this device; again on each connection.
+    Attached {
+        /// The device.
+        device: DeviceKey,
+    },
+    /// This device is no longer attached, though the connection lives on.
+    Detached {
+        /// The device.
+        device: DeviceKey,
+        /// Why.
+        cause: DetachCause,
+    },
+    /// An accepted command ended well.
+    Done {
+        /// The command.
+        op: OpId,
+        /// What came of it.
+        outcome: Outcome,
+    },
+    /// An accepted command ended otherwise.
+    Failed {
+        /// The command.
+        op: OpId,
+        /// What is known of why, and how surely.
+        failure: Failure,
+    },
+    /// The bridge delivered a configuration. An empty payload is normal: the device was never configured.
+    Config {
+        /// For whom.
+        device: DeviceKey,
+        /// The configuration, at most 64 KiB.
+        payload: Bytes,
+        /// For [`Gateway::acknowledge`](crate::Gateway::acknowledge).
+        delivery: DeliveryId,
+    },
+    /// The bridge delivered a command.
+    Command {
+        /// For whom.
+        device: DeviceKey,
+        /// What follows `commands/` in its topic.
+        subfolder: Option<String>,
+        /// The command, at most 256 KiB.
+        payload: Bytes,
+        /// For [`Gateway::acknowledge`](crate::Gateway::acknowledge).
+        delivery: DeliveryId,
+    },
+    /// The bridge reported an error, whether or not it concerns a command of ours.
+    ErrorReport(ErrorReport),
+    /// A message on the errors topic was not an error report.
+    UnreadableErrorReport {
+        /// What the bridge sent.
+        payload: Bytes,
+        /// Why it cannot be read.
+        error: ErrorReportError,
+    },
+    /// The bridge sent a message that nobody had asked for. It was acknowledged.
+    Unrequested {
+        /// Its topic.
+        topic: String,
+        /// Its payload.
+        payload: Bytes,
+    },
+    /// The bridge refused or left unanswered a subscription; it is tried again as the failure says, and on the next
+    /// connection.
+    SubscriptionLost {
+        /// Whose.
+        device: DeviceKey,
+        /// To what.
+        subscription: Subscription,
+        /// Why.
+        failure: Failure,
+    },
+    /// The bridge refused or left unanswered the subscription to the errors topic: failures of this connection will have
+    /// no reports.
+    ErrorsTopicUnavailable {
+        /// Why.
+        failure: Failure,
+    },
+    /// The token of this device has expired; [`Gateway::authorize`](crate::Gateway::authorize) answers.
+    TokenNeeded {
+        /// The device.
+        device: DeviceKey,
+    },
+    /// A device whose publication was handed back as blocked has room again.
+    Writable {
+        /// The device.
+        device: DeviceKey,
+    },
+    /// The gateway is closed for good: the last event.
+    Closed {
+        /// Publications that had been accepted and were not acknowledged; each ended in its own [`Event::Failed`].
+        unsent: usize,
+    },
+}
+
+/// What came of a command that ended well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The gateway is connected.
+    Opened,
+    /// The device is attached.
+    Attached,
+    /// The device is no longer attached, and its key no longer valid.
+    Detached,
+    /// The token is kept for the next attach of the device.
+    Authorized,
+    /// The bridge granted the subscription, at this quality of service at most.
+    Subscribed(QoS),
+    /// The subscription has ended.
+    Unsubscribed,
+    /// The bridge acknowledged the publication (QoS 1).
+    Acknowledged,
+    /// The publication was handed to the transport (QoS 0).
+    Transmitted,
+    /// The gateway is closed.
+    Closed,
+}
+
+/// Why a device is no longer attached.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DetachCause {
+    /// [`Gateway::detach`](crate::Gateway::detach) asked for it.
+    Requested,
+    /// The bridge reported it.
+    Reported(Box<ErrorReport>),
+}
+
+/// How a connection, or an attempt at one, ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Disconnected {
+    /// What ended it.
+    pub reason: DisconnectReason,
+    /// How surely that is known.
+    pub certainty: Certainty,
+    /// When the next attempt begins, from now; `None` when there is none.
+    pub retry_in: Option<Duration>,
+    /// After a hang-up without a reason: the commands sent last and not yet answered, newest first, at most 8. One of
+    /// them may be what the bridge closed the connection for.
+    pub suspects: Vec<OpId>,
+    /// The bridge has closed several connections in a row soon after accepting them: probably another client uses the
+    /// same client id.
+    pub takeover_suspected: bool,
+}
+
+/// What ended a connection, or an attempt at one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DisconnectReason {
+    /// The transport ended, or never came up.
+    Transport(TransportEnd),
+    /// The bridge refused the connection.
+    Refused(Box<Refusal>),
+    /// The token given to [`handle_connected`](crate::Gateway::handle_connected) had expired.
+    TokenExpired,
+    /// No CONNACK came within this time.
+    ConnAckTimedOut(Duration),
+    /// No PINGRESP came within this time: the peer is gone.
+    PingRespTimedOut(Duration),
+    /// The transport took no byte for this time, though some were waiting.
+    WriteStalled(Duration),
+    /// The peer broke the MQTT standard.
+    Violation(Violation),
+    /// Too many packet identifiers wait for late acknowledgements: only a new connection frees them.
+    PacketIdsExhausted,
+    /// We left, to come back with a fresh token.
+    TokenRefresh,
+    /// We left, for the gateway was closed.
+    Closed,
+}
+
+/// How a transport ended; an input of [`Gateway::handle_disconnected`](crate::Gateway::handle_disconnected).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportEnd {
+    /// The host could not be resolved or reached.
+    DialFailed,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// No token could be had for the connection.
+    TokenFailed,
+    /// The peer closed its side.
+    PeerClosed,
+    /// Reading or writing failed.
+    Broken,
+}
+
+/// The bridge refused a connection with a CONNACK other than 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Refusal {
+    /// The return code, 1 to 255. The bridge uses some that the standard reserves.
+    pub return_code: u8,
+    /// The client id that was refused.
+    pub client_id: ClientId,
+    /// When the refused token says that it was issued, if known.
+    pub issued_at: Option<UnixTime>,
+    /// When the refused token says that it expires, if known.
+    pub expires_at: Option<UnixTime>,
+}

@@ -1,0 +1,699 @@
+//! The gateway: inputs, commands, outputs and getters. It delegates; each rule of the bridge has its own file below.
+
+mod attachment;
+mod devices;
+mod diagnosis;
+mod inbox;
+mod lifecycle;
+mod outbox;
+mod send;
+mod subscriptions;
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+
+use self::{
+    devices::{Awaiting, Deadline, Devices, Life, OWN},
+    inbox::Inbox,
+    lifecycle::{Lifecycle, State},
+    outbox::Outbox,
+    subscriptions::Turn,
+};
+use crate::{
+    backoff::Jitter,
+    command::{DeliveryId, DeviceKey, OpId, Publication, PublicationTopic, Subscription},
+    error::{CommandError, Failure, PublishError},
+    event::{DisconnectReason, Event, Outcome, TransportEnd},
+    id::{ClientId, DeviceId},
+    mqtt::{Connection, Found, Incoming, PacketId, QoS},
+    options::{Options, OptionsError},
+    quota,
+    stats::Stats,
+    time::{Duration, Instant},
+    timers::Timers,
+    token::Token,
+};
+
+/// One gateway on the bridge, for itself and up to 1,000 devices: a state machine without I/O.
+///
+/// Its methods come in four families. **Inputs** (`handle_*`) take what the transport and the clock have to say; they
+/// never fail and are legal in any order. **Commands** take what the user wants, each answered at once: refused with a
+/// typed error, or accepted with an [`OpId`] that ends in exactly one [`Event::Done`] or [`Event::Failed`]. **Outputs**
+/// (`poll_*`, `wants_*`) give what is to be done next and change nothing of the protocol. **Getters** tell how things
+/// stand. Every input and command takes the instant at which it happens; an earlier one than before counts as that one.
+///
+/// See the [crate documentation](crate) for a run loop.
+#[derive(Debug)]
+pub struct Gateway {
+    client_id: ClientId,
+    options: Options,
+    lifecycle: Lifecycle,
+    timers: Timers,
+    link: Option<Connection<Ticket>>,
+    devices: Devices,
+    outbox: Outbox,
+    inbox: Inbox,
+    events: VecDeque<Event>,
+    ops: u64,
+    jitter: Jitter,
+    now: Option<Instant>,
+    /// Reused for the topic of every PUBLISH.
+    topic: String,
+    stats: Stats,
+}
+
+/// What waits behind a packet identifier.
+#[derive(Clone, Copy, Debug)]
+enum Ticket {
+    Publication(u32),
+    Attach(u32),
+    Detach(u32),
+    Subscription(Turn),
+    /// The subscription to the errors topic.
+    Errors,
+}
+
+impl Gateway {
+    /// A gateway that has not been opened yet. `seed` is that of the backoff's jitter: give each gateway another one, or
+    /// the same one to replay a session.
+    ///
+    /// # Errors
+    ///
+    /// [`OptionsError`] names the option that no gateway can work with, and its limit.
+    pub fn new(client_id: ClientId, options: Options, seed: u64) -> Result<Self, OptionsError> {
+        options.check()?;
+        let mut outbox = Outbox::new(&options);
+        outbox.add_device(OWN);
+        Ok(Self {
+            lifecycle: Lifecycle::new(),
+            timers: Timers::default(),
+            link: None,
+            devices: Devices::new(client_id.gateway().clone()),
+            outbox,
+            inbox: Inbox::new(),
+            events: VecDeque::new(),
+            ops: 0,
+            jitter: Jitter::new(seed),
+            now: None,
+            topic: String::new(),
+            stats: Stats::default(),
+            client_id,
+            options,
+        })
+    }
+}
+
+/// Inputs: what the transport and the clock have to say.
+impl Gateway {
+    /// The transport is up: queues CONNECT with this token. While [`wants_transport`](Self::wants_transport) is false it
+    /// transmits nothing and counts as no attempt. A token that has expired is a failed attempt.
+    pub fn handle_connected(&mut self, token: Token, now: Instant) {
+        let now = self.tick(now);
+        self.start_connection(token, now);
+        self.advance(now);
+    }
+
+    /// The peer sent these bytes, in any fragments. Takes all of them. A peer that breaks the standard ends the
+    /// connection, through [`Event::Disconnected`].
+    pub fn handle_input(&mut self, bytes: &[u8], now: Instant) {
+        let now = self.tick(now);
+        if let Some(link) = &mut self.link {
+            link.push(bytes);
+        }
+        while let Some(link) = &mut self.link {
+            match link.next(&mut self.timers, now) {
+                Ok(Some(incoming)) => self.on_incoming(incoming, now),
+                Ok(None) => break,
+                Err(violation) => self.end_connection(DisconnectReason::Violation(violation), now),
+            }
+        }
+        self.advance(now);
+    }
+
+    /// The first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed to the transport.
+    pub fn handle_transmitted(&mut self, len: usize, now: Instant) {
+        let now = self.tick(now);
+        if let Some(link) = &mut self.link {
+            link.transmitted(len, &mut self.timers, now);
+            self.end_handed_over();
+        }
+        self.advance(now);
+    }
+
+    /// The time has come that [`poll_timeout`](Self::poll_timeout) named. Spurious calls change nothing.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        let now = self.tick(now);
+        self.advance(now);
+    }
+
+    /// The transport is down, or could not be had. Whoever ended it, call this once it is.
+    pub fn handle_disconnected(&mut self, end: TransportEnd, now: Instant) {
+        let now = self.tick(now);
+        self.on_transport_end(end, now);
+        self.advance(now);
+    }
+}
+
+/// Commands: what the user wants.
+impl Gateway {
+    /// Connects, and stays connected until [`close`](Self::close). Ends in [`Outcome::Opened`] with the first accepted
+    /// connection.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::Closed`]: a gateway is closed for good.
+    pub fn open(&mut self, now: Instant) -> Result<OpId, CommandError> {
+        let now = self.tick(now);
+        let op = self.want_open()?;
+        self.advance(now);
+        Ok(op)
+    }
+
+    /// Attaches a device, now and on every later connection, with its token if the gateway authenticates devices by
+    /// theirs. Subscribe and publish for it straight away: both wait for the bridge's PUBACK. A device that is attached
+    /// is done at once; one that the bridge had refused is tried again.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]: the gateway itself, too many devices, an expired token, a device being detached, or closed.
+    pub fn attach(
+        &mut self,
+        device: DeviceId,
+        token: Option<Token>,
+        now: Instant,
+    ) -> Result<(DeviceKey, OpId), CommandError> {
+        let now = self.tick(now);
+        self.check_open()?;
+        let attached = self.want_attached(device, token, now)?;
+        self.advance(now);
+        Ok(attached)
+    }
+
+    /// Detaches a device once its publications are acknowledged, or have had `drain_timeout`. Its key is valid until the
+    /// operation ends.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]: no such device, the gateway itself, or closed.
+    pub fn detach(&mut self, device: DeviceKey, now: Instant) -> Result<OpId, CommandError> {
+        let now = self.tick(now);
+        self.check_open()?;
+        let index = self.resolve(device)?;
+        let op = self.want_detached(index, now)?;
+        self.advance(now);
+        Ok(op)
+    }
+
+    /// Gives a device's new token, for its next attach; answers [`Event::TokenNeeded`]. A device that was refused is
+    /// tried again with it.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]: no such device, the gateway itself, an expired token, a device being detached, or closed.
+    pub fn authorize(
+        &mut self,
+        device: DeviceKey,
+        token: Token,
+        now: Instant,
+    ) -> Result<OpId, CommandError> {
+        let now = self.tick(now);
+        self.check_open()?;
+        let index = self.resolve_staying(device)?;
+        if matches!(self.devices.at(index).life, Life::Own) {
+            return Err(CommandError::OwnDevice(self.devices.at(index).id.clone()));
+        }
+        if token.expires_at() <= now {
+            return Err(CommandError::TokenExpired);
+        }
+        let op = self.take_token(index, token);
+        self.advance(now);
+        Ok(op)
+    }
+
+    /// Accepts a message to the cloud, and keeps it until the bridge has acknowledged it (QoS 1) or the transport has
+    /// taken it (QoS 0), over as many connections as that takes. A state replaces one that still waits.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`] hands the publication back; nothing was sent.
+    // The publication comes back by value, so the error is as large as what was handed in.
+    pub fn publish(
+        &mut self,
+        publication: Publication,
+        now: Instant,
+    ) -> Result<OpId, PublishError> {
+        let now = self.tick(now);
+        let index = self.check_publication(&publication)?.index;
+        if !self.outbox.has_room(&publication) {
+            self.outbox.block(index);
+            return Err(PublishError::Blocked(publication));
+        }
+        let op = self.new_op();
+        self.stats.accepted += 1;
+        if let Some(replaced) = self.outbox.accept(op, publication) {
+            self.fail(replaced, Failure::Superseded);
+        }
+        self.advance(now);
+        Ok(op)
+    }
+
+    /// Subscribes a device to its configs or commands, now and on every later connection, at QoS 0 or 1.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]: no such device, a device being detached, or closed.
+    pub fn subscribe(
+        &mut self,
+        device: DeviceKey,
+        subscription: Subscription,
+        qos: QoS,
+        now: Instant,
+    ) -> Result<OpId, CommandError> {
+        self.change_subscription(device, subscription, Some(qos), now)
+    }
+
+    /// Ends a subscription.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]: no such device, a device being detached, or closed.
+    pub fn unsubscribe(
+        &mut self,
+        device: DeviceKey,
+        subscription: Subscription,
+        now: Instant,
+    ) -> Result<OpId, CommandError> {
+        self.change_subscription(device, subscription, None, now)
+    }
+
+    /// Acknowledges a config or command, if the options leave that to the user. One given out of order is held until the
+    /// earlier ones are given [MQTT-4.6.0-2]; one from an earlier connection, or given twice, changes nothing.
+    pub fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
+        let now = self.tick(now);
+        self.give_acknowledgement(delivery);
+        self.advance(now);
+    }
+
+    /// Closes for good: sends what can still be sent within `drain_timeout`, disconnects, and ends every operation.
+    pub fn close(&mut self, now: Instant) -> OpId {
+        let now = self.tick(now);
+        let op = self.want_closed(now);
+        self.advance(now);
+        op
+    }
+
+    fn change_subscription(
+        &mut self,
+        device: DeviceKey,
+        subscription: Subscription,
+        qos: Option<QoS>,
+        now: Instant,
+    ) -> Result<OpId, CommandError> {
+        let now = self.tick(now);
+        self.check_open()?;
+        let device = self.resolve_staying(device)?;
+        let op = self.want(
+            Turn {
+                device,
+                subscription,
+            },
+            qos,
+        );
+        self.advance(now);
+        Ok(op)
+    }
+
+    fn check_publication(&self, publication: &Publication) -> Result<DeviceKey, PublishError> {
+        let limit = match publication.topic {
+            PublicationTopic::Telemetry(_) => quota::MAX_TELEMETRY_BYTES,
+            PublicationTopic::State => quota::MAX_STATE_BYTES,
+        };
+        let refused = || publication.clone();
+        if self.lifecycle.is_closing() {
+            return Err(PublishError::Closed(refused()));
+        }
+        let Some(index) = self.devices.resolve(publication.device) else {
+            return Err(PublishError::UnknownDevice(refused()));
+        };
+        let device = self.devices.at(index);
+        if device.detach.is_some() {
+            return Err(PublishError::Detaching(refused()));
+        }
+        if matches!(device.life, Life::Refused) {
+            return Err(PublishError::DeviceRefused(refused()));
+        }
+        if publication.payload.len() > limit {
+            return Err(PublishError::TooLarge {
+                limit,
+                publication: refused(),
+            });
+        }
+        Ok(publication.device)
+    }
+
+    fn check_open(&self) -> Result<(), CommandError> {
+        if self.lifecycle.is_closing() {
+            Err(CommandError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn resolve(&self, device: DeviceKey) -> Result<u32, CommandError> {
+        self.devices
+            .resolve(device)
+            .ok_or(CommandError::UnknownDevice)
+    }
+
+    fn resolve_staying(&self, device: DeviceKey) -> Result<u32, CommandError> {
+        let index = self.resolve(device)?;
+        match self.devices.at(index).detach {
+            Some(_) => Err(CommandError::Detaching),
+            None => Ok(index),
+        }
+    }
+}
+
+/// Outputs: what is to be done next.
+impl Gateway {
+    /// The bytes to hand to the transport next; [`handle_transmitted`](Self::handle_transmitted) tells how many it took.
+    /// They stay here until then. Every input and command can change them.
+    pub fn poll_transmit(&self) -> &[u8] {
+        self.link.as_ref().map_or(&[], |link| link.transmit())
+    }
+
+    /// The oldest event that was not taken yet.
+    pub fn poll_event(&mut self) -> Option<Event> {
+        self.events.pop_front()
+    }
+
+    /// When to call [`handle_timeout`](Self::handle_timeout) next. After that call it is later, or `None`: bytes that wait
+    /// are no reason to wake up. Every input and command can change it.
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        let listening = &self.timers.listening;
+        let silence = self
+            .devices
+            .silences
+            .next()
+            .and_then(|at| listening.wall(at));
+        [
+            self.timers.next(),
+            silence,
+            self.overdue_at(),
+            self.devices.deadlines.next(),
+            self.outbox.paced_until(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Whether there should be a transport. Level, not edge: dial when it is true and there is none; when it is false
+    /// and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected).
+    pub fn wants_transport(&self) -> bool {
+        self.lifecycle.wants_transport()
+    }
+
+    /// Whether to read from the transport now. False is back-pressure: events, or acknowledgements that the user or a
+    /// slow peer holds back, have reached their bound.
+    pub fn wants_input(&self) -> bool {
+        self.events.len() < self.options.max_events
+            && self.inbox.len() < self.options.max_unacknowledged
+    }
+}
+
+/// Getters: how things stand.
+impl Gateway {
+    /// The client id that it connects with.
+    pub fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
+    /// Whether the bridge has accepted the connection, and it has not ended.
+    pub fn is_open(&self) -> bool {
+        matches!(self.lifecycle.state, State::Open | State::Refreshing)
+    }
+
+    /// Whether the gateway is closed for good.
+    pub fn is_closed(&self) -> bool {
+        self.lifecycle.state == State::Closed
+    }
+
+    /// The key of the gateway itself, which is a device too.
+    pub fn own_key(&self) -> DeviceKey {
+        self.devices.key(OWN)
+    }
+
+    /// The key of the device with this id, if it is attached or to be attached.
+    pub fn device_key(&self, id: &DeviceId) -> Option<DeviceKey> {
+        Some(self.devices.key(self.devices.find(id.as_str())?))
+    }
+
+    /// The id of a device, unless it has been detached.
+    pub fn device_id(&self, device: DeviceKey) -> Option<&DeviceId> {
+        Some(&self.devices.at(self.devices.resolve(device)?).id)
+    }
+
+    /// How a device stands, unless it has been detached.
+    pub fn device_state(&self, device: DeviceKey) -> Option<DeviceState> {
+        let index = self.devices.resolve(device)?;
+        Some(match self.devices.at(index).life {
+            Life::Own if self.is_open() => DeviceState::Attached,
+            Life::Own | Life::Waiting => DeviceState::Waiting,
+            Life::Attaching(_) => DeviceState::Attaching,
+            Life::Attached => DeviceState::Attached,
+            Life::Retrying(_) => DeviceState::Retrying,
+            Life::NeedsToken => DeviceState::TokenNeeded,
+            Life::Refused => DeviceState::Refused,
+            Life::Dormant => DeviceState::Dormant,
+            Life::Detaching(_) => DeviceState::Detaching,
+        })
+    }
+
+    /// Everything that is accepted and has not ended, in the order of acceptance: what to keep across a restart of the
+    /// process, and to publish again then.
+    pub fn unsent(&self) -> impl Iterator<Item = Unsent<'_>> {
+        self.outbox.all(None).into_iter().map(|key| {
+            let entry = self.outbox.entry(key);
+            Unsent {
+                op: entry.op,
+                device: &self.devices.at(entry.device).id,
+                topic: &entry.topic,
+                qos: entry.qos,
+                payload: &entry.payload,
+            }
+        })
+    }
+
+    /// What the gateway has done and holds.
+    pub fn stats(&self) -> Stats {
+        let unsolicited = self.link.as_ref().map_or(0, Connection::unsolicited);
+        Stats {
+            unsolicited: self.stats.unsolicited + unsolicited,
+            queued: self.outbox.len(),
+            queued_bytes: self.outbox.bytes(),
+            in_flight: self.outbox.in_flight(),
+            devices: self.devices.len(),
+            ..self.stats
+        }
+    }
+}
+
+/// How a device stands with the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceState {
+    /// To be attached: a connection, or its turn, has yet to come.
+    Waiting,
+    /// The attach was sent, and its PUBACK is due.
+    Attaching,
+    /// It can publish and subscribe.
+    Attached,
+    /// An attach failed in a way that may pass, or the bridge detached it: it is tried again with backoff.
+    Retrying,
+    /// Its token has expired; see [`Event::TokenNeeded`].
+    TokenNeeded,
+    /// The bridge refused to attach it: nothing is tried until it is attached or authorized again.
+    Refused,
+    /// The bridge detached it, and the options say not to attach it again unasked.
+    Dormant,
+    /// The detach was sent, and its PUBACK is due.
+    Detaching,
+}
+
+/// A publication that is accepted and has not ended.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Unsent<'a> {
+    /// Its operation.
+    pub op: OpId,
+    /// Whom it speaks for.
+    pub device: &'a DeviceId,
+    /// Where it goes.
+    pub topic: &'a PublicationTopic,
+    /// At which quality of service.
+    pub qos: QoS,
+    /// What it says.
+    pub payload: &'a Bytes,
+}
+
+/// What the parts share.
+impl Gateway {
+    /// The instant of an input or command: time never runs backwards.
+    fn tick(&mut self, now: Instant) -> Instant {
+        let now = self.now.map_or(now, |before| before.max(now));
+        self.now = Some(now);
+        self.timers.listening.update(self.wants_input(), now);
+        now
+    }
+
+    /// The end of every input and command: runs what is due and writes what may be written.
+    fn advance(&mut self, now: Instant) {
+        if let Some(link) = &mut self.link
+            && let Some(silence) = link.advance(&mut self.timers, now)
+        {
+            self.on_silence(silence, now);
+        }
+        self.run_lifecycle_timers(now);
+        self.run_device_timers(now);
+        self.fill(now);
+        self.leave_if_drained(now);
+        self.hang_up_if_handed_over(now);
+        if let Some(link) = &self.link {
+            link.watch_progress(&mut self.timers, now);
+        }
+        while let Some(index) = self.outbox.take_writable() {
+            let device = self.devices.key(index);
+            self.emit(Event::Writable { device });
+        }
+        self.timers.listening.update(self.wants_input(), now);
+    }
+
+    fn run_device_timers(&mut self, now: Instant) {
+        let listening = self.timers.listening.time(now);
+        while let Some(packet_id) = self.devices.silences.pop_due(listening) {
+            self.on_no_answer(packet_id, now);
+        }
+        while let Some(deadline) = self.devices.deadlines.pop_due(now) {
+            match deadline {
+                Deadline::Attach(device) => self.retry_attach(device),
+                Deadline::Subscribe(turn) => self.retry_subscription(turn),
+                Deadline::Drain(device) => self.on_detach_overdue(device),
+            }
+        }
+        self.outbox.release_paced(now);
+    }
+
+    fn on_incoming(&mut self, incoming: Incoming<Ticket>, now: Instant) {
+        match incoming {
+            Incoming::ConnAck(return_code) => self.on_connack(return_code, now),
+            Incoming::Publish(publish) => self.on_publish(publish, now),
+            Incoming::PubAck(Ticket::Publication(key)) => {
+                self.end_publication(key, Ok(Outcome::Acknowledged))
+            }
+            Incoming::PubAck(Ticket::Attach(device)) => self.on_attached(device, now),
+            Incoming::PubAck(Ticket::Detach(device)) => self.on_detached(device),
+            Incoming::SubAck(Ticket::Subscription(turn), code) => self.on_suback(turn, code, now),
+            Incoming::SubAck(Ticket::Errors, code) => self.on_errors_suback(code),
+            Incoming::UnsubAck(Ticket::Subscription(turn)) => self.on_subscription_answer(turn),
+            // The table of identifiers matches each acknowledgement with its kind of packet.
+            Incoming::PubAck(_) | Incoming::SubAck(..) | Incoming::UnsubAck(_) => {}
+        }
+    }
+
+    /// An acknowledgement did not come in time.
+    fn on_no_answer(&mut self, packet_id: PacketId, now: Instant) {
+        let timed_out = Failure::TimedOut(self.options.ack_timeout);
+        match self.link.as_ref().map(|link| link.find(packet_id)) {
+            Some(Found::InFlight(_, Ticket::Attach(device))) => {
+                self.on_attach_timed_out(device, now)
+            }
+            Some(Found::InFlight(_, Ticket::Detach(device))) => {
+                self.on_detach_failed(device, timed_out)
+            }
+            Some(Found::InFlight(_, Ticket::Subscription(turn))) => {
+                self.fail_subscription(turn, timed_out, now)
+            }
+            Some(Found::InFlight(_, Ticket::Errors)) => self.on_errors_timed_out(),
+            _ => {}
+        }
+    }
+
+    /// Expects the acknowledgement of a packet that was just written.
+    fn await_answer(&mut self, packet_id: PacketId, timeout: Duration, now: Instant) -> Awaiting {
+        let deadline = self.timers.listening.time(now) + timeout;
+        self.devices.silences.add(deadline, packet_id);
+        Awaiting {
+            packet_id,
+            deadline,
+        }
+    }
+
+    /// Keeps an identifier from use until its acknowledgement comes late.
+    fn quarantine(&mut self, packet_id: PacketId) {
+        if let Some(link) = &mut self.link {
+            link.quarantine(packet_id);
+        }
+    }
+
+    /// Puts back what was in flight, of one device or of all.
+    fn put_back(&mut self, device: Option<u32>) {
+        let returned = self.outbox.put_back(device);
+        for packet_id in returned.packet_ids {
+            self.quarantine(packet_id);
+        }
+        for op in returned.superseded {
+            self.fail(op, Failure::Superseded);
+        }
+    }
+
+    fn end_publication(&mut self, key: u32, result: Result<Outcome, Failure>) {
+        let entry = self.outbox.finish(key);
+        match result {
+            Ok(outcome) => {
+                self.stats.published += 1;
+                self.done(entry.op, outcome);
+            }
+            Err(failure) => self.fail(entry.op, failure),
+        }
+        self.continue_detach(entry.device);
+    }
+
+    /// Ends everything that a device has in the outbox.
+    fn fail_publications(&mut self, device: u32, failure: &Failure) {
+        for key in self.outbox.all(Some(device)) {
+            if let Some(packet_id) = self.outbox.entry(key).packet_id() {
+                self.quarantine(packet_id);
+            }
+            self.end_publication(key, Err(failure.clone()));
+        }
+    }
+
+    /// When the next publication is to be sent again.
+    fn overdue_at(&self) -> Option<Instant> {
+        let link = self
+            .link
+            .as_ref()
+            .filter(|_| self.lifecycle.state == State::Open)?;
+        let deadline = self.outbox.overdue_at(|size| link.has_room(size))?;
+        self.timers.listening.wall(deadline)
+    }
+
+    fn new_op(&mut self) -> OpId {
+        self.ops += 1;
+        OpId(self.ops)
+    }
+
+    fn done(&mut self, op: OpId, outcome: Outcome) {
+        self.emit(Event::Done { op, outcome });
+    }
+
+    fn fail(&mut self, op: OpId, failure: Failure) {
+        self.emit(Event::Failed { op, failure });
+    }
+
+    fn emit(&mut self, event: Event) {
+        self.events.push_back(event);
+    }
+}

@@ -1,0 +1,471 @@
+//! A device's life: from the wish to attach it, through the bridge's answers, to its detach. The transitions of
+//! [`Life`] are here and nowhere else.
+//!
+//! | event | attached? | the attach operation | afterwards |
+//! |---|---|---|---|
+//! | PUBACK | yes | `Done` | subscriptions, then its queue |
+//! | report `GATEWAY_ATTACHMENT_ERROR` | no | `Failed(Reported)` | refused until the user attaches or authorizes it; its publications fail |
+//! | report `UNKNOWN` | no | stays pending | tried again with backoff |
+//! | no answer in time | no | `Failed(TimedOut)` | stays wanted, tried again with backoff |
+//! | connection lost | no | stays pending | again after the next CONNACK |
+//! | report that it is gone | no longer | – | its queue stays; attached again with backoff |
+//! | attach of an attached device | yes | `Done`, no packet | – |
+//! | detach | until its PUBACK | – | goes out behind its publications; what cannot go fails |
+
+use bytes::Bytes;
+
+use super::{
+    Gateway, Ticket,
+    devices::{Awaiting, Deadline, Detach, Life, OWN},
+};
+use crate::{
+    command::{DeviceKey, OpId},
+    error::{CommandError, Failure},
+    error_report::ErrorReport,
+    event::{DetachCause, Event, Outcome},
+    id::DeviceId,
+    mqtt::PacketId,
+    time::Instant,
+    token::Token,
+    topic::{self, Channel},
+};
+
+impl Gateway {
+    /// Takes the wish to attach a device in.
+    pub(super) fn want_attached(
+        &mut self,
+        id: DeviceId,
+        token: Option<Token>,
+        now: Instant,
+    ) -> Result<(DeviceKey, OpId), CommandError> {
+        if token
+            .as_ref()
+            .is_some_and(|token| token.expires_at() <= now)
+        {
+            return Err(CommandError::TokenExpired);
+        }
+        let index = match self.devices.find(id.as_str()) {
+            Some(index) if matches!(self.devices.at(index).life, Life::Own) => {
+                return Err(CommandError::OwnDevice(id));
+            }
+            Some(index) if self.devices.at(index).detach.is_some() => {
+                return Err(CommandError::Detaching);
+            }
+            Some(index) => index,
+            None if self.devices.len() >= self.options.max_devices => {
+                return Err(CommandError::TooManyDevices(self.options.max_devices));
+            }
+            None => {
+                let index = self.devices.insert(id, Life::Waiting);
+                self.outbox.add_device(index);
+                self.devices.attach_turns.push_back(index);
+                index
+            }
+        };
+        let device = self.devices.at_mut(index);
+        device.token = token.or(device.token.take());
+        let op = match device.attach_op {
+            Some(pending) => pending,
+            None => self.new_op(),
+        };
+        if matches!(self.devices.at(index).life, Life::Attached) {
+            self.done(op, Outcome::Attached);
+        } else {
+            self.devices.at_mut(index).attach_op = Some(op);
+            self.retry_attach(index);
+        }
+        Ok((self.devices.key(index), op))
+    }
+
+    /// Takes a device's new token in: the next attach uses it, and one that waited for it follows at once.
+    pub(super) fn take_token(&mut self, index: u32, token: Token) -> OpId {
+        let device = self.devices.at_mut(index);
+        device.token = Some(token);
+        match device.life {
+            Life::Refused => {
+                let op = self.new_op();
+                self.devices.at_mut(index).attach_op = Some(op);
+                self.retry_attach(index);
+                op
+            }
+            life => {
+                if matches!(life, Life::NeedsToken) {
+                    self.retry_attach(index);
+                }
+                let op = self.new_op();
+                self.done(op, Outcome::Authorized);
+                op
+            }
+        }
+    }
+
+    /// Gives a device that is not attached, nor on its way, a turn to be attached.
+    pub(super) fn retry_attach(&mut self, index: u32) {
+        match self.devices.at(index).life {
+            Life::Retrying(at) => self.devices.deadlines.remove(at, Deadline::Attach(index)),
+            Life::Refused | Life::NeedsToken | Life::Dormant => {}
+            Life::Own
+            | Life::Waiting
+            | Life::Attaching(_)
+            | Life::Attached
+            | Life::Detaching(_) => return,
+        }
+        self.devices.at_mut(index).life = Life::Waiting;
+        self.devices.attach_turns.push_back(index);
+    }
+
+    /// Writes the attach of the device whose turn it is, within the window; gives whether one was written.
+    pub(super) fn send_attach(&mut self, now: Instant) -> bool {
+        while let Some(&index) = self.devices.attach_turns.front() {
+            let device = self.devices.at(index);
+            if !matches!(device.life, Life::Waiting) {
+                self.devices.attach_turns.pop_front();
+                continue;
+            }
+            if device
+                .token
+                .as_ref()
+                .is_some_and(|token| token.expires_at() <= now)
+            {
+                self.devices.attach_turns.pop_front();
+                self.devices.at_mut(index).life = Life::NeedsToken;
+                let device = self.devices.key(index);
+                self.emit(Event::TokenNeeded { device });
+                continue;
+            }
+            if self.devices.attaching >= usize::from(self.options.attach_window) {
+                return false;
+            }
+            return self.write_attach(index, now);
+        }
+        false
+    }
+
+    fn write_attach(&mut self, index: u32, now: Instant) -> bool {
+        let Some(awaiting) = self.write_control(index, Control::Attach, now) else {
+            return false;
+        };
+        self.devices.attach_turns.pop_front();
+        self.devices.attaching += 1;
+        self.devices.at_mut(index).life = Life::Attaching(awaiting);
+        true
+    }
+
+    /// Writes an attach or a detach, both at QoS 1.
+    fn write_control(&mut self, index: u32, control: Control, now: Instant) -> Option<Awaiting> {
+        let device = self.devices.at(index);
+        let (channel, ticket, timeout, payload) = match control {
+            Control::Attach => {
+                let payload = attach_payload(device.token.as_ref());
+                (
+                    Channel::Attach,
+                    Ticket::Attach(index),
+                    self.options.attach_timeout,
+                    payload,
+                )
+            }
+            Control::Detach => {
+                let payload = Bytes::from_static(b"{}");
+                (
+                    Channel::Detach,
+                    Ticket::Detach(index),
+                    self.options.ack_timeout,
+                    payload,
+                )
+            }
+        };
+        topic::write_publish_topic(&mut self.topic, &device.id, channel);
+        let packet_id = self.write_publish(payload, ticket, now)?;
+        Some(self.await_answer(packet_id, timeout, now))
+    }
+
+    fn write_publish(
+        &mut self,
+        mut payload: Bytes,
+        ticket: Ticket,
+        now: Instant,
+    ) -> Option<PacketId> {
+        let size = self.topic.len() + payload.len() + 16;
+        let link = self.link.as_mut().filter(|link| link.has_room(size))?;
+        let written = link.publish(&mut self.topic, &mut payload, ticket);
+        let packet_id = written.expect("topics are built from checked ids");
+        if packet_id.is_none() {
+            self.starve(now);
+        }
+        packet_id
+    }
+
+    /// PUBACK of an attach.
+    pub(super) fn on_attached(&mut self, index: u32, now: Instant) {
+        if self.end_attaching(index).is_none() {
+            return;
+        }
+        let device = self.devices.at_mut(index);
+        device.life = Life::Attached;
+        device.attempts = 0;
+        let op = device.attach_op.take();
+        let device = self.devices.key(index);
+        self.emit(Event::Attached { device });
+        if let Some(op) = op {
+            self.done(op, Outcome::Attached);
+        }
+        self.outbox.set_open(index, true);
+        if self.devices.at(index).detach.is_some() {
+            self.start_detach(index, now);
+        } else {
+            self.resume_subscriptions(index);
+        }
+    }
+
+    /// The bridge reported that it will not attach this device.
+    pub(super) fn on_attach_refused(&mut self, index: u32, report: &ErrorReport) {
+        let Some(awaiting) = self.end_attaching(index) else {
+            return;
+        };
+        self.quarantine(awaiting.packet_id);
+        let device = self.devices.at_mut(index);
+        device.life = Life::Refused;
+        if let Some(op) = device.attach_op.take() {
+            self.fail(op, Failure::Reported(Box::new(report.clone())));
+        }
+        self.fail_publications(index, &Failure::DeviceRefused);
+        if self.devices.at(index).detach.is_some() {
+            self.forget(index, Ok(Outcome::Detached));
+        }
+    }
+
+    /// The bridge reported a failure of the attach that may pass.
+    pub(super) fn on_attach_failed(&mut self, index: u32, now: Instant) {
+        if let Some(awaiting) = self.end_attaching(index) {
+            self.quarantine(awaiting.packet_id);
+            self.back_off(index, now);
+        }
+    }
+
+    /// No answer to an attach came in time. The connection lives on.
+    pub(super) fn on_attach_timed_out(&mut self, index: u32, now: Instant) {
+        let Some(awaiting) = self.end_attaching(index) else {
+            return;
+        };
+        self.quarantine(awaiting.packet_id);
+        if let Some(op) = self.devices.at_mut(index).attach_op.take() {
+            self.fail(op, Failure::TimedOut(self.options.attach_timeout));
+        }
+        self.back_off(index, now);
+    }
+
+    /// Ends the wait for an attach's answer, if there is one.
+    fn end_attaching(&mut self, index: u32) -> Option<Awaiting> {
+        let Life::Attaching(awaiting) = self.devices.at(index).life else {
+            return None;
+        };
+        self.devices.attaching -= 1;
+        self.devices.settle(awaiting);
+        Some(awaiting)
+    }
+
+    /// Tries to attach later, or detaches to be sure if that is what the user wants by now.
+    fn back_off(&mut self, index: u32, now: Instant) {
+        let attempts = self.devices.at(index).attempts;
+        let is_leaving = self.devices.at(index).detach.is_some();
+        self.devices.at_mut(index).attempts += 1;
+        if is_leaving {
+            self.devices.at_mut(index).life = Life::Dormant;
+            self.fail_publications(index, &Failure::Detached);
+            self.devices.detach_turns.push_back(index);
+        } else {
+            let at = now + self.options.backoff.wait(attempts, &mut self.jitter);
+            self.devices.deadlines.add(at, Deadline::Attach(index));
+            self.devices.at_mut(index).life = Life::Retrying(at);
+        }
+    }
+
+    /// The bridge reported that an attached device no longer is, or never was.
+    pub(super) fn on_detached_by_bridge(&mut self, index: u32, report: &ErrorReport, now: Instant) {
+        if !matches!(self.devices.at(index).life, Life::Attached) {
+            return;
+        }
+        let device = self.devices.key(index);
+        let cause = DetachCause::Reported(Box::new(report.clone()));
+        self.emit(Event::Detached { device, cause });
+        self.outbox.set_open(index, false);
+        self.lose_subscriptions(index);
+        self.put_back(Some(index));
+        self.devices.at_mut(index).life = Life::Dormant;
+        if self.devices.at(index).detach.is_some() {
+            self.fail_publications(index, &Failure::Detached);
+            self.forget(index, Ok(Outcome::Detached));
+        } else if self.options.reattach {
+            self.back_off(index, now);
+        }
+    }
+
+    /// Takes the wish to detach a device in.
+    pub(super) fn want_detached(&mut self, index: u32, now: Instant) -> Result<OpId, CommandError> {
+        let device = self.devices.at(index);
+        if matches!(device.life, Life::Own) {
+            return Err(CommandError::OwnDevice(device.id.clone()));
+        }
+        if let Some(detach) = device.detach {
+            return Ok(detach.op);
+        }
+        let life = device.life;
+        let op = self.new_op();
+        self.devices.at_mut(index).detach = Some(Detach { op, deadline: None });
+        match life {
+            Life::Attached => self.start_detach(index, now),
+            Life::Attaching(_) => {}
+            Life::Waiting if self.outbox.len_of(index) > 0 => {}
+            _ => {
+                self.fail_publications(index, &Failure::Detached);
+                self.forget(index, Ok(Outcome::Detached));
+            }
+        }
+        Ok(op)
+    }
+
+    /// Gives an attached device's publications their time, before it is detached.
+    fn start_detach(&mut self, index: u32, now: Instant) {
+        let deadline = now + self.options.drain_timeout;
+        if let Some(detach) = &mut self.devices.at_mut(index).detach {
+            detach.deadline = Some(deadline);
+            self.devices.deadlines.add(deadline, Deadline::Drain(index));
+        }
+        self.continue_detach(index);
+    }
+
+    /// Gives a device that is to be detached its turn, once nothing of its is left.
+    pub(super) fn continue_detach(&mut self, index: u32) {
+        let device = self.devices.at(index);
+        let is_ready = device.detach.is_some() && matches!(device.life, Life::Attached);
+        if is_ready && self.outbox.len_of(index) == 0 {
+            self.devices.detach_turns.push_back(index);
+        }
+    }
+
+    /// What a detach waited for has had its time.
+    pub(super) fn on_detach_overdue(&mut self, index: u32) {
+        if let Some(detach) = &mut self.devices.at_mut(index).detach {
+            detach.deadline = None;
+        }
+        self.fail_publications(index, &Failure::Detached);
+        self.continue_detach(index);
+    }
+
+    /// Writes the detach of the device whose turn it is; gives whether one was written.
+    pub(super) fn send_detach(&mut self, now: Instant) -> bool {
+        let Some(&index) = self.devices.detach_turns.front() else {
+            return false;
+        };
+        let Some(awaiting) = self.write_control(index, Control::Detach, now) else {
+            return false;
+        };
+        self.devices.detach_turns.pop_front();
+        self.outbox.set_open(index, false);
+        self.lose_subscriptions(index);
+        self.devices.at_mut(index).life = Life::Detaching(awaiting);
+        true
+    }
+
+    /// PUBACK of a detach.
+    pub(super) fn on_detached(&mut self, index: u32) {
+        self.end_detaching(index, Ok(Outcome::Detached));
+    }
+
+    /// No answer to a detach came in time, or a bad one. The bridge ends the attachment with the connection at the latest.
+    pub(super) fn on_detach_failed(&mut self, index: u32, failure: Failure) {
+        if let Life::Detaching(awaiting) = self.devices.at(index).life {
+            self.quarantine(awaiting.packet_id);
+            self.end_detaching(index, Err(failure));
+        }
+    }
+
+    fn end_detaching(&mut self, index: u32, result: Result<Outcome, Failure>) {
+        let Life::Detaching(awaiting) = self.devices.at(index).life else {
+            return;
+        };
+        self.devices.settle(awaiting);
+        let device = self.devices.key(index);
+        self.emit(Event::Detached {
+            device,
+            cause: DetachCause::Requested,
+        });
+        self.forget(index, result);
+    }
+
+    /// Every attachment ended with the connection.
+    pub(super) fn lose_attachments(&mut self) {
+        for index in self.devices.slots() {
+            self.outbox.set_open(index, false);
+            self.lose_subscriptions(index);
+            let has_nothing_left = self.outbox.len_of(index) == 0;
+            let device = self.devices.at_mut(index);
+            match (&mut device.detach, device.life) {
+                (_, Life::Own) => {}
+                (Some(_), _) if has_nothing_left => self.forget(index, Ok(Outcome::Detached)),
+                (Some(detach), _) => {
+                    detach.deadline = None;
+                    device.life = Life::Waiting;
+                }
+                (None, Life::NeedsToken | Life::Refused | Life::Dormant) => {}
+                (None, _) => device.life = Life::Waiting,
+            }
+        }
+        self.devices.forget_connection();
+    }
+
+    /// A new connection: the gateway may publish, and every other device that waits has its turn to be attached.
+    pub(super) fn resume_attachments(&mut self) {
+        let is_waiting = |index: &u32| matches!(self.devices.at(*index).life, Life::Waiting);
+        let waiting: Vec<_> = self
+            .devices
+            .slots()
+            .into_iter()
+            .filter(is_waiting)
+            .collect();
+        self.devices.attach_turns = waiting.into();
+        self.outbox.set_open(OWN, true);
+        self.resume_subscriptions(OWN);
+    }
+
+    /// Ends all that a device has, and its key with it.
+    fn forget(&mut self, index: u32, result: Result<Outcome, Failure>) {
+        self.lose_subscriptions(index);
+        let device = self.devices.remove(index);
+        if let Life::Retrying(at) = device.life {
+            self.devices.deadlines.remove(at, Deadline::Attach(index));
+        }
+        if let Some(at) = device.detach.and_then(|detach| detach.deadline) {
+            self.devices.deadlines.remove(at, Deadline::Drain(index));
+        }
+        self.devices.forget_turns(index);
+        self.outbox.remove_device(index);
+        for op in device.pending_ops() {
+            self.fail(op, Failure::Detached);
+        }
+        if let Some(detach) = device.detach {
+            match result {
+                Ok(outcome) => self.done(detach.op, outcome),
+                Err(failure) => self.fail(detach.op, failure),
+            }
+        }
+    }
+}
+
+/// The two control messages of a gateway.
+#[derive(Clone, Copy, Debug)]
+enum Control {
+    Attach,
+    Detach,
+}
+
+/// `{}` or `{"authorization":"<token>"}`.
+fn attach_payload(token: Option<&Token>) -> Bytes {
+    match token {
+        None => Bytes::from_static(b"{}"),
+        Some(token) => {
+            let payload = serde_json::json!({ "authorization": token.expose() });
+            payload.to_string().into()
+        }
+    }
+}

@@ -1,0 +1,388 @@
+//! What was accepted and is not yet acknowledged. It lives above any connection: a loss puts everything back at the head
+//! of its device's queue, in order.
+//!
+//! A publication is in exactly one place at a time: its device's queue (a state: its slot), the lane of its attempt
+//! while it is in flight, or the hand-over to the transport at QoS 0. Devices that can send take turns.
+
+mod entry;
+mod lanes;
+mod queue;
+
+use std::collections::VecDeque;
+
+use slab::Slab;
+
+pub(crate) use self::entry::Entry;
+use self::{
+    entry::{List, Place},
+    lanes::Lanes,
+    queue::{Load, Queues},
+};
+use crate::{
+    command::{OpId, Publication, PublicationTopic},
+    mqtt::PacketId,
+    options::{Options, QueueLimit},
+    time::{Duration, Instant},
+    timers::Schedule,
+};
+
+/// All publications of all devices.
+#[derive(Debug)]
+pub(crate) struct Outbox {
+    entries: Slab<Entry>,
+    queues: Queues,
+    turns: VecDeque<u32>,
+    lanes: Lanes,
+    handing_over: List,
+    paced: Schedule<u32>,
+    blocked: Vec<u32>,
+    load: Load,
+    limits: Limits,
+}
+
+#[derive(Debug)]
+struct Limits {
+    window: usize,
+    device_window: usize,
+    device: QueueLimit,
+    total: QueueLimit,
+    state_interval: Duration,
+}
+
+/// What a lost attachment or connection gave back.
+#[derive(Debug, Default)]
+pub(crate) struct Returned {
+    /// The identifiers of those that were in flight.
+    pub(crate) packet_ids: Vec<PacketId>,
+    /// States that a newer one had replaced meanwhile: they are not sent again.
+    pub(crate) superseded: Vec<OpId>,
+}
+
+impl Outbox {
+    pub(crate) fn new(options: &Options) -> Self {
+        Self {
+            entries: Slab::new(),
+            queues: Queues::default(),
+            turns: VecDeque::new(),
+            lanes: Lanes::new(options.ack_timeout, options.max_ack_timeout),
+            handing_over: List::default(),
+            paced: Schedule::default(),
+            blocked: Vec::new(),
+            load: Load::default(),
+            limits: Limits {
+                window: usize::from(options.window),
+                device_window: usize::from(options.device_window),
+                device: options.device_queue,
+                total: options.total_queue,
+                state_interval: options.state_interval,
+            },
+        }
+    }
+
+    /// Makes an empty queue for the device in this slot.
+    pub(crate) fn add_device(&mut self, device: u32) {
+        self.queues.add(device);
+    }
+
+    /// Forgets a device that has nothing here any more.
+    pub(crate) fn remove_device(&mut self, device: u32) {
+        self.turns.retain(|&other| other != device);
+        self.blocked.retain(|&other| other != device);
+        self.queues.add(device);
+    }
+
+    /// Lets an attached device send, or stops one that no longer is.
+    pub(crate) fn set_open(&mut self, device: u32, is_open: bool) {
+        self.queues.at_mut(device).is_open = is_open;
+        self.offer_turn(device);
+    }
+
+    /// Whether a publication would be accepted.
+    pub(crate) fn has_room(&self, publication: &Publication) -> bool {
+        let bytes = publication.payload.len();
+        let device = &self.queues.at(publication.device.index).load;
+        self.load.has_room(bytes, self.limits.total) && device.has_room(bytes, self.limits.device)
+    }
+
+    /// Remembers that the user of this device waits for room.
+    pub(crate) fn block(&mut self, device: u32) {
+        let queue = self.queues.at_mut(device);
+        if !queue.is_blocked {
+            queue.is_blocked = true;
+            self.blocked.push(device);
+        }
+    }
+
+    /// A device whose user waited for room and has it again.
+    pub(crate) fn take_writable(&mut self) -> Option<u32> {
+        if self.blocked.is_empty() || !self.load.is_relaxed(self.limits.total) {
+            return None;
+        }
+        let (queues, limit) = (&self.queues, self.limits.device);
+        let is_relaxed = |device: &u32| queues.at(*device).load.is_relaxed(limit);
+        let device = self
+            .blocked
+            .remove(self.blocked.iter().position(is_relaxed)?);
+        self.queues.at_mut(device).is_blocked = false;
+        Some(device)
+    }
+
+    /// Takes a publication in; gives the operation of a waiting state that it replaced.
+    pub(crate) fn accept(&mut self, op: OpId, publication: Publication) -> Option<OpId> {
+        let Publication {
+            device,
+            topic,
+            qos,
+            payload,
+        } = publication;
+        let (device, bytes) = (device.index, payload.len());
+        let is_state = matches!(topic, PublicationTopic::State);
+        let key = self
+            .entries
+            .insert(Entry::new(op, device, topic, qos, payload)) as u32;
+        self.load.add(bytes);
+        let queue = self.queues.at_mut(device);
+        queue.load.add(bytes);
+        let replaced = if is_state {
+            queue.state.replace(key)
+        } else {
+            queue.waiting.push_back(&mut self.entries, key);
+            None
+        };
+        self.offer_turn(device);
+        replaced.map(|older| self.release(older).op)
+    }
+
+    fn offer_turn(&mut self, device: u32) {
+        let queue = self.queues.at_mut(device);
+        if !queue.has_turn && queue.can_send(self.limits.device_window) {
+            queue.has_turn = true;
+            self.turns.push_back(device);
+        }
+    }
+
+    /// The next publication to write, by turns of the devices, if the window is open and its packet has room.
+    pub(crate) fn next(&mut self, has_room: impl Fn(usize) -> bool, now: Instant) -> Option<u32> {
+        while self.lanes.len() < self.limits.window {
+            let device = *self.turns.front()?;
+            let candidate = self.candidate(device, now);
+            if candidate.is_some_and(|key| !has_room(self.entry(key).packet_size())) {
+                return None;
+            }
+            self.turns.pop_front();
+            self.queues.at_mut(device).has_turn = false;
+            if candidate.is_some() {
+                return candidate;
+            }
+        }
+        None
+    }
+
+    /// What a device would send now: its state if the pace allows, else the head of its queue.
+    fn candidate(&mut self, device: u32, now: Instant) -> Option<u32> {
+        let queue = self.queues.at(device);
+        if !queue.can_send(self.limits.device_window) {
+            return None;
+        }
+        match (queue.state, queue.state_not_before) {
+            (Some(_), Some(at)) if at > now => self.paced.add(at, device),
+            (Some(state), _) => return Some(state),
+            (None, _) => {}
+        }
+        self.queues.at(device).waiting.head()
+    }
+
+    /// A publication was written with this packet identifier; `listening` is the listening time.
+    pub(crate) fn sent(&mut self, key: u32, id: PacketId, listening: Instant, now: Instant) {
+        let device = self.leave_queue(key, now);
+        self.lanes.push(&mut self.entries, key, id, listening);
+        self.queues.at_mut(device).in_flight += 1;
+        self.offer_turn(device);
+    }
+
+    /// A publication was written at QoS 0 and ends at this offset in the stream.
+    pub(crate) fn sent_once(&mut self, key: u32, end: u64, now: Instant) {
+        let device = self.leave_queue(key, now);
+        self.entry_mut(key).place = Place::HandingOver { end };
+        self.handing_over.push_back(&mut self.entries, key);
+        self.offer_turn(device);
+    }
+
+    fn leave_queue(&mut self, key: u32, now: Instant) -> u32 {
+        let device = self.entry(key).device;
+        self.unlink_waiting(key);
+        self.pace(key, now);
+        device
+    }
+
+    fn unlink_waiting(&mut self, key: u32) {
+        let (device, is_state) = (self.entry(key).device, self.entry(key).is_state());
+        let queue = self.queues.at_mut(device);
+        if is_state {
+            queue.state = None;
+        } else {
+            queue.waiting.remove(&mut self.entries, key);
+        }
+    }
+
+    /// The bridge detaches a device whose states come faster than one a second, re-sent ones too.
+    fn pace(&mut self, key: u32, now: Instant) {
+        let entry = self.entry(key);
+        if entry.is_state() {
+            let not_before = now + self.limits.state_interval;
+            self.queues.at_mut(entry.device).state_not_before = Some(not_before);
+        }
+    }
+
+    /// When states that wait for their pace may go.
+    pub(crate) fn paced_until(&self) -> Option<Instant> {
+        self.paced.next()
+    }
+
+    /// Gives a turn to the devices whose states may go now.
+    pub(crate) fn release_paced(&mut self, now: Instant) {
+        while let Some(device) = self.paced.pop_due(now) {
+            self.offer_turn(device);
+        }
+    }
+
+    /// The listening time at which the next acknowledgement is overdue, if its packet has room to be sent again.
+    pub(crate) fn overdue_at(&self, has_room: impl Fn(usize) -> bool) -> Option<Instant> {
+        let (deadline, key) = self.lanes.first_due(&self.entries)?;
+        has_room(self.entry(key).packet_size()).then_some(deadline)
+    }
+
+    /// A publication whose acknowledgement is overdue, if its packet has room.
+    pub(crate) fn overdue(
+        &self,
+        has_room: impl Fn(usize) -> bool,
+        listening: Instant,
+    ) -> Option<u32> {
+        let (deadline, key) = self.lanes.first_due(&self.entries)?;
+        (deadline <= listening && has_room(self.entry(key).packet_size())).then_some(key)
+    }
+
+    /// An overdue publication was written again.
+    pub(crate) fn sent_again(&mut self, key: u32, listening: Instant, now: Instant) {
+        self.lanes.push_again(&mut self.entries, key, listening);
+        self.pace(key, now);
+    }
+
+    /// The oldest publication at QoS 0 that was handed over in full.
+    pub(crate) fn handed_over(&self, offset: u64) -> Option<u32> {
+        let key = self.handing_over.head()?;
+        match self.entry(key).place {
+            Place::HandingOver { end } if end <= offset => Some(key),
+            _ => None,
+        }
+    }
+
+    /// Ends a publication, wherever it is.
+    pub(crate) fn finish(&mut self, key: u32) -> Entry {
+        self.unlink(key);
+        let entry = self.release(key);
+        self.offer_turn(entry.device);
+        entry
+    }
+
+    fn unlink(&mut self, key: u32) {
+        let entry = self.entry(key);
+        match entry.place {
+            Place::Waiting => self.unlink_waiting(key),
+            Place::InFlight { .. } => {
+                self.queues.at_mut(entry.device).in_flight -= 1;
+                self.lanes.remove(&mut self.entries, key);
+            }
+            Place::HandingOver { .. } => self.handing_over.remove(&mut self.entries, key),
+        }
+    }
+
+    fn release(&mut self, key: u32) -> Entry {
+        let entry = self.entries.remove(key as usize);
+        self.load.remove(entry.payload.len());
+        self.queues
+            .at_mut(entry.device)
+            .load
+            .remove(entry.payload.len());
+        entry
+    }
+
+    /// Puts everything that was written and not acknowledged back at the head of its queue, in the order in which it
+    /// was accepted: of one device, or of all when the connection was lost.
+    pub(crate) fn put_back(&mut self, device: Option<u32>) -> Returned {
+        let mut returned = Returned::default();
+        for key in self.written(device).into_iter().rev() {
+            returned.packet_ids.extend(self.entry(key).packet_id());
+            self.unlink(key);
+            let (device, is_state) = (self.entry(key).device, self.entry(key).is_state());
+            let queue = self.queues.at_mut(device);
+            if is_state && queue.state.is_some() {
+                returned.superseded.push(self.release(key).op);
+                continue;
+            }
+            if is_state {
+                queue.state = Some(key);
+            } else {
+                queue.waiting.push_front(&mut self.entries, key);
+            }
+            self.entry_mut(key).place = Place::Waiting;
+            self.offer_turn(device);
+        }
+        returned
+    }
+
+    /// The keys of what was written and is not done, in the order of acceptance.
+    fn written(&self, device: Option<u32>) -> Vec<u32> {
+        let written = self
+            .lanes
+            .iter(&self.entries)
+            .chain(self.handing_over.iter(&self.entries));
+        let mut keys: Vec<_> = written
+            .filter(|&key| device.is_none_or(|device| self.entry(key).device == device))
+            .collect();
+        keys.sort_unstable_by_key(|&key| self.entry(key).op);
+        keys
+    }
+
+    /// The keys of everything that a device has here, or all devices, in the order of acceptance.
+    pub(crate) fn all(&self, device: Option<u32>) -> Vec<u32> {
+        let entries = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| device.is_none_or(|device| entry.device == device));
+        let mut keys: Vec<_> = entries.map(|(key, entry)| (entry.op, key as u32)).collect();
+        keys.sort_unstable();
+        keys.into_iter().map(|(_, key)| key).collect()
+    }
+
+    /// The operations written last and not yet acknowledged, newest first.
+    pub(crate) fn newest_in_flight(&self) -> impl Iterator<Item = OpId> + '_ {
+        self.lanes
+            .newest(&self.entries)
+            .map(|key| self.entry(key).op)
+    }
+
+    pub(crate) fn entry(&self, key: u32) -> &Entry {
+        &self.entries[key as usize]
+    }
+
+    pub(crate) fn entry_mut(&mut self, key: u32) -> &mut Entry {
+        &mut self.entries[key as usize]
+    }
+
+    pub(crate) fn in_flight(&self) -> usize {
+        self.lanes.len()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.load.messages
+    }
+
+    pub(crate) fn bytes(&self) -> usize {
+        self.load.bytes
+    }
+
+    pub(crate) fn len_of(&self, device: u32) -> usize {
+        self.queues.at(device).load.messages
+    }
+}

@@ -1,0 +1,165 @@
+//! A publication that was accepted, and the lists that it is linked into.
+
+use bytes::Bytes;
+use slab::Slab;
+
+use crate::{
+    command::{OpId, PublicationTopic},
+    mqtt::{PacketId, QoS},
+    time::Instant,
+};
+
+/// A publication that was accepted and is not yet acknowledged.
+#[derive(Debug)]
+pub(crate) struct Entry {
+    pub(crate) op: OpId,
+    pub(crate) device: u32,
+    pub(crate) topic: PublicationTopic,
+    pub(crate) qos: QoS,
+    pub(crate) payload: Bytes,
+    pub(super) place: Place,
+    previous: u32,
+    next: u32,
+}
+
+/// Where a publication is on its way.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// In its device's queue or, a state, in its slot.
+    Waiting,
+    /// Written at QoS 1, in the lane of its attempt since this listening time.
+    InFlight {
+        id: PacketId,
+        sent: Instant,
+        lane: u8,
+    },
+    /// Written at QoS 0: done once the stream was handed over up to here.
+    HandingOver { end: u64 },
+}
+
+/// Fixed header, lengths, packet identifier, and the topic with the longest device id.
+const PACKET_OVERHEAD: usize = 300;
+
+impl Entry {
+    pub(super) fn new(
+        op: OpId,
+        device: u32,
+        topic: PublicationTopic,
+        qos: QoS,
+        payload: Bytes,
+    ) -> Self {
+        Self {
+            op,
+            device,
+            topic,
+            qos,
+            payload,
+            place: Place::Waiting,
+            previous: NONE,
+            next: NONE,
+        }
+    }
+
+    /// The bytes that its packet takes at most.
+    pub(super) fn packet_size(&self) -> usize {
+        let subfolder = match &self.topic {
+            PublicationTopic::Telemetry(Some(subfolder)) => subfolder.as_str().len(),
+            PublicationTopic::Telemetry(None) | PublicationTopic::State => 0,
+        };
+        self.payload.len() + subfolder + PACKET_OVERHEAD
+    }
+
+    pub(super) fn is_state(&self) -> bool {
+        matches!(self.topic, PublicationTopic::State)
+    }
+
+    /// Its packet identifier, while it is in flight.
+    pub(crate) fn packet_id(&self) -> Option<PacketId> {
+        match self.place {
+            Place::InFlight { id, .. } => Some(id),
+            Place::Waiting | Place::HandingOver { .. } => None,
+        }
+    }
+}
+
+const NONE: u32 = u32::MAX;
+
+/// A doubly linked list through the entries: every operation is O(1) and allocates nothing.
+#[derive(Clone, Debug)]
+pub(super) struct List {
+    head: u32,
+    tail: u32,
+}
+
+impl Default for List {
+    fn default() -> Self {
+        Self {
+            head: NONE,
+            tail: NONE,
+        }
+    }
+}
+
+impl List {
+    pub(super) fn head(&self) -> Option<u32> {
+        (self.head != NONE).then_some(self.head)
+    }
+
+    pub(super) fn tail(&self) -> Option<u32> {
+        (self.tail != NONE).then_some(self.tail)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.head == NONE
+    }
+
+    pub(super) fn push_back(&mut self, entries: &mut Slab<Entry>, key: u32) {
+        let entry = &mut entries[key as usize];
+        entry.previous = self.tail;
+        entry.next = NONE;
+        match self.tail() {
+            Some(tail) => entries[tail as usize].next = key,
+            None => self.head = key,
+        }
+        self.tail = key;
+    }
+
+    pub(super) fn push_front(&mut self, entries: &mut Slab<Entry>, key: u32) {
+        let entry = &mut entries[key as usize];
+        entry.previous = NONE;
+        entry.next = self.head;
+        match self.head() {
+            Some(head) => entries[head as usize].previous = key,
+            None => self.tail = key,
+        }
+        self.head = key;
+    }
+
+    pub(super) fn remove(&mut self, entries: &mut Slab<Entry>, key: u32) {
+        let Entry { previous, next, .. } = entries[key as usize];
+        match previous {
+            NONE => self.head = next,
+            previous => entries[previous as usize].next = next,
+        }
+        match next {
+            NONE => self.tail = previous,
+            next => entries[next as usize].previous = previous,
+        }
+    }
+
+    /// From the head to the tail.
+    pub(super) fn iter<'a>(&self, entries: &'a Slab<Entry>) -> impl Iterator<Item = u32> + 'a {
+        core::iter::successors(self.head(), |&key| {
+            let next = entries[key as usize].next;
+            (next != NONE).then_some(next)
+        })
+    }
+
+    /// From the tail to the head.
+    pub(super) fn iter_back<'a>(&self, entries: &'a Slab<Entry>) -> impl Iterator<Item = u32> + 'a {
+        core::iter::successors(self.tail(), |&key| {
+            let previous = entries[key as usize].previous;
+            (previous != NONE).then_some(previous)
+        })
+    }
+}

@@ -1,0 +1,120 @@
+//! Publications in flight, in one lane for each attempt: all of a lane wait equally long, so each lane is in the order of
+//! its deadlines and finding the next one looks at the heads only.
+
+use slab::Slab;
+
+use super::entry::{Entry, List, Place};
+use crate::{
+    mqtt::PacketId,
+    time::{Duration, Instant},
+};
+
+/// One lane of an attempt.
+#[derive(Debug)]
+struct Lane {
+    timeout: Duration,
+    list: List,
+}
+
+/// Every publication at QoS 1 that was written and not yet acknowledged.
+#[derive(Debug)]
+pub(super) struct Lanes {
+    lanes: Vec<Lane>,
+    len: usize,
+}
+
+impl Lanes {
+    /// The timeout of the first attempt doubles with each, up to `max`.
+    pub(super) fn new(first: Duration, max: Duration) -> Self {
+        let mut lanes = Vec::new();
+        let mut timeout = first;
+        loop {
+            lanes.push(Lane {
+                timeout,
+                list: List::default(),
+            });
+            if timeout >= max {
+                return Self { lanes, len: 0 };
+            }
+            timeout = timeout.saturating_mul(2).min(max);
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    /// Puts an entry at the end of the lane of its first attempt.
+    pub(super) fn push(
+        &mut self,
+        entries: &mut Slab<Entry>,
+        key: u32,
+        id: PacketId,
+        sent: Instant,
+    ) {
+        self.place(entries, key, id, sent, 0);
+        self.len += 1;
+    }
+
+    /// Moves an entry to the lane of its next attempt.
+    pub(super) fn push_again(&mut self, entries: &mut Slab<Entry>, key: u32, sent: Instant) {
+        let Place::InFlight { id, lane, .. } = entries[key as usize].place else {
+            return;
+        };
+        self.unlink(entries, key, lane);
+        let last = u8::try_from(self.lanes.len() - 1).unwrap_or(u8::MAX);
+        self.place(entries, key, id, sent, lane.saturating_add(1).min(last));
+    }
+
+    fn place(
+        &mut self,
+        entries: &mut Slab<Entry>,
+        key: u32,
+        id: PacketId,
+        sent: Instant,
+        lane: u8,
+    ) {
+        entries[key as usize].place = Place::InFlight { id, sent, lane };
+        if let Some(lane) = self.lanes.get_mut(usize::from(lane)) {
+            lane.list.push_back(entries, key);
+        }
+    }
+
+    pub(super) fn remove(&mut self, entries: &mut Slab<Entry>, key: u32) {
+        if let Place::InFlight { lane, .. } = entries[key as usize].place {
+            self.unlink(entries, key, lane);
+            self.len -= 1;
+        }
+    }
+
+    fn unlink(&mut self, entries: &mut Slab<Entry>, key: u32, lane: u8) {
+        if let Some(lane) = self.lanes.get_mut(usize::from(lane)) {
+            lane.list.remove(entries, key);
+        }
+    }
+
+    /// The entry that is due first, and when, in listening time.
+    pub(super) fn first_due(&self, entries: &Slab<Entry>) -> Option<(Instant, u32)> {
+        let heads = self.lanes.iter().filter_map(|lane| {
+            let key = lane.list.head()?;
+            match entries[key as usize].place {
+                Place::InFlight { sent, .. } => Some((sent + lane.timeout, key)),
+                Place::Waiting | Place::HandingOver { .. } => None,
+            }
+        });
+        heads.min()
+    }
+
+    /// Every entry in flight, by lane.
+    pub(super) fn iter<'a>(&'a self, entries: &'a Slab<Entry>) -> impl Iterator<Item = u32> + 'a {
+        self.lanes.iter().flat_map(|lane| lane.list.iter(entries))
+    }
+
+    /// The entries that were written first and last in the first lane: the newest first.
+    pub(super) fn newest<'a>(&'a self, entries: &'a Slab<Entry>) -> impl Iterator<Item = u32> + 'a {
+        self.lanes
+            .iter()
+            .take(1)
+            .flat_map(|lane| lane.list.iter_back(entries))
+    }
+}

@@ -1,0 +1,91 @@
+//! One device's part of the outbox.
+
+use super::entry::List;
+use crate::{options::QueueLimit, time::Instant};
+
+/// What waits for one device, and whether it may go.
+#[derive(Debug, Default)]
+pub(super) struct Queue {
+    /// Telemetry, first in first out.
+    pub(super) waiting: List,
+    /// The newest state, which waits beside the telemetry.
+    pub(super) state: Option<u32>,
+    /// The pace of states, which outlives connections.
+    pub(super) state_not_before: Option<Instant>,
+    /// Everything accepted and not yet ended.
+    pub(super) load: Load,
+    pub(super) in_flight: usize,
+    /// The device is attached and may publish.
+    pub(super) is_open: bool,
+    /// It is among the turns.
+    pub(super) has_turn: bool,
+    /// A publication was handed back, and its user waits for room.
+    pub(super) is_blocked: bool,
+}
+
+impl Queue {
+    pub(super) fn can_send(&self, device_window: usize) -> bool {
+        self.is_open && self.in_flight < device_window && self.has_waiting()
+    }
+
+    pub(super) fn has_waiting(&self) -> bool {
+        self.state.is_some() || !self.waiting.is_empty()
+    }
+}
+
+/// The queues of all devices, by the device's slot.
+#[derive(Debug, Default)]
+pub(super) struct Queues {
+    queues: Vec<Queue>,
+}
+
+impl Queues {
+    /// Makes an empty queue for the device in this slot.
+    pub(super) fn add(&mut self, device: u32) {
+        let index = device as usize;
+        if self.queues.len() <= index {
+            self.queues.resize_with(index + 1, Queue::default);
+        }
+        *self.at_mut(device) = Queue::default();
+    }
+
+    pub(super) fn at(&self, device: u32) -> &Queue {
+        self.queues
+            .get(device as usize)
+            .expect("a device has its queue from attach to detach")
+    }
+
+    pub(super) fn at_mut(&mut self, device: u32) -> &mut Queue {
+        self.queues
+            .get_mut(device as usize)
+            .expect("a device has its queue from attach to detach")
+    }
+}
+
+/// A number of publications and the bytes of their payloads.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Load {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    pub(super) fn remove(&mut self, bytes: usize) {
+        self.messages -= 1;
+        self.bytes -= bytes;
+    }
+
+    pub(super) fn has_room(&self, bytes: usize, limit: QueueLimit) -> bool {
+        self.messages < limit.messages && self.bytes + bytes <= limit.bytes
+    }
+
+    /// Well below the limit, so that a blocked user is not woken for every single message.
+    pub(super) fn is_relaxed(&self, limit: QueueLimit) -> bool {
+        self.messages <= limit.messages / 2 && self.bytes <= limit.bytes / 2
+    }
+}

@@ -1,0 +1,93 @@
+//! What is written next, and in which order: acknowledgements, subscriptions, attaches, detaches, then publications.
+
+use super::{Gateway, Ticket, lifecycle::State};
+use crate::{
+    command::PublicationTopic,
+    event::Outcome,
+    mqtt::QoS,
+    time::Instant,
+    topic::{self, Channel},
+};
+
+impl Gateway {
+    /// Fills the transmit buffer with what may be sent now.
+    pub(super) fn fill(&mut self, now: Instant) {
+        while self.send_acknowledgement() {}
+        if self.lifecycle.state != State::Open {
+            return;
+        }
+        while self.send_subscription(now) {}
+        while self.send_attach(now) {}
+        while self.send_detach(now) {}
+        while self.send_overdue(now) {}
+        while self.send_publication(now) {}
+    }
+
+    /// Writes the next publication by turns of the devices; gives whether one was written.
+    fn send_publication(&mut self, now: Instant) -> bool {
+        let Some(link) = &mut self.link else {
+            return false;
+        };
+        let Some(key) = self.outbox.next(|size| link.has_room(size), now) else {
+            return false;
+        };
+        let entry = self.outbox.entry_mut(key);
+        write_topic(&mut self.topic, entry, &self.devices);
+        let payload = &mut entry.payload;
+        match entry.qos {
+            QoS::AtMostOnce => {
+                let written = link.publish_once(&mut self.topic, payload);
+                let end = written.expect("topics are built from checked ids");
+                self.outbox.sent_once(key, end, now);
+            }
+            QoS::AtLeastOnce => {
+                let written = link.publish(&mut self.topic, payload, Ticket::Publication(key));
+                let Some(packet_id) = written.expect("topics are built from checked ids") else {
+                    return self.starve(now);
+                };
+                let listening = self.timers.listening.time(now);
+                self.outbox.sent(key, packet_id, listening, now);
+            }
+        }
+        true
+    }
+
+    /// Writes a publication again whose acknowledgement is overdue: the bridge drops some without a word when its
+    /// buffers are full.
+    fn send_overdue(&mut self, now: Instant) -> bool {
+        let Some(link) = &mut self.link else {
+            return false;
+        };
+        let listening = self.timers.listening.time(now);
+        let Some(key) = self.outbox.overdue(|size| link.has_room(size), listening) else {
+            return false;
+        };
+        let entry = self.outbox.entry_mut(key);
+        let Some(packet_id) = entry.packet_id() else {
+            return false;
+        };
+        write_topic(&mut self.topic, entry, &self.devices);
+        link.publish_again(&mut self.topic, &mut entry.payload, packet_id)
+            .expect("topics are built from checked ids");
+        self.outbox.sent_again(key, listening, now);
+        self.stats.resent += 1;
+        true
+    }
+
+    /// Ends the publications at QoS 0 that were handed over in full.
+    pub(super) fn end_handed_over(&mut self) {
+        while let Some(link) = &self.link
+            && let Some(key) = self.outbox.handed_over(link.handed_over())
+        {
+            self.end_publication(key, Ok(Outcome::Transmitted));
+        }
+    }
+}
+
+fn write_topic(out: &mut String, entry: &super::outbox::Entry, devices: &super::devices::Devices) {
+    let channel = match &entry.topic {
+        PublicationTopic::Telemetry(subfolder) => Channel::Events(subfolder.as_ref()),
+        PublicationTopic::State => Channel::State,
+    };
+    topic::write_publish_topic(out, &devices.at(entry.device).id, channel);
+}

@@ -1,0 +1,351 @@
+//! One MQTT 3.1.1 client connection, from CONNECT to its end. It knows no gateway and no device, and a reconnect is a
+//! new [`Connection`]: no stale state survives.
+
+mod buffer;
+mod codec;
+mod packet_ids;
+mod receive;
+mod transmit;
+
+use bytes::Bytes;
+
+pub use self::codec::{PacketType, QoS, Violation};
+use self::{
+    codec::Packet,
+    packet_ids::{Acknowledged, Awaits, PacketIds},
+    receive::Receive,
+    transmit::Transmit,
+};
+pub(crate) use self::{
+    codec::{Connect, DEFAULT_FRAME_LIMIT, PacketId, Publish, SubAckCode, Unencodable},
+    packet_ids::Found,
+};
+use crate::{
+    time::{Duration, Instant},
+    timers::{Timer, Timers},
+};
+
+/// Waiting bytes above which no new packet is queued, unless it is the only one.
+pub(crate) const TRANSMIT_TARGET: usize = 64 * 1024;
+
+/// One connection. `T` is what the owner wants to hear again when a packet with an identifier is acknowledged.
+#[derive(Debug)]
+pub(crate) struct Connection<T> {
+    phase: Phase,
+    timing: Timing,
+    receive: Receive,
+    transmit: Transmit,
+    ids: PacketIds<T>,
+    last_handed_over: Instant,
+    unsolicited: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    /// CONNECT was queued, CONNACK is due.
+    Connecting,
+    Open,
+    /// DISCONNECT was queued: nothing follows it [MQTT-3.14.4-2].
+    Leaving,
+}
+
+/// How long a connection waits for its peer.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) keep_alive: Duration,
+    pub(crate) connack_timeout: Duration,
+}
+
+impl Timing {
+    /// Somewhat less than the keep alive, for the gap between packets must not exceed it [MQTT-3.1.2-23].
+    fn ping_after(&self) -> Duration {
+        self.keep_alive - (self.keep_alive / 4).min(Duration::from_secs(5))
+    }
+
+    fn ping_timeout(&self) -> Duration {
+        self.keep_alive.min(self.connack_timeout)
+    }
+}
+
+/// What came from the peer.
+#[derive(Debug)]
+pub(crate) enum Incoming<T> {
+    /// CONNACK, with its return code.
+    ConnAck(u8),
+    Publish(Publish),
+    /// The PUBACK of one of our PUBLISHes.
+    PubAck(T),
+    SubAck(T, SubAckCode),
+    UnsubAck(T),
+}
+
+/// The peer has been silent for too long.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Silence {
+    ConnAck(Duration),
+    PingResp(Duration),
+    Stall(Duration),
+}
+
+impl<T: Copy> Connection<T> {
+    /// Queues CONNECT.
+    pub(crate) fn connect(
+        connect: &Connect<'_>,
+        timing: Timing,
+        frame_limit: usize,
+        timers: &mut Timers,
+        now: Instant,
+    ) -> Result<Self, Unencodable> {
+        let mut transmit = Transmit::default();
+        codec::connect(transmit.buffer(), connect)?;
+        timers.set(Timer::ConnAck, timing.connack_timeout, now);
+        timers.set(Timer::Stall, timing.keep_alive, now);
+        Ok(Self {
+            phase: Phase::Connecting,
+            timing,
+            receive: Receive::new(frame_limit),
+            transmit,
+            ids: PacketIds::new(),
+            last_handed_over: now,
+            unsolicited: 0,
+        })
+    }
+
+    /// Takes bytes from the peer; [`next`](Self::next) gives what they say.
+    pub(crate) fn push(&mut self, bytes: &[u8]) {
+        self.receive.push(bytes);
+    }
+
+    /// The next thing that the peer said. An error is final [MQTT-4.8.0-1].
+    pub(crate) fn next(
+        &mut self,
+        timers: &mut Timers,
+        now: Instant,
+    ) -> Result<Option<Incoming<T>>, Violation> {
+        while let Some(packet) = self.receive.next()? {
+            if let Some(incoming) = self.on_packet(packet, timers, now)? {
+                return Ok(Some(incoming));
+            }
+        }
+        Ok(None)
+    }
+
+    fn on_packet(
+        &mut self,
+        packet: Packet,
+        timers: &mut Timers,
+        now: Instant,
+    ) -> Result<Option<Incoming<T>>, Violation> {
+        match (self.phase, packet) {
+            (Phase::Connecting, Packet::ConnAck { return_code, .. }) => {
+                timers.stop(Timer::ConnAck);
+                self.phase = Phase::Open;
+                self.schedule_ping(timers, now);
+                Ok(Some(Incoming::ConnAck(return_code)))
+            }
+            (Phase::Connecting, packet) => Err(Violation::NotConnAckFirst {
+                packet: packet.packet_type(),
+            }),
+            (Phase::Open | Phase::Leaving, Packet::ConnAck { .. }) => Err(Violation::SecondConnAck),
+            (_, Packet::Publish(publish)) => Ok(Some(Incoming::Publish(publish))),
+            (_, Packet::PubAck(id)) => {
+                Ok(self.acknowledged(id, Awaits::PubAck).map(Incoming::PubAck))
+            }
+            (
+                _,
+                Packet::SubAck {
+                    packet_id,
+                    return_code,
+                },
+            ) => {
+                let ticket = self.acknowledged(packet_id, Awaits::SubAck);
+                Ok(ticket.map(|ticket| Incoming::SubAck(ticket, return_code)))
+            }
+            (_, Packet::UnsubAck(id)) => Ok(self
+                .acknowledged(id, Awaits::UnsubAck)
+                .map(Incoming::UnsubAck)),
+            (_, Packet::PingResp) => {
+                timers.stop(Timer::PingResp);
+                Ok(None)
+            }
+        }
+    }
+
+    fn acknowledged(&mut self, id: PacketId, awaits: Awaits) -> Option<T> {
+        match self.ids.acknowledge(id, awaits) {
+            Acknowledged::Matched(ticket) => Some(ticket),
+            Acknowledged::Late => None,
+            Acknowledged::Unsolicited => {
+                self.unsolicited += 1;
+                None
+            }
+        }
+    }
+
+    /// Whether a packet of about `size` bytes may be queued now.
+    pub(crate) fn has_room(&self, size: usize) -> bool {
+        self.phase == Phase::Open
+            && (self.transmit.is_empty() || self.transmit.len() + size <= TRANSMIT_TARGET)
+    }
+
+    /// Queues a PUBLISH at QoS 1; `None` when no packet identifier is free.
+    pub(crate) fn publish(
+        &mut self,
+        topic: &mut String,
+        payload: &mut Bytes,
+        ticket: T,
+    ) -> Result<Option<PacketId>, Unencodable> {
+        let Some(id) = self.ids.take(Awaits::PubAck, ticket) else {
+            return Ok(None);
+        };
+        codec::publish(self.transmit.buffer(), topic, payload, Some(id), false)?;
+        Ok(Some(id))
+    }
+
+    /// Queues a PUBLISH again, on its identifier and with DUP 1 [MQTT-3.3.1-1].
+    pub(crate) fn publish_again(
+        &mut self,
+        topic: &mut String,
+        payload: &mut Bytes,
+        id: PacketId,
+    ) -> Result<(), Unencodable> {
+        codec::publish(self.transmit.buffer(), topic, payload, Some(id), true)
+    }
+
+    /// Queues a PUBLISH at QoS 0 and gives the offset in the stream at which it ends.
+    pub(crate) fn publish_once(
+        &mut self,
+        topic: &mut String,
+        payload: &mut Bytes,
+    ) -> Result<u64, Unencodable> {
+        codec::publish(self.transmit.buffer(), topic, payload, None, false)?;
+        Ok(self.transmit.queued_end())
+    }
+
+    /// Queues a SUBSCRIBE of one filter; `None` when no packet identifier is free.
+    pub(crate) fn subscribe(
+        &mut self,
+        filter: &str,
+        qos: QoS,
+        ticket: T,
+    ) -> Result<Option<PacketId>, Unencodable> {
+        let Some(id) = self.ids.take(Awaits::SubAck, ticket) else {
+            return Ok(None);
+        };
+        codec::subscribe(self.transmit.buffer(), id, filter, qos)?;
+        Ok(Some(id))
+    }
+
+    /// Queues an UNSUBSCRIBE of one filter; `None` when no packet identifier is free.
+    pub(crate) fn unsubscribe(
+        &mut self,
+        filter: &str,
+        ticket: T,
+    ) -> Result<Option<PacketId>, Unencodable> {
+        let Some(id) = self.ids.take(Awaits::UnsubAck, ticket) else {
+            return Ok(None);
+        };
+        codec::unsubscribe(self.transmit.buffer(), id, filter)?;
+        Ok(Some(id))
+    }
+
+    /// Queues the PUBACK of a PUBLISH of the peer's.
+    pub(crate) fn acknowledge(&mut self, id: PacketId) {
+        codec::puback(self.transmit.buffer(), id);
+    }
+
+    /// Queues DISCONNECT, the last packet of the connection.
+    pub(crate) fn disconnect(&mut self, timers: &mut Timers) {
+        codec::disconnect(self.transmit.buffer());
+        self.phase = Phase::Leaving;
+        timers.stop(Timer::PingReq);
+        timers.stop(Timer::PingResp);
+    }
+
+    /// The operation behind `id` ended without its acknowledgement: the id is not used again until that comes late.
+    pub(crate) fn quarantine(&mut self, id: PacketId) {
+        self.ids.quarantine(id);
+    }
+
+    pub(crate) fn find(&self, id: PacketId) -> Found<T> {
+        self.ids.find(id)
+    }
+
+    /// Identifiers whose acknowledgement is awaited, those in quarantine not counted.
+    pub(crate) fn in_flight(&self) -> usize {
+        self.ids.in_flight()
+    }
+
+    pub(crate) fn quarantined(&self) -> usize {
+        self.ids.quarantined()
+    }
+
+    /// Acknowledgements that matched nothing.
+    pub(crate) fn unsolicited(&self) -> u64 {
+        self.unsolicited
+    }
+
+    /// The bytes that wait to be written.
+    pub(crate) fn transmit(&self) -> &[u8] {
+        self.transmit.bytes()
+    }
+
+    /// The offset in the stream up to which bytes were handed to the transport.
+    pub(crate) fn handed_over(&self) -> u64 {
+        self.transmit.written_end()
+    }
+
+    /// A prefix of the waiting bytes was handed to the transport.
+    pub(crate) fn transmitted(&mut self, len: usize, timers: &mut Timers, now: Instant) {
+        if len == 0 || self.transmit.is_empty() {
+            return;
+        }
+        self.transmit.advance(len);
+        self.last_handed_over = now;
+        timers.stop(Timer::Stall);
+        self.schedule_ping(timers, now);
+    }
+
+    /// Runs the timers that are due. Called after everything that may have queued bytes.
+    pub(crate) fn advance(&mut self, timers: &mut Timers, now: Instant) -> Option<Silence> {
+        if timers.expire(Timer::ConnAck, now) {
+            return Some(Silence::ConnAck(self.timing.connack_timeout));
+        }
+        if timers.expire(Timer::PingResp, now) {
+            return Some(Silence::PingResp(self.timing.ping_timeout()));
+        }
+        if timers.expire(Timer::Stall, now) {
+            return Some(Silence::Stall(self.timing.keep_alive));
+        }
+        if timers.expire(Timer::PingReq, now)
+            && self.phase == Phase::Open
+            && self.transmit.is_empty()
+        {
+            codec::pingreq(self.transmit.buffer());
+            if !timers.is_set(Timer::PingResp) {
+                timers.set(Timer::PingResp, self.timing.ping_timeout(), now);
+            }
+        }
+        None
+    }
+
+    /// Bytes that wait must make progress. Called once what an input has to say is queued.
+    pub(crate) fn watch_progress(&self, timers: &mut Timers, now: Instant) {
+        if self.transmit.is_empty() {
+            timers.stop(Timer::Stall);
+        } else if !timers.is_set(Timer::Stall) {
+            timers.set(Timer::Stall, self.timing.keep_alive, now);
+        }
+    }
+
+    fn schedule_ping(&self, timers: &mut Timers, now: Instant) {
+        if self.phase == Phase::Open {
+            let elapsed = now.saturating_duration_since(self.last_handed_over);
+            timers.set(
+                Timer::PingReq,
+                self.timing.ping_after().saturating_sub(elapsed),
+                now,
+            );
+        }
+    }
+}

@@ -1,0 +1,412 @@
+//! The way between bytes and packets, strict in both directions.
+//!
+//! The only file that names `mqttbytes`, which checks little and trusts its caller. What it would
+//! let through is refused here before it is called, on the way in and on the way out.
+
+mod packet;
+mod unencodable;
+mod violation;
+
+#[cfg(test)]
+pub(super) mod tests;
+
+use core::mem;
+use core::ops::RangeInclusive;
+
+use bytes::{Buf, Bytes, BytesMut};
+use mqttbytes::v4;
+
+pub(crate) use packet::{Connect, Packet, PacketId, Publish, SubAckCode};
+pub use packet::{PacketType, QoS};
+pub(crate) use unencodable::Unencodable;
+pub use violation::Violation;
+
+/// The longest string: its length is written in two bytes (MQTT 3.1.1, 1.5.3).
+pub(crate) const MAX_STRING: usize = 65_535;
+
+/// The greatest remaining length: four bytes of seven bits (MQTT 3.1.1, 2.2.3).
+pub(crate) const MAX_REMAINING_LENGTH: usize = 268_435_455;
+
+/// The default limit on an incoming packet, in bytes: a fixed header (5), the longest topic with
+/// its length (2 + 65,535), a packet identifier (2) and a payload of 256 KiB.
+pub(crate) const DEFAULT_FRAME_LIMIT: usize = 5 + 2 + MAX_STRING + 2 + 256 * 1024;
+
+/// What the bytes at the front of the input are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// The start of a packet, so far legal. Nothing more is known before this many bytes are there.
+    Needs(usize),
+    /// A whole packet, ready for [`decode`].
+    Whole(Header),
+}
+
+/// The fixed header of a packet that is there as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Header {
+    packet: PacketType,
+    /// Where the body starts.
+    start: usize,
+    /// Where the packet ends.
+    end: usize,
+}
+
+/// Looks at the fixed header of the packet at the front of `input`, which `limit` bounds as a whole.
+///
+/// Refuses at the first byte that allows it: the type and its flags on the first byte, the length
+/// before any of the body is there.
+#[inline]
+pub(crate) fn frame(input: &[u8], limit: usize) -> Result<Frame, Violation> {
+    let Some((&first, rest)) = input.split_first() else {
+        return Ok(Frame::Needs(1));
+    };
+    let (packet, lengths) = admit(first)?;
+    let Some((length, start)) = remaining_length(packet, rest)? else {
+        return Ok(Frame::Needs(input.len() + 1));
+    };
+    if !lengths.contains(&length) {
+        return Err(Violation::Length {
+            packet,
+            found: length,
+            at_least: *lengths.start(),
+            at_most: *lengths.end(),
+        });
+    }
+    let end = start + length;
+    if end > limit {
+        return Err(Violation::TooLarge {
+            packet,
+            length: end,
+            limit,
+        });
+    }
+    if input.len() < end {
+        return Ok(Frame::Needs(end));
+    }
+    Ok(Frame::Whole(Header { packet, start, end }))
+}
+
+/// The packet that `first` starts, and the remaining lengths it may have.
+#[inline]
+fn admit(first: u8) -> Result<(PacketType, RangeInclusive<usize>), Violation> {
+    match first {
+        0x20 => Ok((PacketType::ConnAck, 2..=2)),
+        0x30 | 0x31 => Ok((PacketType::Publish, 3..=MAX_REMAINING_LENGTH)),
+        0x32 | 0x33 | 0x3a | 0x3b => Ok((PacketType::Publish, 5..=MAX_REMAINING_LENGTH)),
+        0x40 => Ok((PacketType::PubAck, 2..=2)),
+        0x90 => Ok((PacketType::SubAck, 3..=3)),
+        0xb0 => Ok((PacketType::UnsubAck, 2..=2)),
+        0xd0 => Ok((PacketType::PingResp, 0..=0)),
+        _ => Err(refusal(first)),
+    }
+}
+
+/// Why no packet of a server to this client starts with `first`.
+#[cold]
+fn refusal(first: u8) -> Violation {
+    use PacketType::{ConnAck, PingResp, PubAck, PubComp, PubRec, PubRel, SubAck, UnsubAck};
+    match PacketType::of(first) {
+        None => Violation::ReservedType { first_byte: first },
+        Some(PacketType::Publish) if first & 0b0110 == 0b0110 => Violation::QoS3,
+        Some(PacketType::Publish) if first & 0b0100 == 0 => Violation::DupAtQoS0,
+        Some(packet @ (PacketType::Publish | PubRec | PubRel | PubComp)) => {
+            Violation::QoS2 { packet }
+        }
+        Some(packet @ (ConnAck | PubAck | SubAck | UnsubAck | PingResp)) => Violation::Flags {
+            packet,
+            found: first & 0x0f,
+        },
+        Some(packet) => Violation::ClientPacket { packet },
+    }
+}
+
+/// The remaining length at the front of `bytes`, and the length of the fixed header that it ends;
+/// `None` while it goes on.
+#[inline]
+fn remaining_length(packet: PacketType, bytes: &[u8]) -> Result<Option<(usize, usize)>, Violation> {
+    let mut length = 0;
+    for (index, byte) in bytes.iter().take(4).enumerate() {
+        length |= usize::from(byte & 0x7f) << (7 * index);
+        if *byte == 0 && index > 0 {
+            return Err(Violation::LengthNotMinimal { packet, length });
+        }
+        if *byte < 0x80 {
+            return Ok(Some((length, 2 + index)));
+        }
+    }
+    if bytes.len() < 4 {
+        return Ok(None);
+    }
+    Err(Violation::LengthEndless { packet })
+}
+
+/// Takes the packet that [`frame`] found whole off the front of `input`.
+///
+/// An error is final: `input` is then of no more use.
+#[inline]
+pub(crate) fn decode(input: &mut BytesMut, header: Header) -> Result<Packet, Violation> {
+    let Header { packet, start, end } = header;
+    let decoded = match (packet, input.get(start..end).unwrap_or_default()) {
+        (PacketType::Publish, _) => return decode_publish(input, header).map(Packet::Publish),
+        (PacketType::PubAck, &[high, low]) => Packet::PubAck(packet_id(packet, [high, low])?),
+        (PacketType::UnsubAck, &[high, low]) => Packet::UnsubAck(packet_id(packet, [high, low])?),
+        (PacketType::SubAck, &[high, low, found]) => {
+            let packet_id = packet_id(packet, [high, low])?;
+            let return_code =
+                SubAckCode::of(found).ok_or(Violation::SubAckReturnCode { packet_id, found })?;
+            Packet::SubAck {
+                packet_id,
+                return_code,
+            }
+        }
+        (PacketType::ConnAck, &[flags, return_code]) => match (flags, return_code) {
+            (0, _) | (1, 0) => Packet::ConnAck {
+                session_present: flags == 1,
+                return_code,
+            },
+            (1, _) => return Err(Violation::SessionPresentWithRefusal { return_code }),
+            _ => return Err(Violation::ConnAckFlags { found: flags }),
+        },
+        (PacketType::PingResp, []) => Packet::PingResp,
+        _ => return Err(Violation::Unreadable { packet }),
+    };
+    input.advance(end);
+    Ok(decoded)
+}
+
+#[inline]
+fn packet_id(packet: PacketType, bytes: [u8; 2]) -> Result<PacketId, Violation> {
+    PacketId::new(u16::from_be_bytes(bytes)).ok_or(Violation::PacketIdZero { packet })
+}
+
+fn decode_publish(input: &mut BytesMut, header: Header) -> Result<Publish, Violation> {
+    let packet = header.packet;
+    check_publish(input.get(..header.end).unwrap_or_default(), header.start)?;
+    let Ok(v4::Packet::Publish(publish)) = v4::read(input, header.end) else {
+        return Err(Violation::Unreadable { packet });
+    };
+    let packet_id = PacketId::new(publish.pkid);
+    Ok(Publish {
+        topic: publish.topic,
+        // A slice of the input would keep all of the read buffer alive and force a new one: that
+        // allocation costs as much as this one, without its bound.
+        payload: Bytes::copy_from_slice(&publish.payload),
+        qos: packet_id.map_or(QoS::AtMostOnce, |_| QoS::AtLeastOnce),
+        packet_id,
+        dup: publish.dup,
+        retain: publish.retain,
+    })
+}
+
+/// Checks the topic and the packet identifier of a whole PUBLISH whose body begins at `start`.
+fn check_publish(frame: &[u8], start: usize) -> Result<(), Violation> {
+    let packet = PacketType::Publish;
+    let has_id = frame.first().is_some_and(|first| first & 0b0110 != 0);
+    let body = frame.get(start..).unwrap_or_default();
+    let Some((length, rest)) = body.split_first_chunk() else {
+        return Err(Violation::Unreadable { packet });
+    };
+    let length = usize::from(u16::from_be_bytes(*length));
+    let room = rest.len().saturating_sub(if has_id { 2 } else { 0 });
+    let Some((topic, rest)) = rest.split_at_checked(length).filter(|_| length <= room) else {
+        return Err(Violation::TopicBeyondPacket { length, room });
+    };
+    if topic.is_empty() {
+        return Err(Violation::TopicEmpty);
+    }
+    if let Err(error) = str::from_utf8(topic) {
+        let at = error.valid_up_to();
+        return Err(Violation::TopicNotUtf8 { at });
+    }
+    match forbidden_in_topic(topic) {
+        None => {}
+        Some(('\0', at)) => return Err(Violation::TopicWithNul { at }),
+        Some((wildcard, at)) => return Err(Violation::TopicWithWildcard { wildcard, at }),
+    }
+    if has_id && rest.starts_with(&[0, 0]) {
+        return Err(Violation::PacketIdZero { packet });
+    }
+    Ok(())
+}
+
+/// The first character that no topic may have, and its offset.
+fn forbidden_in_topic(topic: &[u8]) -> Option<(char, usize)> {
+    let is_forbidden = |byte: u8| (byte == 0) | (byte == b'+') | (byte == b'#');
+    // Without an early exit and on bytes, this compiles to 16 of them at once.
+    if topic
+        .iter()
+        .fold(0, |any, &byte| any | u8::from(is_forbidden(byte)))
+        == 0
+    {
+        return None;
+    }
+    let (at, &byte) = topic
+        .iter()
+        .enumerate()
+        .find(|(_, byte)| is_forbidden(**byte))?;
+    Some((char::from(byte), at))
+}
+
+/// Appends a CONNECT: MQTT 3.1.1, CleanSession 1, no will.
+pub(crate) fn connect(out: &mut BytesMut, connect: &Connect<'_>) -> Result<(), Unencodable> {
+    check_string("client id", connect.client_id)?;
+    check_filled("user name", connect.user_name)?;
+    check_string("password", connect.password)?;
+    let packet = v4::Connect {
+        protocol: mqttbytes::Protocol::V4,
+        keep_alive: connect.keep_alive_secs,
+        client_id: connect.client_id.to_owned(),
+        clean_session: true,
+        last_will: None,
+        login: Some(v4::Login::new(connect.user_name, connect.password)),
+    };
+    // mqttbytes sets the connect flags at an offset from the start of the buffer that it is given.
+    let mut frame = BytesMut::new();
+    write(&mut frame, PacketType::Connect, |frame| packet.write(frame))?;
+    out.extend_from_slice(&frame);
+    Ok(())
+}
+
+/// Appends a PUBLISH, of QoS 1 exactly when it has a packet identifier.
+///
+/// `topic` and `payload` are borrowed for the call and come back unchanged, also with an error;
+/// nothing is copied but into `out`.
+pub(crate) fn publish(
+    out: &mut BytesMut,
+    topic: &mut String,
+    payload: &mut Bytes,
+    packet_id: Option<PacketId>,
+    dup: bool,
+) -> Result<(), Unencodable> {
+    check_topic(topic)?;
+    if dup && packet_id.is_none() {
+        return Err(Unencodable::DupAtQoS0);
+    }
+    let length = 2 + topic.len() + packet_id.map_or(0, |_| 2) + payload.len();
+    if length > MAX_REMAINING_LENGTH {
+        return Err(Unencodable::PacketTooLarge {
+            length,
+            limit: MAX_REMAINING_LENGTH,
+        });
+    }
+    let packet = v4::Publish {
+        dup,
+        qos: packet_id.map_or(mqttbytes::QoS::AtMostOnce, |_| mqttbytes::QoS::AtLeastOnce),
+        retain: false,
+        topic: mem::take(topic),
+        pkid: packet_id.map_or(0, PacketId::get),
+        payload: mem::take(payload),
+    };
+    let written = write(out, PacketType::Publish, |out| packet.write(out));
+    *topic = packet.topic;
+    *payload = packet.payload;
+    written
+}
+
+/// Appends a SUBSCRIBE for one topic filter.
+pub(crate) fn subscribe(
+    out: &mut BytesMut,
+    packet_id: PacketId,
+    filter: &str,
+    qos: QoS,
+) -> Result<(), Unencodable> {
+    check_filter(filter)?;
+    let qos = match qos {
+        QoS::AtMostOnce => mqttbytes::QoS::AtMostOnce,
+        QoS::AtLeastOnce => mqttbytes::QoS::AtLeastOnce,
+    };
+    let mut packet = v4::Subscribe::new(filter, qos);
+    packet.pkid = packet_id.get();
+    write(out, PacketType::Subscribe, |out| packet.write(out))
+}
+
+/// Appends an UNSUBSCRIBE for one topic filter.
+pub(crate) fn unsubscribe(
+    out: &mut BytesMut,
+    packet_id: PacketId,
+    filter: &str,
+) -> Result<(), Unencodable> {
+    check_filter(filter)?;
+    let mut packet = v4::Unsubscribe::new(filter);
+    packet.pkid = packet_id.get();
+    write(out, PacketType::Unsubscribe, |out| packet.write(out))
+}
+
+/// Appends the PUBACK of the PUBLISH with this packet identifier.
+pub(crate) fn puback(out: &mut BytesMut, packet_id: PacketId) {
+    let [high, low] = packet_id.get().to_be_bytes();
+    out.extend_from_slice(&[0x40, 2, high, low]);
+}
+
+/// Appends a PINGREQ.
+pub(crate) fn pingreq(out: &mut BytesMut) {
+    out.extend_from_slice(&[0xc0, 0]);
+}
+
+/// Appends a DISCONNECT.
+pub(crate) fn disconnect(out: &mut BytesMut) {
+    out.extend_from_slice(&[0xe0, 0]);
+}
+
+/// Writes a packet as a whole or not at all: a failure leaves `out` as it was.
+fn write(
+    out: &mut BytesMut,
+    packet: PacketType,
+    write: impl FnOnce(&mut BytesMut) -> Result<usize, mqttbytes::Error>,
+) -> Result<(), Unencodable> {
+    let mark = out.len();
+    // The length in `Ok` is wrong for some packets.
+    match write(out) {
+        Ok(_) => Ok(()),
+        Err(_) => {
+            out.truncate(mark);
+            Err(Unencodable::Unwritable { packet })
+        }
+    }
+}
+
+fn check_string(field: &'static str, string: &str) -> Result<(), Unencodable> {
+    if string.len() > MAX_STRING {
+        return Err(Unencodable::TooLong {
+            field,
+            length: string.len(),
+            limit: MAX_STRING,
+        });
+    }
+    match string.find('\0') {
+        Some(at) => Err(Unencodable::Nul { field, at }),
+        None => Ok(()),
+    }
+}
+
+fn check_filled(field: &'static str, string: &str) -> Result<(), Unencodable> {
+    if string.is_empty() {
+        return Err(Unencodable::Empty { field });
+    }
+    check_string(field, string)
+}
+
+fn check_topic(topic: &str) -> Result<(), Unencodable> {
+    check_filled("topic", topic)?;
+    match forbidden_in_topic(topic.as_bytes()) {
+        Some((wildcard, at)) => Err(Unencodable::Wildcard { wildcard, at }),
+        None => Ok(()),
+    }
+}
+
+fn check_filter(filter: &str) -> Result<(), Unencodable> {
+    check_filled("topic filter", filter)?;
+    let mut at = 0;
+    for level in filter.split('/') {
+        let is_last = at + level.len() == filter.len();
+        let is_sound = match level {
+            "+" => true,
+            "#" => is_last,
+            _ => !level.contains(['+', '#']),
+        };
+        if !is_sound {
+            return Err(Unencodable::Filter { at });
+        }
+        at += level.len() + 1;
+    }
+    Ok(())
+}

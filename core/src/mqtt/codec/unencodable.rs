@@ -1,0 +1,76 @@
+//! What MQTT 3.1.1 has no encoding for.
+
+use core::error::Error;
+use core::fmt;
+
+use super::PacketType;
+
+/// Why a packet was not written; nothing of it is in the buffer.
+///
+/// Always the caller's fault. Never quotes a string: one of them is a token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unencodable {
+    /// A string that must have at least one byte has none.
+    Empty { field: &'static str },
+    /// A string has more bytes than its length field can say.
+    TooLong {
+        field: &'static str,
+        length: usize,
+        limit: usize,
+    },
+    /// A string has U+0000 at this byte [MQTT-1.5.3-2].
+    Nul { field: &'static str, at: usize },
+    /// A topic has a wildcard at this byte [MQTT-3.3.2-2].
+    Wildcard { wildcard: char, at: usize },
+    /// A topic filter's level that starts at this byte has a wildcard and more than that
+    /// [MQTT-4.7.1-3], or a `#` and a level after it [MQTT-4.7.1-2].
+    Filter { at: usize },
+    /// A re-delivery of QoS 0 [MQTT-3.3.1-2].
+    DupAtQoS0,
+    /// What follows the fixed header is longer than a remaining length can say (MQTT 3.1.1, 2.2.3).
+    PacketTooLarge { length: usize, limit: usize },
+    /// The packet passed every check above and could still not be written.
+    Unwritable { packet: PacketType },
+}
+
+impl fmt::Display for Unencodable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Self::Empty { field } => write!(f, "the {field} is empty"),
+            Self::TooLong {
+                field,
+                length,
+                limit,
+            } => write!(
+                f,
+                "the {field} has {length} bytes, at most {limit} are possible"
+            ),
+            Self::Nul { field, at } => {
+                write!(f, "the {field} has U+0000 at byte {at} [MQTT-1.5.3-2]")
+            }
+            Self::Wildcard { wildcard, at } => {
+                write!(
+                    f,
+                    "the topic has the wildcard {wildcard} at byte {at} [MQTT-3.3.2-2]"
+                )
+            }
+            Self::Filter { at } => write!(
+                f,
+                "the topic filter's level at byte {at} misplaces a wildcard \
+                 [MQTT-4.7.1-2] [MQTT-4.7.1-3]"
+            ),
+            Self::DupAtQoS0 => write!(
+                f,
+                "a PUBLISH of QoS 0 cannot be a re-delivery [MQTT-3.3.1-2]"
+            ),
+            Self::PacketTooLarge { length, limit } => write!(
+                f,
+                "the packet has a remaining length of {length} bytes, at most {limit} are possible \
+                 (MQTT 3.1.1, 2.2.3)"
+            ),
+            Self::Unwritable { packet } => write!(f, "the {packet} could not be written"),
+        }
+    }
+}
+
+impl Error for Unencodable {}

@@ -1,0 +1,283 @@
+//! The settings of a gateway ('config' is the bridge's word for something else).
+
+use core::fmt;
+
+use crate::{quota, time::Duration};
+
+/// How a [`Gateway`](crate::Gateway) behaves. Start from [`Options::default`] and change what you need.
+///
+/// Checked once, by [`Gateway::new`](crate::Gateway::new).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Options {
+    /// The keep alive announced in CONNECT, 1 s to 1,199 s, in whole seconds (default 60 s). The bridge closes a
+    /// connection that was idle for 1,200 s whatever was announced.
+    pub keep_alive: Duration,
+    /// How long to wait for CONNACK (default 20 s).
+    pub connack_timeout: Duration,
+    /// How long to wait for the PUBACK of an attach, from its PUBLISH (default 30 s). Authorising a device may take
+    /// the bridge several seconds.
+    pub attach_timeout: Duration,
+    /// How long to wait for SUBACK, UNSUBACK and the PUBACK of a detach, and before a publication is first sent again
+    /// (default 30 s). For a publication it doubles with each attempt, up to [`max_ack_timeout`](Self::max_ack_timeout).
+    pub ack_timeout: Duration,
+    /// The longest wait for the PUBACK of a publication before it is sent again (default 5 min).
+    pub max_ack_timeout: Duration,
+    /// How long a close, a token refresh or a detach waits for what is still under way (default 10 s).
+    pub drain_timeout: Duration,
+    /// QoS 1 publications in flight at once, 1 to 65,000 (default 100).
+    pub window: u16,
+    /// QoS 1 publications of one device in flight at once (default 100). 1 keeps the order of a device strict even when
+    /// messages are sent again.
+    pub device_window: u16,
+    /// Attaches under way at once (default 100).
+    pub attach_window: u16,
+    /// Devices attached or to be attached, the gateway not counted, 1 to 1,000 (default 1,000).
+    pub max_devices: usize,
+    /// What one device may have accepted and not yet acknowledged (default 1,000 messages, 1 MiB of payload).
+    pub device_queue: QueueLimit,
+    /// What all devices together may have accepted and not yet acknowledged (default 100,000 messages, 64 MiB).
+    pub total_queue: QueueLimit,
+    /// The waits between attempts to connect (default 1 s doubling to 32 s), to attach and to subscribe again.
+    pub backoff: Backoff,
+    /// How often to try before giving up (default: for ever).
+    pub reconnect: Reconnect,
+    /// How long a connection must have lasted before the backoff starts anew (default 60 s).
+    pub stable_after: Duration,
+    /// Whether a device that the bridge detached is attached again, with backoff (default true).
+    pub reattach: bool,
+    /// When a config or command at QoS 1 is acknowledged (default: once its event is queued).
+    pub acknowledge: Acknowledge,
+    /// Events waiting in [`poll_event`](crate::Gateway::poll_event) at which the gateway stops wanting input
+    /// (default 1,024).
+    pub max_events: usize,
+    /// Configs and commands delivered and not yet acknowledged at which the gateway stops wanting input (default 1,024).
+    pub max_unacknowledged: usize,
+    /// The least time between two states of a device (default 1.25 s). The bridge takes one a second and detaches a
+    /// device that is faster.
+    pub state_interval: Duration,
+    /// The largest packet taken from the bridge, in bytes (default: a payload of 256 KiB and its topic).
+    pub frame_limit: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            keep_alive: Duration::from_secs(60),
+            connack_timeout: Duration::from_secs(20),
+            attach_timeout: Duration::from_secs(30),
+            ack_timeout: Duration::from_secs(30),
+            max_ack_timeout: Duration::from_secs(300),
+            drain_timeout: Duration::from_secs(10),
+            window: 100,
+            device_window: 100,
+            attach_window: 100,
+            max_devices: quota::MAX_ATTACHED_DEVICES,
+            device_queue: QueueLimit {
+                messages: 1_000,
+                bytes: 1024 * 1024,
+            },
+            total_queue: QueueLimit {
+                messages: 100_000,
+                bytes: 64 * 1024 * 1024,
+            },
+            backoff: Backoff::default(),
+            reconnect: Reconnect::Forever,
+            stable_after: Duration::from_secs(60),
+            reattach: true,
+            acknowledge: Acknowledge::WhenQueued,
+            max_events: 1_024,
+            max_unacknowledged: 1_024,
+            state_interval: Duration::from_millis(1_250),
+            frame_limit: crate::mqtt::DEFAULT_FRAME_LIMIT,
+        }
+    }
+}
+
+impl Options {
+    pub(crate) fn check(&self) -> Result<(), OptionsError> {
+        let keep_alive = self.keep_alive.as_secs();
+        if self.keep_alive.subsec_nanos() != 0
+            || !(1..quota::IDLE_LIMIT.as_secs()).contains(&keep_alive)
+        {
+            return Err(OptionsError::KeepAlive(self.keep_alive));
+        }
+        for (name, timeout) in [
+            ("connack_timeout", self.connack_timeout),
+            ("attach_timeout", self.attach_timeout),
+            ("ack_timeout", self.ack_timeout),
+            ("backoff.min", self.backoff.min),
+        ] {
+            if timeout.is_zero() {
+                return Err(OptionsError::Zero(name));
+            }
+        }
+        for (name, count) in [
+            ("window", usize::from(self.window)),
+            ("device_window", usize::from(self.device_window)),
+            ("attach_window", usize::from(self.attach_window)),
+            ("max_devices", self.max_devices),
+            ("max_events", self.max_events),
+            ("max_unacknowledged", self.max_unacknowledged),
+            ("device_queue.messages", self.device_queue.messages),
+            ("total_queue.messages", self.total_queue.messages),
+        ] {
+            if count == 0 {
+                return Err(OptionsError::Zero(name));
+            }
+        }
+        for (name, value, limit) in [
+            ("window", usize::from(self.window), MAX_WINDOW),
+            ("max_devices", self.max_devices, quota::MAX_ATTACHED_DEVICES),
+        ] {
+            if value > limit {
+                return Err(OptionsError::TooLarge { name, value, limit });
+            }
+        }
+        for (name, value, least) in [
+            (
+                "device_queue.bytes",
+                self.device_queue.bytes,
+                quota::MAX_TELEMETRY_BYTES,
+            ),
+            (
+                "total_queue.bytes",
+                self.total_queue.bytes,
+                quota::MAX_TELEMETRY_BYTES,
+            ),
+            ("frame_limit", self.frame_limit, MIN_FRAME_LIMIT),
+        ] {
+            if value < least {
+                return Err(OptionsError::TooSmall { name, value, least });
+            }
+        }
+        if self.backoff.max < self.backoff.min {
+            return Err(OptionsError::Backoff(self.backoff));
+        }
+        if self.max_ack_timeout < self.ack_timeout {
+            return Err(OptionsError::AckTimeout {
+                first: self.ack_timeout,
+                max: self.max_ack_timeout,
+            });
+        }
+        Ok(())
+    }
+}
+
+/// Leaves 535 of the 65,535 packet identifiers to attaches, subscriptions and late acknowledgements.
+const MAX_WINDOW: usize = 65_000;
+
+/// An error report with the longest ids must fit.
+const MIN_FRAME_LIMIT: usize = 4_096;
+
+/// A bound on accepted publications, both in number and in bytes of payload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct QueueLimit {
+    /// Publications, at least 1.
+    pub messages: usize,
+    /// Bytes of payload, at least 262,144 (one of the largest).
+    pub bytes: usize,
+}
+
+/// Exponential waits with jitter: the n-th is `min·2ⁿ` plus up to the smaller of `min` and 1 s, and never above `max`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Backoff {
+    /// The first wait (default 1 s).
+    pub min: Duration,
+    /// The longest wait (default 32 s).
+    pub max: Duration,
+}
+
+impl Default for Backoff {
+    fn default() -> Self {
+        Self {
+            min: Duration::from_secs(1),
+            max: Duration::from_secs(32),
+        }
+    }
+}
+
+/// How often the gateway tries to connect before it gives up and closes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reconnect {
+    /// Until it is closed.
+    Forever,
+    /// At most this many times in a row after the first attempt; 0 is one attempt and no reconnect.
+    Attempts(u32),
+}
+
+/// When a config or command at QoS 1 is acknowledged to the bridge, which tells the cloud that the device has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Acknowledge {
+    /// As soon as its event is queued.
+    WhenQueued,
+    /// When [`Gateway::acknowledge`](crate::Gateway::acknowledge) says so.
+    Manual,
+}
+
+/// [`Options`] that no gateway can work with: the caller's mistake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OptionsError {
+    /// The keep alive is not a whole number of seconds from 1 to 1,199.
+    KeepAlive(Duration),
+    /// This option must not be zero.
+    Zero(&'static str),
+    /// This option is above its limit.
+    TooLarge {
+        /// Its name.
+        name: &'static str,
+        /// What it was set to.
+        value: usize,
+        /// The most it may be.
+        limit: usize,
+    },
+    /// This option is below its least value.
+    TooSmall {
+        /// Its name.
+        name: &'static str,
+        /// What it was set to.
+        value: usize,
+        /// The least it may be.
+        least: usize,
+    },
+    /// The longest backoff is shorter than the first.
+    Backoff(Backoff),
+    /// The longest acknowledgement timeout is shorter than the first.
+    AckTimeout {
+        /// `ack_timeout`.
+        first: Duration,
+        /// `max_ack_timeout`.
+        max: Duration,
+    },
+}
+
+impl fmt::Display for OptionsError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeepAlive(value) => write!(
+                f,
+                "keep_alive is {value:?}: it must be a whole number of seconds from 1 to 1199, \
+                 for the bridge closes a connection that was idle for 20 minutes"
+            ),
+            Self::Zero(name) => write!(f, "{name} is zero: it must be at least 1"),
+            Self::TooLarge { name, value, limit } => {
+                write!(f, "{name} is {value}: it must be at most {limit}")
+            }
+            Self::TooSmall { name, value, least } => {
+                write!(f, "{name} is {value}: it must be at least {least}")
+            }
+            Self::Backoff(backoff) => write!(
+                f,
+                "backoff.max is {:?}: it must not be shorter than backoff.min, {:?}",
+                backoff.max, backoff.min
+            ),
+            Self::AckTimeout { first, max } => write!(
+                f,
+                "max_ack_timeout is {max:?}: it must not be shorter than ack_timeout, {first:?}"
+            ),
+        }
+    }
+}
+
+impl core::error::Error for OptionsError {}

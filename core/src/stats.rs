@@ -1,0 +1,27 @@
+//! Counters for whoever watches a gateway.
+
+/// What a gateway has done and holds, for monitoring. Counters begin at 0 and only grow; the rest is as of now.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stats {
+    /// Connections that the bridge accepted.
+    pub connections: u64,
+    /// Publications taken in.
+    pub accepted: u64,
+    /// Publications acknowledged (QoS 1) or handed to the transport (QoS 0).
+    pub published: u64,
+    /// Publications written again because their acknowledgement was overdue.
+    pub resent: u64,
+    /// Acknowledgements from the bridge that matched nothing in flight or in quarantine.
+    pub unsolicited: u64,
+    /// Copies of deliveries that were still waiting for their acknowledgement.
+    pub duplicates: u64,
+    /// Publications accepted and not ended, now.
+    pub queued: usize,
+    /// Bytes of their payloads.
+    pub queued_bytes: usize,
+    /// Publications in flight, now.
+    pub in_flight: usize,
+    /// Devices attached or to be attached, the gateway not counted, now.
+    pub devices: usize,
+}

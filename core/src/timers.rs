@@ -1,0 +1,195 @@
+//! The machine's deadlines: one table of timers, schedules of many deadlines, and the time during which it listens.
+
+use std::collections::BTreeSet;
+
+use crate::time::{Duration, Instant};
+
+/// The timers of which there is one each.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Timer {
+    /// The next attempt to connect.
+    Reconnect,
+    /// The connection has lasted long enough for the backoff to start anew.
+    Stable,
+    /// The token is about to expire.
+    Refresh,
+    /// What is under way has had its time: leave.
+    Drain,
+    /// DISCONNECT could not be handed over: hang up.
+    HangUp,
+    /// CONNACK is due.
+    ConnAck,
+    /// The keep alive asks for a PINGREQ.
+    PingReq,
+    /// PINGRESP is due.
+    PingResp,
+    /// Bytes have waited too long without progress.
+    Stall,
+}
+
+impl Timer {
+    const ALL: [Self; 9] = [
+        Self::Reconnect,
+        Self::Stable,
+        Self::Refresh,
+        Self::Drain,
+        Self::HangUp,
+        Self::ConnAck,
+        Self::PingReq,
+        Self::PingResp,
+        Self::Stall,
+    ];
+
+    /// Whether it waits for the peer to speak, and so pauses while nobody listens.
+    fn is_silence(self) -> bool {
+        matches!(self, Self::ConnAck | Self::PingResp)
+    }
+
+    /// Whether it belongs to one connection and ends with it.
+    fn is_of_connection(self) -> bool {
+        !matches!(self, Self::Reconnect | Self::Drain)
+    }
+}
+
+/// When each [`Timer`] is due.
+#[derive(Debug, Default)]
+pub(crate) struct Timers {
+    deadlines: [Option<Instant>; Timer::ALL.len()],
+    pub(crate) listening: Listening,
+}
+
+impl Timers {
+    pub(crate) fn set(&mut self, timer: Timer, after: Duration, now: Instant) {
+        let start = if timer.is_silence() {
+            self.listening.time(now)
+        } else {
+            now
+        };
+        self.put(timer, Some(start + after));
+    }
+
+    pub(crate) fn stop(&mut self, timer: Timer) {
+        self.put(timer, None);
+    }
+
+    pub(crate) fn stop_connection(&mut self) {
+        for timer in Timer::ALL {
+            if timer.is_of_connection() {
+                self.stop(timer);
+            }
+        }
+    }
+
+    pub(crate) fn is_set(&self, timer: Timer) -> bool {
+        self.at(timer).is_some()
+    }
+
+    /// Whether `timer` is due; it stops when it is.
+    pub(crate) fn expire(&mut self, timer: Timer, now: Instant) -> bool {
+        let is_due = self.wall(timer).is_some_and(|deadline| deadline <= now);
+        if is_due {
+            self.stop(timer);
+        }
+        is_due
+    }
+
+    /// The earliest deadline of all timers that run.
+    pub(crate) fn next(&self) -> Option<Instant> {
+        Timer::ALL
+            .into_iter()
+            .filter_map(|timer| self.wall(timer))
+            .min()
+    }
+
+    fn wall(&self, timer: Timer) -> Option<Instant> {
+        let deadline = self.at(timer)?;
+        if timer.is_silence() {
+            self.listening.wall(deadline)
+        } else {
+            Some(deadline)
+        }
+    }
+
+    fn at(&self, timer: Timer) -> Option<Instant> {
+        self.deadlines.get(timer as usize).copied().flatten()
+    }
+
+    fn put(&mut self, timer: Timer, deadline: Option<Instant>) {
+        if let Some(slot) = self.deadlines.get_mut(timer as usize) {
+            *slot = deadline;
+        }
+    }
+}
+
+/// Time as it passes for deadlines on the peer: it stands still while the machine does not want input, for a peer that
+/// nobody reads is not silent.
+#[derive(Debug, Default)]
+pub(crate) struct Listening {
+    deaf: Duration,
+    deaf_since: Option<Instant>,
+}
+
+impl Listening {
+    /// Tells whether the machine listens, as of `now`.
+    pub(crate) fn update(&mut self, listens: bool, now: Instant) {
+        match self.deaf_since {
+            None if !listens => self.deaf_since = Some(now),
+            Some(since) if listens => {
+                self.deaf += now.saturating_duration_since(since);
+                self.deaf_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// The listening time at `now`: deadlines on the peer count from it.
+    pub(crate) fn time(&self, now: Instant) -> Instant {
+        self.deaf_since.unwrap_or(now) - self.deaf
+    }
+
+    /// When listening time reaches `deadline`, or `None` while it stands still.
+    pub(crate) fn wall(&self, deadline: Instant) -> Option<Instant> {
+        self.deaf_since.is_none().then(|| deadline + self.deaf)
+    }
+}
+
+/// Many deadlines of one kind, in the order in which they are due.
+#[derive(Debug)]
+pub(crate) struct Schedule<K> {
+    entries: BTreeSet<(Instant, K)>,
+}
+
+impl<K: Copy + Ord> Schedule<K> {
+    pub(crate) fn add(&mut self, at: Instant, key: K) {
+        self.entries.insert((at, key));
+    }
+
+    /// Removes an entry by the deadline that it was added with.
+    pub(crate) fn remove(&mut self, at: Instant, key: K) {
+        self.entries.remove(&(at, key));
+    }
+
+    pub(crate) fn next(&self) -> Option<Instant> {
+        self.entries.first().map(|(at, _)| *at)
+    }
+
+    /// Takes one entry that is due.
+    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
+        if self.next()? > now {
+            return None;
+        }
+        self.entries.pop_first().map(|(_, key)| key)
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.entries.clear();
+    }
+}
+
+impl<K> Default for Schedule<K> {
+    fn default() -> Self {
+        Self {
+            entries: BTreeSet::new(),
+        }
+    }
+}
