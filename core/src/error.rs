@@ -108,12 +108,7 @@ pub enum PublishError {
     /// The queue of the device, or of all devices, is full; [`Event::Writable`](crate::Event::Writable) follows.
     Blocked(Publication),
     /// The payload is larger than the bridge takes. The caller's mistake.
-    TooLarge {
-        /// The most that this topic takes, in bytes.
-        limit: usize,
-        /// What was handed in.
-        publication: Publication,
-    },
+    TooLarge(Publication),
     /// The key names no device, or one that was detached. The caller's mistake.
     UnknownDevice(Publication),
     /// The device is being detached.
@@ -129,7 +124,7 @@ impl PublishError {
     pub fn into_publication(self) -> Publication {
         match self {
             Self::Blocked(publication)
-            | Self::TooLarge { publication, .. }
+            | Self::TooLarge(publication)
             | Self::UnknownDevice(publication)
             | Self::Detaching(publication)
             | Self::DeviceRefused(publication)
@@ -144,10 +139,11 @@ impl fmt::Display for PublishError {
             Self::Blocked(_) => {
                 f.write_str("the queue is full: publish it again when the device is writable")
             }
-            Self::TooLarge { limit, publication } => write!(
+            Self::TooLarge(publication) => write!(
                 f,
-                "the payload has {} bytes: the bridge takes at most {limit} here",
-                publication.payload.len()
+                "the payload has {} bytes: the bridge takes at most {} here",
+                publication.payload.len(),
+                publication.topic.max_payload()
             ),
             Self::UnknownDevice(_) => CommandError::UnknownDevice.fmt(f),
             Self::Detaching(_) => CommandError::Detaching.fmt(f),

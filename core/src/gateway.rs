@@ -1,6 +1,8 @@
 //! The gateway: inputs, commands, outputs and getters. It delegates; each rule of the bridge has its own file below.
 
+mod advance;
 mod attachment;
+mod detachment;
 mod devices;
 mod diagnosis;
 mod inbox;
@@ -11,10 +13,9 @@ mod subscriptions;
 
 use std::collections::VecDeque;
 
-use bytes::Bytes;
-
+pub use self::{devices::DeviceState, outbox::Unsent};
 use self::{
-    devices::{Awaiting, Deadline, Devices, Life, OWN},
+    devices::{Devices, Life, OWN},
     inbox::Inbox,
     lifecycle::{Lifecycle, State},
     outbox::Outbox,
@@ -22,15 +23,14 @@ use self::{
 };
 use crate::{
     backoff::Jitter,
-    command::{DeliveryId, DeviceKey, OpId, Publication, PublicationTopic, Subscription},
+    command::{DeliveryId, DeviceKey, OpId, Publication, Subscription},
     error::{CommandError, Failure, PublishError},
-    event::{DisconnectReason, Event, Outcome, TransportEnd},
+    event::{DisconnectReason, Event, TransportEnd},
     id::{ClientId, DeviceId},
-    mqtt::{Connection, Found, Incoming, PacketId, QoS},
+    mqtt::{Connection, QoS},
     options::{Options, OptionsError},
-    quota,
     stats::Stats,
-    time::{Duration, Instant},
+    time::Instant,
     timers::Timers,
     token::Token,
 };
@@ -237,16 +237,17 @@ impl Gateway {
     /// # Errors
     ///
     /// [`PublishError`] hands the publication back; nothing was sent.
-    // The publication comes back by value, so the error is as large as what was handed in.
     pub fn publish(
         &mut self,
         publication: Publication,
         now: Instant,
     ) -> Result<OpId, PublishError> {
         let now = self.tick(now);
-        let index = self.check_publication(&publication)?.index;
+        if let Some(refused) = self.refusal(&publication) {
+            return Err(refused(publication));
+        }
         if !self.outbox.has_room(&publication) {
-            self.outbox.block(index);
+            self.outbox.block(publication.device.index);
             return Err(PublishError::Blocked(publication));
         }
         let op = self.new_op();
@@ -324,32 +325,23 @@ impl Gateway {
         Ok(op)
     }
 
-    fn check_publication(&self, publication: &Publication) -> Result<DeviceKey, PublishError> {
-        let limit = match publication.topic {
-            PublicationTopic::Telemetry(_) => quota::MAX_TELEMETRY_BYTES,
-            PublicationTopic::State => quota::MAX_STATE_BYTES,
-        };
-        let refused = || publication.clone();
+    /// Why a publication cannot be accepted, however much room there is.
+    fn refusal(&self, publication: &Publication) -> Option<fn(Publication) -> PublishError> {
         if self.lifecycle.is_closing() {
-            return Err(PublishError::Closed(refused()));
+            return Some(PublishError::Closed);
         }
         let Some(index) = self.devices.resolve(publication.device) else {
-            return Err(PublishError::UnknownDevice(refused()));
+            return Some(PublishError::UnknownDevice);
         };
         let device = self.devices.at(index);
         if device.detach.is_some() {
-            return Err(PublishError::Detaching(refused()));
+            return Some(PublishError::Detaching);
         }
         if matches!(device.life, Life::Refused) {
-            return Err(PublishError::DeviceRefused(refused()));
+            return Some(PublishError::DeviceRefused);
         }
-        if publication.payload.len() > limit {
-            return Err(PublishError::TooLarge {
-                limit,
-                publication: refused(),
-            });
-        }
-        Ok(publication.device)
+        let is_too_large = publication.payload.len() > publication.topic.max_payload();
+        is_too_large.then_some(PublishError::TooLarge)
     }
 
     fn check_open(&self) -> Result<(), CommandError> {
@@ -458,17 +450,7 @@ impl Gateway {
     /// How a device stands, unless it has been detached.
     pub fn device_state(&self, device: DeviceKey) -> Option<DeviceState> {
         let index = self.devices.resolve(device)?;
-        Some(match self.devices.at(index).life {
-            Life::Own if self.is_open() => DeviceState::Attached,
-            Life::Own | Life::Waiting => DeviceState::Waiting,
-            Life::Attaching(_) => DeviceState::Attaching,
-            Life::Attached => DeviceState::Attached,
-            Life::Retrying(_) => DeviceState::Retrying,
-            Life::NeedsToken => DeviceState::TokenNeeded,
-            Life::Refused => DeviceState::Refused,
-            Life::Dormant => DeviceState::Dormant,
-            Life::Detaching(_) => DeviceState::Detaching,
-        })
+        Some(self.devices.at(index).life.state(self.is_open()))
     }
 
     /// Everything that is accepted and has not ended, in the order of acceptance: what to keep across a restart of the
@@ -476,13 +458,7 @@ impl Gateway {
     pub fn unsent(&self) -> impl Iterator<Item = Unsent<'_>> {
         self.outbox.all(None).into_iter().map(|key| {
             let entry = self.outbox.entry(key);
-            Unsent {
-                op: entry.op,
-                device: &self.devices.at(entry.device).id,
-                topic: &entry.topic,
-                qos: entry.qos,
-                payload: &entry.payload,
-            }
+            Unsent::new(entry, &self.devices.at(entry.device).id)
         })
     }
 
@@ -497,203 +473,5 @@ impl Gateway {
             devices: self.devices.len(),
             ..self.stats
         }
-    }
-}
-
-/// How a device stands with the bridge.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum DeviceState {
-    /// To be attached: a connection, or its turn, has yet to come.
-    Waiting,
-    /// The attach was sent, and its PUBACK is due.
-    Attaching,
-    /// It can publish and subscribe.
-    Attached,
-    /// An attach failed in a way that may pass, or the bridge detached it: it is tried again with backoff.
-    Retrying,
-    /// Its token has expired; see [`Event::TokenNeeded`].
-    TokenNeeded,
-    /// The bridge refused to attach it: nothing is tried until it is attached or authorized again.
-    Refused,
-    /// The bridge detached it, and the options say not to attach it again unasked.
-    Dormant,
-    /// The detach was sent, and its PUBACK is due.
-    Detaching,
-}
-
-/// A publication that is accepted and has not ended.
-#[derive(Clone, Copy, Debug)]
-#[non_exhaustive]
-pub struct Unsent<'a> {
-    /// Its operation.
-    pub op: OpId,
-    /// Whom it speaks for.
-    pub device: &'a DeviceId,
-    /// Where it goes.
-    pub topic: &'a PublicationTopic,
-    /// At which quality of service.
-    pub qos: QoS,
-    /// What it says.
-    pub payload: &'a Bytes,
-}
-
-/// What the parts share.
-impl Gateway {
-    /// The instant of an input or command: time never runs backwards.
-    fn tick(&mut self, now: Instant) -> Instant {
-        let now = self.now.map_or(now, |before| before.max(now));
-        self.now = Some(now);
-        self.timers.listening.update(self.wants_input(), now);
-        now
-    }
-
-    /// The end of every input and command: runs what is due and writes what may be written.
-    fn advance(&mut self, now: Instant) {
-        if let Some(link) = &mut self.link
-            && let Some(silence) = link.advance(&mut self.timers, now)
-        {
-            self.on_silence(silence, now);
-        }
-        self.run_lifecycle_timers(now);
-        self.run_device_timers(now);
-        self.fill(now);
-        self.leave_if_drained(now);
-        self.hang_up_if_handed_over(now);
-        if let Some(link) = &self.link {
-            link.watch_progress(&mut self.timers, now);
-        }
-        while let Some(index) = self.outbox.take_writable() {
-            let device = self.devices.key(index);
-            self.emit(Event::Writable { device });
-        }
-        self.timers.listening.update(self.wants_input(), now);
-    }
-
-    fn run_device_timers(&mut self, now: Instant) {
-        let listening = self.timers.listening.time(now);
-        while let Some(packet_id) = self.devices.silences.pop_due(listening) {
-            self.on_no_answer(packet_id, now);
-        }
-        while let Some(deadline) = self.devices.deadlines.pop_due(now) {
-            match deadline {
-                Deadline::Attach(device) => self.retry_attach(device),
-                Deadline::Subscribe(turn) => self.retry_subscription(turn),
-                Deadline::Drain(device) => self.on_detach_overdue(device),
-            }
-        }
-        self.outbox.release_paced(now);
-    }
-
-    fn on_incoming(&mut self, incoming: Incoming<Ticket>, now: Instant) {
-        match incoming {
-            Incoming::ConnAck(return_code) => self.on_connack(return_code, now),
-            Incoming::Publish(publish) => self.on_publish(publish, now),
-            Incoming::PubAck(Ticket::Publication(key)) => {
-                self.end_publication(key, Ok(Outcome::Acknowledged))
-            }
-            Incoming::PubAck(Ticket::Attach(device)) => self.on_attached(device, now),
-            Incoming::PubAck(Ticket::Detach(device)) => self.on_detached(device),
-            Incoming::SubAck(Ticket::Subscription(turn), code) => self.on_suback(turn, code, now),
-            Incoming::SubAck(Ticket::Errors, code) => self.on_errors_suback(code),
-            Incoming::UnsubAck(Ticket::Subscription(turn)) => self.on_subscription_answer(turn),
-            // The table of identifiers matches each acknowledgement with its kind of packet.
-            Incoming::PubAck(_) | Incoming::SubAck(..) | Incoming::UnsubAck(_) => {}
-        }
-    }
-
-    /// An acknowledgement did not come in time.
-    fn on_no_answer(&mut self, packet_id: PacketId, now: Instant) {
-        let timed_out = Failure::TimedOut(self.options.ack_timeout);
-        match self.link.as_ref().map(|link| link.find(packet_id)) {
-            Some(Found::InFlight(_, Ticket::Attach(device))) => {
-                self.on_attach_timed_out(device, now)
-            }
-            Some(Found::InFlight(_, Ticket::Detach(device))) => {
-                self.on_detach_failed(device, timed_out)
-            }
-            Some(Found::InFlight(_, Ticket::Subscription(turn))) => {
-                self.fail_subscription(turn, timed_out, now)
-            }
-            Some(Found::InFlight(_, Ticket::Errors)) => self.on_errors_timed_out(),
-            _ => {}
-        }
-    }
-
-    /// Expects the acknowledgement of a packet that was just written.
-    fn await_answer(&mut self, packet_id: PacketId, timeout: Duration, now: Instant) -> Awaiting {
-        let deadline = self.timers.listening.time(now) + timeout;
-        self.devices.silences.add(deadline, packet_id);
-        Awaiting {
-            packet_id,
-            deadline,
-        }
-    }
-
-    /// Keeps an identifier from use until its acknowledgement comes late.
-    fn quarantine(&mut self, packet_id: PacketId) {
-        if let Some(link) = &mut self.link {
-            link.quarantine(packet_id);
-        }
-    }
-
-    /// Puts back what was in flight, of one device or of all.
-    fn put_back(&mut self, device: Option<u32>) {
-        let returned = self.outbox.put_back(device);
-        for packet_id in returned.packet_ids {
-            self.quarantine(packet_id);
-        }
-        for op in returned.superseded {
-            self.fail(op, Failure::Superseded);
-        }
-    }
-
-    fn end_publication(&mut self, key: u32, result: Result<Outcome, Failure>) {
-        let entry = self.outbox.finish(key);
-        match result {
-            Ok(outcome) => {
-                self.stats.published += 1;
-                self.done(entry.op, outcome);
-            }
-            Err(failure) => self.fail(entry.op, failure),
-        }
-        self.continue_detach(entry.device);
-    }
-
-    /// Ends everything that a device has in the outbox.
-    fn fail_publications(&mut self, device: u32, failure: &Failure) {
-        for key in self.outbox.all(Some(device)) {
-            if let Some(packet_id) = self.outbox.entry(key).packet_id() {
-                self.quarantine(packet_id);
-            }
-            self.end_publication(key, Err(failure.clone()));
-        }
-    }
-
-    /// When the next publication is to be sent again.
-    fn overdue_at(&self) -> Option<Instant> {
-        let link = self
-            .link
-            .as_ref()
-            .filter(|_| self.lifecycle.state == State::Open)?;
-        let deadline = self.outbox.overdue_at(|size| link.has_room(size))?;
-        self.timers.listening.wall(deadline)
-    }
-
-    fn new_op(&mut self) -> OpId {
-        self.ops += 1;
-        OpId(self.ops)
-    }
-
-    fn done(&mut self, op: OpId, outcome: Outcome) {
-        self.emit(Event::Done { op, outcome });
-    }
-
-    fn fail(&mut self, op: OpId, failure: Failure) {
-        self.emit(Event::Failed { op, failure });
-    }
-
-    fn emit(&mut self, event: Event) {
-        self.events.push_back(event);
     }
 }

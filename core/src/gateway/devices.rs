@@ -55,6 +55,44 @@ pub(crate) enum Life {
     Detaching(Awaiting),
 }
 
+impl Life {
+    pub(crate) fn state(&self, is_open: bool) -> DeviceState {
+        match self {
+            Self::Own if is_open => DeviceState::Attached,
+            Self::Own | Self::Waiting => DeviceState::Waiting,
+            Self::Attaching(_) => DeviceState::Attaching,
+            Self::Attached => DeviceState::Attached,
+            Self::Retrying(_) => DeviceState::Retrying,
+            Self::NeedsToken => DeviceState::TokenNeeded,
+            Self::Refused => DeviceState::Refused,
+            Self::Dormant => DeviceState::Dormant,
+            Self::Detaching(_) => DeviceState::Detaching,
+        }
+    }
+}
+
+/// How a device stands with the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum DeviceState {
+    /// To be attached: a connection, or its turn, has yet to come.
+    Waiting,
+    /// The attach was sent, and its PUBACK is due.
+    Attaching,
+    /// It can publish and subscribe.
+    Attached,
+    /// An attach failed in a way that may pass, or the bridge detached it: it is tried again with backoff.
+    Retrying,
+    /// Its token has expired; see [`Event::TokenNeeded`].
+    TokenNeeded,
+    /// The bridge refused to attach it: nothing is tried until it is attached or authorized again.
+    Refused,
+    /// The bridge detached it, and the options say not to attach it again unasked.
+    Dormant,
+    /// The detach was sent, and its PUBACK is due.
+    Detaching,
+}
+
 /// An acknowledgement that is due, in listening time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Awaiting {

@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use slab::Slab;
 
 pub(crate) use self::entry::Entry;
+pub use self::entry::Unsent;
 use self::{
     entry::{List, Place},
     lanes::Lanes,

@@ -5,6 +5,7 @@ use slab::Slab;
 
 use crate::{
     command::{OpId, PublicationTopic},
+    id::DeviceId,
     mqtt::{PacketId, QoS},
     time::Instant,
 };
@@ -20,6 +21,41 @@ pub(crate) struct Entry {
     pub(super) place: Place,
     previous: u32,
     next: u32,
+}
+
+impl<'a> Unsent<'a> {
+    pub(crate) fn new(entry: &'a Entry, device: &'a DeviceId) -> Self {
+        let Entry {
+            op,
+            topic,
+            qos,
+            payload,
+            ..
+        } = entry;
+        Self {
+            op: *op,
+            device,
+            topic,
+            qos: *qos,
+            payload,
+        }
+    }
+}
+
+/// A publication that is accepted and has not ended.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Unsent<'a> {
+    /// Its operation.
+    pub op: OpId,
+    /// Whom it speaks for.
+    pub device: &'a DeviceId,
+    /// Where it goes.
+    pub topic: &'a PublicationTopic,
+    /// At which quality of service.
+    pub qos: QoS,
+    /// What it says.
+    pub payload: &'a Bytes,
 }
 
 /// Where a publication is on its way.
