@@ -119,7 +119,7 @@ fn an_expired_token_is_a_failed_attempt_and_is_never_sent() {
 #[test]
 fn failed_attempts_wait_longer_each_time_and_start_anew_after_a_stable_connection() {
     let mut session = Session::dialing(Options::default());
-    let mut fail = |session: &mut Session, end| {
+    let fail = |session: &mut Session, end| {
         session.gateway.handle_disconnected(end, session.now);
         let wait = session.disconnected().retry_in.unwrap();
         session.wait(wait - Duration::from_millis(1));

@@ -14,6 +14,9 @@ use crate::{
     token::Token,
 };
 
+/// Tickets, turns and deadlines of a device end before it is removed, so a slot that is named is in use.
+const NAMED_WHILE_HERE: &str = "a slot is named only while its device is here";
+
 /// The slot of the gateway itself.
 pub(crate) const OWN: u32 = 0;
 
@@ -209,11 +212,13 @@ impl Devices {
     }
 
     pub(crate) fn at(&self, index: u32) -> &Device {
-        &self.devices[index as usize]
+        self.devices.get(index as usize).expect(NAMED_WHILE_HERE)
     }
 
     pub(crate) fn at_mut(&mut self, index: u32) -> &mut Device {
-        &mut self.devices[index as usize]
+        self.devices
+            .get_mut(index as usize)
+            .expect(NAMED_WHILE_HERE)
     }
 
     /// The slots in use, the gateway's own first.
