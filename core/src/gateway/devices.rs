@@ -31,7 +31,7 @@ pub(crate) struct Device {
     /// The detach that has not ended.
     pub(crate) detach: Option<Detach>,
     pub(crate) token: Option<Token>,
-    /// Attempts to attach that failed in a row.
+    /// Attempts to attach that failed, or did not last, in a row.
     pub(crate) attempts: u32,
     pub(crate) subscriptions: Subscriptions,
 }
@@ -45,7 +45,8 @@ pub(crate) enum Life {
     Waiting,
     /// The attach was written.
     Attaching(Awaiting),
-    Attached,
+    /// Since then.
+    Attached(Instant),
     /// The attach failed in a way that may pass; it is tried again then.
     Retrying(Instant),
     /// Its token has expired, and a new one was asked for.
@@ -64,7 +65,7 @@ impl Life {
             Self::Own if is_open => DeviceState::Attached,
             Self::Own | Self::Waiting => DeviceState::Waiting,
             Self::Attaching(_) => DeviceState::Attaching,
-            Self::Attached => DeviceState::Attached,
+            Self::Attached(_) => DeviceState::Attached,
             Self::Retrying(_) => DeviceState::Retrying,
             Self::NeedsToken => DeviceState::TokenNeeded,
             Self::Refused => DeviceState::Refused,
@@ -86,7 +87,7 @@ pub enum DeviceState {
     Attached,
     /// An attach failed in a way that may pass, or the bridge detached it: it is tried again with backoff.
     Retrying,
-    /// Its token has expired; see [`Event::TokenNeeded`].
+    /// Its token has expired; see [`Event::TokenNeeded`](crate::Event::TokenNeeded).
     TokenNeeded,
     /// The bridge refused to attach it: nothing is tried until it is attached or authorized again.
     Refused,

@@ -6,7 +6,6 @@ use super::codec::PacketId;
 mod tests;
 
 /// How many packet identifiers there are.
-#[cfg(test)]
 const ALL: usize = 65_535;
 
 /// The packet identifiers of one connection, and the ticket that each one in flight stands for.
@@ -128,7 +127,6 @@ impl<T: Copy> PacketIds<T> {
     }
 
     /// Identifiers that can be taken.
-    #[cfg(test)]
     pub(crate) fn free(&self) -> usize {
         ALL - self.in_flight - self.quarantined
     }
