@@ -24,7 +24,7 @@ mod wire;
 mod world;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use core::fmt;
 use std::collections::BTreeMap;
@@ -79,6 +79,13 @@ impl Bridge {
         self.sessions.insert(id, Session::new(id, now));
         self.world.log(Some(id), None, EventKind::Accepted);
         id
+    }
+
+    /// A transport did not come up, for a reason that the operator may want to know.
+    pub fn handle_failed_transport(&mut self, reason: String, now: Instant) {
+        self.world.advance_to(now);
+        self.world
+            .log(None, None, EventKind::TransportFailed { reason });
     }
 
     /// Bytes came, in fragments of any size. Takes all; after the connection's end they are ignored.

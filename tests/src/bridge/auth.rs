@@ -1,5 +1,8 @@
 //! JSON web tokens as the bridge accepts them, and the public keys that verify them.
 
+#[cfg(test)]
+mod tests;
+
 use core::error::Error;
 use core::fmt;
 

@@ -34,6 +34,11 @@ pub struct Event {
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
+    /// A transport did not come up.
+    TransportFailed {
+        /// Why.
+        reason: String,
+    },
     /// A transport is up; CONNECT has not come yet.
     Accepted,
     /// CONNECT was accepted.
@@ -204,6 +209,7 @@ pub struct Payload(pub Bytes);
 impl EventKind {
     fn name(&self) -> &'static str {
         match self {
+            Self::TransportFailed { .. } => "FAILED",
             Self::Accepted => "ACCEPTED",
             Self::Connected { .. } => "CONNECTED",
             Self::Refused { .. } => "REFUSED",
@@ -227,6 +233,7 @@ impl EventKind {
     fn detail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Accepted | Self::Ping => Ok(()),
+            Self::TransportFailed { reason } => f.write_str(reason),
             Self::Connected {
                 gateway,
                 keep_alive,

@@ -220,11 +220,6 @@ impl Session {
 }
 
 impl Client {
-    /// The device or gateway.
-    pub(crate) fn device(&self) -> &str {
-        &self.device
-    }
-
     pub(crate) fn is_gateway(&self) -> bool {
         self.is_gateway
     }
