@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{ArgGroup, Parser};
 use iotcore_gateway_testkit::bridge::registry::file;
 use iotcore_gateway_testkit::serve::terminal::{self, Answer};
 use iotcore_gateway_testkit::serve::{Server, tls};
@@ -22,6 +22,7 @@ use serde_json::json;
 /// It is no production server. Type `help` on its standard input for the operator's commands.
 #[derive(Parser)]
 #[command(name = "bridge")]
+#[command(group = ArgGroup::new("transport").required(true).args(["tls_cert", "plain"]))]
 struct Options {
     /// The registry: project, devices, gateways, public keys (JSON)
     #[arg(long, value_name = "FILE")]
@@ -49,7 +50,7 @@ struct Options {
     tls_key: Option<PathBuf>,
 
     /// TCP without TLS
-    #[arg(long, conflicts_with_all = ["tls_cert", "tls_key"])]
+    #[arg(long, conflicts_with = "tls_key")]
     plain: bool,
 
     /// Print one JSON object a line

@@ -1,5 +1,7 @@
 //! What happened at the bridge: a typed [`Event`], one readable line of it, and its JSON.
 
+mod text;
+
 use core::fmt;
 use core::time::Duration;
 
@@ -206,188 +208,6 @@ pub enum DetachCause {
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(pub Bytes);
 
-impl EventKind {
-    fn name(&self) -> &'static str {
-        match self {
-            Self::TransportFailed { .. } => "FAILED",
-            Self::Accepted => "ACCEPTED",
-            Self::Connected { .. } => "CONNECTED",
-            Self::Refused { .. } => "REFUSED",
-            Self::Attached { .. } => "ATTACHED",
-            Self::Detached { .. } => "DETACHED",
-            Self::Subscribed { .. } => "SUBSCRIBED",
-            Self::Unsubscribed { .. } => "UNSUBSCRIBED",
-            Self::Telemetry { .. } => "TELEMETRY",
-            Self::State { .. } => "STATE",
-            Self::Dropped { .. } => "DROPPED",
-            Self::ConfigSent { .. } => "CONFIG SENT",
-            Self::ConfigAcknowledged { .. } => "CONFIG ACK",
-            Self::CommandSent { .. } => "COMMAND SENT",
-            Self::CommandAcknowledged { .. } => "COMMAND ACK",
-            Self::ErrorReport { .. } => "ERROR",
-            Self::Ping => "PING",
-            Self::Closed { .. } => "CLOSED",
-        }
-    }
-
-    fn detail(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Accepted | Self::Ping => Ok(()),
-            Self::TransportFailed { reason } => f.write_str(reason),
-            Self::Connected {
-                gateway,
-                keep_alive,
-                token_valid,
-            } => {
-                let role = if *gateway { "gateway" } else { "device" };
-                write!(
-                    f,
-                    "as {role}, keep alive {keep_alive} s, token valid for {token_valid} s"
-                )
-            }
-            Self::Refused {
-                client_id,
-                code,
-                reason,
-            } => match code {
-                Some(code) => write!(f, "CONNACK {code} for {client_id:?}: {reason}"),
-                None => write!(f, "no CONNACK for {client_id:?}: {reason}"),
-            },
-            Self::Attached { device, again } => {
-                write!(
-                    f,
-                    "{device}{}",
-                    if *again { " (it was already)" } else { "" }
-                )
-            }
-            Self::Detached { device, cause } => write!(f, "{device}: {cause}"),
-            Self::Subscribed { filter, code: 0x80 } => write!(f, "{filter}  refused (0x80)"),
-            Self::Subscribed { filter, code } => write!(f, "{filter}  QoS {code}"),
-            Self::Unsubscribed { filter } => f.write_str(filter),
-            Self::Telemetry {
-                device,
-                subfolder,
-                qos,
-                dup,
-                payload,
-            } => {
-                write!(
-                    f,
-                    "{}  QoS {qos}{}  {payload}",
-                    Path(device, subfolder),
-                    Dup(*dup)
-                )
-            }
-            Self::State {
-                device,
-                qos,
-                dup,
-                payload,
-            } => write!(f, "{device}  QoS {qos}{}  {payload}", Dup(*dup)),
-            Self::Dropped { topic, reason } => write!(f, "{topic}: {reason}"),
-            Self::ConfigSent {
-                device,
-                version,
-                qos,
-                dup,
-                length,
-            } => {
-                write!(
-                    f,
-                    "{device}  version {version}  QoS {qos}{}  {length} bytes",
-                    Dup(*dup)
-                )
-            }
-            Self::ConfigAcknowledged { device, version } => {
-                write!(f, "{device}  version {version}")
-            }
-            Self::CommandSent {
-                device,
-                subfolder,
-                qos,
-                dup,
-                length,
-            } => {
-                let path = Path(device, subfolder);
-                write!(f, "{path}  QoS {qos}{}  {length} bytes", Dup(*dup))
-            }
-            Self::CommandAcknowledged { device, subfolder } => {
-                write!(f, "{}", Path(device, subfolder))
-            }
-            Self::ErrorReport {
-                error_type,
-                device,
-                description,
-                delivered,
-            } => {
-                let unheard = if *delivered {
-                    ""
-                } else {
-                    "  (errors not subscribed)"
-                };
-                write!(f, "{device}  {error_type}: {description}{unheard}")
-            }
-            Self::Closed { by_bridge, reason } => {
-                let who = if *by_bridge {
-                    "by the bridge"
-                } else {
-                    "by the client"
-                };
-                write!(f, "{who}: {reason}")
-            }
-        }
-    }
-}
-
-impl fmt::Display for Event {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let connection = self.connection.map(|id| id.to_string()).unwrap_or_default();
-        let client = self.client.as_deref().unwrap_or("-");
-        let name = self.kind.name();
-        write!(
-            f,
-            "{:>9.3}  {connection:<4} {client:<16} {name:<12} ",
-            self.at.as_secs_f64()
-        )?;
-        self.kind.detail(f)
-    }
-}
-
-impl fmt::Display for DetachCause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Requested => "the gateway asked for it",
-            Self::StateTooFast => "states less than a second apart",
-            Self::TokenExpired => "its token expired",
-            Self::AttachedElsewhere => "another gateway attached it",
-            Self::Unbound => "it was unbound from the gateway",
-            Self::Blocked => "it was blocked",
-            Self::Operator => "by the operator",
-        })
-    }
-}
-
-/// At most 60 characters of text, or the first bytes in hexadecimal; always the length.
-impl fmt::Display for Payload {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} bytes", self.0.len())?;
-        match core::str::from_utf8(&self.0) {
-            Ok("") => Ok(()),
-            Ok(text) => {
-                let shown: String = text.chars().take(60).collect();
-                let more = if shown.len() < text.len() { "…" } else { "" };
-                write!(f, "  {shown:?}{more}")
-            }
-            Err(_) => {
-                f.write_str("  ")?;
-                let shown = self.0.iter().take(24);
-                shown.clone().try_for_each(|byte| write!(f, "{byte:02x}"))?;
-                f.write_str(if self.0.len() > 24 { "…" } else { "" })
-            }
-        }
-    }
-}
-
 impl fmt::Debug for Payload {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Payload({self})")
@@ -402,26 +222,6 @@ impl Serialize for Payload {
             Err(_) => map.serialize_entry("payload_base64", &STANDARD.encode(&self.0))?,
         }
         map.end()
-    }
-}
-
-/// A device, and perhaps a subfolder, as one word.
-struct Path<'a>(&'a str, &'a Option<String>);
-
-impl fmt::Display for Path<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.1 {
-            Some(subfolder) => write!(f, "{}/{subfolder}", self.0),
-            None => f.write_str(self.0),
-        }
-    }
-}
-
-struct Dup(bool);
-
-impl fmt::Display for Dup {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if self.0 { " DUP" } else { "" })
     }
 }
 
@@ -463,6 +263,56 @@ mod tests {
                 .to_string()
                 .ends_with(&format!("30 bytes  {}…", "ff".repeat(24)))
         );
+    }
+
+    #[test]
+    fn an_event_stays_one_line_whatever_a_client_sends() {
+        let evil = || "a\n\u{1b}[2J".to_owned();
+        let device = || "dev".to_owned();
+        for kind in [
+            EventKind::Subscribed {
+                filter: evil(),
+                code: 0,
+            },
+            EventKind::Subscribed {
+                filter: evil(),
+                code: 0x80,
+            },
+            EventKind::Unsubscribed { filter: evil() },
+            EventKind::Telemetry {
+                device: device(),
+                subfolder: Some(evil()),
+                qos: 0,
+                dup: false,
+                payload: Payload(Bytes::from(evil())),
+            },
+            EventKind::Dropped {
+                topic: evil(),
+                reason: "",
+            },
+            EventKind::Refused {
+                client_id: evil(),
+                code: None,
+                reason: String::new(),
+            },
+            EventKind::ErrorReport {
+                error_type: ErrorType::Unknown,
+                device: evil(),
+                description: String::new(),
+                delivered: true,
+            },
+            EventKind::Closed {
+                by_bridge: true,
+                reason: CloseReason::IllegalTopic { topic: evil() },
+            },
+        ] {
+            let line = Event {
+                kind,
+                ..telemetry(b"")
+            }
+            .to_string();
+            assert!(!line.contains(char::is_control), "{line:?}");
+        }
     }
 
     #[test]

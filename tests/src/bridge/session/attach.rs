@@ -41,7 +41,11 @@ enum Refusal {
     Gateway,
     NoMethod,
     NotBound,
-    Payload(serde_json::Error),
+    /// Where the JSON goes wrong; serde's own words could hold the token.
+    Payload {
+        line: usize,
+        column: usize,
+    },
     Token(TokenError),
     Elsewhere,
     Limit,
@@ -250,7 +254,10 @@ fn token(publish: &Publish) -> Result<String, Refusal> {
         return Err(Refusal::Token(TokenError::Missing));
     }
     let credentials: Credentials =
-        serde_json::from_slice(&publish.payload).map_err(Refusal::Payload)?;
+        serde_json::from_slice(&publish.payload).map_err(|error| Refusal::Payload {
+            line: error.line(),
+            column: error.column(),
+        })?;
     match credentials.authorization.is_empty() {
         true => Err(Refusal::Token(TokenError::Missing)),
         false => Ok(credentials.authorization),
@@ -265,12 +272,10 @@ impl fmt::Display for Refusal {
             Self::Gateway => f.write_str("it is a gateway itself"),
             Self::NoMethod => f.write_str("the gateway has no auth method"),
             Self::NotBound => f.write_str("it is not bound to the gateway"),
-            Self::Payload(error) => {
-                write!(
-                    f,
-                    "the payload is not {{\"authorization\":\"TOKEN\"}}: {error}"
-                )
-            }
+            Self::Payload { line, column } => write!(
+                f,
+                "the payload is not {{\"authorization\":\"TOKEN\"}}, see line {line} column {column}"
+            ),
             Self::Token(TokenError::Missing) => {
                 f.write_str("the gateway's auth method asks for the device's token")
             }

@@ -138,11 +138,13 @@ fn a_gateway_that_asks_for_tokens_needs_no_binding() {
         (r#"{"authorization" : ""}"#, "asks for the device's token"),
         ("{'authorization' : 'x'}", "the payload is not"),
         (r#"{"authorization" : 5}"#, "the payload is not"),
-        (r#"{"authorization" : "x"}"#, "its token"),
+        (r#""TOP-SECRET""#, "the payload is not"),
+        (r#"{"authorization" : "TOP-SECRET"}"#, "its token"),
         (&authorization(&forged), "verifies the signature"),
     ] {
         let description = refusal(&attach(&mut harness, gateway, "dev1", payload));
         assert!(description.contains(reason), "{payload}: {description}");
+        assert!(!description.contains("SECRET"), "{description}");
     }
     assert_eq!(attached(&harness), ["solo"]);
 }
