@@ -94,3 +94,27 @@ impl Context<'_> {
         self.world.log(Some(self.wire.id), client, kind);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_in_pieces_is_written_once_and_in_order() {
+        let mut wire = Wire::new(ConnectionId(1));
+        let mut expected = Vec::new();
+        let mut written = Vec::new();
+        for packet_id in 1..=200_u16 {
+            let reply = Reply::Puback { packet_id };
+            reply.encode(Version::V311, &mut expected);
+            wire.outgoing(&reply);
+            let length = wire.unwritten().len().min(usize::from(packet_id % 8));
+            written.extend_from_slice(&wire.unwritten()[..length]);
+            wire.handle_transmitted(length);
+        }
+        written.extend_from_slice(wire.unwritten());
+        assert_eq!(written, expected);
+        wire.handle_transmitted(usize::MAX);
+        assert!(wire.unwritten().is_empty());
+    }
+}

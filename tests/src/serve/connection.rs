@@ -17,8 +17,11 @@ use crate::ConnectionId;
 /// How long a client may take over each step of its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client may take to read what is left when its connection ends, and to close its side.
+/// How long a client may take to close its side once its connection has ended.
 const LINGER: Duration = Duration::from_secs(2);
+
+/// How often a write that makes no progress looks whether it is still wanted.
+const WRITE_CHECK: Duration = Duration::from_millis(200);
 
 /// How much is read or written at a time, in bytes.
 const CHUNK: usize = 16 * 1024;
@@ -70,7 +73,7 @@ pub(super) fn run(
 fn handshake(stream: &TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Layer, String> {
     let text = |error: io::Error| error.to_string();
     stream.set_nodelay(true).map_err(text)?;
-    stream.set_write_timeout(Some(LINGER)).map_err(text)?;
+    stream.set_write_timeout(Some(WRITE_CHECK)).map_err(text)?;
     let Some(config) = tls else {
         return Ok(Layer::Plain);
     };

@@ -315,6 +315,19 @@ fn a_second_gateway_takes_shares_or_is_refused_a_device_as_set() {
 }
 
 #[test]
+fn a_device_of_a_gateway_that_went_is_attached_nowhere() {
+    let mut harness = Harness::new(AuthMethod::AssociationOnly).set("second_gateway", "refuse_new");
+    let older = harness.gateway(&["dev1"]);
+    let newer = harness.connect("gateway2");
+    assert_eq!(attach(&mut harness, newer, "dev1", "{}"), []);
+    harness.bridge.handle_closed(older, harness.now);
+    assert_eq!(
+        attach(&mut harness, newer, "dev1", "{}"),
+        [Received::Puback(7)]
+    );
+}
+
+#[test]
 fn a_gateway_is_attached_to_itself_already() {
     let mut harness = Harness::new(AuthMethod::AssociationOnly);
     let gateway = harness.gateway(&[]);
@@ -346,8 +359,14 @@ fn subscriptions_of_a_detached_device_are_dropped_or_kept_as_set() {
         let mut harness =
             Harness::new(AuthMethod::AssociationOnly).set("subscriptions_after_detach", value);
         let gateway = harness.gateway(&["dev1"]);
-        harness.send(gateway, &subscribe(3, &[("/devices/dev1/commands/#", 0)]));
+        let filters = [("/devices/dev1/commands/#", 0), ("/devices/dev1/config", 0)];
+        harness.send(gateway, &subscribe(3, &filters));
         detach(&mut harness, gateway, "dev1");
+        harness
+            .bridge
+            .send_config("dev1", "early", harness.now)
+            .unwrap();
+        assert_eq!(harness.read(gateway), []);
         assert!(
             harness
                 .bridge
