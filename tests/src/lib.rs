@@ -17,6 +17,8 @@ pub mod keys;
 #[cfg(feature = "serve")]
 pub mod serve;
 
+pub use bridge::close::CloseReason;
+pub use bridge::event::{Event, EventKind};
 pub use bridge::operator::OperatorError;
 pub use bridge::registry::{AuthMethod, Registry, RegistryError};
 pub use bridge::settings::Settings;
