@@ -14,6 +14,7 @@
 pub mod bridge;
 #[cfg(feature = "serve")]
 pub mod keys;
+pub mod link;
 #[cfg(feature = "serve")]
 pub mod serve;
 
