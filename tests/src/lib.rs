@@ -13,6 +13,8 @@
 
 pub mod bridge;
 #[cfg(feature = "serve")]
+pub mod demo;
+#[cfg(feature = "serve")]
 pub mod keys;
 pub mod link;
 #[cfg(feature = "serve")]

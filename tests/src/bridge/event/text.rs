@@ -36,12 +36,18 @@ impl fmt::Display for Event {
         let connection = self.connection.map(|id| id.to_string()).unwrap_or_default();
         let client = self.client.as_deref().unwrap_or("-");
         let line = format!(
-            "{:>9.3}  {connection:<4} {client:<16} {:<12} {}",
+            "{:>9.3}  {connection:<4} {client:<16} {}",
             self.at.as_secs_f64(),
-            self.kind.name(),
-            Detail(&self.kind),
+            self.kind,
         );
         f.write_str(line.trim_end())
+    }
+}
+
+/// Columns: what happened, details.
+impl fmt::Display for EventKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:<12} {}", self.name(), Detail(self))
     }
 }
 
