@@ -1,5 +1,7 @@
 //! What the gateway tells its user.
 
+use core::fmt;
+
 use bytes::Bytes;
 
 use crate::{
@@ -195,6 +197,29 @@ pub enum DisconnectReason {
     Closed,
 }
 
+impl fmt::Display for DisconnectReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Transport(end) => end.fmt(f),
+            Self::Refused(refusal) => refusal.fmt(f),
+            Self::TokenExpired => {
+                f.write_str("the token for the connection had expired: mint it anew each time")
+            }
+            Self::ConnAckTimedOut(after) => write!(f, "no CONNACK came within {after:?}"),
+            Self::PingRespTimedOut(after) => {
+                write!(f, "no PINGRESP came within {after:?}: the peer is gone")
+            }
+            Self::WriteStalled(after) => write!(f, "the transport took no byte for {after:?}"),
+            Self::Violation(violation) => write!(f, "the peer broke MQTT 3.1.1: {violation}"),
+            Self::PacketIdsExhausted => {
+                f.write_str("too many packet identifiers wait for late acknowledgements")
+            }
+            Self::TokenRefresh => f.write_str("left to come back with a fresh token"),
+            Self::Closed => f.write_str("closed"),
+        }
+    }
+}
+
 /// How a transport ended; an input of [`Gateway::handle_disconnected`](crate::Gateway::handle_disconnected).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TransportEnd {
@@ -210,6 +235,18 @@ pub enum TransportEnd {
     Broken,
 }
 
+impl fmt::Display for TransportEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DialFailed => "the host could not be reached",
+            Self::TlsFailed => "the TLS handshake failed",
+            Self::TokenFailed => "no token could be had",
+            Self::PeerClosed => "the peer closed the connection",
+            Self::Broken => "the connection broke",
+        })
+    }
+}
+
 /// The bridge refused a connection with a CONNACK other than 0.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -223,3 +260,38 @@ pub struct Refusal {
     /// When the refused token says that it expires, if known.
     pub expires_at: Option<UnixTime>,
 }
+
+impl fmt::Display for Refusal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            return_code,
+            client_id,
+            issued_at,
+            expires_at,
+        } = self;
+        let meaning = match return_code {
+            1 => "the protocol level is not supported",
+            2 => "the client id is not allowed, or is in use",
+            3 => "the service is unavailable",
+            4 | 5 => "the token was not accepted",
+            _ => "a code of the bridge's own, for every other reason",
+        };
+        write!(
+            f,
+            "the bridge refused `{client_id}` with return code {return_code}: {meaning}"
+        )?;
+        if let (Some(issued_at), Some(expires_at)) = (issued_at, expires_at) {
+            write!(
+                f,
+                "; the token says issued {issued_at}, expires {expires_at}"
+            )?;
+            if *issued_at < PLAUSIBLE {
+                f.write_str(": the clock of this machine is wrong, for it had not been set when the token was made")?;
+            }
+        }
+        f.write_str("; check the ids, that the key is registered and the gateway not blocked, and the clock")
+    }
+}
+
+/// 2020-01-01: no token of this library's is older. Boxes without a battery boot in 1970.
+const PLAUSIBLE: UnixTime = UnixTime::from_secs(1_577_836_800);

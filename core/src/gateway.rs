@@ -114,8 +114,9 @@ impl Gateway {
         self.advance(now);
     }
 
-    /// The peer sent these bytes, in any fragments. Takes all of them. A peer that breaks the standard ends the
-    /// connection, through [`Event::Disconnected`].
+    /// The peer sent these bytes, in any fragments. Takes all of them, and settles what follows after each packet, so that
+    /// fragments make no difference. It runs no timers: read first, then report the time, and an answer that has come is
+    /// not taken for silence. A peer that breaks the standard ends the connection, through [`Event::Disconnected`].
     pub fn handle_input(&mut self, bytes: &[u8], now: Instant) {
         let now = self.tick(now);
         if let Some(link) = &mut self.link {
@@ -125,10 +126,12 @@ impl Gateway {
             match link.next(&mut self.timers, now) {
                 Ok(Some(incoming)) => self.on_incoming(incoming, now),
                 Ok(None) => break,
-                Err(violation) => self.end_connection(DisconnectReason::Violation(violation), now),
+                Err(violation) => {
+                    self.end_connection(DisconnectReason::Violation(violation), now);
+                }
             }
+            self.settle(now);
         }
-        self.advance(now);
     }
 
     /// The first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed to the transport.
@@ -157,7 +160,7 @@ impl Gateway {
 
 /// Commands: what the user wants.
 impl Gateway {
-    /// Connects, and stays connected until [`close`](Self::close). Ends in [`Outcome::Opened`] with the first accepted
+    /// Connects, and stays connected until [`close`](Self::close). Ends in [`Outcome::Opened`](crate::Outcome::Opened) with the first accepted
     /// connection.
     ///
     /// # Errors

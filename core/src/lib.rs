@@ -1,4 +1,124 @@
-//! A sans-IO state machine for gateways.
+//! The protocol of a gateway on ClearBlade IoT Core's MQTT bridge, as a pure state machine.
+//!
+//! A gateway holds one MQTT 3.1.1 connection to the bridge and speaks on it for itself and for up to 1,000 attached
+//! devices. [`Gateway`] is all of that protocol and nothing else: bytes, commands and instants go in; bytes, events and a
+//! deadline come out. It has no sockets, clocks, threads or randomness of its own, so the same inputs give the same
+//! outputs, byte for byte, and it runs on any runtime, or none.
+//!
+//! # The model
+//!
+//! You say what should be: open, these devices attached, these topics subscribed. After every CONNACK the gateway makes
+//! it so. What you publish is kept above the connection until the bridge has acknowledged it, for the bridge keeps no
+//! sessions and forgets a client with its connection. Every accepted command has an [`OpId`] and ends in exactly one
+//! [`Event::Done`] or [`Event::Failed`], whose [`Failure`] says what is known of the reason, and how surely.
+//!
+//! | family | methods | |
+//! |---|---|---|
+//! | inputs | `handle_connected`, `handle_input`, `handle_transmitted`, `handle_timeout`, `handle_disconnected` | what the transport and the clock have to say; never fail |
+//! | commands | `open`, `attach`, `detach`, `authorize`, `publish`, `subscribe`, `unsubscribe`, `acknowledge`, `close` | what you want; answered at once |
+//! | outputs | `poll_transmit`, `poll_event`, `poll_timeout`, `wants_transport`, `wants_input` | what is to be done next |
+//! | getters | `is_open`, `device_state`, `unsent`, `stats`, … | how things stand |
+//!
+//! # A run loop
+//!
+//! There is no order in which the methods must be called. A loop reads before it reports time, so that an answer that has
+//! come is not taken for silence. Here the transport is a pair of queues, with a bridge on the other side that
+//! acknowledges everything.
+//!
+//! ```
+//! use std::{collections::VecDeque, time::{Duration, Instant}};
+//! use iotcore_gateway::{ClientId, Event, Gateway, Options, Outcome, Publication, Token, TransportEnd};
+//!
+//! # #[derive(Default)]
+//! # struct Pipe { to_bridge: VecDeque<u8>, to_gateway: VecDeque<u8> }
+//! # impl Pipe {
+//! #     fn write(&mut self, bytes: &[u8]) -> usize { self.to_bridge.extend(bytes); bytes.len() }
+//! #     fn read(&mut self) -> Vec<u8> { self.bridge(); self.to_gateway.drain(..).collect() }
+//! #     fn bridge(&mut self) {
+//! #         while let Some(first) = self.to_bridge.pop_front() {
+//! #             let len = self.to_bridge.pop_front().unwrap() as usize;
+//! #             let (len, more) = if len < 128 { (len, 0) } else { (len - 128, self.to_bridge.pop_front().unwrap() as usize * 128) };
+//! #             let body: Vec<u8> = self.to_bridge.drain(..len + more).collect();
+//! #             match first {
+//! #                 0x10 => self.to_gateway.extend([0x20, 2, 0, 0]),
+//! #                 0x82 => self.to_gateway.extend([0x90, 3, body[0], body[1], 0]),
+//! #                 0x32 => {
+//! #                     let at = 2 + body[1] as usize;
+//! #                     self.to_gateway.extend([0x40, 2, body[at], body[at + 1]]);
+//! #                 }
+//! #                 _ => {}
+//! #             }
+//! #         }
+//! #     }
+//! # }
+//! # let mut transport = Pipe::default();
+//! let id = ClientId::new("my-project".try_into()?, "us-central1".try_into()?, "my-registry".try_into()?, "gw-1".try_into()?);
+//! let mut gateway = Gateway::new(id, Options::default(), 42)?;
+//! let mut now = Instant::now();
+//!
+//! gateway.open(now)?;
+//! let (sensor, _) = gateway.attach("sensor-1".try_into()?, None, now)?;
+//! let reading = gateway.publish(Publication::telemetry(sensor, "21.5"), now)?;
+//!
+//! let mut is_up = false;
+//! let mut is_delivered = false;
+//! while !gateway.is_closed() {
+//!     if gateway.wants_transport() && !is_up {
+//!         is_up = true; // dial here; a fresh token for every connection
+//!         gateway.handle_connected(Token::new("a.jwt.here", now + Duration::from_secs(3600))?, now);
+//!     }
+//!     if is_up && gateway.wants_input() {
+//!         gateway.handle_input(&transport.read(), now);
+//!     }
+//!     if is_up {
+//!         let taken = transport.write(gateway.poll_transmit());
+//!         gateway.handle_transmitted(taken, now);
+//!     }
+//!     while let Some(event) = gateway.poll_event() {
+//!         if event == (Event::Done { op: reading, outcome: Outcome::Acknowledged }) {
+//!             is_delivered = true;
+//!             gateway.close(now);
+//!         }
+//!     }
+//!     if !gateway.wants_transport() && is_up {
+//!         is_up = false; // hang up here
+//!         gateway.handle_disconnected(TransportEnd::PeerClosed, now);
+//!     }
+//!     if gateway.poll_timeout().is_some_and(|deadline| deadline <= now) {
+//!         gateway.handle_timeout(now);
+//!     }
+//!     now += Duration::from_millis(1); // wait for bytes, or for the deadline, here
+//! }
+//! assert!(is_delivered);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Guarantees
+//!
+//! 1. Any split of the input gives the same events and the same bytes out.
+//! 2. The order and number of polls, and spurious timeouts, change neither the events nor the bytes.
+//! 3. Every [`OpId`] ends in exactly one `Done` or `Failed`, also on close.
+//! 4. Every accepted QoS 1 publication is acknowledged by the bridge at least once, or ends in a `Failed` that says why.
+//!    First transmissions keep each device's order, and what is sent again keeps its own [MQTT-4.6.0-1].
+//! 5. No packet identifier is used again while its acknowledgement can still come; none leaks.
+//! 6. No bytes from the peer cause a panic, unbounded memory or a busy loop; a violation of the standard closes the
+//!    connection.
+//! 7. Nothing is published or subscribed for a device that is not attached in this connection.
+//! 8. After DISCONNECT, or the end of a connection, nothing more is transmitted on it.
+//! 9. The same inputs give the same outputs, byte for byte.
+//! 10. No token or key appears in `Debug`, `Display`, events or errors.
+//! 11. Memory is bounded by the options; at steady state an outbound message costs no allocation.
+//!
+//! # Panics, errors and losses
+//!
+//! A panic is a bug, never an input. A mistake of the caller's is a typed error that hands back what was given. A mistake
+//! of the peer's ends the connection with a [`Violation`]. A loss of the connection is neither: it is an
+//! [`Event::Disconnected`], and what was accepted is sent again on the next one.
+//!
+//! # Features
+//!
+//! * `jwt` (default): [`SigningKey`] mints the RS256 and ES256 tokens that the bridge asks for, with ring. It is apart
+//!   from the machine, which only ever sees a [`Token`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]

@@ -17,7 +17,7 @@ use self::{
     transmit::Transmit,
 };
 pub(crate) use self::{
-    codec::{Connect, DEFAULT_FRAME_LIMIT, PacketId, Publish, SubAckCode, Unencodable},
+    codec::{Connect, DEFAULT_FRAME_LIMIT, PacketId, Publish, SubAckCode},
     packet_ids::Found,
 };
 use crate::{
@@ -27,6 +27,9 @@ use crate::{
 
 /// Waiting bytes above which no new packet is queued, unless it is the only one.
 pub(crate) const TRANSMIT_TARGET: usize = 64 * 1024;
+
+/// Topics, filters and the client id are built from checked ids, and a token is checked when it is made.
+const CHECKED: &str = "only checked strings come here";
 
 /// One connection. `T` is what the owner wants to hear again when a packet with an identifier is acknowledged.
 #[derive(Debug)]
@@ -95,12 +98,12 @@ impl<T: Copy> Connection<T> {
         frame_limit: usize,
         timers: &mut Timers,
         now: Instant,
-    ) -> Result<Self, Unencodable> {
+    ) -> Self {
         let mut transmit = Transmit::default();
-        codec::connect(transmit.buffer(), connect)?;
+        codec::connect(transmit.buffer(), connect).expect(CHECKED);
         timers.set(Timer::ConnAck, timing.connack_timeout, now);
         timers.set(Timer::Stall, timing.keep_alive, now);
-        Ok(Self {
+        Self {
             phase: Phase::Connecting,
             timing,
             receive: Receive::new(frame_limit),
@@ -108,7 +111,7 @@ impl<T: Copy> Connection<T> {
             ids: PacketIds::new(),
             last_handed_over: now,
             unsolicited: 0,
-        })
+        }
     }
 
     /// Takes bytes from the peer; [`next`](Self::next) gives what they say.
@@ -188,65 +191,57 @@ impl<T: Copy> Connection<T> {
             && (self.transmit.is_empty() || self.transmit.len() + size <= TRANSMIT_TARGET)
     }
 
-    /// Queues a PUBLISH at QoS 1; `None` when no packet identifier is free.
+    /// Whether a packet of about `size` bytes may be queued now that needs an identifier.
+    pub(crate) fn can_send(&self, size: usize) -> bool {
+        self.ids.free() > 0 && self.has_room(size)
+    }
+
+    /// Whether no identifier is free, and some may stay so for ever.
+    pub(crate) fn is_starved(&self) -> bool {
+        self.ids.free() == 0 && self.ids.quarantined() > 0
+    }
+
+    /// Queues a PUBLISH at QoS 1.
     pub(crate) fn publish(
         &mut self,
         topic: &mut String,
         payload: &mut Bytes,
         ticket: T,
-    ) -> Result<Option<PacketId>, Unencodable> {
-        let Some(id) = self.ids.take(Awaits::PubAck, ticket) else {
-            return Ok(None);
-        };
-        codec::publish(self.transmit.buffer(), topic, payload, Some(id), false)?;
-        Ok(Some(id))
+    ) -> PacketId {
+        let id = self.take_id(Awaits::PubAck, ticket);
+        codec::publish(self.transmit.buffer(), topic, payload, Some(id), false).expect(CHECKED);
+        id
     }
 
     /// Queues a PUBLISH again, on its identifier and with DUP 1 [MQTT-3.3.1-1].
-    pub(crate) fn publish_again(
-        &mut self,
-        topic: &mut String,
-        payload: &mut Bytes,
-        id: PacketId,
-    ) -> Result<(), Unencodable> {
-        codec::publish(self.transmit.buffer(), topic, payload, Some(id), true)
+    pub(crate) fn publish_again(&mut self, topic: &mut String, payload: &mut Bytes, id: PacketId) {
+        codec::publish(self.transmit.buffer(), topic, payload, Some(id), true).expect(CHECKED);
     }
 
     /// Queues a PUBLISH at QoS 0 and gives the offset in the stream at which it ends.
-    pub(crate) fn publish_once(
-        &mut self,
-        topic: &mut String,
-        payload: &mut Bytes,
-    ) -> Result<u64, Unencodable> {
-        codec::publish(self.transmit.buffer(), topic, payload, None, false)?;
-        Ok(self.transmit.queued_end())
+    pub(crate) fn publish_once(&mut self, topic: &mut String, payload: &mut Bytes) -> u64 {
+        codec::publish(self.transmit.buffer(), topic, payload, None, false).expect(CHECKED);
+        self.transmit.queued_end()
     }
 
-    /// Queues a SUBSCRIBE of one filter; `None` when no packet identifier is free.
-    pub(crate) fn subscribe(
-        &mut self,
-        filter: &str,
-        qos: QoS,
-        ticket: T,
-    ) -> Result<Option<PacketId>, Unencodable> {
-        let Some(id) = self.ids.take(Awaits::SubAck, ticket) else {
-            return Ok(None);
-        };
-        codec::subscribe(self.transmit.buffer(), id, filter, qos)?;
-        Ok(Some(id))
+    /// Queues a SUBSCRIBE of one filter.
+    pub(crate) fn subscribe(&mut self, filter: &str, qos: QoS, ticket: T) -> PacketId {
+        let id = self.take_id(Awaits::SubAck, ticket);
+        codec::subscribe(self.transmit.buffer(), id, filter, qos).expect(CHECKED);
+        id
     }
 
-    /// Queues an UNSUBSCRIBE of one filter; `None` when no packet identifier is free.
-    pub(crate) fn unsubscribe(
-        &mut self,
-        filter: &str,
-        ticket: T,
-    ) -> Result<Option<PacketId>, Unencodable> {
-        let Some(id) = self.ids.take(Awaits::UnsubAck, ticket) else {
-            return Ok(None);
-        };
-        codec::unsubscribe(self.transmit.buffer(), id, filter)?;
-        Ok(Some(id))
+    /// Queues an UNSUBSCRIBE of one filter.
+    pub(crate) fn unsubscribe(&mut self, filter: &str, ticket: T) -> PacketId {
+        let id = self.take_id(Awaits::UnsubAck, ticket);
+        codec::unsubscribe(self.transmit.buffer(), id, filter).expect(CHECKED);
+        id
+    }
+
+    fn take_id(&mut self, awaits: Awaits, ticket: T) -> PacketId {
+        self.ids
+            .take(awaits, ticket)
+            .expect("the caller asked whether it can send")
     }
 
     /// Queues the PUBACK of a PUBLISH of the peer's.
@@ -274,10 +269,6 @@ impl<T: Copy> Connection<T> {
     /// Identifiers whose acknowledgement is awaited, those in quarantine not counted.
     pub(crate) fn in_flight(&self) -> usize {
         self.ids.in_flight()
-    }
-
-    pub(crate) fn quarantined(&self) -> usize {
-        self.ids.quarantined()
     }
 
     /// Acknowledgements that matched nothing.

@@ -22,7 +22,7 @@ impl Gateway {
         now
     }
 
-    /// The end of every input and command: runs what is due and writes what may be written.
+    /// The end of every input and command: runs what is due, then settles what follows.
     pub(super) fn advance(&mut self, now: Instant) {
         if let Some(link) = &mut self.link
             && let Some(silence) = link.advance(&mut self.timers, now)
@@ -31,6 +31,11 @@ impl Gateway {
         }
         self.run_lifecycle_timers(now);
         self.run_device_timers(now);
+        self.settle(now);
+    }
+
+    /// Writes what may be written now, and tells what has room again.
+    pub(super) fn settle(&mut self, now: Instant) {
         self.fill(now);
         self.leave_if_drained(now);
         self.hang_up_if_handed_over(now);

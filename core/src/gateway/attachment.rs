@@ -24,7 +24,6 @@ use crate::{
     error_report::ErrorReport,
     event::{DetachCause, Event, Outcome},
     id::DeviceId,
-    mqtt::PacketId,
     time::Instant,
     token::Token,
     topic::{self, Channel},
@@ -68,7 +67,7 @@ impl Gateway {
             Some(pending) => pending,
             None => self.new_op(),
         };
-        if matches!(self.devices.at(index).life, Life::Attached) {
+        if matches!(self.devices.at(index).life, Life::Attached(_)) {
             self.done(op, Outcome::Attached);
         } else {
             self.devices.at_mut(index).attach_op = Some(op);
@@ -107,7 +106,7 @@ impl Gateway {
             Life::Own
             | Life::Waiting
             | Life::Attaching(_)
-            | Life::Attached
+            | Life::Attached(_)
             | Life::Detaching(_) => return,
         }
         self.devices.at_mut(index).life = Life::Waiting;
@@ -159,7 +158,7 @@ impl Gateway {
         now: Instant,
     ) -> Option<Awaiting> {
         let device = self.devices.at(index);
-        let (channel, ticket, timeout, payload) = match control {
+        let (channel, ticket, timeout, mut payload) = match control {
             Control::Attach => {
                 let payload = attach_payload(device.token.as_ref());
                 (
@@ -180,24 +179,10 @@ impl Gateway {
             }
         };
         topic::write_publish_topic(&mut self.topic, &device.id, channel);
-        let packet_id = self.write_publish(payload, ticket, now)?;
+        let size = self.topic.len() + payload.len() + CONTROL_OVERHEAD;
+        let link = self.link.as_mut().filter(|link| link.can_send(size))?;
+        let packet_id = link.publish(&mut self.topic, &mut payload, ticket);
         Some(self.await_answer(packet_id, timeout, now))
-    }
-
-    fn write_publish(
-        &mut self,
-        mut payload: Bytes,
-        ticket: Ticket,
-        now: Instant,
-    ) -> Option<PacketId> {
-        let size = self.topic.len() + payload.len() + 16;
-        let link = self.link.as_mut().filter(|link| link.has_room(size))?;
-        let written = link.publish(&mut self.topic, &mut payload, ticket);
-        let packet_id = written.expect("topics are built from checked ids");
-        if packet_id.is_none() {
-            self.starve(now);
-        }
-        packet_id
     }
 
     /// PUBACK of an attach.
@@ -206,8 +191,7 @@ impl Gateway {
             return;
         }
         let device = self.devices.at_mut(index);
-        device.life = Life::Attached;
-        device.attempts = 0;
+        device.life = Life::Attached(now);
         let op = device.attach_op.take();
         let device = self.devices.key(index);
         self.emit(Event::Attached { device });
@@ -230,6 +214,8 @@ impl Gateway {
         self.quarantine(awaiting.packet_id);
         let device = self.devices.at_mut(index);
         device.life = Life::Refused;
+        // A refused token is never used again.
+        device.token = None;
         if let Some(op) = device.attach_op.take() {
             self.fail(op, Failure::Reported(Box::new(report.clone())));
         }
@@ -287,8 +273,11 @@ impl Gateway {
 
     /// The bridge reported that an attached device no longer is, or never was.
     pub(super) fn on_detached_by_bridge(&mut self, index: u32, report: &ErrorReport, now: Instant) {
-        if !matches!(self.devices.at(index).life, Life::Attached) {
+        let Life::Attached(since) = self.devices.at(index).life else {
             return;
+        };
+        if now.saturating_duration_since(since) >= self.options.stable_after {
+            self.devices.at_mut(index).attempts = 0;
         }
         let device = self.devices.key(index);
         let cause = DetachCause::Reported(Box::new(report.clone()));
@@ -340,6 +329,9 @@ impl Gateway {
         self.resume_subscriptions(OWN);
     }
 }
+
+/// Fixed header, lengths and packet identifier.
+const CONTROL_OVERHEAD: usize = 16;
 
 /// The two control messages of a gateway.
 #[derive(Clone, Copy, Debug)]

@@ -26,7 +26,7 @@ impl Gateway {
         let op = self.new_op();
         self.devices.at_mut(index).detach = Some(Detach { op, deadline: None });
         match life {
-            Life::Attached => self.start_detach(index, now),
+            Life::Attached(_) => self.start_detach(index, now),
             Life::Attaching(_) => {}
             Life::Waiting if self.outbox.len_of(index) > 0 => {}
             _ => {
@@ -50,7 +50,7 @@ impl Gateway {
     /// Gives a device that is to be detached its turn, once nothing of its is left.
     pub(super) fn continue_detach(&mut self, index: u32) {
         let device = self.devices.at(index);
-        let is_ready = device.detach.is_some() && matches!(device.life, Life::Attached);
+        let is_ready = device.detach.is_some() && matches!(device.life, Life::Attached(_));
         if is_ready && self.outbox.len_of(index) == 0 {
             self.devices.detach_turns.push_back(index);
         }

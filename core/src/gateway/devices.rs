@@ -14,6 +14,9 @@ use crate::{
     token::Token,
 };
 
+/// Tickets, turns and deadlines of a device end before it is removed, so a slot that is named is in use.
+const NAMED_WHILE_HERE: &str = "a slot is named only while its device is here";
+
 /// The slot of the gateway itself.
 pub(crate) const OWN: u32 = 0;
 
@@ -28,7 +31,7 @@ pub(crate) struct Device {
     /// The detach that has not ended.
     pub(crate) detach: Option<Detach>,
     pub(crate) token: Option<Token>,
-    /// Attempts to attach that failed in a row.
+    /// Attempts to attach that failed, or did not last, in a row.
     pub(crate) attempts: u32,
     pub(crate) subscriptions: Subscriptions,
 }
@@ -42,7 +45,8 @@ pub(crate) enum Life {
     Waiting,
     /// The attach was written.
     Attaching(Awaiting),
-    Attached,
+    /// Since then.
+    Attached(Instant),
     /// The attach failed in a way that may pass; it is tried again then.
     Retrying(Instant),
     /// Its token has expired, and a new one was asked for.
@@ -61,7 +65,7 @@ impl Life {
             Self::Own if is_open => DeviceState::Attached,
             Self::Own | Self::Waiting => DeviceState::Waiting,
             Self::Attaching(_) => DeviceState::Attaching,
-            Self::Attached => DeviceState::Attached,
+            Self::Attached(_) => DeviceState::Attached,
             Self::Retrying(_) => DeviceState::Retrying,
             Self::NeedsToken => DeviceState::TokenNeeded,
             Self::Refused => DeviceState::Refused,
@@ -83,7 +87,7 @@ pub enum DeviceState {
     Attached,
     /// An attach failed in a way that may pass, or the bridge detached it: it is tried again with backoff.
     Retrying,
-    /// Its token has expired; see [`Event::TokenNeeded`].
+    /// Its token has expired; see [`Event::TokenNeeded`](crate::Event::TokenNeeded).
     TokenNeeded,
     /// The bridge refused to attach it: nothing is tried until it is attached or authorized again.
     Refused,
@@ -209,11 +213,13 @@ impl Devices {
     }
 
     pub(crate) fn at(&self, index: u32) -> &Device {
-        &self.devices[index as usize]
+        self.devices.get(index as usize).expect(NAMED_WHILE_HERE)
     }
 
     pub(crate) fn at_mut(&mut self, index: u32) -> &mut Device {
-        &mut self.devices[index as usize]
+        self.devices
+            .get_mut(index as usize)
+            .expect(NAMED_WHILE_HERE)
     }
 
     /// The slots in use, the gateway's own first.

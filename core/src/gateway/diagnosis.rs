@@ -114,7 +114,7 @@ impl Gateway {
                 ErrorType::AttachmentError
                 | ErrorType::DetachmentDeviceError
                 | ErrorType::DeviceNotFound,
-                Life::Attached,
+                Life::Attached(_),
             ) => self.on_detached_by_bridge(device, report, now),
             _ => {}
         }

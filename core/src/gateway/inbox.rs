@@ -103,11 +103,9 @@ impl Gateway {
         let Some(link) = &mut self.link else {
             return;
         };
-        let written = link.subscribe(&filter, QoS::AtMostOnce, Ticket::Errors);
-        if let Some(packet_id) = written.expect("the filter is built from a checked id") {
-            let awaiting = self.await_answer(packet_id, self.options.ack_timeout, now);
-            self.inbox.errors = Some(awaiting);
-        }
+        let packet_id = link.subscribe(&filter, QoS::AtMostOnce, Ticket::Errors);
+        let awaiting = self.await_answer(packet_id, self.options.ack_timeout, now);
+        self.inbox.errors = Some(awaiting);
     }
 
     pub(super) fn on_errors_suback(&mut self, code: SubAckCode) {

@@ -180,7 +180,7 @@ impl Gateway {
             &mut self.timers,
             now,
         );
-        self.link = Some(link.expect("ids and token were checked when they were made"));
+        self.link = Some(link);
         self.lifecycle.token = Some(token);
     }
 
@@ -294,17 +294,11 @@ impl Gateway {
         }
     }
 
-    /// Leaves at once, to come back at once: no packet identifier is free, for too many wait for late acknowledgements.
-    /// Gives `false`: nothing was written.
-    pub(super) fn starve(&mut self, now: Instant) -> bool {
-        if self
-            .link
-            .as_ref()
-            .is_some_and(|link| link.quarantined() > 0)
-        {
+    /// Comes back with a new connection when no packet identifier is free, for too many wait for late acknowledgements.
+    pub(super) fn reconnect_if_starved(&mut self, now: Instant) {
+        if self.link.as_ref().is_some_and(Connection::is_starved) {
             self.end_connection(DisconnectReason::PacketIdsExhausted, now);
         }
-        false
     }
 
     /// Hangs up once DISCONNECT was handed over.

@@ -10,12 +10,10 @@ mod queue;
 
 use std::collections::VecDeque;
 
-use slab::Slab;
-
 pub(crate) use self::entry::Entry;
 pub use self::entry::Unsent;
 use self::{
-    entry::{List, Place},
+    entry::{Entries, List, Place},
     lanes::Lanes,
     queue::{Load, Queues},
 };
@@ -30,7 +28,7 @@ use crate::{
 /// All publications of all devices.
 #[derive(Debug)]
 pub(crate) struct Outbox {
-    entries: Slab<Entry>,
+    entries: Entries,
     queues: Queues,
     turns: VecDeque<u32>,
     lanes: Lanes,
@@ -62,7 +60,7 @@ pub(crate) struct Returned {
 impl Outbox {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            entries: Slab::new(),
+            entries: Entries::default(),
             queues: Queues::default(),
             turns: VecDeque::new(),
             lanes: Lanes::new(options.ack_timeout, options.max_ack_timeout),
@@ -140,7 +138,7 @@ impl Outbox {
         let is_state = matches!(topic, PublicationTopic::State);
         let key = self
             .entries
-            .insert(Entry::new(op, device, topic, qos, payload)) as u32;
+            .insert(Entry::new(op, device, topic, qos, payload));
         self.load.add(bytes);
         let queue = self.queues.at_mut(device);
         queue.load.add(bytes);
@@ -299,7 +297,7 @@ impl Outbox {
     }
 
     fn release(&mut self, key: u32) -> Entry {
-        let entry = self.entries.remove(key as usize);
+        let entry = self.entries.remove(key);
         self.load.remove(entry.payload.len());
         self.queues
             .at_mut(entry.device)
@@ -351,7 +349,7 @@ impl Outbox {
             .entries
             .iter()
             .filter(|(_, entry)| device.is_none_or(|device| entry.device == device));
-        let mut keys: Vec<_> = entries.map(|(key, entry)| (entry.op, key as u32)).collect();
+        let mut keys: Vec<_> = entries.map(|(key, entry)| (entry.op, key)).collect();
         keys.sort_unstable();
         keys.into_iter().map(|(_, key)| key).collect()
     }
@@ -364,11 +362,11 @@ impl Outbox {
     }
 
     pub(crate) fn entry(&self, key: u32) -> &Entry {
-        &self.entries[key as usize]
+        self.entries.at(key)
     }
 
     pub(crate) fn entry_mut(&mut self, key: u32) -> &mut Entry {
-        &mut self.entries[key as usize]
+        self.entries.at_mut(key)
     }
 
     pub(crate) fn in_flight(&self) -> usize {

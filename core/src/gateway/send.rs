@@ -16,6 +16,7 @@ impl Gateway {
         if self.lifecycle.state != State::Open {
             return;
         }
+        self.reconnect_if_starved(now);
         while self.send_subscription(now) {}
         while self.send_attach(now) {}
         while self.send_detach(now) {}
@@ -28,7 +29,7 @@ impl Gateway {
         let Some(link) = &mut self.link else {
             return false;
         };
-        let Some(key) = self.outbox.next(|size| link.has_room(size), now) else {
+        let Some(key) = self.outbox.next(|size| link.can_send(size), now) else {
             return false;
         };
         let entry = self.outbox.entry_mut(key);
@@ -36,15 +37,11 @@ impl Gateway {
         let payload = &mut entry.payload;
         match entry.qos {
             QoS::AtMostOnce => {
-                let written = link.publish_once(&mut self.topic, payload);
-                let end = written.expect("topics are built from checked ids");
+                let end = link.publish_once(&mut self.topic, payload);
                 self.outbox.sent_once(key, end, now);
             }
             QoS::AtLeastOnce => {
-                let written = link.publish(&mut self.topic, payload, Ticket::Publication(key));
-                let Some(packet_id) = written.expect("topics are built from checked ids") else {
-                    return self.starve(now);
-                };
+                let packet_id = link.publish(&mut self.topic, payload, Ticket::Publication(key));
                 let listening = self.timers.listening.time(now);
                 self.outbox.sent(key, packet_id, listening, now);
             }
@@ -67,8 +64,7 @@ impl Gateway {
             return false;
         };
         write_topic(&mut self.topic, entry, &self.devices);
-        link.publish_again(&mut self.topic, &mut entry.payload, packet_id)
-            .expect("topics are built from checked ids");
+        link.publish_again(&mut self.topic, &mut entry.payload, packet_id);
         self.outbox.sent_again(key, listening, now);
         self.stats.resent += 1;
         true

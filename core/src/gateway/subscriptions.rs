@@ -204,7 +204,7 @@ impl Gateway {
         let Some(link) = self
             .link
             .as_mut()
-            .filter(|link| link.has_room(filter.len() + 16))
+            .filter(|link| link.can_send(filter.len() + 16))
         else {
             return false;
         };
@@ -212,9 +212,6 @@ impl Gateway {
         let packet_id = match qos {
             Some(qos) => link.subscribe(&filter, qos, ticket),
             None => link.unsubscribe(&filter, ticket),
-        };
-        let Some(packet_id) = packet_id.expect("filters are built from checked ids") else {
-            return self.starve(now);
         };
         self.devices.subscribe_turns.pop_front();
         let awaiting = self.await_answer(packet_id, self.options.ack_timeout, now);
@@ -294,7 +291,7 @@ impl Gateway {
     pub(super) fn is_attached(&self, device: u32) -> bool {
         match self.devices.at(device).life {
             Life::Own => self.is_open(),
-            Life::Attached => true,
+            Life::Attached(_) => true,
             _ => false,
         }
     }

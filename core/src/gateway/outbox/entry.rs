@@ -111,6 +111,37 @@ impl Entry {
     }
 }
 
+/// All entries, by key.
+#[derive(Debug, Default)]
+pub(super) struct Entries {
+    slab: Slab<Entry>,
+}
+
+/// A key leaves every list, lane and ticket before its entry is removed.
+const KEYED_WHILE_HERE: &str = "a key is kept only while its entry is here";
+
+impl Entries {
+    pub(super) fn insert(&mut self, entry: Entry) -> u32 {
+        self.slab.insert(entry) as u32
+    }
+
+    pub(super) fn remove(&mut self, key: u32) -> Entry {
+        self.slab.remove(key as usize)
+    }
+
+    pub(super) fn at(&self, key: u32) -> &Entry {
+        self.slab.get(key as usize).expect(KEYED_WHILE_HERE)
+    }
+
+    pub(super) fn at_mut(&mut self, key: u32) -> &mut Entry {
+        self.slab.get_mut(key as usize).expect(KEYED_WHILE_HERE)
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
+        self.slab.iter().map(|(key, entry)| (key as u32, entry))
+    }
+}
+
 const NONE: u32 = u32::MAX;
 
 /// A doubly linked list through the entries: every operation is O(1) and allocates nothing.
@@ -142,52 +173,52 @@ impl List {
         self.head == NONE
     }
 
-    pub(super) fn push_back(&mut self, entries: &mut Slab<Entry>, key: u32) {
-        let entry = &mut entries[key as usize];
+    pub(super) fn push_back(&mut self, entries: &mut Entries, key: u32) {
+        let entry = entries.at_mut(key);
         entry.previous = self.tail;
         entry.next = NONE;
         match self.tail() {
-            Some(tail) => entries[tail as usize].next = key,
+            Some(tail) => entries.at_mut(tail).next = key,
             None => self.head = key,
         }
         self.tail = key;
     }
 
-    pub(super) fn push_front(&mut self, entries: &mut Slab<Entry>, key: u32) {
-        let entry = &mut entries[key as usize];
+    pub(super) fn push_front(&mut self, entries: &mut Entries, key: u32) {
+        let entry = entries.at_mut(key);
         entry.previous = NONE;
         entry.next = self.head;
         match self.head() {
-            Some(head) => entries[head as usize].previous = key,
+            Some(head) => entries.at_mut(head).previous = key,
             None => self.tail = key,
         }
         self.head = key;
     }
 
-    pub(super) fn remove(&mut self, entries: &mut Slab<Entry>, key: u32) {
-        let Entry { previous, next, .. } = entries[key as usize];
+    pub(super) fn remove(&mut self, entries: &mut Entries, key: u32) {
+        let Entry { previous, next, .. } = *entries.at(key);
         match previous {
             NONE => self.head = next,
-            previous => entries[previous as usize].next = next,
+            previous => entries.at_mut(previous).next = next,
         }
         match next {
             NONE => self.tail = previous,
-            next => entries[next as usize].previous = previous,
+            next => entries.at_mut(next).previous = previous,
         }
     }
 
     /// From the head to the tail.
-    pub(super) fn iter<'a>(&self, entries: &'a Slab<Entry>) -> impl Iterator<Item = u32> + 'a {
+    pub(super) fn iter<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
         core::iter::successors(self.head(), |&key| {
-            let next = entries[key as usize].next;
+            let next = entries.at(key).next;
             (next != NONE).then_some(next)
         })
     }
 
     /// From the tail to the head.
-    pub(super) fn iter_back<'a>(&self, entries: &'a Slab<Entry>) -> impl Iterator<Item = u32> + 'a {
+    pub(super) fn iter_back<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
         core::iter::successors(self.tail(), |&key| {
-            let previous = entries[key as usize].previous;
+            let previous = entries.at(key).previous;
             (previous != NONE).then_some(previous)
         })
     }

@@ -1,9 +1,7 @@
 //! Publications in flight, in one lane for each attempt: all of a lane wait equally long, so each lane is in the order of
 //! its deadlines and finding the next one looks at the heads only.
 
-use slab::Slab;
-
-use super::entry::{Entry, List, Place};
+use super::entry::{Entries, List, Place};
 use crate::{
     mqtt::PacketId,
     time::{Duration, Instant},
@@ -45,20 +43,14 @@ impl Lanes {
     }
 
     /// Puts an entry at the end of the lane of its first attempt.
-    pub(super) fn push(
-        &mut self,
-        entries: &mut Slab<Entry>,
-        key: u32,
-        id: PacketId,
-        sent: Instant,
-    ) {
+    pub(super) fn push(&mut self, entries: &mut Entries, key: u32, id: PacketId, sent: Instant) {
         self.place(entries, key, id, sent, 0);
         self.len += 1;
     }
 
     /// Moves an entry to the lane of its next attempt.
-    pub(super) fn push_again(&mut self, entries: &mut Slab<Entry>, key: u32, sent: Instant) {
-        let Place::InFlight { id, lane, .. } = entries[key as usize].place else {
+    pub(super) fn push_again(&mut self, entries: &mut Entries, key: u32, sent: Instant) {
+        let Place::InFlight { id, lane, .. } = entries.at(key).place else {
             return;
         };
         self.unlink(entries, key, lane);
@@ -66,38 +58,31 @@ impl Lanes {
         self.place(entries, key, id, sent, lane.saturating_add(1).min(last));
     }
 
-    fn place(
-        &mut self,
-        entries: &mut Slab<Entry>,
-        key: u32,
-        id: PacketId,
-        sent: Instant,
-        lane: u8,
-    ) {
-        entries[key as usize].place = Place::InFlight { id, sent, lane };
+    fn place(&mut self, entries: &mut Entries, key: u32, id: PacketId, sent: Instant, lane: u8) {
+        entries.at_mut(key).place = Place::InFlight { id, sent, lane };
         if let Some(lane) = self.lanes.get_mut(usize::from(lane)) {
             lane.list.push_back(entries, key);
         }
     }
 
-    pub(super) fn remove(&mut self, entries: &mut Slab<Entry>, key: u32) {
-        if let Place::InFlight { lane, .. } = entries[key as usize].place {
+    pub(super) fn remove(&mut self, entries: &mut Entries, key: u32) {
+        if let Place::InFlight { lane, .. } = entries.at(key).place {
             self.unlink(entries, key, lane);
             self.len -= 1;
         }
     }
 
-    fn unlink(&mut self, entries: &mut Slab<Entry>, key: u32, lane: u8) {
+    fn unlink(&mut self, entries: &mut Entries, key: u32, lane: u8) {
         if let Some(lane) = self.lanes.get_mut(usize::from(lane)) {
             lane.list.remove(entries, key);
         }
     }
 
     /// The entry that is due first, and when, in listening time.
-    pub(super) fn first_due(&self, entries: &Slab<Entry>) -> Option<(Instant, u32)> {
+    pub(super) fn first_due(&self, entries: &Entries) -> Option<(Instant, u32)> {
         let heads = self.lanes.iter().filter_map(|lane| {
             let key = lane.list.head()?;
-            match entries[key as usize].place {
+            match entries.at(key).place {
                 Place::InFlight { sent, .. } => Some((sent + lane.timeout, key)),
                 Place::Waiting | Place::HandingOver { .. } => None,
             }
@@ -106,12 +91,12 @@ impl Lanes {
     }
 
     /// Every entry in flight, by lane.
-    pub(super) fn iter<'a>(&'a self, entries: &'a Slab<Entry>) -> impl Iterator<Item = u32> + 'a {
+    pub(super) fn iter<'a>(&'a self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
         self.lanes.iter().flat_map(|lane| lane.list.iter(entries))
     }
 
     /// The entries that were written first and last in the first lane: the newest first.
-    pub(super) fn newest<'a>(&'a self, entries: &'a Slab<Entry>) -> impl Iterator<Item = u32> + 'a {
+    pub(super) fn newest<'a>(&'a self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
         self.lanes
             .iter()
             .take(1)

@@ -1,0 +1,595 @@
+//! A device's life: one test for each row of its table, and for the order in which answers may come.
+
+mod peer;
+
+use iotcore_gateway::{
+    CommandError, DetachCause, DeviceState, ErrorType, Event, Failure, Options, Outcome,
+    Publication, PublishError, QoS, Subscription, Token,
+};
+use peer::{Sent, Session, seconds};
+
+const ATTACH: &str = "/devices/device-1/attach";
+const EVENTS: &str = "/devices/device-1/events";
+
+#[test]
+fn a_puback_attaches_and_only_then_are_subscriptions_and_publications_sent() {
+    let mut session = Session::open(Options::default());
+    let (device, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let now = session.now;
+    session
+        .gateway
+        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, now)
+        .unwrap();
+    session
+        .gateway
+        .subscribe(device, Subscription::Commands, QoS::AtMostOnce, now)
+        .unwrap();
+    session.publish(device, "21.5");
+
+    let id = session.expect_publish(ATTACH);
+    session.wait(seconds(20));
+    assert_eq!(session.sent(), [], "nothing goes before the PUBACK");
+    session.puback(id);
+
+    assert!(matches!(&session.sent()[..], [
+        Sent::Subscribe { filter: config, qos: 1, .. },
+        Sent::Subscribe { filter: commands, qos: 0, .. },
+        Sent::Publish { topic, payload, id: Some(_), dup: false },
+    ] if config == "/devices/device-1/config"
+        && commands == "/devices/device-1/commands/#"
+        && topic == EVENTS
+        && payload == b"21.5"));
+    let events = session.events();
+    assert_eq!(
+        events[..2],
+        [
+            Event::Attached { device },
+            Event::Done {
+                op,
+                outcome: Outcome::Attached
+            },
+        ]
+    );
+}
+
+#[test]
+fn an_attach_without_a_token_is_an_empty_object_and_one_with_it_has_an_authorization() {
+    let mut session = Session::open(Options::default());
+    let token = Token::new("device.to.ken", session.now + seconds(60)).unwrap();
+    session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    session
+        .gateway
+        .attach("device-2".try_into().unwrap(), Some(token), session.now)
+        .unwrap();
+    let payloads: Vec<_> = session
+        .sent_payloads()
+        .into_iter()
+        .map(|(payload, _)| payload)
+        .collect();
+    assert_eq!(payloads, ["{}", r#"{"authorization":"device.to.ken"}"#]);
+}
+
+#[test]
+fn a_reported_refusal_is_final_until_the_user_attaches_again() {
+    let mut session = Session::open(Options::default());
+    let (device, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let queued = session.publish(device, "21.5");
+    let id = session.expect_publish(ATTACH);
+    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
+
+    let events = session.events();
+    assert!(
+        matches!(&events[0], Event::Failed { op: failed, failure: Failure::Reported(report) }
+        if *failed == op && *report.error_type() == ErrorType::AttachmentError)
+    );
+    assert_eq!(
+        events[1],
+        Event::Failed {
+            op: queued,
+            failure: Failure::DeviceRefused
+        }
+    );
+    assert!(matches!(events[2], Event::ErrorReport(_)));
+
+    let publication = Publication::telemetry(device, "22.0");
+    let refused = session.gateway.publish(publication.clone(), session.now);
+    assert_eq!(refused, Err(PublishError::DeviceRefused(publication)));
+    session.wait(seconds(600));
+    session.reconnect();
+    assert_eq!(session.sent(), [], "not even after a reconnect");
+
+    let (same, again) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    assert_eq!(same, device);
+    session.acknowledge_attach("device-1");
+    assert_eq!(session.ended(again), Some(Ok(Outcome::Attached)));
+}
+
+#[test]
+fn a_new_token_tries_a_refused_device_again() {
+    let mut session = Session::open(Options::default());
+    let (device, _) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let id = session.expect_publish(ATTACH);
+    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
+    let token = Token::new("fresh.to.ken", session.now + seconds(60)).unwrap();
+    let op = session
+        .gateway
+        .authorize(device, token, session.now)
+        .unwrap();
+    session.acknowledge_attach("device-1");
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
+}
+
+#[test]
+fn an_unknown_error_leaves_the_attach_pending_and_it_is_tried_again_with_backoff() {
+    let mut session = Session::open(Options::default());
+    let (_, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    for _ in 0..3 {
+        let id = session.expect_publish(ATTACH);
+        session.report("UNKNOWN", "device-1", Some(id));
+        assert_eq!(session.sent(), []);
+        assert_eq!(session.ended(op), None);
+        session.step();
+    }
+    session.acknowledge_attach("device-1");
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
+}
+
+#[test]
+fn silence_fails_the_attach_but_keeps_the_wish_and_the_connection() {
+    let mut session = Session::open(Options::default());
+    let (device, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    session.expect_publish(ATTACH);
+    session.wait(seconds(29));
+    assert_eq!(session.ended(op), None);
+    session.wait(seconds(1));
+    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
+    assert!(session.gateway.is_open());
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Retrying)
+    );
+    session.step();
+    session.acknowledge_attach("device-1");
+    assert!(session.events().contains(&Event::Attached { device }));
+}
+
+#[test]
+fn a_puback_that_comes_after_its_deadline_completes_nothing_else() {
+    let mut session = Session::open(Options::default());
+    let (device, _) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let late = session.expect_publish(ATTACH);
+    session.wait(seconds(30));
+    session.events();
+    session.step();
+    let second = session.expect_publish(ATTACH);
+    assert_ne!(late, second);
+    session.puback(late);
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Attaching)
+    );
+    session.puback(second);
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Attached)
+    );
+}
+
+#[test]
+fn a_connection_lost_while_attaching_leaves_it_pending_for_the_next() {
+    let mut session = Session::open(Options::default());
+    let (_, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    session.expect_publish(ATTACH);
+    session.reconnect();
+    assert_eq!(session.ended(op), None);
+    session.acknowledge_attach("device-1");
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
+}
+
+#[test]
+fn a_refusal_that_follows_the_puback_detaches_and_the_device_is_tried_again() {
+    let mut session = Session::open(Options::default());
+    let (device, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let id = session.expect_publish(ATTACH);
+    session.puback(id);
+    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
+    let events = session.events();
+    assert!(events.contains(&Event::Done {
+        op,
+        outcome: Outcome::Attached
+    }));
+    assert!(events.iter().any(|event| matches!(event, Event::Detached { device: gone, cause: DetachCause::Reported(_) } if *gone == device)));
+    session.step();
+    session.acknowledge_attach("device-1");
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Attached)
+    );
+}
+
+#[test]
+fn a_puback_that_follows_the_refusal_changes_nothing() {
+    let mut session = Session::open(Options::default());
+    let (device, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let id = session.expect_publish(ATTACH);
+    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
+    assert!(matches!(session.ended(op), Some(Err(Failure::Reported(_)))));
+    session.puback(id);
+    assert_eq!(session.events(), []);
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Refused)
+    );
+}
+
+#[test]
+fn a_report_without_a_packet_identifier_is_about_the_attach_under_way() {
+    let mut session = Session::open(Options::default());
+    let (device, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    session.expect_publish(ATTACH);
+    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", None);
+    assert!(matches!(session.ended(op), Some(Err(Failure::Reported(_)))));
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Refused)
+    );
+}
+
+#[test]
+fn a_report_of_another_device_with_the_same_packet_identifier_fails_nothing() {
+    let mut session = Session::open(Options::default());
+    let (device, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let id = session.expect_publish(ATTACH);
+    session.report("GATEWAY_ATTACHMENT_ERROR", "device-9", Some(id));
+    assert_eq!(session.ended(op), None);
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Attaching)
+    );
+}
+
+/// What the bridge does to a device, what it is attached again after, and what must not be lost.
+#[test]
+fn a_device_that_the_bridge_detached_comes_back_with_its_subscriptions_and_its_queue() {
+    for error_type in [
+        "GATEWAY_DETACHMENT_DEVICE_ERROR",
+        "GATEWAY_DEVICE_NOT_FOUND",
+    ] {
+        let (mut session, device) = Session::attached(Options::default());
+        session
+            .gateway
+            .subscribe(device, Subscription::Config, QoS::AtLeastOnce, session.now)
+            .unwrap();
+        let id = session.expect_subscribe("/devices/device-1/config");
+        session.suback(id, 1);
+        let first = session.publish(device, "1");
+        session.sent();
+        session.report(error_type, "device-1", None);
+        let second = session.publish(device, "2");
+        assert_eq!(session.sent(), [], "{error_type}");
+        let events = session.events();
+        assert!(
+            events
+                .iter()
+                .any(|event| matches!(event, Event::Detached { .. })),
+            "{events:?}"
+        );
+
+        session.step();
+        session.acknowledge_attach("device-1");
+        session.expect_subscribe("/devices/device-1/config");
+        let sent = session.sent_payloads();
+        assert_eq!(
+            sent.iter()
+                .map(|(payload, _)| &payload[..])
+                .collect::<Vec<_>>(),
+            ["1", "2"]
+        );
+        for (_, id) in sent {
+            session.puback(id);
+        }
+        let done = session.events();
+        for op in [first, second] {
+            assert!(done.contains(&Event::Done {
+                op,
+                outcome: Outcome::Acknowledged
+            }));
+        }
+    }
+}
+
+#[test]
+fn a_device_that_the_bridge_detached_stays_so_if_the_options_say() {
+    let mut options = Options::default();
+    options.reattach = false;
+    let (mut session, device) = Session::attached(options);
+    let op = session.publish(device, "1");
+    session.sent();
+    session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
+    session.wait(seconds(50));
+    assert_eq!(session.sent(), []);
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Dormant)
+    );
+    session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    session.acknowledge_attach("device-1");
+    let id = session.expect_publish(EVENTS);
+    session.puback(id);
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Acknowledged)));
+}
+
+#[test]
+fn attaching_an_attached_device_is_done_without_a_packet() {
+    let (mut session, device) = Session::attached(Options::default());
+    let (same, op) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    assert_eq!(same, device);
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn repeating_a_pending_attach_gives_the_same_operation() {
+    let mut session = Session::open(Options::default());
+    let first = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let again = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    assert_eq!(first, again);
+    assert_eq!(session.sent().len(), 1);
+}
+
+#[test]
+fn a_detach_goes_out_behind_the_publications_and_ends_with_its_puback() {
+    let (mut session, device) = Session::attached(Options::default());
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    let id = session.expect_publish(EVENTS);
+    assert_eq!(session.sent(), [], "the detach waits");
+    session.puback(id);
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    assert_eq!(
+        session.events(),
+        [
+            Event::Done {
+                op: published,
+                outcome: Outcome::Acknowledged
+            },
+            Event::Detached {
+                device,
+                cause: DetachCause::Requested
+            },
+            Event::Done {
+                op,
+                outcome: Outcome::Detached
+            },
+        ]
+    );
+    assert_eq!(session.gateway.device_state(device), None);
+}
+
+#[test]
+fn what_a_detach_cannot_send_in_time_fails_and_it_goes_out_then() {
+    let (mut session, device) = Session::attached(Options::default());
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.expect_publish(EVENTS);
+    session.wait(seconds(10));
+    assert_eq!(session.ended(published), Some(Err(Failure::Detached)));
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
+}
+
+#[test]
+fn a_detach_without_an_answer_ends_in_time() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.expect_publish("/devices/device-1/detach");
+    session.wait(seconds(30));
+    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
+}
+
+#[test]
+fn a_lost_connection_completes_a_detach() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.expect_publish("/devices/device-1/detach");
+    session.lose_connection();
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
+    session.redial();
+    assert_eq!(session.sent(), [], "it is not attached again");
+}
+
+#[test]
+fn a_detach_during_a_loss_first_delivers_what_is_queued() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.lose_connection();
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.redial();
+    session.acknowledge_attach("device-1");
+    let id = session.expect_publish(EVENTS);
+    session.puback(id);
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    let events = session.events();
+    assert!(events.contains(&Event::Done {
+        op: published,
+        outcome: Outcome::Acknowledged
+    }));
+    assert!(events.contains(&Event::Done {
+        op,
+        outcome: Outcome::Detached
+    }));
+}
+
+#[test]
+fn a_detached_key_is_refused_and_a_new_attach_gives_another() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.gateway.detach(device, session.now).unwrap();
+    let refused = session
+        .gateway
+        .publish(Publication::state(device, "{}"), session.now);
+    assert!(matches!(refused, Err(PublishError::Detaching(_))));
+    let again = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now);
+    assert_eq!(again, Err(CommandError::Detaching));
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    let refused = session
+        .gateway
+        .publish(Publication::state(device, "{}"), session.now);
+    assert!(matches!(refused, Err(PublishError::UnknownDevice(_))));
+    assert_ne!(session.attach("device-1"), device);
+}
+
+#[test]
+fn the_gateway_needs_no_attach_for_itself() {
+    let mut session = Session::open(Options::default());
+    let id = peer::GATEWAY.try_into().unwrap();
+    let refused = session.gateway.attach(id, None, session.now);
+    assert!(matches!(refused, Err(CommandError::OwnDevice(_))));
+    let own = session.gateway.own_key();
+    assert!(matches!(
+        session.gateway.detach(own, session.now),
+        Err(CommandError::OwnDevice(_))
+    ));
+    session.publish(own, "1");
+    session.expect_publish("/devices/gw-1/events");
+}
+
+#[test]
+fn no_more_devices_are_taken_than_the_limit() {
+    let mut options = Options::default();
+    options.max_devices = 2;
+    let mut session = Session::open(options);
+    for id in ["device-1", "device-2"] {
+        session.attach(id);
+    }
+    let refused = session
+        .gateway
+        .attach("device-3".try_into().unwrap(), None, session.now);
+    assert_eq!(refused, Err(CommandError::TooManyDevices(2)));
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_thousand_devices_come_back_through_the_attach_window() {
+    let mut session = Session::open(Options::default());
+    for n in 0..1_000 {
+        session
+            .gateway
+            .attach(format!("device-{n}").try_into().unwrap(), None, session.now)
+            .unwrap();
+    }
+    for round in 0..2 {
+        let mut attached = 0;
+        while attached < 1_000 {
+            let attaches = session.sent();
+            assert_eq!(attaches.len(), 100, "round {round}");
+            for sent in attaches {
+                let Sent::Publish { id: Some(id), .. } = sent else {
+                    panic!("{sent:?}")
+                };
+                session.puback(id);
+                attached += 1;
+            }
+        }
+        session.events();
+        session.reconnect();
+    }
+}
+
+#[test]
+fn an_expired_device_token_is_asked_for_and_never_sent() {
+    let mut session = Session::open(Options::default());
+    let token = Token::new("old.to.ken", session.now + seconds(60)).unwrap();
+    let (device, _) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), Some(token), session.now)
+        .unwrap();
+    session.acknowledge_attach("device-1");
+    session.wait(seconds(61));
+    session.lose_connection();
+    session.events();
+    session.redial();
+    assert_eq!(session.sent(), []);
+    assert!(session.events().contains(&Event::TokenNeeded { device }));
+    let token = Token::new("new.to.ken", session.now + seconds(60)).unwrap();
+    let op = session
+        .gateway
+        .authorize(device, token, session.now)
+        .unwrap();
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Authorized)));
+    let [(payload, id)] = &session.sent_payloads()[..] else {
+        panic!("one attach")
+    };
+    assert_eq!(payload, r#"{"authorization":"new.to.ken"}"#);
+    session.puback(*id);
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Attached)
+    );
+}
+
+#[test]
+fn a_token_that_has_expired_is_refused_at_once() {
+    let mut session = Session::open(Options::default());
+    let token = Token::new("old.to.ken", session.now).unwrap();
+    let refused = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), Some(token), session.now);
+    assert_eq!(refused, Err(CommandError::TokenExpired));
+}

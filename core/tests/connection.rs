@@ -1,0 +1,516 @@
+//! One connection after another: CONNECT to the end, backoff, refresh, close.
+
+mod peer;
+
+use std::time::Duration;
+
+use iotcore_gateway::{
+    Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication,
+    PublishError, Reconnect, Token, TransportEnd, UnixTime, Violation,
+};
+use peer::{Sent, Session, seconds};
+
+#[test]
+fn connect_says_who_it_is_and_asks_for_a_clean_session() {
+    let mut session = Session::dialing(Options::default());
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    assert_eq!(
+        session.sent(),
+        [Sent::Connect {
+            client_id:
+                "projects/my-project/locations/us-central1/registries/my-registry/devices/gw-1"
+                    .into(),
+            user_name: "unused".into(),
+            password: "header.claims.signature".into(),
+            keep_alive: 60,
+        }]
+    );
+}
+
+#[test]
+fn nothing_wants_a_transport_before_open() {
+    let mut session = Session::new(Options::default());
+    assert!(!session.gateway.wants_transport());
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    assert_eq!(session.sent(), []);
+    let op = session.gateway.open(session.now).unwrap();
+    assert_eq!(
+        session.gateway.open(session.now),
+        Ok(op),
+        "a pending open is the same operation"
+    );
+    assert!(session.gateway.wants_transport());
+    session.connect();
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Opened)));
+}
+
+#[test]
+fn every_return_code_but_zero_is_a_refusal_that_says_what_is_known() {
+    for code in 1..=255 {
+        let mut session = Session::dialing(Options::default());
+        let token = session
+            .token()
+            .with_lifetime(UnixTime::from_secs(17), UnixTime::from_secs(3_617));
+        session.gateway.handle_connected(token, session.now);
+        session.sent();
+        session.connack(code);
+        let disconnected = session.disconnected();
+        let DisconnectReason::Refused(refusal) = &disconnected.reason else {
+            panic!("{disconnected:?}");
+        };
+        assert_eq!(refusal.return_code, code);
+        assert_eq!(refusal.client_id, *session.gateway.client_id());
+        assert_eq!(refusal.issued_at, Some(UnixTime::from_secs(17)));
+        assert_eq!(refusal.expires_at, Some(UnixTime::from_secs(3_617)));
+        assert_eq!(disconnected.certainty, Certainty::Confirmed);
+        assert!(disconnected.retry_in.is_some_and(|wait| wait >= seconds(1)));
+        assert!(!session.gateway.wants_transport());
+        assert_eq!(session.sent(), []);
+    }
+}
+
+#[test]
+fn a_refusal_says_that_the_clock_is_probably_wrong() {
+    let mut session = Session::dialing(Options::default());
+    let token = session
+        .token()
+        .with_lifetime(UnixTime::from_secs(17), UnixTime::from_secs(3_617));
+    session.gateway.handle_connected(token, session.now);
+    session.sent();
+    session.connack(4);
+    let reason = session.disconnect_reason().to_string();
+    for part in ["4", "devices/gw-1", "1970-01-01T00:00:17Z", "clock"] {
+        assert!(reason.contains(part), "{part:?} is not in {reason:?}");
+    }
+}
+
+#[test]
+fn a_missing_connack_ends_the_attempt() {
+    let mut session = Session::dialing(Options::default());
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    session.sent();
+    session.wait(Duration::from_millis(19_999));
+    assert!(session.gateway.wants_transport());
+    session.wait(Duration::from_millis(1));
+    let disconnected = session.disconnected();
+    assert_eq!(
+        disconnected.reason,
+        DisconnectReason::ConnAckTimedOut(seconds(20))
+    );
+    assert_eq!(disconnected.certainty, Certainty::Inferred);
+    assert!(!session.gateway.wants_transport());
+}
+
+#[test]
+fn an_expired_token_is_a_failed_attempt_and_is_never_sent() {
+    let mut session = Session::dialing(Options::default());
+    let token = Token::new("old.to.ken", session.now).unwrap();
+    session.gateway.handle_connected(token, session.now);
+    assert_eq!(session.sent(), []);
+    assert_eq!(session.disconnect_reason(), DisconnectReason::TokenExpired);
+}
+
+#[test]
+fn failed_attempts_wait_longer_each_time_and_start_anew_after_a_stable_connection() {
+    let mut session = Session::dialing(Options::default());
+    let fail = |session: &mut Session, end| {
+        session.gateway.handle_disconnected(end, session.now);
+        let wait = session.disconnected().retry_in.unwrap();
+        session.wait(wait - Duration::from_millis(1));
+        assert!(!session.gateway.wants_transport());
+        session.wait(Duration::from_millis(1));
+        assert!(session.gateway.wants_transport());
+        wait
+    };
+    for (expected, end) in [
+        (1, TransportEnd::DialFailed),
+        (2, TransportEnd::TlsFailed),
+        (4, TransportEnd::TokenFailed),
+        (8, TransportEnd::Broken),
+        (16, TransportEnd::PeerClosed),
+        (32, TransportEnd::DialFailed),
+        (32, TransportEnd::DialFailed),
+    ] {
+        let wait = fail(&mut session, end);
+        assert!(
+            wait >= seconds(expected) && wait <= seconds(expected + 1),
+            "{wait:?}"
+        );
+    }
+    session.connect();
+    session.wait(seconds(30));
+    assert_eq!(
+        fail(&mut session, TransportEnd::PeerClosed),
+        seconds(32),
+        "30 s are not stable"
+    );
+    session.connect();
+    session.wait(seconds(54));
+    session.receive(&[]);
+    session.wait(seconds(6));
+    assert!(fail(&mut session, TransportEnd::PeerClosed) < seconds(3));
+}
+
+#[test]
+fn a_gateway_that_may_not_reconnect_gives_up_and_fails_everything() {
+    let mut options = Options::default();
+    options.reconnect = Reconnect::Attempts(2);
+    let mut session = Session::new(options);
+    let open = session.gateway.open(session.now).unwrap();
+    let own = session.gateway.own_key();
+    let published = session.publish(own, "1");
+    for attempts_left in [true, true, false] {
+        session
+            .gateway
+            .handle_disconnected(TransportEnd::DialFailed, session.now);
+        if attempts_left {
+            assert!(session.disconnected().retry_in.is_some());
+            session.step();
+        }
+    }
+    let events = session.events();
+    assert!(
+        matches!(&events[0], Event::Disconnected(disconnected) if disconnected.retry_in.is_none())
+    );
+    assert_eq!(
+        events[1..],
+        [
+            Event::Failed {
+                op: published,
+                failure: Failure::GaveUp
+            },
+            Event::Failed {
+                op: open,
+                failure: Failure::GaveUp
+            },
+            Event::Closed { unsent: 1 },
+        ]
+    );
+    assert!(session.gateway.is_closed());
+    assert_eq!(session.gateway.poll_timeout(), None);
+    assert_eq!(session.gateway.open(session.now), Err(CommandError::Closed));
+}
+
+#[test]
+fn a_violation_ends_the_connection_and_nothing_more_is_sent_on_it() {
+    let mut session = Session::open(Options::default());
+    session.publish(session.gateway.own_key(), "1");
+    session.receive(&[0xf0]);
+    assert!(matches!(
+        session.disconnect_reason(),
+        DisconnectReason::Violation(Violation::ReservedType { first_byte: 0xf0 })
+    ));
+    assert_eq!(session.sent(), []);
+    assert!(!session.gateway.wants_transport());
+    session.puback(1);
+    assert_eq!(session.events(), [], "what still comes is not read");
+}
+
+#[test]
+fn another_packet_before_connack_is_a_violation_and_so_is_a_second_connack() {
+    let mut session = Session::dialing(Options::default());
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    session.sent();
+    session.receive(&[0xd0, 0]);
+    assert!(matches!(
+        session.disconnect_reason(),
+        DisconnectReason::Violation(Violation::NotConnAckFirst { .. })
+    ));
+
+    let mut session = Session::open(Options::default());
+    session.connack(0);
+    assert_eq!(
+        session.disconnect_reason(),
+        DisconnectReason::Violation(Violation::SecondConnAck)
+    );
+}
+
+#[test]
+fn a_quiet_connection_is_kept_alive_within_the_keep_alive() {
+    let mut session = Session::open(Options::default());
+    for _ in 0..5 {
+        session.wait(seconds(60));
+        assert_eq!(session.sent(), [Sent::PingReq]);
+        session.receive(&[0xd0, 0]);
+    }
+    assert!(session.gateway.is_open());
+}
+
+#[test]
+fn a_busy_connection_needs_no_ping() {
+    let mut session = Session::open(Options::default());
+    let own = session.gateway.own_key();
+    for _ in 0..10 {
+        session.wait(seconds(20));
+        session.publish(own, "1");
+        let id = session.expect_publish("/devices/gw-1/events");
+        session.puback(id);
+    }
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_ping_without_an_answer_ends_the_connection() {
+    let mut session = Session::open(Options::default());
+    session.wait(seconds(55));
+    assert_eq!(session.sent(), [Sent::PingReq]);
+    session.wait(seconds(20));
+    let disconnected = session.disconnected();
+    assert_eq!(
+        disconnected.reason,
+        DisconnectReason::PingRespTimedOut(seconds(20))
+    );
+    assert_eq!(disconnected.certainty, Certainty::Inferred);
+}
+
+#[test]
+fn bytes_that_make_no_progress_for_one_keep_alive_end_the_connection() {
+    let mut session = Session::open(Options::default());
+    session.publish(session.gateway.own_key(), &"x".repeat(1_000));
+    session.wait(seconds(50));
+    session.gateway.handle_transmitted(1, session.now);
+    session.wait(seconds(59));
+    assert!(session.gateway.is_open(), "one byte is progress");
+    session.wait(seconds(1));
+    assert_eq!(
+        session.disconnect_reason(),
+        DisconnectReason::WriteStalled(seconds(60))
+    );
+}
+
+#[test]
+fn before_its_token_expires_the_gateway_drains_leaves_and_comes_back_at_once() {
+    let mut session = Session::dialing(Options::default());
+    let token = Token::new("short.lived.token", session.now + seconds(100)).unwrap();
+    session.gateway.handle_connected(token, session.now);
+    session.sent();
+    session.connack(0);
+    let Sent::Subscribe { id, .. } = session.next_sent() else {
+        panic!()
+    };
+    session.suback(id, 0);
+    session.wait(seconds(70));
+    session.receive(&[0xd0, 0]);
+    let own = session.gateway.own_key();
+    let first = session.publish(own, "in flight");
+    session.sent();
+    session.wait(seconds(10));
+    let second = session.publish(own, "after");
+    assert_eq!(session.sent(), [], "nothing new is sent");
+    session.puback(2);
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+    let events = session.events();
+    assert!(events.contains(&Event::Done {
+        op: first,
+        outcome: Outcome::Acknowledged
+    }));
+    assert!(events.iter().any(|event| matches!(event, Event::Disconnected(disconnected)
+        if disconnected.reason == DisconnectReason::TokenRefresh && disconnected.retry_in == Some(Duration::ZERO))));
+    assert!(!session.gateway.wants_transport());
+    session
+        .gateway
+        .handle_disconnected(TransportEnd::PeerClosed, session.now);
+    assert!(session.gateway.wants_transport(), "without backoff");
+    session.connect();
+    let id = session.expect_publish("/devices/gw-1/events");
+    session.puback(id);
+    assert_eq!(session.ended(second), Some(Ok(Outcome::Acknowledged)));
+}
+
+#[test]
+fn a_refresh_does_not_wait_for_ever_for_an_acknowledgement() {
+    let mut session = Session::dialing(Options::default());
+    let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
+    session.gateway.handle_connected(token, session.now);
+    session.sent();
+    session.connack(0);
+    session.publish(session.gateway.own_key(), "never acknowledged");
+    session.sent();
+    session.wait(seconds(30));
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+}
+
+#[test]
+fn close_sends_what_it_can_then_disconnects() {
+    let mut session = Session::open(Options::default());
+    let own = session.gateway.own_key();
+    let published = session.publish(own, "1");
+    let close = session.gateway.close(session.now);
+    assert_eq!(session.gateway.close(session.now), close);
+    let refused = session
+        .gateway
+        .publish(Publication::state(own, "{}"), session.now);
+    assert!(matches!(refused, Err(PublishError::Closed(_))));
+    let id = session.expect_publish("/devices/gw-1/events");
+    session.wait(seconds(5));
+    session.puback(id);
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+    assert!(!session.gateway.wants_transport());
+    session
+        .gateway
+        .handle_disconnected(TransportEnd::PeerClosed, session.now);
+    let events = session.events();
+    assert_eq!(
+        events.first(),
+        Some(&Event::Done {
+            op: published,
+            outcome: Outcome::Acknowledged
+        })
+    );
+    assert_eq!(
+        events[events.len() - 2..],
+        [
+            Event::Done {
+                op: close,
+                outcome: Outcome::Closed
+            },
+            Event::Closed { unsent: 0 },
+        ]
+    );
+}
+
+#[test]
+fn close_gives_up_after_its_deadline_and_names_what_was_left() {
+    let mut session = Session::open(Options::default());
+    let own = session.gateway.own_key();
+    let published = session.publish(own, "1");
+    session.sent();
+    session.gateway.close(session.now);
+    session.wait(seconds(10));
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+    session
+        .gateway
+        .handle_disconnected(TransportEnd::PeerClosed, session.now);
+    let events = session.events();
+    assert!(events.contains(&Event::Failed {
+        op: published,
+        failure: Failure::Closed
+    }));
+    assert_eq!(events.last(), Some(&Event::Closed { unsent: 1 }));
+    assert_eq!(session.gateway.poll_timeout(), None);
+}
+
+#[test]
+fn close_while_disconnected_waits_for_a_connection_only_if_something_is_left_to_send() {
+    let mut session = Session::dialing(Options::default());
+    session.gateway.close(session.now);
+    assert_eq!(session.events().last(), Some(&Event::Closed { unsent: 0 }));
+
+    let mut session = Session::dialing(Options::default());
+    let published = session.publish(session.gateway.own_key(), "1");
+    session.gateway.close(session.now);
+    assert!(session.gateway.wants_transport());
+    session.connect();
+    let id = session.expect_publish("/devices/gw-1/events");
+    session.puback(id);
+    assert_eq!(session.ended(published), Some(Ok(Outcome::Acknowledged)));
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+}
+
+#[test]
+fn a_disconnect_that_cannot_be_handed_over_is_not_waited_for() {
+    let mut session = Session::open(Options::default());
+    session.gateway.close(session.now);
+    assert!(session.gateway.wants_transport(), "DISCONNECT waits");
+    session.wait(seconds(5));
+    assert!(!session.gateway.wants_transport());
+    assert!(session.gateway.poll_transmit().is_empty());
+}
+
+#[test]
+fn every_operation_ends_when_the_gateway_closes() {
+    let mut session = Session::open(Options::default());
+    let (device, attach) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let subscribe = session
+        .gateway
+        .subscribe(
+            device,
+            iotcore_gateway::Subscription::Config,
+            iotcore_gateway::QoS::AtLeastOnce,
+            session.now,
+        )
+        .unwrap();
+    let published = session.publish(device, "1");
+    session.gateway.close(session.now);
+    session.sent();
+    session.wait(seconds(10));
+    session.sent();
+    session
+        .gateway
+        .handle_disconnected(TransportEnd::PeerClosed, session.now);
+    let events = session.events();
+    for op in [attach, subscribe, published] {
+        assert!(
+            events.contains(&Event::Failed {
+                op,
+                failure: Failure::Closed
+            }),
+            "{op}: {events:?}"
+        );
+    }
+}
+
+#[test]
+fn connections_that_end_soon_after_they_were_accepted_are_a_probable_takeover() {
+    let mut session = Session::open(Options::default());
+    for round in 1..=4 {
+        session.wait(seconds(1));
+        session.lose_connection();
+        assert_eq!(
+            session.disconnected().takeover_suspected,
+            round >= 3,
+            "round {round}"
+        );
+        session.redial();
+    }
+    session.wait(seconds(20));
+    session.lose_connection();
+    assert!(!session.disconnected().takeover_suspected);
+}
+
+#[test]
+fn a_hang_up_names_the_operations_sent_just_before_it() {
+    let mut session = Session::open(Options::default());
+    let own = session.gateway.own_key();
+    let ops: Vec<_> = (0..10)
+        .map(|n| session.publish(own, &n.to_string()))
+        .collect();
+    session.sent();
+    session.lose_connection();
+    let disconnected = session.disconnected();
+    let newest: Vec<_> = ops.into_iter().rev().take(8).collect();
+    assert_eq!(disconnected.suspects, newest);
+    assert_eq!(disconnected.certainty, Certainty::Suspected);
+}
+
+#[test]
+fn inputs_are_legal_in_any_order_and_time_never_runs_backwards() {
+    let mut session = Session::new(Options::default());
+    let (early, late) = (session.now, session.now + seconds(100));
+    session.receive(&[1, 2, 3]);
+    session.gateway.handle_transmitted(10, late);
+    session
+        .gateway
+        .handle_disconnected(TransportEnd::Broken, early);
+    session.gateway.handle_timeout(early);
+    assert_eq!(session.events(), []);
+    session.gateway.open(early).unwrap();
+    session
+        .gateway
+        .handle_disconnected(TransportEnd::DialFailed, early);
+    assert!(
+        session.gateway.poll_timeout().is_some_and(|at| at > late),
+        "time stands at the latest"
+    );
+}

@@ -1,0 +1,292 @@
+//! A scripted peer: one gateway in virtual time, and a test that plays its transport and the bridge.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses its own part"
+)]
+
+mod wire;
+
+use std::time::{Duration, Instant};
+
+use iotcore_gateway::{
+    ClientId, DeviceKey, DisconnectReason, Disconnected, Event, Failure, Gateway, OpId, Options,
+    Outcome, Publication, Token, TransportEnd,
+};
+
+pub use self::wire::Sent;
+
+pub const GATEWAY: &str = "gw-1";
+
+/// A gateway, its clock, and what it has sent.
+pub struct Session {
+    pub gateway: Gateway,
+    pub now: Instant,
+    unread: Vec<Sent>,
+}
+
+impl Session {
+    /// A gateway that was not opened.
+    pub fn new(options: Options) -> Self {
+        let id = ClientId::new(
+            "my-project".try_into().unwrap(),
+            "us-central1".try_into().unwrap(),
+            "my-registry".try_into().unwrap(),
+            GATEWAY.try_into().unwrap(),
+        );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "virtual time has to start somewhere"
+        )]
+        let now = Instant::now();
+        Self {
+            gateway: Gateway::new(id, options, 7).unwrap(),
+            now,
+            unread: Vec::new(),
+        }
+    }
+
+    /// A gateway that wants to be open, and has no transport yet.
+    pub fn dialing(options: Options) -> Self {
+        let mut session = Self::new(options);
+        session.gateway.open(session.now).unwrap();
+        session
+    }
+
+    /// A gateway that is open; its errors topic is granted, and its events are taken.
+    pub fn open(options: Options) -> Self {
+        let mut session = Self::dialing(options);
+        session.connect();
+        session.events();
+        session
+    }
+
+    /// An open gateway with one attached device.
+    pub fn attached(options: Options) -> (Self, DeviceKey) {
+        let mut session = Self::open(options);
+        let device = session.attach("device-1");
+        session.events();
+        (session, device)
+    }
+
+    pub fn token(&self) -> Token {
+        Token::new(
+            "header.claims.signature",
+            self.now + Duration::from_secs(86_400),
+        )
+        .unwrap()
+    }
+
+    /// Brings the transport up and accepts the connection and the errors topic.
+    pub fn connect(&mut self) {
+        self.gateway.handle_connected(self.token(), self.now);
+        let sent = self.sent();
+        assert!(matches!(sent[..], [Sent::Connect { .. }]), "{sent:?}");
+        self.connack(0);
+        let Sent::Subscribe { id, filter, qos: 0 } = self.next_sent() else {
+            panic!("the errors topic comes first");
+        };
+        assert_eq!(filter, format!("/devices/{GATEWAY}/errors"));
+        self.suback(id, 0);
+    }
+
+    /// Ends the transport, waits for the backoff, and connects again.
+    pub fn reconnect(&mut self) {
+        self.lose_connection();
+        self.redial();
+    }
+
+    pub fn lose_connection(&mut self) {
+        self.unread.clear();
+        self.gateway
+            .handle_disconnected(TransportEnd::PeerClosed, self.now);
+    }
+
+    pub fn redial(&mut self) {
+        while !self.gateway.wants_transport() {
+            self.step();
+        }
+        self.connect();
+    }
+
+    /// Attaches a device and acknowledges it.
+    pub fn attach(&mut self, id: &str) -> DeviceKey {
+        let (key, _) = self
+            .gateway
+            .attach(id.try_into().unwrap(), None, self.now)
+            .unwrap();
+        self.acknowledge_attach(id);
+        key
+    }
+
+    /// Expects an attach of this device next, and acknowledges it.
+    pub fn acknowledge_attach(&mut self, id: &str) {
+        let packet_id = self.expect_publish(&format!("/devices/{id}/attach"));
+        self.puback(packet_id);
+    }
+
+    /// Publishes a telemetry event at QoS 1.
+    pub fn publish(&mut self, device: DeviceKey, payload: &str) -> OpId {
+        let publication = Publication::telemetry(device, payload.to_owned());
+        self.gateway.publish(publication, self.now).unwrap()
+    }
+
+    /// Everything that the gateway has sent since the last call, taken by the transport at once.
+    pub fn sent(&mut self) -> Vec<Sent> {
+        let bytes = self.gateway.poll_transmit().to_vec();
+        self.gateway.handle_transmitted(bytes.len(), self.now);
+        self.unread.extend(wire::parse(&bytes));
+        if bytes.is_empty() {
+            std::mem::take(&mut self.unread)
+        } else {
+            self.sent()
+        }
+    }
+
+    /// The next packet that the gateway has sent.
+    pub fn next_sent(&mut self) -> Sent {
+        let mut sent = self.sent();
+        assert!(!sent.is_empty(), "nothing was sent");
+        let first = sent.remove(0);
+        self.unread = sent;
+        first
+    }
+
+    /// Expects a first PUBLISH at QoS 1 to this topic next, and gives its packet identifier.
+    pub fn expect_publish(&mut self, topic: &str) -> u16 {
+        match self.next_sent() {
+            Sent::Publish {
+                topic: found,
+                id: Some(id),
+                dup: false,
+                ..
+            } if found == topic => id,
+            other => panic!("not a PUBLISH to {topic}: {other:?}"),
+        }
+    }
+
+    /// Expects a SUBSCRIBE of this filter next, and gives its packet identifier.
+    pub fn expect_subscribe(&mut self, filter: &str) -> u16 {
+        match self.next_sent() {
+            Sent::Subscribe {
+                id, filter: found, ..
+            } if found == filter => id,
+            other => panic!("not a SUBSCRIBE of {filter}: {other:?}"),
+        }
+    }
+
+    /// The payloads of the PUBLISHes sent since the last call, with their packet identifiers.
+    pub fn sent_payloads(&mut self) -> Vec<(String, u16)> {
+        let sent = self.sent().into_iter();
+        let payloads = sent.filter_map(|sent| match sent {
+            Sent::Publish { payload, id, .. } => {
+                Some((String::from_utf8(payload).unwrap(), id.unwrap_or_default()))
+            }
+            _ => None,
+        });
+        payloads.collect()
+    }
+
+    pub fn receive(&mut self, bytes: &[u8]) {
+        self.gateway.handle_input(bytes, self.now);
+    }
+
+    pub fn connack(&mut self, code: u8) {
+        self.receive(&[0x20, 2, 0, code]);
+    }
+
+    pub fn puback(&mut self, id: u16) {
+        self.receive(&[0x40, 2, (id >> 8) as u8, id as u8]);
+    }
+
+    pub fn suback(&mut self, id: u16, code: u8) {
+        self.receive(&[0x90, 3, (id >> 8) as u8, id as u8, code]);
+    }
+
+    pub fn unsuback(&mut self, id: u16) {
+        self.receive(&[0xb0, 2, (id >> 8) as u8, id as u8]);
+    }
+
+    /// The bridge publishes: at QoS 1 with an identifier, else at QoS 0.
+    pub fn deliver(&mut self, topic: &str, payload: &str, id: Option<u16>) {
+        self.receive(&wire::publish(topic, payload.as_bytes(), id, false));
+    }
+
+    pub fn deliver_again(&mut self, topic: &str, payload: &str, id: u16) {
+        self.receive(&wire::publish(topic, payload.as_bytes(), Some(id), true));
+    }
+
+    /// The bridge reports an error in its nested shape, about a packet or about none.
+    pub fn report(&mut self, error_type: &str, device: &str, packet_id: Option<u16>) {
+        let message = packet_id.map_or(String::new(), |id| {
+            format!(
+                r#","mqtt_message_info":{{"message_type":"PUBLISH","topic":"","packet_id":{id}}}"#
+            )
+        });
+        let report = format!(
+            r#"{{"error_type":"{error_type}","description":"","device_id":"{device}"{message}}}"#
+        );
+        self.deliver(&format!("/devices/{GATEWAY}/errors"), &report, None);
+    }
+
+    /// Lets time pass, from deadline to deadline.
+    pub fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while let Some(deadline) = self
+            .gateway
+            .poll_timeout()
+            .filter(|deadline| *deadline <= end)
+        {
+            self.now = self.now.max(deadline);
+            self.gateway.handle_timeout(self.now);
+            let next = self.gateway.poll_timeout();
+            assert!(
+                next.is_none_or(|next| next > self.now),
+                "a deadline that passed stays"
+            );
+        }
+        self.now = end;
+        self.gateway.handle_timeout(end);
+    }
+
+    /// Lets time pass to the next deadline.
+    pub fn step(&mut self) {
+        self.now = self.gateway.poll_timeout().expect("nothing is waited for");
+        self.gateway.handle_timeout(self.now);
+    }
+
+    pub fn events(&mut self) -> Vec<Event> {
+        std::iter::from_fn(|| self.gateway.poll_event()).collect()
+    }
+
+    /// What ended the connection, or the attempt, since the last call.
+    pub fn disconnected(&mut self) -> Disconnected {
+        let events = self.events();
+        let ended = events.iter().find_map(|event| match event {
+            Event::Disconnected(disconnected) => Some(disconnected.clone()),
+            _ => None,
+        });
+        ended.unwrap_or_else(|| panic!("not disconnected: {events:?}"))
+    }
+
+    pub fn disconnect_reason(&mut self) -> DisconnectReason {
+        self.disconnected().reason
+    }
+
+    /// How this operation ended since the last call, if it did.
+    pub fn ended(&mut self, op: OpId) -> Option<Result<Outcome, Failure>> {
+        let mut ends = self.events().into_iter().filter_map(|event| match event {
+            Event::Done { op: ended, outcome } if ended == op => Some(Ok(outcome)),
+            Event::Failed { op: ended, failure } if ended == op => Some(Err(failure)),
+            _ => None,
+        });
+        let end = ends.next();
+        assert!(ends.next().is_none(), "{op} ended twice");
+        end
+    }
+}
+
+pub fn seconds(count: u64) -> Duration {
+    Duration::from_secs(count)
+}

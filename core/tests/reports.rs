@@ -1,0 +1,190 @@
+//! Error reports: what each code does to what it is about, whichever shape it has.
+
+mod peer;
+
+use iotcore_gateway::{DetachCause, DeviceState, ErrorType, Event, Failure, Options, Retry};
+use peer::{GATEWAY, Session, seconds};
+
+const CODES: [(&str, ErrorType, Retry); 7] = [
+    (
+        "GATEWAY_ATTACHMENT_ERROR",
+        ErrorType::AttachmentError,
+        Retry::Never,
+    ),
+    (
+        "GATEWAY_DEVICE_NOT_FOUND",
+        ErrorType::DeviceNotFound,
+        Retry::Never,
+    ),
+    (
+        "GATEWAY_INVALID_MQTT_TOPIC",
+        ErrorType::InvalidMqttTopic,
+        Retry::Never,
+    ),
+    (
+        "GATEWAY_UNEXPECTED_PACKET_ID",
+        ErrorType::UnexpectedPacketId,
+        Retry::Never,
+    ),
+    (
+        "GATEWAY_UNEXPECTED_MESSAGE_TYPE",
+        ErrorType::UnexpectedMessageType,
+        Retry::Never,
+    ),
+    (
+        "GATEWAY_DETACHMENT_DEVICE_ERROR",
+        ErrorType::DetachmentDeviceError,
+        Retry::Never,
+    ),
+    ("UNKNOWN", ErrorType::Unknown, Retry::Backoff),
+];
+
+fn report(session: &mut Session, payload: &str) {
+    session.deliver(&format!("/devices/{GATEWAY}/errors"), payload, None);
+}
+
+#[test]
+fn every_code_in_both_shapes_is_an_event_that_tells_all() {
+    for (code, error_type, retry) in CODES {
+        let nested = format!(
+            r#"{{"error_type":"{code}","description":"why","device_id":"device-7","mqtt_message_info":{{"message_type":"PUBLISH","topic":"/t","packet_id":10}}}}"#
+        );
+        let flat = format!(
+            r#"{{"error_type":"{code}","description":"why","device_id":"device-7","message_type":"PUBLISH","topic":"/t","packet_id":"10"}}"#
+        );
+        for payload in [nested, flat] {
+            let (mut session, _) = Session::attached(Options::default());
+            report(&mut session, &payload);
+            let events = session.events();
+            let [Event::ErrorReport(report)] = &events[..] else {
+                panic!("{events:?}")
+            };
+            assert_eq!(*report.error_type(), error_type);
+            assert_eq!(report.error_type().retry(), retry);
+            assert_eq!(report.device_id(), Some("device-7"));
+            assert_eq!(report.description(), "why");
+            let message = report.message().unwrap();
+            assert_eq!(message.topic(), Some("/t"));
+            assert_eq!(message.packet_id().map(u16::from), Some(10));
+        }
+    }
+}
+
+#[test]
+fn an_invalid_topic_fails_that_publication_and_no_other() {
+    let (mut session, device) = Session::attached(Options::default());
+    let first = session.publish(device, "1");
+    session.publish(device, "2");
+    let ids: Vec<_> = session
+        .sent_payloads()
+        .into_iter()
+        .map(|(_, id)| id)
+        .collect();
+    session.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(ids[0]));
+    let events = session.events();
+    assert!(
+        matches!(&events[..], [Event::Failed { op, failure: Failure::Reported(_) }, Event::ErrorReport(_)] if *op == first)
+    );
+    assert_eq!(session.gateway.stats().in_flight, 1);
+    session.puback(ids[0]);
+    assert_eq!(session.events(), [], "its late PUBACK completes nothing");
+}
+
+#[test]
+fn unknown_about_a_publication_sends_it_again_later() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = session.publish(device, "1");
+    let id = session.expect_publish("/devices/device-1/events");
+    session.report("UNKNOWN", "device-1", Some(id));
+    assert_eq!(session.ended(op), None);
+    session.wait(seconds(30));
+    assert_eq!(session.sent_payloads(), [("1".to_owned(), id)]);
+}
+
+#[test]
+fn reports_of_unexpected_packets_change_nothing() {
+    for code in [
+        "GATEWAY_UNEXPECTED_PACKET_ID",
+        "GATEWAY_UNEXPECTED_MESSAGE_TYPE",
+    ] {
+        let (mut session, device) = Session::attached(Options::default());
+        session.publish(device, "1");
+        let id = session.expect_publish("/devices/device-1/events");
+        for packet_id in [Some(id), None] {
+            session.report(code, "device-1", packet_id);
+            assert!(matches!(session.events()[..], [Event::ErrorReport(_)]));
+        }
+        assert_eq!(
+            session.gateway.device_state(device),
+            Some(DeviceState::Attached)
+        );
+        assert_eq!(session.gateway.stats().in_flight, 1);
+    }
+}
+
+#[test]
+fn a_device_not_found_for_a_packet_puts_it_back_and_attaches_again() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.publish(device, "1");
+    let id = session.expect_publish("/devices/device-1/events");
+    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(id));
+    let events = session.events();
+    assert!(
+        matches!(&events[0], Event::Detached { cause: DetachCause::Reported(report), .. } if *report.error_type() == ErrorType::DeviceNotFound)
+    );
+    session.step();
+    session.acknowledge_attach("device-1");
+    let again = session.expect_publish("/devices/device-1/events");
+    assert_ne!(again, id, "a new PUBLISH");
+}
+
+#[test]
+fn a_late_report_about_a_packet_of_an_earlier_attachment_detaches_nothing() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.publish(device, "1");
+    session.publish(device, "2");
+    let ids: Vec<_> = session
+        .sent_payloads()
+        .into_iter()
+        .map(|(_, id)| id)
+        .collect();
+    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(ids[0]));
+    session.step();
+    session.acknowledge_attach("device-1");
+    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(ids[1]));
+    assert_eq!(
+        session.gateway.device_state(device),
+        Some(DeviceState::Attached)
+    );
+}
+
+#[test]
+fn a_report_about_a_detach_fails_it() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = session.gateway.detach(device, session.now).unwrap();
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.report("UNKNOWN", "device-1", Some(id));
+    assert!(matches!(session.ended(op), Some(Err(Failure::Reported(_)))));
+}
+
+#[test]
+fn what_is_not_a_report_is_told_with_the_reason() {
+    let mut session = Session::open(Options::default());
+    for payload in ["", "no JSON", "[]", "{}"] {
+        report(&mut session, payload);
+        assert!(
+            matches!(&session.events()[..], [Event::UnreadableErrorReport { payload: found, .. }] if found == payload)
+        );
+    }
+    assert!(session.gateway.is_open());
+}
+
+#[test]
+fn a_report_of_a_device_that_is_not_ours_is_an_event_only() {
+    let mut session = Session::open(Options::default());
+    for (code, ..) in CODES {
+        session.report(code, "stranger", Some(1));
+        assert!(matches!(session.events()[..], [Event::ErrorReport(_)]));
+    }
+    assert!(session.gateway.is_open());
+}

@@ -1,0 +1,225 @@
+//! Subscribing and unsubscribing, for devices and the gateway itself.
+
+mod peer;
+
+use iotcore_gateway::{DeviceKey, Event, Failure, OpId, Options, Outcome, QoS, Subscription};
+use peer::{Sent, Session, seconds};
+
+const CONFIG: &str = "/devices/device-1/config";
+
+fn subscribe(session: &mut Session, device: DeviceKey, qos: QoS) -> OpId {
+    session
+        .gateway
+        .subscribe(device, Subscription::Config, qos, session.now)
+        .unwrap()
+}
+
+fn unsubscribe(session: &mut Session, device: DeviceKey) -> OpId {
+    session
+        .gateway
+        .unsubscribe(device, Subscription::Config, session.now)
+        .unwrap()
+}
+
+#[test]
+fn a_suback_completes_it_with_what_was_asked() {
+    for (qos, code) in [(QoS::AtMostOnce, 0), (QoS::AtLeastOnce, 1)] {
+        let (mut session, device) = Session::attached(Options::default());
+        let op = subscribe(&mut session, device, qos);
+        let Sent::Subscribe {
+            id,
+            filter,
+            qos: asked,
+        } = session.next_sent()
+        else {
+            panic!()
+        };
+        assert_eq!((&filter[..], asked), (CONFIG, code));
+        session.suback(id, code);
+        assert_eq!(session.ended(op), Some(Ok(Outcome::Subscribed(qos))));
+    }
+}
+
+#[test]
+fn a_refused_subscription_fails_and_is_wanted_again_on_the_next_connection() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 0x80);
+    let refused = Failure::SubscriptionRefused(Subscription::Config);
+    assert_eq!(session.ended(op), Some(Err(refused.clone())));
+    session.wait(seconds(50));
+    assert_eq!(session.sent(), []);
+    session.reconnect();
+    session.acknowledge_attach("device-1");
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 0x80);
+    let subscription = Subscription::Config;
+    assert!(session.events().contains(&Event::SubscriptionLost {
+        device,
+        subscription,
+        failure: refused
+    }));
+}
+
+#[test]
+fn a_missing_suback_fails_it_and_it_is_tried_again_on_another_identifier() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = subscribe(&mut session, device, QoS::AtLeastOnce);
+    let late = session.expect_subscribe(CONFIG);
+    session.wait(seconds(30));
+    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
+    session.step();
+    let second = session.expect_subscribe(CONFIG);
+    assert_ne!(late, second);
+    session.suback(late, 0x80);
+    assert_eq!(
+        session.events(),
+        [],
+        "a late answer says nothing of the second attempt"
+    );
+    session.suback(second, 1);
+    session.deliver(CONFIG, "{}", Some(1));
+    assert!(matches!(session.events()[..], [Event::Config { .. }]));
+}
+
+#[test]
+fn every_connection_subscribes_again_and_the_operation_ends_once() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    assert_eq!(
+        session.ended(op),
+        Some(Ok(Outcome::Subscribed(QoS::AtLeastOnce)))
+    );
+    for _ in 0..3 {
+        session.reconnect();
+        session.acknowledge_attach("device-1");
+        let id = session.expect_subscribe(CONFIG);
+        session.suback(id, 1);
+        assert_eq!(session.ended(op), None);
+    }
+}
+
+#[test]
+fn the_gateways_own_subscriptions_come_before_any_attach() {
+    let mut session = Session::dialing(Options::default());
+    session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    let own = session.gateway.own_key();
+    subscribe(&mut session, own, QoS::AtLeastOnce);
+    session.connect();
+    session.expect_subscribe("/devices/gw-1/config");
+    session.expect_publish("/devices/device-1/attach");
+}
+
+#[test]
+fn unsubscribing_ends_with_unsuback() {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    session.events();
+    let op = unsubscribe(&mut session, device);
+    let Sent::Unsubscribe { id, filter } = session.next_sent() else {
+        panic!()
+    };
+    assert_eq!(filter, CONFIG);
+    session.unsuback(id);
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Unsubscribed)));
+    session.reconnect();
+    session.acknowledge_attach("device-1");
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn unsubscribing_what_is_not_subscribed_is_done_at_once() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = unsubscribe(&mut session, device);
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Unsubscribed)));
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_changed_mind_supersedes_the_first_wish_and_ends_where_the_last_one_wants() {
+    let (mut session, device) = Session::attached(Options::default());
+    let first = subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    let second = unsubscribe(&mut session, device);
+    assert_eq!(session.ended(first), Some(Err(Failure::Superseded)));
+    session.suback(id, 1);
+    let Sent::Unsubscribe { id, .. } = session.next_sent() else {
+        panic!()
+    };
+    let third = subscribe(&mut session, device, QoS::AtMostOnce);
+    assert_eq!(session.ended(second), Some(Err(Failure::Superseded)));
+    session.unsuback(id);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 0);
+    assert_eq!(
+        session.ended(third),
+        Some(Ok(Outcome::Subscribed(QoS::AtMostOnce)))
+    );
+}
+
+#[test]
+fn a_pending_wish_repeated_is_the_same_operation() {
+    let (mut session, device) = Session::attached(Options::default());
+    let first = subscribe(&mut session, device, QoS::AtLeastOnce);
+    assert_eq!(subscribe(&mut session, device, QoS::AtLeastOnce), first);
+    assert_eq!(session.sent().len(), 1);
+}
+
+#[test]
+fn a_wish_that_holds_already_is_done_without_a_packet() {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    session.events();
+    let op = subscribe(&mut session, device, QoS::AtLeastOnce);
+    assert_eq!(
+        session.ended(op),
+        Some(Ok(Outcome::Subscribed(QoS::AtLeastOnce)))
+    );
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_refused_errors_topic_is_told_and_blocks_nothing() {
+    let mut session = Session::dialing(Options::default());
+    session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now)
+        .unwrap();
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    session.sent();
+    session.connack(0);
+    let Sent::Subscribe { id, .. } = session.next_sent() else {
+        panic!()
+    };
+    session.acknowledge_attach("device-1");
+    session.suback(id, 0x80);
+    let events = session.events();
+    assert!(events.contains(&Event::ErrorsTopicUnavailable {
+        failure: Failure::ErrorsTopicRefused
+    }));
+    assert!(session.gateway.is_open());
+}
+
+#[test]
+fn a_suback_for_another_kind_of_packet_is_counted_and_ignored() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.publish(device, "1");
+    let id = session.expect_publish("/devices/device-1/events");
+    session.suback(id, 1);
+    session.unsuback(id);
+    session.puback(999);
+    assert_eq!(session.events(), []);
+    assert_eq!(session.gateway.stats().unsolicited, 3);
+}
