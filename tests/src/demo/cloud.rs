@@ -5,7 +5,7 @@ use core::error::Error;
 use iotcore_gateway::{Algorithm, ClientId, SigningKey};
 
 use super::{Place, Timeline, Trust};
-use crate::bridge::OperatorError;
+use crate::OperatorError;
 use crate::keys::{DeviceKey, ServerIdentity};
 use crate::serve::{Server, tls};
 use crate::{AuthMethod, Registry, Settings};
@@ -36,9 +36,15 @@ impl Cloud {
         let identity = ServerIdentity::generate()?;
         let tls = tls::server_config(&identity.certificate_pem, &identity.key_pem)?;
         let told = timeline.clone();
-        let server = Server::start(registry, Settings::default(), "127.0.0.1:0", Some(tls), move |event| {
-            told.bridge(event);
-        })?;
+        let server = Server::start(
+            registry,
+            Settings::default(),
+            "127.0.0.1:0",
+            Some(tls),
+            move |event| {
+                told.bridge(event);
+            },
+        )?;
         Ok(Place {
             host: "localhost".to_owned(),
             port: server.local_addr().port(),
@@ -65,15 +71,22 @@ impl Cloud {
     /// # Errors
     /// The registry has no such device.
     pub fn configure(&self, device: &str, payload: &'static str) -> Result<u64, OperatorError> {
-        self.server.with(|bridge, now| bridge.send_config(device, payload, now))
+        self.server
+            .with(|bridge, now| bridge.send_config(device, payload, now))
     }
 
     /// Sends a command to a device.
     ///
     /// # Errors
     /// The device is not there, or has not subscribed.
-    pub fn command(&self, device: &str, subfolder: &str, payload: &'static str) -> Result<(), OperatorError> {
-        self.server.with(|bridge, now| bridge.send_command(device, Some(subfolder), payload, now))
+    pub fn command(
+        &self,
+        device: &str,
+        subfolder: &str,
+        payload: &'static str,
+    ) -> Result<(), OperatorError> {
+        self.server
+            .with(|bridge, now| bridge.send_command(device, Some(subfolder), payload, now))
     }
 
     /// Cuts the gateway's connection.
@@ -81,11 +94,16 @@ impl Cloud {
     /// # Errors
     /// It is not connected.
     pub fn cut(&self) -> Result<(), OperatorError> {
-        self.server.with(|bridge, now| bridge.drop_connection(GATEWAY, now))
+        self.server
+            .with(|bridge, now| bridge.drop_connection(GATEWAY, now))
     }
 
     /// How many telemetry events of a device the bridge has taken.
     pub fn telemetry_total(&self, device: &str) -> u64 {
-        self.server.with(|bridge, _| bridge.device(device).map_or(0, |record| record.telemetry_total()))
+        self.server.with(|bridge, _| {
+            bridge
+                .device(device)
+                .map_or(0, |record| record.telemetry_total())
+        })
     }
 }

@@ -16,7 +16,9 @@ use super::{Cloud, Timeline};
 /// made on the spot. With --host it does the same against a real service or broker, as far as that
 /// can be done without the cloud's side.
 #[derive(Debug, Parser)]
-#[command(after_help = "Every option can also be set in the environment, as IOTCORE_HOST and so on.")]
+#[command(
+    after_help = "Every option can also be set in the environment, as IOTCORE_HOST and so on."
+)]
 pub struct Arguments {
     /// The host of the bridge, such as us-central1-mqtt.clearblade.com
     #[arg(long, env = "IOTCORE_HOST", requires_all = ["project", "location", "registry", "gateway", "device", "key"])]
@@ -51,7 +53,12 @@ pub struct Arguments {
     key: Option<PathBuf>,
 
     /// The algorithm of the key: RS256 or ES256
-    #[arg(long, env = "IOTCORE_ALGORITHM", value_name = "NAME", default_value = "ES256")]
+    #[arg(
+        long,
+        env = "IOTCORE_ALGORITHM",
+        value_name = "NAME",
+        default_value = "ES256"
+    )]
     algorithm: Algorithm,
 
     /// The certificates to trust instead of this machine's (PEM)

@@ -5,6 +5,7 @@ use std::io::{self, IsTerminal, Write};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use super::{Place, Trust};
 use crate::bridge::event::{Event, EventKind};
 
 /// Prints one line for each thing that happens, from any thread.
@@ -43,18 +44,50 @@ const WIDTH: usize = 78;
 impl Timeline {
     /// A timeline that begins now, coloured if a person reads it and has not set `NO_COLOR`.
     #[must_use]
-    pub fn new(title: fmt::Arguments<'_>) -> Self {
+    pub fn new() -> Self {
         let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
-        let shared = Shared { start: now(), steps: 0, colours };
-        let timeline = Self { shared: Arc::new(Mutex::new(shared)) };
-        timeline.write(&format!("\n  {title}\n"));
-        timeline
+        let shared = Shared {
+            start: now(),
+            steps: 0,
+            colours,
+        };
+        Self {
+            shared: Arc::new(Mutex::new(shared)),
+        }
+    }
+
+    /// Says where the story takes place, and as whom.
+    pub fn begin(&self, place: &Place) {
+        let Place {
+            host,
+            port,
+            client_id,
+            trust,
+            cloud,
+            ..
+        } = place;
+        let whose = if cloud.is_some() {
+            "an emulator of the bridge"
+        } else {
+            "the bridge"
+        };
+        let how = if matches!(trust, Trust::Plain) {
+            "without TLS"
+        } else {
+            "over TLS"
+        };
+        self.write(&format!(
+            "\n  {client_id}\n  at {whose}, {host}:{port}, {how}\n"
+        ));
     }
 
     /// The gateway begins something.
     pub fn step(&self, what: fmt::Arguments<'_>) -> Step {
         self.line("gateway", Colour::Plain, &format!("▸ {what}"), None);
-        Step { timeline: self.clone(), start: now() }
+        Step {
+            timeline: self.clone(),
+            start: now(),
+        }
     }
 
     /// Something that the gateway was told.
@@ -79,13 +112,20 @@ impl Timeline {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let (steps, took) = (shared.steps, shared.start.elapsed());
         drop(shared);
-        self.write(&format!("\n  {steps} steps, each as it should be, in {:.1} s\n", took.as_secs_f64()));
+        self.write(&format!(
+            "\n  {steps} steps, each as it should be, in {:.1} s\n",
+            took.as_secs_f64()
+        ));
     }
 
     fn line(&self, who: &str, colour: Colour, what: &str, took: Option<Duration>) {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let at = shared.start.elapsed().as_secs_f64();
-        let (on, off) = if shared.colours { colour.codes() } else { ("", "") };
+        let (on, off) = if shared.colours {
+            colour.codes()
+        } else {
+            ("", "")
+        };
         drop(shared);
         let took = took.map_or(String::new(), |took| {
             let room = WIDTH.saturating_sub(what.chars().count());
@@ -100,12 +140,23 @@ impl Timeline {
     }
 }
 
+impl Default for Timeline {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Step {
     /// It ended as it should.
     pub fn done(self, what: fmt::Arguments<'_>) {
         let took = self.start.elapsed();
-        self.timeline.shared.lock().unwrap_or_else(PoisonError::into_inner).steps += 1;
-        self.timeline.line("gateway", Colour::Green, &format!("✓ {what}"), Some(took));
+        self.timeline
+            .shared
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .steps += 1;
+        self.timeline
+            .line("gateway", Colour::Green, &format!("✓ {what}"), Some(took));
     }
 }
 
@@ -120,7 +171,10 @@ impl Colour {
     }
 }
 
-#[expect(clippy::disallowed_methods, reason = "a timeline is about the time of day")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a timeline is about the time of day"
+)]
 fn now() -> Instant {
     Instant::now()
 }
