@@ -289,7 +289,7 @@ fn advice(error: &io::Error) -> &'static str {
         .and_then(|inner| inner.downcast_ref::<rustls::Error>());
     match tls {
         Some(rustls::Error::InvalidCertificate(problem)) => match problem {
-            CertificateError::UnknownIssuer => {
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 " (its CA is not among the trusted ones: give the CA's certificate, or check the host)"
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -15,7 +15,7 @@ use iotcore_gateway::{
     Outcome, Publication, Token, TransportEnd,
 };
 
-pub use self::wire::Sent;
+pub use self::wire::{Sent, publish};
 
 pub const GATEWAY: &str = "gw-1";
 
@@ -210,11 +210,11 @@ impl Session {
 
     /// The bridge publishes: at QoS 1 with an identifier, else at QoS 0.
     pub fn deliver(&mut self, topic: &str, payload: &str, id: Option<u16>) {
-        self.receive(&wire::publish(topic, payload.as_bytes(), id, false));
+        self.receive(&publish(topic, payload.as_bytes(), id, false));
     }
 
     pub fn deliver_again(&mut self, topic: &str, payload: &str, id: u16) {
-        self.receive(&wire::publish(topic, payload.as_bytes(), Some(id), true));
+        self.receive(&publish(topic, payload.as_bytes(), Some(id), true));
     }
 
     /// The bridge reports an error in its nested shape, about a packet or about none.

@@ -1,0 +1,291 @@
+//! Who may connect: the project, the devices with their keys, the gateways and what is bound to
+//! them. Made in code with [`Registry::new`], or read from a file with [`file::parse`].
+
+mod error;
+pub mod file;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Deserialize;
+
+use super::auth::PublicKey;
+pub use error::RegistryError;
+
+/// The most public keys that a device has.
+pub const MAX_KEYS: usize = 3;
+
+/// The most devices that can be bound to one gateway.
+pub const MAX_BOUND: usize = 10_000;
+
+/// The most gateways that a device can be bound to.
+pub const MAX_GATEWAYS: usize = 10;
+
+/// A device registry, checked.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    project: String,
+    location: String,
+    registry: String,
+    mqtt_enabled: bool,
+    telemetry_topic: bool,
+    devices: BTreeMap<String, Device>,
+}
+
+/// How a gateway's devices prove who they are when it attaches them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+pub enum AuthMethod {
+    /// No device may use the gateway.
+    #[default]
+    #[serde(rename = "GATEWAY_AUTH_METHOD_UNSPECIFIED")]
+    Unspecified,
+    /// By being bound; a token is ignored.
+    AssociationOnly,
+    /// By a token of their own; a binding is not needed.
+    DeviceAuthTokenOnly,
+    /// By both.
+    AssociationAndDeviceAuthToken,
+}
+
+/// A device or gateway of the registry.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Device {
+    pub(crate) keys: Vec<PublicKey>,
+    pub(crate) blocked: bool,
+    /// The gateways that it is bound to.
+    pub(crate) bound_to: BTreeSet<String>,
+    /// What makes it a gateway.
+    pub(crate) gateway: Option<Gateway>,
+}
+
+/// What a gateway has beside a device.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Gateway {
+    pub(crate) auth_method: AuthMethod,
+    /// How many devices are bound to it.
+    pub(crate) bound: usize,
+}
+
+impl Registry {
+    /// A registry without devices.
+    ///
+    /// # Errors
+    /// A name that the service would not take.
+    pub fn new(project: &str, location: &str, registry: &str) -> Result<Self, RegistryError> {
+        for (what, id) in [("project", project), ("location", location)] {
+            if id.is_empty() || id.contains(['/', '+', '#', '\0']) {
+                return Err(RegistryError::Id {
+                    what,
+                    id: id.to_owned(),
+                });
+            }
+        }
+        check_id("registry", registry)?;
+        Ok(Self {
+            project: project.to_owned(),
+            location: location.to_owned(),
+            registry: registry.to_owned(),
+            mqtt_enabled: true,
+            telemetry_topic: true,
+            devices: BTreeMap::new(),
+        })
+    }
+
+    /// Adds a device that is no gateway, with its public keys in PEM (none, if it only ever attaches
+    /// by being bound).
+    ///
+    /// # Errors
+    /// An illegal or known name, too many keys, or one that cannot be used.
+    pub fn add_device(&mut self, id: &str, keys: &[&str]) -> Result<(), RegistryError> {
+        self.insert(id, parse_keys(id, keys)?, None)
+    }
+
+    /// Adds a gateway, with its public keys in PEM. Devices are bound to it with
+    /// [`bind`](Self::bind).
+    ///
+    /// # Errors
+    /// As for [`add_device`](Self::add_device).
+    pub fn add_gateway(
+        &mut self,
+        id: &str,
+        keys: &[&str],
+        auth_method: AuthMethod,
+    ) -> Result<(), RegistryError> {
+        let gateway = Gateway {
+            auth_method,
+            bound: 0,
+        };
+        self.insert(id, parse_keys(id, keys)?, Some(gateway))
+    }
+
+    /// Binds a device to a gateway; again changes nothing.
+    ///
+    /// # Errors
+    /// An unknown name, a gateway for a device or the other way round, or a limit.
+    pub fn bind(&mut self, gateway: &str, device: &str) -> Result<(), RegistryError> {
+        let bound = self.gateway_mut(gateway)?.bound;
+        let entry = self.find_mut(device)?;
+        let (gateway, device) = (gateway.to_owned(), device.to_owned());
+        if entry.gateway.is_some() {
+            return Err(RegistryError::BoundGateway { gateway, device });
+        }
+        if entry.bound_to.contains(&gateway) {
+            return Ok(());
+        }
+        if bound >= MAX_BOUND {
+            return Err(RegistryError::TooManyBound { gateway });
+        }
+        if entry.bound_to.len() >= MAX_GATEWAYS {
+            return Err(RegistryError::TooManyGateways { device });
+        }
+        entry.bound_to.insert(gateway.clone());
+        self.gateway_mut(&gateway)?.bound += 1;
+        Ok(())
+    }
+
+    /// Takes a binding back; without one it changes nothing.
+    pub(crate) fn unbind(&mut self, gateway: &str, device: &str) -> Result<(), RegistryError> {
+        self.gateway_mut(gateway)?;
+        if self.find_mut(device)?.bound_to.remove(gateway) {
+            self.gateway_mut(gateway)?.bound -= 1;
+        }
+        Ok(())
+    }
+
+    /// Says whether connections of the device are refused.
+    ///
+    /// # Errors
+    /// An unknown name.
+    pub fn set_blocked(&mut self, id: &str, blocked: bool) -> Result<(), RegistryError> {
+        self.find_mut(id)?.blocked = blocked;
+        Ok(())
+    }
+
+    /// Replaces a device's public keys.
+    ///
+    /// # Errors
+    /// An unknown name, too many keys, or one that cannot be used.
+    pub fn set_public_keys(&mut self, id: &str, keys: &[&str]) -> Result<(), RegistryError> {
+        let keys = parse_keys(id, keys)?;
+        self.find_mut(id)?.keys = keys;
+        Ok(())
+    }
+
+    /// Says whether the registry takes MQTT connections at all; it does by default.
+    pub fn set_mqtt_enabled(&mut self, enabled: bool) {
+        self.mqtt_enabled = enabled;
+    }
+
+    /// Says whether the registry has a topic that telemetry goes to; it does by default. Without
+    /// one, telemetry closes the connection.
+    pub fn set_telemetry_topic(&mut self, exists: bool) {
+        self.telemetry_topic = exists;
+    }
+
+    /// The name of the project, which tokens carry as `aud`.
+    #[must_use]
+    pub fn project(&self) -> &str {
+        &self.project
+    }
+
+    /// The MQTT client identifier of a device.
+    #[must_use]
+    pub fn client_id(&self, device: &str) -> String {
+        format!(
+            "projects/{}/locations/{}/registries/{}/devices/{device}",
+            self.project, self.location, self.registry
+        )
+    }
+
+    /// The names of all devices, gateways among them, in order.
+    pub fn devices(&self) -> impl Iterator<Item = &str> {
+        self.devices.keys().map(String::as_str)
+    }
+
+    pub(crate) fn is_mqtt_enabled(&self) -> bool {
+        self.mqtt_enabled
+    }
+
+    pub(crate) fn has_telemetry_topic(&self) -> bool {
+        self.telemetry_topic
+    }
+
+    pub(crate) fn find(&self, id: &str) -> Option<&Device> {
+        self.devices.get(id)
+    }
+
+    fn find_mut(&mut self, id: &str) -> Result<&mut Device, RegistryError> {
+        let unknown = || RegistryError::Unknown { id: id.to_owned() };
+        self.devices.get_mut(id).ok_or_else(unknown)
+    }
+
+    fn gateway_mut(&mut self, id: &str) -> Result<&mut Gateway, RegistryError> {
+        let not = || RegistryError::NotGateway { id: id.to_owned() };
+        self.find_mut(id)?.gateway.as_mut().ok_or_else(not)
+    }
+
+    fn insert(
+        &mut self,
+        id: &str,
+        keys: Vec<PublicKey>,
+        gateway: Option<Gateway>,
+    ) -> Result<(), RegistryError> {
+        check_id("device", id)?;
+        if self.devices.contains_key(id) {
+            return Err(RegistryError::Duplicate { id: id.to_owned() });
+        }
+        let device = Device {
+            keys,
+            gateway,
+            ..Device::default()
+        };
+        self.devices.insert(id.to_owned(), device);
+        Ok(())
+    }
+}
+
+/// Documented: a letter, then letters, digits and `-._+~%`; 3 to 255 of them, not beginning with
+/// `goog`.
+pub(crate) fn is_id(id: &str) -> bool {
+    let bytes = id.as_bytes();
+    (3..=255).contains(&bytes.len())
+        && bytes.first().is_some_and(u8::is_ascii_alphabetic)
+        && bytes
+            .iter()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"-._+~%".contains(byte))
+        && !id.starts_with("goog")
+}
+
+fn check_id(what: &'static str, id: &str) -> Result<(), RegistryError> {
+    match is_id(id) {
+        true => Ok(()),
+        false => Err(RegistryError::Id {
+            what,
+            id: id.to_owned(),
+        }),
+    }
+}
+
+fn parse_keys(device: &str, pems: &[&str]) -> Result<Vec<PublicKey>, RegistryError> {
+    check_key_count(device, pems.len())?;
+    let keys = pems.iter().enumerate().map(|(index, pem)| {
+        PublicKey::from_pem(pem).map_err(|error| RegistryError::Key {
+            device: device.to_owned(),
+            number: index + 1,
+            error,
+        })
+    });
+    keys.collect()
+}
+
+fn check_key_count(device: &str, count: usize) -> Result<(), RegistryError> {
+    match count <= MAX_KEYS {
+        true => Ok(()),
+        false => Err(RegistryError::TooManyKeys {
+            device: device.to_owned(),
+            count,
+        }),
+    }
+}

@@ -1,0 +1,136 @@
+//! Why a registry is not one.
+
+use core::error::Error;
+use core::fmt;
+
+use super::{MAX_BOUND, MAX_GATEWAYS, MAX_KEYS};
+use crate::bridge::auth::KeyError;
+
+/// Why a registry is not one. The message names the place and what would be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RegistryError {
+    /// Not JSON, or not the members that a registry file has.
+    Json {
+        /// What is wrong, with line and column.
+        message: String,
+    },
+    /// A name that the service would not take.
+    Id {
+        /// Whose name it is.
+        what: &'static str,
+        /// The name.
+        id: String,
+    },
+    /// Two devices or gateways of one name.
+    Duplicate {
+        /// The name.
+        id: String,
+    },
+    /// More than [`MAX_KEYS`] public keys.
+    TooManyKeys {
+        /// Whose keys.
+        device: String,
+        /// How many.
+        count: usize,
+    },
+    /// A public key that cannot be used.
+    Key {
+        /// Whose key.
+        device: String,
+        /// Which of its keys, counted from 1.
+        number: usize,
+        /// What is wrong with it.
+        error: KeyError,
+    },
+    /// A file with a public key that cannot be read.
+    KeyFile {
+        /// Whose key.
+        device: String,
+        /// The file.
+        file: String,
+        /// What the system said.
+        error: String,
+    },
+    /// A name that stands for no device of the registry.
+    Unknown {
+        /// The name.
+        id: String,
+    },
+    /// A name that stands for something else than a gateway.
+    NotGateway {
+        /// The name.
+        id: String,
+    },
+    /// A gateway that would be bound to a gateway.
+    BoundGateway {
+        /// The gateway it would be bound to.
+        gateway: String,
+        /// The gateway that would be bound.
+        device: String,
+    },
+    /// More than [`MAX_BOUND`] devices for one gateway.
+    TooManyBound {
+        /// The gateway.
+        gateway: String,
+    },
+    /// More than [`MAX_GATEWAYS`] gateways for one device.
+    TooManyGateways {
+        /// The device.
+        device: String,
+    },
+}
+
+impl fmt::Display for RegistryError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Json { message } => f.write_str(message),
+            Self::Id {
+                what: what @ ("project" | "location"),
+                id,
+            } => write!(
+                f,
+                "{what} {id:?}: must not be empty nor have '/', '+' or '#'"
+            ),
+            Self::Id { what, id } => write!(
+                f,
+                "{what} {id:?}: an id is a letter and then letters, digits or any of -._+~%, \
+                 3 to 255 in all, and does not begin with \"goog\""
+            ),
+            Self::Duplicate { id } => write!(f, "{id:?} is there twice"),
+            Self::TooManyKeys { device, count } => write!(
+                f,
+                "device {device:?} has {count} public keys; {MAX_KEYS} are allowed"
+            ),
+            Self::Key {
+                device,
+                number,
+                error,
+            } => write!(f, "device {device:?}, public key {number}: {error}"),
+            Self::KeyFile {
+                device,
+                file,
+                error,
+            } => write!(
+                f,
+                "device {device:?}: cannot read public key {file:?}: {error}"
+            ),
+            Self::Unknown { id } => write!(f, "the registry has no device {id:?}"),
+            Self::NotGateway { id } => write!(f, "device {id:?} is no gateway"),
+            Self::BoundGateway { gateway, device } => write!(
+                f,
+                "{device:?} is a gateway and cannot be bound to gateway {gateway:?}"
+            ),
+            Self::TooManyBound { gateway } => write!(
+                f,
+                "gateway {gateway:?} has {MAX_BOUND} devices, the most that can be bound"
+            ),
+            Self::TooManyGateways { device } => write!(
+                f,
+                "device {device:?} is bound to {MAX_GATEWAYS} gateways, the most there can be"
+            ),
+        }
+    }
+}
+
+impl Error for RegistryError {}

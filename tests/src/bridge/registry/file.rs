@@ -1,0 +1,185 @@
+//! The registry file, in JSON.
+//!
+//! ```json
+//! {
+//!   "project": "my-project",
+//!   "location": "us-central1",
+//!   "registry": "my-registry",
+//!   "devices": [
+//!     { "id": "bound-sensor" },
+//!     { "id": "roaming-sensor", "public_keys": [{ "file": "roaming-sensor_public.pem" }] },
+//!     { "id": "stolen-sensor", "blocked": true }
+//!   ],
+//!   "gateways": [
+//!     {
+//!       "id": "my-gateway",
+//!       "public_keys": [{ "file": "my-gateway_public.pem" }],
+//!       "auth_method": "ASSOCIATION_ONLY",
+//!       "bound_devices": ["bound-sensor", "stolen-sensor"]
+//!     }
+//!   ],
+//!   "settings": { "auth_failure": "connack_5" }
+//! }
+//! ```
+//!
+//! * `project`, `location` and `registry` make up the client identifiers
+//!   `projects/P/locations/L/registries/R/devices/D`, and `project` is a token's `aud`.
+//! * `public_keys`: up to three a device. Each is the PEM itself (a string, line breaks as `\n`), or
+//!   an object with `file` (a path, from the registry file's folder) or `pem`, and perhaps `expires`
+//!   (seconds since 1970). RSA or P-256; a `PUBLIC KEY` or a `CERTIFICATE`. None are needed for a
+//!   device that a gateway attaches by its binding.
+//! * `blocked`: `true` refuses the device; `false` by default.
+//! * `auth_method`: `ASSOCIATION_ONLY`, `DEVICE_AUTH_TOKEN_ONLY` or
+//!   `ASSOCIATION_AND_DEVICE_AUTH_TOKEN`; without it no device may use the gateway.
+//! * `bound_devices`: names from `devices`.
+//! * `mqtt_enabled` and `telemetry_topic` (`true` by default): whether the registry takes MQTT
+//!   connections, and whether it has a topic that telemetry goes to.
+//! * `settings`: see [`Settings`]; only those that differ from the default.
+//!
+//! Any other member is an error, so that a misspelt one does not pass unnoticed.
+
+use std::io;
+
+use serde::Deserialize;
+
+use super::{AuthMethod, Gateway, Registry, RegistryError, check_key_count};
+use crate::bridge::auth::PublicKey;
+use crate::bridge::settings::Settings;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct File {
+    project: String,
+    location: String,
+    registry: String,
+    #[serde(default = "yes")]
+    mqtt_enabled: bool,
+    #[serde(default = "yes")]
+    telemetry_topic: bool,
+    #[serde(default)]
+    devices: Vec<DeviceEntry>,
+    #[serde(default)]
+    gateways: Vec<GatewayEntry>,
+    #[serde(default)]
+    settings: Settings,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct DeviceEntry {
+    id: String,
+    #[serde(default)]
+    public_keys: Vec<KeyEntry>,
+    #[serde(default)]
+    blocked: bool,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct GatewayEntry {
+    id: String,
+    #[serde(default)]
+    public_keys: Vec<KeyEntry>,
+    #[serde(default)]
+    blocked: bool,
+    #[serde(default)]
+    auth_method: AuthMethod,
+    #[serde(default)]
+    bound_devices: Vec<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a public key is a string of PEM, or an object with `file` or `pem` and perhaps `expires`"
+)]
+enum KeyEntry {
+    Pem(String),
+    Inline(InlineKey),
+    InFile(KeyInFile),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct InlineKey {
+    pem: String,
+    expires: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyInFile {
+    file: String,
+    expires: Option<u64>,
+}
+
+/// Reads a registry file: its text, and a way to read the files of public keys that it names.
+///
+/// # Errors
+/// The first thing that is wrong with it.
+pub fn parse(
+    text: &str,
+    mut read: impl FnMut(&str) -> io::Result<String>,
+) -> Result<(Registry, Settings), RegistryError> {
+    let file: File = serde_json::from_str(text).map_err(|error| RegistryError::Json {
+        message: error.to_string(),
+    })?;
+    let mut registry = Registry::new(&file.project, &file.location, &file.registry)?;
+    registry.set_mqtt_enabled(file.mqtt_enabled);
+    registry.set_telemetry_topic(file.telemetry_topic);
+    for device in file.devices {
+        let keys = read_keys(&device.id, device.public_keys, &mut read)?;
+        registry.insert(&device.id, keys, None)?;
+        registry.set_blocked(&device.id, device.blocked)?;
+    }
+    for gateway in file.gateways {
+        let keys = read_keys(&gateway.id, gateway.public_keys, &mut read)?;
+        let role = Gateway {
+            auth_method: gateway.auth_method,
+            ..Gateway::default()
+        };
+        registry.insert(&gateway.id, keys, Some(role))?;
+        registry.set_blocked(&gateway.id, gateway.blocked)?;
+        for device in &gateway.bound_devices {
+            registry.bind(&gateway.id, device)?;
+        }
+    }
+    Ok((registry, file.settings))
+}
+
+fn read_keys(
+    device: &str,
+    entries: Vec<KeyEntry>,
+    read: &mut impl FnMut(&str) -> io::Result<String>,
+) -> Result<Vec<PublicKey>, RegistryError> {
+    check_key_count(device, entries.len())?;
+    let mut keys = Vec::new();
+    for (index, entry) in entries.into_iter().enumerate() {
+        let (pem, expires) = match entry {
+            KeyEntry::Pem(pem) => (pem, None),
+            KeyEntry::Inline(InlineKey { pem, expires }) => (pem, expires),
+            KeyEntry::InFile(KeyInFile { file, expires }) => {
+                let pem = read(&file).map_err(|error| RegistryError::KeyFile {
+                    device: device.to_owned(),
+                    file,
+                    error: error.to_string(),
+                })?;
+                (pem, expires)
+            }
+        };
+        let key = PublicKey::from_pem(&pem).map_err(|error| RegistryError::Key {
+            device: device.to_owned(),
+            number: index + 1,
+            error,
+        })?;
+        keys.push(match expires {
+            Some(unix) => key.expiring(unix),
+            None => key,
+        });
+    }
+    Ok(keys)
+}
+
+fn yes() -> bool {
+    true
+}

@@ -1,0 +1,324 @@
+//! One client connection, from the transport being up to its end.
+
+mod attach;
+mod connect;
+mod deliver;
+mod publish;
+mod subscribe;
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::ConnectionId;
+use super::close::CloseReason;
+use super::codec::{Packet, Reply};
+use super::errors::{AboutPacket, ErrorType, Report};
+use super::event::EventKind;
+use super::settings::Settings;
+use super::topic::SubscriptionKind;
+use super::wire::{Context, MAX_BACKLOG, Wire};
+use super::world::World;
+use attach::Attachment;
+use deliver::InFlight;
+
+pub(crate) use deliver::Message;
+
+/// Assumed: how long a transport may be up without CONNECT; the standard asks for "a reasonable
+/// amount of time" (3.1.4).
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// Documented: the longest silence of a client, whatever its keep alive. PINGREQ breaks it.
+const IDLE_LIMIT: Duration = Duration::from_secs(20 * 60);
+
+/// How a packet's handler says that the connection ends.
+pub(crate) type Handled = Result<(), CloseReason>;
+
+/// One connection.
+#[derive(Debug)]
+pub(crate) struct Session {
+    wire: Wire,
+    phase: Phase,
+    last_packet: Instant,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// The transport is up.
+    Opened,
+    /// CONNECT was accepted.
+    Serving(Box<Client>),
+    /// What is left is written, then the transport is closed.
+    Over,
+}
+
+/// A device or gateway that has connected.
+#[derive(Debug)]
+pub(crate) struct Client {
+    device: String,
+    is_gateway: bool,
+    keep_alive: u16,
+    /// When its token ends the connection.
+    token_ends: Instant,
+    attached: BTreeMap<String, Attachment>,
+    /// The QoS granted, by device and kind.
+    subscriptions: BTreeMap<(String, SubscriptionKind), u8>,
+    in_flight: BTreeMap<u16, InFlight>,
+    last_packet_id: u16,
+}
+
+impl Session {
+    pub(crate) fn new(id: ConnectionId, now: Instant) -> Self {
+        Self {
+            wire: Wire::new(id),
+            phase: Phase::Opened,
+            last_packet: now,
+        }
+    }
+
+    pub(crate) fn handle_input(&mut self, bytes: &[u8], world: &mut World, now: Instant) {
+        if self.is_over() {
+            return;
+        }
+        self.wire.receive(bytes);
+        while !self.is_over() {
+            let handled = match self.wire.next_packet() {
+                Ok(None) => break,
+                Ok(Some(packet)) => self.handle_packet(packet, world, now),
+                Err(malformed) => Err(CloseReason::Malformed(malformed)),
+            };
+            if let Err(reason) = handled.and_then(|()| self.check_backlog()) {
+                self.end(reason, world);
+            }
+        }
+    }
+
+    pub(crate) fn handle_transmitted(&mut self, length: usize) {
+        self.wire.handle_transmitted(length);
+    }
+
+    pub(crate) fn handle_timeout(&mut self, world: &mut World, now: Instant) {
+        match self.closing() {
+            Some((due, reason)) if due <= now => self.end(reason, world),
+            _ => self.serve(world, now, |client, cx| {
+                client.detach_expired(cx);
+                client.redeliver(cx);
+                Ok(())
+            }),
+        }
+    }
+
+    /// Does something with the client, if one has connected.
+    pub(crate) fn serve(
+        &mut self,
+        world: &mut World,
+        now: Instant,
+        act: impl FnOnce(&mut Client, &mut Context<'_>) -> Handled,
+    ) {
+        let Phase::Serving(client) = &mut self.phase else {
+            return;
+        };
+        let wire = &mut self.wire;
+        let handled = act(client, &mut Context { wire, world, now });
+        if let Err(reason) = handled.and_then(|()| self.check_backlog()) {
+            self.end(reason, world);
+        }
+    }
+
+    /// Ends the connection; what was sent before still waits to be written.
+    pub(crate) fn end(&mut self, reason: CloseReason, world: &mut World) {
+        let id = self.wire.id;
+        match core::mem::replace(&mut self.phase, Phase::Over) {
+            Phase::Over => return,
+            Phase::Opened => {}
+            Phase::Serving(client) => {
+                for device in client.attached.keys() {
+                    world.remove_attachment(device, id);
+                }
+                // After a takeover the entry is the newcomer's.
+                if world.connected.get(&client.device) == Some(&id) {
+                    world.connected.remove(&client.device);
+                }
+            }
+        }
+        let kind = EventKind::Closed {
+            by_bridge: reason.is_by_bridge(),
+            reason,
+        };
+        world.log(Some(id), self.wire.client.clone(), kind);
+    }
+
+    pub(crate) fn unwritten(&self) -> &[u8] {
+        self.wire.unwritten()
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        matches!(self.phase, Phase::Over)
+    }
+
+    pub(crate) fn wants_input(&self) -> bool {
+        self.wire.is_comfortable()
+    }
+
+    pub(crate) fn client(&self) -> Option<&Client> {
+        match &self.phase {
+            Phase::Serving(client) => Some(client),
+            Phase::Opened | Phase::Over => None,
+        }
+    }
+
+    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    pub(crate) fn deadline(&self, settings: &Settings) -> Option<Instant> {
+        let closing = self.closing().map(|(due, _)| due);
+        let serving = self.client().and_then(|client| client.deadline(settings));
+        closing.into_iter().chain(serving).min()
+    }
+
+    /// When and why the connection ends if nothing more comes.
+    fn closing(&self) -> Option<(Instant, CloseReason)> {
+        let client = match &self.phase {
+            Phase::Over => return None,
+            Phase::Opened => {
+                let due = self.last_packet + CONNECT_TIMEOUT;
+                return Some((due, CloseReason::ConnectTimeout));
+            }
+            Phase::Serving(client) => client,
+        };
+        let seconds = client.keep_alive;
+        let silence = Duration::from_millis(u64::from(seconds) * 1500);
+        let keep_alive = (seconds > 0).then_some((
+            self.last_packet + silence,
+            CloseReason::KeepAlive { seconds },
+        ));
+        let idle = (self.last_packet + IDLE_LIMIT, CloseReason::Idle);
+        // Documented: ten minutes after `exp`, and "a few seconds"; Assumed: at once.
+        let token = (client.token_ends, CloseReason::TokenExpired);
+        let all = [idle, token].into_iter().chain(keep_alive);
+        all.min_by_key(|(due, _)| *due)
+    }
+
+    fn handle_packet(&mut self, packet: Packet, world: &mut World, now: Instant) -> Handled {
+        self.last_packet = now;
+        let wire = &mut self.wire;
+        let mut cx = Context { wire, world, now };
+        match &mut self.phase {
+            Phase::Opened => {
+                self.phase = Phase::Serving(Box::new(connect::admit(packet, &mut cx)?));
+                Ok(())
+            }
+            Phase::Serving(client) => client.handle_packet(packet, &mut cx),
+            Phase::Over => Ok(()),
+        }
+    }
+
+    fn check_backlog(&self) -> Handled {
+        match self.wire.unwritten().len() {
+            waiting if waiting > MAX_BACKLOG => Err(CloseReason::NotReading { waiting }),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Client {
+    pub(crate) fn is_gateway(&self) -> bool {
+        self.is_gateway
+    }
+
+    /// The devices attached, in order.
+    pub(crate) fn attached(&self) -> impl Iterator<Item = &str> {
+        self.attached.keys().map(String::as_str)
+    }
+
+    /// The topic filters subscribed and the QoS granted, in order.
+    pub(crate) fn subscriptions(&self) -> impl Iterator<Item = (String, u8)> {
+        self.subscriptions
+            .iter()
+            .map(|((device, kind), qos)| (kind.filter(device), *qos))
+    }
+
+    /// Whether messages for and from the device pass here: it is the client or attached.
+    pub(crate) fn speaks_for(&self, device: &str) -> bool {
+        self.device == device || self.attached.contains_key(device)
+    }
+
+    fn handle_packet(&mut self, packet: Packet, cx: &mut Context<'_>) -> Handled {
+        match packet {
+            Packet::Connect(_) | Packet::UnsupportedConnect { .. } => {
+                Err(CloseReason::SecondConnect)
+            }
+            Packet::Publish(publish) => self.handle_publish(publish, cx),
+            Packet::Puback { packet_id } => {
+                self.handle_puback(packet_id, cx);
+                Ok(())
+            }
+            Packet::QosTwo { name, packet_id } => self.handle_qos_two(name, packet_id, cx),
+            Packet::Subscribe { packet_id, filters } => {
+                self.handle_subscribe(packet_id, filters, cx)
+            }
+            Packet::Unsubscribe { packet_id, filters } => {
+                self.handle_unsubscribe(packet_id, filters, cx);
+                Ok(())
+            }
+            Packet::Pingreq => {
+                cx.log(EventKind::Ping);
+                cx.send(&Reply::Pingresp);
+                Ok(())
+            }
+            Packet::Disconnect => Err(CloseReason::Disconnect),
+        }
+    }
+
+    /// Documented: a gateway is told of PUBREC and the like. Assumed: a device's connection ends.
+    fn handle_qos_two(
+        &mut self,
+        name: &'static str,
+        packet_id: u16,
+        cx: &mut Context<'_>,
+    ) -> Handled {
+        if !self.is_gateway {
+            return Err(CloseReason::QosTwo { packet: name });
+        }
+        let about = AboutPacket {
+            message_type: name,
+            topic: String::new(),
+            packet_id,
+        };
+        self.report(
+            Report {
+                error_type: ErrorType::GatewayUnexpectedMessageType,
+                device: self.device.clone(),
+                description: format!("The gateway sent an unsupported message of type {name}."),
+                about: Some(about),
+            },
+            cx,
+        );
+        Ok(())
+    }
+
+    /// Documented: QoS 0, on the gateway's own errors topic, and only logged if that is not
+    /// subscribed.
+    fn report(&mut self, report: Report, cx: &mut Context<'_>) {
+        let errors = (self.device.clone(), SubscriptionKind::Errors);
+        let delivered = self.subscriptions.contains_key(&errors);
+        if delivered {
+            cx.send(&Reply::Publish {
+                topic: SubscriptionKind::Errors.filter(&self.device),
+                packet_id: None,
+                dup: false,
+                payload: report.to_json(&cx.world.settings),
+            });
+        }
+        cx.log(EventKind::ErrorReport {
+            error_type: report.error_type,
+            device: report.device,
+            description: report.description,
+            delivered,
+        });
+    }
+
+    fn deadline(&self, settings: &Settings) -> Option<Instant> {
+        let redelivery = self.redelivery_deadline();
+        let expiry = self.expiry_deadline(settings);
+        redelivery.into_iter().chain(expiry).min()
+    }
+}

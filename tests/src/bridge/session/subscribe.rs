@@ -1,0 +1,96 @@
+//! SUBSCRIBE and UNSUBSCRIBE.
+
+use super::super::codec::Reply;
+use super::super::event::EventKind;
+use super::super::settings::ForbiddenSubscribe;
+use super::super::topic::SubscriptionKind;
+use super::super::wire::Context;
+use super::{Client, CloseReason, Handled};
+
+/// The SUBACK return code of a filter that was refused.
+const FAILURE: u8 = 0x80;
+
+impl Client {
+    /// Answers all filters of a SUBSCRIBE in one SUBACK [MQTT-3.8.4-4], then delivers the configs
+    /// that were subscribed.
+    ///
+    /// Documented: config is delivered at once after SUBACK.
+    pub(super) fn handle_subscribe(
+        &mut self,
+        packet_id: u16,
+        filters: Vec<(String, u8)>,
+        cx: &mut Context<'_>,
+    ) -> Handled {
+        let answer = cx.world.settings.forbidden_subscribe;
+        let forbidden = filters
+            .iter()
+            .find(|(filter, _)| self.allowed(filter).is_none());
+        let forbidden = forbidden.map(|(filter, _)| filter.clone());
+        if let (Some(filter), ForbiddenSubscribe::Close) = (&forbidden, answer) {
+            let filter = filter.clone();
+            return Err(CloseReason::ForbiddenSubscribe { filter });
+        }
+        let (mut codes, mut configs) = (Vec::new(), Vec::new());
+        for (filter, qos) in filters {
+            let code = match self.allowed(&filter) {
+                None => FAILURE,
+                Some((device, kind)) => {
+                    let granted = granted(kind, qos);
+                    let device = device.to_owned();
+                    if kind == SubscriptionKind::Config {
+                        configs.push(device.clone());
+                    }
+                    self.subscriptions.insert((device, kind), granted);
+                    granted
+                }
+            };
+            codes.push(code);
+            cx.log(EventKind::Subscribed { filter, code });
+        }
+        cx.send(&Reply::Suback { packet_id, codes });
+        if let (Some(filter), ForbiddenSubscribe::RefuseAndClose) = (forbidden, answer) {
+            return Err(CloseReason::ForbiddenSubscribe { filter });
+        }
+        for device in configs {
+            self.deliver_config(&device, cx)?;
+        }
+        Ok(())
+    }
+
+    /// Assumed: UNSUBACK whatever was subscribed, as the standard has it [MQTT-3.10.4-5].
+    pub(super) fn handle_unsubscribe(
+        &mut self,
+        packet_id: u16,
+        filters: Vec<String>,
+        cx: &mut Context<'_>,
+    ) {
+        let count = filters.len();
+        for filter in filters {
+            if let Some((device, kind)) = SubscriptionKind::parse(&filter) {
+                self.subscriptions.remove(&(device.to_owned(), kind));
+            }
+            cx.log(EventKind::Unsubscribed { filter });
+        }
+        cx.send(&Reply::Unsuback {
+            packet_id,
+            filters: count,
+        });
+    }
+
+    /// The device and kind of a filter that the client may subscribe.
+    ///
+    /// Documented: config and commands of the client itself and, through a gateway, of attached
+    /// devices. Inferred: errors likewise and for devices too, as clients in production do it.
+    fn allowed<'a>(&self, filter: &'a str) -> Option<(&'a str, SubscriptionKind)> {
+        SubscriptionKind::parse(filter).filter(|(device, _)| self.speaks_for(device))
+    }
+}
+
+/// Documented: QoS 2 is granted as 1, and errors are sent with QoS 0. Assumed: SUBACK says the
+/// latter, whatever was asked for.
+fn granted(kind: SubscriptionKind, qos: u8) -> u8 {
+    match kind {
+        SubscriptionKind::Errors => 0,
+        SubscriptionKind::Config | SubscriptionKind::Commands => qos.min(1),
+    }
+}

@@ -1,0 +1,109 @@
+//! The cloud's side of a story: an emulator on a free loopback port, with keys made on the spot.
+
+use core::error::Error;
+
+use iotcore_gateway::{Algorithm, ClientId, SigningKey};
+
+use super::{Place, Timeline, Trust};
+use crate::OperatorError;
+use crate::keys::{DeviceKey, ServerIdentity};
+use crate::serve::{Server, tls};
+use crate::{AuthMethod, Registry, Settings};
+
+const PROJECT: &str = "demo-project";
+const LOCATION: &str = "us-central1";
+const REGISTRY: &str = "demo-registry";
+const GATEWAY: &str = "gateway-1";
+const DEVICE: &str = "thermostat-1";
+const STRANGER: &str = "stranger-1";
+
+/// The console of a small fleet: one gateway, one device that is bound to it, and one that is not.
+#[derive(Debug)]
+pub struct Cloud {
+    server: Server,
+}
+
+impl Cloud {
+    /// Starts an emulator whose events are told on the timeline.
+    pub(super) fn start(timeline: &Timeline) -> Result<Place, Box<dyn Error + Send + Sync>> {
+        let key = DeviceKey::generate()?;
+        let mut registry = Registry::new(PROJECT, LOCATION, REGISTRY)?;
+        registry.add_gateway(GATEWAY, &[&key.public_pem], AuthMethod::AssociationOnly)?;
+        registry.add_device(DEVICE, &[])?;
+        registry.add_device(STRANGER, &[])?;
+        registry.bind(GATEWAY, DEVICE)?;
+
+        let identity = ServerIdentity::generate()?;
+        let tls = tls::server_config(&identity.certificate_pem, &identity.key_pem)?;
+        let told = timeline.clone();
+        let server = Server::start(
+            registry,
+            Settings::default(),
+            "127.0.0.1:0",
+            Some(tls),
+            move |event| {
+                told.bridge(event);
+            },
+        )?;
+        Ok(Place {
+            host: "localhost".to_owned(),
+            port: server.local_addr().port(),
+            trust: Trust::Certificates(identity.ca_pem.into_bytes()),
+            client_id: ClientId::new(
+                PROJECT.try_into()?,
+                LOCATION.try_into()?,
+                REGISTRY.try_into()?,
+                GATEWAY.try_into()?,
+            ),
+            key: SigningKey::from_pem(key.private_pem.as_bytes(), Algorithm::Es256)?,
+            device: DEVICE.try_into()?,
+            cloud: Some(Self { server }),
+        })
+    }
+
+    /// A device that the gateway may not attach.
+    pub fn stranger(&self) -> &'static str {
+        STRANGER
+    }
+
+    /// Gives a device a new configuration.
+    ///
+    /// # Errors
+    /// The registry has no such device.
+    pub fn configure(&self, device: &str, payload: &'static str) -> Result<u64, OperatorError> {
+        self.server
+            .with(|bridge, now| bridge.send_config(device, payload, now))
+    }
+
+    /// Sends a command to a device.
+    ///
+    /// # Errors
+    /// The device is not there, or has not subscribed.
+    pub fn command(
+        &self,
+        device: &str,
+        subfolder: &str,
+        payload: &'static str,
+    ) -> Result<(), OperatorError> {
+        self.server
+            .with(|bridge, now| bridge.send_command(device, Some(subfolder), payload, now))
+    }
+
+    /// Cuts the gateway's connection.
+    ///
+    /// # Errors
+    /// It is not connected.
+    pub fn cut(&self) -> Result<(), OperatorError> {
+        self.server
+            .with(|bridge, now| bridge.drop_connection(GATEWAY, now))
+    }
+
+    /// How many telemetry events of a device the bridge has taken.
+    pub fn telemetry_total(&self, device: &str) -> u64 {
+        self.server.with(|bridge, _| {
+            bridge
+                .device(device)
+                .map_or(0, |record| record.telemetry_total())
+        })
+    }
+}

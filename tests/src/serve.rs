@@ -1,0 +1,275 @@
+//! The emulator on TCP and TLS: two threads a connection, no runtime.
+//!
+//! ```
+//! use iotcore_gateway_testkit::keys::{DeviceKey, ServerIdentity};
+//! use iotcore_gateway_testkit::serve::{Server, tls};
+//! use iotcore_gateway_testkit::{AuthMethod, Registry, Settings};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let key = DeviceKey::generate()?;
+//! let mut registry = Registry::new("my-project", "us-central1", "my-registry")?;
+//! registry.add_gateway("my-gateway", &[&key.public_pem], AuthMethod::AssociationOnly)?;
+//! registry.add_device("my-sensor", &[])?;
+//! registry.bind("my-gateway", "my-sensor")?;
+//!
+//! let identity = ServerIdentity::generate()?;
+//! let tls = tls::server_config(&identity.certificate_pem, &identity.key_pem)?;
+//! let events = |event: &_| assert_ne!(format!("{event}"), "");
+//! let server = Server::start(registry, Settings::default(), "127.0.0.1:0", Some(tls), events)?;
+//! assert_ne!(server.local_addr().port(), 0);
+//! server.with(|bridge, now| bridge.send_config("my-sensor", "on", now))?;
+//! server.shutdown();
+//! # Ok(())
+//! # }
+//! ```
+
+mod connection;
+pub mod terminal;
+#[cfg(test)]
+mod tests;
+pub mod tls;
+
+use core::fmt;
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, JoinHandle};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use rustls::ServerConfig;
+
+use crate::bridge::event::Event;
+use crate::{Bridge, Registry, Settings};
+
+/// How many connections are served at once; more are closed as they come.
+pub const MAX_CONNECTIONS: usize = 1_024;
+
+/// A bridge that listens. Stops when it is dropped.
+pub struct Server {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    threads: Vec<JoinHandle<()>>,
+}
+
+/// What the threads share.
+struct Shared {
+    state: Mutex<State>,
+    /// Notified after every change of the state.
+    changed: Condvar,
+}
+
+struct State {
+    bridge: Bridge,
+    on_event: Box<dyn FnMut(&Event) + Send>,
+    /// The transports that are not closed on both sides, by the client's address.
+    sockets: BTreeMap<SocketAddr, TcpStream>,
+    is_stopping: bool,
+}
+
+impl Server {
+    /// Listens on an address (port 0 for a free one) and serves the registry there, over TLS if
+    /// there is a configuration for it.
+    ///
+    /// Every event is given to `on_event` in order, while everything else waits: it should be quick,
+    /// and must not call the server.
+    ///
+    /// # Errors
+    /// The address cannot be listened on.
+    pub fn start(
+        registry: Registry,
+        settings: Settings,
+        address: impl ToSocketAddrs,
+        tls: Option<Arc<ServerConfig>>,
+        on_event: impl FnMut(&Event) + Send + 'static,
+    ) -> io::Result<Self> {
+        let listener = TcpListener::bind(address)?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared {
+            state: Mutex::new(State {
+                bridge: Bridge::new(registry, settings, now(), unix_now()),
+                on_event: Box::new(on_event),
+                sockets: BTreeMap::new(),
+                is_stopping: false,
+            }),
+            changed: Condvar::new(),
+        });
+        let (timers, accepts) = (Arc::clone(&shared), Arc::clone(&shared));
+        let threads = vec![
+            thread::spawn(move || timers.run_timers()),
+            thread::spawn(move || accepts.accept(&listener, tls.as_ref())),
+        ];
+        Ok(Self {
+            shared,
+            address,
+            threads,
+        })
+    }
+
+    /// Where the server listens.
+    #[must_use]
+    pub fn local_addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Does something with the bridge, between two inputs: an operator's command, or a look at it.
+    pub fn with<R>(&self, act: impl FnOnce(&mut Bridge, Instant) -> R) -> R {
+        self.shared.with(act)
+    }
+
+    /// Closes all connections and waits for the threads to end, as dropping does.
+    pub fn shutdown(self) {
+        drop(self);
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        self.shared.stop();
+        // Nothing in std ends a blocking accept but a connection.
+        let mut own = self.address;
+        if own.ip().is_unspecified() {
+            own.set_ip(match own {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let wake = TcpStream::connect_timeout(&own, Duration::from_secs(1));
+        for thread in self.threads.drain(..) {
+            // A panic there has been printed; it is no reason for another here.
+            let _ = thread.join();
+        }
+        drop(wake);
+    }
+}
+
+impl fmt::Debug for Server {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("address", &self.address)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Shared {
+    fn with<R>(&self, act: impl FnOnce(&mut Bridge, Instant) -> R) -> R {
+        let mut state = self.lock();
+        let result = act(&mut state.bridge, now());
+        state.report_events();
+        drop(state);
+        self.changed.notify_all();
+        result
+    }
+
+    /// A panic of `on_event` leaves nothing half done that the bridge depends on.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while a condition holds, for as long as it takes.
+    fn wait_while(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let state = self
+            .changed
+            .wait_while(self.lock(), |state| condition(state));
+        state.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits while a condition holds, but no longer than a time.
+    fn wait_while_for(
+        &self,
+        time: Duration,
+        condition: impl Fn(&State) -> bool,
+    ) -> MutexGuard<'_, State> {
+        let waited = self
+            .changed
+            .wait_timeout_while(self.lock(), time, |state| condition(state));
+        waited.unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn run_timers(&self) {
+        let mut state = self.lock();
+        while !state.is_stopping {
+            let now = now();
+            let due = state.bridge.poll_timeout();
+            let wait = due.map(|due| due.saturating_duration_since(now));
+            state = match wait {
+                None => {
+                    let state = self.changed.wait(state);
+                    state.unwrap_or_else(PoisonError::into_inner)
+                }
+                Some(Duration::ZERO) => {
+                    state.bridge.handle_timeout(now);
+                    state.report_events();
+                    self.changed.notify_all();
+                    state
+                }
+                Some(wait) => {
+                    let waited = self.changed.wait_timeout(state, wait);
+                    waited.unwrap_or_else(PoisonError::into_inner).0
+                }
+            };
+        }
+    }
+
+    /// Accepts connections until the server stops, then waits for theirs to end.
+    fn accept(self: &Arc<Self>, listener: &TcpListener, tls: Option<&Arc<ServerConfig>>) {
+        let mut threads: Vec<JoinHandle<()>> = Vec::new();
+        loop {
+            let accepted = listener.accept();
+            threads.retain(|thread| !thread.is_finished());
+            let mut state = self.lock();
+            if state.is_stopping {
+                break;
+            }
+            match accepted.and_then(|(stream, peer)| Ok((stream.try_clone()?, stream, peer))) {
+                Ok((socket, stream, peer)) if threads.len() < MAX_CONNECTIONS => {
+                    state.sockets.insert(peer, socket);
+                    let (shared, tls) = (Arc::clone(self), tls.cloned());
+                    let run = move || connection::run(&shared, stream, peer, tls);
+                    threads.push(thread::spawn(run));
+                }
+                Ok(_) => {}
+                // Out of file descriptors, most likely: trying again at once would spin.
+                Err(_) => {
+                    drop(state);
+                    let time = Duration::from_millis(100);
+                    drop(self.wait_while_for(time, |state| !state.is_stopping));
+                }
+            }
+        }
+        for thread in threads {
+            let _ = thread.join();
+        }
+    }
+
+    fn stop(&self) {
+        let mut state = self.lock();
+        state.is_stopping = true;
+        for socket in state.sockets.values() {
+            // The connection's threads see the end of the stream, if they have not already.
+            let _ = socket.shutdown(Shutdown::Both);
+        }
+        drop(state);
+        self.changed.notify_all();
+    }
+}
+
+impl State {
+    fn report_events(&mut self) {
+        while let Some(event) = self.bridge.poll_event() {
+            (self.on_event)(&event);
+        }
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "here the bridge meets the clock")]
+fn now() -> Instant {
+    Instant::now()
+}
+
+#[expect(clippy::disallowed_methods, reason = "here the bridge meets the clock")]
+fn unix_now() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.unwrap_or_default().as_secs()
+}

@@ -1,0 +1,250 @@
+//! One connection: a thread that reads it and a thread that writes it.
+//!
+//! Neither holds a lock while it waits for the client, so that one that is slow to read holds up
+//! nobody, not even its own requests.
+
+use core::time::Duration;
+use std::io::{self, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread;
+
+use rustls::{ServerConfig, ServerConnection};
+
+use super::Shared;
+use crate::ConnectionId;
+
+/// How long a client may take over each step of its TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How long a client may take to close its side once its connection has ended.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// How often a write that makes no progress looks whether it is still wanted.
+const WRITE_CHECK: Duration = Duration::from_millis(200);
+
+/// How much is read or written at a time, in bytes.
+const CHUNK: usize = 16 * 1024;
+
+/// A connection's transport.
+struct Transport<'a> {
+    shared: &'a Shared,
+    id: ConnectionId,
+    peer: SocketAddr,
+    stream: TcpStream,
+    layer: Layer,
+}
+
+/// What lies between the stream and MQTT.
+enum Layer {
+    Plain,
+    Tls(Box<Mutex<ServerConnection>>),
+}
+
+/// Serves a connection until it ends.
+pub(super) fn run(
+    shared: &Shared,
+    stream: TcpStream,
+    peer: SocketAddr,
+    tls: Option<Arc<ServerConfig>>,
+) {
+    match handshake(&stream, tls) {
+        Ok(layer) => {
+            let transport = Transport {
+                shared,
+                id: shared.with(|bridge, now| bridge.accept(now)),
+                peer,
+                stream,
+                layer,
+            };
+            thread::scope(|scope| {
+                scope.spawn(|| transport.write());
+                transport.read();
+            });
+        }
+        Err(reason) => {
+            shared.lock().sockets.remove(&peer);
+            let reason = format!("{peer}: {reason}");
+            shared.with(|bridge, now| bridge.handle_failed_transport(reason, now));
+        }
+    }
+}
+
+fn handshake(stream: &TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Layer, String> {
+    let text = |error: io::Error| error.to_string();
+    stream.set_nodelay(true).map_err(text)?;
+    stream.set_write_timeout(Some(WRITE_CHECK)).map_err(text)?;
+    let Some(config) = tls else {
+        return Ok(Layer::Plain);
+    };
+    let mut tls = ServerConnection::new(config).map_err(|error| error.to_string())?;
+    stream
+        .set_read_timeout(Some(HANDSHAKE_TIMEOUT))
+        .map_err(text)?;
+    let mut io = stream;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut io).map_err(|error| match error.kind() {
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                format!("no TLS handshake within {HANDSHAKE_TIMEOUT:?}")
+            }
+            io::ErrorKind::InvalidData => format!(
+                "TLS handshake failed: {error}; does the client speak TLS and trust the certificate?"
+            ),
+            _ => format!("TLS handshake failed: {error}"),
+        })?;
+    }
+    stream.set_read_timeout(None).map_err(text)?;
+    Ok(Layer::Tls(Box::new(Mutex::new(tls))))
+}
+
+impl Transport<'_> {
+    /// Hands what comes to the bridge until the stream ends; after the bridge has ended the
+    /// connection it goes on reading, for a reset would destroy what the client has not read yet.
+    fn read(&self) {
+        let mut chunk = vec![0; CHUNK];
+        // The handshake may have read the beginning of what follows it.
+        let mut length = 0;
+        loop {
+            let mut plain = Vec::new();
+            let raw = chunk.get(..length).unwrap_or_default();
+            let opened = self.layer.open(raw, &mut plain);
+            self.shared
+                .with(|bridge, now| bridge.handle_input(self.id, &plain, now));
+            if opened.is_err() {
+                break;
+            }
+            drop(self.shared.wait_while(|state| {
+                !state.is_stopping
+                    && state.bridge.wants_transport(self.id)
+                    && !state.bridge.wants_input(self.id)
+            }));
+            length = match (&self.stream).read(&mut chunk) {
+                Ok(length) if length > 0 => length,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
+                Ok(_) | Err(_) => break,
+            };
+        }
+        self.shared.lock().sockets.remove(&self.peer);
+        self.shared
+            .with(|bridge, now| bridge.handle_closed(self.id, now));
+    }
+
+    /// Writes what the bridge has until it ends the connection, and then closes it: first this side,
+    /// and the other once the client has read everything, or has had the time for it.
+    fn write(&self) {
+        while let Some(chunk) = self.next_chunk() {
+            if self.write_all(&self.layer.seal(&chunk)).is_err() {
+                let _ = self.stream.shutdown(Shutdown::Both);
+                return;
+            }
+            let length = chunk.len();
+            self.shared
+                .with(|bridge, now| bridge.handle_transmitted(self.id, length, now));
+        }
+        let _ = self.write_all(&self.layer.close());
+        let _ = self.stream.shutdown(Shutdown::Write);
+        drop(
+            self.shared
+                .wait_while_for(LINGER, |state| state.sockets.contains_key(&self.peer)),
+        );
+        let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// Waits for something to write; `None` once there will be nothing more.
+    fn next_chunk(&self) -> Option<Vec<u8>> {
+        let state = self.shared.wait_while(|state| {
+            state.bridge.poll_transmit(self.id).is_empty() && state.bridge.wants_transport(self.id)
+        });
+        let waiting = state.bridge.poll_transmit(self.id);
+        let chunk = waiting.get(..CHUNK).unwrap_or(waiting);
+        (!chunk.is_empty()).then(|| chunk.to_vec())
+    }
+
+    fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
+        while !bytes.is_empty() {
+            match (&self.stream).write(bytes) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
+                Err(error) if self.is_patient_with(&error) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+
+    /// A client may be as slow to read as it likes while the bridge wants the connection.
+    fn is_patient_with(&self, error: &io::Error) -> bool {
+        match error.kind() {
+            io::ErrorKind::Interrupted => true,
+            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
+                self.shared.lock().bridge.wants_transport(self.id)
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Layer {
+    /// Appends to `plain` what the client said.
+    ///
+    /// # Errors
+    /// The client has said its last, or something that is not TLS.
+    fn open(&self, mut raw: &[u8], plain: &mut Vec<u8>) -> io::Result<()> {
+        let Self::Tls(tls) = self else {
+            plain.extend_from_slice(raw);
+            return Ok(());
+        };
+        let mut tls = lock(tls);
+        loop {
+            let state = tls.process_new_packets().map_err(io::Error::other)?;
+            let mut fresh = vec![0; state.plaintext_bytes_to_read()];
+            tls.reader().read_exact(&mut fresh)?;
+            plain.append(&mut fresh);
+            if state.peer_has_closed() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            if raw.is_empty() {
+                return Ok(());
+            }
+            tls.read_tls(&mut raw)?;
+        }
+    }
+
+    /// What has to be written to the stream for the client to read `plain`.
+    fn seal(&self, plain: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Plain => plain.to_vec(),
+            Self::Tls(tls) => {
+                let mut tls = lock(tls);
+                // A chunk is far below the limit of the writer's buffer, so all of it is taken.
+                let _ = tls.writer().write_all(plain);
+                records(&mut tls)
+            }
+        }
+    }
+
+    /// What has to be written to the stream at its end.
+    fn close(&self) -> Vec<u8> {
+        match self {
+            Self::Plain => Vec::new(),
+            Self::Tls(tls) => {
+                let mut tls = lock(tls);
+                tls.send_close_notify();
+                records(&mut tls)
+            }
+        }
+    }
+}
+
+/// The TLS records that wait to be written.
+fn records(tls: &mut ServerConnection) -> Vec<u8> {
+    let mut records = Vec::new();
+    // Writing to memory does not fail.
+    while tls.wants_write() && tls.write_tls(&mut records).is_ok() {}
+    records
+}
+
+/// Nothing that can panic runs under this lock.
+fn lock(tls: &Mutex<ServerConnection>) -> MutexGuard<'_, ServerConnection> {
+    tls.lock().unwrap_or_else(PoisonError::into_inner)
+}

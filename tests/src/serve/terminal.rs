@@ -1,0 +1,289 @@
+//! The operator's commands, one line each, and their answers.
+
+use core::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Serialize;
+
+use super::Server;
+use crate::{Bridge, ConnectionId};
+
+/// What `help` says.
+pub const HELP: &str = "\
+config DEVICE TEXT                     give a device a new config
+command DEVICE [--subfolder S] TEXT    send a command to a device
+detach DEVICE                          detach a device with GATEWAY_DETACHMENT_DEVICE_ERROR
+drop CLIENT                            end the connection of a gateway or device
+block DEVICE, unblock DEVICE           refuse a device, or let it in again
+bind GATEWAY DEVICE, unbind ...        change what is bound to a gateway
+set NAME VALUE                         change a setting
+settings                               show all settings
+state                                  show who is connected, and what devices have sent
+help                                   show this
+quit                                   end the server
+TEXT may be empty, and is taken as base64 if it begins with base64:";
+
+/// The answer to a line; in JSON an object whose member `event` is `answer`.
+#[derive(Debug, Serialize)]
+#[serde(tag = "answer", rename_all = "snake_case")]
+pub enum Answer {
+    /// It was done.
+    Done {
+        /// What exactly.
+        text: String,
+    },
+    /// It was not done, and nothing has changed.
+    Failed {
+        /// Why.
+        error: String,
+    },
+    /// What was asked for.
+    Text {
+        /// Several lines.
+        text: String,
+    },
+    /// Who is connected.
+    State(State),
+    /// The server is to end.
+    Quit,
+}
+
+/// Who is connected, and what devices have sent.
+#[derive(Debug, Serialize)]
+pub struct State {
+    clients: Vec<ClientState>,
+    devices: Vec<DeviceState>,
+}
+
+#[derive(Debug, Serialize)]
+struct ClientState {
+    client: String,
+    connection: ConnectionId,
+    gateway: bool,
+    attached: Vec<String>,
+    /// Topic filters and the QoS granted.
+    subscriptions: Vec<(String, u8)>,
+}
+
+#[derive(Debug, Serialize)]
+struct DeviceState {
+    device: String,
+    config_version: u64,
+    config_acknowledged: Option<u64>,
+    telemetry: u64,
+    states: u64,
+}
+
+/// Does what a line asks for.
+#[must_use]
+pub fn run(server: &Server, line: &str) -> Answer {
+    let (verb, rest) = word(line);
+    let done = |result: Result<String, String>| match result {
+        Ok(text) => Answer::Done { text },
+        Err(error) => Answer::Failed { error },
+    };
+    match verb {
+        "config" => done(config(server, rest)),
+        "command" => done(command(server, rest)),
+        "detach" | "drop" | "block" | "unblock" => done(act_on_one(server, verb, rest)),
+        "bind" | "unbind" => done(act_on_two(server, verb, rest)),
+        "set" => done(set(server, rest)),
+        "settings" => Answer::Text {
+            text: server
+                .with(|bridge, _| bridge.settings().to_string())
+                .trim_end()
+                .to_owned(),
+        },
+        "state" => Answer::State(server.with(|bridge, _| State::of(bridge))),
+        "help" => Answer::Text {
+            text: HELP.to_owned(),
+        },
+        "quit" => Answer::Quit,
+        _ => Answer::Failed {
+            error: format!("unknown command {verb:?}; type help"),
+        },
+    }
+}
+
+fn config(server: &Server, rest: &str) -> Result<String, String> {
+    let (device, text) = word(rest);
+    needed("DEVICE", device)?;
+    let payload = payload(text)?;
+    let version = server.with(|bridge, now| bridge.send_config(device, payload, now));
+    version
+        .map(|version| format!("{device} has config version {version}"))
+        .map_err(|error| error.to_string())
+}
+
+fn command(server: &Server, rest: &str) -> Result<String, String> {
+    let (device, text) = word(rest);
+    needed("DEVICE", device)?;
+    let (subfolder, text) = match word(text) {
+        ("--subfolder", rest) => {
+            let (subfolder, text) = word(rest);
+            (Some(subfolder), text)
+        }
+        _ => (None, text),
+    };
+    let payload = payload(text)?;
+    let sent = server.with(|bridge, now| bridge.send_command(device, subfolder, payload, now));
+    sent.map(|()| format!("command sent to {device}"))
+        .map_err(|error| error.to_string())
+}
+
+fn act_on_one(server: &Server, verb: &str, rest: &str) -> Result<String, String> {
+    let (name, extra) = word(rest);
+    needed("a name", name)?;
+    nothing_more(extra)?;
+    let result = server.with(|bridge, now| match verb {
+        "detach" => bridge.detach_with_error(name, now),
+        "drop" => bridge.drop_connection(name, now),
+        _ => bridge.set_blocked(name, verb == "block", now),
+    });
+    result
+        .map(|()| format!("{verb} {name}"))
+        .map_err(|error| error.to_string())
+}
+
+fn act_on_two(server: &Server, verb: &str, rest: &str) -> Result<String, String> {
+    let (gateway, rest) = word(rest);
+    let (device, extra) = word(rest);
+    needed("GATEWAY", gateway)?;
+    needed("DEVICE", device)?;
+    nothing_more(extra)?;
+    let result = server.with(|bridge, now| match verb {
+        "bind" => bridge.bind(gateway, device),
+        _ => bridge.unbind(gateway, device, now),
+    });
+    result
+        .map(|()| format!("{verb} {gateway} {device}"))
+        .map_err(|error| error.to_string())
+}
+
+fn set(server: &Server, rest: &str) -> Result<String, String> {
+    let (name, rest) = word(rest);
+    let (value, extra) = word(rest);
+    nothing_more(extra)?;
+    let result = server.with(|bridge, _| bridge.settings_mut().set(name, value));
+    result
+        .map(|()| format!("{name}={value}"))
+        .map_err(|error| error.to_string())
+}
+
+/// Cuts the first word off; what follows keeps all but the one blank before it.
+fn word(line: &str) -> (&str, &str) {
+    line.split_once(' ').unwrap_or((line, ""))
+}
+
+fn needed(what: &str, word: &str) -> Result<(), String> {
+    match word {
+        "" => Err(format!("{what} is missing; type help")),
+        _ => Ok(()),
+    }
+}
+
+fn nothing_more(extra: &str) -> Result<(), String> {
+    match extra {
+        "" => Ok(()),
+        _ => Err(format!("{extra:?} is too much; type help")),
+    }
+}
+
+fn payload(text: &str) -> Result<Vec<u8>, String> {
+    match text.strip_prefix("base64:") {
+        None => Ok(text.as_bytes().to_vec()),
+        Some(base64) => STANDARD
+            .decode(base64)
+            .map_err(|error| format!("base64: {error}")),
+    }
+}
+
+impl State {
+    fn of(bridge: &Bridge) -> Self {
+        let clients = bridge.connected().map(|(client, connection)| ClientState {
+            client: client.to_owned(),
+            connection,
+            gateway: bridge.is_gateway(client),
+            attached: bridge.attached(client).map(str::to_owned).collect(),
+            subscriptions: bridge.subscriptions(client).collect(),
+        });
+        let devices = bridge.registry().devices().filter_map(|id| {
+            let record = bridge.device(id)?;
+            Some(DeviceState {
+                device: id.to_owned(),
+                config_version: record.config_version(),
+                config_acknowledged: record.config_acknowledged(),
+                telemetry: record.telemetry_total(),
+                states: record.states_total(),
+            })
+        });
+        Self {
+            clients: clients.collect(),
+            devices: devices.collect(),
+        }
+    }
+}
+
+impl fmt::Display for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Done { text } => write!(f, "ok: {text}"),
+            Self::Failed { error } => write!(f, "error: {error}"),
+            Self::Text { text } => f.write_str(text),
+            Self::State(state) => state.fmt(f),
+            Self::Quit => f.write_str("bye"),
+        }
+    }
+}
+
+impl fmt::Display for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.clients.is_empty() {
+            writeln!(f, "nobody is connected")?;
+        }
+        for client in &self.clients {
+            let role = if client.gateway { "gateway" } else { "device" };
+            writeln!(
+                f,
+                "{role} {} on connection {}",
+                client.client, client.connection
+            )?;
+            if client.gateway {
+                writeln!(
+                    f,
+                    "    attached:   {}",
+                    list(client.attached.iter().cloned())
+                )?;
+            }
+            let filters = client.subscriptions.iter();
+            let filters = filters.map(|(filter, qos)| format!("{filter} (QoS {qos})"));
+            writeln!(f, "    subscribed: {}", list(filters))?;
+        }
+        write!(
+            f,
+            "{:<24} {:>9}  {:>6}  {:>9}  {:>6}",
+            "device", "telemetry", "states", "config", "acked"
+        )?;
+        for device in &self.devices {
+            let acknowledged = match device.config_acknowledged {
+                Some(version) => version.to_string(),
+                None => "-".to_owned(),
+            };
+            write!(
+                f,
+                "\n{:<24} {:>9}  {:>6}  {:>9}  {:>6}",
+                device.device, device.telemetry, device.states, device.config_version, acknowledged
+            )?;
+        }
+        Ok(())
+    }
+}
+
+fn list(items: impl Iterator<Item = String>) -> String {
+    let items: Vec<String> = items.collect();
+    match items.is_empty() {
+        true => "nothing".to_owned(),
+        false => items.join(", "),
+    }
+}
