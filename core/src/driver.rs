@@ -33,6 +33,7 @@ mod payloads;
 mod runtime;
 mod setup;
 mod shared;
+mod slots;
 mod status;
 mod tls;
 mod tokens;

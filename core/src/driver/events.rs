@@ -5,8 +5,7 @@ use bytes::Bytes;
 use crate::{
     command::{DeliveryId, DeviceKey},
     driver::{
-        Acknowledging, CloseCause, Closed, MessageKind, Status,
-        shared::{Queued, State},
+        Acknowledging, CloseCause, Closed, MessageKind, Status, shared::State, slots::Queued,
     },
     event::{Disconnected, Event},
     id::DeviceId,

@@ -13,10 +13,7 @@ use futures_core::Stream;
 
 use crate::{
     command::DeliveryId,
-    driver::{
-        device::Handle,
-        shared::{Queued, Shared},
-    },
+    driver::{device::Handle, shared::Shared, slots::Queued},
     id::DeviceId,
 };
 

@@ -10,21 +10,17 @@ use std::{
 };
 
 use crate::{
-    command::{DeliveryId, DeviceKey, OpId, Publication},
+    command::{DeviceKey, OpId, Publication},
     driver::{
-        AcceptError, Acknowledging, CloseCause, Closed, DeliveryError, DriverStopped, MessageKind,
-        Status, TransportError, host::Host, waiters::Waiters,
+        AcceptError, Acknowledging, CloseCause, Closed, DeliveryError, DriverStopped, Status,
+        TransportError, host::Host, slots::Slot, status::Feed, waiters::Waiters,
     },
     error::{Failure, PublishError},
     event::Outcome,
     gateway::Gateway,
-    id::DeviceId,
     options::Options,
     time::Instant,
 };
-
-/// Changes that wait for one reader of the status.
-const MAX_CHANGES: usize = 1_024;
 
 /// Shared by the driver and all handles. The lock is held for one step of the machine and never across an await.
 pub(crate) struct Shared {
@@ -46,18 +42,18 @@ pub(crate) struct State {
     /// Messages of one device that may wait from earlier connections.
     pub(crate) max_stale: usize,
     is_closing: bool,
-    end: Option<Closed>,
+    pub(super) end: Option<Closed>,
     /// Handles that can give commands.
-    handles: usize,
+    pub(super) handles: usize,
     pending: BTreeMap<OpId, Pending>,
-    feeds: BTreeMap<u64, Feed>,
-    last_feed: u64,
+    pub(super) feeds: BTreeMap<u64, Feed>,
+    pub(super) last_feed: u64,
     closing: Waiters,
     driver: Option<Waker>,
     /// To be woken once the lock is released.
-    wakes: Vec<Waker>,
+    pub(super) wakes: Vec<Waker>,
     /// To be dropped once the lock is released: a task may go with its last waker, and the task's handles with it.
-    drops: Vec<Waker>,
+    pub(super) drops: Vec<Waker>,
 }
 
 /// An operation that somebody waits for.
@@ -66,38 +62,6 @@ struct Pending {
     waiters: usize,
     tasks: Waiters,
     result: Option<Result<Outcome, Failure>>,
-}
-
-/// A device, and its handles.
-pub(crate) struct Slot {
-    pub(crate) id: DeviceId,
-    /// Handles that can take its messages.
-    pub(crate) handles: usize,
-    /// Handles that do.
-    pub(crate) readers: usize,
-    pub(crate) queue: VecDeque<Queued>,
-    pub(crate) reading: Waiters,
-    /// Tasks that wait for room in the device's queue.
-    blocked: Waiters,
-    /// It was detached, and its key is no longer valid.
-    is_gone: bool,
-}
-
-/// A config or command that nobody has taken yet.
-pub(crate) struct Queued {
-    pub(crate) kind: MessageKind,
-    pub(crate) payload: bytes::Bytes,
-    pub(crate) delivery: DeliveryId,
-    /// Its acknowledgement is still to be given, on this connection.
-    pub(crate) is_owed: bool,
-}
-
-/// What one reader of the status has not read yet.
-#[derive(Default)]
-struct Feed {
-    changes: VecDeque<Status>,
-    missed: u64,
-    reading: Waiters,
 }
 
 impl Shared {
@@ -340,167 +304,5 @@ impl State {
 
     pub(crate) fn stop_closing(&mut self, waiter: Option<u64>) {
         self.drops.extend(self.closing.forget(waiter));
-    }
-}
-
-/// Devices and their handles.
-impl State {
-    /// Counts one more handle of a device.
-    pub(crate) fn add_handle(&mut self, key: DeviceKey, id: &DeviceId) {
-        self.handles += 1;
-        let slot = self.slots.entry(key).or_insert_with(|| Slot {
-            id: id.clone(),
-            handles: 0,
-            readers: 0,
-            queue: VecDeque::new(),
-            reading: Waiters::default(),
-            blocked: Waiters::default(),
-            is_gone: false,
-        });
-        slot.handles += 1;
-    }
-
-    /// Counts one less. Messages that nobody can take any more are acknowledged, so that they hold back no others
-    /// [MQTT-4.6.0-2]; without any handle the gateway closes.
-    pub(crate) fn remove_handle(&mut self, key: DeviceKey, now: Instant) {
-        self.handles -= 1;
-        if let Some(slot) = self.slots.get_mut(&key) {
-            slot.handles -= 1;
-            if slot.handles == 0 {
-                let queue = core::mem::take(&mut slot.queue);
-                let is_gone = slot.is_gone;
-                for message in &queue {
-                    self.gateway.acknowledge(message.delivery, now);
-                }
-                self.report_dropped(key, queue.len());
-                if is_gone {
-                    self.slots.remove(&key);
-                }
-                self.wake_driver();
-            }
-        }
-        if self.handles == 0 {
-            self.close(now);
-        }
-    }
-
-    /// A device was detached. What it received can still be taken.
-    fn retire(&mut self, key: DeviceKey) {
-        if let Some(slot) = self.slots.get_mut(&key) {
-            slot.is_gone = true;
-            self.wakes
-                .extend(slot.blocked.take().chain(slot.reading.take()));
-            if slot.handles == 0 {
-                self.slots.remove(&key);
-            }
-        }
-    }
-
-    /// The next message of a device, `None` when there will be no more.
-    pub(crate) fn poll_message(
-        &mut self,
-        key: DeviceKey,
-        waiter: &mut Option<u64>,
-        now: Instant,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Queued>> {
-        let is_over = self.end.is_some();
-        let Some(slot) = self.slots.get_mut(&key) else {
-            return Poll::Ready(None);
-        };
-        if let Some(message) = slot.queue.pop_front() {
-            if self.acknowledging == Acknowledging::WhenTaken && message.is_owed {
-                self.acknowledge(message.delivery, now);
-            }
-            return Poll::Ready(Some(message));
-        }
-        if is_over || slot.is_gone {
-            return Poll::Ready(None);
-        }
-        self.drops.extend(slot.reading.register(waiter, cx));
-        Poll::Pending
-    }
-
-    pub(crate) fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
-        self.gateway.acknowledge(delivery, now);
-        self.wake_driver();
-    }
-
-    /// Counts one more reader of a device's messages.
-    pub(crate) fn start_reading(&mut self, key: DeviceKey) {
-        if let Some(slot) = self.slots.get_mut(&key) {
-            slot.readers += 1;
-        }
-    }
-
-    pub(crate) fn stop_reading(&mut self, key: DeviceKey, waiter: Option<u64>) {
-        if let Some(slot) = self.slots.get_mut(&key) {
-            slot.readers -= 1;
-            self.drops.extend(slot.reading.forget(waiter));
-        }
-    }
-
-    /// Wakes whoever reads a device's messages.
-    pub(crate) fn wake_readers(&mut self, key: DeviceKey) {
-        if let Some(slot) = self.slots.get_mut(&key) {
-            self.wakes.extend(slot.reading.take());
-        }
-    }
-}
-
-/// The status.
-impl State {
-    pub(crate) fn open_feed(&mut self) -> u64 {
-        self.last_feed += 1;
-        self.feeds.insert(self.last_feed, Feed::default());
-        self.last_feed
-    }
-
-    /// Gives what was not read, to be dropped without the lock.
-    pub(crate) fn close_feed(&mut self, feed: u64) -> impl Sized + use<> {
-        self.feeds.remove(&feed)
-    }
-
-    pub(crate) fn report(&mut self, change: Status) {
-        for feed in self.feeds.values_mut() {
-            if feed.changes.len() == MAX_CHANGES {
-                feed.changes.pop_front();
-                feed.missed += 1;
-            }
-            feed.changes.push_back(change.clone());
-            self.wakes.extend(feed.reading.take());
-        }
-    }
-
-    pub(crate) fn report_dropped(&mut self, key: DeviceKey, messages: usize) {
-        if messages > 0
-            && let Some(slot) = self.slots.get(&key)
-        {
-            let device = slot.id.clone();
-            self.report(Status::Dropped { device, messages });
-        }
-    }
-
-    pub(crate) fn poll_feed(
-        &mut self,
-        feed: u64,
-        waiter: &mut Option<u64>,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Status>> {
-        let is_over = self.end.is_some();
-        let Some(feed) = self.feeds.get_mut(&feed) else {
-            return Poll::Ready(None);
-        };
-        if feed.missed > 0 {
-            return Poll::Ready(Some(Status::Missed(core::mem::take(&mut feed.missed))));
-        }
-        if let Some(change) = feed.changes.pop_front() {
-            return Poll::Ready(Some(change));
-        }
-        if is_over {
-            return Poll::Ready(None);
-        }
-        self.drops.extend(feed.reading.register(waiter, cx));
-        Poll::Pending
     }
 }

@@ -5,19 +5,26 @@ use core::{
     pin::Pin,
     task::{Context, Poll},
 };
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use bytes::Bytes;
 use futures_core::Stream;
 
 use crate::{
-    command::{OpId, Subscription},
-    driver::{TokenFailure, TransportError, shared::Shared},
+    command::{DeviceKey, OpId, Subscription},
+    driver::{
+        TokenFailure, TransportError,
+        shared::{Shared, State},
+        waiters::Waiters,
+    },
     error::Failure,
     error_report::{ErrorReport, ErrorReportError},
     event::{DetachCause, Disconnected},
     id::DeviceId,
 };
+
+/// Changes that wait for one reader of the status.
+const MAX_CHANGES: usize = 1_024;
 
 /// A change of the connection or of a device, or something the bridge said.
 #[derive(Clone, Debug)]
@@ -151,5 +158,69 @@ impl Drop for StatusChanges {
     fn drop(&mut self) {
         let feed = self.feed;
         let _unread = self.shared.with(|state, _| state.close_feed(feed));
+    }
+}
+
+/// What one reader of the status has not read yet.
+#[derive(Default)]
+pub(super) struct Feed {
+    changes: VecDeque<Status>,
+    missed: u64,
+    pub(super) reading: Waiters,
+}
+
+impl State {
+    pub(crate) fn open_feed(&mut self) -> u64 {
+        self.last_feed += 1;
+        self.feeds.insert(self.last_feed, Feed::default());
+        self.last_feed
+    }
+
+    /// Gives what was not read, to be dropped without the lock.
+    pub(crate) fn close_feed(&mut self, feed: u64) -> impl Sized + use<> {
+        self.feeds.remove(&feed)
+    }
+
+    pub(crate) fn report(&mut self, change: Status) {
+        for feed in self.feeds.values_mut() {
+            if feed.changes.len() == MAX_CHANGES {
+                feed.changes.pop_front();
+                feed.missed += 1;
+            }
+            feed.changes.push_back(change.clone());
+            self.wakes.extend(feed.reading.take());
+        }
+    }
+
+    pub(crate) fn report_dropped(&mut self, key: DeviceKey, messages: usize) {
+        if messages > 0
+            && let Some(slot) = self.slots.get(&key)
+        {
+            let device = slot.id.clone();
+            self.report(Status::Dropped { device, messages });
+        }
+    }
+
+    pub(crate) fn poll_feed(
+        &mut self,
+        feed: u64,
+        waiter: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Status>> {
+        let is_over = self.end.is_some();
+        let Some(feed) = self.feeds.get_mut(&feed) else {
+            return Poll::Ready(None);
+        };
+        if feed.missed > 0 {
+            return Poll::Ready(Some(Status::Missed(core::mem::take(&mut feed.missed))));
+        }
+        if let Some(change) = feed.changes.pop_front() {
+            return Poll::Ready(Some(change));
+        }
+        if is_over {
+            return Poll::Ready(None);
+        }
+        self.drops.extend(feed.reading.register(waiter, cx));
+        Poll::Pending
     }
 }

@@ -23,7 +23,7 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// Gives the driver its tokens. Asynchronous, for the key may live in hardware or in another process.
 ///
 /// The driver asks for a new token for **every** connection, and gives each answer the setup's `dial_timeout`.
-/// [`KeyTokens`](crate::driver::KeyTokens) is the ready-made source, from a PEM key (feature `jwt`).
+/// With the feature `jwt`, `KeyTokens` is the ready-made source, from a PEM key.
 pub trait TokenSource: Send + Sync + 'static {
     /// A token for the gateway's next connection.
     ///

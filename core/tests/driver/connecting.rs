@@ -217,6 +217,55 @@ fn a_token_source_has_a_deadline() {
 }
 
 #[test]
+fn a_refusal_is_heard_although_writing_failed() {
+    let mut world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    let server = Server::accept(&mut world);
+    let _delivery = client.gateway().try_telemetry("1").unwrap();
+    server.send(&mut world, &[0x20, 2, 0, 0]);
+    server.received();
+    // Without a word, a failed write is all there is to tell.
+    server.pipe().last_words = Some(Vec::new());
+    let _delivery = client.gateway().try_telemetry("2").unwrap();
+    let changes = read(&mut world, &mut status);
+    let [
+        Status::Connected,
+        Status::Disconnected {
+            error: Some(error), ..
+        },
+    ] = &changes[..]
+    else {
+        panic!("{changes:?}");
+    };
+    assert!(matches!(**error, TransportError::Broken(_)), "{error:?}");
+
+    world.net.most_per_write(1);
+    world.net.breaks_at_once_with(&[0x20, 2, 0, 5]);
+    world.pass(Duration::from_secs(3));
+    let changes = read(&mut world, &mut status);
+    let [Status::Disconnected { ended, .. }, ..] = &changes[..] else {
+        panic!("{changes:?}");
+    };
+    assert!(
+        matches!(ended.reason, DisconnectReason::Refused(_)),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn what_has_come_counts_before_the_time_that_has_passed() {
+    let mut world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    let server = Server::accept(&mut world);
+    server.pipe().to_client.extend([0x20, 2, 0, 0]);
+    world.pass(Duration::from_secs(20));
+    assert!(client.is_connected());
+}
+
+#[test]
 fn a_peer_that_closes_is_named_and_dialed_again() {
     let mut opened = open(Options::default());
     opened.server.close(&mut opened.world);

@@ -34,6 +34,7 @@ struct Inner {
     accepted: Vec<Arc<Mutex<Pipe>>>,
     /// For the next connections.
     most_per_write: usize,
+    last_words: Option<Vec<u8>>,
 }
 
 /// What becomes of a dial.
@@ -53,6 +54,8 @@ pub(crate) struct Pipe {
     most_per_write: usize,
     /// The bytes that are taken before the peer stalls.
     pub(crate) room: usize,
+    /// The next write fails, and this is what the peer had said before.
+    pub(crate) last_words: Option<Vec<u8>>,
     pub(crate) calls: Vec<Call>,
     client: Option<Waker>,
 }
@@ -93,6 +96,11 @@ impl Simulated {
         self.lock().most_per_write = most;
     }
 
+    /// The next connection fails with its first write, after the peer has said this.
+    pub(crate) fn breaks_at_once_with(&self, last_words: &[u8]) {
+        self.lock().last_words = Some(last_words.to_vec());
+    }
+
     /// The connection that was made since the last call.
     pub(crate) fn take_connection(&self) -> Option<Arc<Mutex<Pipe>>> {
         self.lock().accepted.pop()
@@ -115,6 +123,7 @@ impl Runtime for Simulated {
                     server_has_closed: false,
                     most_per_write: inner.most_per_write,
                     room: usize::MAX,
+                    last_words: inner.last_words.take(),
                     calls: Vec::new(),
                     client: None,
                 }));
@@ -207,6 +216,10 @@ impl AsyncWrite for Stream {
             !pipe.calls.contains(&Call::Close),
             "written after the close"
         );
+        if let Some(words) = pipe.last_words.take() {
+            pipe.to_client.extend(words);
+            return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()));
+        }
         let len = bytes.len().min(pipe.most_per_write).min(pipe.room);
         if len == 0 {
             pipe.client = Some(cx.waker().clone());
@@ -297,6 +310,7 @@ impl World {
                 dialing: Dialing::Accepted,
                 accepted: Vec::new(),
                 most_per_write: usize::MAX,
+                last_words: None,
             }))),
             tasks: Vec::new(),
         }
