@@ -119,12 +119,16 @@
 //!
 //! * `jwt` (default): [`SigningKey`] mints the RS256 and ES256 tokens that the bridge asks for, with ring. It is apart
 //!   from the machine, which only ever sees a [`Token`].
+//! * `driver`: the module `driver`, an async loop over any runtime with TLS, and handles to command the machine from any
+//!   number of tasks.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod backoff;
 mod command;
+#[cfg(feature = "driver")]
+pub mod driver;
 mod error;
 mod error_report;
 mod event;
