@@ -102,55 +102,8 @@ impl Options {
         {
             return Err(OptionsError::KeepAlive(self.keep_alive));
         }
-        for (name, timeout) in [
-            ("connack_timeout", self.connack_timeout),
-            ("attach_timeout", self.attach_timeout),
-            ("ack_timeout", self.ack_timeout),
-            ("backoff.min", self.backoff.min),
-        ] {
-            if timeout.is_zero() {
-                return Err(OptionsError::Zero(name));
-            }
-        }
-        for (name, count) in [
-            ("window", usize::from(self.window)),
-            ("device_window", usize::from(self.device_window)),
-            ("attach_window", usize::from(self.attach_window)),
-            ("max_devices", self.max_devices),
-            ("max_events", self.max_events),
-            ("max_unacknowledged", self.max_unacknowledged),
-            ("device_queue.messages", self.device_queue.messages),
-            ("total_queue.messages", self.total_queue.messages),
-        ] {
-            if count == 0 {
-                return Err(OptionsError::Zero(name));
-            }
-        }
-        for (name, value, limit) in [
-            ("window", usize::from(self.window), MAX_WINDOW),
-            ("max_devices", self.max_devices, quota::MAX_ATTACHED_DEVICES),
-        ] {
-            if value > limit {
-                return Err(OptionsError::TooLarge { name, value, limit });
-            }
-        }
-        for (name, value, least) in [
-            (
-                "device_queue.bytes",
-                self.device_queue.bytes,
-                quota::MAX_TELEMETRY_BYTES,
-            ),
-            (
-                "total_queue.bytes",
-                self.total_queue.bytes,
-                quota::MAX_TELEMETRY_BYTES,
-            ),
-            ("frame_limit", self.frame_limit, MIN_FRAME_LIMIT),
-        ] {
-            if value < least {
-                return Err(OptionsError::TooSmall { name, value, least });
-            }
-        }
+        self.check_durations()?;
+        self.check_counts()?;
         if self.backoff.max < self.backoff.min {
             return Err(OptionsError::Backoff(self.backoff));
         }
@@ -162,7 +115,85 @@ impl Options {
         }
         Ok(())
     }
+
+    fn check_durations(&self) -> Result<(), OptionsError> {
+        for (name, value, may_be_zero) in [
+            ("connack_timeout", self.connack_timeout, false),
+            ("attach_timeout", self.attach_timeout, false),
+            ("ack_timeout", self.ack_timeout, false),
+            ("max_ack_timeout", self.max_ack_timeout, false),
+            ("drain_timeout", self.drain_timeout, true),
+            ("backoff.min", self.backoff.min, false),
+            ("backoff.max", self.backoff.max, false),
+            ("stable_after", self.stable_after, true),
+            ("state_interval", self.state_interval, true),
+        ] {
+            if value.is_zero() && !may_be_zero {
+                return Err(OptionsError::Zero(name));
+            }
+            if value > MAX_DURATION {
+                return Err(OptionsError::TooLong { name, value });
+            }
+        }
+        Ok(())
+    }
+
+    fn check_counts(&self) -> Result<(), OptionsError> {
+        let [window, device_window, attach_window] =
+            [self.window, self.device_window, self.attach_window].map(usize::from);
+        let (device, total) = (self.device_queue, self.total_queue);
+        for (name, value, least, limit) in [
+            ("window", window, 1, MAX_WINDOW),
+            ("device_window", device_window, 1, usize::MAX),
+            ("attach_window", attach_window, 1, usize::MAX),
+            (
+                "max_devices",
+                self.max_devices,
+                1,
+                quota::MAX_ATTACHED_DEVICES,
+            ),
+            ("max_events", self.max_events, 1, usize::MAX),
+            ("max_unacknowledged", self.max_unacknowledged, 1, usize::MAX),
+            ("device_queue.messages", device.messages, 1, MAX_MESSAGES),
+            ("total_queue.messages", total.messages, 1, MAX_MESSAGES),
+            (
+                "device_queue.bytes",
+                device.bytes,
+                quota::MAX_TELEMETRY_BYTES,
+                usize::MAX,
+            ),
+            (
+                "total_queue.bytes",
+                total.bytes,
+                quota::MAX_TELEMETRY_BYTES,
+                usize::MAX,
+            ),
+            (
+                "frame_limit",
+                self.frame_limit,
+                MIN_FRAME_LIMIT,
+                MAX_FRAME_LIMIT,
+            ),
+        ] {
+            if value < least {
+                return Err(OptionsError::TooSmall { name, value, least });
+            }
+            if value > limit {
+                return Err(OptionsError::TooLarge { name, value, limit });
+            }
+        }
+        Ok(())
+    }
 }
+
+/// No deadline is further away, so that none overflows.
+const MAX_DURATION: Duration = Duration::from_secs(7 * 86_400);
+
+/// Queues are linked by 32-bit keys.
+const MAX_MESSAGES: usize = 1 << 30;
+
+/// The most that a remaining length can say, and its fixed header (MQTT 3.1.1, 2.2.3).
+const MAX_FRAME_LIMIT: usize = 268_435_455 + 5;
 
 /// Leaves 535 of the 65,535 packet identifiers to attaches, subscriptions and late acknowledgements.
 const MAX_WINDOW: usize = 65_000;
@@ -223,6 +254,13 @@ pub enum OptionsError {
     KeepAlive(Duration),
     /// This option must not be zero.
     Zero(&'static str),
+    /// This option is longer than 7 days.
+    TooLong {
+        /// Its name.
+        name: &'static str,
+        /// What it was set to.
+        value: Duration,
+    },
     /// This option is above its limit.
     TooLarge {
         /// Its name.
@@ -260,7 +298,10 @@ impl fmt::Display for OptionsError {
                 "keep_alive is {value:?}: it must be a whole number of seconds from 1 to 1199, \
                  for the bridge closes a connection that was idle for 20 minutes"
             ),
-            Self::Zero(name) => write!(f, "{name} is zero: it must be at least 1"),
+            Self::Zero(name) => write!(f, "{name} is zero: it must be longer"),
+            Self::TooLong { name, value } => {
+                write!(f, "{name} is {value:?}: it must be at most 7 days")
+            }
             Self::TooLarge { name, value, limit } => {
                 write!(f, "{name} is {value}: it must be at most {limit}")
             }

@@ -427,6 +427,7 @@ fn what_a_detach_cannot_send_in_time_fails_and_it_goes_out_then() {
     session.wait(seconds(10));
     assert_eq!(session.ended(published), Some(Err(Failure::Detached)));
     let id = session.expect_publish("/devices/device-1/detach");
+    assert_eq!(session.sent(), [], "once");
     session.puback(id);
     assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
 }

@@ -56,13 +56,12 @@ impl Gateway {
         }
     }
 
-    /// What a detach waited for has had its time.
+    /// What a detach waited for has had its time. The end of the last publication gives the detach its turn.
     pub(super) fn on_detach_overdue(&mut self, index: u32) {
         if let Some(detach) = &mut self.devices.at_mut(index).detach {
             detach.deadline = None;
         }
         self.fail_publications(index, &Failure::Detached);
-        self.continue_detach(index);
     }
 
     /// Writes the detach of the device whose turn it is; gives whether one was written.
