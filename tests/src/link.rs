@@ -302,7 +302,10 @@ impl Link {
 
     fn arrived(&mut self, queue: fn(&mut Transport) -> &mut VecDeque<Segment>) -> Option<Segment> {
         let queue = queue(self.transport.as_mut()?);
-        queue.pop_front_if(|segment| segment.arrives <= self.now)
+        let has_arrived = queue
+            .front()
+            .is_some_and(|segment| segment.arrives <= self.now);
+        if has_arrived { queue.pop_front() } else { None }
     }
 
     fn end_of_stream(&mut self) {
