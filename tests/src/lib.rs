@@ -26,3 +26,8 @@ pub use bridge::operator::OperatorError;
 pub use bridge::registry::{AuthMethod, Registry, RegistryError};
 pub use bridge::settings::Settings;
 pub use bridge::{Bridge, ConnectionId};
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+pub struct Readme;
