@@ -127,3 +127,60 @@ impl fmt::Debug for KeyTokens {
             .finish()
     }
 }
+
+#[cfg(all(test, feature = "jwt"))]
+mod tests {
+    use core::task::{Context, Poll, Waker};
+
+    use super::*;
+    use crate::jwt::Algorithm;
+
+    fn now<T>(future: impl Future<Output = T>) -> T {
+        match core::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("minting waits for nothing"),
+        }
+    }
+
+    fn key() -> SigningKey {
+        let pem = include_bytes!("../../tests/keys/p256.pkcs8.pem");
+        SigningKey::from_pem(pem, Algorithm::Es256).unwrap()
+    }
+
+    #[test]
+    fn keys_mint_for_the_gateway_and_for_their_devices_alone() {
+        let id = |id: &str| DeviceId::try_from(id).unwrap();
+        let client_id = ClientId::new(
+            "plant".try_into().unwrap(),
+            "us-central1".try_into().unwrap(),
+            "sensors".try_into().unwrap(),
+            id("gateway-1"),
+        );
+        let tokens = KeyTokens::new(key())
+            .device_key(id("boiler-7"), key())
+            .lifetime(Duration::from_secs(600))
+            .unwrap();
+        #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+        let instant = Instant::now();
+        let request = |device| TokenRequest {
+            client_id: &client_id,
+            device,
+            now: instant,
+            unix_now: UnixTime::from_secs(1_795_374_000),
+        };
+        let (boiler, stranger) = (id("boiler-7"), id("boiler-8"));
+        let token = now(tokens.gateway(request(client_id.gateway()))).unwrap();
+        assert_eq!(token.expires_at(), instant + Duration::from_secs(600));
+        assert_eq!(token.expires(), Some(UnixTime::from_secs(1_795_374_600)));
+        assert!(now(tokens.device(request(&boiler))).unwrap().is_ok());
+        assert!(now(tokens.device(request(&stranger))).is_none());
+    }
+
+    #[test]
+    fn a_lifetime_that_the_bridge_would_refuse_is_refused_at_once() {
+        for lifetime in [Duration::ZERO, Duration::from_secs(86_401)] {
+            let refused = KeyTokens::new(key()).lifetime(lifetime).unwrap_err();
+            assert_eq!(refused, MintError::Lifetime(lifetime));
+        }
+    }
+}

@@ -266,6 +266,27 @@ fn what_has_come_counts_before_the_time_that_has_passed() {
 }
 
 #[test]
+fn a_token_is_refreshed_before_it_expires_by_a_new_connection_at_once() {
+    let mut opened = open(Options::default());
+    let mut sent = Vec::new();
+    for _ in 0..3_600 / 10 {
+        opened.world.pass(Duration::from_secs(10));
+        sent = opened.server.serve(&mut opened.world);
+        if sent.contains(&Sent::Disconnect) {
+            break;
+        }
+    }
+    assert!(sent.contains(&Sent::Disconnect), "{:?}", opened.changes());
+    assert!(matches!(
+        opened.changes()[..],
+        [Status::Disconnected { .. }]
+    ));
+    opened.server.close(&mut opened.world);
+    let server = Server::accept(&mut opened.world);
+    assert_eq!(password(&server), "token-2");
+}
+
+#[test]
 fn a_peer_that_closes_is_named_and_dialed_again() {
     let mut opened = open(Options::default());
     opened.server.close(&mut opened.world);

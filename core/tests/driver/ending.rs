@@ -1,6 +1,14 @@
 //! Closing, hanging up, and drivers that are dropped.
 
-use std::time::Duration;
+use std::{
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Context, Poll, Wake, Waker},
+    time::Duration,
+};
 
 use iotcore_gateway::{
     Options,
@@ -178,27 +186,83 @@ fn dropping_every_handle_closes_after_sending_what_was_accepted() {
     assert!(closed.unsent.is_empty());
 }
 
+/// A task that owns handles, and is itself owned by the wakers that it leaves behind.
+struct Orphan {
+    _device: Device,
+    wakes: AtomicUsize,
+}
+
+impl Wake for Orphan {
+    fn wake(self: Arc<Self>) {
+        self.wakes.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
+    Pin::new(future).poll(&mut Context::from_waker(waker))
+}
+
 #[test]
-fn handles_that_live_in_a_task_may_go_with_its_last_waker() {
+fn a_task_may_go_with_its_last_waker_and_its_handles_with_it() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
-    // A task that owns the last handles and is itself owned by nothing but the waker that it left behind.
-    struct Orphan(#[expect(dead_code, reason = "held")] Device);
-    impl std::task::Wake for Orphan {
-        fn wake(self: std::sync::Arc<Self>) {}
-    }
-    let mut messages = device.messages();
-    let waker = std::task::Waker::from(std::sync::Arc::new(Orphan(device)));
-    let mut next = Box::pin(messages.next());
-    let poll = next
-        .as_mut()
-        .poll(&mut std::task::Context::from_waker(&waker));
-    assert!(poll.is_pending());
+    let wakes = AtomicUsize::new(0);
+    let orphan = Orphan {
+        _device: opened.attach(id("device-2")),
+        wakes,
+    };
+    let waker = Waker::from(Arc::new(orphan));
+    let mut delivery = device.try_telemetry("1").unwrap();
+    assert!(poll_with(&mut delivery, &waker).is_pending());
     drop(waker);
-    let poll = next
-        .as_mut()
-        .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
-    assert!(poll.is_pending());
+    assert!(poll_with(&mut delivery, Waker::noop()).is_pending());
+    opened.server.serve(&mut opened.world);
+    assert!(poll_with(&mut delivery, Waker::noop()).is_ready());
+}
+
+#[test]
+fn a_dropped_future_leaves_no_waker_behind() {
+    let mut options = Options::default();
+    options.device_queue.messages = 1;
+    let opened = open(options);
+    let gateway = opened.client.gateway();
+    let task = Arc::new(Orphan {
+        _device: opened.client.gateway(),
+        wakes: AtomicUsize::new(0),
+    });
+    let waker = Waker::from(Arc::clone(&task));
+    let mut delivery = gateway.try_telemetry("1").unwrap();
+    let mut accepting = gateway.telemetry("2");
+    assert!(poll_with(&mut delivery, &waker).is_pending());
+    assert!(poll_with(&mut accepting, &waker).is_pending());
+    assert_eq!(Arc::strong_count(&task), 4);
+    drop(delivery);
+    drop(accepting);
+    assert_eq!(Arc::strong_count(&task), 2);
+    let mut closing = Box::pin(opened.client.close());
+    assert!(poll_with(&mut closing, &waker).is_pending());
+    assert_eq!(Arc::strong_count(&task), 3);
+    drop(closing);
+    assert_eq!(Arc::strong_count(&task), 2);
+}
+
+#[test]
+fn a_future_that_moves_to_another_task_wakes_that_one() {
+    let mut opened = open(Options::default());
+    let task = || {
+        Arc::new(Orphan {
+            _device: opened.client.gateway(),
+            wakes: AtomicUsize::new(0),
+        })
+    };
+    let (first, second) = (task(), task());
+    let mut delivery = opened.client.gateway().try_telemetry("1").unwrap();
+    let _ = poll_with(&mut delivery, &Arc::clone(&first).into());
+    let _ = poll_with(&mut delivery, &Arc::clone(&second).into());
+    opened.server.serve(&mut opened.world);
+    assert_eq!(first.wakes.load(Ordering::Relaxed), 0);
+    assert_eq!(second.wakes.load(Ordering::Relaxed), 1);
+    assert_eq!(poll_with(&mut delivery, Waker::noop()), Poll::Ready(Ok(())));
 }
 
 #[test]

@@ -269,6 +269,34 @@ fn nothing_that_was_acknowledged_unread_is_given_up() {
 }
 
 #[test]
+fn messages_outlive_their_connection_and_their_acknowledgements_do_not() {
+    let mut options = Options::default();
+    options.max_unacknowledged = 4;
+    let mut opened = open(options);
+    let device = opened.attach(id("device-1"));
+    let mut messages = device.messages();
+    for first in [1, 4] {
+        send_commands(&mut opened, "device-1", first..first + 3);
+        opened.server.close(&mut opened.world);
+        opened.server = Server::accept_again(&mut opened.world);
+        opened.server.serve(&mut opened.world);
+    }
+    // More than `max_unacknowledged` of earlier connections do not wait.
+    let dropped = |change: &Status| matches!(change, Status::Dropped { messages: 2, .. });
+    assert!(opened.changes().iter().any(dropped));
+    for expected in 3..7 {
+        let message = poll_once(messages.next()).unwrap().unwrap();
+        assert_eq!(message.payload, expected.to_string());
+    }
+    opened.world.settle();
+    assert!(opened.server.received().is_empty());
+    send_commands(&mut opened, "device-1", 7..8);
+    assert_eq!(poll_once(messages.next()).unwrap().unwrap().payload, "7");
+    opened.world.settle();
+    assert_eq!(opened.server.received_pubacks(), [7]);
+}
+
+#[test]
 fn messages_that_nobody_can_take_are_acknowledged_and_reported() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));

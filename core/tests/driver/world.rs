@@ -47,6 +47,8 @@ pub(crate) enum Dialing {
 
 /// One connection. What the driver did with it stands in `calls`, in order.
 pub(crate) struct Pipe {
+    /// Written, and on its way once it is flushed.
+    unflushed: Vec<u8>,
     pub(crate) to_server: Vec<u8>,
     pub(crate) to_client: Vec<u8>,
     pub(crate) server_has_closed: bool,
@@ -118,6 +120,7 @@ impl Runtime for Simulated {
             Dialing::Accepted => {
                 let mut inner = self.lock();
                 let pipe = Arc::new(Mutex::new(Pipe {
+                    unflushed: Vec::new(),
                     to_server: Vec::new(),
                     to_client: Vec::new(),
                     server_has_closed: false,
@@ -226,13 +229,16 @@ impl AsyncWrite for Stream {
             return Poll::Pending;
         }
         pipe.room -= len;
-        pipe.to_server.extend_from_slice(&bytes[..len]);
+        pipe.unflushed.extend_from_slice(&bytes[..len]);
         pipe.called(Call::Write);
         Poll::Ready(Ok(len))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.lock().unwrap().called(Call::Flush);
+        let mut pipe = self.0.lock().unwrap();
+        let flushed = std::mem::take(&mut pipe.unflushed);
+        pipe.to_server.extend(flushed);
+        pipe.called(Call::Flush);
         Poll::Ready(Ok(()))
     }
 
