@@ -117,7 +117,7 @@
 //!
 //! # Features
 //!
-//! * `jwt` (default): [`SigningKey`] mints the RS256 and ES256 tokens that the bridge asks for, with ring. It is apart
+//! * `jwt` (default): `SigningKey` mints the RS256 and ES256 tokens that the bridge asks for, with ring. It is apart
 //!   from the machine, which only ever sees a [`Token`].
 //! * `driver`: the module `driver`, an async loop over any runtime with TLS, and handles to command the machine from any
 //!   number of tasks.
