@@ -14,10 +14,7 @@ const EVENTS: &str = "/devices/device-1/events";
 #[test]
 fn a_puback_attaches_and_only_then_are_subscriptions_and_publications_sent() {
     let mut session = Session::open(Options::default());
-    let (device, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (device, op) = session.begin_attach("device-1");
     let now = session.now;
     session
         .gateway
@@ -59,10 +56,7 @@ fn a_puback_attaches_and_only_then_are_subscriptions_and_publications_sent() {
 fn an_attach_without_a_token_is_an_empty_object_and_one_with_it_has_an_authorization() {
     let mut session = Session::open(Options::default());
     let token = Token::new("device.to.ken", session.now + seconds(60)).unwrap();
-    session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    session.begin_attach("device-1");
     session
         .gateway
         .attach("device-2".try_into().unwrap(), Some(token), session.now)
@@ -78,10 +72,7 @@ fn an_attach_without_a_token_is_an_empty_object_and_one_with_it_has_an_authoriza
 #[test]
 fn a_reported_refusal_is_final_until_the_user_attaches_again() {
     let mut session = Session::open(Options::default());
-    let (device, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (device, op) = session.begin_attach("device-1");
     let queued = session.publish(device, "21.5");
     let id = session.expect_publish(ATTACH);
     session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
@@ -107,10 +98,7 @@ fn a_reported_refusal_is_final_until_the_user_attaches_again() {
     session.reconnect();
     assert_eq!(session.sent(), [], "not even after a reconnect");
 
-    let (same, again) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (same, again) = session.begin_attach("device-1");
     assert_eq!(same, device);
     session.acknowledge_attach("device-1");
     assert_eq!(session.ended(again), Some(Ok(Outcome::Attached)));
@@ -119,10 +107,7 @@ fn a_reported_refusal_is_final_until_the_user_attaches_again() {
 #[test]
 fn a_new_token_tries_a_refused_device_again() {
     let mut session = Session::open(Options::default());
-    let (device, _) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (device, _) = session.begin_attach("device-1");
     let id = session.expect_publish(ATTACH);
     session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
     let token = Token::new("fresh.to.ken", session.now + seconds(60)).unwrap();
@@ -137,10 +122,7 @@ fn a_new_token_tries_a_refused_device_again() {
 #[test]
 fn an_unknown_error_leaves_the_attach_pending_and_it_is_tried_again_with_backoff() {
     let mut session = Session::open(Options::default());
-    let (_, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (_, op) = session.begin_attach("device-1");
     for _ in 0..3 {
         let id = session.expect_publish(ATTACH);
         session.report("UNKNOWN", "device-1", Some(id));
@@ -155,10 +137,7 @@ fn an_unknown_error_leaves_the_attach_pending_and_it_is_tried_again_with_backoff
 #[test]
 fn silence_fails_the_attach_but_keeps_the_wish_and_the_connection() {
     let mut session = Session::open(Options::default());
-    let (device, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (device, op) = session.begin_attach("device-1");
     session.expect_publish(ATTACH);
     session.wait(seconds(29));
     assert_eq!(session.ended(op), None);
@@ -177,10 +156,7 @@ fn silence_fails_the_attach_but_keeps_the_wish_and_the_connection() {
 #[test]
 fn a_puback_that_comes_after_its_deadline_completes_nothing_else() {
     let mut session = Session::open(Options::default());
-    let (device, _) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (device, _) = session.begin_attach("device-1");
     let late = session.expect_publish(ATTACH);
     session.wait(seconds(30));
     session.events();
@@ -202,10 +178,7 @@ fn a_puback_that_comes_after_its_deadline_completes_nothing_else() {
 #[test]
 fn a_connection_lost_while_attaching_leaves_it_pending_for_the_next() {
     let mut session = Session::open(Options::default());
-    let (_, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (_, op) = session.begin_attach("device-1");
     session.expect_publish(ATTACH);
     session.reconnect();
     assert_eq!(session.ended(op), None);
@@ -216,10 +189,7 @@ fn a_connection_lost_while_attaching_leaves_it_pending_for_the_next() {
 #[test]
 fn a_refusal_that_follows_the_puback_detaches_and_the_device_is_tried_again() {
     let mut session = Session::open(Options::default());
-    let (device, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (device, op) = session.begin_attach("device-1");
     let id = session.expect_publish(ATTACH);
     session.puback(id);
     session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
@@ -240,10 +210,7 @@ fn a_refusal_that_follows_the_puback_detaches_and_the_device_is_tried_again() {
 #[test]
 fn a_puback_that_follows_the_refusal_changes_nothing() {
     let mut session = Session::open(Options::default());
-    let (device, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (device, op) = session.begin_attach("device-1");
     let id = session.expect_publish(ATTACH);
     session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
     assert!(matches!(session.ended(op), Some(Err(Failure::Reported(_)))));
@@ -258,10 +225,7 @@ fn a_puback_that_follows_the_refusal_changes_nothing() {
 #[test]
 fn a_report_without_a_packet_identifier_is_about_the_attach_under_way() {
     let mut session = Session::open(Options::default());
-    let (device, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (device, op) = session.begin_attach("device-1");
     session.expect_publish(ATTACH);
     session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", None);
     assert!(matches!(session.ended(op), Some(Err(Failure::Reported(_)))));
@@ -274,10 +238,7 @@ fn a_report_without_a_packet_identifier_is_about_the_attach_under_way() {
 #[test]
 fn a_report_of_another_device_with_the_same_packet_identifier_fails_nothing() {
     let mut session = Session::open(Options::default());
-    let (device, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (device, op) = session.begin_attach("device-1");
     let id = session.expect_publish(ATTACH);
     session.report("GATEWAY_ATTACHMENT_ERROR", "device-9", Some(id));
     assert_eq!(session.ended(op), None);
@@ -351,10 +312,7 @@ fn a_device_that_the_bridge_detached_stays_so_if_the_options_say() {
         session.gateway.device_state(device),
         Some(DeviceState::Dormant)
     );
-    session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    session.begin_attach("device-1");
     session.acknowledge_attach("device-1");
     let id = session.expect_publish(EVENTS);
     session.puback(id);
@@ -364,10 +322,7 @@ fn a_device_that_the_bridge_detached_stays_so_if_the_options_say() {
 #[test]
 fn attaching_an_attached_device_is_done_without_a_packet() {
     let (mut session, device) = Session::attached(Options::default());
-    let (same, op) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let (same, op) = session.begin_attach("device-1");
     assert_eq!(same, device);
     assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
     assert_eq!(session.sent(), []);
@@ -376,124 +331,10 @@ fn attaching_an_attached_device_is_done_without_a_packet() {
 #[test]
 fn repeating_a_pending_attach_gives_the_same_operation() {
     let mut session = Session::open(Options::default());
-    let first = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
-    let again = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    let first = session.begin_attach("device-1");
+    let again = session.begin_attach("device-1");
     assert_eq!(first, again);
     assert_eq!(session.sent().len(), 1);
-}
-
-#[test]
-fn a_detach_goes_out_behind_the_publications_and_ends_with_its_puback() {
-    let (mut session, device) = Session::attached(Options::default());
-    let published = session.publish(device, "last words");
-    let op = session.gateway.detach(device, session.now).unwrap();
-    let id = session.expect_publish(EVENTS);
-    assert_eq!(session.sent(), [], "the detach waits");
-    session.puback(id);
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.puback(id);
-    assert_eq!(
-        session.events(),
-        [
-            Event::Done {
-                op: published,
-                outcome: Outcome::Acknowledged
-            },
-            Event::Detached {
-                device,
-                cause: DetachCause::Requested
-            },
-            Event::Done {
-                op,
-                outcome: Outcome::Detached
-            },
-        ]
-    );
-    assert_eq!(session.gateway.device_state(device), None);
-}
-
-#[test]
-fn what_a_detach_cannot_send_in_time_fails_and_it_goes_out_then() {
-    let (mut session, device) = Session::attached(Options::default());
-    let published = session.publish(device, "last words");
-    let op = session.gateway.detach(device, session.now).unwrap();
-    session.expect_publish(EVENTS);
-    session.wait(seconds(10));
-    assert_eq!(session.ended(published), Some(Err(Failure::Detached)));
-    let id = session.expect_publish("/devices/device-1/detach");
-    assert_eq!(session.sent(), [], "once");
-    session.puback(id);
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
-}
-
-#[test]
-fn a_detach_without_an_answer_ends_in_time() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = session.gateway.detach(device, session.now).unwrap();
-    session.expect_publish("/devices/device-1/detach");
-    session.wait(seconds(30));
-    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
-}
-
-#[test]
-fn a_lost_connection_completes_a_detach() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = session.gateway.detach(device, session.now).unwrap();
-    session.expect_publish("/devices/device-1/detach");
-    session.lose_connection();
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
-    session.redial();
-    assert_eq!(session.sent(), [], "it is not attached again");
-}
-
-#[test]
-fn a_detach_during_a_loss_first_delivers_what_is_queued() {
-    let (mut session, device) = Session::attached(Options::default());
-    session.lose_connection();
-    let published = session.publish(device, "last words");
-    let op = session.gateway.detach(device, session.now).unwrap();
-    session.redial();
-    session.acknowledge_attach("device-1");
-    let id = session.expect_publish(EVENTS);
-    session.puback(id);
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.puback(id);
-    let events = session.events();
-    assert!(events.contains(&Event::Done {
-        op: published,
-        outcome: Outcome::Acknowledged
-    }));
-    assert!(events.contains(&Event::Done {
-        op,
-        outcome: Outcome::Detached
-    }));
-}
-
-#[test]
-fn a_detached_key_is_refused_and_a_new_attach_gives_another() {
-    let (mut session, device) = Session::attached(Options::default());
-    session.gateway.detach(device, session.now).unwrap();
-    let refused = session
-        .gateway
-        .publish(Publication::state(device, "{}"), session.now);
-    assert!(matches!(refused, Err(PublishError::Detaching(_))));
-    let again = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now);
-    assert_eq!(again, Err(CommandError::Detaching));
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.puback(id);
-    let refused = session
-        .gateway
-        .publish(Publication::state(device, "{}"), session.now);
-    assert!(matches!(refused, Err(PublishError::UnknownDevice(_))));
-    assert_ne!(session.attach("device-1"), device);
 }
 
 #[test]

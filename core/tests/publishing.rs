@@ -5,8 +5,7 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DeviceKey, Event, Failure, Options, Outcome, Publication, PublishError, QoS, QueueLimit,
-    Subfolder,
+    Event, Options, Outcome, Publication, PublishError, QoS, QueueLimit, Subfolder,
 };
 use peer::{Sent, Session, seconds};
 
@@ -322,67 +321,6 @@ fn the_bound_on_all_devices_blocks_too() {
             .contains(&Event::Writable { device: devices[1] })
     );
     session.gateway.publish(large, session.now).unwrap();
-}
-
-fn publish_state(session: &mut Session, device: DeviceKey, payload: &str) -> iotcore_gateway::OpId {
-    session
-        .gateway
-        .publish(Publication::state(device, payload.to_owned()), session.now)
-        .unwrap()
-}
-
-#[test]
-fn states_keep_their_pace_and_the_newest_wins() {
-    let (mut session, device) = Session::attached(Options::default());
-    publish_state(&mut session, device, "1");
-    let second = publish_state(&mut session, device, "2");
-    let third = publish_state(&mut session, device, "3");
-    session.publish(device, "telemetry goes on");
-    assert_eq!(payloads(&mut session), ["1", "telemetry goes on"]);
-    assert_eq!(session.ended(second), Some(Err(Failure::Superseded)));
-    session.wait(Duration::from_millis(1_249));
-    assert_eq!(payloads(&mut session), [""; 0]);
-    session.wait(Duration::from_millis(1));
-    let sent = session.sent_payloads();
-    assert_eq!(sent[0].0, "3");
-    session.puback(sent[0].1);
-    assert_eq!(session.ended(third), Some(Ok(Outcome::Acknowledged)));
-}
-
-#[test]
-fn the_pace_of_states_outlives_a_connection() {
-    let mut options = Options::default();
-    options.state_interval = seconds(10);
-    let (mut session, device) = Session::attached(options);
-    publish_state(&mut session, device, "1");
-    assert_eq!(payloads(&mut session), ["1"]);
-    session.reconnect();
-    session.acknowledge_attach("device-1");
-    assert_eq!(payloads(&mut session), [""; 0]);
-    session.wait(seconds(10));
-    assert_eq!(payloads(&mut session), ["1"]);
-}
-
-#[test]
-fn a_state_that_was_lost_in_flight_gives_way_to_a_newer_one() {
-    let (mut session, device) = Session::attached(Options::default());
-    let lost = publish_state(&mut session, device, "old");
-    session.sent();
-    let newer = publish_state(&mut session, device, "new");
-    session.lose_connection();
-    assert_eq!(session.ended(lost), Some(Err(Failure::Superseded)));
-    session.redial();
-    session.acknowledge_attach("device-1");
-    session.wait(seconds(2));
-    let sent = session.sent_payloads();
-    assert_eq!(
-        sent.iter()
-            .map(|(payload, _)| &payload[..])
-            .collect::<Vec<_>>(),
-        ["new"]
-    );
-    session.puback(sent[0].1);
-    assert_eq!(session.ended(newer), Some(Ok(Outcome::Acknowledged)));
 }
 
 #[test]

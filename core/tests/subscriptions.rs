@@ -105,10 +105,7 @@ fn every_connection_subscribes_again_and_the_operation_ends_once() {
 #[test]
 fn the_gateways_own_subscriptions_come_before_any_attach() {
     let mut session = Session::dialing(Options::default());
-    session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    session.begin_attach("device-1");
     let own = session.gateway.own_key();
     subscribe(&mut session, own, QoS::AtLeastOnce);
     session.connect();
@@ -191,10 +188,7 @@ fn a_wish_that_holds_already_is_done_without_a_packet() {
 #[test]
 fn a_refused_errors_topic_is_told_and_blocks_nothing() {
     let mut session = Session::dialing(Options::default());
-    session
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now)
-        .unwrap();
+    session.begin_attach("device-1");
     session
         .gateway
         .handle_connected(session.token(), session.now);

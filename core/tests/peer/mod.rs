@@ -110,12 +110,15 @@ impl Session {
         self.connect();
     }
 
+    /// Asks for a device to be attached without a token.
+    pub fn begin_attach(&mut self, id: &str) -> (DeviceKey, OpId) {
+        let id = id.try_into().unwrap();
+        self.gateway.attach(id, None, self.now).unwrap()
+    }
+
     /// Attaches a device and acknowledges it.
     pub fn attach(&mut self, id: &str) -> DeviceKey {
-        let (key, _) = self
-            .gateway
-            .attach(id.try_into().unwrap(), None, self.now)
-            .unwrap();
+        let (key, _) = self.begin_attach(id);
         self.acknowledge_attach(id);
         key
     }

@@ -1,0 +1,118 @@
+//! The end of a device's life: its publications first, then the detach.
+
+mod peer;
+
+use iotcore_gateway::{
+    CommandError, DetachCause, Event, Failure, Options, Outcome, Publication, PublishError,
+};
+use peer::{Session, seconds};
+
+const EVENTS: &str = "/devices/device-1/events";
+
+#[test]
+fn a_detach_goes_out_behind_the_publications_and_ends_with_its_puback() {
+    let (mut session, device) = Session::attached(Options::default());
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    let id = session.expect_publish(EVENTS);
+    assert_eq!(session.sent(), [], "the detach waits");
+    session.puback(id);
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    assert_eq!(
+        session.events(),
+        [
+            Event::Done {
+                op: published,
+                outcome: Outcome::Acknowledged
+            },
+            Event::Detached {
+                device,
+                cause: DetachCause::Requested
+            },
+            Event::Done {
+                op,
+                outcome: Outcome::Detached
+            },
+        ]
+    );
+    assert_eq!(session.gateway.device_state(device), None);
+}
+
+#[test]
+fn what_a_detach_cannot_send_in_time_fails_and_it_goes_out_then() {
+    let (mut session, device) = Session::attached(Options::default());
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.expect_publish(EVENTS);
+    session.wait(seconds(10));
+    assert_eq!(session.ended(published), Some(Err(Failure::Detached)));
+    let id = session.expect_publish("/devices/device-1/detach");
+    assert_eq!(session.sent(), [], "once");
+    session.puback(id);
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
+}
+
+#[test]
+fn a_detach_without_an_answer_ends_in_time() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.expect_publish("/devices/device-1/detach");
+    session.wait(seconds(30));
+    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
+}
+
+#[test]
+fn a_lost_connection_completes_a_detach() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.expect_publish("/devices/device-1/detach");
+    session.lose_connection();
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
+    session.redial();
+    assert_eq!(session.sent(), [], "it is not attached again");
+}
+
+#[test]
+fn a_detach_during_a_loss_first_delivers_what_is_queued() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.lose_connection();
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.redial();
+    session.acknowledge_attach("device-1");
+    let id = session.expect_publish(EVENTS);
+    session.puback(id);
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    let events = session.events();
+    assert!(events.contains(&Event::Done {
+        op: published,
+        outcome: Outcome::Acknowledged
+    }));
+    assert!(events.contains(&Event::Done {
+        op,
+        outcome: Outcome::Detached
+    }));
+}
+
+#[test]
+fn a_detached_key_is_refused_and_a_new_attach_gives_another() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.gateway.detach(device, session.now).unwrap();
+    let refused = session
+        .gateway
+        .publish(Publication::state(device, "{}"), session.now);
+    assert!(matches!(refused, Err(PublishError::Detaching(_))));
+    let again = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), None, session.now);
+    assert_eq!(again, Err(CommandError::Detaching));
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    let refused = session
+        .gateway
+        .publish(Publication::state(device, "{}"), session.now);
+    assert!(matches!(refused, Err(PublishError::UnknownDevice(_))));
+    assert_ne!(session.attach("device-1"), device);
+}
