@@ -1,5 +1,6 @@
 //! The gateway: inputs, commands, outputs and getters. It delegates; each rule of the bridge has its own file below.
 
+mod admission;
 mod advance;
 mod attachment;
 mod detachment;
@@ -326,47 +327,6 @@ impl Gateway {
         );
         self.advance(now);
         Ok(op)
-    }
-
-    /// Why a publication cannot be accepted, however much room there is.
-    fn refusal(&self, publication: &Publication) -> Option<fn(Publication) -> PublishError> {
-        if self.lifecycle.is_closing() {
-            return Some(PublishError::Closed);
-        }
-        let Some(index) = self.devices.resolve(publication.device) else {
-            return Some(PublishError::UnknownDevice);
-        };
-        let device = self.devices.at(index);
-        if device.detach.is_some() {
-            return Some(PublishError::Detaching);
-        }
-        if matches!(device.life, Life::Refused) {
-            return Some(PublishError::DeviceRefused);
-        }
-        let is_too_large = publication.payload.len() > publication.topic.max_payload();
-        is_too_large.then_some(PublishError::TooLarge)
-    }
-
-    fn check_open(&self) -> Result<(), CommandError> {
-        if self.lifecycle.is_closing() {
-            Err(CommandError::Closed)
-        } else {
-            Ok(())
-        }
-    }
-
-    fn resolve(&self, device: DeviceKey) -> Result<u32, CommandError> {
-        self.devices
-            .resolve(device)
-            .ok_or(CommandError::UnknownDevice)
-    }
-
-    fn resolve_staying(&self, device: DeviceKey) -> Result<u32, CommandError> {
-        let index = self.resolve(device)?;
-        match self.devices.at(index).detach {
-            Some(_) => Err(CommandError::Detaching),
-            None => Ok(index),
-        }
     }
 }
 
