@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{mqtt::QoS, quota, topic::Subfolder};
+use crate::{mqtt::QoS, topic::Subfolder};
 
 /// Addresses one device of a [`Gateway`](crate::Gateway); the gateway itself has one too.
 ///
@@ -150,14 +150,4 @@ pub enum PublicationTopic {
     Telemetry(Option<Subfolder>),
     /// `/devices/{id}/state`.
     State,
-}
-
-impl PublicationTopic {
-    /// The largest payload that the bridge takes here, in bytes.
-    pub fn max_payload(&self) -> usize {
-        match self {
-            Self::Telemetry(_) => quota::MAX_TELEMETRY_BYTES,
-            Self::State => quota::MAX_STATE_BYTES,
-        }
-    }
 }

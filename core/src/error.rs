@@ -23,6 +23,8 @@ pub enum Failure {
     ErrorsTopicRefused,
     /// A newer command took its place. Confirmed.
     Superseded,
+    /// It was the oldest in a full queue, and the options say to drop that one for a newer.
+    Dropped,
     /// The device was detached first.
     Detached,
     /// The bridge has refused to attach this device, so nothing can be published for it.
@@ -50,6 +52,7 @@ impl Failure {
             Self::SubscriptionRefused(_)
             | Self::ErrorsTopicRefused
             | Self::Superseded
+            | Self::Dropped
             | Self::Detached
             | Self::DeviceRefused => Retry::Never,
         }
@@ -68,6 +71,7 @@ impl fmt::Display for Failure {
                 f.write_str("the bridge refused the subscription to the errors topic (SUBACK 0x80)")
             }
             Self::Superseded => f.write_str("a newer command took its place"),
+            Self::Dropped => f.write_str("the queue was full, and a newer one took its place"),
             Self::Detached => f.write_str("the device was detached before it could be sent or acknowledged"),
             Self::DeviceRefused => f.write_str(
                 "the bridge refused to attach the device: bind it to this gateway, or attach it with a valid token",
@@ -108,7 +112,12 @@ pub enum PublishError {
     /// The queue of the device, or of all devices, is full; [`Event::Writable`](crate::Event::Writable) follows.
     Blocked(Publication),
     /// The payload is larger than the bridge takes. The caller's mistake.
-    TooLarge(Publication),
+    TooLarge {
+        /// The most that this topic takes, in bytes.
+        limit: usize,
+        /// What was handed in.
+        publication: Publication,
+    },
     /// The key names no device, or one that was detached. The caller's mistake.
     UnknownDevice(Publication),
     /// The device is being detached.
@@ -124,7 +133,7 @@ impl PublishError {
     pub fn into_publication(self) -> Publication {
         match self {
             Self::Blocked(publication)
-            | Self::TooLarge(publication)
+            | Self::TooLarge { publication, .. }
             | Self::UnknownDevice(publication)
             | Self::Detaching(publication)
             | Self::DeviceRefused(publication)
@@ -139,11 +148,10 @@ impl fmt::Display for PublishError {
             Self::Blocked(_) => {
                 f.write_str("the queue is full: publish it again when the device is writable")
             }
-            Self::TooLarge(publication) => write!(
+            Self::TooLarge { limit, publication } => write!(
                 f,
-                "the payload has {} bytes: the bridge takes at most {} here",
-                publication.payload.len(),
-                publication.topic.max_payload()
+                "the payload has {} bytes: the bridge takes at most {limit} here",
+                publication.payload.len()
             ),
             Self::UnknownDevice(_) => CommandError::UnknownDevice.fmt(f),
             Self::Detaching(_) => CommandError::Detaching.fmt(f),

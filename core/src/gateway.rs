@@ -247,10 +247,8 @@ impl Gateway {
         now: Instant,
     ) -> Result<OpId, PublishError> {
         let now = self.tick(now);
-        if let Some(refused) = self.refusal(&publication) {
-            return Err(refused(publication));
-        }
-        if !self.outbox.has_room(&publication) {
+        let publication = self.admit(publication)?;
+        if !self.make_room(&publication) {
             self.outbox.block(publication.device.index);
             return Err(PublishError::Blocked(publication));
         }
@@ -430,6 +428,8 @@ impl Gateway {
         let unsolicited = self.link.as_ref().map_or(0, Connection::unsolicited);
         Stats {
             unsolicited: self.stats.unsolicited + unsolicited,
+            delays: self.outbox.delays().count,
+            delayed: self.outbox.delays().total,
             queued: self.outbox.len(),
             queued_bytes: self.outbox.bytes(),
             in_flight: self.outbox.in_flight(),

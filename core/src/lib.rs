@@ -156,7 +156,8 @@ pub use id::{ClientId, DeviceId, IdError, IdKind, IdProblem, Location, ProjectId
 #[cfg(feature = "jwt")]
 pub use jwt::{Algorithm, AlgorithmError, KeyError, MintError, SigningKey};
 pub use mqtt::{PacketType, QoS, Violation};
-pub use options::{Acknowledge, Backoff, Options, OptionsError, QueueLimit, Reconnect};
+pub use options::{Acknowledge, Backoff, Options, OptionsError, Overflow, QueueLimit, Reconnect};
+pub use quota::Quota;
 pub use stats::Stats;
 pub use time::UnixTime;
 pub use token::{Token, TokenError};

@@ -2,7 +2,10 @@
 
 use core::fmt;
 
-use crate::{quota, time::Duration};
+use crate::{
+    quota::{self, Quota},
+    time::Duration,
+};
 
 /// How a [`Gateway`](crate::Gateway) behaves. Start from [`Options::default`] and change what you need.
 ///
@@ -32,8 +35,6 @@ pub struct Options {
     pub device_window: u16,
     /// Attaches under way at once (default 100).
     pub attach_window: u16,
-    /// Devices attached or to be attached, the gateway not counted, 1 to 1,000 (default 1,000).
-    pub max_devices: usize,
     /// What one device may have accepted and not yet acknowledged (default 1,000 messages, 1 MiB of payload).
     pub device_queue: QueueLimit,
     /// What all devices together may have accepted and not yet acknowledged (default 100,000 messages, 64 MiB).
@@ -53,9 +54,10 @@ pub struct Options {
     pub max_events: usize,
     /// Configs and commands delivered and not yet acknowledged at which the gateway stops wanting input (default 1,024).
     pub max_unacknowledged: usize,
-    /// The least time between two states of a device (default 1.25 s). The bridge takes one a second and detaches a
-    /// device that is faster.
-    pub state_interval: Duration,
+    /// What the bridge's limits are (default: those of the service that are known for sure).
+    pub quota: Quota,
+    /// What happens to a publication that finds its queue full (default: it is handed back).
+    pub overflow: Overflow,
     /// The largest packet taken from the bridge, in bytes (default: a payload of 256 KiB and its topic).
     pub frame_limit: usize,
 }
@@ -72,7 +74,6 @@ impl Default for Options {
             window: 100,
             device_window: 100,
             attach_window: 100,
-            max_devices: quota::MAX_ATTACHED_DEVICES,
             device_queue: QueueLimit {
                 messages: 1_000,
                 bytes: 1024 * 1024,
@@ -88,7 +89,8 @@ impl Default for Options {
             acknowledge: Acknowledge::WhenQueued,
             max_events: 1_024,
             max_unacknowledged: 1_024,
-            state_interval: Duration::from_millis(1_250),
+            quota: Quota::default(),
+            overflow: Overflow::Reject,
             frame_limit: crate::mqtt::DEFAULT_FRAME_LIMIT,
         }
     }
@@ -126,7 +128,7 @@ impl Options {
             ("backoff.min", self.backoff.min, false),
             ("backoff.max", self.backoff.max, false),
             ("stable_after", self.stable_after, true),
-            ("state_interval", self.state_interval, true),
+            ("quota.state_interval", self.quota.state_interval, true),
         ] {
             if value.is_zero() && !may_be_zero {
                 return Err(OptionsError::Zero(name));
@@ -142,13 +144,17 @@ impl Options {
         let [window, device_window, attach_window] =
             [self.window, self.device_window, self.attach_window].map(usize::from);
         let (device, total) = (self.device_queue, self.total_queue);
+        let largest = self
+            .quota
+            .max_telemetry_bytes
+            .max(self.quota.max_state_bytes);
         for (name, value, least, limit) in [
             ("window", window, 1, MAX_WINDOW),
             ("device_window", device_window, 1, usize::MAX),
             ("attach_window", attach_window, 1, usize::MAX),
             (
-                "max_devices",
-                self.max_devices,
+                "quota.max_devices",
+                self.quota.max_devices,
                 1,
                 quota::MAX_ATTACHED_DEVICES,
             ),
@@ -156,17 +162,19 @@ impl Options {
             ("max_unacknowledged", self.max_unacknowledged, 1, usize::MAX),
             ("device_queue.messages", device.messages, 1, MAX_MESSAGES),
             ("total_queue.messages", total.messages, 1, MAX_MESSAGES),
+            ("device_queue.bytes", device.bytes, largest, usize::MAX),
+            ("total_queue.bytes", total.bytes, largest, usize::MAX),
             (
-                "device_queue.bytes",
-                device.bytes,
-                quota::MAX_TELEMETRY_BYTES,
-                usize::MAX,
+                "quota.max_telemetry_bytes",
+                self.quota.max_telemetry_bytes,
+                0,
+                MAX_PAYLOAD,
             ),
             (
-                "total_queue.bytes",
-                total.bytes,
-                quota::MAX_TELEMETRY_BYTES,
-                usize::MAX,
+                "quota.max_state_bytes",
+                self.quota.max_state_bytes,
+                0,
+                MAX_PAYLOAD,
             ),
             (
                 "frame_limit",
@@ -192,6 +200,9 @@ const MAX_DURATION: Duration = Duration::from_secs(7 * 86_400);
 /// Queues are linked by 32-bit keys.
 const MAX_MESSAGES: usize = 1 << 30;
 
+/// What fits into an MQTT packet beside the longest topic, and a good deal more than any bridge takes.
+const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
+
 /// The most that a remaining length can say, and its fixed header (MQTT 3.1.1, 2.2.3).
 const MAX_FRAME_LIMIT: usize = 268_435_455 + 5;
 
@@ -206,8 +217,19 @@ const MIN_FRAME_LIMIT: usize = 4_096;
 pub struct QueueLimit {
     /// Publications, at least 1.
     pub messages: usize,
-    /// Bytes of payload, at least 262,144 (one of the largest).
+    /// Bytes of payload, at least one of the largest that the quota allows.
     pub bytes: usize,
+}
+
+/// What happens to a publication that finds its queue full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Overflow {
+    /// It is handed back as [`PublishError::Blocked`](crate::PublishError::Blocked), and
+    /// [`Event::Writable`](crate::Event::Writable) follows.
+    Reject,
+    /// It takes the place of the oldest telemetry event of its device that still waits, which ends in
+    /// [`Failure::Dropped`](crate::Failure::Dropped). If all are in flight, it is handed back.
+    DropOldest,
 }
 
 /// Exponential waits with jitter: the n-th is `min·2ⁿ` plus up to the smaller of `min` and 1 s, and never above `max`.

@@ -4,7 +4,58 @@
 //! reading, sizes here use it; where nothing settles it, the smaller reading stands, because what
 //! the bridge does above a limit is mostly undocumented.
 
+use core::num::NonZeroU32;
+
 use crate::time::Duration;
+
+/// How much the gateway sends and how fast, so that the bridge has no reason to detach a device or to end the connection.
+///
+/// What is too large or too much is refused when it is handed in. What is too fast waits, and is never dropped for it;
+/// [`Stats`](crate::Stats) tells how often and how long. The limits outlive connections and count what is sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Quota {
+    /// Devices attached or to be attached, the gateway not counted, 1 to 1,000 (default 1,000).
+    pub max_devices: usize,
+    /// The largest payload of a telemetry event, in bytes (default 262,144).
+    pub max_telemetry_bytes: usize,
+    /// The largest payload of a state, in bytes (default 65,536).
+    pub max_state_bytes: usize,
+    /// The least time between two states of a device, or zero (default 1.25 s; the bridge takes one a second, and what
+    /// leaves in time may arrive bunched).
+    pub state_interval: Duration,
+    /// Bytes of payload a second, for each device (default 512,000). An idle device may send a quarter of a second's
+    /// worth at once, or one message if that is larger.
+    pub device_bytes_per_second: Option<NonZeroU32>,
+    /// Publications a second, for all devices together (default: no limit; an earlier service of this kind took 100).
+    pub messages_per_second: Option<NonZeroU32>,
+}
+
+impl Default for Quota {
+    fn default() -> Self {
+        Self {
+            max_devices: MAX_ATTACHED_DEVICES,
+            max_telemetry_bytes: MAX_TELEMETRY_BYTES,
+            max_state_bytes: MAX_STATE_BYTES,
+            state_interval: Duration::from_millis(1_250),
+            device_bytes_per_second: NonZeroU32::new(MAX_DEVICE_BYTES_PER_SECOND),
+            messages_per_second: None,
+        }
+    }
+}
+
+impl Quota {
+    /// No rate is kept: for brokers that are not the bridge.
+    #[must_use]
+    pub fn unpaced() -> Self {
+        Self {
+            state_interval: Duration::ZERO,
+            device_bytes_per_second: None,
+            messages_per_second: None,
+            ..Self::default()
+        }
+    }
+}
 
 /// Largest payload of a telemetry event, in bytes (256 KiB; quotas of the service).
 pub const MAX_TELEMETRY_BYTES: usize = 256 * 1024;
@@ -31,7 +82,7 @@ pub const MAX_ATTACHED_DEVICES: usize = 1_000;
 pub const MIN_STATE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Throughput of one device in each direction, in bytes a second (512 KB; quotas of the service).
-pub const MAX_DEVICE_BYTES_PER_SECOND: usize = 512_000;
+pub const MAX_DEVICE_BYTES_PER_SECOND: u32 = 512_000;
 
 /// The bridge closes a connection on which the client was silent for so long, whatever its keep
 /// alive (documentation of the MQTT bridge); a keep alive must stay below it.

@@ -1,5 +1,7 @@
 //! Counters for whoever watches a gateway.
 
+use crate::time::Duration;
+
 /// What a gateway has done and holds, for monitoring. Counters begin at 0 and only grow; the rest is as of now.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -16,6 +18,12 @@ pub struct Stats {
     pub unsolicited: u64,
     /// Copies of deliveries that were still waiting for their acknowledgement.
     pub duplicates: u64,
+    /// How often publications had to wait for a rate of the quota.
+    pub delays: u64,
+    /// How long these waits were, in all.
+    pub delayed: Duration,
+    /// Publications dropped for newer ones.
+    pub dropped: u64,
     /// Publications accepted and not ended, now.
     pub queued: usize,
     /// Bytes of their payloads.

@@ -160,8 +160,9 @@ pub(crate) struct Schedule<K> {
 }
 
 impl<K: Copy + Ord> Schedule<K> {
-    pub(crate) fn add(&mut self, at: Instant, key: K) {
-        self.entries.insert((at, key));
+    /// Adds an entry; gives whether it is new.
+    pub(crate) fn add(&mut self, at: Instant, key: K) -> bool {
+        self.entries.insert((at, key))
     }
 
     /// Removes an entry by the deadline that it was added with.

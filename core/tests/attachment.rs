@@ -355,7 +355,7 @@ fn the_gateway_needs_no_attach_for_itself() {
 #[test]
 fn no_more_devices_are_taken_than_the_limit() {
     let mut options = Options::default();
-    options.max_devices = 2;
+    options.quota.max_devices = 2;
     let mut session = Session::open(options);
     for id in ["device-1", "device-2"] {
         session.attach(id);

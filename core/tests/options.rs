@@ -50,10 +50,10 @@ fn every_mistake_names_its_option_and_what_it_must_be() {
         (|o| o.window = 65_001, &["window", "65001", "at most 65000"]),
         (|o| o.device_window = 0, &["device_window"]),
         (|o| o.attach_window = 0, &["attach_window"]),
-        (|o| o.max_devices = 0, &["max_devices"]),
+        (|o| o.quota.max_devices = 0, &["quota.max_devices"]),
         (
-            |o| o.max_devices = 1_001,
-            &["max_devices", "1001", "at most 1000"],
+            |o| o.quota.max_devices = 1_001,
+            &["quota.max_devices", "1001", "at most 1000"],
         ),
         (|o| o.max_events = 0, &["max_events"]),
         (|o| o.max_unacknowledged = 0, &["max_unacknowledged"]),

@@ -5,7 +5,7 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Event, Options, Outcome, Publication, PublishError, QoS, QueueLimit, Subfolder,
+    Event, Options, Outcome, Publication, PublishError, QoS, QueueLimit, Quota, Subfolder,
 };
 use peer::{Sent, Session, seconds};
 
@@ -74,7 +74,13 @@ fn a_payload_over_the_limit_is_handed_back_and_nothing_is_sent() {
             .gateway
             .publish(publication.clone(), session.now)
             .unwrap_err();
-        assert_eq!(error, PublishError::TooLarge(publication.clone()));
+        assert_eq!(
+            error,
+            PublishError::TooLarge {
+                limit,
+                publication: publication.clone()
+            }
+        );
         for part in [len.to_string(), limit.to_string()] {
             assert!(error.to_string().contains(&part), "{error}");
         }
@@ -368,6 +374,7 @@ fn a_packet_identifier_is_not_used_again_while_its_acknowledgement_can_come() {
 #[test]
 fn the_transmit_buffer_stays_near_its_target() {
     let mut options = Options::default();
+    options.quota = Quota::unpaced();
     options.device_queue.bytes = 64 << 20;
     options.window = 1_000;
     options.device_window = 1_000;

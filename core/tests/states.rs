@@ -40,7 +40,7 @@ fn states_keep_their_pace_and_the_newest_wins() {
 #[test]
 fn the_pace_of_states_outlives_a_connection() {
     let mut options = Options::default();
-    options.state_interval = seconds(10);
+    options.quota.state_interval = seconds(10);
     let (mut session, device) = Session::attached(options);
     publish_state(&mut session, device, "1");
     assert_eq!(payloads(&mut session), ["1"]);

@@ -51,8 +51,8 @@ impl Gateway {
                 return Err(CommandError::Detaching);
             }
             Some(index) => index,
-            None if self.devices.len() >= self.options.max_devices => {
-                return Err(CommandError::TooManyDevices(self.options.max_devices));
+            None if self.devices.len() >= self.options.quota.max_devices => {
+                return Err(CommandError::TooManyDevices(self.options.quota.max_devices));
             }
             None => {
                 let index = self.devices.insert(id, Life::Waiting);

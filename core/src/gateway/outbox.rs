@@ -6,22 +6,25 @@
 
 mod entry;
 mod lanes;
+mod pace;
 mod queue;
 
 use std::collections::VecDeque;
 
-pub(crate) use self::entry::Entry;
 pub use self::entry::Unsent;
+pub(crate) use self::{entry::Entry, pace::Delays};
 use self::{
     entry::{Entries, List, Place},
     lanes::Lanes,
+    pace::Turnstile,
     queue::{Load, Queues},
 };
 use crate::{
     command::{OpId, Publication, PublicationTopic},
     mqtt::PacketId,
     options::{Options, QueueLimit},
-    time::{Duration, Instant},
+    quota::Quota,
+    time::Instant,
     timers::Schedule,
 };
 
@@ -33,7 +36,12 @@ pub(crate) struct Outbox {
     turns: VecDeque<u32>,
     lanes: Lanes,
     handing_over: List,
+    turnstile: Turnstile,
     paced: Schedule<u32>,
+    /// Until when everything waits for the pace of the connection.
+    held_until: Option<Instant>,
+    delays: Delays,
+    quota: Quota,
     blocked: Vec<u32>,
     load: Load,
     limits: Limits,
@@ -45,7 +53,6 @@ struct Limits {
     device_window: usize,
     device: QueueLimit,
     total: QueueLimit,
-    state_interval: Duration,
 }
 
 /// What a lost attachment or connection gave back.
@@ -65,7 +72,11 @@ impl Outbox {
             turns: VecDeque::new(),
             lanes: Lanes::new(options.ack_timeout, options.max_ack_timeout),
             handing_over: List::default(),
+            turnstile: Turnstile::default(),
             paced: Schedule::default(),
+            held_until: None,
+            delays: Delays::default(),
+            quota: options.quota,
             blocked: Vec::new(),
             load: Load::default(),
             limits: Limits {
@@ -73,7 +84,6 @@ impl Outbox {
                 device_window: usize::from(options.device_window),
                 device: options.device_queue,
                 total: options.total_queue,
-                state_interval: options.state_interval,
             },
         }
     }
@@ -96,11 +106,22 @@ impl Outbox {
         self.offer_turn(device);
     }
 
-    /// Whether a publication would be accepted.
+    /// Whether a publication would be accepted. A state needs no more room than the one that it replaces.
     pub(crate) fn has_room(&self, publication: &Publication) -> bool {
         let bytes = publication.payload.len();
-        let device = &self.queues.at(publication.device.index).load;
-        self.load.has_room(bytes, self.limits.total) && device.has_room(bytes, self.limits.device)
+        let queue = self.queues.at(publication.device.index);
+        let is_state = matches!(publication.topic, PublicationTopic::State);
+        let replaced = queue
+            .state
+            .filter(|_| is_state)
+            .map(|key| self.entry(key).payload.len());
+        let (device, total) = (queue.load.without(replaced), self.load.without(replaced));
+        device.has_room(bytes, self.limits.device) && total.has_room(bytes, self.limits.total)
+    }
+
+    /// The oldest telemetry event of a device that was not written yet.
+    pub(crate) fn oldest_waiting(&self, device: u32) -> Option<u32> {
+        self.queues.at(device).waiting.head()
     }
 
     /// Remembers that the user of this device waits for room.
@@ -160,10 +181,16 @@ impl Outbox {
         }
     }
 
-    /// The next publication to write, by turns of the devices, if the window is open and its packet has room.
+    /// The next publication to write, by turns of the devices, if the window and the pace allow and its packet has room.
     pub(crate) fn next(&mut self, has_room: impl Fn(usize) -> bool, now: Instant) -> Option<u32> {
         while self.lanes.len() < self.limits.window {
             let device = *self.turns.front()?;
+            if let Some(at) = self.turnstile.holds_all(now) {
+                if self.held_until.replace(at) != Some(at) {
+                    self.delays.count(at - now);
+                }
+                return None;
+            }
             let candidate = self.candidate(device, now);
             if candidate.is_some_and(|key| !has_room(self.entry(key).packet_size())) {
                 return None;
@@ -183,12 +210,23 @@ impl Outbox {
         if !queue.can_send(self.limits.device_window) {
             return None;
         }
-        match (queue.state, queue.state_not_before) {
-            (Some(_), Some(at)) if at > now => self.paced.add(at, device),
-            (Some(state), _) => return Some(state),
+        if let Some(at) = queue.pace.holds_all(now) {
+            self.hold(device, at, now);
+            return None;
+        }
+        match (queue.state, queue.pace.holds_state(now)) {
+            (Some(_), Some(at)) => self.hold(device, at, now),
+            (Some(state), None) => return Some(state),
             (None, _) => {}
         }
         self.queues.at(device).waiting.head()
+    }
+
+    /// Keeps a device from its turn until then, for its pace.
+    fn hold(&mut self, device: u32, at: Instant, now: Instant) {
+        if self.paced.add(at, device) {
+            self.delays.count(at - now);
+        }
     }
 
     /// A publication was written with this packet identifier; `listening` is the listening time.
@@ -224,25 +262,33 @@ impl Outbox {
         }
     }
 
-    /// The bridge detaches a device whose states come faster than one a second, re-sent ones too.
+    /// Counts what was written, first or again, against the pace.
     fn pace(&mut self, key: u32, now: Instant) {
-        let entry = self.entry(key);
-        if entry.is_state() {
-            let not_before = now + self.limits.state_interval;
-            self.queues.at_mut(entry.device).state_not_before = Some(not_before);
-        }
+        let entry = self.entries.at(key);
+        let queue = self.queues.at_mut(entry.device);
+        queue.pace.count(entry, &self.quota, now);
+        self.turnstile.count(&self.quota, now);
     }
 
-    /// When states that wait for their pace may go.
+    /// When what waits for its pace may go.
     pub(crate) fn paced_until(&self) -> Option<Instant> {
-        self.paced.next()
+        [self.paced.next(), self.held_until]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
-    /// Gives a turn to the devices whose states may go now.
+    /// Gives a turn to the devices that have waited for their pace.
     pub(crate) fn release_paced(&mut self, now: Instant) {
+        self.held_until = self.held_until.filter(|at| *at > now);
         while let Some(device) = self.paced.pop_due(now) {
             self.offer_turn(device);
         }
+    }
+
+    /// How often publications had to wait for their pace, and how long in all.
+    pub(crate) fn delays(&self) -> Delays {
+        self.delays
     }
 
     /// The listening time at which the next acknowledgement is overdue, if its packet has room to be sent again.

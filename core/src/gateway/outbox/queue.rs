@@ -1,7 +1,7 @@
 //! One device's part of the outbox.
 
-use super::entry::List;
-use crate::{options::QueueLimit, time::Instant};
+use super::{entry::List, pace::Pace};
+use crate::options::QueueLimit;
 
 /// What waits for one device, and whether it may go.
 #[derive(Debug, Default)]
@@ -10,8 +10,7 @@ pub(super) struct Queue {
     pub(super) waiting: List,
     /// The newest state, which waits beside the telemetry.
     pub(super) state: Option<u32>,
-    /// The pace of states, which outlives connections.
-    pub(super) state_not_before: Option<Instant>,
+    pub(super) pace: Pace,
     /// Everything accepted and not yet ended.
     pub(super) load: Load,
     pub(super) in_flight: usize,
@@ -78,6 +77,14 @@ impl Load {
     pub(super) fn remove(&mut self, bytes: usize) {
         self.messages -= 1;
         self.bytes -= bytes;
+    }
+
+    /// The same without one publication of this size, if there is one.
+    pub(super) fn without(mut self, bytes: Option<usize>) -> Self {
+        if let Some(bytes) = bytes {
+            self.remove(bytes);
+        }
+        self
     }
 
     pub(super) fn has_room(&self, bytes: usize, limit: QueueLimit) -> bool {

@@ -1,0 +1,73 @@
+//! What is refused at once, before it changes anything.
+
+use super::{Gateway, devices::Life};
+use crate::{
+    command::{DeviceKey, Publication, PublicationTopic},
+    error::{CommandError, Failure, PublishError},
+    options::Overflow,
+};
+
+impl Gateway {
+    /// Hands a publication back that cannot be accepted, however much room there is.
+    pub(super) fn admit(&self, publication: Publication) -> Result<Publication, PublishError> {
+        if self.lifecycle.is_closing() {
+            return Err(PublishError::Closed(publication));
+        }
+        let Some(index) = self.devices.resolve(publication.device) else {
+            return Err(PublishError::UnknownDevice(publication));
+        };
+        let device = self.devices.at(index);
+        if device.detach.is_some() {
+            return Err(PublishError::Detaching(publication));
+        }
+        if matches!(device.life, Life::Refused) {
+            return Err(PublishError::DeviceRefused(publication));
+        }
+        let limit = match publication.topic {
+            PublicationTopic::Telemetry(_) => self.options.quota.max_telemetry_bytes,
+            PublicationTopic::State => self.options.quota.max_state_bytes,
+        };
+        if publication.payload.len() > limit {
+            return Err(PublishError::TooLarge { limit, publication });
+        }
+        Ok(publication)
+    }
+
+    /// Makes room for a publication by dropping older ones, if the options say so.
+    pub(super) fn make_room(&mut self, publication: &Publication) -> bool {
+        while !self.outbox.has_room(publication) {
+            let oldest = match self.options.overflow {
+                Overflow::DropOldest => self.outbox.oldest_waiting(publication.device.index),
+                Overflow::Reject => None,
+            };
+            let Some(oldest) = oldest else {
+                return false;
+            };
+            self.end_publication(oldest, Err(Failure::Dropped));
+            self.stats.dropped += 1;
+        }
+        true
+    }
+
+    pub(super) fn check_open(&self) -> Result<(), CommandError> {
+        if self.lifecycle.is_closing() {
+            Err(CommandError::Closed)
+        } else {
+            Ok(())
+        }
+    }
+
+    pub(super) fn resolve(&self, device: DeviceKey) -> Result<u32, CommandError> {
+        self.devices
+            .resolve(device)
+            .ok_or(CommandError::UnknownDevice)
+    }
+
+    pub(super) fn resolve_staying(&self, device: DeviceKey) -> Result<u32, CommandError> {
+        let index = self.resolve(device)?;
+        match self.devices.at(index).detach {
+            Some(_) => Err(CommandError::Detaching),
+            None => Ok(index),
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! The pace that the quota asks for. It outlives connections, and counts what is sent again.
+
+use super::entry::Entry;
+use crate::{
+    quota::Quota,
+    time::{Duration, Instant},
+};
+
+/// An idle sender may be ahead of its rate by this much.
+const BURST: Duration = Duration::from_millis(250);
+
+/// When one device may send again.
+#[derive(Debug, Default)]
+pub(super) struct Pace {
+    /// Its next state.
+    state: Option<Instant>,
+    /// When its bytes so far would have been sent at the rate of the quota.
+    bytes: Option<Instant>,
+}
+
+impl Pace {
+    /// Until when a state has to wait, if it has to.
+    pub(super) fn holds_state(&self, now: Instant) -> Option<Instant> {
+        self.state.filter(|at| *at > now)
+    }
+
+    /// Until when everything has to wait, if it has to.
+    pub(super) fn holds_all(&self, now: Instant) -> Option<Instant> {
+        ahead(self.bytes, now)
+    }
+
+    /// Something was written.
+    pub(super) fn count(&mut self, entry: &Entry, quota: &Quota, now: Instant) {
+        if entry.is_state() {
+            self.state = Some(now + quota.state_interval);
+        }
+        if let Some(rate) = quota.device_bytes_per_second {
+            let bytes = u64::try_from(entry.payload.len()).unwrap_or(u64::MAX);
+            let nanos = bytes.saturating_mul(1_000_000_000) / u64::from(rate.get());
+            self.bytes = Some(spent(self.bytes, Duration::from_nanos(nanos), now));
+        }
+    }
+}
+
+/// When the connection may send again.
+#[derive(Debug, Default)]
+pub(super) struct Turnstile {
+    messages: Option<Instant>,
+}
+
+impl Turnstile {
+    /// Until when everything has to wait, if it has to.
+    pub(super) fn holds_all(&self, now: Instant) -> Option<Instant> {
+        ahead(self.messages, now)
+    }
+
+    /// A publication was written.
+    pub(super) fn count(&mut self, quota: &Quota, now: Instant) {
+        if let Some(rate) = quota.messages_per_second {
+            let each = Duration::from_secs(1) / rate.get();
+            self.messages = Some(spent(self.messages, each, now));
+        }
+    }
+}
+
+/// How often publications had to wait for their pace, and how long in all.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Delays {
+    pub(crate) count: u64,
+    pub(crate) total: Duration,
+}
+
+impl Delays {
+    pub(super) fn count(&mut self, delay: Duration) {
+        self.count += 1;
+        self.total += delay;
+    }
+}
+
+fn spent(so_far: Option<Instant>, more: Duration, now: Instant) -> Instant {
+    so_far.map_or(now, |at| at.max(now)) + more
+}
+
+/// The instant at which what was sent is no longer too far ahead of its rate, if that has yet to come.
+fn ahead(paid_until: Option<Instant>, now: Instant) -> Option<Instant> {
+    let paid_until = paid_until.filter(|at| at.saturating_duration_since(now) > BURST)?;
+    Some(paid_until - BURST)
+}

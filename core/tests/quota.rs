@@ -1,0 +1,160 @@
+//! Limits of number and rate: what is too much is refused or dropped as the options say, what is too fast waits.
+
+mod peer;
+
+use std::{num::NonZeroU32, time::Duration};
+
+use iotcore_gateway::{
+    DeviceKey, Failure, Options, Outcome, Overflow, Publication, PublishError, QoS, QueueLimit,
+    Quota,
+};
+use peer::{Session, seconds};
+
+fn payloads(session: &mut Session) -> Vec<String> {
+    let sent = session.sent_payloads().into_iter();
+    sent.map(|(payload, _)| payload).collect()
+}
+
+fn small_queue(overflow: Overflow) -> Options {
+    let mut options = Options::default();
+    options.device_queue = QueueLimit {
+        messages: 3,
+        bytes: 1 << 20,
+    };
+    options.window = 1;
+    options.overflow = overflow;
+    options
+}
+
+#[test]
+fn the_oldest_that_waits_gives_way_if_the_options_say_so() {
+    let (mut session, device) = Session::attached(small_queue(Overflow::DropOldest));
+    let in_flight = session.publish(device, "0");
+    let [oldest, kept, newest] = ["1", "2", "3"].map(|payload| session.publish(device, payload));
+    assert_eq!(session.ended(oldest), Some(Err(Failure::Dropped)));
+    assert_eq!(session.gateway.stats().dropped, 1);
+    for op in [in_flight, kept, newest] {
+        let [(_, id)] = session.sent_payloads()[..] else {
+            panic!("one at a time")
+        };
+        session.puback(id);
+        assert_eq!(session.ended(op), Some(Ok(Outcome::Acknowledged)));
+    }
+}
+
+#[test]
+fn what_is_in_flight_is_never_dropped_for_a_newer_one() {
+    let mut options = small_queue(Overflow::DropOldest);
+    options.window = 100;
+    let (mut session, device) = Session::attached(options);
+    for payload in ["0", "1", "2"] {
+        session.publish(device, payload);
+    }
+    session.sent();
+    let publication = Publication::telemetry(device, "3");
+    let blocked = session.gateway.publish(publication.clone(), session.now);
+    assert_eq!(blocked, Err(PublishError::Blocked(publication)));
+}
+
+#[test]
+fn a_state_that_replaces_another_needs_no_room() {
+    let (mut session, device) = Session::attached(small_queue(Overflow::Reject));
+    for payload in ["0", "1"] {
+        session.publish(device, payload);
+    }
+    let state = |payload: &'static str| Publication::state(device, payload);
+    let old = session.gateway.publish(state("old"), session.now).unwrap();
+    let new = session.gateway.publish(state("new"), session.now).unwrap();
+    assert_eq!(session.ended(old), Some(Err(Failure::Superseded)));
+    assert_eq!(session.gateway.stats().queued, 3);
+    assert!(session.gateway.unsent().any(|unsent| unsent.op == new));
+}
+
+#[test]
+fn the_limits_on_payloads_and_devices_are_settings() {
+    let mut options = Options::default();
+    options.quota.max_telemetry_bytes = 10;
+    options.quota.max_devices = 1;
+    let (mut session, device) = Session::attached(options);
+    let large = Publication::telemetry(device, "12345678901");
+    let error = session.gateway.publish(large, session.now).unwrap_err();
+    assert!(
+        matches!(error, PublishError::TooLarge { limit: 10, .. }),
+        "{error}"
+    );
+    assert!(
+        session
+            .gateway
+            .attach("device-2".try_into().unwrap(), None, session.now)
+            .is_err()
+    );
+}
+
+/// Publishes so many of this size and gives when each was written, counted from now.
+fn times(session: &mut Session, device: DeviceKey, count: usize, size: usize) -> Vec<Duration> {
+    let start = session.now;
+    for _ in 0..count {
+        let publication = Publication::telemetry(device, vec![b'x'; size]).qos(QoS::AtMostOnce);
+        session.gateway.publish(publication, start).unwrap();
+    }
+    let mut times = Vec::new();
+    while times.len() < count {
+        let written = payloads(session).len();
+        times.extend((0..written).map(|_| session.now - start));
+        if times.len() < count {
+            session.step();
+        }
+    }
+    times
+}
+
+#[test]
+fn a_device_keeps_its_byte_rate_and_delays_no_other() {
+    let mut options = Options::default();
+    options.quota.device_bytes_per_second = NonZeroU32::new(10_000);
+    let (mut session, device) = Session::attached(options);
+    let other = session.attach("device-2");
+    let times = times(&mut session, device, 21, 1_000);
+    assert_eq!(times[0], Duration::ZERO);
+    for (n, at) in times.iter().enumerate() {
+        let allowed = 10_000.0 * at.as_secs_f64() + 2_500.0 + 1_000.0;
+        assert!(
+            (n as f64 + 1.0) * 1_000.0 <= allowed + 1e-6,
+            "message {n} at {at:?}"
+        );
+    }
+    assert!(
+        times[20] > seconds(1) && times[20] < seconds(3),
+        "{:?}",
+        times[20]
+    );
+    assert!(session.gateway.stats().delays > 10);
+    assert!(session.gateway.stats().delayed > seconds(1));
+    session.publish(other, "at once");
+    assert_eq!(payloads(&mut session), ["at once"]);
+}
+
+#[test]
+fn the_connection_keeps_its_message_rate() {
+    let mut options = Options::default();
+    options.quota.messages_per_second = NonZeroU32::new(100);
+    let (mut session, device) = Session::attached(options);
+    let times = times(&mut session, device, 300, 1);
+    assert!(
+        times[299] > Duration::from_millis(2_700) && times[299] < seconds(3),
+        "{:?}",
+        times[299]
+    );
+    assert!(session.gateway.stats().delays > 200);
+}
+
+#[test]
+fn without_rates_nothing_waits() {
+    let mut options = Options::default();
+    options.quota = Quota::unpaced();
+    options.device_queue.bytes = 64 << 20;
+    let (mut session, device) = Session::attached(options);
+    let times = times(&mut session, device, 50, 200_000);
+    assert_eq!(times[49], Duration::ZERO);
+    assert_eq!(session.gateway.stats().delays, 0);
+}
