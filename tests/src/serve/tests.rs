@@ -1,5 +1,7 @@
 //! The server on real sockets of the loopback interface.
 
+mod faults;
+
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};

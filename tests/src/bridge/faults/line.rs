@@ -24,6 +24,9 @@
 //! `disconnect`. Without N: always, until `clear`. Each may be limited to the connections of one
 //! gateway or device by `--client ID`.
 
+#[cfg(test)]
+mod tests;
+
 use core::error::Error;
 use core::fmt;
 use core::num::{NonZeroU32, NonZeroUsize};
