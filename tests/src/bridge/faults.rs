@@ -1,7 +1,7 @@
 //! Faults: what a bridge, or the network before it, does to a client on a bad day.
 //!
-//! A [`Fault`] is plain data. It is written as one line, and reads back from it ([`line`]), and in
-//! JSON it is that line as a string:
+//! A [`Fault`] is plain data. It is written as one line and reads back from it, see
+//! [`line`](mod@line); in JSON it is that line as a string:
 //!
 //! ```
 //! use iotcore_gateway_testkit::bridge::faults::Fault;
@@ -69,7 +69,7 @@ pub enum FaultKind {
     },
     /// Bytes go out as they are, between two packets of those who are connected.
     Raw {
-        /// The bytes.
+        /// The bytes; none at all has no line.
         bytes: Vec<u8>,
     },
     /// Error reports that the client has subscribed to do not go out.
@@ -129,7 +129,7 @@ pub enum Treatment {
     },
     /// Once so many wait on the connection: the last first. Strikes always.
     Reorder {
-        /// How many go out together; nothing changes for 1.
+        /// How many go out together, 2 or more; nothing changes for 1, which has no line.
         group: NonZeroU32,
     },
 }
@@ -226,7 +226,7 @@ impl Bridge {
         let event = EventKind::FaultInjected {
             fault: fault.clone(),
         };
-        self.world.log(None, fault.client.clone(), event);
+        self.world.log(None, None, event);
         let client = fault.client.as_deref();
         match &fault.kind {
             FaultKind::Raw { bytes } => {

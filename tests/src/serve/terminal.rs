@@ -41,7 +41,7 @@ fault cut before|instead|after PACKET  end the connection at the next such packe
                                        effect, instead of the answer, or after it
 fault clear                            end all faults, and send what was held back
 ANSWER is puback, suback, unsuback or pingresp. PACKET is connect, publish (any), attach, detach,
-telemetry, state, subscribe, unsubscribe, pingreq, puback or disconnect. Without N: all, until clear.
+telemetry, state, subscribe, unsubscribe, pingreq, puback or disconnect. Without [N]: all, until clear.
 Each can be limited to the connections of one gateway or device with --client ID";
 
 /// The answer to a line; in JSON an object whose member `event` is `answer`.

@@ -21,7 +21,7 @@
 //!
 //! ANSWER is `puback`, `suback`, `unsuback` or `pingresp`. PACKET is `connect`, `publish` (any),
 //! `attach`, `detach`, `telemetry`, `state`, `subscribe`, `unsubscribe`, `pingreq`, `puback` or
-//! `disconnect`. Without N: always, until `clear`. Each may be limited to the connections of one
+//! `disconnect`. Without `[N]`: always, until `clear`. Each may be limited to the connections of one
 //! gateway or device by `--client ID`.
 
 #[cfg(test)]

@@ -230,6 +230,8 @@ fn pubacks_are_delayed_to_the_millisecond() {
     let connection = harness.connect("gateway");
     harness.fault("puback delay 500 2");
     assert_eq!(harness.publish_all(connection, &[1]), []);
+    let due = harness.now + Duration::from_millis(500);
+    assert_eq!(harness.bridge.poll_timeout(), Some(due));
     harness.pass(Duration::from_millis(100));
     assert_eq!(harness.publish_all(connection, &[2, 3]), pubacks(&[3]));
     harness.pass(Duration::from_millis(399));

@@ -37,16 +37,69 @@ fn a_refusal_by_closing_is_none() {
     converse(&served, &mut served.stream());
 }
 
+/// A stream that is read at most one TLS record at a time.
+struct Records {
+    stream: TcpStream,
+    left: usize,
+}
+
+impl Read for Records {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            let mut header = [0; 5];
+            self.stream.read_exact(&mut header)?;
+            self.left = usize::from(u16::from_be_bytes([header[3], header[4]]));
+            buffer[..5].copy_from_slice(&header);
+            return Ok(5);
+        }
+        let wanted = self.left.min(buffer.len());
+        let length = self.stream.read(&mut buffer[..wanted])?;
+        self.left -= length;
+        Ok(length)
+    }
+}
+
+impl Write for Records {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.stream.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.stream.flush()
+    }
+}
+
+/// Over TCP nobody can tell for sure how the other side wrote; over TLS each write is a record.
 #[test]
 fn segments_are_written_one_by_one() {
-    let served = Served::start(None);
-    fault(&served, "segment 1");
-    let mut stream = served.stream();
-    stream
-        .write_all(&connect("solo", &fresh_token(), 60))
-        .unwrap();
-    // CONNACK has four bytes, each of which goes out in a write of its own.
-    assert_eq!(receive(&mut stream), Received::Connack(0));
+    let identity = ServerIdentity::generate().unwrap();
+    let tls = tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap();
+    let served = Served::start(Some(tls));
+    for (line, sizes) in [
+        ("clear", vec![4]),
+        ("segment 3", vec![3, 1]),
+        ("clear", vec![4]),
+        ("segment 1", vec![1; 4]),
+    ] {
+        fault(&served, line);
+        let records = Records {
+            stream: served.stream(),
+            left: 0,
+        };
+        let mut stream = StreamOwned::new(tls_client(&identity), records);
+        stream
+            .write_all(&connect("solo", &fresh_token(), 60))
+            .unwrap();
+        let (mut connack, mut seen) = (Vec::new(), Vec::new());
+        while connack.len() < 4 {
+            let mut segment = [0; 16];
+            let length = stream.read(&mut segment).unwrap();
+            connack.extend_from_slice(&segment[..length]);
+            seen.push(length);
+        }
+        assert_eq!(parse(&connack), [Received::Connack(0)]);
+        assert_eq!(seen, sizes, "{line}");
+    }
 }
 
 #[test]
