@@ -13,6 +13,7 @@ pub mod close;
 mod codec;
 pub mod errors;
 pub mod event;
+pub mod faults;
 pub mod operator;
 pub mod quotas;
 pub mod record;
@@ -76,8 +77,10 @@ impl Bridge {
         let now = self.world.advance_to(now);
         self.last_id += 1;
         let id = ConnectionId(self.last_id);
-        self.sessions.insert(id, Session::new(id, now));
         self.world.log(Some(id), None, EventKind::Accepted);
+        let mut session = Session::new(id, now);
+        session.handle_accepted(&mut self.world);
+        self.sessions.insert(id, session);
         id
     }
 
@@ -122,12 +125,18 @@ impl Bridge {
         self.settle(now);
     }
 
-    /// The bytes that wait to be written to a client.
+    /// The bytes that wait to be written to a client; while a fault has them written in segments, the
+    /// next segment of them.
     #[must_use]
     pub fn poll_transmit(&self, connection: ConnectionId) -> &[u8] {
-        self.sessions
-            .get(&connection)
-            .map_or(&[], Session::unwritten)
+        let Some(session) = self.sessions.get(&connection) else {
+            return &[];
+        };
+        let bytes = session.unwritten();
+        let segment = self.world.faults.segment(session.client_name());
+        segment
+            .and_then(|length| bytes.get(..length.get()))
+            .unwrap_or(bytes)
     }
 
     /// The oldest event that was not polled.
@@ -152,6 +161,14 @@ impl Bridge {
     pub fn wants_transport(&self, connection: ConnectionId) -> bool {
         let session = self.sessions.get(&connection);
         session.is_some_and(|session| !session.is_over())
+    }
+
+    /// Whether a connection that the bridge no longer wants is to be reset (RST) rather than closed.
+    /// Only a fault asks for it; nothing is left to write then.
+    #[must_use]
+    pub fn wants_reset(&self, connection: ConnectionId) -> bool {
+        let session = self.sessions.get(&connection);
+        session.is_some_and(Session::is_reset)
     }
 
     /// Whether the bridge would read more from a client now; false while a MiB waits to be written

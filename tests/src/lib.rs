@@ -10,6 +10,32 @@
 //! and where the service's behaviour is not known it does what [`bridge::settings`] says.
 //!
 //! The registry file's format is described in [`bridge::registry::file`].
+//!
+//! # Faults
+//!
+//! What goes wrong in the field can be made to go wrong here: refused connections, answers that are
+//! held back, late, doubled or out of order, small segments, stray bytes, lost error reports, and
+//! connections cut around a packet. A [`Fault`] is a value and one line: given to
+//! [`Bridge::inject`], or typed after `fault` on the standard input of `bridge`. All the lines are
+//! in [`bridge::faults::line`]. Nothing is left to chance: a fault strikes the next thing that fits
+//! it, and an event says so.
+//!
+//! ```
+//! use core::time::Duration;
+//! use iotcore_gateway::Options;
+//! use iotcore_gateway_testkit::link::Link;
+//!
+//! let mut link = Link::new(Options::default());
+//! let now = link.now();
+//! link.bridge.inject("refuse 1 connack 3".parse()?, now)?;
+//! link.bridge.inject("cut instead attach".parse()?, now)?;
+//! link.gateway.open(now)?;
+//! link.gateway.attach("sensor-1".try_into()?, None, now)?;
+//! link.run(Duration::from_secs(60));
+//! assert!(link.bridge.faults().is_empty());
+//! assert!(link.bridge.attached("gateway-1").eq(["sensor-1"]));
+//! # Ok::<(), Box<dyn core::error::Error>>(())
+//! ```
 
 pub mod bridge;
 #[cfg(feature = "serve")]
@@ -22,6 +48,7 @@ pub mod serve;
 
 pub use bridge::close::CloseReason;
 pub use bridge::event::{Event, EventKind};
+pub use bridge::faults::Fault;
 pub use bridge::operator::OperatorError;
 pub use bridge::registry::{AuthMethod, Registry, RegistryError};
 pub use bridge::settings::Settings;

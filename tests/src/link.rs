@@ -310,9 +310,12 @@ impl Link {
 
     fn end_of_stream(&mut self) {
         if let Some(transport) = self.transport.take() {
+            let end = match self.bridge.wants_reset(transport.connection) {
+                true => TransportEnd::Broken,
+                false => TransportEnd::PeerClosed,
+            };
             self.bridge.handle_closed(transport.connection, self.now);
-            self.gateway
-                .handle_disconnected(TransportEnd::PeerClosed, self.now);
+            self.gateway.handle_disconnected(end, self.now);
         }
     }
 

@@ -95,6 +95,8 @@ pub enum CloseReason {
     },
     /// The operator dropped the connection.
     Operator,
+    /// A fault that was asked for.
+    Fault,
 }
 
 impl CloseReason {
@@ -157,6 +159,7 @@ impl fmt::Display for CloseReason {
                 write!(f, "{count} messages wait for the client's PUBACK")
             }
             Self::Operator => f.write_str("dropped by the operator"),
+            Self::Fault => f.write_str("a fault that was asked for"),
         }
     }
 }

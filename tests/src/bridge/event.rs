@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 use super::ConnectionId;
 use super::close::CloseReason;
 use super::errors::ErrorType;
+use super::faults::Fault;
 
 /// Something that happened. Displayed as one aligned line, without the time zone that only a clock
 /// would know; serialised as one flat JSON object.
@@ -168,11 +169,28 @@ pub enum EventKind {
         device: String,
         /// The bridge's words for it.
         description: String,
-        /// Whether the gateway was told, that is, has subscribed to its errors.
+        /// Whether the gateway was told: it has subscribed to its errors, and no fault lost this.
         delivered: bool,
     },
     /// PINGREQ was answered.
     Ping,
+    /// Something is to go wrong, now or from now on.
+    FaultInjected {
+        /// The fault.
+        fault: Fault,
+    },
+    /// A fault has struck.
+    FaultStruck {
+        /// The fault, as it stood before.
+        fault: Fault,
+        /// What it struck, by MQTT's names.
+        packet: String,
+    },
+    /// An answer that a fault withheld goes out.
+    FaultReleased {
+        /// The answer.
+        packet: String,
+    },
     /// The connection ended.
     Closed {
         /// Whether the bridge ended it.

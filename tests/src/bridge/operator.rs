@@ -221,7 +221,7 @@ impl Bridge {
         }
     }
 
-    fn check_device(&self, device: &str) -> Result<(), OperatorError> {
+    pub(super) fn check_device(&self, device: &str) -> Result<(), OperatorError> {
         match self.world.registry.find(device) {
             Some(_) => Ok(()),
             None => Err(OperatorError::UnknownDevice {
@@ -230,7 +230,7 @@ impl Bridge {
         }
     }
 
-    fn serve_all(
+    pub(super) fn serve_all(
         &mut self,
         now: Instant,
         mut act: impl FnMut(&mut Client, &mut Context<'_>) -> Handled,

@@ -3,6 +3,7 @@
 mod attach;
 mod connect;
 mod deliver;
+mod faults;
 mod publish;
 mod subscribe;
 
@@ -15,6 +16,7 @@ use super::close::CloseReason;
 use super::codec::{Packet, Reply};
 use super::errors::{AboutPacket, ErrorType, Report};
 use super::event::EventKind;
+use super::faults::{CutMoment, FaultKind};
 use super::settings::Settings;
 use super::topic::SubscriptionKind;
 use super::wire::{Context, MAX_BACKLOG, Wire};
@@ -48,8 +50,10 @@ enum Phase {
     Opened,
     /// CONNECT was accepted.
     Serving(Box<Client>),
-    /// What is left is written, then the transport is closed.
-    Over,
+    /// A fault has it that nothing is ever answered.
+    Silent,
+    /// What is left is written, then the transport is closed, or reset.
+    Over { by_reset: bool },
 }
 
 /// A device or gateway that has connected.
@@ -77,11 +81,11 @@ impl Session {
     }
 
     pub(crate) fn handle_input(&mut self, bytes: &[u8], world: &mut World, now: Instant) {
-        if self.is_over() {
+        if !self.is_listening() {
             return;
         }
         self.wire.receive(bytes);
-        while !self.is_over() {
+        while self.is_listening() {
             let handled = match self.wire.next_packet() {
                 Ok(None) => break,
                 Ok(Some(packet)) => self.handle_packet(packet, world, now),
@@ -103,6 +107,7 @@ impl Session {
             _ => self.serve(world, now, |client, cx| {
                 client.detach_expired(cx);
                 client.redeliver(cx);
+                cx.release_due();
                 Ok(())
             }),
         }
@@ -127,10 +132,12 @@ impl Session {
 
     /// Ends the connection; what was sent before still waits to be written.
     pub(crate) fn end(&mut self, reason: CloseReason, world: &mut World) {
+        if self.is_over() {
+            return;
+        }
         let id = self.wire.id;
-        match core::mem::replace(&mut self.phase, Phase::Over) {
-            Phase::Over => return,
-            Phase::Opened => {}
+        match core::mem::replace(&mut self.phase, Phase::Over { by_reset: false }) {
+            Phase::Opened | Phase::Silent | Phase::Over { .. } => {}
             Phase::Serving(client) => {
                 for device in client.attached.keys() {
                     world.remove_attachment(device, id);
@@ -153,7 +160,16 @@ impl Session {
     }
 
     pub(crate) fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over)
+        matches!(self.phase, Phase::Over { .. })
+    }
+
+    pub(crate) fn is_reset(&self) -> bool {
+        matches!(self.phase, Phase::Over { by_reset: true })
+    }
+
+    /// The device that connected, once CONNECT was accepted.
+    pub(crate) fn client_name(&self) -> Option<&str> {
+        self.wire.client.as_deref()
     }
 
     pub(crate) fn wants_input(&self) -> bool {
@@ -163,7 +179,7 @@ impl Session {
     pub(crate) fn client(&self) -> Option<&Client> {
         match &self.phase {
             Phase::Serving(client) => Some(client),
-            Phase::Opened | Phase::Over => None,
+            Phase::Opened | Phase::Silent | Phase::Over { .. } => None,
         }
     }
 
@@ -171,13 +187,14 @@ impl Session {
     pub(crate) fn deadline(&self, settings: &Settings) -> Option<Instant> {
         let closing = self.closing().map(|(due, _)| due);
         let serving = self.client().and_then(|client| client.deadline(settings));
-        closing.into_iter().chain(serving).min()
+        let withheld = self.client().and_then(|_| self.wire.deadline());
+        closing.into_iter().chain(serving).chain(withheld).min()
     }
 
     /// When and why the connection ends if nothing more comes.
     fn closing(&self) -> Option<(Instant, CloseReason)> {
         let client = match &self.phase {
-            Phase::Over => return None,
+            Phase::Silent | Phase::Over { .. } => return None,
             Phase::Opened => {
                 let due = self.last_packet + CONNECT_TIMEOUT;
                 return Some((due, CloseReason::ConnectTimeout));
@@ -199,16 +216,43 @@ impl Session {
 
     fn handle_packet(&mut self, packet: Packet, world: &mut World, now: Instant) -> Handled {
         self.last_packet = now;
-        let wire = &mut self.wire;
-        let mut cx = Context { wire, world, now };
-        match &mut self.phase {
-            Phase::Opened => {
-                self.phase = Phase::Serving(Box::new(connect::admit(packet, &mut cx)?));
-                Ok(())
+        match self.strike_cut(&packet, world) {
+            None => self.process(packet, world, now),
+            Some(CutMoment::Before) => Err(CloseReason::Fault),
+            Some(CutMoment::Instead) => {
+                let mark = self.wire.mark();
+                let handled = self.process(packet, world, now);
+                self.wire.rewind(mark);
+                handled.and(Err(CloseReason::Fault))
             }
-            Phase::Serving(client) => client.handle_packet(packet, &mut cx),
-            Phase::Over => Ok(()),
+            Some(CutMoment::After) => {
+                let handled = self.process(packet, world, now);
+                handled.and(Err(CloseReason::Fault))
+            }
         }
+    }
+
+    fn process(&mut self, packet: Packet, world: &mut World, now: Instant) -> Handled {
+        match &mut self.phase {
+            Phase::Opened => match self.strike_refusal(&packet, world) {
+                Some(by) => self.refuse(packet, by, world, now),
+                None => {
+                    let wire = &mut self.wire;
+                    let client = connect::admit(packet, &mut Context { wire, world, now })?;
+                    self.phase = Phase::Serving(Box::new(client));
+                    Ok(())
+                }
+            },
+            Phase::Serving(client) => {
+                let wire = &mut self.wire;
+                client.handle_packet(packet, &mut Context { wire, world, now })
+            }
+            Phase::Silent | Phase::Over { .. } => Ok(()),
+        }
+    }
+
+    fn is_listening(&self) -> bool {
+        matches!(self.phase, Phase::Opened | Phase::Serving(_))
     }
 
     fn check_backlog(&self) -> Handled {
@@ -299,7 +343,13 @@ impl Client {
     /// subscribed.
     fn report(&mut self, report: Report, cx: &mut Context<'_>) {
         let errors = (self.device.clone(), SubscriptionKind::Errors);
-        let delivered = self.subscriptions.contains_key(&errors);
+        let mut delivered = self.subscriptions.contains_key(&errors);
+        if delivered {
+            let lost =
+                |kind: &FaultKind| matches!(kind, FaultKind::LoseReports { .. }).then_some(());
+            let name = || report.error_type.to_string();
+            delivered = cx.strike(name, lost).is_none();
+        }
         if delivered {
             cx.send(&Reply::Publish {
                 topic: SubscriptionKind::Errors.filter(&self.device),

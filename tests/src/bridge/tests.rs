@@ -2,7 +2,9 @@
 
 mod attach;
 mod connect;
+mod cuts;
 mod deliver;
+mod faults;
 mod operate;
 pub(crate) mod packets;
 mod publish;

@@ -1,11 +1,14 @@
 //! A connection's bytes in both directions.
 
+mod withheld;
+
 use std::time::Instant;
 
 use super::ConnectionId;
 use super::codec::{Decoder, Malformed, Packet, Reply, Version};
 use super::event::EventKind;
 use super::world::World;
+use withheld::Withheld;
 
 /// How many bytes wait for a client before its connection ends.
 pub(crate) const MAX_BACKLOG: usize = 64 * 1024 * 1024;
@@ -23,6 +26,7 @@ pub(crate) struct Wire {
     version: Version,
     transmit: Vec<u8>,
     written: usize,
+    withheld: Withheld,
 }
 
 /// What a packet is handled with: its connection, what all share.
@@ -41,6 +45,7 @@ impl Wire {
             version: Version::V311,
             transmit: Vec::new(),
             written: 0,
+            withheld: Withheld::default(),
         }
     }
 
@@ -58,10 +63,24 @@ impl Wire {
         self.decoder.speak(version);
     }
 
-    /// Sends a packet. Every packet to a client passes through here, so this is where a fault that
-    /// withholds, delays, doubles or reorders packets belongs.
-    pub(crate) fn outgoing(&mut self, reply: &Reply) {
+    /// Sends a packet, past any fault.
+    fn outgoing(&mut self, reply: &Reply) {
         reply.encode(self.version, &mut self.transmit);
+    }
+
+    /// Sends bytes that need not be a packet.
+    pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
+        self.transmit.extend_from_slice(bytes);
+    }
+
+    /// Where the next packet will begin, for [`rewind`](Self::rewind); void once bytes were written.
+    pub(crate) fn mark(&self) -> usize {
+        self.transmit.len()
+    }
+
+    /// Unsends what was sent after a [`mark`](Self::mark).
+    pub(crate) fn rewind(&mut self, mark: usize) {
+        self.transmit.truncate(mark);
     }
 
     pub(crate) fn unwritten(&self) -> &[u8] {
@@ -83,11 +102,6 @@ impl Wire {
 }
 
 impl Context<'_> {
-    /// Sends a packet to the client.
-    pub(crate) fn send(&mut self, reply: &Reply) {
-        self.wire.outgoing(reply);
-    }
-
     /// Tells the operator what happened on this connection.
     pub(crate) fn log(&mut self, kind: EventKind) {
         let client = self.wire.client.clone();

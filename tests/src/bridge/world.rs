@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::ConnectionId;
 use super::event::{Event, EventKind};
+use super::faults::standing::Standing;
 use super::record::DeviceRecord;
 use super::registry::Registry;
 use super::settings::Settings;
@@ -18,6 +19,7 @@ const MAX_EVENTS: usize = 65_536;
 pub(crate) struct World {
     pub(crate) registry: Registry,
     pub(crate) settings: Settings,
+    pub(crate) faults: Standing,
     pub(crate) records: BTreeMap<String, DeviceRecord>,
     /// Which connection a device has made itself.
     pub(crate) connected: BTreeMap<String, ConnectionId>,
@@ -47,6 +49,7 @@ impl World {
             records: records.map(|id| (id, DeviceRecord::default())).collect(),
             registry,
             settings,
+            faults: Standing::default(),
             connected: BTreeMap::new(),
             attached: BTreeMap::new(),
             notices: Vec::new(),

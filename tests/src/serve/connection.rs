@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use rustls::{ServerConfig, ServerConnection};
+use socket2::SockRef;
 
 use super::Shared;
 use crate::ConnectionId;
@@ -61,6 +62,9 @@ pub(super) fn run(
                 scope.spawn(|| transport.write());
                 transport.read();
             });
+            if transport.wants_reset() {
+                transport.reset();
+            }
         }
         Err(reason) => {
             shared.lock().sockets.remove(&peer);
@@ -110,6 +114,9 @@ impl Transport<'_> {
             let opened = self.layer.open(raw, &mut plain);
             self.shared
                 .with(|bridge, now| bridge.handle_input(self.id, &plain, now));
+            if self.wants_reset() {
+                return;
+            }
             if opened.is_err() {
                 break;
             }
@@ -124,6 +131,10 @@ impl Transport<'_> {
                 Ok(_) | Err(_) => break,
             };
         }
+        self.handle_closed();
+    }
+
+    fn handle_closed(&self) {
         self.shared.lock().sockets.remove(&self.peer);
         self.shared
             .with(|bridge, now| bridge.handle_closed(self.id, now));
@@ -141,6 +152,9 @@ impl Transport<'_> {
             self.shared
                 .with(|bridge, now| bridge.handle_transmitted(self.id, length, now));
         }
+        if self.wants_reset() {
+            return;
+        }
         let _ = self.write_all(&self.layer.close());
         let _ = self.stream.shutdown(Shutdown::Write);
         drop(
@@ -148,6 +162,19 @@ impl Transport<'_> {
                 .wait_while_for(LINGER, |state| state.sockets.contains_key(&self.peer)),
         );
         let _ = self.stream.shutdown(Shutdown::Both);
+    }
+
+    /// What only the reader's input brings about, and the bridge knows until it is told of the end.
+    fn wants_reset(&self) -> bool {
+        self.shared.lock().bridge.wants_reset(self.id)
+    }
+
+    /// Has the RST sent that follows when the last handle of the socket is dropped, which neither
+    /// thread has closed.
+    fn reset(&self) {
+        // A failure leaves an ordinary close.
+        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        self.handle_closed();
     }
 
     /// Waits for something to write; `None` once there will be nothing more.

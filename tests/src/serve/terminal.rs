@@ -7,6 +7,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Serialize;
 
 use super::Server;
+use crate::bridge::faults::Fault;
 use crate::{Bridge, ConnectionId};
 
 /// What `help` says.
@@ -20,9 +21,28 @@ bind GATEWAY DEVICE, unbind ...        change what is bound to a gateway
 set NAME VALUE                         change a setting
 settings                               show all settings
 state                                  show who is connected, and what devices have sent
+fault ...                              let something go wrong, see below
+faults                                 show what still goes wrong
 help                                   show this
 quit                                   end the server
-TEXT may be empty, and is taken as base64 if it begins with base64:";
+TEXT may be empty, and is taken as base64 if it begins with base64:
+
+fault refuse [N] close|reset|silence   refuse the next N connections
+fault refuse [N] connack CODE          the same with a CONNACK, CODE 1 to 255
+fault ANSWER hold [N]                  hold the next N back, until release or the connection's end
+fault ANSWER delay MS [N]              send the next N later, in milliseconds
+fault ANSWER double [N]                send the next N twice
+fault ANSWER reorder K                 collect K, send them in reverse, and so on
+fault ANSWER release                   send what was held back, delayed or collected
+fault segment N                        write at most N bytes at a time
+fault raw [CLIENT] HEX                 send bytes as they are
+fault reports lose [N]                 lose the next N error reports
+fault cut before|instead|after PACKET  end the connection at the next such packet: before it has an
+                                       effect, instead of the answer, or after it
+fault clear                            end all faults, and send what was held back
+ANSWER is puback, suback, unsuback or pingresp. PACKET is connect, publish (any), attach, detach,
+telemetry, state, subscribe, unsubscribe, pingreq, puback or disconnect. Without [N]: all, until clear.
+Each can be limited to the connections of one gateway or device with --client ID";
 
 /// The answer to a line; in JSON an object whose member `event` is `answer`.
 #[derive(Debug, Serialize)]
@@ -94,6 +114,10 @@ pub fn run(server: &Server, line: &str) -> Answer {
                 .with(|bridge, _| bridge.settings().to_string())
                 .trim_end()
                 .to_owned(),
+        },
+        "fault" => done(fault(server, rest)),
+        "faults" => Answer::Text {
+            text: server.with(|bridge, _| list_faults(bridge.faults())),
         },
         "state" => Answer::State(server.with(|bridge, _| State::of(bridge))),
         "help" => Answer::Text {
@@ -169,6 +193,26 @@ fn set(server: &Server, rest: &str) -> Result<String, String> {
     result
         .map(|()| format!("{name}={value}"))
         .map_err(|error| error.to_string())
+}
+
+fn fault(server: &Server, line: &str) -> Result<String, String> {
+    let fault: Fault = line
+        .parse()
+        .map_err(|error| format!("{error}; type help"))?;
+    let text = format!("fault {fault}");
+    let injected = server.with(|bridge, now| bridge.inject(fault, now));
+    injected.map(|()| text).map_err(|error| error.to_string())
+}
+
+fn list_faults(faults: &[Fault]) -> String {
+    match faults {
+        [] => "no fault stands".to_owned(),
+        _ => faults
+            .iter()
+            .map(Fault::to_string)
+            .collect::<Vec<_>>()
+            .join("\n"),
+    }
 }
 
 /// Cuts the first word off; what follows keeps all but the one blank before it.

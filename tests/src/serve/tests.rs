@@ -1,5 +1,7 @@
 //! The server on real sockets of the loopback interface.
 
+mod faults;
+
 use core::time::Duration;
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -58,6 +60,21 @@ impl Served {
 
 fn fresh_token() -> String {
     token(unix_now(), unix_now() + 3600, "my-project", ES256_PRIVATE)
+}
+
+/// A client's side of TLS, to a server by its address.
+fn tls_client(identity: &ServerIdentity) -> ClientConnection {
+    let mut roots = RootCertStore::empty();
+    roots
+        .add(CertificateDer::from_pem_slice(identity.ca_pem.as_bytes()).unwrap())
+        .unwrap();
+    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("127.0.0.1").unwrap();
+    ClientConnection::new(Arc::new(config), name).unwrap()
 }
 
 /// Reads one packet.
@@ -174,20 +191,10 @@ fn a_client_is_served_over_tls_1_2_and_1_3() {
 #[test]
 fn a_tls_device_has_its_conversation() {
     let identity = ServerIdentity::generate().unwrap();
-    let mut roots = RootCertStore::empty();
-    roots
-        .add(CertificateDer::from_pem_slice(identity.ca_pem.as_bytes()).unwrap())
-        .unwrap();
     let tls = tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap();
     let served = Served::start(Some(tls));
-    let config = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
-        .with_safe_default_protocol_versions()
-        .unwrap()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
-    let client = ClientConnection::new(Arc::new(config), name).unwrap();
-    converse(&served, &mut StreamOwned::new(client, served.stream()));
+    let mut stream = StreamOwned::new(tls_client(&identity), served.stream());
+    converse(&served, &mut stream);
 }
 
 #[test]

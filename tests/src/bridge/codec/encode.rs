@@ -1,7 +1,10 @@
 //! From [`Reply`] to bytes.
 
+use core::fmt;
+
 use bytes::Bytes;
 
+use super::super::faults::AnswerKind;
 use super::Version;
 
 /// A control packet that the bridge sends.
@@ -34,6 +37,17 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// What kind of answer to a client's packet it is, if it is one that faults tell apart.
+    pub(crate) fn answer_kind(&self) -> Option<AnswerKind> {
+        match self {
+            Self::Connack { .. } | Self::Publish { .. } => None,
+            Self::Puback { .. } => Some(AnswerKind::Puback),
+            Self::Suback { .. } => Some(AnswerKind::Suback),
+            Self::Unsuback { .. } => Some(AnswerKind::Unsuback),
+            Self::Pingresp => Some(AnswerKind::Pingresp),
+        }
+    }
+
     /// Appends the packet to `out`.
     pub(crate) fn encode(&self, version: Version, out: &mut Vec<u8>) {
         let properties: &[u8] = match version {
@@ -75,6 +89,20 @@ impl Reply {
                 frame(out, 0xB0, &[&packet_id.to_be_bytes(), properties, &codes]);
             }
             Self::Pingresp => frame(out, 0xD0, &[]),
+        }
+    }
+}
+
+/// MQTT's name of the packet type, and what tells the packet from others.
+impl fmt::Display for Reply {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connack { code } => write!(f, "CONNACK {code}"),
+            Self::Publish { topic, .. } => write!(f, "PUBLISH {}", topic.escape_debug()),
+            Self::Puback { packet_id } => write!(f, "PUBACK {packet_id}"),
+            Self::Suback { packet_id, .. } => write!(f, "SUBACK {packet_id}"),
+            Self::Unsuback { packet_id, .. } => write!(f, "UNSUBACK {packet_id}"),
+            Self::Pingresp => f.write_str("PINGRESP"),
         }
     }
 }

@@ -25,6 +25,9 @@ impl EventKind {
             Self::CommandAcknowledged { .. } => "COMMAND ACK",
             Self::ErrorReport { .. } => "ERROR",
             Self::Ping => "PING",
+            Self::FaultInjected { .. } => "FAULT SET",
+            Self::FaultStruck { .. } => "FAULT",
+            Self::FaultReleased { .. } => "FAULT END",
             Self::Closed { .. } => "CLOSED",
         }
     }
@@ -184,14 +187,13 @@ impl fmt::Display for Detail<'_> {
                 description,
                 delivered,
             } => {
-                let unheard = if *delivered {
-                    ""
-                } else {
-                    "  (errors not subscribed)"
-                };
+                let unheard = if *delivered { "" } else { "  (not delivered)" };
                 let device = device.escape_debug();
                 write!(f, "{device}  {error_type}: {description}{unheard}")
             }
+            EventKind::FaultInjected { fault } => fault.fmt(f),
+            EventKind::FaultStruck { fault, packet } => write!(f, "{packet}: {fault}"),
+            EventKind::FaultReleased { packet } => write!(f, "{packet} goes out"),
             EventKind::Closed { by_bridge, reason } => {
                 let who = if *by_bridge {
                     "by the bridge"

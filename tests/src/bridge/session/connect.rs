@@ -1,5 +1,6 @@
 //! CONNECT: who may come in.
 
+use core::num::NonZeroU8;
 use std::collections::BTreeMap;
 
 use super::super::auth::{self, SKEW, TokenError};
@@ -45,6 +46,25 @@ pub(super) fn admit(packet: Packet, cx: &mut Context<'_>) -> Result<Client, Clos
     }
 }
 
+/// Refuses a CONNECT on behalf of a fault, in the MQTT that it would have been let in with.
+pub(super) fn refuse_by_fault(
+    packet: Packet,
+    code: NonZeroU8,
+    cx: &mut Context<'_>,
+) -> CloseReason {
+    let mut client_id = String::new();
+    if let Packet::Connect(connect) = packet {
+        // A version that is refused anyway is answered in the form of 3.1.1, as ever.
+        let _ = settle_version(&connect, cx);
+        client_id = connect.client_id;
+    }
+    let refusal = Refusal {
+        code: Some(code.get()),
+        reason: CloseReason::Fault.to_string(),
+    };
+    refuse(client_id, refusal, cx)
+}
+
 fn refuse(client_id: String, refusal: Refusal, cx: &mut Context<'_>) -> CloseReason {
     cx.log(EventKind::Refused {
         client_id,
@@ -58,13 +78,7 @@ fn refuse(client_id: String, refusal: Refusal, cx: &mut Context<'_>) -> CloseRea
 }
 
 fn check(connect: &Connect, cx: &mut Context<'_>) -> Result<Client, Refusal> {
-    if connect.version == Version::V5 {
-        // The vendor's pages disagree about MQTT 5, so this is a setting.
-        match cx.world.settings.mqtt5 {
-            Mqtt5::Refuse => return Err(unacceptable(5)),
-            Mqtt5::Accept => cx.wire.speak(Version::V5),
-        }
-    }
+    settle_version(connect, cx)?;
     check_features(connect, cx)?;
     // Assumed: a registry whose MQTT is turned off is "unavailable"; only that it refuses is known.
     if !cx.world.registry.is_mqtt_enabled() {
@@ -110,6 +124,17 @@ fn check(connect: &Connect, cx: &mut Context<'_>) -> Result<Client, Refusal> {
         in_flight: BTreeMap::new(),
         last_packet_id: 0,
     })
+}
+
+fn settle_version(connect: &Connect, cx: &mut Context<'_>) -> Result<(), Refusal> {
+    if connect.version == Version::V5 {
+        // The vendor's pages disagree about MQTT 5, so this is a setting.
+        match cx.world.settings.mqtt5 {
+            Mqtt5::Refuse => return Err(unacceptable(5)),
+            Mqtt5::Accept => cx.wire.speak(Version::V5),
+        }
+    }
+    Ok(())
 }
 
 /// Documented: neither persistent sessions nor wills are supported. Assumed: they are ignored.

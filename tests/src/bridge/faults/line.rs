@@ -1,0 +1,327 @@
+//! A fault as one line.
+//!
+//! | line | what goes wrong |
+//! |---|---|
+//! | `refuse [N] close` | the next N connections are closed |
+//! | `refuse [N] reset` | … are reset (RST) |
+//! | `refuse [N] silence` | … are accepted, and nothing is ever answered |
+//! | `refuse [N] connack CODE` | … get this CONNACK (1 to 255) and are closed |
+//! | `ANSWER hold [N]` | the next N are held back until `release` or the connection's end |
+//! | `ANSWER release` | what is held back, delayed or not yet reordered goes out |
+//! | `ANSWER delay MS [N]` | the next N go out MS milliseconds later |
+//! | `ANSWER double [N]` | the next N go out twice |
+//! | `ANSWER reorder K` | K are collected and go out in reverse, again and again |
+//! | `segment N` | bytes go out at most N at a time |
+//! | `raw [CLIENT] HEX` | these bytes go out to a client, or to all |
+//! | `reports lose [N]` | the next N error reports are lost |
+//! | `cut before PACKET` | the next packet of the kind is ignored, and the connection ends |
+//! | `cut instead PACKET` | … has its effect, and the connection ends without the answer |
+//! | `cut after PACKET` | … is answered, and the connection ends |
+//! | `clear` | no fault stands, and what is held back goes out |
+//!
+//! ANSWER is `puback`, `suback`, `unsuback` or `pingresp`. PACKET is `connect`, `publish` (any),
+//! `attach`, `detach`, `telemetry`, `state`, `subscribe`, `unsubscribe`, `pingreq`, `puback` or
+//! `disconnect`. Without `[N]`: always, until `clear`. Each may be limited to the connections of one
+//! gateway or device by `--client ID`.
+
+#[cfg(test)]
+mod tests;
+
+use core::error::Error;
+use core::fmt;
+use core::num::{NonZeroU32, NonZeroUsize};
+use core::str::FromStr;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+use super::{AnswerKind, CutMoment, Fault, FaultKind, PacketKind, RefuseBy, Treatment};
+
+/// Why a line is no fault; its text says what would have been one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum FaultError {
+    /// The line ends too early.
+    Missing {
+        /// What has to follow.
+        expected: String,
+    },
+    /// A word that cannot stand where it stands.
+    Unexpected {
+        /// The word.
+        word: String,
+        /// What has to stand there.
+        expected: String,
+    },
+    /// Words after the end of the fault.
+    TooMuch {
+        /// The first of them.
+        word: String,
+    },
+}
+
+/// The words of a line that were not read yet.
+struct Words<'a> {
+    words: std::vec::IntoIter<&'a str>,
+}
+
+impl FromStr for Fault {
+    type Err = FaultError;
+
+    fn from_str(line: &str) -> Result<Self, FaultError> {
+        let mut all: Vec<&str> = line.split_whitespace().collect();
+        let option = all.iter().position(|word| *word == "--client");
+        let mut client = None;
+        if let Some(index) = option {
+            all.remove(index);
+            if index == all.len() {
+                return Err(missing("the id of a gateway or device after --client"));
+            }
+            client = Some(all.remove(index).to_owned());
+        }
+        let mut words = Words {
+            words: all.into_iter(),
+        };
+        let kind = words.kind(&mut client)?;
+        match words.words.next() {
+            None => Ok(Self { client, kind }),
+            Some(word) => Err(FaultError::TooMuch {
+                word: word.to_owned(),
+            }),
+        }
+    }
+}
+
+impl<'a> Words<'a> {
+    fn kind(&mut self, client: &mut Option<String>) -> Result<FaultKind, FaultError> {
+        const EXPECTED: &str =
+            "refuse, puback, suback, unsuback, pingresp, segment, raw, reports, cut or clear";
+        let first = self.next(EXPECTED)?;
+        let answer = AnswerKind::ALL.iter().find(|kind| kind.word() == first);
+        if let Some(answer) = answer {
+            return self.answer(*answer);
+        }
+        match first {
+            "refuse" => self.refusal(),
+            "segment" => {
+                let expected = "the most bytes to write at a time, 1 or more";
+                let length: NonZeroUsize = self.number(expected)?;
+                Ok(FaultKind::Segment { length })
+            }
+            "raw" => self.raw(client),
+            "reports" => match self.next("lose")? {
+                "lose" => Ok(FaultKind::LoseReports {
+                    count: self.count()?,
+                }),
+                word => Err(unexpected(word, "lose")),
+            },
+            "cut" => Ok(FaultKind::Cut {
+                moment: self.one_of(CutMoment::ALL, CutMoment::word)?,
+                packet: self.one_of(PacketKind::ALL, PacketKind::word)?,
+            }),
+            "clear" => Ok(FaultKind::Clear),
+            word => Err(unexpected(word, EXPECTED)),
+        }
+    }
+
+    fn refusal(&mut self) -> Result<FaultKind, FaultError> {
+        const EXPECTED: &str =
+            "close, reset, silence or connack CODE, after the number of connections if not all";
+        let count = match self.words.as_slice().first() {
+            Some(word) if word.starts_with(|first: char| first.is_ascii_digit()) => self.count()?,
+            _ => None,
+        };
+        let by = match self.next(EXPECTED)? {
+            "close" => RefuseBy::Close,
+            "reset" => RefuseBy::Reset,
+            "silence" => RefuseBy::Silence,
+            "connack" => RefuseBy::Connack(self.number("a CONNACK return code, 1 to 255")?),
+            word => return Err(unexpected(word, EXPECTED)),
+        };
+        Ok(FaultKind::Refuse { count, by })
+    }
+
+    fn answer(&mut self, answer: AnswerKind) -> Result<FaultKind, FaultError> {
+        const EXPECTED: &str =
+            "hold [N], release, delay MILLISECONDS [N], double [N] or reorder HOW-MANY";
+        let treatment = match self.next(EXPECTED)? {
+            "release" => return Ok(FaultKind::Release { answer }),
+            "hold" => Treatment::Hold {
+                count: self.count()?,
+            },
+            "delay" => Treatment::Delay {
+                millis: self.number("a delay in milliseconds, 1 to 4294967295")?,
+                count: self.count()?,
+            },
+            "double" => Treatment::Double {
+                count: self.count()?,
+            },
+            "reorder" => self.reorder()?,
+            word => return Err(unexpected(word, EXPECTED)),
+        };
+        Ok(FaultKind::Answer { answer, treatment })
+    }
+
+    fn reorder(&mut self) -> Result<Treatment, FaultError> {
+        const EXPECTED: &str = "how many to collect and reverse, 2 or more";
+        let word = self.next(EXPECTED)?;
+        match word.parse::<NonZeroU32>() {
+            Ok(group) if group.get() >= 2 => Ok(Treatment::Reorder { group }),
+            _ => Err(unexpected(word, EXPECTED)),
+        }
+    }
+
+    fn raw(&mut self, client: &mut Option<String>) -> Result<FaultKind, FaultError> {
+        const EXPECTED: &str =
+            "bytes in hexadecimal, such as d000, after the client if not for all";
+        let first = self.next(EXPECTED)?;
+        let hex = match self.words.next() {
+            None => first,
+            Some(hex) if client.is_none() => {
+                *client = Some(first.to_owned());
+                hex
+            }
+            Some(_) => return Err(unexpected(first, "the bytes alone, as --client is given")),
+        };
+        let bytes = from_hex(hex).ok_or_else(|| unexpected(hex, EXPECTED))?;
+        Ok(FaultKind::Raw { bytes })
+    }
+
+    fn next(&mut self, expected: &str) -> Result<&'a str, FaultError> {
+        self.words.next().ok_or_else(|| missing(expected))
+    }
+
+    fn number<T: FromStr>(&mut self, expected: &str) -> Result<T, FaultError> {
+        let word = self.next(expected)?;
+        word.parse().map_err(|_| unexpected(word, expected))
+    }
+
+    /// How often, if the line says so.
+    fn count(&mut self) -> Result<Option<NonZeroU32>, FaultError> {
+        match self.words.as_slice() {
+            [] => Ok(None),
+            _ => self
+                .number("how many, 1 or more; nothing for all")
+                .map(Some),
+        }
+    }
+
+    fn one_of<T: Copy>(&mut self, all: &[T], word: fn(T) -> &'static str) -> Result<T, FaultError> {
+        let words: Vec<&str> = all.iter().map(|one| word(*one)).collect();
+        let expected = format!("one of {}", words.join(", "));
+        let given = self.next(&expected)?;
+        let found = all.iter().find(|one| word(**one) == given);
+        found.copied().ok_or_else(|| unexpected(given, &expected))
+    }
+}
+
+fn missing(expected: &str) -> FaultError {
+    FaultError::Missing {
+        expected: expected.to_owned(),
+    }
+}
+
+fn unexpected(word: &str, expected: &str) -> FaultError {
+    FaultError::Unexpected {
+        word: word.to_owned(),
+        expected: expected.to_owned(),
+    }
+}
+
+/// At least one byte, two digits each.
+fn from_hex(hex: &str) -> Option<Vec<u8>> {
+    let digits: Option<Vec<u8>> = hex
+        .chars()
+        .map(|digit| digit.to_digit(16).map(|value| value as u8))
+        .collect();
+    let (bytes, rest) = digits.as_deref()?.as_chunks::<2>();
+    let bytes: Vec<u8> = bytes.iter().map(|[high, low]| high << 4 | low).collect();
+    (rest.is_empty() && !bytes.is_empty()).then_some(bytes)
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.kind.fmt(f)?;
+        match &self.client {
+            Some(client) => write!(f, " --client {client}"),
+            None => Ok(()),
+        }
+    }
+}
+
+impl fmt::Display for FaultKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Refuse { count, by } => write!(f, "refuse{} {by}", Count(*count)),
+            Self::Answer { answer, treatment } => write!(f, "{} {treatment}", answer.word()),
+            Self::Release { answer } => write!(f, "{} release", answer.word()),
+            Self::Segment { length } => write!(f, "segment {length}"),
+            Self::Raw { bytes } => {
+                f.write_str("raw ")?;
+                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+            }
+            Self::LoseReports { count } => write!(f, "reports lose{}", Count(*count)),
+            Self::Cut { moment, packet } => write!(f, "cut {} {}", moment.word(), packet.word()),
+            Self::Clear => f.write_str("clear"),
+        }
+    }
+}
+
+impl fmt::Display for RefuseBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Close => f.write_str("close"),
+            Self::Reset => f.write_str("reset"),
+            Self::Silence => f.write_str("silence"),
+            Self::Connack(code) => write!(f, "connack {code}"),
+        }
+    }
+}
+
+impl fmt::Display for Treatment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Hold { count } => write!(f, "hold{}", Count(*count)),
+            Self::Delay { millis, count } => write!(f, "delay {millis}{}", Count(*count)),
+            Self::Double { count } => write!(f, "double{}", Count(*count)),
+            Self::Reorder { group } => write!(f, "reorder {group}"),
+        }
+    }
+}
+
+/// A number after a blank, or nothing.
+struct Count(Option<NonZeroU32>);
+
+impl fmt::Display for Count {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |count| write!(f, " {count}"))
+    }
+}
+
+impl Serialize for Fault {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Fault {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let line = String::deserialize(deserializer)?;
+        line.parse().map_err(de::Error::custom)
+    }
+}
+
+impl fmt::Display for FaultError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Missing { expected } => {
+                write!(f, "the line ends where there should be {expected}")
+            }
+            Self::Unexpected { word, expected } => {
+                write!(f, "{word:?} stands where there should be {expected}")
+            }
+            Self::TooMuch { word } => write!(f, "{word:?} is too much; the fault ends before it"),
+        }
+    }
+}
+
+impl Error for FaultError {}

@@ -1,0 +1,105 @@
+//! The faults that wait for something to strike.
+
+use core::num::{NonZeroU32, NonZeroUsize};
+
+use super::{Fault, FaultKind, RefuseBy, Treatment};
+
+/// The faults that stand, the oldest first.
+#[derive(Debug, Default)]
+pub(crate) struct Standing {
+    faults: Vec<Fault>,
+}
+
+impl Standing {
+    pub(crate) fn add(&mut self, fault: Fault) {
+        self.faults.push(fault);
+    }
+
+    pub(crate) fn all(&self) -> &[Fault] {
+        &self.faults
+    }
+
+    /// Forgets the faults that are limited to a client, or all.
+    pub(crate) fn clear(&mut self, client: Option<&str>) {
+        self.faults
+            .retain(|fault| client.is_some() && fault.client.as_deref() != client);
+    }
+
+    /// Lets the oldest fault strike that fits the client, if it has a name yet, and that `pick`
+    /// takes something from. Returns it as it stood.
+    pub(crate) fn strike<T>(
+        &mut self,
+        client: Option<&str>,
+        pick: impl Fn(&FaultKind) -> Option<T>,
+    ) -> Option<(Fault, T)> {
+        let (index, picked) = self.find(client, pick)?;
+        let fault = self.faults.get_mut(index)?;
+        let struck = fault.clone();
+        if fault.kind.use_up() {
+            self.faults.remove(index);
+        }
+        Some((struck, picked))
+    }
+
+    /// Refuses a transport whose client has no name yet. A CONNACK waits for CONNECT, and holds up
+    /// the refusals injected after it.
+    pub(crate) fn refuse_transport(&mut self) -> Option<(Fault, RefuseBy)> {
+        match self.find(None, FaultKind::refusal)? {
+            (_, RefuseBy::Connack(_)) => None,
+            _ => self.strike(None, FaultKind::refusal),
+        }
+    }
+
+    /// How many bytes may go out at a time.
+    pub(crate) fn segment(&self, client: Option<&str>) -> Option<NonZeroUsize> {
+        let length = |kind: &FaultKind| match kind {
+            FaultKind::Segment { length } => Some(*length),
+            _ => None,
+        };
+        self.find(client, length).map(|(_, length)| length)
+    }
+
+    fn find<T>(
+        &self,
+        client: Option<&str>,
+        pick: impl Fn(&FaultKind) -> Option<T>,
+    ) -> Option<(usize, T)> {
+        let faults = self.faults.iter().enumerate();
+        let mut fitting =
+            faults.filter(|(_, fault)| fault.client.is_none() || fault.client.as_deref() == client);
+        fitting.find_map(|(index, fault)| Some((index, pick(&fault.kind)?)))
+    }
+}
+
+impl FaultKind {
+    pub(crate) fn refusal(&self) -> Option<RefuseBy> {
+        match self {
+            Self::Refuse { by, .. } => Some(*by),
+            _ => None,
+        }
+    }
+
+    /// Counts a strike; gives whether it was the last.
+    fn use_up(&mut self) -> bool {
+        match self {
+            Self::Refuse { count, .. } | Self::LoseReports { count } => count_down(count),
+            Self::Answer { treatment, .. } => match treatment {
+                Treatment::Hold { count }
+                | Treatment::Delay { count, .. }
+                | Treatment::Double { count } => count_down(count),
+                Treatment::Reorder { .. } => false,
+            },
+            Self::Cut { .. } => true,
+            Self::Segment { .. } | Self::Raw { .. } | Self::Release { .. } | Self::Clear => false,
+        }
+    }
+}
+
+/// Takes one from what is left; gives whether that was the last.
+fn count_down(count: &mut Option<NonZeroU32>) -> bool {
+    let Some(left) = *count else {
+        return false;
+    };
+    *count = NonZeroU32::new(left.get() - 1);
+    count.is_none()
+}

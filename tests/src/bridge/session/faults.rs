@@ -1,0 +1,125 @@
+//! Faults that strike a whole connection.
+
+use std::time::Instant;
+
+use super::super::codec::Packet;
+use super::super::event::EventKind;
+use super::super::faults::{CutMoment, FaultKind, PacketKind, RefuseBy};
+use super::super::topic::{Data, PublishKind, PublishTopic};
+use super::super::wire::Context;
+use super::super::world::World;
+use super::{CloseReason, Handled, Phase, Session, connect};
+
+impl Session {
+    /// Refuses the transport if a fault says so.
+    pub(crate) fn handle_accepted(&mut self, world: &mut World) {
+        let Some((fault, by)) = world.faults.refuse_transport() else {
+            return;
+        };
+        let packet = "the transport".to_owned();
+        let struck = EventKind::FaultStruck { fault, packet };
+        world.log(Some(self.wire.id), None, struck);
+        match by {
+            RefuseBy::Reset => self.reset(world),
+            RefuseBy::Silence => self.phase = Phase::Silent,
+            RefuseBy::Close | RefuseBy::Connack(_) => self.end(CloseReason::Fault, world),
+        }
+    }
+
+    /// How a fault refuses a CONNECT, if one does.
+    pub(super) fn strike_refusal(&self, packet: &Packet, world: &mut World) -> Option<RefuseBy> {
+        match PacketKind::Connect.fits(packet) {
+            true => self.strike(packet, world, FaultKind::refusal),
+            false => None,
+        }
+    }
+
+    /// When a fault cuts the connection on account of a packet, if one does.
+    pub(super) fn strike_cut(&self, packet: &Packet, world: &mut World) -> Option<CutMoment> {
+        self.strike(packet, world, |kind| match kind {
+            FaultKind::Cut { moment, packet: at } if at.fits(packet) => Some(*moment),
+            _ => None,
+        })
+    }
+
+    /// Refuses a CONNECT.
+    pub(super) fn refuse(
+        &mut self,
+        packet: Packet,
+        by: RefuseBy,
+        world: &mut World,
+        now: Instant,
+    ) -> Handled {
+        match by {
+            RefuseBy::Close => return Err(CloseReason::Fault),
+            RefuseBy::Reset => self.reset(world),
+            RefuseBy::Silence => self.phase = Phase::Silent,
+            RefuseBy::Connack(code) => {
+                let wire = &mut self.wire;
+                let mut cx = Context { wire, world, now };
+                return Err(connect::refuse_by_fault(packet, code, &mut cx));
+            }
+        }
+        Ok(())
+    }
+
+    fn strike<T>(
+        &self,
+        packet: &Packet,
+        world: &mut World,
+        pick: impl Fn(&FaultKind) -> Option<T>,
+    ) -> Option<T> {
+        let client = match packet {
+            Packet::Connect(connect) if self.wire.client.is_none() => {
+                let prefix = world.registry.client_id("");
+                connect.client_id.strip_prefix(&prefix)
+            }
+            _ => self.wire.client.as_deref(),
+        };
+        let (fault, picked) = world.faults.strike(client, pick)?;
+        let packet = packet.name().to_owned();
+        let struck = EventKind::FaultStruck { fault, packet };
+        world.log(Some(self.wire.id), self.wire.client.clone(), struck);
+        Some(picked)
+    }
+
+    /// Ends the connection before anything was sent on it.
+    fn reset(&mut self, world: &mut World) {
+        self.end(CloseReason::Fault, world);
+        self.phase = Phase::Over { by_reset: true };
+    }
+}
+
+impl PacketKind {
+    fn fits(self, packet: &Packet) -> bool {
+        match self {
+            Self::Connect => matches!(
+                packet,
+                Packet::Connect(_) | Packet::UnsupportedConnect { .. }
+            ),
+            Self::Publish => matches!(packet, Packet::Publish(_)),
+            Self::Attach => publishes(packet, |kind| matches!(kind, PublishKind::Attach)),
+            Self::Detach => publishes(packet, |kind| matches!(kind, PublishKind::Detach)),
+            Self::Telemetry => publishes(packet, |kind| {
+                matches!(kind, PublishKind::Data(Data::Events { .. }))
+            }),
+            Self::State => publishes(packet, |kind| {
+                matches!(kind, PublishKind::Data(Data::State))
+            }),
+            Self::Subscribe => matches!(packet, Packet::Subscribe { .. }),
+            Self::Unsubscribe => matches!(packet, Packet::Unsubscribe { .. }),
+            Self::Pingreq => matches!(packet, Packet::Pingreq),
+            Self::Puback => matches!(packet, Packet::Puback { .. }),
+            Self::Disconnect => matches!(packet, Packet::Disconnect),
+        }
+    }
+}
+
+fn publishes(packet: &Packet, wanted: impl FnOnce(PublishKind<'_>) -> bool) -> bool {
+    match packet {
+        Packet::Publish(publish) => {
+            PublishTopic::parse(&publish.topic).is_ok_and(|topic| wanted(topic.kind))
+        }
+        _ => false,
+    }
+}
