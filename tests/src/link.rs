@@ -58,6 +58,8 @@ pub struct Link {
     start: Instant,
     now: Instant,
     transport: Option<Transport>,
+    /// Where and after how many more bytes the transport is cut.
+    cut: Option<(Side, usize)>,
     events: Vec<Event>,
     bridge_events: Vec<BridgeEvent>,
 }
@@ -69,6 +71,15 @@ pub struct Network {
     pub latency: Duration,
     /// Bytes come in fragments of at most this many, at least 1.
     pub fragment: usize,
+}
+
+/// One side of the link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The gateway.
+    Gateway,
+    /// The bridge.
+    Bridge,
 }
 
 /// A transport that is up.
@@ -125,6 +136,7 @@ impl Link {
             start,
             now: start,
             transport: None,
+            cut: None,
             events: Vec::new(),
             bridge_events: Vec::new(),
         }
@@ -177,6 +189,36 @@ impl Link {
             self.bridge.handle_closed(transport.connection, self.now);
             self.gateway
                 .handle_disconnected(TransportEnd::Broken, self.now);
+        }
+    }
+
+    /// Cuts the transport once so many more bytes have arrived at this side, in the middle of a packet or not.
+    pub fn cut_after(&mut self, side: Side, bytes: usize) {
+        self.cut = Some((side, bytes));
+        self.cut_if_reached();
+    }
+
+    /// Whether a cut is still to come.
+    pub fn awaits_cut(&self) -> bool {
+        self.cut.is_some()
+    }
+
+    /// The part of what arrives at a side that arrives before the cut.
+    fn before_cut<'a>(&mut self, at: Side, bytes: &'a [u8]) -> &'a [u8] {
+        match &mut self.cut {
+            Some((side, left)) if *side == at => {
+                let arriving = bytes.len().min(*left);
+                *left -= arriving;
+                &bytes[..arriving]
+            }
+            _ => bytes,
+        }
+    }
+
+    fn cut_if_reached(&mut self) {
+        if matches!(self.cut, Some((_, 0))) && self.transport.is_some() {
+            self.cut = None;
+            self.cut();
         }
     }
 
@@ -282,21 +324,27 @@ impl Link {
     /// Hands over what has arrived.
     fn deliver(&mut self) {
         while let Some(segment) = self.arrived(|transport| &mut transport.to_bridge)
-            && let Some(transport) = &self.transport
+            && let Some(connection) = self.transport.as_ref().map(|up| up.connection)
         {
             let bytes = segment.content.unwrap_or_default();
-            self.bridge
-                .handle_input(transport.connection, &bytes, self.now);
+            let bytes = self.before_cut(Side::Bridge, &bytes);
+            self.bridge.handle_input(connection, bytes, self.now);
+            self.cut_if_reached();
         }
         while self.gateway.wants_input()
             && let Some(segment) = self.arrived(|transport| &mut transport.to_gateway)
         {
             match segment.content {
-                Some(bytes) => self.gateway.handle_input(&bytes, self.now),
+                Some(bytes) => {
+                    let bytes = self.before_cut(Side::Gateway, &bytes);
+                    self.gateway.handle_input(bytes, self.now);
+                    self.cut_if_reached();
+                }
                 None => self.end_of_stream(),
             }
+            let gateway = &mut self.gateway;
             self.events
-                .extend(core::iter::from_fn(|| self.gateway.poll_event()));
+                .extend(core::iter::from_fn(|| gateway.poll_event()));
         }
     }
 
