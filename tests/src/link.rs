@@ -192,6 +192,14 @@ impl Link {
         }
     }
 
+    /// Ends the gateway's process and starts it anew: the transport is cut, and all that the gateway held is forgotten.
+    pub fn restart(&mut self, options: Options) {
+        self.cut();
+        let client_id = self.gateway.client_id().clone();
+        self.gateway = Gateway::new(client_id, options, 2).expect("options that work");
+        self.events.clear();
+    }
+
     /// Cuts the transport once so many more bytes have arrived at this side, in the middle of a packet or not.
     pub fn cut_after(&mut self, side: Side, bytes: usize) {
         self.cut = Some((side, bytes));
