@@ -51,6 +51,7 @@ fail() {
 start() {
     local name=$1 seconds=$2
     shift 2
+    : >"$folder/$name.log"
     timeout --kill-after=2 "$seconds" "$@" <&0 >"$folder/$name.log" 2>&1 &
     running[$name]=$!
 }
