@@ -120,6 +120,24 @@ fn a_new_token_tries_a_refused_device_again() {
 }
 
 #[test]
+fn a_refused_token_is_never_used_again() {
+    let mut session = Session::open(Options::default());
+    let token = Token::new("refused.to.ken", session.now + seconds(3_600)).unwrap();
+    let id = || "device-1".try_into().unwrap();
+    session
+        .gateway
+        .attach(id(), Some(token), session.now)
+        .unwrap();
+    let packet_id = session.expect_publish(ATTACH);
+    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(packet_id));
+    session.gateway.attach(id(), None, session.now).unwrap();
+    let [(payload, _)] = &session.sent_payloads()[..] else {
+        panic!("one attach");
+    };
+    assert_eq!(payload, "{}");
+}
+
+#[test]
 fn an_unknown_error_leaves_the_attach_pending_and_it_is_tried_again_with_backoff() {
     let mut session = Session::open(Options::default());
     let (_, op) = session.begin_attach("device-1");
