@@ -8,6 +8,7 @@ use crate::{
     command::{DeliveryId, DeviceKey, OpId, Subscription},
     error::{Certainty, Failure},
     error_report::{ErrorReport, ErrorReportError},
+    gateway::Unsent,
     id::ClientId,
     mqtt::{QoS, Violation},
     time::{Duration, UnixTime},
@@ -112,8 +113,9 @@ pub enum Event {
     },
     /// The gateway is closed for good: the last event.
     Closed {
-        /// Publications that had been accepted and were not acknowledged; each ended in its own [`Event::Failed`].
-        unsent: usize,
+        /// Publications that had been accepted and were not acknowledged, in the order of acceptance; each ended in its
+        /// own [`Event::Failed`] too.
+        unsent: Vec<Unsent>,
     },
 }
 

@@ -458,7 +458,7 @@ impl Gateway {
 
     /// Everything that is accepted and has not ended, in the order of acceptance: what to keep across a restart of the
     /// process, and to publish again then.
-    pub fn unsent(&self) -> impl Iterator<Item = Unsent<'_>> {
+    pub fn unsent(&self) -> impl Iterator<Item = Unsent> {
         self.outbox.all(None).into_iter().map(|key| {
             let entry = self.outbox.entry(key);
             Unsent::new(entry, &self.devices.at(entry.device).id)

@@ -151,9 +151,7 @@ impl SigningKey {
         issued_at: UnixTime,
         lifetime: Duration,
     ) -> Result<String, MintError> {
-        if lifetime < Duration::from_secs(1) || lifetime > MAX_TOKEN_LIFETIME {
-            return Err(MintError::Lifetime(lifetime));
-        }
+        check_lifetime(lifetime)?;
         let header = json!({ "alg": self.algorithm().to_string(), "typ": "JWT" });
         let claims = json!({
             "iat": issued_at.as_secs(),
@@ -209,6 +207,14 @@ impl fmt::Debug for SigningKey {
             .field("algorithm", &self.algorithm())
             .finish_non_exhaustive()
     }
+}
+
+/// What the service takes as the time from `iat` to `exp`.
+pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), MintError> {
+    if lifetime < Duration::from_secs(1) || lifetime > MAX_TOKEN_LIFETIME {
+        return Err(MintError::Lifetime(lifetime));
+    }
+    Ok(())
 }
 
 fn rsa_pair(pkcs1: &[u8]) -> Result<RsaKeyPair, KeyError> {

@@ -125,6 +125,8 @@
 
 mod backoff;
 mod command;
+#[cfg(feature = "driver")]
+pub mod driver;
 mod error;
 mod error_report;
 mod event;

@@ -410,7 +410,7 @@ impl Gateway {
         self.timers.stop(Timer::Reconnect);
         self.timers.stop(Timer::Drain);
         self.devices.deadlines.clear();
-        let unsent = self.outbox.len();
+        let unsent = self.unsent().collect();
         for key in self.outbox.all(None) {
             self.end_publication(key, Err(failure.clone()));
         }

@@ -23,39 +23,32 @@ pub(crate) struct Entry {
     next: u32,
 }
 
-impl<'a> Unsent<'a> {
-    pub(crate) fn new(entry: &'a Entry, device: &'a DeviceId) -> Self {
-        let Entry {
-            op,
-            topic,
-            qos,
-            payload,
-            ..
-        } = entry;
-        Self {
-            op: *op,
-            device,
-            topic,
-            qos: *qos,
-            payload,
-        }
-    }
-}
-
-/// A publication that is accepted and has not ended.
-#[derive(Clone, Copy, Debug)]
+/// A publication that was accepted and has not ended well. Cheap to clone: the payload is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Unsent<'a> {
+pub struct Unsent {
     /// Its operation.
     pub op: OpId,
     /// Whom it speaks for.
-    pub device: &'a DeviceId,
+    pub device: DeviceId,
     /// Where it goes.
-    pub topic: &'a PublicationTopic,
+    pub topic: PublicationTopic,
     /// At which quality of service.
     pub qos: QoS,
     /// What it says.
-    pub payload: &'a Bytes,
+    pub payload: Bytes,
+}
+
+impl Unsent {
+    pub(crate) fn new(entry: &Entry, device: &DeviceId) -> Self {
+        Self {
+            op: entry.op,
+            device: device.clone(),
+            topic: entry.topic.clone(),
+            qos: entry.qos,
+            payload: entry.payload.clone(),
+        }
+    }
 }
 
 /// Where a publication is on its way.

@@ -1,0 +1,206 @@
+//! The handle of the gateway as a whole.
+
+use core::fmt;
+use std::sync::Arc;
+
+use crate::{
+    command::{DeviceKey, OpId, Subscription},
+    driver::{
+        Attach, AttachError, Device, OperationError, StatusChanges,
+        delivery::{Closing, Completion},
+        shared::{Shared, State},
+    },
+    gateway::Unsent,
+    id::DeviceId,
+    mqtt::QoS,
+    stats::Stats,
+    time::{Duration, Instant},
+    token::Token,
+};
+
+/// The gateway's handle: attaches devices, tells how things stand, and closes. Cheap to clone.
+///
+/// Its futures are `Send` and cancel safe: one that is dropped has either been accepted, and goes on without its caller,
+/// or has not and changes nothing. When the last `Client` and the last [`Device`] are dropped, the gateway closes as if
+/// [`close`](Self::close) had been called.
+#[derive(Clone)]
+pub struct Client {
+    shared: Arc<Shared>,
+    own: Device,
+}
+
+/// How a gateway ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Closed {
+    /// Why.
+    pub cause: CloseCause,
+    /// Messages that had been accepted and were not acknowledged, in the order of acceptance: send them again with the
+    /// next gateway.
+    pub unsent: Vec<Unsent>,
+}
+
+/// Why a gateway ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseCause {
+    /// [`Client::close`] was called, or every handle dropped.
+    Requested,
+    /// It could not connect, as often as its options allow; the last
+    /// [`Status::Disconnected`](crate::driver::Status::Disconnected) tells why.
+    GaveUp,
+    /// The driver was dropped.
+    DriverStopped,
+}
+
+impl Client {
+    pub(crate) fn new(shared: Arc<Shared>) -> Self {
+        let (key, id) = shared.with(|state, _| {
+            let key = state.gateway.own_key();
+            let id = state.gateway.client_id().gateway().clone();
+            state.add_handle(key, &id);
+            (key, id)
+        });
+        let own = Device::new(Arc::clone(&shared), key, id);
+        Self { shared, own }
+    }
+
+    /// Waits until the bridge has accepted a connection; at once while one is open.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`]: it gave up, was closed, or the driver was dropped.
+    pub async fn connected(&self) -> Result<(), OperationError> {
+        let op = self.shared.with(|state, now| {
+            state.check_running()?;
+            let op = state.gateway.open(now)?;
+            state.accepted(op)
+        })?;
+        Completion::new(Arc::clone(&self.shared), op).await?;
+        Ok(())
+    }
+
+    /// Attaches a device, now and on every later connection, and makes its subscriptions. Ends once the bridge has
+    /// acknowledged all of it.
+    ///
+    /// A device that is attached already gets another handle.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]: no token, refused, or not answered in time.
+    pub fn attach<A: Into<Attach>>(
+        &self,
+        attach: A,
+    ) -> impl Future<Output = Result<Device, AttachError>> + Send + use<A> {
+        attach_device(Arc::clone(&self.shared), attach.into())
+    }
+
+    /// The gateway itself, which is a device too: it has telemetry, state, config and commands of its own, and needs no
+    /// attach.
+    pub fn gateway(&self) -> Device {
+        self.own.clone()
+    }
+
+    /// Changes of the connection and of devices, from now on. Subscribe before the driver runs to miss none.
+    pub fn status(&self) -> StatusChanges {
+        StatusChanges::new(Arc::clone(&self.shared))
+    }
+
+    /// Whether the bridge has accepted the connection, and it has not ended.
+    pub fn is_connected(&self) -> bool {
+        self.shared.with(|state, _| state.gateway.is_open())
+    }
+
+    /// What the gateway has done and holds.
+    pub fn stats(&self) -> Stats {
+        self.shared.with(|state, _| state.gateway.stats())
+    }
+
+    /// Every message that is accepted and not acknowledged, in the order of acceptance: what to keep across a restart of
+    /// the process.
+    pub fn unsent(&self) -> Vec<Unsent> {
+        self.shared
+            .with(|state, _| state.gateway.unsent().collect())
+    }
+
+    /// Closes for good: what is accepted has `drain_timeout` to be sent, then the gateway disconnects. Ends once it has,
+    /// and tells what was left unsent. Every other future has ended by then.
+    pub async fn close(&self) -> Closed {
+        self.shared.with(|state, now| state.close(now));
+        Closing::new(Arc::clone(&self.shared)).await
+    }
+}
+
+impl fmt::Debug for Client {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Client").field(self.own.id()).finish()
+    }
+}
+
+async fn attach_device(shared: Arc<Shared>, attach: Attach) -> Result<Device, AttachError> {
+    let token = match attach.token {
+        Some(token) => Some(token),
+        None => {
+            let id = attach.device.clone();
+            let answer = Arc::clone(&shared.host).device_token(id, Duration::ZERO);
+            answer.await.map_err(AttachError::Token)?
+        }
+    };
+    let id = attach.device;
+    let subscriptions = [
+        (Subscription::Config, attach.config),
+        (Subscription::Commands, attach.commands),
+    ];
+    let accepted = shared
+        .with(|state, now| state.attach(&id, token, &subscriptions, now))
+        .map_err(|error| AttachError::Attach(error, None))?;
+    let device = Device::new(Arc::clone(&shared), accepted.key, id);
+    let attached = Completion::new(Arc::clone(&shared), accepted.attach);
+    let subscribed = accepted
+        .subscribes
+        .map(|op| op.map(|op| Completion::new(Arc::clone(&shared), op)));
+    if let Err(error) = attached.await {
+        return Err(AttachError::Attach(error.into(), Some(device)));
+    }
+    for completion in subscribed.into_iter().flatten() {
+        if let Err(error) = completion.await {
+            return Err(AttachError::Subscribe(error.into(), device));
+        }
+    }
+    Ok(device)
+}
+
+/// The operations of an attach that was accepted, each counted as waited for.
+struct Accepted {
+    key: DeviceKey,
+    attach: OpId,
+    subscribes: [Option<OpId>; 2],
+}
+
+impl State {
+    /// Gives an attach and its subscriptions to the gateway: all of them, or none.
+    fn attach(
+        &mut self,
+        id: &DeviceId,
+        token: Option<Token>,
+        subscriptions: &[(Subscription, Option<QoS>); 2],
+        now: Instant,
+    ) -> Result<Accepted, OperationError> {
+        self.check_running()?;
+        let (key, attach) = self.gateway.attach(id.clone(), token, now)?;
+        let subscribes = subscriptions.map(|(subscription, qos)| {
+            // A gateway that has just taken the device in takes its subscriptions too.
+            self.gateway.subscribe(key, subscription, qos?, now).ok()
+        });
+        self.add_handle(key, id);
+        for op in subscribes.into_iter().flatten().chain([attach]) {
+            self.wait_for(op);
+        }
+        self.wake_driver();
+        Ok(Accepted {
+            key,
+            attach,
+            subscribes,
+        })
+    }
+}

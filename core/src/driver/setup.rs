@@ -1,0 +1,120 @@
+//! Everything that a gateway needs to start.
+
+use core::hash::{BuildHasher, Hasher};
+use std::{hash::RandomState, sync::Arc};
+
+use crate::{
+    driver::{
+        Acknowledging, Client, Driver, Runtime, Security, SetupError, TokenSource, host::World,
+        shared::Shared,
+    },
+    gateway::Gateway,
+    id::ClientId,
+    options::{Acknowledge, Options},
+    time::Duration,
+};
+
+/// The port of the bridge's MQTT over TLS.
+const PORT: u16 = 8_883;
+
+/// Where a gateway connects, as whom, and how it behaves.
+#[derive(Clone, Debug)]
+#[must_use = "nothing happens until it is started"]
+pub struct Setup<T> {
+    host: String,
+    port: u16,
+    security: Security,
+    client_id: ClientId,
+    tokens: T,
+    options: Options,
+    acknowledging: Acknowledging,
+    dial_timeout: Duration,
+    seed: Option<u64>,
+}
+
+impl<T: TokenSource> Setup<T> {
+    /// The gateway `client_id` on the bridge at `host`, port 8883, with tokens from `tokens`.
+    pub fn new(
+        host: impl Into<String>,
+        security: Security,
+        client_id: ClientId,
+        tokens: T,
+    ) -> Self {
+        Self {
+            host: host.into(),
+            port: PORT,
+            security,
+            client_id,
+            tokens,
+            options: Options::default(),
+            acknowledging: Acknowledging::default(),
+            dial_timeout: Duration::from_secs(20),
+            seed: None,
+        }
+    }
+
+    /// Connects to this port. The bridge takes the same protocol on 443, for networks that let nothing else out.
+    pub fn port(mut self, port: u16) -> Self {
+        self.port = port;
+        self
+    }
+
+    /// The options of the gateway, but for `acknowledge`, which is the driver's: see
+    /// [`acknowledging`](Self::acknowledging).
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// When configs and commands are acknowledged (default: when they are taken).
+    pub fn acknowledging(mut self, acknowledging: Acknowledging) -> Self {
+        self.acknowledging = acknowledging;
+        self
+    }
+
+    /// How long each step towards a connection may take: the token, the dial, the TLS handshake (default 20 s each). The
+    /// wait for CONNACK is an option.
+    pub fn dial_timeout(mut self, limit: Duration) -> Self {
+        self.dial_timeout = limit;
+        self
+    }
+
+    /// The seed of the jitter in all waits, to make them the same from run to run (default: another one each time).
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// The client, and the driver that does its work: spawn [`Driver::run`]. Adapters call this with their runtime.
+    ///
+    /// # Errors
+    ///
+    /// [`SetupError`]: the host, or an option, and what it must be.
+    pub fn start<R: Runtime>(self, runtime: R) -> Result<(Client, Driver<R, T>), SetupError> {
+        let security = self.security.check(&self.host).map_err(SetupError::Host)?;
+        let mut options = self.options;
+        options.acknowledge = Acknowledge::Manual;
+        let seed = self.seed.unwrap_or_else(random_seed);
+        let mut gateway = Gateway::new(self.client_id.clone(), options.clone(), seed)
+            .map_err(SetupError::Options)?;
+        gateway
+            .open(runtime.now())
+            .expect("a new gateway is not closed");
+        let world = Arc::new(World {
+            runtime: Arc::new(runtime),
+            tokens: self.tokens,
+            client_id: self.client_id,
+            limit: self.dial_timeout,
+        });
+        let host = Arc::clone(&world);
+        let shared = Arc::new(Shared::new(gateway, &options, self.acknowledging, host));
+        let client = Client::new(Arc::clone(&shared));
+        let driver = Driver::new(shared, world, self.host, self.port, security);
+        Ok((client, driver))
+    }
+}
+
+/// Spreads the reconnects of a fleet; no secret depends on it.
+fn random_seed() -> u64 {
+    RandomState::new().build_hasher().finish()
+}

@@ -1,0 +1,259 @@
+//! Dialing, refusals, tokens.
+
+use std::{error::Error, future::pending, sync::atomic::Ordering, time::Duration};
+
+use iotcore_gateway::{
+    DisconnectReason, Options, Reconnect, Token, TransportEnd,
+    driver::{
+        BoxError, CloseCause, HostError, Security, Setup, SetupError, Status, TokenFailure,
+        TokenRequest, TokenSource, TransportError,
+    },
+};
+
+use super::{
+    Sent, Server, Tokens, World, client_id, open, read, setup_with, start, world::Dialing,
+};
+
+fn password(server: &Server) -> String {
+    match &server.received()[..] {
+        [Sent::Connect { password, .. }] => password.clone(),
+        other => panic!("not a CONNECT: {other:?}"),
+    }
+}
+
+#[test]
+fn a_refused_connection_is_tried_again_with_a_new_token() {
+    let mut world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+
+    let server = Server::accept(&mut world);
+    assert_eq!(password(&server), "token-1");
+    server.send(&mut world, &[0x20, 2, 0, 5]);
+    server.close(&mut world);
+    let changes = read(&mut world, &mut status);
+    let [Status::Disconnected { ended, error: None }] = &changes[..] else {
+        panic!("{changes:?}");
+    };
+    assert!(
+        matches!(&ended.reason, DisconnectReason::Refused(refusal) if refusal.return_code == 5)
+    );
+    let wait = ended.retry_in.unwrap();
+    assert!(wait >= Duration::from_secs(1), "{wait:?}");
+
+    world.pass(wait - Duration::from_millis(1));
+    assert!(world.net.take_connection().is_none());
+    world.pass(Duration::from_millis(1));
+    let server = Server::accept(&mut world);
+    assert_eq!(password(&server), "token-2");
+    assert!(!client.is_connected());
+    server.send(&mut world, &[0x20, 2, 0, 0]);
+    assert!(client.is_connected());
+}
+
+#[test]
+fn connected_ends_with_the_first_accepted_connection() {
+    let mut world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let connected = world.spawn({
+        let client = client.clone();
+        async move { client.connected().await }
+    });
+    let _driver = world.spawn(driver.run());
+    assert!(connected.is_pending());
+    let _server = Server::open(&mut world);
+    assert_eq!(connected.ended(), Ok(()));
+    let again = world.spawn(async move { client.connected().await });
+    assert_eq!(again.ended(), Ok(()));
+}
+
+#[test]
+fn a_host_that_refuses_is_named_with_what_the_runtime_says() {
+    let mut world = World::new();
+    world.net.dialing(Dialing::Refused);
+    let mut options = Options::default();
+    options.reconnect = Reconnect::Attempts(1);
+    let (client, driver) = start(&world, options);
+    let mut status = client.status();
+    let driver = world.spawn(driver.run());
+    world.pass(Duration::from_secs(3));
+    assert_eq!(driver.ended().cause, CloseCause::GaveUp);
+    let changes = read(&mut world, &mut status);
+    assert_eq!(changes.len(), 2);
+    for change in changes {
+        let Status::Disconnected {
+            ended,
+            error: Some(error),
+        } = change
+        else {
+            panic!("{change:?}");
+        };
+        let end = TransportEnd::DialFailed;
+        assert_eq!(ended.reason, DisconnectReason::Transport(end));
+        let shown = error.to_string();
+        assert!(
+            shown.starts_with("cannot connect to localhost port 8883: "),
+            "{shown}"
+        );
+        assert!(error.source().is_some());
+    }
+    assert!(super::poll_once(status.next()).unwrap().is_none());
+}
+
+#[test]
+fn a_dial_has_a_deadline() {
+    let mut world = World::new();
+    world.net.dialing(Dialing::Hanging);
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    world.pass(Duration::from_millis(19_999));
+    assert!(read(&mut world, &mut status).is_empty());
+    world.pass(Duration::from_millis(1));
+    let changes = read(&mut world, &mut status);
+    let [
+        Status::Disconnected {
+            error: Some(error), ..
+        },
+    ] = &changes[..]
+    else {
+        panic!("{changes:?}");
+    };
+    let TransportError::Dial { source, .. } = &**error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(source.to_string(), "no answer within 20s");
+}
+
+#[test]
+fn a_dial_is_abandoned_when_the_gateway_is_closed() {
+    let mut world = World::new();
+    world.net.dialing(Dialing::Hanging);
+    let (client, driver) = start(&world, Options::default());
+    let driver = world.spawn(driver.run());
+    let closed = world.spawn(async move { client.close().await });
+    assert_eq!(closed.ended().cause, CloseCause::Requested);
+    assert_eq!(driver.ended().cause, CloseCause::Requested);
+}
+
+#[test]
+fn commands_are_taken_while_the_driver_dials() {
+    let mut world = World::new();
+    world.net.dialing(Dialing::Hanging);
+    let (client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    let gateway = client.gateway();
+    let accepting = world.spawn(gateway.telemetry("early"));
+    let delivery = world.spawn(accepting.ended().unwrap());
+    assert!(delivery.is_pending());
+    world.net.dialing(Dialing::Accepted);
+    world.pass(Duration::from_secs(20));
+    let server = Server::accept_again(&mut world);
+    server.serve(&mut world);
+    assert_eq!(delivery.ended(), Ok(()));
+}
+
+#[test]
+fn a_token_source_that_fails_is_reported_in_its_words_and_asked_again() {
+    let mut world = World::new();
+    let tokens = Tokens::default();
+    tokens.failing.store(1, Ordering::Relaxed);
+    let (client, driver) = setup_with(Options::default(), tokens)
+        .start(world.net.clone())
+        .unwrap();
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    let changes = read(&mut world, &mut status);
+    let [
+        Status::Disconnected {
+            ended,
+            error: Some(error),
+        },
+    ] = &changes[..]
+    else {
+        panic!("{changes:?}");
+    };
+    let end = TransportEnd::TokenFailed;
+    assert_eq!(ended.reason, DisconnectReason::Transport(end));
+    assert_eq!(
+        error.to_string(),
+        "the token source failed: the key is locked away"
+    );
+    world.pass(ended.retry_in.unwrap());
+    Server::open(&mut world);
+}
+
+struct Silent;
+
+impl TokenSource for Silent {
+    async fn gateway(&self, _request: TokenRequest<'_>) -> Result<Token, BoxError> {
+        pending().await
+    }
+}
+
+#[test]
+fn a_token_source_has_a_deadline() {
+    let mut world = World::new();
+    let limit = Duration::from_secs(3);
+    let (client, driver) = setup_with(Options::default(), Silent)
+        .dial_timeout(limit)
+        .start(world.net.clone())
+        .unwrap();
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    world.pass(limit);
+    let changes = read(&mut world, &mut status);
+    let [
+        Status::Disconnected {
+            error: Some(error), ..
+        },
+    ] = &changes[..]
+    else {
+        panic!("{changes:?}");
+    };
+    let timed_out = |error: &TransportError| matches!(error, TransportError::Token(TokenFailure::TimedOut(after)) if *after == limit);
+    assert!(timed_out(error), "{error:?}");
+}
+
+#[test]
+fn a_peer_that_closes_is_named_and_dialed_again() {
+    let mut opened = open(Options::default());
+    opened.server.close(&mut opened.world);
+    let changes = opened.changes();
+    let [
+        Status::Disconnected {
+            ended,
+            error: Some(error),
+        },
+    ] = &changes[..]
+    else {
+        panic!("{changes:?}");
+    };
+    assert!(matches!(**error, TransportError::PeerClosed));
+    opened.world.pass(ended.retry_in.unwrap());
+    Server::open(&mut opened.world);
+    assert!(matches!(opened.changes()[..], [Status::Connected]));
+}
+
+#[test]
+fn plain_tcp_is_refused_before_anything_is_dialed() {
+    let world = World::new();
+    let Err(error) = on_host("192.168.1.4").start(world.net.clone()) else {
+        panic!("started without TLS");
+    };
+    assert_eq!(
+        error,
+        SetupError::Host(HostError::NotLoopback("192.168.1.4".into()))
+    );
+    assert!(on_host("127.0.0.1").start(world.net.clone()).is_ok());
+}
+
+fn on_host(host: &str) -> Setup<Tokens> {
+    Setup::new(
+        host,
+        Security::PlainOnLoopback,
+        client_id(),
+        Tokens::default(),
+    )
+}

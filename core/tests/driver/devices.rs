@@ -1,0 +1,273 @@
+//! Attaching, detaching, and devices with tokens of their own.
+
+use std::time::Duration;
+
+use iotcore_gateway::{
+    CommandError, DeviceState, Failure, Options, PublishError, QoS, Subscription, Token,
+    driver::{AcceptError, Attach, AttachError, DeliveryError, OperationError, Status},
+};
+
+use super::{Opened, Sent, Server, id, open, poll_once};
+
+fn topics(sent: &[Sent]) -> Vec<&str> {
+    let topics = sent.iter().filter_map(|packet| match packet {
+        Sent::Publish { topic, .. } => Some(topic.as_str()),
+        Sent::Subscribe { filter, .. } | Sent::Unsubscribe { filter, .. } => Some(filter.as_str()),
+        _ => None,
+    });
+    topics.collect()
+}
+
+#[test]
+fn an_attach_ends_once_its_subscriptions_are_granted() {
+    let mut opened = open(Options::default());
+    let Opened {
+        world,
+        client,
+        server,
+        ..
+    } = &mut opened;
+    let attaching = world.spawn(client.attach(id("device-1")));
+    let [
+        Sent::Publish {
+            topic,
+            payload,
+            id: Some(packet_id),
+            ..
+        },
+    ] = &server.received()[..]
+    else {
+        panic!("an attach was due");
+    };
+    assert_eq!(
+        (topic.as_str(), &payload[..]),
+        ("/devices/device-1/attach", &b"{}"[..])
+    );
+    server.puback(world, *packet_id);
+    assert!(attaching.is_pending());
+    let sent = server.serve(world);
+    assert_eq!(
+        topics(&sent),
+        ["/devices/device-1/config", "/devices/device-1/commands/#"]
+    );
+    let device = attaching.ended().unwrap();
+    assert_eq!(device.standing(), Some(DeviceState::Attached));
+    let again = world.spawn(client.attach(id("device-1"))).ended().unwrap();
+    assert_eq!(again.id(), device.id());
+    assert!(server.received().is_empty());
+    assert!(
+        matches!(&opened.changes()[..], [Status::Attached { device }] if *device == id("device-1"))
+    );
+}
+
+#[test]
+fn subscriptions_that_are_not_wanted_are_not_made() {
+    let mut opened = open(Options::default());
+    let attach = Attach::new(id("device-1"))
+        .config(None)
+        .commands(QoS::AtMostOnce);
+    let attaching = opened.world.spawn(opened.client.attach(attach));
+    let sent = opened.server.serve(&mut opened.world);
+    assert_eq!(
+        topics(&sent),
+        ["/devices/device-1/attach", "/devices/device-1/commands/#"]
+    );
+    let device = attaching.ended().unwrap();
+    let subscribing = opened.world.spawn(async move {
+        device
+            .subscribe(Subscription::Config, QoS::AtLeastOnce)
+            .await?;
+        device.unsubscribe(Subscription::Commands).await
+    });
+    let sent = opened.server.serve(&mut opened.world);
+    assert_eq!(
+        topics(&sent),
+        ["/devices/device-1/config", "/devices/device-1/commands/#"]
+    );
+    assert_eq!(subscribing.ended(), Ok(()));
+}
+
+#[test]
+fn a_refused_attach_gives_the_report_and_the_device() {
+    let mut opened = open(Options::default());
+    let Opened {
+        world,
+        client,
+        server,
+        ..
+    } = &mut opened;
+    let attaching = world.spawn(client.attach(id("device-1")));
+    let Sent::Publish {
+        id: Some(packet_id),
+        ..
+    } = server.received()[0]
+    else {
+        panic!("an attach was due");
+    };
+    let report = format!(
+        r#"{{"error_type":"GATEWAY_ATTACHMENT_ERROR","device_id":"device-1","description":"not bound",
+            "mqtt_message_info":{{"message_type":"PUBLISH","topic":"/devices/device-1/attach","packet_id":{packet_id}}}}}"#
+    );
+    let report = super::wire::publish("/devices/gw-1/errors", report.as_bytes(), None, false);
+    server.send(world, &report);
+    let error = attaching.ended().unwrap_err();
+    assert!(
+        matches!(error.failure(), Some(Failure::Reported(_))),
+        "{error:?}"
+    );
+    let device = error.into_device().unwrap();
+    assert_eq!(device.standing(), Some(DeviceState::Refused));
+    let refused = poll_once(device.telemetry("lost")).unwrap().unwrap_err();
+    assert!(matches!(
+        refused,
+        AcceptError::Refused(PublishError::DeviceRefused(_))
+    ));
+}
+
+#[test]
+fn a_refused_subscription_leaves_the_device_attached() {
+    let mut opened = open(Options::default());
+    let Opened {
+        world,
+        client,
+        server,
+        ..
+    } = &mut opened;
+    let attaching = world.spawn(client.attach(Attach::new(id("device-1")).config(None)));
+    let Sent::Publish {
+        id: Some(packet_id),
+        ..
+    } = server.received()[0]
+    else {
+        panic!("an attach was due");
+    };
+    server.puback(world, packet_id);
+    let Sent::Subscribe { id: packet_id, .. } = server.received()[0] else {
+        panic!("a SUBSCRIBE was due");
+    };
+    server.suback(world, packet_id, 0x80);
+    let error = attaching.ended().unwrap_err();
+    let AttachError::Subscribe(OperationError::Failed(failure), device) = error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(
+        failure,
+        Failure::SubscriptionRefused(Subscription::Commands)
+    );
+    assert_eq!(device.standing(), Some(DeviceState::Attached));
+}
+
+#[test]
+fn a_detached_device_takes_nothing_more_and_its_messages_end() {
+    let mut opened = open(Options::default());
+    let device = opened.attach(id("device-1"));
+    let mut messages = device.messages();
+    let reading = opened.world.spawn(async move { messages.next().await });
+    let delivery = opened.world.spawn(device.try_telemetry("last").unwrap());
+    let detaching = opened.world.spawn({
+        let device = device.clone();
+        async move { device.detach().await }
+    });
+    let sent = opened.server.serve(&mut opened.world);
+    assert_eq!(
+        topics(&sent),
+        ["/devices/device-1/events", "/devices/device-1/detach"]
+    );
+    assert_eq!(delivery.ended(), Ok(()));
+    assert_eq!(detaching.ended(), Ok(()));
+    assert!(reading.ended().is_none());
+    assert_eq!(device.standing(), None);
+    let error = poll_once(device.telemetry("late")).unwrap().unwrap_err();
+    assert!(matches!(
+        error,
+        AcceptError::Refused(PublishError::UnknownDevice(_))
+    ));
+    let error = poll_once(device.detach()).unwrap().unwrap_err();
+    assert_eq!(error, OperationError::Refused(CommandError::UnknownDevice));
+}
+
+#[test]
+fn a_caller_that_waits_for_room_learns_that_its_device_is_gone() {
+    let mut options = Options::default();
+    options.device_queue.messages = 1;
+    let mut opened = open(options);
+    let device = opened.attach(id("device-1"));
+    let first = opened.world.spawn(device.try_telemetry("1").unwrap());
+    let second = opened.world.spawn(device.telemetry("2"));
+    assert!(second.is_pending());
+    let detaching = opened.world.spawn(async move { device.detach().await });
+    opened.server.close(&mut opened.world);
+    let server = Server::accept_again(&mut opened.world);
+    server.serve(&mut opened.world);
+    assert!(matches!(
+        first.ended(),
+        Ok(()) | Err(DeliveryError::Failed(Failure::Detached))
+    ));
+    let error = second.ended().unwrap_err();
+    assert_eq!(error.into_payload(), "2");
+    assert_eq!(detaching.ended(), Ok(()));
+}
+
+#[test]
+fn a_device_whose_token_has_expired_gets_a_new_one_from_the_source() {
+    let mut opened = open(Options::default());
+    let attaching = opened.world.spawn(opened.client.attach(id("token-1")));
+    let sent = opened.server.serve(&mut opened.world);
+    let Sent::Publish { payload, .. } = &sent[0] else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(payload, br#"{"authorization":"token-2"}"#);
+    let _device = attaching.ended().unwrap();
+
+    // The token lives for an hour; the gateway's own is refreshed before, the device's only when it is needed.
+    opened.server.close(&mut opened.world);
+    opened.world.net.dialing(super::world::Dialing::Refused);
+    opened.world.pass(Duration::from_secs(3_700));
+    opened.world.net.dialing(super::world::Dialing::Accepted);
+    let server = Server::accept_again(&mut opened.world);
+    let sent = server.serve(&mut opened.world);
+    let Sent::Publish { topic, payload, .. } = &sent[1] else {
+        panic!("{sent:?}");
+    };
+    assert_eq!(topic, "/devices/token-1/attach");
+    assert!(payload.starts_with(br#"{"authorization":"token-"#));
+    assert_ne!(payload, br#"{"authorization":"token-2"}"#);
+    assert!(
+        !opened
+            .changes()
+            .iter()
+            .any(|change| matches!(change, Status::TokenNeeded { .. }))
+    );
+}
+
+#[test]
+fn a_device_without_a_token_in_the_source_asks_the_user() {
+    let mut opened = open(Options::default());
+    use iotcore_gateway::driver::Runtime;
+    let now = opened.world.net.now();
+    let short = Token::new("short-lived", now + Duration::from_secs(60)).unwrap();
+    let device = opened.attach(Attach::new(id("device-1")).token(short));
+    opened.world.pass(Duration::from_secs(59));
+    opened.server.serve(&mut opened.world);
+    opened.server.close(&mut opened.world);
+    opened.world.pass(Duration::from_secs(5));
+    let server = Server::open(&mut opened.world);
+    assert_eq!(device.standing(), Some(DeviceState::TokenNeeded));
+    let asked = |change: &Status| matches!(change, Status::TokenNeeded { device } if *device == id("device-1"));
+    assert_eq!(
+        opened
+            .changes()
+            .iter()
+            .filter(|change| asked(change))
+            .count(),
+        1
+    );
+    let token = Token::new("longer-lived", now + Duration::from_secs(3_600)).unwrap();
+    let authorizing = opened.world.spawn({
+        let device = device.clone();
+        async move { device.authorize(token).await }
+    });
+    server.serve(&mut opened.world);
+    assert_eq!(authorizing.ended(), Ok(()));
+    assert_eq!(device.standing(), Some(DeviceState::Attached));
+}

@@ -1,0 +1,243 @@
+//! Closing, hanging up, and drivers that are dropped.
+
+use std::time::Duration;
+
+use iotcore_gateway::{
+    Options,
+    driver::{
+        AcceptError, AttachError, Client, CloseCause, DeliveryError, Device, Driver, OperationError,
+    },
+};
+
+use super::{
+    Opened, Sent, Server, Tokens, World, id, open, poll_once, start,
+    world::{Call, Simulated},
+};
+
+#[test]
+fn a_close_sends_what_waits_and_hangs_up_in_order() {
+    let mut opened = open(Options::default());
+    let delivery = opened
+        .world
+        .spawn(opened.client.gateway().try_telemetry("last").unwrap());
+    let closing = opened.world.spawn({
+        let client = opened.client.clone();
+        async move { client.close().await }
+    });
+    let sent = opened.server.serve(&mut opened.world);
+    assert!(
+        matches!(sent[..], [Sent::Publish { .. }, Sent::Disconnect]),
+        "{sent:?}"
+    );
+    assert_eq!(delivery.ended(), Ok(()));
+    assert!(
+        opened
+            .server
+            .calls()
+            .ends_with(&[Call::Write, Call::Flush, Call::Close])
+    );
+    assert!(closing.is_pending(), "the peer has not read to the end yet");
+    opened.server.close(&mut opened.world);
+    assert!(
+        opened
+            .server
+            .calls()
+            .ends_with(&[Call::Close, Call::ReadEnd, Call::Drop])
+    );
+    let closed = closing.ended();
+    assert_eq!(closed.cause, CloseCause::Requested);
+    assert!(closed.unsent.is_empty());
+    assert_eq!(opened.driver.ended(), closed);
+}
+
+#[test]
+fn a_hang_up_waits_two_seconds_for_the_peer() {
+    let mut opened = open(Options::default());
+    let closing = opened
+        .world
+        .spawn(async move { opened.client.close().await });
+    // What still comes is read and thrown away.
+    opened
+        .server
+        .publish(&mut opened.world, "/devices/gw-1/config", "late", 1);
+    assert!(opened.server.pipe().to_client.is_empty());
+    opened.world.pass(Duration::from_millis(1_999));
+    assert!(closing.is_pending());
+    assert_eq!(opened.server.calls().last(), Some(&Call::Close));
+    opened.world.pass(Duration::from_millis(1));
+    assert_eq!(opened.server.calls().last(), Some(&Call::Drop));
+    assert_eq!(closing.ended().cause, CloseCause::Requested);
+}
+
+#[test]
+fn a_close_tells_message_by_message_what_was_left_unsent() {
+    let mut opened = open(Options::default());
+    let gateway = opened.client.gateway();
+    let deliveries = ["1", "2"].map(|payload| {
+        let delivery = gateway.try_telemetry(payload).unwrap();
+        opened.world.spawn(delivery)
+    });
+    opened.server.close(&mut opened.world);
+    opened.world.net.dialing(super::world::Dialing::Hanging);
+    opened.world.pass(Duration::from_secs(5));
+    let client = opened.client.clone();
+    let closed = opened.world.spawn(async move { client.close().await });
+    opened.world.pass(Duration::from_secs(11));
+    let unsent = closed.ended().unsent;
+    assert_eq!(
+        Vec::from_iter(unsent.iter().map(|unsent| &unsent.payload[..])),
+        [b"1", b"2"]
+    );
+    assert!(unsent.iter().all(|unsent| unsent.device == id("gw-1")));
+    for delivery in deliveries {
+        assert!(matches!(delivery.ended(), Err(DeliveryError::Failed(_))));
+    }
+    let late = poll_once(gateway.telemetry("late")).unwrap();
+    assert!(matches!(late, Err(AcceptError::Refused(_))));
+}
+
+#[test]
+fn a_dropped_driver_ends_every_pending_future() {
+    let mut options = Options::default();
+    options.device_queue.messages = 1;
+    let mut opened = open(options);
+    let device = opened.attach(id("device-1"));
+    let Opened {
+        mut world,
+        client,
+        mut status,
+        driver,
+        ..
+    } = opened;
+    let delivery = world.spawn(device.try_telemetry("1").unwrap());
+    let accepting = world.spawn(device.telemetry("2"));
+    let attaching = world.spawn(client.attach(id("device-2")));
+    let mut messages = device.messages();
+    let reading = world.spawn(async move { messages.next().await });
+    let watching = world.spawn(async move { while status.next().await.is_some() {} });
+    let closing = world.spawn({
+        let client = client.clone();
+        async move { client.close().await }
+    });
+    assert!(delivery.is_pending() && attaching.is_pending() && closing.is_pending());
+    assert!(reading.is_pending() && watching.is_pending());
+
+    world.cancel(&driver);
+    assert_eq!(delivery.ended(), Err(DeliveryError::DriverStopped));
+    assert_eq!(accepting.ended().unwrap_err().into_payload(), "2");
+    let error = attaching.ended().unwrap_err();
+    assert!(matches!(
+        error,
+        AttachError::Attach(OperationError::DriverStopped, Some(_))
+    ));
+    assert!(reading.ended().is_none());
+    watching.ended();
+    let closed = closing.ended();
+    assert_eq!(closed.cause, CloseCause::DriverStopped);
+    assert_eq!(closed.unsent[0].payload, "1");
+
+    let error = poll_once(device.telemetry("3")).unwrap().unwrap_err();
+    assert!(matches!(error, AcceptError::DriverStopped(_)));
+    assert_eq!(
+        poll_once(device.detach()),
+        Some(Err(OperationError::DriverStopped))
+    );
+    assert_eq!(
+        poll_once(client.connected()),
+        Some(Err(OperationError::DriverStopped))
+    );
+    assert_eq!(poll_once(client.close()), Some(closed));
+}
+
+#[test]
+fn a_driver_that_never_ran_stops_its_handles_too() {
+    let world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let delivery = client.gateway().try_telemetry("1").unwrap();
+    drop(driver);
+    assert_eq!(poll_once(delivery), Some(Err(DeliveryError::DriverStopped)));
+}
+
+#[test]
+fn dropping_every_handle_closes_after_sending_what_was_accepted() {
+    let mut opened = open(Options::default());
+    let device = opened.attach(id("device-1"));
+    let _delivery = device.try_telemetry("last").unwrap();
+    drop(opened.client);
+    opened.world.settle();
+    assert!(opened.driver.is_pending());
+    drop(device);
+    let sent = opened.server.serve(&mut opened.world);
+    assert!(
+        matches!(sent[..], [Sent::Publish { .. }, Sent::Disconnect]),
+        "{sent:?}"
+    );
+    opened.server.close(&mut opened.world);
+    let closed = opened.driver.ended();
+    assert_eq!(closed.cause, CloseCause::Requested);
+    assert!(closed.unsent.is_empty());
+}
+
+#[test]
+fn handles_that_live_in_a_task_may_go_with_its_last_waker() {
+    let mut opened = open(Options::default());
+    let device = opened.attach(id("device-1"));
+    // A task that owns the last handles and is itself owned by nothing but the waker that it left behind.
+    struct Orphan(#[expect(dead_code, reason = "held")] Device);
+    impl std::task::Wake for Orphan {
+        fn wake(self: std::sync::Arc<Self>) {}
+    }
+    let mut messages = device.messages();
+    let waker = std::task::Waker::from(std::sync::Arc::new(Orphan(device)));
+    let mut next = Box::pin(messages.next());
+    let poll = next
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(&waker));
+    assert!(poll.is_pending());
+    drop(waker);
+    let poll = next
+        .as_mut()
+        .poll(&mut std::task::Context::from_waker(std::task::Waker::noop()));
+    assert!(poll.is_pending());
+}
+
+#[test]
+fn a_stream_that_ends_in_the_middle_of_a_refusal_still_tells_the_refusal() {
+    let mut world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    let server = Server::accept(&mut world);
+    {
+        let mut pipe = server.pipe();
+        pipe.to_client.extend_from_slice(&[0x20, 2, 0, 4]);
+        pipe.server_has_closed = true;
+        pipe.wake();
+    }
+    let changes = super::read(&mut world, &mut status);
+    assert!(
+        format!("{changes:?}").contains("return_code: 4"),
+        "{changes:?}"
+    );
+}
+
+#[test]
+fn futures_and_handles_can_move_between_threads() {
+    fn is_send<T: Send>(_: &T) {}
+    fn is_sync<T: Sync>() {}
+    fn check(client: &Client, device: &Device, driver: Driver<Simulated, Tokens>) {
+        is_send(&client.attach(id("device-1")));
+        is_send(&client.close());
+        is_send(&client.connected());
+        is_send(&client.status());
+        is_send(&device.telemetry(""));
+        is_send(&device.detach());
+        is_send(&device.messages());
+        is_send(&driver.run());
+    }
+    is_sync::<Client>();
+    is_sync::<Device>();
+    let world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    check(&client, &client.gateway(), driver);
+}

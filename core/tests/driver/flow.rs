@@ -1,0 +1,330 @@
+//! Messages both ways, and what holds them up.
+
+use std::time::Duration;
+
+use iotcore_gateway::{
+    Failure, Options, PublishError, QoS, QueueLimit,
+    driver::{
+        AcceptError, Acknowledging, Attach, DeliveryError, MessageKind, ReportedState, Status,
+        Telemetry,
+    },
+};
+
+use super::{Opened, Sent, Server, World, id, open, poll_once, setup, start};
+
+#[test]
+fn a_message_is_accepted_first_and_acknowledged_later() {
+    let Opened {
+        mut world,
+        client,
+        server,
+        ..
+    } = open(Options::default());
+    let gateway = client.gateway();
+    let delivery = world.spawn(gateway.telemetry("21.5")).ended().unwrap();
+    let op = delivery.op();
+    let delivery = world.spawn(delivery);
+    assert_eq!(client.unsent()[0].op, op);
+    let [(payload, packet_id)] = &server.received_payloads()[..] else {
+        panic!("one PUBLISH was due");
+    };
+    assert_eq!(payload, "21.5");
+    assert!(delivery.is_pending());
+    server.puback(&mut world, *packet_id);
+    assert_eq!(delivery.ended(), Ok(()));
+    assert!(client.unsent().is_empty());
+}
+
+#[test]
+fn a_sequential_caller_fills_the_whole_window() {
+    let mut opened = open(Options::default());
+    let client = opened.client.clone();
+    let sending = opened.world.spawn(async move {
+        let mut deliveries = Vec::new();
+        for n in 0..50 {
+            let event = Telemetry::new(n.to_string()).subfolder("a/b".try_into().unwrap());
+            deliveries.push(client.gateway().telemetry(event).await.unwrap());
+        }
+        for delivery in deliveries {
+            delivery.await.unwrap();
+        }
+    });
+    let sent = opened.server.received_payloads();
+    assert_eq!(sent.len(), 50);
+    for (n, (payload, packet_id)) in sent.into_iter().enumerate() {
+        assert_eq!(payload, n.to_string());
+        assert!(sending.is_pending());
+        opened.server.puback(&mut opened.world, packet_id);
+    }
+    sending.ended();
+}
+
+#[test]
+fn a_full_queue_holds_the_caller_until_there_is_room() {
+    let mut options = Options::default();
+    options.device_queue = QueueLimit {
+        messages: 2,
+        bytes: 1024 * 1024,
+    };
+    let mut opened = open(options);
+    let gateway = opened.client.gateway();
+    let deliveries: Vec<_> = ["1", "2"]
+        .map(|payload| gateway.try_telemetry(payload).unwrap())
+        .into();
+    let error = gateway.try_telemetry("3").unwrap_err();
+    assert!(error.is_blocked());
+    assert_eq!(error.into_payload(), "3");
+
+    let third = opened.world.spawn(gateway.telemetry("3"));
+    assert!(third.is_pending());
+    let sent = opened.server.serve(&mut opened.world);
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    let third = opened.world.spawn(third.ended().unwrap());
+    assert_eq!(third.ended(), Ok(()));
+    for delivery in deliveries {
+        assert_eq!(poll_once(delivery), Some(Ok(())));
+    }
+}
+
+#[test]
+fn a_payload_over_the_limit_comes_back() {
+    let opened = open(Options::default());
+    let gateway = opened.client.gateway();
+    let error = poll_once(gateway.state(vec![7; 65_537]))
+        .unwrap()
+        .unwrap_err();
+    assert!(matches!(
+        error,
+        AcceptError::Refused(PublishError::TooLarge { .. })
+    ));
+    assert_eq!(error.into_payload().len(), 65_537);
+}
+
+#[test]
+fn a_message_at_qos_0_is_delivered_when_it_is_handed_over() {
+    let mut opened = open(Options::default());
+    opened.server.give_room(&mut opened.world, 0);
+    let event = Telemetry::new("once").qos(QoS::AtMostOnce);
+    let delivery = opened.client.gateway().try_telemetry(event).unwrap();
+    let delivery = opened.world.spawn(delivery);
+    assert!(delivery.is_pending());
+    opened.server.give_room(&mut opened.world, usize::MAX);
+    assert_eq!(delivery.ended(), Ok(()));
+}
+
+#[test]
+fn a_newer_state_ends_the_waiting_one() {
+    let mut opened = open(Options::default());
+    let gateway = opened.client.gateway();
+    let states = ["1", "2", "3"].map(|state| {
+        let state = ReportedState::new(state);
+        opened.world.spawn(gateway.try_state(state).unwrap())
+    });
+    opened.server.serve(&mut opened.world);
+    opened.world.pass(Duration::from_secs(2));
+    opened.server.serve(&mut opened.world);
+    let [first, second, third] = states.map(|state| state.ended());
+    assert_eq!(first, Ok(()));
+    assert_eq!(second, Err(DeliveryError::Failed(Failure::Superseded)));
+    assert_eq!(third, Ok(()));
+}
+
+#[test]
+fn a_failure_that_nobody_waits_for_shows_in_the_status() {
+    let mut opened = open(Options::default());
+    let gateway = opened.client.gateway();
+    let ops = ["1", "2", "3"].map(|state| gateway.try_state(state).unwrap().op());
+    let changes = opened.changes();
+    let [Status::Failed { op, failure }] = &changes[..] else {
+        panic!("{changes:?}");
+    };
+    assert_eq!(*op, ops[1]);
+    assert_eq!(*failure, Failure::Superseded);
+}
+
+#[test]
+fn a_transport_that_takes_single_bytes_gets_every_one() {
+    let mut world = World::new();
+    world.net.most_per_write(1);
+    let (client, driver) = start(&world, Options::default());
+    let driver = world.spawn(driver.run());
+    let server = Server::open(&mut world);
+    let payload = "x".repeat(5_000);
+    let delivery = client.gateway().try_telemetry(payload.clone()).unwrap();
+    let delivery = world.spawn(delivery);
+    let sent = server.serve(&mut world);
+    assert!(
+        matches!(&sent[..], [Sent::Publish { payload: sent, .. }] if *sent == payload.as_bytes())
+    );
+    assert_eq!(delivery.ended(), Ok(()));
+    assert!(driver.polls() < 1_000, "{}", driver.polls());
+}
+
+#[test]
+fn a_peer_that_stalls_costs_few_turns() {
+    let mut opened = open(Options::default());
+    opened.server.give_room(&mut opened.world, 10_000);
+    let gateway = opened.client.gateway();
+    for _ in 0..100 {
+        let _delivery = gateway.try_telemetry(vec![0; 1_000]).unwrap();
+    }
+    opened.world.settle();
+    let before = opened.driver.polls();
+    opened.world.pass(Duration::from_secs(29));
+    let turns = opened.driver.polls() - before;
+    assert!(turns <= 4, "{turns} turns");
+    opened.server.give_room(&mut opened.world, usize::MAX);
+    opened.server.serve(&mut opened.world);
+    assert!(opened.client.unsent().is_empty());
+}
+
+fn send_commands(opened: &mut Opened, device: &str, ids: std::ops::Range<u16>) {
+    for packet_id in ids {
+        let topic = format!("/devices/{device}/commands/go");
+        let payload = packet_id.to_string();
+        let Opened { world, server, .. } = opened;
+        server.publish(world, &topic, &payload, packet_id);
+    }
+}
+
+#[test]
+fn messages_are_acknowledged_when_they_are_taken() {
+    let mut opened = open(Options::default());
+    let device = opened.attach(id("device-1"));
+    let mut messages = device.messages();
+    opened
+        .server
+        .publish(&mut opened.world, "/devices/device-1/config", "", 1);
+    send_commands(&mut opened, "device-1", 2..4);
+    assert!(opened.server.received_pubacks().is_empty());
+
+    let config = poll_once(messages.next()).unwrap().unwrap();
+    assert_eq!(config.kind, MessageKind::Config);
+    assert_eq!(config.payload, "");
+    opened.world.settle();
+    assert_eq!(opened.server.received_pubacks(), [1]);
+    let command = poll_once(messages.next()).unwrap().unwrap();
+    let subfolder = Some("go".to_owned());
+    assert_eq!(command.kind, MessageKind::Command { subfolder });
+    assert_eq!(command.payload, "2");
+    opened.world.settle();
+    assert_eq!(opened.server.received_pubacks(), [2]);
+}
+
+#[test]
+fn a_slow_reader_stops_the_reading_and_nothing_is_lost() {
+    let mut options = Options::default();
+    options.max_unacknowledged = 4;
+    let mut opened = open(options);
+    let device = opened.attach(id("device-1"));
+    let mut messages = device.messages();
+    send_commands(&mut opened, "device-1", 1..21);
+    assert!(opened.server.pipe().to_client.len() > 400, "nothing waits");
+    assert!(opened.server.received_pubacks().is_empty());
+    let before = opened.driver.polls();
+    opened.world.pass(Duration::from_secs(50));
+    assert!(opened.driver.polls() - before <= 4);
+
+    for expected in 1..21 {
+        let message = poll_once(messages.next()).expect("it was read").unwrap();
+        assert_eq!(message.payload, expected.to_string());
+        opened.world.settle();
+        assert_eq!(opened.server.received_pubacks(), [expected]);
+    }
+    assert!(poll_once(messages.next()).is_none());
+}
+
+#[test]
+fn a_device_that_nobody_reads_holds_back_no_other() {
+    let mut opened = open(Options::default());
+    let deaf = opened.attach(id("deaf"));
+    let keen = opened.attach(id("keen"));
+    let mut messages = keen.messages();
+    let Opened { world, server, .. } = &mut opened;
+    server.publish(world, "/devices/deaf/config", "old", 1);
+    server.publish(world, "/devices/deaf/config", "new", 2);
+    server.publish(world, "/devices/keen/config", "mine", 3);
+    assert_eq!(poll_once(messages.next()).unwrap().unwrap().payload, "mine");
+    world.settle();
+    assert_eq!(server.received_pubacks(), [1, 2, 3]);
+    // A late reader still gets what was acknowledged; of configs, the newest.
+    let mut late = deaf.messages();
+    assert_eq!(poll_once(late.next()).unwrap().unwrap().payload, "new");
+    assert!(poll_once(late.next()).is_none());
+}
+
+#[test]
+fn nothing_that_was_acknowledged_unread_is_given_up() {
+    let mut opened = open(Options::default());
+    let device = opened.attach(id("device-1"));
+    send_commands(&mut opened, "device-1", 1..41);
+    assert_eq!(opened.server.received_pubacks(), Vec::from_iter(1..17));
+    let mut messages = device.messages();
+    for expected in 1..41 {
+        let message = poll_once(messages.next()).unwrap().unwrap();
+        assert_eq!(message.payload, expected.to_string());
+    }
+    opened.world.settle();
+    assert_eq!(opened.server.received_pubacks(), Vec::from_iter(17..41));
+}
+
+#[test]
+fn messages_that_nobody_can_take_are_acknowledged_and_reported() {
+    let mut opened = open(Options::default());
+    let device = opened.attach(id("device-1"));
+    let messages = device.messages();
+    opened.changes();
+    send_commands(&mut opened, "device-1", 1..4);
+    drop(device);
+    opened.world.settle();
+    assert!(opened.server.received_pubacks().is_empty());
+    drop(messages);
+    opened.world.settle();
+    assert_eq!(opened.server.received_pubacks(), [1, 2, 3]);
+    send_commands(&mut opened, "device-1", 4..5);
+    assert_eq!(opened.server.received_pubacks(), [4]);
+    let dropped = opened.changes().into_iter().map(|change| match change {
+        Status::Dropped { messages, .. } => messages,
+        other => panic!("{other:?}"),
+    });
+    assert_eq!(Vec::from_iter(dropped), [3, 1]);
+}
+
+#[test]
+fn a_manual_acknowledgement_waits_for_the_user() {
+    let mut world = World::new();
+    let (client, driver) = setup(Options::default())
+        .acknowledging(Acknowledging::Manual)
+        .start(world.net.clone())
+        .unwrap();
+    let _driver = world.spawn(driver.run());
+    let server = Server::open(&mut world);
+    let device = world.spawn(client.attach(Attach::new(id("device-1"))));
+    server.serve(&mut world);
+    let device = device.ended().unwrap();
+    for packet_id in [1, 2] {
+        server.publish(&mut world, "/devices/device-1/commands", "go", packet_id);
+    }
+    let mut messages = device.messages();
+    let first = poll_once(messages.next()).unwrap().unwrap();
+    let second = poll_once(messages.next()).unwrap().unwrap();
+    assert_ne!(first.delivery(), second.delivery());
+    second.acknowledge();
+    world.settle();
+    assert!(server.received_pubacks().is_empty());
+    first.acknowledge();
+    world.settle();
+    assert_eq!(server.received_pubacks(), [1, 2]);
+}
+
+#[test]
+fn a_reader_that_is_too_slow_for_the_status_is_told_how_much_it_missed() {
+    let mut opened = open(Options::default());
+    for _ in 0..1_030u16 {
+        let Opened { world, server, .. } = &mut opened;
+        server.publish(world, "/devices/nobody/config", "", 1);
+    }
+    let changes = opened.changes();
+    assert!(matches!(changes[0], Status::Missed(6)), "{:?}", changes[0]);
+    assert_eq!(changes.len(), 1_025);
+}

@@ -1,0 +1,154 @@
+//! The driver and its handles on a runtime in memory, against a server that the test plays: one thread, virtual time.
+#![cfg(feature = "driver")]
+
+mod cancellation;
+mod connecting;
+mod devices;
+mod ending;
+mod flow;
+mod server;
+#[path = "../peer/wire.rs"]
+#[expect(unreachable_pub, reason = "shared with the machine's own tests")]
+mod wire;
+mod world;
+
+use std::sync::{
+    Arc,
+    atomic::{AtomicU32, Ordering},
+};
+use std::time::Duration;
+
+use iotcore_gateway::{
+    ClientId, Options, Token,
+    driver::{
+        Attach, BoxError, Client, Closed, Device, Driver, Security, Setup, Status, StatusChanges,
+        TokenRequest, TokenSource,
+    },
+};
+
+use self::{
+    server::Server,
+    wire::Sent,
+    world::{Simulated, Spawned, World},
+};
+
+/// Gives `token-1`, `token-2` and so on to the gateway, and to devices that begin with `token-`.
+#[derive(Clone, Default)]
+struct Tokens {
+    given: Arc<AtomicU32>,
+    /// Answers to come that are errors.
+    failing: Arc<AtomicU32>,
+}
+
+impl Tokens {
+    fn next(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+        if self.failing.load(Ordering::Relaxed) > 0 {
+            self.failing.fetch_sub(1, Ordering::Relaxed);
+            return Err("the key is locked away".into());
+        }
+        let number = self.given.fetch_add(1, Ordering::Relaxed) + 1;
+        let expiry = request.now + Duration::from_secs(3_600);
+        Ok(Token::new(format!("token-{number}"), expiry)?)
+    }
+}
+
+impl TokenSource for Tokens {
+    async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+        self.next(request)
+    }
+
+    async fn device(&self, request: TokenRequest<'_>) -> Option<Result<Token, BoxError>> {
+        let has_token = request.device.as_str().starts_with("token-");
+        has_token.then(|| self.next(request))
+    }
+}
+
+fn setup(options: Options) -> Setup<Tokens> {
+    setup_with(options, Tokens::default())
+}
+
+fn setup_with<T: TokenSource>(options: Options, tokens: T) -> Setup<T> {
+    Setup::new("localhost", Security::PlainOnLoopback, client_id(), tokens)
+        .options(options)
+        .seed(7)
+}
+
+fn client_id() -> ClientId {
+    ClientId::new(
+        "plant".try_into().unwrap(),
+        "us-central1".try_into().unwrap(),
+        "sensors".try_into().unwrap(),
+        "gw-1".try_into().unwrap(),
+    )
+}
+
+fn start(world: &World, options: Options) -> (Client, Driver<Simulated, Tokens>) {
+    setup(options).start(world.net.clone()).unwrap()
+}
+
+/// A gateway whose connection is open.
+struct Opened {
+    world: World,
+    client: Client,
+    status: StatusChanges,
+    server: Server,
+    driver: Spawned<Closed>,
+}
+
+fn open(options: Options) -> Opened {
+    let mut world = World::new();
+    let (client, driver) = start(&world, options);
+    let mut status = client.status();
+    let driver = world.spawn(driver.run());
+    let server = Server::open(&mut world);
+    assert!(matches!(
+        read(&mut world, &mut status)[..],
+        [Status::Connected]
+    ));
+    Opened {
+        world,
+        client,
+        status,
+        server,
+        driver,
+    }
+}
+
+impl Opened {
+    /// Attaches a device; the server acknowledges everything.
+    fn attach(&mut self, attach: impl Into<Attach>) -> Device {
+        let attaching = self
+            .world
+            .spawn(self.client.attach::<Attach>(attach.into()));
+        self.server.serve(&mut self.world);
+        attaching.ended().unwrap()
+    }
+
+    fn changes(&mut self) -> Vec<Status> {
+        read(&mut self.world, &mut self.status)
+    }
+}
+
+/// The changes that can be read now.
+fn read(world: &mut World, status: &mut StatusChanges) -> Vec<Status> {
+    world.settle();
+    let mut changes = Vec::new();
+    while let Some(Some(change)) = poll_once(status.next()) {
+        changes.push(change);
+    }
+    changes
+}
+
+/// Polls a future once, with a waker that wakes nobody, and drops it.
+fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
+    let mut future = std::pin::pin!(future);
+    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    match future.as_mut().poll(&mut cx) {
+        std::task::Poll::Ready(output) => Some(output),
+        std::task::Poll::Pending => None,
+    }
+}
+
+fn id(id: &str) -> iotcore_gateway::DeviceId {
+    id.try_into().unwrap()
+}
