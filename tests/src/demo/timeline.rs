@@ -38,8 +38,8 @@ enum Colour {
     Dim,
 }
 
-/// The column at which a duration stands.
-const WIDTH: usize = 78;
+/// The column at which a duration ends, counted from the text's own.
+const WIDTH: usize = 72;
 
 impl Timeline {
     /// A timeline that begins now, coloured if a person reads it and has not set `NO_COLOR`.
@@ -103,7 +103,8 @@ impl Timeline {
     /// Something that happened at the bridge.
     pub fn bridge(&self, event: &Event) {
         if !matches!(event.kind, EventKind::Accepted | EventKind::Ping) {
-            self.line("bridge", Colour::Dim, &format!("    {}", event.kind), None);
+            let line: String = event.kind.to_string().chars().take(WIDTH).collect();
+            self.line("bridge", Colour::Dim, &format!("    {line}"), None);
         }
     }
 
