@@ -259,6 +259,12 @@ impl ErrorType {
     }
 }
 
+impl fmt::Display for ErrorType {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
 impl From<String> for ErrorType {
     fn from(code: String) -> Self {
         match code.as_str() {
