@@ -12,6 +12,9 @@ use iotcore_gateway_tokio::{
 /// Payloads that are accepted and not yet acknowledged, in bytes.
 pub(crate) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
+/// How long a close, a detach or the change of tokens waits for what is under way.
+const DRAIN: Duration = Duration::from_secs(5);
+
 /// Configs and commands without their acknowledgement, at which nothing more is read from the bridge.
 const MAX_UNACKNOWLEDGED: usize = 256;
 
@@ -189,6 +192,7 @@ impl Arguments {
         options.attach_timeout = Duration::from_secs(self.attach_timeout);
         options.ack_timeout = Duration::from_secs(self.ack_timeout);
         options.max_ack_timeout = options.max_ack_timeout.max(options.ack_timeout);
+        options.drain_timeout = DRAIN;
         options.window = self.window;
         options.device_window = self.window;
         // The session counts what is open and stops reading before these are full.

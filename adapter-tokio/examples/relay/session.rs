@@ -27,8 +27,9 @@ const MAX_AHEAD: usize = 64 * 1024;
 /// Attaches, detaches and authorisations without their end, at which further ones wait.
 const MAX_CONTROLS: usize = 1_000;
 
-/// How long the end waits for attaches and detaches, before the gateway is closed.
+/// How long what was asked for has to end, after the end of the input and after a signal, before the gateway is closed.
 const SETTLING: Duration = Duration::from_secs(10);
+const SETTLING_IN_HASTE: Duration = Duration::from_secs(5);
 
 /// A device as the operations left it.
 enum Seat {
@@ -51,7 +52,7 @@ struct Open {
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
     Running,
-    /// The input is over; what it asked for is under way, until the deadline.
+    /// The input is over; what it asked for is under way. The deadline begins once all of it is.
     Settling(Option<Instant>),
     /// The gateway closes or is closed.
     Closing,
@@ -135,7 +136,7 @@ impl Session {
             let next = sources.next(&mut self.tasks, is_reading, deadline);
             match next.await {
                 None => break,
-                Some(Next::Stop) => self.settle(Some(Instant::now() + SETTLING)),
+                Some(Next::Stop) => self.settle(Some(Instant::now() + SETTLING_IN_HASTE)),
                 Some(Next::Overdue) => self.close().await?,
                 Some(Next::Status(change)) => self.on_status(change).await?,
                 Some(Next::Closed) => self.on_gateway_closed().await?,
@@ -245,7 +246,7 @@ impl Session {
         if let Phase::Settling(deadline) = self.phase
             && self.held.is_empty()
         {
-            if self.open.controls() == 0 {
+            if self.open.all.is_empty() {
                 return self.close().await;
             }
             self.settle(deadline.or_else(|| Some(Instant::now() + SETTLING)));
