@@ -6,6 +6,7 @@ mod mistakes;
 mod pressure;
 
 use std::{
+    net::TcpListener,
     thread,
     time::{Duration, Instant, SystemTime},
 };
@@ -399,20 +400,66 @@ fn without_reconnect_everything_ends_with_the_first_refusal_and_exit_code_1() {
     cloud.act(|bridge, now| bridge.set_blocked("gateway-1", true, now));
     let lost = relay.wait();
     assert_eq!(lost.code, Some(1));
-    let mut relay = Relay::start(&cloud.options(&["--no-reconnect"]));
+    let refused = Relay::start(&cloud.options(&["--no-reconnect"])).wait();
+    assert_eq!(refused.code, Some(1));
+    let ended = &refused.events[0];
+    assert_eq!(ended["reason"], "refused");
+    assert_eq!(ended["retry_in_ms"], Value::Null);
+    assert_eq!(refused.events[1], json!({"event": "closed", "unsent": 0}));
+}
+
+#[test]
+fn without_reconnect_all_that_is_open_fails_once_when_it_gives_up() {
+    let cloud = Cloud::plain();
+    let peer = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut options = options(
+        &cloud.folder,
+        "127.0.0.1",
+        peer.local_addr().unwrap().port(),
+    );
+    options.extend(["--plain", "--no-reconnect", "--max-queued", "2"].map(str::to_owned));
+    let mut relay = Relay::start(&options);
     relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    relay.send(telemetry(2, "waits for the attach"));
+    relay.send(json!({"op": "telemetry", "id": 3, "payload": "waits for the connection"}));
+    relay.send(json!({"op": "telemetry", "id": 4, "payload": "waits for room"}));
+    let token = device_token(&cloud, 3_600);
+    relay.send(json!({"op": "authorize", "id": 5, "device": "boiler-7", "token": token}));
+    relay.send("the last line");
+    relay.expect("invalid");
+    drop(peer.accept().unwrap());
     let end = relay.wait();
     assert_eq!(end.code, Some(1));
-    let ended = end
-        .events
-        .iter()
-        .find(|event| event["event"] == "disconnected")
-        .unwrap();
     assert_eq!(
-        (&ended["reason"], &ended["retry_in_ms"]),
-        (&"refused".into(), &Value::Null)
+        end.events.last(),
+        Some(&json!({"event": "closed", "unsent": 3}))
     );
-    assert_eq!(end.events.last().unwrap()["event"], "closed");
-    let ends = end.ends(1);
-    assert!(ends.len() <= 1 && ends.iter().all(|failed| failed["event"] == "failed"));
+    for id in 1..6 {
+        let ends = end.ends(id);
+        assert_eq!(ends.len(), 1, "{id}: {ends:?}");
+        let error = ends[0]["error"].as_str().unwrap();
+        assert!(["gave_up", "closed"].contains(&error), "{id}: {error}");
+    }
+}
+
+#[test]
+fn a_device_that_was_refused_for_want_of_a_token_is_attached_with_one() {
+    let cloud = Cloud::plain();
+    let mut options = cloud.options(&[]);
+    for option in &mut options {
+        if option == "gateway-1" {
+            *option = "gateway-2".to_owned();
+        }
+    }
+    let mut relay = Relay::start(&options);
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    assert_eq!(relay.expect_end(1)["error"], "gateway_attachment_error");
+    let token = device_token(&cloud, 3_600);
+    relay.send(json!({"op": "authorize", "id": 2, "device": "boiler-7", "token": token}));
+    relay.send(telemetry(3, "x"));
+    let end = relay.close();
+    end.assert_closed(0);
+    for id in [2, 3] {
+        assert_eq!(end.ends(id), [&json!({"event": "done", "id": id})]);
+    }
 }

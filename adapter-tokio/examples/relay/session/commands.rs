@@ -1,6 +1,9 @@
 //! From operations to commands of the gateway.
 
-use std::io;
+use std::{
+    io,
+    task::{Context, Poll, Waker},
+};
 
 use iotcore_gateway_tokio::{
     Attach, Delivery, Device, DeviceId, QoS, ReportedState, Subfolder, Telemetry,
@@ -85,14 +88,14 @@ impl Session {
             Action::Detach => {
                 let seat = Seat::Detaching(Vec::new());
                 self.seats.insert(device.id().clone(), seat);
-                self.tasks.spawn(async move {
+                self.spawn(async move {
                     let result = device.detach().await;
                     Ended::Detached { id, device, result }
                 });
             }
             Action::Authorize { token } => {
                 let token = token::read(token)?;
-                self.tasks.spawn(async move {
+                self.spawn(async move {
                     let result = device.authorize(token).await;
                     Ended::Other(id, result.map_err(Into::into))
                 });
@@ -119,7 +122,7 @@ impl Session {
 
     fn attach(&mut self, id: Id, device: DeviceId, attach: Attach, is_first: bool) {
         let attached = self.client.attach(attach);
-        self.tasks.spawn(async move {
+        self.spawn(async move {
             Ended::Attached {
                 id,
                 device,
@@ -130,8 +133,20 @@ impl Session {
     }
 
     fn await_delivery(&mut self, id: Id, delivery: Delivery) {
-        self.tasks
-            .spawn(async { Ended::Other(id, delivery.await.map_err(Into::into)) });
+        self.spawn(async { Ended::Other(id, delivery.await.map_err(Into::into)) });
+    }
+
+    /// Awaits the end of a command in a task. The gateway takes the command in at the first poll, which is here: what
+    /// the input says next comes after it.
+    fn spawn(&mut self, command: impl Future<Output = Ended> + Send + 'static) {
+        let mut command = Box::pin(command);
+        let polled = command
+            .as_mut()
+            .poll(&mut Context::from_waker(Waker::noop()));
+        match polled {
+            Poll::Ready(ended) => self.tasks.spawn(async { ended }),
+            Poll::Pending => self.tasks.spawn(command),
+        };
     }
 }
 
