@@ -1,0 +1,311 @@
+//! Why an operation or a connection ended, in words for programs and for people.
+
+use std::{borrow::Cow, error::Error, io::ErrorKind};
+
+use iotcore_gateway_tokio::{
+    AcceptError, AttachError, Certainty, CommandError, DeliveryError, DetachCause,
+    DisconnectReason, Disconnected, DriverStopped, ErrorType, Failure, IdError, OperationError,
+    PublishError, Retry, SubfolderError, TransportError,
+};
+use serde::Serialize;
+
+use crate::token::UnreadableToken;
+
+/// Why an operation ended otherwise.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Reason {
+    /// A short code in snake case.
+    error: Cow<'static, str>,
+    /// A sentence.
+    detail: String,
+    certainty: &'static str,
+    retry: &'static str,
+}
+
+impl Reason {
+    /// Refused before anything was sent; the same again would be refused again.
+    fn refused(error: &'static str, detail: impl ToString) -> Self {
+        Self {
+            error: error.into(),
+            detail: detail.to_string(),
+            certainty: certainty(Certainty::Confirmed),
+            retry: retry(Retry::Never),
+        }
+    }
+
+    /// Refused before anything was sent, for a reason that passes.
+    fn refused_now(error: &'static str, detail: impl ToString) -> Self {
+        Self {
+            retry: retry(Retry::Backoff),
+            ..Self::refused(error, detail)
+        }
+    }
+
+    /// No operation of the input has attached this device.
+    pub(crate) fn unknown_device(device: &str) -> Self {
+        let detail = format!(
+            "`{device}` was never attached here, or has been detached: attach it first, with the operation `attach`"
+        );
+        Self::refused("unknown_device", detail)
+    }
+
+    /// The gateway is closing.
+    pub(crate) fn closed() -> Self {
+        CommandError::Closed.into()
+    }
+
+    /// The message was still to be sent when the gateway was closed or gave up.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self.error.as_ref(), "closed" | "gave_up" | "stopped")
+    }
+}
+
+impl From<Failure> for Reason {
+    fn from(failure: Failure) -> Self {
+        let error = match &failure {
+            Failure::Reported(report) => code(report.error_type()).into(),
+            Failure::TimedOut(_) => "timed_out".into(),
+            Failure::SubscriptionRefused(_) => "subscription_refused".into(),
+            Failure::ErrorsTopicRefused => "errors_topic_refused".into(),
+            Failure::Superseded => "superseded".into(),
+            Failure::Detached => "detached".into(),
+            Failure::DeviceRefused => "device_refused".into(),
+            Failure::Closed => "closed".into(),
+            Failure::GaveUp => "gave_up".into(),
+            _ => "failed".into(),
+        };
+        Self {
+            error,
+            detail: failure.to_string(),
+            certainty: certainty(failure.certainty()),
+            retry: retry(failure.retry()),
+        }
+    }
+}
+
+impl From<PublishError> for Reason {
+    fn from(error: PublishError) -> Self {
+        match &error {
+            PublishError::Blocked(_) => Self::refused_now("queue_full", error),
+            PublishError::TooLarge { .. } => Self::refused("payload_too_large", error),
+            PublishError::UnknownDevice(_) => CommandError::UnknownDevice.into(),
+            PublishError::Detaching(_) => CommandError::Detaching.into(),
+            PublishError::DeviceRefused(_) => Failure::DeviceRefused.into(),
+            PublishError::Closed(_) => CommandError::Closed.into(),
+            _ => Self::refused("refused", error),
+        }
+    }
+}
+
+impl From<AcceptError> for Reason {
+    fn from(error: AcceptError) -> Self {
+        match error {
+            AcceptError::Refused(error) => error.into(),
+            _ => DriverStopped.into(),
+        }
+    }
+}
+
+impl From<CommandError> for Reason {
+    fn from(error: CommandError) -> Self {
+        match &error {
+            CommandError::UnknownDevice => Self::refused("unknown_device", error),
+            CommandError::OwnDevice(_) => Self::refused("own_device", error),
+            CommandError::Detaching => Self::refused("detaching", error),
+            CommandError::TooManyDevices(_) => Self::refused("too_many_devices", error),
+            CommandError::TokenExpired => Self::refused("token_expired", error),
+            CommandError::Closed => Self::refused_now("closed", error),
+            _ => Self::refused("refused", error),
+        }
+    }
+}
+
+impl From<DriverStopped> for Reason {
+    fn from(error: DriverStopped) -> Self {
+        Self::refused_now("stopped", error)
+    }
+}
+
+impl From<DeliveryError> for Reason {
+    fn from(error: DeliveryError) -> Self {
+        OperationError::from(error).into()
+    }
+}
+
+impl From<OperationError> for Reason {
+    fn from(error: OperationError) -> Self {
+        match error {
+            OperationError::Refused(error) => error.into(),
+            OperationError::Failed(failure) => failure.into(),
+            _ => DriverStopped.into(),
+        }
+    }
+}
+
+impl From<&AttachError> for Reason {
+    fn from(error: &AttachError) -> Self {
+        let told = error.to_string();
+        match error {
+            AttachError::Attach(error, _) => error.clone().into(),
+            AttachError::Subscribe(error, _) => {
+                let reason = Self::from(error.clone());
+                let detail = format!("{told}: {}", reason.detail);
+                Self { detail, ..reason }
+            }
+            _ => Self::refused_now("no_token", told),
+        }
+    }
+}
+
+impl From<IdError> for Reason {
+    fn from(error: IdError) -> Self {
+        Self::refused("illegal_id", error)
+    }
+}
+
+impl From<SubfolderError> for Reason {
+    fn from(error: SubfolderError) -> Self {
+        Self::refused("illegal_subfolder", error)
+    }
+}
+
+impl From<UnreadableToken> for Reason {
+    fn from(error: UnreadableToken) -> Self {
+        Self::refused("illegal_token", error)
+    }
+}
+
+/// Why a device is no longer attached.
+pub(crate) fn detach_cause(cause: &DetachCause) -> String {
+    match cause {
+        DetachCause::Reported(report) => code(report.error_type()),
+        _ => "requested".to_owned(),
+    }
+}
+
+/// What ended a connection, or an attempt at one: a code in snake case.
+pub(crate) fn disconnect_code(
+    ended: &Disconnected,
+    error: Option<&TransportError>,
+) -> &'static str {
+    match error {
+        Some(TransportError::Token(_)) => return "token_failed",
+        Some(TransportError::Dial { .. }) => return "dial_failed",
+        Some(TransportError::Tls { .. }) => return "tls_failed",
+        Some(TransportError::PeerClosed) => return "peer_closed",
+        Some(TransportError::Broken(_)) => return "broken",
+        _ => {}
+    }
+    match &ended.reason {
+        DisconnectReason::Transport(_) => "broken",
+        DisconnectReason::Refused(_) => "refused",
+        DisconnectReason::TokenExpired => "token_expired",
+        DisconnectReason::ConnAckTimedOut(_) => "connack_timed_out",
+        DisconnectReason::PingRespTimedOut(_) => "pingresp_timed_out",
+        DisconnectReason::WriteStalled(_) => "write_stalled",
+        DisconnectReason::Violation(_) => "protocol_violation",
+        DisconnectReason::PacketIdsExhausted => "packet_ids_exhausted",
+        DisconnectReason::TokenRefresh => "token_refresh",
+        DisconnectReason::Closed => "closed",
+        _ => "other",
+    }
+}
+
+/// What the session knows of a connection that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances {
+    /// The bridge had accepted it.
+    pub(crate) was_connected: bool,
+    /// A device was to be attached for the first time.
+    pub(crate) was_attaching: bool,
+}
+
+/// The same as a sentence that says what to do.
+pub(crate) fn disconnect_detail(
+    ended: &Disconnected,
+    error: Option<&TransportError>,
+    circumstances: Circumstances,
+) -> String {
+    let mut detail = match error {
+        Some(error) => chain(error),
+        None => ended.reason.to_string(),
+    };
+    detail.push_str(advice(ended, error, circumstances));
+    if ended.takeover_suspected {
+        detail.push_str(
+            "; it was so several times in a row soon after connecting: perhaps another client uses the same gateway id",
+        );
+    }
+    detail
+}
+
+fn advice(
+    ended: &Disconnected,
+    error: Option<&TransportError>,
+    circumstances: Circumstances,
+) -> &'static str {
+    const PORT: &str =
+        "; check --host and --port, and that both sides use TLS or, with --plain, neither does";
+    let Circumstances {
+        was_connected,
+        was_attaching,
+    } = circumstances;
+    match (&ended.reason, error) {
+        (_, Some(TransportError::Dial { .. })) => {
+            "; check --host and --port, the network, and that something listens there"
+        }
+        (_, Some(TransportError::Tls { source, .. })) => match source.kind() {
+            ErrorKind::InvalidData => "; the CA certificates to trust are given with --ca",
+            _ => PORT,
+        },
+        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => PORT,
+        (DisconnectReason::Violation(_) | DisconnectReason::ConnAckTimedOut(_), _)
+            if !was_connected =>
+        {
+            PORT
+        }
+        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if was_attaching => {
+            "; a device was being attached: check that --gateway is registered as a gateway, not as a device"
+        }
+        _ => "",
+    }
+}
+
+/// An error and its causes, but for those that it tells already.
+fn chain(error: &dyn Error) -> String {
+    let mut told = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !told.contains(&text) {
+            told = format!("{told}: {text}");
+        }
+        cause = error.source();
+    }
+    told
+}
+
+/// The bridge's code in snake case; one that is not known may hold anything.
+fn code(error: &ErrorType) -> String {
+    const MAX_CHARS: usize = 64;
+    let plain = |c: char| match c.to_ascii_lowercase() {
+        c if c.is_ascii_alphanumeric() => c,
+        _ => '_',
+    };
+    error.as_str().chars().take(MAX_CHARS).map(plain).collect()
+}
+
+fn certainty(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::Suspected => "suspected",
+        Certainty::Inferred => "inferred",
+        Certainty::Confirmed => "confirmed",
+    }
+}
+
+fn retry(retry: Retry) -> &'static str {
+    match retry {
+        Retry::Never => "never",
+        Retry::Backoff => "backoff",
+    }
+}

@@ -1,0 +1,276 @@
+//! The command line and the environment, and the gateway they ask for.
+
+use std::{error::Error, fmt, fs, io, path::PathBuf, time::Duration};
+
+use clap::{Parser, ValueEnum, builder::FalseyValueParser, value_parser};
+use iotcore_gateway_tokio::{
+    Acknowledging, Algorithm, Backoff, ClientId, DeviceId, KeyError, KeyTokens, Location,
+    MintError, Options, ProjectId, QueueLimit, Reconnect, RegistryId, Security, Setup, SetupError,
+    SigningKey, Tls, TlsError,
+};
+
+/// Payloads that are accepted and not yet acknowledged, in bytes.
+pub(crate) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
+
+/// How long a close, a detach or the change of tokens waits for what is under way.
+const DRAIN: Duration = Duration::from_secs(5);
+
+/// Configs and commands without their acknowledgement, at which nothing more is read from the bridge.
+const MAX_UNACKNOWLEDGED: usize = 256;
+
+/// A gateway on ClearBlade IoT Core's MQTT bridge, driven by JSON Lines: operations on standard
+/// input, events on standard output.
+///
+/// Closes at the end of the input, on SIGTERM and on SIGINT; a second signal ends it at once. Exit codes: 0 closed,
+/// 1 failed, 2 usage.
+#[derive(Debug, Parser)]
+#[command(
+    name = "relay",
+    after_help = "Every option can also be set in the environment: IOTCORE_HOST, IOTCORE_PORT and so on."
+)]
+pub(crate) struct Arguments {
+    /// The host of the bridge, such as us-central1-mqtt.clearblade.com
+    #[arg(long, env = "IOTCORE_HOST")]
+    host: String,
+
+    /// Its port; the bridge also listens on 443
+    #[arg(long, env = "IOTCORE_PORT", default_value_t = 8883, value_parser = value_parser!(u16).range(1..))]
+    port: u16,
+
+    /// The id of the project
+    #[arg(long, env = "IOTCORE_PROJECT", value_name = "ID")]
+    project: ProjectId,
+
+    /// The location of the registry, such as us-central1
+    #[arg(long, env = "IOTCORE_LOCATION")]
+    location: Location,
+
+    /// The id of the registry
+    #[arg(long, env = "IOTCORE_REGISTRY", value_name = "ID")]
+    registry: RegistryId,
+
+    /// The id of the gateway
+    #[arg(long, env = "IOTCORE_GATEWAY", value_name = "ID")]
+    gateway: DeviceId,
+
+    /// The gateway's private key (PEM)
+    #[arg(long, env = "IOTCORE_KEY", value_name = "FILE")]
+    key: PathBuf,
+
+    /// The algorithm of the key: RS256 or ES256
+    #[arg(long, env = "IOTCORE_ALGORITHM", value_name = "NAME")]
+    algorithm: Algorithm,
+
+    /// The CA certificates to trust instead of this machine's (PEM)
+    #[arg(long, env = "IOTCORE_CA", value_name = "FILE")]
+    ca: Option<PathBuf>,
+
+    /// TCP without TLS; to a loopback address only
+    #[arg(long, env = "IOTCORE_PLAIN", value_parser = FalseyValueParser::new())]
+    plain: bool,
+
+    /// How long each token is valid; 1 to 86400
+    #[arg(long, env = "IOTCORE_TOKEN_LIFETIME", value_name = "SECONDS", default_value_t = 3_600,
+          value_parser = value_parser!(u64).range(1..=86_400))]
+    token_lifetime: u64,
+
+    /// MQTT's keep alive; 1 to 1199
+    #[arg(long, env = "IOTCORE_KEEP_ALIVE", value_name = "SECONDS", default_value_t = 60,
+          value_parser = value_parser!(u64).range(1..=1_199))]
+    keep_alive: u64,
+
+    /// How long to wait for the answer to an attach
+    #[arg(long, env = "IOTCORE_ATTACH_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
+          value_parser = value_parser!(u64).range(1..=86_400))]
+    attach_timeout: u64,
+
+    /// How long to wait for PUBACK, before a message is sent again, and for SUBACK
+    #[arg(long, env = "IOTCORE_ACK_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
+          value_parser = value_parser!(u64).range(1..=86_400))]
+    ack_timeout: u64,
+
+    /// Messages in flight at once; 1 to 65000
+    #[arg(long, env = "IOTCORE_WINDOW", value_name = "N", default_value_t = 100,
+          value_parser = value_parser!(u16).range(1..=65_000))]
+    window: u16,
+
+    /// Messages without their `done` or `failed`, in flight or not, at which the input is no longer read
+    #[arg(long, env = "IOTCORE_MAX_QUEUED", value_name = "N", default_value_t = 1_000,
+          value_parser = value_parser!(u32).range(1..))]
+    max_queued: u32,
+
+    /// The first wait between two attempts to connect
+    #[arg(long, env = "IOTCORE_BACKOFF_MIN", value_name = "MS", default_value_t = 1_000,
+          value_parser = value_parser!(u32).range(1..))]
+    backoff_min: u32,
+
+    /// The longest one
+    #[arg(
+        long,
+        env = "IOTCORE_BACKOFF_MAX",
+        value_name = "MS",
+        default_value_t = 32_000
+    )]
+    backoff_max: u32,
+
+    /// Makes the jitter of all waits the same from run to run
+    #[arg(long, env = "IOTCORE_SEED", value_name = "N")]
+    seed: Option<u64>,
+
+    /// End when the connection cannot be made or is lost, with exit code 1
+    #[arg(long, env = "IOTCORE_NO_RECONNECT", value_parser = FalseyValueParser::new())]
+    no_reconnect: bool,
+
+    /// When configs and commands are acknowledged to the bridge
+    #[arg(
+        long,
+        env = "IOTCORE_ACKNOWLEDGE",
+        value_name = "WHEN",
+        default_value = "taken"
+    )]
+    acknowledge: Acknowledge,
+}
+
+/// When configs and commands are acknowledged to the bridge.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Acknowledge {
+    /// Once their line was written to standard output
+    Taken,
+    /// When the operation `acknowledge` says so
+    Manual,
+}
+
+/// How a session treats its input and output.
+#[derive(Clone, Debug)]
+pub(crate) struct Manner {
+    /// The gateway itself.
+    pub(crate) gateway: DeviceId,
+    pub(crate) acknowledge: Acknowledge,
+    /// Messages without their end at which the input is no longer read.
+    pub(crate) max_queued: usize,
+}
+
+impl Arguments {
+    /// The session's manner, and the gateway.
+    pub(crate) fn manner_and_setup(self) -> Result<(Manner, Setup<KeyTokens>), StartError> {
+        if self.backoff_max < self.backoff_min {
+            return Err(StartError::Backoff {
+                min: self.backoff_min,
+                max: self.backoff_max,
+            });
+        }
+        let options = self.options();
+        let tokens = KeyTokens::new(self.signing_key()?)
+            .lifetime(Duration::from_secs(self.token_lifetime))
+            .map_err(StartError::Lifetime)?;
+        let manner = Manner {
+            gateway: self.gateway.clone(),
+            acknowledge: self.acknowledge,
+            max_queued: self.max_queued as usize,
+        };
+        let security = match &self.ca {
+            _ if self.plain => Security::PlainOnLoopback,
+            Some(file) => Security::Tls(Tls::from_pem_file(file).map_err(StartError::Roots)?),
+            None => Security::Tls(Tls::platform().map_err(StartError::Roots)?),
+        };
+        let client_id = ClientId::new(self.project, self.location, self.registry, self.gateway);
+        let setup = Setup::new(self.host, security, client_id, tokens)
+            .port(self.port)
+            .options(options)
+            // A line that was written is acknowledged by the session, for only it knows when.
+            .acknowledging(Acknowledging::Manual);
+        let setup = match self.seed {
+            Some(seed) => setup.seed(seed),
+            None => setup,
+        };
+        Ok((manner, setup))
+    }
+
+    fn options(&self) -> Options {
+        let mut options = Options::default();
+        options.keep_alive = Duration::from_secs(self.keep_alive);
+        options.attach_timeout = Duration::from_secs(self.attach_timeout);
+        options.ack_timeout = Duration::from_secs(self.ack_timeout);
+        options.max_ack_timeout = options.max_ack_timeout.max(options.ack_timeout);
+        options.drain_timeout = DRAIN;
+        options.window = self.window;
+        options.device_window = self.window;
+        // The session counts what is open and stops reading before these are full.
+        let queue = QueueLimit {
+            messages: self.max_queued as usize,
+            bytes: MAX_QUEUED_BYTES,
+        };
+        options.device_queue = queue;
+        options.total_queue = queue;
+        options.max_unacknowledged = MAX_UNACKNOWLEDGED;
+        options.backoff = Backoff {
+            min: Duration::from_millis(self.backoff_min.into()),
+            max: Duration::from_millis(self.backoff_max.into()),
+        };
+        if self.no_reconnect {
+            options.reconnect = Reconnect::Attempts(0);
+        }
+        options
+    }
+
+    fn signing_key(&self) -> Result<SigningKey, StartError> {
+        let pem =
+            fs::read(&self.key).map_err(|error| StartError::KeyFile(self.key.clone(), error))?;
+        SigningKey::from_pem(&pem, self.algorithm)
+            .map_err(|error| StartError::Key(self.key.clone(), self.algorithm, error))
+    }
+}
+
+/// Why no session could start, and what to do.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// The file with the private key cannot be read.
+    KeyFile(PathBuf, io::Error),
+    /// There is no private key in it that fits the algorithm.
+    Key(PathBuf, Algorithm, KeyError),
+    /// The CA certificates cannot be used.
+    Roots(TlsError),
+    /// `--token-lifetime`.
+    Lifetime(MintError),
+    /// `--backoff-max` is below `--backoff-min`; both in milliseconds.
+    Backoff { min: u32, max: u32 },
+    /// The host, or another option.
+    Setup(SetupError),
+}
+
+impl StartError {
+    /// Whether the command line is at fault, not a file or the machine.
+    pub(crate) fn is_usage(&self) -> bool {
+        match self {
+            Self::KeyFile(..) | Self::Key(..) | Self::Roots(_) => false,
+            Self::Lifetime(_) | Self::Backoff { .. } | Self::Setup(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::KeyFile(file, error) => {
+                write!(f, "--key {}: cannot be read: {error}", file.display())
+            }
+            Self::Key(file, algorithm, error) => {
+                let file = file.display();
+                write!(f, "--key {file} with --algorithm {algorithm}: {error}")
+            }
+            Self::Roots(error) => match error.source() {
+                Some(source) => write!(f, "--ca: {error}: {source}"),
+                None => write!(f, "--ca: {error}"),
+            },
+            Self::Lifetime(error) => write!(f, "--token-lifetime: {error}"),
+            Self::Backoff { min, max } => write!(
+                f,
+                "--backoff-max is {max} ms: it must not be below --backoff-min, {min} ms"
+            ),
+            Self::Setup(SetupError::Host(error)) => write!(f, "--host: {error}"),
+            Self::Setup(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for StartError {}

@@ -1,0 +1,310 @@
+//! The session: operations become commands of the gateway, and all that comes of them becomes events.
+
+mod commands;
+mod events;
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    io,
+    time::Duration,
+};
+
+use iotcore_gateway_tokio::{Client, Device, DeviceId, Message, QoS, Subscription};
+use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+
+use crate::{
+    failure::Reason,
+    input::{Action, Id, InvalidLine, Line, Operation, Request},
+    options::{MAX_QUEUED_BYTES, Manner},
+    output::{Event, Output},
+    sources::{Ended, Next, Sources},
+};
+
+/// What is read beyond an operation that waits for room, in bytes: an `acknowledge` or `authorize` there may be what
+/// makes the room, and is done at once.
+const MAX_AHEAD: usize = 64 * 1024;
+
+/// Attaches, detaches and authorisations without their end, at which further ones wait.
+const MAX_CONTROLS: usize = 1_000;
+
+/// How long what was asked for has to end, after the end of the input and after a signal, before the gateway is closed.
+const SETTLING: Duration = Duration::from_secs(10);
+const SETTLING_IN_HASTE: Duration = Duration::from_secs(5);
+
+/// A device as the operations left it.
+enum Seat {
+    /// It takes commands.
+    Ready(Device),
+    /// It is being attached for the first time, or detached; what follows waits for that.
+    Attaching(Vec<Request>),
+    Detaching(Vec<Request>),
+}
+
+/// Operations that have not ended, with the bytes of the messages among them.
+#[derive(Default)]
+struct Open {
+    all: BTreeMap<Id, Option<usize>>,
+    publications: usize,
+    bytes: usize,
+}
+
+/// How far the end has come.
+#[derive(Clone, Copy, PartialEq)]
+enum Phase {
+    Running,
+    /// The input is over; what it asked for is under way. The deadline begins once all of it is.
+    Settling(Option<Instant>),
+    /// The gateway closes or is closed.
+    Closing,
+}
+
+/// A gateway between its input and its output.
+pub(crate) struct Session {
+    client: Client,
+    manner: Manner,
+    output: Output,
+    seats: BTreeMap<DeviceId, Seat>,
+    open: Open,
+    /// What was read and waits for room, with its length.
+    held: VecDeque<(Request, usize)>,
+    held_bytes: usize,
+    tasks: JoinSet<Ended>,
+    /// Where the devices' messages go; none once the gateway is closed.
+    messages: Option<mpsc::Sender<Message>>,
+    /// Messages that wait for their `acknowledge`, without their payloads.
+    unacknowledged: BTreeMap<u64, Message>,
+    last_delivery: u64,
+    is_connected: bool,
+    phase: Phase,
+    unsent: usize,
+}
+
+impl Open {
+    fn add(&mut self, request: &Request) {
+        let bytes = request.action.payload().map(<[u8]>::len);
+        self.publications += usize::from(bytes.is_some());
+        self.bytes += bytes.unwrap_or(0);
+        self.all.insert(request.id.clone(), bytes);
+    }
+
+    /// Gives whether it was a message.
+    fn remove(&mut self, id: &Id) -> bool {
+        let bytes = self.all.remove(id).flatten();
+        self.publications -= usize::from(bytes.is_some());
+        self.bytes -= bytes.unwrap_or(0);
+        bytes.is_some()
+    }
+
+    fn controls(&self) -> usize {
+        self.all.len() - self.publications
+    }
+}
+
+impl Session {
+    /// A session, and where its messages come from.
+    pub(crate) fn new(client: Client, manner: Manner) -> (Self, mpsc::Receiver<Message>) {
+        let (messages, receiver) = mpsc::channel(1);
+        let session = Self {
+            client,
+            manner,
+            output: Output::new(),
+            seats: BTreeMap::new(),
+            open: Open::default(),
+            held: VecDeque::new(),
+            held_bytes: 0,
+            tasks: JoinSet::new(),
+            messages: Some(messages),
+            unacknowledged: BTreeMap::new(),
+            last_delivery: 0,
+            is_connected: false,
+            phase: Phase::Running,
+            unsent: 0,
+        };
+        (session, receiver)
+    }
+
+    /// Runs to the end, whose event is the last.
+    ///
+    /// # Errors
+    ///
+    /// The output cannot be written. The gateway is not closed then.
+    pub(crate) async fn run(mut self, mut sources: Sources) -> io::Result<()> {
+        self.subscribe_gateway();
+        loop {
+            let is_reading = self.phase == Phase::Running && self.held_bytes < MAX_AHEAD;
+            let deadline = self.deadline();
+            let next = sources.next(&mut self.tasks, is_reading, deadline);
+            match next.await {
+                None => break,
+                Some(Next::Stop) => self.settle(Some(Instant::now() + SETTLING_IN_HASTE)),
+                Some(Next::Overdue) => self.close().await?,
+                Some(Next::Status(change)) => self.on_status(change).await?,
+                Some(Next::Closed) => self.on_gateway_closed().await?,
+                Some(Next::Ended(ended)) => self.on_ended(ended).await?,
+                Some(Next::Message(message)) => self.on_message(message).await?,
+                Some(Next::Line(line)) => self.on_line(line).await?,
+                Some(Next::InputEnded) => self.settle(None),
+            }
+            self.work_off().await?;
+        }
+        let unsent = self.unsent;
+        self.output.write(&Event::Closed { unsent }).await
+    }
+
+    fn subscribe_gateway(&mut self) {
+        let own = self.client.gateway();
+        for subscription in [Subscription::Config, Subscription::Commands] {
+            let own = own.clone();
+            self.tasks.spawn(async move {
+                let result = own.subscribe(subscription, QoS::AtLeastOnce).await;
+                Ended::Own(subscription, result)
+            });
+        }
+        self.seat(own);
+    }
+
+    /// Has a device take commands, and its messages come out.
+    fn seat(&mut self, device: Device) {
+        if let Some(sender) = self.messages.clone() {
+            let mut messages = device.messages();
+            tokio::spawn(async move {
+                while let Some(message) = messages.next().await {
+                    if sender.send(message).await.is_err() {
+                        break;
+                    }
+                }
+            });
+        }
+        self.seats.insert(device.id().clone(), Seat::Ready(device));
+    }
+}
+
+/// The input.
+impl Session {
+    async fn on_line(&mut self, line: Line) -> io::Result<()> {
+        let taken = match line.content {
+            Ok(Operation::Request(request)) => self.take(request, line.len).await?,
+            Ok(Operation::Acknowledge { delivery }) => self.acknowledge(delivery),
+            Ok(Operation::Close) => {
+                self.settle(None);
+                Ok(())
+            }
+            Err(invalid) => Err(invalid),
+        };
+        match taken {
+            Ok(()) => Ok(()),
+            Err(invalid) => {
+                let error = invalid.to_string();
+                let line = line.number;
+                self.output.write(&Event::Invalid { line, error }).await
+            }
+        }
+    }
+
+    /// Has a request wait for its turn, but for a token, for which the others may wait.
+    async fn take(&mut self, request: Request, len: usize) -> io::Result<Result<(), InvalidLine>> {
+        let is_held = self.held.iter().any(|(held, _)| held.id == request.id);
+        if is_held || self.open.all.contains_key(&request.id) {
+            return Ok(Err(InvalidLine::IdInUse(request.id)));
+        }
+        let is_urgent = matches!(request.action, Action::Authorize { .. })
+            && self.has_room(&request)
+            && self.knows(&request);
+        if is_urgent {
+            self.start(request).await?;
+        } else {
+            self.held_bytes += len;
+            self.held.push_back((request, len));
+        }
+        Ok(Ok(()))
+    }
+
+    fn knows(&self, request: &Request) -> bool {
+        let mut ids = self.seats.keys().map(DeviceId::as_str);
+        ids.any(|id| request.device.as_deref() == Some(id))
+    }
+
+    fn acknowledge(&mut self, delivery: u64) -> Result<(), InvalidLine> {
+        if !(1..=self.last_delivery).contains(&delivery) {
+            return Err(InvalidLine::NoDelivery(delivery));
+        }
+        if let Some(message) = self.unacknowledged.remove(&delivery) {
+            message.acknowledge();
+        }
+        Ok(())
+    }
+
+    /// Starts what there is room for, in the order of the input; then goes on with the end, if it has begun.
+    async fn work_off(&mut self) -> io::Result<()> {
+        while let Some((request, _)) = self.held.front()
+            && self.has_room(request)
+            && let Some((request, len)) = self.held.pop_front()
+        {
+            self.held_bytes -= len;
+            self.start(request).await?;
+        }
+        if let Phase::Settling(deadline) = self.phase
+            && self.held.is_empty()
+        {
+            if self.open.all.is_empty() {
+                return self.close().await;
+            }
+            self.settle(deadline.or_else(|| Some(Instant::now() + SETTLING)));
+        }
+        Ok(())
+    }
+
+    fn has_room(&self, request: &Request) -> bool {
+        match request.action.payload() {
+            Some(payload) => {
+                let fits = self.open.bytes + payload.len() <= MAX_QUEUED_BYTES;
+                fits && self.open.publications < self.manner.max_queued
+            }
+            None => self.open.controls() < MAX_CONTROLS,
+        }
+    }
+
+    /// The input is over; what waits of it has until the deadline, if there is one already.
+    fn settle(&mut self, deadline: Option<Instant>) {
+        if self.phase != Phase::Closing {
+            self.phase = Phase::Settling(deadline);
+        }
+    }
+
+    fn deadline(&self) -> Option<Instant> {
+        match self.phase {
+            Phase::Settling(deadline) => deadline,
+            Phase::Running | Phase::Closing => None,
+        }
+    }
+
+    /// Closes the gateway, which sends what it has accepted. What it has not yet been given fails.
+    async fn close(&mut self) -> io::Result<()> {
+        let client = self.client.clone();
+        tokio::spawn(async move { client.close().await });
+        self.fail_waiting().await
+    }
+
+    async fn on_gateway_closed(&mut self) -> io::Result<()> {
+        self.messages = None;
+        self.fail_waiting().await
+    }
+
+    async fn fail_waiting(&mut self) -> io::Result<()> {
+        self.phase = Phase::Closing;
+        self.held_bytes = 0;
+        for (request, _) in std::mem::take(&mut self.held) {
+            self.open.add(&request);
+            self.end(request.id, Err(Reason::closed())).await?;
+        }
+        let seats = self.seats.values_mut();
+        let waiting = seats.filter_map(|seat| match seat {
+            Seat::Attaching(waiting) | Seat::Detaching(waiting) => Some(std::mem::take(waiting)),
+            Seat::Ready(_) => None,
+        });
+        for request in waiting.flatten().collect::<Vec<_>>() {
+            self.end(request.id, Err(Reason::closed())).await?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,192 @@
+//! From what comes of the gateway to events.
+
+use std::io;
+
+use iotcore_gateway_tokio::{
+    AttachError, Device, DeviceId, Disconnected, Failure, Message, OperationError, Status,
+    TransportError,
+};
+
+use super::{Seat, Session};
+use crate::{
+    failure::{Circumstances, Reason, detach_cause, disconnect_code, disconnect_detail},
+    input::Id,
+    options::Acknowledge,
+    output::{Event, note},
+    sources::Ended,
+};
+
+impl Session {
+    /// The end of an operation, which is told exactly once.
+    pub(super) async fn end(&mut self, id: Id, result: Result<(), Reason>) -> io::Result<()> {
+        let was_message = self.open.remove(&id);
+        let event = match result {
+            Ok(()) => Event::Done { id },
+            Err(reason) => {
+                self.unsent += usize::from(was_message && reason.is_end());
+                Event::Failed { id, reason }
+            }
+        };
+        self.output.write(&event).await
+    }
+
+    pub(super) async fn on_ended(&mut self, ended: Ended) -> io::Result<()> {
+        match ended {
+            Ended::Own(
+                _,
+                Ok(()) | Err(OperationError::Failed(Failure::Closed | Failure::GaveUp)),
+            ) => Ok(()),
+            Ended::Own(subscription, Err(error)) => {
+                note(format_args!(
+                    "no {subscription} for the gateway itself: {error}"
+                ));
+                Ok(())
+            }
+            Ended::Other(id, result) => self.end(id, result).await,
+            Ended::Attached {
+                id,
+                device,
+                is_first,
+                result,
+            } => self.on_attached(id, device, is_first, result).await,
+            Ended::Detached { id, device, result } => {
+                self.end(id, result.map_err(Into::into)).await?;
+                let seat = self.seats.remove(device.id());
+                if device.standing().is_some() {
+                    self.seats.insert(device.id().clone(), Seat::Ready(device));
+                }
+                self.go_on(seat).await
+            }
+        }
+    }
+
+    async fn on_attached(
+        &mut self,
+        id: Id,
+        device: DeviceId,
+        is_first: bool,
+        result: Result<Device, AttachError>,
+    ) -> io::Result<()> {
+        let (handle, result) = match result {
+            Ok(handle) => (Some(handle), Ok(())),
+            Err(error) => {
+                let reason = Reason::from(&error);
+                (error.into_device(), Err(reason))
+            }
+        };
+        self.end(id, result).await?;
+        if !matches!(self.seats.get(&device), Some(Seat::Attaching(_))) {
+            return Ok(());
+        }
+        match handle {
+            Some(handle) => {
+                let seat = self.seats.remove(&device);
+                self.seat(handle);
+                self.go_on(seat).await
+            }
+            None if is_first => {
+                let seat = self.seats.remove(&device);
+                self.go_on(seat).await
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Does what waited for a device.
+    async fn go_on(&mut self, seat: Option<Seat>) -> io::Result<()> {
+        if let Some(Seat::Attaching(waiting) | Seat::Detaching(waiting)) = seat {
+            for request in waiting {
+                self.command(request).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A config or command has come; it is acknowledged once its line is out, unless that is left to the input.
+    pub(super) async fn on_message(&mut self, mut message: Message) -> io::Result<()> {
+        let is_own = message.device == self.manner.gateway;
+        self.output.write(&Event::message(&message, is_own)).await?;
+        let delivery = message.delivery().as_u64();
+        self.last_delivery = self.last_delivery.max(delivery);
+        match self.manner.acknowledge {
+            Acknowledge::Taken => message.acknowledge(),
+            Acknowledge::Manual => {
+                message.payload = Default::default();
+                self.unacknowledged.insert(delivery, message);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn on_status(&mut self, change: Status) -> io::Result<()> {
+        let event = match change {
+            Status::Connected => {
+                self.is_connected = true;
+                Event::Connected
+            }
+            Status::Disconnected { ended, error } => self.disconnected(&ended, error.as_deref()),
+            Status::Attached { device } => Event::Attached {
+                device: device.to_string(),
+            },
+            Status::Detached { device, cause } => Event::Detached {
+                device: device.to_string(),
+                cause: detach_cause(&cause),
+            },
+            Status::ErrorReport(report) => Event::ErrorReport((&report).into()),
+            Status::TokenNeeded { device } => Event::TokenNeeded {
+                device: device.to_string(),
+            },
+            other => {
+                note_status(&other);
+                return Ok(());
+            }
+        };
+        self.output.write(&event).await
+    }
+
+    /// What was delivered on the connection needs no acknowledgement any more.
+    fn disconnected(&mut self, ended: &Disconnected, error: Option<&TransportError>) -> Event {
+        self.unacknowledged.clear();
+        let circumstances = Circumstances {
+            was_connected: std::mem::take(&mut self.is_connected),
+            was_attaching: self
+                .seats
+                .values()
+                .any(|seat| matches!(seat, Seat::Attaching(_))),
+        };
+        let wait = ended.retry_in.map(|wait| wait.as_millis());
+        Event::Disconnected {
+            reason: disconnect_code(ended, error),
+            detail: disconnect_detail(ended, error, circumstances),
+            retry_in_ms: wait.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
+        }
+    }
+}
+
+/// Tells people what is no event of the protocol.
+fn note_status(change: &Status) {
+    match change {
+        Status::UnreadableErrorReport { error, .. } => note(error),
+        Status::Unrequested { topic, payload } => note(format_args!(
+            "the bridge sent {} bytes on {topic:?}, which nobody asked for",
+            payload.len()
+        )),
+        Status::SubscriptionLost {
+            device,
+            subscription,
+            failure,
+        } => note(format_args!(
+            "no {subscription} for {device}, which is tried again: {failure}"
+        )),
+        Status::ErrorsTopicUnavailable { failure } => note(format_args!(
+            "this connection has no error reports: {failure}; check that --gateway names a gateway, not a device"
+        )),
+        Status::Dropped { device, messages } => note(format_args!(
+            "{messages} configs and commands for {device} were given up"
+        )),
+        Status::Missed(changes) => note(format_args!(
+            "the output was not read: {changes} events were given up"
+        )),
+        other => note(format_args!("{other:?}")),
+    }
+}

@@ -1,0 +1,220 @@
+//! The cloud's side: the emulator, or a peer that does as little of MQTT as a test wants.
+
+use std::{
+    fs,
+    io::{self, Read, Write},
+    net::{TcpListener, TcpStream},
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+    thread,
+};
+
+use iotcore_gateway_testkit::{
+    AuthMethod, Bridge, OperatorError, Registry, Settings,
+    keys::{DeviceKey, ServerIdentity},
+    serve::{Server, tls},
+};
+
+/// A fleet: `gateway-1`, to which `boiler-7` and `pump-1` are bound; `stranger-1`, which is not; and `gateway-2`, whose
+/// devices need tokens.
+pub(crate) struct Cloud {
+    pub(crate) server: Server,
+    pub(crate) folder: PathBuf,
+    /// The key of `boiler-7`.
+    pub(crate) device_key: DeviceKey,
+    is_plain: bool,
+}
+
+/// A folder for the files of one test.
+pub(crate) fn folder() -> PathBuf {
+    static FOLDERS: AtomicU32 = AtomicU32::new(0);
+    let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
+    let name = format!("relay-{}-{number}", std::process::id());
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join(name);
+    fs::create_dir_all(&folder).unwrap();
+    folder
+}
+
+/// The options for the peer on a port of this machine.
+pub(crate) fn options(folder: &Path, host: &str, port: u16) -> Vec<String> {
+    let key = folder.join("gateway.pem");
+    [
+        ("host", host),
+        ("port", &port.to_string()),
+        ("project", "plant"),
+        ("location", "us-central1"),
+        ("registry", "sensors"),
+        ("gateway", "gateway-1"),
+        ("key", key.to_str().unwrap()),
+        ("algorithm", "ES256"),
+    ]
+    .into_iter()
+    .flat_map(|(name, value)| [format!("--{name}"), value.to_owned()])
+    .collect()
+}
+
+impl Cloud {
+    pub(crate) fn plain() -> Self {
+        Self::start(false)
+    }
+
+    pub(crate) fn tls() -> Self {
+        Self::start(true)
+    }
+
+    fn start(is_secure: bool) -> Self {
+        let (key, device_key) = (
+            DeviceKey::generate().unwrap(),
+            DeviceKey::generate().unwrap(),
+        );
+        let folder = folder();
+        fs::write(folder.join("gateway.pem"), &key.private_pem).unwrap();
+        let keys = [key.public_pem.as_str()];
+        let mut registry = Registry::new("plant", "us-central1", "sensors").unwrap();
+        registry
+            .add_gateway("gateway-1", &keys, AuthMethod::AssociationOnly)
+            .unwrap();
+        registry
+            .add_gateway("gateway-2", &keys, AuthMethod::DeviceAuthTokenOnly)
+            .unwrap();
+        let device_keys = [device_key.public_pem.as_str()];
+        registry.add_device("boiler-7", &device_keys).unwrap();
+        registry.add_device("pump-1", &[]).unwrap();
+        registry.add_device("stranger-1", &keys).unwrap();
+        registry.bind("gateway-1", "boiler-7").unwrap();
+        registry.bind("gateway-1", "pump-1").unwrap();
+        let config = is_secure.then(|| {
+            let identity = ServerIdentity::generate().unwrap();
+            fs::write(folder.join("ca.pem"), &identity.ca_pem).unwrap();
+            tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap()
+        });
+        let server = Server::start(
+            registry,
+            Settings::default(),
+            "127.0.0.1:0",
+            config,
+            |_: &_| {},
+        );
+        Self {
+            server: server.unwrap(),
+            folder,
+            device_key,
+            is_plain: !is_secure,
+        }
+    }
+
+    /// The options of a relay as `gateway-1`, and more.
+    pub(crate) fn options(&self, more: &[&str]) -> Vec<String> {
+        let port = self.server.local_addr().port();
+        let mut options = options(&self.folder, "127.0.0.1", port);
+        if self.is_plain {
+            options.push("--plain".to_owned());
+        } else {
+            let ca = self.folder.join("ca.pem");
+            options.extend(["--ca".to_owned(), ca.to_str().unwrap().to_owned()]);
+        }
+        options.extend(more.iter().map(|&option| option.to_owned()));
+        options
+    }
+
+    pub(crate) fn config(&self, device: &str, payload: &'static [u8]) {
+        self.act(|bridge, now| bridge.send_config(device, payload, now).map(drop));
+    }
+
+    pub(crate) fn command(&self, device: &str, subfolder: Option<&str>, payload: &'static str) {
+        self.act(|bridge, now| bridge.send_command(device, subfolder, payload, now));
+    }
+
+    pub(crate) fn cut(&self, client: &str) {
+        self.act(|bridge, now| bridge.drop_connection(client, now));
+    }
+
+    pub(crate) fn act(
+        &self,
+        act: impl FnOnce(&mut Bridge, std::time::Instant) -> Result<(), OperatorError>,
+    ) {
+        self.server.with(act).unwrap();
+    }
+
+    pub(crate) fn telemetry(&self, device: &str) -> Vec<Vec<u8>> {
+        self.server.with(|bridge, _| {
+            let record = bridge.device(device).unwrap();
+            record.telemetry().map(|t| t.payload.to_vec()).collect()
+        })
+    }
+
+    /// The version of the config that the device has, as far as the cloud knows.
+    pub(crate) fn acknowledged(&self, device: &str) -> Option<u64> {
+        self.server
+            .with(|bridge, _| bridge.device(device).unwrap().config_acknowledged())
+    }
+}
+
+impl Drop for Cloud {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+/// A port that nobody listens on.
+pub(crate) fn closed_port() -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    listener.local_addr().unwrap().port()
+}
+
+/// What a peer that is not the emulator has got.
+pub(crate) struct Packet {
+    pub(crate) first: u8,
+    pub(crate) body: Vec<u8>,
+}
+
+/// Accepts connections, answers CONNECT and SUBSCRIBE, and has PUBACKs sent when `publish` says so.
+pub(crate) fn serve(publish: impl Fn(&Packet) + Send + 'static) -> u16 {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for stream in listener.incoming() {
+            let _ = answer(&mut stream.unwrap(), &publish);
+        }
+    });
+    port
+}
+
+fn answer(stream: &mut TcpStream, publish: &impl Fn(&Packet)) -> io::Result<()> {
+    stream.set_nodelay(true)?;
+    loop {
+        let mut first = [0];
+        stream.read_exact(&mut first)?;
+        let packet = Packet {
+            first: first[0],
+            body: read_body(stream)?,
+        };
+        let body = &packet.body;
+        match packet.first & 0xf0 {
+            0x10 => stream.write_all(&[0x20, 2, 0, 0])?,
+            0x30 => {
+                publish(&packet);
+                let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
+                stream.write_all(&[0x40, 2, body[topic + 2], body[topic + 3]])?;
+            }
+            0x80 => stream.write_all(&[0x90, 3, body[0], body[1], body[body.len() - 1]])?,
+            0xe0 => return Ok(()),
+            _ => {}
+        }
+    }
+}
+
+fn read_body(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
+    let mut length = 0;
+    for shift in [0, 7, 14, 21] {
+        let mut byte = [0];
+        stream.read_exact(&mut byte)?;
+        length |= usize::from(byte[0] & 0x7f) << shift;
+        if byte[0] < 0x80 {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    stream.read_exact(&mut body)?;
+    Ok(body)
+}

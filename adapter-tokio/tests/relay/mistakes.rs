@@ -1,0 +1,433 @@
+//! What is refused: lines, operations and options.
+
+use std::{fs, process::Command};
+
+use serde_json::{Value, json};
+
+use crate::{
+    child::{Relay, program},
+    cloud::{Cloud, closed_port, options},
+};
+
+#[test]
+fn a_bad_line_is_told_with_its_number_and_changes_nothing() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&[]));
+    let lines = [
+        ("nonsense", "expected ident at column 2"),
+        ("[1]", "invalid type"),
+        ("{}", "missing field `op`"),
+        (
+            r#"{"op":"dance","id":1}"#,
+            "unknown variant `dance`, expected one of `attach`",
+        ),
+        (
+            r#"{"op":"attach","device":"boiler-7"}"#,
+            "missing field `id`",
+        ),
+        (r#"{"op":"attach","id":1}"#, "missing field `device`"),
+        (
+            r#"{"op":"attach","id":1,"device":"boiler-7","colour":1}"#,
+            "unknown field `colour`",
+        ),
+        (
+            r#"{"op":"attach","id":1,"device":"boiler-7","config":2}"#,
+            "must be 0 or 1",
+        ),
+        (
+            r#"{"op":"attach","id":[],"device":"boiler-7"}"#,
+            "`id` must be a whole number or a text",
+        ),
+        (
+            r#"{"op":"attach","id":1.5,"device":"boiler-7"}"#,
+            "`id` must be a whole number or a text",
+        ),
+        (
+            r#"{"op":"telemetry","id":1}"#,
+            "either `payload`, a text, or `payload_base64`",
+        ),
+        (
+            r#"{"op":"telemetry","id":1,"payload":"","payload_base64":""}"#,
+            "not both",
+        ),
+        (
+            r#"{"op":"telemetry","id":1,"payload":{"a":1}}"#,
+            "must be a text",
+        ),
+        (
+            r#"{"op":"telemetry","id":1,"payload_base64":"!"}"#,
+            "is not base64",
+        ),
+        (
+            r#"{"op":"telemetry","id":1,"payload":"","qos":2}"#,
+            "must be 0 or 1",
+        ),
+        (
+            r#"{"op":"telemetry","id":1,"payload":"","qos":"secret"}"#,
+            "must be 0 or 1",
+        ),
+        (
+            r#"{"op":"telemetry","id":1,"payload":"","qos":null}"#,
+            "must be 0 or 1",
+        ),
+        (
+            r#"{"op":"state","id":1,"payload":"","subfolder":"a"}"#,
+            "unknown field `subfolder`",
+        ),
+        (
+            r#"{"op":"acknowledge","delivery":"secret"}"#,
+            "`delivery` must be the number",
+        ),
+        (r#"{"op":"close","now":true}"#, "unknown field `now`"),
+    ];
+    relay.send("");
+    for (line, _) in lines {
+        relay.send(line);
+    }
+    for (number, (line, part)) in (2..).zip(lines) {
+        let invalid = relay.expect("invalid");
+        let told = invalid["error"].as_str().unwrap();
+        assert!(told.contains(part), "{line}: {told}");
+        assert!(!told.contains("secret"), "{told}");
+        assert_eq!(invalid["line"], number, "{line}");
+    }
+    let last = lines.len() + 2;
+    relay.send(format!(
+        r#"{{"op":"telemetry","id":1,"payload":"{}"}}"#,
+        "x".repeat(3 << 20)
+    ));
+    let invalid = relay.expect("invalid");
+    assert_eq!(invalid["line"], last);
+    let told = invalid["error"].as_str().unwrap();
+    assert!(
+        told.starts_with("the line has 3145767 bytes, and may have"),
+        "{told}"
+    );
+    relay.send(json!({"op": "telemetry", "id": 1, "payload": "still here"}));
+    assert_eq!(relay.expect_end(1)["event"], "done");
+    let end = relay.close();
+    end.assert_closed(0);
+    assert_eq!(cloud.telemetry("gateway-1"), [b"still here"]);
+}
+
+#[test]
+fn an_id_that_is_in_use_is_refused_and_may_come_again_later() {
+    let cloud = Cloud::plain();
+    let mut options = options(&cloud.folder, "127.0.0.1", closed_port());
+    options.push("--plain".to_owned());
+    let mut relay = Relay::start(&options);
+    for _ in 0..2 {
+        relay.send(json!({"op": "telemetry", "id": "a", "payload": "x"}));
+    }
+    let invalid = relay.expect("invalid");
+    assert_eq!(invalid["line"], 2);
+    let mut relay = Relay::start(&cloud.options(&[]));
+    for _ in 0..2 {
+        relay.send(json!({"op": "telemetry", "id": "a", "payload": "x"}));
+        assert_eq!(relay.expect_end("a")["event"], "done");
+    }
+    relay.close().assert_closed(0);
+}
+
+#[test]
+fn what_is_refused_before_it_is_sent_names_the_value_and_the_limit() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&[]));
+    let large = |len| "x".repeat(len);
+    let operations = [
+        (
+            json!({"op": "telemetry", "payload": large(262_145)}),
+            "payload_too_large",
+            "262145 bytes: the bridge takes at most 262144",
+        ),
+        (
+            json!({"op": "state", "payload": large(65_537)}),
+            "payload_too_large",
+            "65537 bytes: the bridge takes at most 65536",
+        ),
+        (
+            json!({"op": "telemetry", "device": "a+b", "payload": ""}),
+            "illegal_id",
+            "'+' at position 1",
+        ),
+        (
+            json!({"op": "attach", "device": "d1"}),
+            "illegal_id",
+            "2 of at least 3 characters",
+        ),
+        (
+            json!({"op": "telemetry", "subfolder": large(257), "payload": ""}),
+            "illegal_subfolder",
+            "257 of at most 256 characters",
+        ),
+        (
+            json!({"op": "state", "device": "pump-1", "payload": ""}),
+            "unknown_device",
+            "attach it first",
+        ),
+        (
+            json!({"op": "detach", "device": "pump-1"}),
+            "unknown_device",
+            "`pump-1` was never attached",
+        ),
+        (
+            json!({"op": "attach", "device": "gateway-1"}),
+            "own_device",
+            "the gateway itself",
+        ),
+        (
+            json!({"op": "detach", "device": "gateway-1"}),
+            "own_device",
+            "the gateway itself",
+        ),
+        (
+            json!({"op": "attach", "device": "boiler-7", "token": "secret"}),
+            "illegal_token",
+            "three parts",
+        ),
+        (
+            json!({"op": "attach", "device": "boiler-7", "token": "secret.e30.secret"}),
+            "illegal_token",
+            "no number `exp`",
+        ),
+        (
+            json!({"op": "attach", "device": "boiler-7", "token": "secret.eyJleHAiOjF9.secret"}),
+            "token_expired",
+            "check the clock",
+        ),
+    ];
+    let count = operations.len();
+    for (id, (mut operation, error, part)) in operations.into_iter().enumerate() {
+        operation["id"] = id.into();
+        relay.send(&operation);
+        let failed = relay.expect_end(id);
+        let expected = json!({"event": "failed", "id": id, "error": error, "detail": failed["detail"],
+                              "certainty": "confirmed", "retry": "never"});
+        assert_eq!(failed, expected);
+        let detail = failed["detail"].as_str().unwrap();
+        assert!(detail.contains(part), "{detail}");
+        assert!(!detail.contains("secret"), "{detail}");
+    }
+    relay.send(json!({"op": "telemetry", "id": count, "payload": large(262_144)}));
+    assert_eq!(relay.expect_end(count)["event"], "done");
+    let end = relay.close();
+    end.assert_closed(0);
+    for id in 0..=count {
+        assert_eq!(end.ends(id).len(), 1);
+    }
+}
+
+/// The exit code, and what is said on standard error, of one that does not even start.
+fn refusal(options: &[String]) -> (Option<i32>, String) {
+    let relay = Relay::start(options);
+    let end = relay.wait();
+    assert_eq!(end.events, [] as [Value; 0]);
+    (end.code, end.stderr)
+}
+
+/// The options with other ones in their place.
+fn changed(options: &[String], changes: &[(&str, &str)]) -> Vec<String> {
+    let mut changed = Vec::new();
+    let mut given = options.iter();
+    while let Some(option) = given.next() {
+        if changes.iter().any(|(name, _)| name == option) {
+            given.next();
+        } else {
+            changed.push(option.clone());
+        }
+    }
+    for (name, value) in changes {
+        changed.extend([name, value].map(|part| part.to_string()));
+    }
+    changed
+}
+
+#[test]
+fn options_that_make_no_sense_end_with_exit_code_2_and_say_what_would() {
+    let cloud = Cloud::plain();
+    let options = cloud.options(&[]);
+    for (changes, part) in [
+        (&[("--host", "example.org")][..], "not a loopback address"),
+        (&[("--host", "192.168.0.1")], "not a loopback address"),
+        (&[("--port", "0")], "--port"),
+        (&[("--gateway", "7")], "too short"),
+        (&[("--algorithm", "HS256")], "it must be RS256 or ES256"),
+        (&[("--keep-alive", "1200")], "1..=1199"),
+        (&[("--window", "0")], "1..=65000"),
+        (&[("--token-lifetime", "86401")], "1..=86400"),
+        (&[("--max-queued", "0")], "--max-queued"),
+        (
+            &[("--acknowledge", "never")],
+            "possible values: taken, manual",
+        ),
+        (
+            &[("--backoff-min", "500"), ("--backoff-max", "100")],
+            "--backoff-max is 100 ms: it must not be below --backoff-min, 500 ms",
+        ),
+        (&[("--colour", "red")], "unexpected argument '--colour'"),
+    ] {
+        let (code, stderr) = refusal(&changed(&options, changes));
+        assert!(stderr.contains(part), "{changes:?}: {stderr}");
+        assert_eq!(code, Some(2), "{changes:?}: {stderr}");
+    }
+    for missing in [
+        "--host",
+        "--project",
+        "--location",
+        "--registry",
+        "--gateway",
+        "--key",
+        "--algorithm",
+    ] {
+        let at = options.iter().position(|option| option == missing).unwrap();
+        let mut options = options.clone();
+        options.drain(at..at + 2);
+        let (code, stderr) = refusal(&options);
+        assert!(stderr.contains(missing), "{stderr}");
+        assert_eq!(code, Some(2));
+    }
+}
+
+#[test]
+fn files_that_cannot_be_used_end_with_exit_code_1_and_say_what_to_do() {
+    let cloud = Cloud::tls();
+    let options = cloud.options(&[]);
+    let path = |name: &str| cloud.folder.join(name).to_str().unwrap().to_owned();
+    fs::write(path("empty.pem"), "").unwrap();
+    for (option, file, part) in [
+        ("--key", "none.pem", "none.pem: cannot be read: "),
+        ("--key", "empty.pem", "the key is empty"),
+        ("--key", "ca.pem", "give the private key that belongs to it"),
+        ("--ca", "none.pem", "cannot read the CA file"),
+        (
+            "--ca",
+            "gateway.pem",
+            "it must hold a PEM section `BEGIN CERTIFICATE`",
+        ),
+    ] {
+        let (code, stderr) = refusal(&changed(&options, &[(option, &path(file))]));
+        assert!(stderr.contains(part), "{stderr}");
+        assert_eq!(code, Some(1));
+    }
+    let (code, stderr) = refusal(&changed(&options, &[("--algorithm", "RS256")]));
+    assert!(stderr.contains("choose ES256"), "{stderr}");
+    assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_wrong_peer_is_told_as_that() {
+    let (plain, secure) = (Cloud::plain(), Cloud::tls());
+    let port = |cloud: &Cloud| cloud.server.local_addr().port().to_string();
+    let secured = secure.options(&["--no-reconnect"]);
+    let unsecured = plain.options(&["--no-reconnect"]);
+    let ca = plain.folder.join("ca.pem");
+    let other = Cloud::tls();
+    fs::copy(other.folder.join("ca.pem"), &ca).unwrap();
+    for (options, reason, part) in [
+        (
+            changed(&secured, &[("--port", &port(&plain))]),
+            "tls_failed",
+            "check --host and --port",
+        ),
+        (
+            changed(&secured, &[("--ca", ca.to_str().unwrap())]),
+            "tls_failed",
+            "given with --ca",
+        ),
+        (
+            changed(&secured, &[("--host", "nowhere.invalid")]),
+            "dial_failed",
+            "check --host and --port",
+        ),
+        (
+            changed(&unsecured, &[("--port", &port(&secure))]),
+            "protocol_violation",
+            "both sides use TLS or, with --plain, neither does",
+        ),
+        (
+            changed(&unsecured, &[("--port", &closed_port().to_string())]),
+            "dial_failed",
+            "something listens there",
+        ),
+        (
+            changed(&unsecured, &[("--gateway", "gateway-9")]),
+            "refused",
+            "check the ids",
+        ),
+        (
+            changed(&unsecured, &[("--registry", "censors")]),
+            "refused",
+            "registries/censors/",
+        ),
+        (
+            changed(&unsecured, &[("--key", &stranger(&plain))]),
+            "refused",
+            "that the key is registered",
+        ),
+    ] {
+        let end = Relay::start(&options).wait();
+        assert_eq!(end.code, Some(1), "{options:?}");
+        let ended = &end.events[0];
+        assert_eq!(ended["reason"], reason, "{ended}");
+        let detail = ended["detail"].as_str().unwrap();
+        assert!(detail.contains(part), "{detail}");
+        assert_eq!(end.events[1], json!({"event": "closed", "unsent": 0}));
+    }
+}
+
+/// A file with a key that no registry knows.
+fn stranger(cloud: &Cloud) -> String {
+    let file = cloud.folder.join("stranger.pem");
+    fs::write(&file, &cloud.device_key.private_pem).unwrap();
+    file.to_str().unwrap().to_owned()
+}
+
+#[test]
+fn a_device_in_the_place_of_a_gateway_is_told_as_that() {
+    let cloud = Cloud::plain();
+    let options = changed(&cloud.options(&[]), &[("--gateway", "stranger-1")]);
+    let mut relay = Relay::start(&options);
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    let ended = relay.expect("disconnected");
+    let detail = ended["detail"].as_str().unwrap();
+    assert!(
+        detail.contains("registered as a gateway, not as a device"),
+        "{detail}"
+    );
+}
+
+#[test]
+fn help_lists_every_option_and_its_variable() {
+    let output = Command::new(program()).arg("--help").output().unwrap();
+    let help = String::from_utf8(output.stdout).unwrap();
+    for name in [
+        "host",
+        "port",
+        "project",
+        "location",
+        "registry",
+        "gateway",
+        "key",
+        "algorithm",
+        "ca",
+        "plain",
+        "token-lifetime",
+        "keep-alive",
+        "attach-timeout",
+        "ack-timeout",
+        "window",
+        "max-queued",
+        "backoff-min",
+        "backoff-max",
+        "seed",
+        "no-reconnect",
+        "acknowledge",
+    ] {
+        let variable = format!("[env: IOTCORE_{}", name.replace('-', "_").to_uppercase());
+        assert!(
+            help.contains(&format!("--{name}")) && help.contains(&variable),
+            "{name}: {help}"
+        );
+    }
+    assert_eq!(output.status.code(), Some(0));
+}

@@ -1,0 +1,146 @@
+//! Back-pressure, both ways.
+
+use std::{
+    fs,
+    io::Write,
+    sync::{
+        Mutex,
+        mpsc::{self, Receiver, RecvTimeoutError},
+    },
+    thread,
+    time::Duration,
+};
+
+use iotcore_gateway_testkit::{Bridge, keys::DeviceKey};
+use serde_json::json;
+
+use crate::{
+    child::Relay,
+    cloud::{Cloud, folder, options, serve},
+    eventually,
+};
+
+/// What stands still for so long has stopped, for each step takes far less.
+const STANDSTILL: Duration = Duration::from_millis(300);
+
+/// Waits until nothing comes any more; gives how many came.
+fn count_until_standstill<T>(receiver: &Receiver<T>) -> usize {
+    let mut count = 0;
+    loop {
+        match receiver.recv_timeout(STANDSTILL) {
+            Ok(_) => count += 1,
+            Err(RecvTimeoutError::Timeout) if count > 0 => return count,
+            Err(error) => panic!("{error} after {count}"),
+        }
+    }
+}
+
+#[test]
+fn when_window_and_queues_are_full_the_input_is_not_read() {
+    const LINES: usize = 5_000;
+    let folder = folder();
+    let key = DeviceKey::generate().unwrap();
+    fs::write(folder.join("gateway.pem"), key.private_pem).unwrap();
+    let (publishing, published) = mpsc::channel();
+    let (allow, allowed) = mpsc::channel::<()>();
+    let allowed = Mutex::new(allowed);
+    let port = serve(move |_| {
+        let _ = publishing.send(());
+        // Held back until it is allowed once; then all are.
+        let _ = allowed.lock().unwrap().recv();
+    });
+    let mut options = options(&folder, "127.0.0.1", port);
+    options.extend(["--plain", "--window", "1", "--max-queued", "3"].map(str::to_owned));
+    let mut relay = Relay::start(&options);
+    let mut input = relay.take_input();
+    let (written, lines) = mpsc::channel();
+    let writing = thread::spawn(move || {
+        for id in 0..LINES {
+            let line = json!({"op": "telemetry", "id": id, "payload": "x".repeat(200)});
+            writeln!(input, "{line}").unwrap();
+            written.send(()).unwrap();
+        }
+    });
+    let count = count_until_standstill(&lines);
+    assert!(
+        !writing.is_finished() && count < LINES / 2,
+        "{count} lines were taken"
+    );
+    assert_eq!(published.try_iter().count(), 1, "the window is 1");
+    drop(allow);
+    for id in 0..LINES {
+        assert_eq!(
+            relay.expect_where("an end", |event| event["id"].is_u64())["id"],
+            id
+        );
+    }
+    writing.join().unwrap();
+    relay.wait().assert_closed(0);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn a_token_or_an_acknowledgement_need_not_wait_behind_messages_without_room() {
+    let cloud = Cloud::plain();
+    let mut options = cloud.options(&["--acknowledge", "manual", "--max-queued", "1"]);
+    options.extend(["--backoff-min", "60000", "--backoff-max", "60000"].map(str::to_owned));
+    let mut relay = Relay::start(&options);
+    let delivery = relay.expect("config")["delivery"].clone();
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    assert_eq!(relay.expect_end(1)["event"], "done");
+    // It is attached again in a minute, and until then its message takes all the room there is.
+    cloud.act(|bridge, now| bridge.detach_with_error("boiler-7", now));
+    relay.expect("detached");
+    for id in 2..5 {
+        relay.send(json!({"op": "telemetry", "id": id, "device": "boiler-7", "payload": "x"}));
+    }
+    relay.send(json!({"op": "acknowledge", "delivery": delivery}));
+    eventually("the config is acknowledged", || {
+        cloud.acknowledged("gateway-1").is_some()
+    });
+    let token = "secret.e30.secret";
+    relay.send(json!({"op": "authorize", "id": 5, "device": "boiler-7", "token": token}));
+    assert_eq!(relay.expect_end(5)["error"], "illegal_token");
+    assert!((2..5).all(|id| relay.seen.iter().all(|event| event["id"] != id)));
+}
+
+#[test]
+fn when_the_output_is_not_read_the_socket_is_not_read() {
+    // More than the relay may hold and the sockets' buffers can, and less than the bridge bears.
+    const COMMANDS: usize = 960;
+    const BYTES: usize = 64 * 1024;
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start_unread(&cloud.options(&[]), &[]);
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7", "commands": 0}));
+    eventually("it is subscribed", || {
+        let count = |bridge: &Bridge| bridge.subscriptions("gateway-1").count();
+        cloud.server.with(|bridge, _| count(bridge) == 5)
+    });
+    let payload = "x".repeat(BYTES);
+    for _ in 0..COMMANDS {
+        let payload = payload.clone();
+        cloud.act(|bridge, now| bridge.send_command("boiler-7", None, payload, now));
+    }
+    let backlog = || {
+        cloud.server.with(|bridge, _| {
+            let (_, connection) = bridge.connected().next().expect("it is connected");
+            bridge.poll_transmit(connection).len()
+        })
+    };
+    let mut waiting = usize::MAX;
+    loop {
+        let now = backlog();
+        if now == waiting {
+            break;
+        }
+        waiting = now;
+        thread::park_timeout(STANDSTILL);
+    }
+    assert!(waiting > BYTES, "{waiting} bytes wait at the bridge");
+    relay.read();
+    for _ in 0..COMMANDS {
+        relay.expect("command");
+    }
+    assert_eq!(backlog(), 0);
+    relay.close().assert_closed(0);
+}
