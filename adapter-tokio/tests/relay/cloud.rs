@@ -5,12 +5,16 @@ use std::{
     io::{self, Read, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
-    sync::atomic::{AtomicU32, Ordering},
+    sync::{
+        atomic::{AtomicU32, Ordering},
+        mpsc,
+    },
     thread,
 };
 
 use iotcore_gateway_testkit::{
     AuthMethod, Bridge, OperatorError, Registry, Settings,
+    bridge::event::{Event, EventKind},
     keys::{DeviceKey, ServerIdentity},
     serve::{Server, tls},
 };
@@ -22,6 +26,8 @@ pub(crate) struct Cloud {
     pub(crate) folder: PathBuf,
     /// The key of `boiler-7`.
     pub(crate) device_key: DeviceKey,
+    /// One for each telemetry event that the bridge takes.
+    pub(crate) arrivals: mpsc::Receiver<()>,
     is_plain: bool,
 }
 
@@ -88,17 +94,24 @@ impl Cloud {
             fs::write(folder.join("ca.pem"), &identity.ca_pem).unwrap();
             tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap()
         });
+        let (arrived, arrivals) = mpsc::channel();
         let server = Server::start(
             registry,
             Settings::default(),
             "127.0.0.1:0",
             config,
-            |_: &_| {},
+            move |event: &Event| {
+                if matches!(event.kind, EventKind::Telemetry { .. }) {
+                    // Nobody has to listen.
+                    let _ = arrived.send(());
+                }
+            },
         );
         Self {
             server: server.unwrap(),
             folder,
             device_key,
+            arrivals,
             is_plain: !is_secure,
         }
     }

@@ -2,6 +2,7 @@
 
 mod child;
 mod cloud;
+mod drops;
 mod mistakes;
 mod pressure;
 
