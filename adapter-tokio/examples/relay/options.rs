@@ -1,6 +1,6 @@
 //! The command line and the environment, and the gateway they ask for.
 
-use std::{error::Error, fmt, fs, io, path::PathBuf, time::Duration};
+use std::{error::Error, fmt, fs, io, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum, builder::FalseyValueParser, value_parser};
 use iotcore_gateway_tokio::{
@@ -99,6 +99,29 @@ pub(crate) struct Arguments {
           value_parser = value_parser!(u32).range(1..))]
     max_queued: u32,
 
+    /// The least time between two states of a device; 0 for none
+    #[arg(long, env = "IOTCORE_STATE_INTERVAL", value_name = "MS", default_value_t = 1_250,
+          value_parser = value_parser!(u32).range(..=86_400_000))]
+    state_interval: u32,
+
+    /// What a device may send; 0 for no limit
+    #[arg(
+        long,
+        env = "IOTCORE_DEVICE_BYTES_PER_SECOND",
+        value_name = "N",
+        default_value_t = 512_000
+    )]
+    device_bytes_per_second: u32,
+
+    /// What all devices together may send; 0 for no limit
+    #[arg(
+        long,
+        env = "IOTCORE_MESSAGES_PER_SECOND",
+        value_name = "N",
+        default_value_t = 0
+    )]
+    messages_per_second: u32,
+
     /// The first wait between two attempts to connect
     #[arg(long, env = "IOTCORE_BACKOFF_MIN", value_name = "MS", default_value_t = 1_000,
           value_parser = value_parser!(u32).range(1..))]
@@ -195,6 +218,9 @@ impl Arguments {
         options.drain_timeout = DRAIN;
         options.window = self.window;
         options.device_window = self.window;
+        options.quota.state_interval = Duration::from_millis(self.state_interval.into());
+        options.quota.device_bytes_per_second = NonZeroU32::new(self.device_bytes_per_second);
+        options.quota.messages_per_second = NonZeroU32::new(self.messages_per_second);
         // The session counts what is open and stops reading before these are full.
         let queue = QueueLimit {
             messages: self.max_queued as usize,

@@ -4,6 +4,7 @@ mod child;
 mod cloud;
 mod drops;
 mod mistakes;
+mod pace;
 mod pressure;
 
 use std::{
