@@ -298,7 +298,8 @@ impl Gateway {
         self.advance(now);
     }
 
-    /// Closes for good: sends what can still be sent within `drain_timeout`, disconnects, and ends every operation.
+    /// Closes for good: sends what can still be sent within `drain_timeout`, disconnects, and ends every operation. A
+    /// gateway closes once: repeated, also after its end, this gives the same operation.
     pub fn close(&mut self, now: Instant) -> OpId {
         let now = self.tick(now);
         let op = self.want_closed(now);

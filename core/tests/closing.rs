@@ -47,6 +47,16 @@ fn close_sends_what_it_can_then_disconnects() {
 }
 
 #[test]
+fn closing_a_closed_gateway_is_the_same_operation_and_no_event() {
+    let mut session = Session::dialing(Options::default());
+    let close = session.gateway.close(session.now);
+    assert!(session.gateway.is_closed());
+    while session.gateway.poll_event().is_some() {
+        assert_eq!(session.gateway.close(session.now), close);
+    }
+}
+
+#[test]
 fn close_gives_up_after_its_deadline_and_names_what_was_left() {
     let mut session = Session::open(Options::default());
     let own = session.gateway.own_key();

@@ -134,15 +134,15 @@ impl Gateway {
 
     /// Takes the wish to be closed in: what can still be sent has its time.
     pub(super) fn want_closed(&mut self, now: Instant) -> OpId {
-        if let Some(pending) = self.lifecycle.close_op {
-            return pending;
+        if let Some(op) = self.lifecycle.close_op {
+            return op;
         }
         let op = self.new_op();
+        self.lifecycle.close_op = Some(op);
         if self.lifecycle.state == State::Closed {
             self.done(op, Outcome::Closed);
             return op;
         }
-        self.lifecycle.close_op = Some(op);
         if self.lifecycle.state == State::Refreshing {
             self.lifecycle.state = State::Open;
         }
@@ -422,7 +422,7 @@ impl Gateway {
         {
             self.fail(op, failure.clone());
         }
-        if let Some(op) = self.lifecycle.close_op.take() {
+        if let Some(op) = self.lifecycle.close_op {
             self.done(op, Outcome::Closed);
         }
         self.emit(Event::Closed { unsent });
