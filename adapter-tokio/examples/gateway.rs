@@ -4,9 +4,9 @@
 //! bridge on this machine, with keys and a certificate made on the spot. With `--host` and the ids of a real registry it
 //! does the same there, as far as that goes without the cloud's side; `--help` lists the options.
 
-use std::{error::Error, io::Write, iter::successors, process::ExitCode, time::Duration};
+use std::{error::Error, process::ExitCode, time::Duration};
 
-use iotcore_gateway_testkit::demo::{Cloud, Place, Timeline, Trust};
+use iotcore_gateway_testkit::demo::{Cloud, Place, Timeline, Trust, ending};
 use iotcore_gateway_tokio::{
     Attach, Client, Device, Failure, KeyTokens, Message, MessageKind, Messages, Security, Setup,
     Status, StatusChanges, Telemetry, Tls, connect,
@@ -20,18 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> ExitCode {
-    match run().await {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let causes = successors(error.source(), |&error| error.source());
-            let told = causes.fold(error.to_string(), |told, cause| match cause.to_string() {
-                cause if told.contains(&cause) => told,
-                cause => format!("{told}: {cause}"),
-            });
-            let _ = writeln!(std::io::stderr(), "\n  It went wrong: {told}");
-            ExitCode::FAILURE
-        }
-    }
+    ending(run().await)
 }
 
 async fn run() -> Outcome {

@@ -2,7 +2,7 @@
 //!
 //! [`Setup`] says where to connect and as whom; [`Setup::start`] gives a [`Client`] and a [`Driver`]. The driver does all
 //! the work in the one future of [`Driver::run`], which the user spawns; it runs on anything that is a [`Runtime`], spawns
-//! nothing, and reads no clock but the runtime's. `iotcore-gateway-tokio` is the adapter for Tokio.
+//! nothing, and reads no clock but the runtime's. The adapters are `iotcore-gateway-tokio` and `iotcore-gateway-smol`.
 //!
 //! # Accepted, then acknowledged
 //!

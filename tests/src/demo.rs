@@ -2,9 +2,11 @@
 //! one, and the timeline on the terminal.
 
 mod cloud;
+mod ending;
 mod place;
 mod timeline;
 
 pub use self::cloud::Cloud;
+pub use self::ending::ending;
 pub use self::place::{Arguments, Place, PlaceError, Trust};
 pub use self::timeline::{Step, Timeline};

@@ -1,0 +1,71 @@
+//! smol's connections, timers and clock, as the driver wants them.
+
+use std::{
+    io,
+    pin::Pin,
+    task::{Context, Poll},
+    time::{Instant, SystemTime},
+};
+
+use async_io::Timer;
+use async_net::TcpStream;
+use futures_io::{AsyncRead, AsyncWrite};
+use iotcore_gateway::{UnixTime, driver::Runtime};
+
+/// smol. Use it on any executor: nothing has to be started or entered first.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct SmolRuntime;
+
+impl Runtime for SmolRuntime {
+    type Stream = SmolStream;
+
+    async fn connect(&self, host: &str, port: u16) -> io::Result<SmolStream> {
+        let stream = TcpStream::connect((host, port)).await?;
+        stream.set_nodelay(true)?;
+        Ok(SmolStream(stream))
+    }
+
+    async fn sleep_until(&self, deadline: Instant) {
+        Timer::at(deadline).await;
+    }
+
+    fn now(&self) -> Instant {
+        Instant::now()
+    }
+
+    fn unix_now(&self) -> UnixTime {
+        UnixTime::try_from(SystemTime::now()).unwrap_or(UnixTime::from_secs(0))
+    }
+}
+
+/// A TCP stream of smol.
+#[derive(Debug)]
+pub struct SmolStream(TcpStream);
+
+impl AsyncRead for SmolStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for SmolStream {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}

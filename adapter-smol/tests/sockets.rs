@@ -1,0 +1,16 @@
+//! The driver on smol, over real sockets on loopback: what every adapter has to pass.
+
+#[cfg(feature = "jwt")]
+#[path = "../../tests/adapters/bridge.rs"]
+mod bridge;
+#[path = "../../tests/adapters/tls.rs"]
+mod tls;
+
+mod runtime {
+    pub(crate) use iotcore_gateway_smol as adapter;
+    pub(crate) use smol::{future::yield_now, spawn};
+
+    pub(crate) fn run(test: impl AsyncFn()) {
+        smol::block_on(test());
+    }
+}

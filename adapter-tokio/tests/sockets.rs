@@ -1,0 +1,49 @@
+//! The driver on Tokio, over real sockets on loopback: what every adapter has to pass, on both flavors of the runtime.
+
+#[cfg(feature = "jwt")]
+#[path = "../../tests/adapters/bridge.rs"]
+mod bridge;
+#[path = "../../tests/adapters/tls.rs"]
+mod tls;
+
+use std::{net::TcpListener, time::Duration};
+
+use iotcore_gateway_tokio::{DisconnectReason, Security, Status};
+
+mod runtime {
+    pub(crate) use iotcore_gateway_tokio as adapter;
+    use tokio::runtime::Builder;
+    pub(crate) use tokio::task::yield_now;
+
+    pub(crate) fn run(test: impl AsyncFn()) {
+        for mut builder in [Builder::new_current_thread(), Builder::new_multi_thread()] {
+            let runtime = builder.worker_threads(2).enable_all().build().unwrap();
+            runtime.block_on(test());
+        }
+    }
+
+    pub(crate) fn spawn<T: Send + 'static>(
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> impl Future<Output = T> + Send {
+        let task = tokio::spawn(future);
+        async { task.await.unwrap() }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn timers_follow_a_paused_clock() {
+    // Nobody accepts, but the kernel completes the connection: CONNACK never comes.
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let (client, _driver) = tls::start("127.0.0.1", port, Security::PlainOnLoopback);
+    let mut status = client.status();
+    let begun = tokio::time::Instant::now();
+    match status.next().await {
+        Some(Status::Disconnected { ended, .. }) => assert_eq!(
+            ended.reason,
+            DisconnectReason::ConnAckTimedOut(Duration::from_secs(20))
+        ),
+        other => panic!("{other:?}"),
+    }
+    assert!(begun.elapsed() >= Duration::from_secs(20));
+}

@@ -1,0 +1,20 @@
+//! How a story ended.
+
+use core::error::Error;
+use core::iter::successors;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+/// What the story's program ends with. An error is told on standard error with its causes, each once.
+pub fn ending(story: Result<(), Box<dyn Error>>) -> ExitCode {
+    let Err(error) = story else {
+        return ExitCode::SUCCESS;
+    };
+    let causes = successors(error.source(), |&error| error.source());
+    let told = causes.fold(error.to_string(), |told, cause| match cause.to_string() {
+        cause if told.contains(&cause) => told,
+        cause => format!("{told}: {cause}"),
+    });
+    let _ = writeln!(io::stderr(), "\n  It went wrong: {told}");
+    ExitCode::FAILURE
+}
