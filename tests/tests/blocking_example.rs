@@ -3,12 +3,17 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
+use std::time::Duration;
 
 use iotcore_gateway_testkit::keys::{DeviceKey, ServerIdentity};
 use iotcore_gateway_testkit::serve::{Server, tls};
 use iotcore_gateway_testkit::{AuthMethod, Registry, Settings};
+
+/// A program that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Builds the example, which takes no time after `cargo test --workspace`, and gives its file.
 fn example() -> PathBuf {
@@ -69,11 +74,30 @@ fn run_example(device: &str, faults: &[&str]) -> (Output, Vec<String>) {
     let mut program = Command::new(example());
     program.args(["localhost", &port.to_string()]).arg(ca);
     program.args(["plant", "us-central1", "sensors", "gateway-1"]);
-    let output = program.arg(private).arg(device).output().unwrap();
+    let output = run(program.arg(private).arg(device));
     server.shutdown();
     fs::remove_dir_all(folder).unwrap();
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     (output, seen)
+}
+
+/// Runs the program to its end, or ends it.
+fn run(program: &mut Command) -> Output {
+    let (out, err) = (Stdio::piped(), Stdio::piped());
+    let child = program.stdout(out).stderr(err).spawn().unwrap();
+    let id = child.id().to_string();
+    let (ended, output) = mpsc::channel();
+    thread::spawn(move || ended.send(child.wait_with_output()));
+    output.recv_timeout(PATIENCE).map_or_else(
+        |_| {
+            Command::new("kill")
+                .args(["-s", "KILL", &id])
+                .status()
+                .unwrap();
+            panic!("the program was still running after {PATIENCE:?}");
+        },
+        Result::unwrap,
+    )
 }
 
 fn count(seen: &[String], start: &str) -> usize {
