@@ -9,6 +9,9 @@
 //! production server: nothing outlives the process, clients are trusted not to be hostile in number,
 //! and where the service's behaviour is not known it does what [`bridge::settings`] says.
 //!
+//! With the feature `simulation` (on by default, too) [`simulation`] runs the async driver, and the
+//! code that uses it, against the bridge in virtual time.
+//!
 //! The registry file's format is described in [`bridge::registry::file`].
 //!
 //! # Faults
@@ -45,6 +48,8 @@ pub mod keys;
 pub mod link;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 
 pub use bridge::close::CloseReason;
 pub use bridge::event::{Event, EventKind};
