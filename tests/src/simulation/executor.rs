@@ -1,6 +1,6 @@
 //! Tasks on one thread, polled in the order in which they were woken.
 
-use core::cell::RefCell;
+use core::cell::{Cell, RefCell};
 use core::fmt;
 use core::pin::Pin;
 use core::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -10,14 +10,15 @@ use std::rc::{Rc, Weak};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Wake;
 
-type Future = Pin<Box<dyn core::future::Future<Output = ()>>>;
+type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 
 /// The tasks of a simulation.
 #[derive(Default)]
 pub(super) struct Executor {
     ready: Arc<Ready>,
-    tasks: RefCell<BTreeMap<u64, (Option<Future>, Arc<Woken>)>>,
-    last: RefCell<u64>,
+    /// `None` while a task is being polled.
+    tasks: RefCell<BTreeMap<u64, Option<Boxed>>>,
+    last: Cell<u64>,
 }
 
 /// Tasks that have something to do.
@@ -56,14 +57,16 @@ impl Wake for Woken {
 impl Executor {
     pub(super) fn spawn<T: 'static>(
         self: &Rc<Self>,
-        future: impl core::future::Future<Output = T> + 'static,
+        future: impl Future<Output = T> + 'static,
     ) -> Task<T> {
         let result = Rc::new(RefCell::new(Slot::default()));
         let slot = Rc::clone(&result);
-        let task = self.add(Some(Box::pin(async move {
+        let task = self.new_task();
+        let future = Box::pin(async move {
             let output = future.await;
             slot.borrow_mut().end(output);
-        })));
+        });
+        self.tasks.borrow_mut().insert(task.id, Some(future));
         Task {
             result,
             task,
@@ -71,24 +74,15 @@ impl Executor {
         }
     }
 
-    /// Takes in a task that is to be polled at once. One without a future is polled by whoever calls
-    /// [`poll_next`](Self::poll_next).
-    fn add(&self, future: Option<Future>) -> Arc<Woken> {
-        let id = {
-            let mut last = self.last.borrow_mut();
-            *last += 1;
-            *last
-        };
+    /// A task that is to be polled at once.
+    fn new_task(&self) -> Arc<Woken> {
+        self.last.set(self.last.get() + 1);
         let task = Arc::new(Woken {
-            id,
+            id: self.last.get(),
             is_queued: AtomicBool::new(false),
             polls: AtomicUsize::new(0),
             ready: Arc::clone(&self.ready),
         });
-        if future.is_some() {
-            let entry = (future, Arc::clone(&task));
-            self.tasks.borrow_mut().insert(id, entry);
-        }
         Arc::clone(&task).wake();
         task
     }
@@ -97,10 +91,10 @@ impl Executor {
     /// has changed.
     pub(super) fn run<T>(
         &self,
-        mut main: Pin<&mut impl core::future::Future<Output = T>>,
+        mut main: Pin<&mut impl Future<Output = T>>,
         mut idle: impl FnMut() -> bool,
     ) -> T {
-        let this = self.add(None);
+        let this = self.new_task();
         loop {
             let mut polls = 0;
             while let Some(task) = self.ready.pop() {
@@ -127,27 +121,29 @@ impl Executor {
     }
 
     fn poll(&self, task: &Arc<Woken>) {
-        // Out of its place meanwhile, for it may spawn others.
+        // Out of its place meanwhile, for it may spawn others, or end itself.
         let taken = self
             .tasks
             .borrow_mut()
             .get_mut(&task.id)
-            .and_then(|entry| entry.0.take());
+            .and_then(Option::take);
         let Some(mut future) = taken else {
             return;
         };
         task.polls.fetch_add(1, Ordering::Relaxed);
         let waker = Waker::from(Arc::clone(task));
-        let polled = future.as_mut().poll(&mut Context::from_waker(&waker));
-        let mut tasks = self.tasks.borrow_mut();
-        match tasks.get_mut(&task.id) {
-            Some(entry) if polled.is_pending() => entry.0 = Some(future),
-            _ => {
-                let ended = tasks.remove(&task.id);
-                drop(tasks);
-                drop((ended, future));
-            }
+        if future
+            .as_mut()
+            .poll(&mut Context::from_waker(&waker))
+            .is_ready()
+        {
+            return self.cancel(task.id);
         }
+        let ended = match self.tasks.borrow_mut().get_mut(&task.id) {
+            Some(place) => place.replace(future),
+            None => Some(future),
+        };
+        drop(ended);
     }
 
     fn cancel(&self, id: u64) {
@@ -212,7 +208,7 @@ impl<T> Task<T> {
     }
 }
 
-impl<T> core::future::Future for Task<T> {
+impl<T> Future for Task<T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
