@@ -463,6 +463,9 @@ fn next_message() {
             let acknowledged = stage.happened(is_other_acknowledged);
             assert!(acknowledged <= taken.len(), "{acknowledged} of {taken:?}");
         }
+        // What nobody takes is not acknowledged, however long it waits.
+        stage.world.sleep(Duration::from_secs(1)).await;
+        assert!(stage.happened(is_other_acknowledged) <= taken.len());
         while taken.len() < 6 {
             taken.push(text(&messages.next().await.unwrap().payload));
         }

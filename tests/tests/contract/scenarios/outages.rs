@@ -8,7 +8,7 @@ use iotcore_gateway::{
 };
 use iotcore_gateway_testkit::{CloseReason, EventKind, link::BOUND};
 
-use crate::world::{Plan, Running, World, attach, close, count, disconnection, telemetry};
+use crate::world::{Plan, Running, World, attach, close, count, disconnection, in_time, telemetry};
 
 const DEVICE: &str = BOUND[0];
 const SECOND: Duration = Duration::from_secs(1);
@@ -31,7 +31,9 @@ pub(crate) async fn comes_back_when_the_peer_closes_in_the_middle_of_a_packet<W:
     world
         .with(|bridge, now| bridge.send_config(DEVICE, config.clone(), now))
         .unwrap();
-    let (ended, _) = disconnection(&mut status).await;
+    // At once, and not only when the next keep alive is due.
+    let ending = disconnection(&mut status);
+    let (ended, _) = in_time(&world.runtime(), 20 * SECOND, ending).await;
     assert!(
         matches!(ended.reason, DisconnectReason::Transport(_)),
         "{ended:?}"
