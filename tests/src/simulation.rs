@@ -51,6 +51,8 @@
 
 mod executor;
 mod stream;
+#[cfg(test)]
+mod tests;
 mod tls;
 mod wire;
 mod world;
