@@ -9,10 +9,14 @@
 //! production server: nothing outlives the process, clients are trusted not to be hostile in number,
 //! and where the service's behaviour is not known it does what [`bridge::settings`] says.
 //!
-//! With the feature `simulation` (on by default, too) [`simulation`] runs the async driver, and the
-//! code that uses it, against the bridge in virtual time.
-//!
 //! The registry file's format is described in [`bridge::registry::file`].
+//!
+//! # Test your own gateway code in virtual time
+//!
+//! With the feature `simulation` (on by default, too) [`simulation`] runs the async driver and the
+//! code that uses it on a virtual clock and network, against the bridge: an hour takes milliseconds,
+//! connections break where a test wants them to, and each run is the same. Its page has the whole
+//! example. Code that uses the bare [`Gateway`](iotcore_gateway::Gateway) is tested with [`link`].
 //!
 //! # Faults
 //!

@@ -2,7 +2,7 @@
 //!
 //! A [`Simulation`] runs futures on the thread of the test. Whenever all of them wait, its clock jumps to the next thing
 //! that happens, so an hour of keep alives takes milliseconds, and every run is the same. [`SimRuntime`] is the
-//! [`Runtime`](iotcore_gateway::driver::Runtime) to start the driver with, and the handle of all that surrounds it: the
+//! [`Runtime`] to start the driver with, and the handle of all that surrounds it: the
 //! [`Bridge`], the clock, and a network that is slow, cut or silent when a test says so.
 //!
 //! # Your own code in virtual time
@@ -46,7 +46,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! The gateway of [`Simulation::setup`] is the one of [`link`](crate::link); for other devices, limits or TLS there is
+//! The gateway of [`Simulation::setup`] is the one of [`link`]; for other devices, limits or TLS there is
 //! [`Simulation::with_bridge`].
 
 mod executor;
