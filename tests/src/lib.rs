@@ -11,6 +11,13 @@
 //!
 //! The registry file's format is described in [`bridge::registry::file`].
 //!
+//! # Test your own gateway code in virtual time
+//!
+//! With the feature `simulation` (on by default, too) [`simulation`] runs the async driver and the
+//! code that uses it on a virtual clock and network, against the bridge: an hour takes milliseconds,
+//! connections break where a test wants them to, and each run is the same. Its page has the whole
+//! example. Code that uses the bare [`Gateway`](iotcore_gateway::Gateway) is tested with [`link`].
+//!
 //! # Faults
 //!
 //! What goes wrong in the field can be made to go wrong here: refused connections, answers that are
@@ -45,6 +52,8 @@ pub mod keys;
 pub mod link;
 #[cfg(feature = "serve")]
 pub mod serve;
+#[cfg(feature = "simulation")]
+pub mod simulation;
 
 pub use bridge::close::CloseReason;
 pub use bridge::event::{Event, EventKind};

@@ -1,0 +1,143 @@
+//! The gateway's end of a connection.
+
+use core::fmt;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io;
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::SimRuntime;
+use super::wire::{BridgeEnd, Content, StreamEnd, Wire};
+use super::world::World;
+use crate::link::Side;
+
+/// A connection of a [`SimRuntime`].
+///
+/// Dropped before it has read to the end of what the bridge writes, it resets the connection, and what is still on its
+/// way is lost: so may a real one that is dropped too early.
+pub struct SimStream {
+    pub(super) runtime: SimRuntime,
+    pub(super) wire: u64,
+}
+
+impl SimStream {
+    fn with<T>(&self, act: impl FnOnce(&mut World, &mut Wire) -> T) -> T {
+        self.runtime.with_world(|world| {
+            let mut wire = world.wires.remove(&self.wire).expect("kept until its drop");
+            let result = act(world, &mut wire);
+            world.wires.insert(self.wire, wire);
+            world.settle();
+            result
+        })
+    }
+}
+
+impl AsyncRead for SimStream {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|world, wire| {
+            let limit = match world.cut {
+                Some((Side::Gateway, left)) => left.min(buffer.len()),
+                _ => buffer.len(),
+            };
+            match wire.to_gateway.read(&mut buffer[..limit], world.now) {
+                None => {
+                    world.retired.extend(wire.to_gateway.wait(cx));
+                    Poll::Pending
+                }
+                Some(read) => {
+                    if let (Ok(length), Some((Side::Gateway, left))) = (&read, &mut world.cut) {
+                        *left -= length;
+                    }
+                    if matches!(world.cut, Some((Side::Gateway, 0))) {
+                        world.cut = None;
+                        if let Some(connection) = wire.connection {
+                            world.bridge.handle_closed(connection, world.now);
+                        }
+                        wire.sever(Content::End, world.now);
+                    }
+                    Poll::Ready(read)
+                }
+            }
+        })
+    }
+}
+
+impl AsyncWrite for SimStream {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        self.with(|world, wire| {
+            match wire.stream {
+                StreamEnd::Open => {}
+                StreamEnd::Broken => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+                StreamEnd::Closed | StreamEnd::Dropped => {
+                    return Poll::Ready(Err(io::ErrorKind::NotConnected.into()));
+                }
+            }
+            let room = match world.network.is_stalled {
+                true => 0,
+                false => world.network.buffer.saturating_sub(wire.to_bridge.len()),
+            };
+            let available = bytes.len().min(room);
+            if available == 0 {
+                world.retired.extend(wire.to_bridge.wait(cx));
+                return Poll::Pending;
+            }
+            let length = world.fragment(available);
+            if !wire.is_half_open {
+                let arrives = world.now + world.network.latency;
+                let fragment = Content::Bytes(bytes[..length].to_vec());
+                wire.to_bridge.push(arrives, fragment);
+            }
+            Poll::Ready(Ok(length))
+        })
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|world, wire| {
+            if wire.stream == StreamEnd::Open {
+                wire.stream = StreamEnd::Closed;
+                if !wire.is_half_open {
+                    let arrives = world.now + world.network.latency;
+                    wire.to_bridge.push(arrives, Content::End);
+                }
+            }
+            Poll::Ready(Ok(()))
+        })
+    }
+}
+
+impl Drop for SimStream {
+    fn drop(&mut self) {
+        self.with(|world, wire| {
+            let arrives = world.now + world.network.latency;
+            if wire.bridge_end != BridgeEnd::Gone && !wire.is_half_open {
+                if !wire.to_gateway.is_at_end(world.now) {
+                    wire.to_bridge.clear();
+                    wire.to_bridge.push(arrives, Content::Reset);
+                } else if wire.stream == StreamEnd::Open {
+                    wire.to_bridge.push(arrives, Content::End);
+                }
+            }
+            wire.to_gateway.clear();
+            wire.stream = StreamEnd::Dropped;
+        });
+    }
+}
+
+impl fmt::Debug for SimStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("SimStream").field(&self.wire).finish()
+    }
+}

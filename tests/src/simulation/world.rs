@@ -1,0 +1,336 @@
+//! The clock, the network, and the bridge at its other end.
+
+use core::task::{Context, Waker};
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Instant;
+
+use rustls::ServerConfig;
+
+use super::Network;
+use super::tls::Layer;
+use super::wire::{BridgeEnd, Content, StreamEnd, Wire};
+use crate::Bridge;
+use crate::link::Side;
+
+/// As much as the bridge writes at a time, in bytes.
+const CHUNK: usize = 16 * 1024;
+
+/// Everything but the tasks.
+pub(super) struct World {
+    pub(super) start: Instant,
+    pub(super) now: Instant,
+    pub(super) bridge: Bridge,
+    pub(super) network: Network,
+    pub(super) tls: Option<Arc<ServerConfig>>,
+    pub(super) wires: BTreeMap<u64, Wire>,
+    last_wire: u64,
+    timers: BTreeMap<(Instant, u64), Waker>,
+    last_timer: u64,
+    /// Where and after how many more bytes all connections end.
+    pub(super) cut: Option<(Side, usize)>,
+    /// How often time has moved.
+    pub(super) steps: u64,
+    watchers: Vec<Waker>,
+    /// The state of the generator of fragment sizes.
+    sizes: u64,
+    /// To be woken once the lock is released.
+    pub(super) woken: Vec<Waker>,
+    /// To be dropped once the lock is released: a task may go with its last waker.
+    pub(super) retired: Vec<Waker>,
+}
+
+impl World {
+    pub(super) fn new(bridge: Bridge, tls: Option<Arc<ServerConfig>>, start: Instant) -> Self {
+        Self {
+            start,
+            now: start,
+            bridge,
+            network: Network::default(),
+            tls,
+            wires: BTreeMap::new(),
+            last_wire: 0,
+            timers: BTreeMap::new(),
+            last_timer: 0,
+            cut: None,
+            steps: 0,
+            watchers: Vec::new(),
+            sizes: 0,
+            woken: Vec::new(),
+            retired: Vec::new(),
+        }
+    }
+
+    /// Has this task woken after every change.
+    pub(super) fn watch(&mut self, cx: &Context<'_>) {
+        if !self
+            .watchers
+            .iter()
+            .any(|waker| waker.will_wake(cx.waker()))
+        {
+            self.watchers.push(cx.waker().clone());
+        }
+    }
+
+    pub(super) fn new_timer(&mut self, deadline: Instant) -> (Instant, u64) {
+        self.last_timer += 1;
+        (deadline, self.last_timer)
+    }
+
+    pub(super) fn set_timer(&mut self, timer: (Instant, u64), cx: &Context<'_>) {
+        let replaced = self.timers.insert(timer, cx.waker().clone());
+        self.retired.extend(replaced);
+    }
+
+    pub(super) fn end_timer(&mut self, timer: (Instant, u64)) {
+        let ended = self.timers.remove(&timer);
+        self.retired.extend(ended);
+    }
+
+    pub(super) fn connect(&mut self) -> u64 {
+        self.last_wire += 1;
+        let mut wire = Wire::new(Layer::new(self.tls.as_ref()));
+        if !wire.layer.is_handshaking() {
+            wire.connection = Some(self.bridge.accept(self.now));
+        }
+        self.wires.insert(self.last_wire, wire);
+        self.settle();
+        self.last_wire
+    }
+
+    /// Moves time to the next thing that happens, and lets it happen; `false` if there is none.
+    pub(super) fn advance(&mut self) -> bool {
+        let arrivals = self
+            .wires
+            .values()
+            .filter_map(|wire| wire.next_arrival(self.now));
+        let timer = self.timers.keys().next().map(|(at, _)| *at);
+        let next = arrivals.chain(timer).chain(self.bridge.poll_timeout());
+        let Some(next) = next.min() else {
+            return false;
+        };
+        self.now = self.now.max(next);
+        self.steps += 1;
+        while let Some(timer) = self.timers.first_entry()
+            && timer.key().0 <= self.now
+        {
+            self.woken.push(timer.remove());
+        }
+        if self.bridge.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.bridge.handle_timeout(self.now);
+        }
+        self.settle();
+        true
+    }
+
+    /// Lets everything happen that can happen now, and wakes whom it concerns.
+    pub(super) fn settle(&mut self) {
+        let wires: Vec<u64> = self.wires.keys().copied().collect();
+        while wires
+            .iter()
+            .any(|wire| self.receive(*wire) | self.transmit(*wire))
+        {}
+        self.wires.retain(|_, wire| !wire.is_over());
+        for wire in self.wires.values_mut() {
+            let is_writable =
+                !self.network.is_stalled && wire.to_bridge.len() < self.network.buffer;
+            if is_writable || wire.stream == StreamEnd::Broken {
+                self.woken.extend(wire.to_bridge.take_waiting());
+            }
+            if wire.to_gateway.has_arrived(self.now) {
+                self.woken.extend(wire.to_gateway.take_waiting());
+            }
+        }
+        self.woken.append(&mut self.watchers);
+    }
+
+    /// Hands what has arrived to the bridge; gives whether there was something.
+    fn receive(&mut self, id: u64) -> bool {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return false;
+        };
+        let is_waiting = wire.connection.is_some_and(|connection| {
+            self.bridge.wants_transport(connection) && !self.bridge.wants_input(connection)
+        });
+        if is_waiting {
+            return false;
+        }
+        let is_open = wire.bridge_end == BridgeEnd::Open;
+        let is_handshaking = is_open && wire.connection.is_none();
+        match wire.to_bridge.pop(self.now) {
+            None => return false,
+            Some(Content::Bytes(raw)) if is_open => self.receive_bytes(id, &raw),
+            Some(Content::Bytes(_)) => {}
+            Some(end) => {
+                if is_handshaking {
+                    let reason = "the client went away during the TLS handshake";
+                    self.bridge
+                        .handle_failed_transport(reason.to_owned(), self.now);
+                }
+                if is_open && matches!(end, Content::End) {
+                    self.end_stream(id);
+                }
+                self.forget(id);
+            }
+        }
+        true
+    }
+
+    fn receive_bytes(&mut self, id: u64, raw: &[u8]) {
+        let raw = self.before_cut(Side::Bridge, raw);
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        let opened = wire.layer.open(raw);
+        let records = wire.layer.records();
+        if wire.connection.is_none() && !wire.layer.is_handshaking() && opened.is_ok() {
+            wire.connection = Some(self.bridge.accept(self.now));
+        }
+        let connection = wire.connection;
+        self.send(id, &records);
+        match (opened, connection) {
+            (Ok(plain), Some(connection)) => {
+                self.bridge.handle_input(connection, &plain, self.now);
+            }
+            (Ok(_), None) => {}
+            (Err(reason), connection) => {
+                match connection {
+                    Some(connection) => self.bridge.handle_closed(connection, self.now),
+                    None => {
+                        let reason = format!("TLS handshake failed: {reason}");
+                        self.bridge.handle_failed_transport(reason, self.now);
+                    }
+                }
+                self.end_stream(id);
+            }
+        }
+        self.cut_if_reached();
+    }
+
+    /// Sends what the bridge has to say to one connection; gives whether there was something.
+    fn transmit(&mut self, id: u64) -> bool {
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return false;
+        };
+        let Some(connection) = wire
+            .connection
+            .filter(|_| wire.bridge_end == BridgeEnd::Open)
+        else {
+            return false;
+        };
+        let bytes = self.bridge.poll_transmit(connection);
+        if !bytes.is_empty() {
+            if wire.to_gateway.len() >= self.network.buffer {
+                return false;
+            }
+            let chunk = bytes.get(..CHUNK).unwrap_or(bytes);
+            let (sealed, length) = (wire.layer.seal(chunk), chunk.len());
+            self.bridge.handle_transmitted(connection, length, self.now);
+            self.send(id, &sealed);
+            return true;
+        }
+        if self.bridge.wants_transport(connection) {
+            return false;
+        }
+        if self.bridge.wants_reset(connection) {
+            wire.sever(Content::Reset, self.now + self.network.latency);
+            self.bridge.handle_closed(connection, self.now);
+        } else if wire.is_half_open {
+            self.forget(id);
+        } else {
+            self.end_stream(id);
+        }
+        true
+    }
+
+    /// Puts bytes on their way to the gateway, in fragments.
+    fn send(&mut self, id: u64, mut bytes: &[u8]) {
+        let arrives = self.now + self.network.latency;
+        while !bytes.is_empty() {
+            let length = self.fragment(bytes.len());
+            let (fragment, rest) = bytes.split_at(length);
+            if let Some(wire) = self.wires.get_mut(&id)
+                && !wire.is_half_open
+                && wire.stream != StreamEnd::Dropped
+            {
+                wire.to_gateway
+                    .push(arrives, Content::Bytes(fragment.to_vec()));
+            }
+            bytes = rest;
+        }
+    }
+
+    /// The bridge writes its last.
+    fn end_stream(&mut self, id: u64) {
+        let arrives = self.now + self.network.latency;
+        let Some(wire) = self.wires.get_mut(&id) else {
+            return;
+        };
+        wire.bridge_end = BridgeEnd::Finished;
+        let records = wire.layer.close();
+        self.send(id, &records);
+        if let Some(wire) = self.wires.get_mut(&id)
+            && !wire.is_half_open
+        {
+            wire.to_gateway.push(arrives, Content::End);
+        }
+    }
+
+    /// The bridge has nothing more to do with a connection.
+    fn forget(&mut self, id: u64) {
+        if let Some(wire) = self.wires.get_mut(&id) {
+            wire.bridge_end = BridgeEnd::Gone;
+            if let Some(connection) = wire.connection {
+                self.bridge.handle_closed(connection, self.now);
+            }
+        }
+    }
+
+    /// Ends all connections: both sides get nothing more than this.
+    pub(super) fn sever(&mut self, last: fn() -> Content) {
+        for wire in self.wires.values_mut() {
+            if let Some(connection) = wire.connection {
+                self.bridge.handle_closed(connection, self.now);
+            }
+            wire.sever(last(), self.now);
+        }
+        self.settle();
+    }
+
+    /// The part of what arrives at a side that arrives before the cut.
+    pub(super) fn before_cut<'a>(&mut self, at: Side, bytes: &'a [u8]) -> &'a [u8] {
+        match &mut self.cut {
+            Some((side, left)) if *side == at => {
+                let arriving = bytes.len().min(*left);
+                *left -= arriving;
+                &bytes[..arriving]
+            }
+            _ => bytes,
+        }
+    }
+
+    pub(super) fn cut_if_reached(&mut self) {
+        if matches!(self.cut, Some((_, 0))) && !self.wires.is_empty() {
+            self.cut = None;
+            self.sever(|| Content::End);
+        }
+    }
+
+    /// How much of so many bytes goes in one fragment: 1 to the most allowed, always the same in the same place (this is
+    /// splitmix64).
+    pub(super) fn fragment(&mut self, available: usize) -> usize {
+        self.sizes = self.sizes.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.sizes;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        let most = self.network.fragment.max(1) as u64;
+        let length = usize::try_from(mixed % most).unwrap_or(0) + 1;
+        length.min(available)
+    }
+
+    pub(super) fn elapsed(&self) -> Duration {
+        self.now - self.start
+    }
+}

@@ -1,0 +1,89 @@
+//! One list of scenarios, played on every runtime: real ones on sockets, through a relay that makes the network go wrong,
+//! and the simulated one on its virtual network. A scenario knows only [`World`], so it cannot tell them apart.
+
+mod relay;
+mod scenarios;
+mod simulated;
+mod sockets;
+mod table;
+mod tls;
+mod world;
+
+use iotcore_gateway_smol::SmolRuntime;
+use iotcore_gateway_tokio::TokioRuntime;
+
+use self::{
+    simulated::Simulated,
+    sockets::{Sockets, executor},
+    world::{
+        Secured::{For, Plain},
+        World,
+    },
+};
+
+executor!(
+    Tokio,
+    TokioRuntime,
+    |main| tokio::runtime::Runtime::new().unwrap().block_on(main),
+    |task| drop(tokio::spawn(task))
+);
+
+executor!(Smol, SmolRuntime, |main| smol::block_on(main), |task| {
+    smol::spawn(task).detach();
+});
+
+/// Makes the macro that makes a test of each scenario in each world. Its first argument is a `$` for that one.
+macro_rules! scenarios {
+    ($d:tt $($module:ident::$scenario:ident, $secured:expr;)+) => {
+        const SCENARIOS: &[&str] = &[$(stringify!($scenario)),+];
+
+        macro_rules! worlds {
+            ($d($d world:ident: $d type:ty;)+) => {
+                const WORLDS: &[&str] = &[$d(stringify!($d world)),+];
+
+                $d(mod $d world {
+                    use super::*;
+
+                    $(#[test]
+                    fn $scenario() {
+                        let play = || <$d type>::play($secured, scenarios::$module::$scenario);
+                        table::note(stringify!($scenario), stringify!($d world), play);
+                    })+
+                })+
+            };
+        }
+    };
+}
+
+scenarios! { $
+    connecting::connects_over_tls, For("localhost");
+    connecting::refuses_a_wrong_ca, For("localhost");
+    connecting::refuses_a_wrong_host_name, For("elsewhere.example");
+    connecting::tells_of_a_refusal_by_connack, For("localhost");
+    devices::attaches_a_device, For("localhost");
+    devices::tells_of_a_refused_attach, Plain;
+    devices::tells_of_an_attach_that_is_not_answered, Plain;
+    devices::attaches_a_thousand_devices, Plain;
+    messages::publishes_and_is_acknowledged, For("localhost");
+    messages::streams_configs_and_commands, For("localhost");
+    messages::acknowledges_no_faster_than_a_slow_consumer_takes, Plain;
+    messages::carries_256_kilobytes_both_ways, For("localhost");
+    messages::lives_on_one_byte_per_segment_both_ways, For("localhost");
+    outages::comes_back_when_the_peer_closes_in_the_middle_of_a_packet, Plain;
+    outages::finds_a_half_open_peer_by_keep_alive, Plain;
+    outages::gives_up_on_stalled_writes, Plain;
+    outages::takes_few_turns_while_the_peer_stalls, Plain;
+    outages::loses_nothing_over_reconnects, Plain;
+    outages::refreshes_its_token, Plain;
+    endings::closes_after_a_drain, Plain;
+    endings::tells_what_a_drain_could_not_send, Plain;
+    endings::hangs_up_and_loses_nothing, For("localhost");
+    endings::ends_every_future_when_the_driver_is_dropped, Plain;
+    endings::closes_when_every_handle_is_dropped, Plain;
+}
+
+worlds! {
+    on_tokio: Sockets<Tokio>;
+    on_smol: Sockets<Smol>;
+    in_simulation: Simulated;
+}

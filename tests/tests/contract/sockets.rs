@@ -1,0 +1,117 @@
+//! Real runtimes, as worlds: real sockets on loopback, and a relay on the way.
+
+use std::time::{Duration, Instant};
+
+use iotcore_gateway::driver::Runtime;
+use iotcore_gateway_testkit::{Bridge, EventKind, Settings, serve::Server};
+
+use super::{
+    relay::Relay,
+    tls,
+    world::{BoxFuture, Log, Plan, Secured, World, in_time, registry},
+};
+
+/// No scenario takes longer, in real time.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A runtime of the real world.
+pub(crate) trait Executor {
+    type Runtime: Runtime;
+
+    fn runtime() -> Self::Runtime;
+
+    fn block_on<T>(main: impl Future<Output = T>) -> T;
+
+    fn spawn(task: BoxFuture<()>);
+}
+
+/// Makes an [`Executor`]: its name, the adapter's runtime, how it runs the test, and how it spawns.
+macro_rules! executor {
+    ($name:ident, $runtime:ident, |$main:ident| $block_on:expr, |$task:ident| $spawn:expr) => {
+        #[derive(Default)]
+        pub(crate) struct $name;
+
+        impl $crate::sockets::Executor for $name {
+            type Runtime = $runtime;
+
+            fn runtime() -> $runtime {
+                $runtime
+            }
+
+            fn block_on<T>($main: impl Future<Output = T>) -> T {
+                $block_on
+            }
+
+            fn spawn($task: $crate::world::BoxFuture<()>) {
+                $spawn
+            }
+        }
+    };
+}
+pub(crate) use executor;
+
+pub(crate) struct Sockets<E> {
+    _executor: E,
+    server: Server,
+    relay: Relay,
+    log: Log,
+}
+
+impl<E: Executor + Default> World for Sockets<E> {
+    type Runtime = E::Runtime;
+
+    fn play(secured: Secured, scenario: impl AsyncFnOnce(&Self, Plan)) {
+        let (config, security) = tls::secure(&secured);
+        let log = Log::default();
+        let events = log.clone();
+        let on_event = move |event: &_| events.add(event);
+        let settings = Settings::default();
+        let server = Server::start(registry(), settings, "127.0.0.1:0", config, on_event);
+        let server = server.expect("a free port");
+        let relay = Relay::start(server.local_addr()).expect("a free port");
+        let plan = Plan::new(security, relay.port());
+        let world = Self {
+            _executor: E::default(),
+            server,
+            relay,
+            log,
+        };
+        E::block_on(async { in_time(&E::runtime(), LIMIT, scenario(&world, plan)).await });
+    }
+
+    fn runtime(&self) -> E::Runtime {
+        E::runtime()
+    }
+
+    fn spawn(&self, task: BoxFuture<()>) {
+        E::spawn(task);
+    }
+
+    fn with<T>(&self, act: impl FnOnce(&mut Bridge, Instant) -> T) -> T {
+        self.server.with(act)
+    }
+
+    async fn until(&self, condition: impl Fn(&[EventKind]) -> bool) {
+        self.log.until(condition).await;
+    }
+
+    fn one_byte_per_segment(&self) {
+        self.relay.one_byte_per_segment();
+    }
+
+    fn cut(&self) {
+        self.relay.cut();
+    }
+
+    fn close_after(&self, bytes: usize) {
+        self.relay.close_after(bytes);
+    }
+
+    fn half_open(&self) {
+        self.relay.half_open();
+    }
+
+    fn stall(&self, is_stalled: bool) {
+        self.relay.stall(is_stalled);
+    }
+}

@@ -1,0 +1,69 @@
+//! What came of each scenario in each world, printed once all of them were played.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    io::{self, Write as _},
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
+    sync::{Mutex, PoisonError},
+    time::{Duration, Instant},
+};
+
+/// By scenario and world.
+type Results = BTreeMap<(&'static str, &'static str), Result<Duration, ()>>;
+
+static RESULTS: Mutex<Results> = Mutex::new(Results::new());
+
+/// Plays a scenario and notes how it went.
+pub(crate) fn note(scenario: &'static str, world: &'static str, play: impl FnOnce()) {
+    let begun = now();
+    // Nothing of it is used after a panic.
+    let played = catch_unwind(AssertUnwindSafe(play));
+    let result = match &played {
+        Ok(()) => Ok(now() - begun),
+        Err(_) => Err(()),
+    };
+    let table = {
+        let mut results = RESULTS.lock().unwrap_or_else(PoisonError::into_inner);
+        results.insert((scenario, world), result);
+        let is_whole = results.len() == super::SCENARIOS.len() * super::WORLDS.len();
+        is_whole.then(|| draw(&results))
+    };
+    if let Some(table) = table {
+        // Not by `print`, which the harness keeps to itself unless the test fails.
+        let _ = io::stdout().write_all(table.as_bytes());
+    }
+    if let Err(panic) = played {
+        resume_unwind(panic);
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "how long it takes is to be shown"
+)]
+fn now() -> Instant {
+    Instant::now()
+}
+
+fn draw(results: &Results) -> String {
+    let mut table = String::from("\nThe contract:\n");
+    let mut row = |name: &str, cells: &mut dyn Iterator<Item = String>| {
+        let _ = write!(table, "  {name:60}");
+        cells.for_each(|cell| {
+            let _ = write!(table, "{cell:>15}");
+        });
+        table.push('\n');
+    };
+    row("", &mut super::WORLDS.iter().map(ToString::to_string));
+    for scenario in super::SCENARIOS {
+        let mut cells = super::WORLDS
+            .iter()
+            .map(|world| match results.get(&(*scenario, *world)) {
+                Some(Ok(time)) => format!("ok {:>8.3} s", time.as_secs_f64()),
+                _ => "FAILED".into(),
+            });
+        row(&scenario.replace('_', " "), &mut cells);
+    }
+    table
+}

@@ -1,0 +1,43 @@
+//! A certificate for any name, of an authority made on the spot.
+
+use std::sync::Arc;
+
+use iotcore_gateway::driver::{Security, Tls};
+use iotcore_gateway_testkit::serve::tls;
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rustls::ServerConfig;
+
+use super::world::Secured;
+
+/// The server's side and the client's.
+pub(crate) fn secure(secured: &Secured) -> (Option<Arc<ServerConfig>>, Security) {
+    match secured {
+        Secured::Plain => (None, Security::PlainOnLoopback),
+        Secured::For(name) => {
+            let (config, ca) = certify(name);
+            (Some(config), trusting(&ca))
+        }
+    }
+}
+
+/// Trusts an authority that has certified nobody.
+pub(crate) fn trusting_another() -> Security {
+    trusting(&certify("localhost").1)
+}
+
+fn trusting(ca: &str) -> Security {
+    Security::Tls(Tls::from_pem(ca.as_bytes()).unwrap())
+}
+
+fn certify(name: &str) -> (Arc<ServerConfig>, String) {
+    let mut authority = CertificateParams::new([]).unwrap();
+    authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let authority_key = KeyPair::generate().unwrap();
+    let ca = authority.self_signed(&authority_key).unwrap().pem();
+    let issuer = Issuer::new(authority, authority_key);
+    let server = CertificateParams::new([name.to_owned()]).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let certificate = server.signed_by(&key, &issuer).unwrap().pem();
+    let config = tls::server_config(&certificate, &key.serialize_pem()).unwrap();
+    (config, ca)
+}
