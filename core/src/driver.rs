@@ -37,6 +37,7 @@ mod slots;
 mod status;
 mod tls;
 mod tokens;
+mod trace;
 mod transport;
 mod waiters;
 
@@ -67,7 +68,7 @@ pub use self::{
 };
 use self::{
     connection::READ_BYTES, device_tokens::DeviceTokens, host::World, runtime::Alarm,
-    shared::Shared, tls::Checked,
+    shared::Shared, tls::Checked, trace::Trace,
 };
 
 /// Does the work of one gateway: connects, reads, writes, keeps time, and wakes the futures of the handles.
@@ -78,6 +79,7 @@ pub struct Driver<R: Runtime, T: TokenSource> {
     target: Arc<Target>,
     alarm: Alarm<R>,
     device_tokens: DeviceTokens,
+    trace: Trace,
     /// What was read last.
     buffer: Box<[u8]>,
 }
@@ -104,6 +106,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         };
         Self {
             alarm: Alarm::new(Arc::clone(&world.runtime)),
+            trace: Trace::new(&shared, &world.client_id),
             shared,
             world,
             target: Arc::new(target),
@@ -155,14 +158,16 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         if self.device_tokens.poll(&self.shared, cx) {
             cx.waker().wake_by_ref();
         }
-        self.shared.with(|state, now| {
+        let wants_transport = self.shared.with(|state, now| {
             let is_due = state.gateway.poll_timeout().is_some_and(|at| at <= now);
             if is_due {
                 state.gateway.handle_timeout(now);
             }
             state.give_out_events(now);
             state.gateway.wants_transport()
-        })
+        });
+        self.trace.follow();
+        wants_transport
     }
 
     /// Has this task woken at the gateway's next deadline. Last in each turn, for all that happens can change it.

@@ -121,6 +121,7 @@
 //!   from the machine, which only ever sees a [`Token`].
 //! * `driver`: the module `driver`, an async loop over any runtime with TLS, and handles to command the machine from any
 //!   number of tasks.
+//! * `tracing`: the driver's connections and devices as spans, and what happens to them as events, without a secret.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]

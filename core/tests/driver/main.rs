@@ -7,6 +7,8 @@ mod devices;
 mod ending;
 mod flow;
 mod server;
+#[cfg(feature = "tracing")]
+mod traced;
 #[path = "../peer/wire.rs"]
 #[expect(unreachable_pub, reason = "shared with the machine's own tests")]
 mod wire;

@@ -1,0 +1,156 @@
+//! What `tracing` is told: spans that hold each other, every change, and no secret.
+
+use std::{
+    fmt::{self, Write},
+    sync::{Arc, Mutex},
+};
+
+use iotcore_gateway::{
+    Options, Token,
+    driver::{Attach, Runtime},
+};
+use tracing::{
+    Event, Metadata, Subscriber,
+    field::{Field, Visit},
+    span::{Attributes, Id, Record},
+};
+
+use super::{id, open};
+
+/// Writes down every span and event, each with the span that it is in.
+#[derive(Clone, Default)]
+struct Log {
+    lines: Arc<Mutex<Vec<String>>>,
+    spans: Arc<Mutex<Vec<String>>>,
+}
+
+impl Log {
+    fn name(&self, span: Option<&Id>) -> String {
+        let spans = self.spans.lock().unwrap();
+        let at = span.map(|id| id.into_u64() as usize - 1);
+        at.map_or_else(String::new, |at| spans[at].clone())
+    }
+}
+
+struct Fields<'a>(&'a mut String);
+
+impl Visit for Fields<'_> {
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        write!(self.0, " {field}={value:?}").unwrap();
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, attributes: &Attributes<'_>) -> Id {
+        let mut name = format!(
+            "{}/{}",
+            self.name(attributes.parent()),
+            attributes.metadata().name()
+        );
+        attributes.record(&mut Fields(&mut name));
+        let mut spans = self.spans.lock().unwrap();
+        spans.push(name);
+        Id::from_u64(spans.len() as u64)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = self.name(event.parent());
+        event.record(&mut Fields(&mut line));
+        self.lines.lock().unwrap().push(line);
+    }
+
+    fn enter(&self, _: &Id) {}
+
+    fn exit(&self, _: &Id) {}
+}
+
+/// A gateway that attaches a device, delivers, hears an error report and a command, and loses its connection.
+fn play() {
+    let mut opened = open(Options::default());
+    let now = opened.world.net.now();
+    let token = Token::new(
+        "marked-device-token",
+        now + std::time::Duration::from_secs(60),
+    )
+    .unwrap();
+    let device = opened.attach(Attach::new(id("device-1")).token(token));
+    let accepting = opened.world.spawn(device.telemetry("marked-payload"));
+    let _delivery = accepting.ended().unwrap();
+    opened.server.serve(&mut opened.world);
+    let report = r#"{"error_type":"GATEWAY_DETACHMENT_DEVICE_ERROR","device_id":"device-1","description":"marked-description"}"#;
+    let errors = format!("/devices/{}/errors", opened.client.gateway().id());
+    opened
+        .server
+        .publish(&mut opened.world, &errors, report, 900);
+    opened.server.publish(
+        &mut opened.world,
+        "/devices/device-1/commands/x",
+        "marked-command",
+        901,
+    );
+    opened
+        .server
+        .publish(&mut opened.world, "/elsewhere", "marked-unrequested", 902);
+    opened.server.close(&mut opened.world);
+    opened.changes();
+}
+
+#[test]
+fn spans_hold_each_other_and_every_change_is_told_without_a_secret() {
+    let log = Log::default();
+    tracing::subscriber::with_default(log.clone(), play);
+    let lines = log.lines.lock().unwrap().join("\n");
+    let gateway = "/gateway client_id=projects/plant/";
+    let connection = "/connection";
+    for parts in [
+        &[gateway, connection, "message=connected"][..],
+        &[
+            gateway,
+            connection,
+            "/device id=device-1",
+            "message=attached",
+        ],
+        &[
+            gateway,
+            "/device id=device-1",
+            "detached by the bridge",
+            "GATEWAY_DETACHMENT_DEVICE_ERROR",
+        ],
+        &[
+            gateway,
+            connection,
+            "message=error report",
+            "GATEWAY_DETACHMENT_DEVICE_ERROR",
+        ],
+        &[
+            gateway,
+            connection,
+            "message=unrequested message",
+            "/elsewhere",
+        ],
+        &[
+            gateway,
+            connection,
+            "message=disconnected",
+            "reason=the peer closed the connection",
+        ],
+    ] {
+        assert!(
+            lines
+                .lines()
+                .any(|line| parts.iter().all(|part| line.contains(part))),
+            "{parts:?} in:\n{lines}"
+        );
+    }
+    for secret in ["marked", "token-1"] {
+        assert!(!lines.contains(secret), "{secret} in:\n{lines}");
+    }
+}
