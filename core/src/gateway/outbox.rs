@@ -299,12 +299,12 @@ impl Outbox {
 
     /// A publication whose acknowledgement is overdue, if its packet has room.
     pub(crate) fn overdue(
-        &self,
+        &mut self,
         has_room: impl Fn(usize) -> bool,
         listening: Instant,
     ) -> Option<u32> {
-        let (deadline, key) = self.lanes.first_due(&self.entries)?;
-        (deadline <= listening && has_room(self.entry(key).packet_size())).then_some(key)
+        let key = self.lanes.overdue(&self.entries, listening)?;
+        has_room(self.entry(key).packet_size()).then_some(key)
     }
 
     /// An overdue publication was written again.

@@ -19,6 +19,8 @@ struct Lane {
 pub(super) struct Lanes {
     lanes: Vec<Lane>,
     len: usize,
+    /// No entry is due before; a lower bound, so that most calls need not look at the heads.
+    quiet_until: Option<Instant>,
 }
 
 impl Lanes {
@@ -32,7 +34,11 @@ impl Lanes {
                 list: List::default(),
             });
             if timeout >= max {
-                return Self { lanes, len: 0 };
+                return Self {
+                    lanes,
+                    len: 0,
+                    quiet_until: None,
+                };
             }
             timeout = timeout.saturating_mul(2).min(max);
         }
@@ -62,6 +68,8 @@ impl Lanes {
         entries.at_mut(key).place = Place::InFlight { id, sent, lane };
         if let Some(lane) = self.lanes.get_mut(usize::from(lane)) {
             lane.list.push_back(entries, key);
+            let due = sent + lane.timeout;
+            self.quiet_until = Some(self.quiet_until.map_or(due, |quiet| quiet.min(due)));
         }
     }
 
@@ -76,6 +84,16 @@ impl Lanes {
         if let Some(lane) = self.lanes.get_mut(usize::from(lane)) {
             lane.list.remove(entries, key);
         }
+    }
+
+    /// The entry that is due first, if it is.
+    pub(super) fn overdue(&mut self, entries: &Entries, listening: Instant) -> Option<u32> {
+        if self.quiet_until? > listening {
+            return None;
+        }
+        let (due, key) = self.first_due(entries).unzip();
+        self.quiet_until = due;
+        key.filter(|_| due.is_some_and(|due| due <= listening))
     }
 
     /// The entry that is due first, and when, in listening time.
@@ -95,7 +113,7 @@ impl Lanes {
         self.lanes.iter().flat_map(|lane| lane.list.iter(entries))
     }
 
-    /// The entries that were written first and last in the first lane: the newest first.
+    /// The entries that were written once, newest first.
     pub(super) fn newest<'a>(&'a self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
         self.lanes
             .iter()
