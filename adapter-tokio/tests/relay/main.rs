@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 
 use self::{
     child::{PATIENCE, Relay},
-    cloud::{Cloud, closed_port, folder, options},
+    cloud::{CLOSED_PORT, Cloud, folder, options},
 };
 
 /// Waits for what the bridge has to see, which no line of output tells.
@@ -320,7 +320,7 @@ fn a_device_with_a_token_of_its_own_is_asked_for_a_new_one_when_that_has_expired
 #[test]
 fn waits_between_attempts_double_within_their_bounds() {
     let cloud = Cloud::plain();
-    let mut options = options(&cloud.folder, "127.0.0.1", closed_port());
+    let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
     for option in [
         "--plain",
         "--backoff-min",
@@ -371,7 +371,7 @@ fn what_cannot_be_sent_before_the_end_fails_once_and_counts_as_unsent() {
     let folder = folder();
     let key = iotcore_gateway_testkit::keys::DeviceKey::generate().unwrap();
     std::fs::write(folder.join("gateway.pem"), key.private_pem).unwrap();
-    let mut options = options(&folder, "127.0.0.1", closed_port());
+    let mut options = options(&folder, "127.0.0.1", CLOSED_PORT);
     options.extend(["--plain", "--max-queued", "2"].map(str::to_owned));
     let mut relay = Relay::start(&options);
     for id in 1..6 {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::{
     child::{Relay, program},
-    cloud::{Cloud, closed_port, options},
+    cloud::{CLOSED_PORT, Cloud, options},
 };
 
 #[test]
@@ -113,7 +113,7 @@ fn a_bad_line_is_told_with_its_number_and_changes_nothing() {
 #[test]
 fn an_id_that_is_in_use_is_refused_and_may_come_again_later() {
     let cloud = Cloud::plain();
-    let mut options = options(&cloud.folder, "127.0.0.1", closed_port());
+    let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
     options.push("--plain".to_owned());
     let mut relay = Relay::start(&options);
     for _ in 0..2 {
@@ -345,7 +345,7 @@ fn a_wrong_peer_is_told_as_that() {
             "both sides use TLS or, with --plain, neither does",
         ),
         (
-            changed(&unsecured, &[("--port", &closed_port().to_string())]),
+            changed(&unsecured, &[("--port", &CLOSED_PORT.to_string())]),
             "dial_failed",
             "something listens there",
         ),
