@@ -74,7 +74,7 @@ impl Client {
                 acknowledge(publish, cx);
             }
             Err(_) if self.attached.contains_key(device) => {
-                // Assumed: what it would be refused for now takes nothing from it.
+                // Assumed: an attach that would be refused today takes nothing from an attached device.
                 cx.log(EventKind::Attached {
                     device: device.to_owned(),
                     again: true,
