@@ -5,8 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Reconnect, Token,
-    TransportEnd, UnixTime, Violation,
+    Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, QoS, Reconnect,
+    Subscription, Token, TransportEnd, UnixTime, Violation,
 };
 use peer::{Sent, Session, seconds};
 
@@ -371,6 +371,29 @@ fn a_hang_up_names_the_operations_sent_just_before_it() {
     let newest: Vec<_> = ops.into_iter().rev().take(8).collect();
     assert_eq!(disconnected.suspects, newest);
     assert_eq!(disconnected.certainty, Certainty::Suspected);
+}
+
+#[test]
+fn a_hang_up_names_what_was_asked_for_devices_too_and_what_was_sent_again() {
+    let mut options = Options::default();
+    options.ack_timeout = seconds(5);
+    let mut session = Session::open(options);
+    let own = session.gateway.own_key();
+    let leaving = session.attach("device-0");
+    let published = session.publish(own, "sent again");
+    session.sent();
+    session.wait(seconds(1));
+    let detached = session.gateway.detach(leaving, session.now).unwrap();
+    session.wait(seconds(1));
+    let (_, attached) = session.begin_attach("device-1");
+    session.wait(seconds(1));
+    let (commands, qos) = (Subscription::Commands, QoS::AtLeastOnce);
+    let subscribing = session.gateway.subscribe(own, commands, qos, session.now);
+    let subscribed = subscribing.unwrap();
+    session.wait(Duration::from_millis(2_500));
+    session.lose_connection();
+    let suspects = session.disconnected().suspects;
+    assert_eq!(suspects, [published, subscribed, attached, detached]);
 }
 
 #[test]

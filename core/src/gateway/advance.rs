@@ -106,10 +106,12 @@ impl Gateway {
         timeout: Duration,
         now: Instant,
     ) -> Awaiting {
-        let deadline = self.timers.listening.time(now) + timeout;
+        let sent = self.timers.listening.time(now);
+        let deadline = sent + timeout;
         self.devices.silences.add(deadline, packet_id);
         Awaiting {
             packet_id,
+            sent,
             deadline,
         }
     }

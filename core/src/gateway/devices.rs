@@ -101,6 +101,8 @@ pub enum DeviceState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Awaiting {
     pub(crate) packet_id: PacketId,
+    /// When its packet was written.
+    pub(crate) sent: Instant,
     pub(crate) deadline: Instant,
 }
 
@@ -131,6 +133,19 @@ impl Device {
         let subscriptions = Subscriptions::ALL.into_iter();
         let of_subscriptions = subscriptions.filter_map(|which| self.subscriptions.at(which).op());
         self.attach_op.into_iter().chain(of_subscriptions)
+    }
+
+    /// Operations that the bridge has yet to answer, and when each was written.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (Instant, OpId)> + '_ {
+        let of_life = match (self.life, self.attach_op, self.detach) {
+            (Life::Attaching(awaiting), Some(op), _) => Some((awaiting.sent, op)),
+            (Life::Detaching(awaiting), _, Some(detach)) => Some((awaiting.sent, detach.op)),
+            _ => None,
+        };
+        let subscriptions = Subscriptions::ALL.into_iter();
+        let of_subscriptions =
+            subscriptions.filter_map(|which| self.subscriptions.at(which).unanswered());
+        of_life.into_iter().chain(of_subscriptions)
     }
 }
 

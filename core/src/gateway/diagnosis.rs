@@ -132,7 +132,7 @@ impl Gateway {
     pub(super) fn suspects(&self, reason: &DisconnectReason) -> (Vec<OpId>, Certainty) {
         match reason {
             DisconnectReason::Transport(TransportEnd::PeerClosed | TransportEnd::Broken) => {
-                let suspects: Vec<_> = self.outbox.newest_in_flight().take(MAX_SUSPECTS).collect();
+                let suspects = self.newest_unanswered();
                 let certainty = if suspects.is_empty() {
                     Certainty::Confirmed
                 } else {
@@ -145,6 +145,17 @@ impl Gateway {
             | DisconnectReason::WriteStalled(_) => (Vec::new(), Certainty::Inferred),
             _ => (Vec::new(), Certainty::Confirmed),
         }
+    }
+
+    fn newest_unanswered(&self) -> Vec<OpId> {
+        let devices = self.devices.iter();
+        let mut unanswered: Vec<_> = devices
+            .flat_map(|(_, device)| device.unanswered())
+            .chain(self.outbox.newest_in_flight(MAX_SUSPECTS))
+            .collect();
+        unanswered.sort_unstable_by(|one, other| other.cmp(one));
+        let newest = unanswered.into_iter().take(MAX_SUSPECTS);
+        newest.map(|(_, op)| op).collect()
     }
 
     /// Whether connections end so soon after they were accepted, and so often in a row, that another client probably

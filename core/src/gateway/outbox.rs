@@ -400,11 +400,10 @@ impl Outbox {
         keys.into_iter().map(|(_, key)| key).collect()
     }
 
-    /// The operations written last and not yet acknowledged, newest first.
-    pub(crate) fn newest_in_flight(&self) -> impl Iterator<Item = OpId> + '_ {
-        self.lanes
-            .newest(&self.entries)
-            .map(|key| self.entry(key).op)
+    /// The operations written last and not yet acknowledged, and when each was; more than `most` of them in any order.
+    pub(crate) fn newest_in_flight(&self, most: usize) -> impl Iterator<Item = (Instant, OpId)> {
+        let newest = self.lanes.newest(most, &self.entries);
+        newest.filter_map(|key| self.entry(key).unanswered())
     }
 
     pub(crate) fn entry(&self, key: u32) -> &Entry {

@@ -82,6 +82,14 @@ impl Wish {
         self.op
     }
 
+    /// The operation that the bridge has yet to answer, and when it was written.
+    pub(crate) fn unanswered(&self) -> Option<(Instant, OpId)> {
+        match self.progress {
+            Progress::Asked(awaiting, _) => Some((awaiting.sent, self.op?)),
+            Progress::Settled | Progress::Retrying(_) | Progress::Refused => None,
+        }
+    }
+
     /// What ends the operation of a subscription whose attachment is gone: a wish to unsubscribe has come true.
     pub(crate) fn lose(&mut self) -> Option<(OpId, Outcome)> {
         self.held = None;

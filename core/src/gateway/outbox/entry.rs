@@ -103,6 +103,14 @@ impl Entry {
     }
 
     /// Its packet identifier, while it is in flight.
+    /// When it was last written, if it has yet to be acknowledged, and its operation.
+    pub(super) fn unanswered(&self) -> Option<(Instant, OpId)> {
+        match self.place {
+            Place::InFlight { sent, .. } => Some((sent, self.op)),
+            Place::Waiting | Place::HandingOver { .. } => None,
+        }
+    }
+
     pub(crate) fn packet_id(&self) -> Option<PacketId> {
         match self.place {
             Place::InFlight { id, .. } => Some(id),

@@ -113,11 +113,13 @@ impl Lanes {
         self.lanes.iter().flat_map(|lane| lane.list.iter(entries))
     }
 
-    /// The entries that were written once, newest first.
-    pub(super) fn newest<'a>(&'a self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
-        self.lanes
-            .iter()
-            .take(1)
-            .flat_map(|lane| lane.list.iter_back(entries))
+    /// The entries written last, at most `most` of each lane.
+    pub(super) fn newest<'a>(
+        &'a self,
+        most: usize,
+        entries: &'a Entries,
+    ) -> impl Iterator<Item = u32> + 'a {
+        let lanes = self.lanes.iter();
+        lanes.flat_map(move |lane| lane.list.iter_back(entries).take(most))
     }
 }
