@@ -13,7 +13,8 @@
 //! # Back-pressure
 //!
 //! Upwards, full queues make [`Device::telemetry`] wait. Downwards, a config or command is acknowledged when it is taken
-//! from [`Messages`], and at `max_unacknowledged` of them the driver stops reading. The status never holds anything up.
+//! from [`Messages`], and at `max_unacknowledged` of them the driver stops reading. The status holds nothing up, unless its
+//! reader asks for that with [`StatusChanges::holding`].
 //!
 //! # The end
 //!
@@ -29,6 +30,7 @@ mod error;
 mod events;
 mod host;
 mod messages;
+mod operation;
 mod payloads;
 mod runtime;
 mod setup;
@@ -59,6 +61,7 @@ pub use self::{
         TokenFailure, TransportError,
     },
     messages::{Acknowledging, Message, MessageKind, Messages},
+    operation::{Attaching, Operation},
     payloads::{Attach, ReportedState, Telemetry},
     runtime::Runtime,
     setup::Setup,
@@ -67,8 +70,13 @@ pub use self::{
     tokens::{BoxError, TokenRequest, TokenSource},
 };
 use self::{
-    connection::READ_BYTES, device_tokens::DeviceTokens, host::World, runtime::Alarm,
-    shared::Shared, tls::Checked, trace::Trace,
+    connection::READ_BYTES,
+    device_tokens::DeviceTokens,
+    host::World,
+    runtime::Alarm,
+    shared::{Shared, State},
+    tls::Checked,
+    trace::Trace,
 };
 
 /// Does the work of one gateway: connects, reads, writes, keeps time, and wakes the futures of the handles.
@@ -126,10 +134,12 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             loop {
                 let closed = poll_fn(|cx| {
                     let wants_transport = self.attend(cx);
-                    match self.shared.with(|state, _| state.end().cloned()) {
-                        Some(closed) => Poll::Ready(Some(closed)),
-                        None if wants_transport => Poll::Ready(None),
-                        None => Poll::Pending,
+                    let step = |state: &mut State| (state.end().cloned(), state.is_held_up());
+                    match self.shared.with(|state, _| step(state)) {
+                        (Some(closed), _) => Poll::Ready(Some(closed)),
+                        // The last connection's end is told before the next one begins.
+                        (None, false) if wants_transport => Poll::Ready(None),
+                        (None, _) => Poll::Pending,
                     }
                 });
                 if let Some(closed) = closed.await {

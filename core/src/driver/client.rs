@@ -4,18 +4,13 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::{
-    command::{DeviceKey, OpId, Subscription},
     driver::{
-        Attach, AttachError, Device, OperationError, StatusChanges,
+        Attach, Attaching, Device, OperationError, StatusChanges,
         delivery::{Closing, Completion},
-        shared::{Shared, State},
+        shared::Shared,
     },
     gateway::Unsent,
-    id::DeviceId,
-    mqtt::QoS,
     stats::Stats,
-    time::{Duration, Instant},
-    token::Token,
 };
 
 /// The gateway's handle: attaches devices, tells how things stand, and closes. Cheap to clone.
@@ -74,7 +69,7 @@ impl Client {
         let op = self.shared.with(|state, now| {
             state.check_running()?;
             let op = state.gateway.open(now)?;
-            state.accepted(op)
+            Ok::<_, OperationError>(state.accepted(op))
         })?;
         Completion::new(Arc::clone(&self.shared), op).await?;
         Ok(())
@@ -87,12 +82,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`AttachError`]: no token, refused, or not answered in time.
-    pub fn attach<A: Into<Attach>>(
-        &self,
-        attach: A,
-    ) -> impl Future<Output = Result<Device, AttachError>> + Send + use<A> {
-        attach_device(Arc::clone(&self.shared), attach.into())
+    /// [`AttachError`](crate::driver::AttachError): no token, refused, or not answered in time.
+    pub fn attach(&self, attach: impl Into<Attach>) -> Attaching {
+        Attaching::new(Arc::clone(&self.shared), attach.into())
     }
 
     /// The gateway itself, which is a device too: it has telemetry, state, config and commands of its own, and needs no
@@ -134,73 +126,5 @@ impl Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Client").field(self.own.id()).finish()
-    }
-}
-
-async fn attach_device(shared: Arc<Shared>, attach: Attach) -> Result<Device, AttachError> {
-    let token = match attach.token {
-        Some(token) => Some(token),
-        None => {
-            let id = attach.device.clone();
-            let answer = Arc::clone(&shared.host).device_token(id, Duration::ZERO);
-            answer.await.map_err(AttachError::Token)?
-        }
-    };
-    let id = attach.device;
-    let subscriptions = [
-        (Subscription::Config, attach.config),
-        (Subscription::Commands, attach.commands),
-    ];
-    let accepted = shared
-        .with(|state, now| state.attach(&id, token, &subscriptions, now))
-        .map_err(|error| AttachError::Attach(error, None))?;
-    let device = Device::new(Arc::clone(&shared), accepted.key, id);
-    let attached = Completion::new(Arc::clone(&shared), accepted.attach);
-    let subscribed = accepted
-        .subscribes
-        .map(|op| op.map(|op| Completion::new(Arc::clone(&shared), op)));
-    if let Err(error) = attached.await {
-        return Err(AttachError::Attach(error.into(), Some(device)));
-    }
-    for completion in subscribed.into_iter().flatten() {
-        if let Err(error) = completion.await {
-            return Err(AttachError::Subscribe(error.into(), device));
-        }
-    }
-    Ok(device)
-}
-
-/// The operations of an attach that was accepted, each counted as waited for.
-struct Accepted {
-    key: DeviceKey,
-    attach: OpId,
-    subscribes: [Option<OpId>; 2],
-}
-
-impl State {
-    /// Gives an attach and its subscriptions to the gateway: all of them, or none.
-    fn attach(
-        &mut self,
-        id: &DeviceId,
-        token: Option<Token>,
-        subscriptions: &[(Subscription, Option<QoS>); 2],
-        now: Instant,
-    ) -> Result<Accepted, OperationError> {
-        self.check_running()?;
-        let (key, attach) = self.gateway.attach(id.clone(), token, now)?;
-        let subscribes = subscriptions.map(|(subscription, qos)| {
-            // A gateway that has just taken the device in takes its subscriptions too.
-            self.gateway.subscribe(key, subscription, qos?, now).ok()
-        });
-        self.add_handle(key, id);
-        for op in subscribes.into_iter().flatten().chain([attach]) {
-            self.wait_for(op);
-        }
-        self.wake_driver();
-        Ok(Accepted {
-            key,
-            attach,
-            subscribes,
-        })
     }
 }

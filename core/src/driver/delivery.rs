@@ -30,6 +30,10 @@ impl Completion {
             waiter: None,
         }
     }
+
+    pub(crate) fn op(&self) -> OpId {
+        self.op
+    }
 }
 
 impl Future for Completion {
@@ -62,7 +66,7 @@ impl Delivery {
     /// Names the message in [`Status::Failed`](crate::driver::Status::Failed), in
     /// [`Disconnected::suspects`](crate::Disconnected::suspects) and in [`Closed::unsent`].
     pub fn op(&self) -> OpId {
-        self.completion.op
+        self.completion.op()
     }
 }
 

@@ -6,13 +6,12 @@ use std::sync::Arc;
 use crate::{
     command::{DeviceKey, OpId, Publication, Subscription},
     driver::{
-        AcceptError, Accepting, Delivery, Messages, OperationError, ReportedState, Telemetry,
-        delivery::{Completion, try_accept},
+        AcceptError, Accepting, Delivery, Messages, Operation, ReportedState, Telemetry,
+        delivery::try_accept,
         shared::{Shared, State},
     },
     error::CommandError,
-    event::Outcome,
-    gateway::{DeviceState, Gateway},
+    gateway::DeviceState,
     id::DeviceId,
     mqtt::QoS,
     time::Instant,
@@ -109,28 +108,23 @@ impl Device {
         Messages::new(Arc::clone(&self.handle))
     }
 
-    /// Subscribes to its configs or commands, now and on every later connection. Ends once the bridge has granted it.
+    /// Subscribes to its configs or commands, now and on every later connection. Accepted at once; ends once the bridge
+    /// has granted it.
     ///
     /// # Errors
     ///
     /// [`OperationError`]; after `Failed` it stays wanted and is tried again.
-    pub async fn subscribe(
-        &self,
-        subscription: Subscription,
-        qos: QoS,
-    ) -> Result<(), OperationError> {
-        self.operate(|gateway, key, now| gateway.subscribe(key, subscription, qos, now))
-            .await
+    pub fn subscribe(&self, subscription: Subscription, qos: QoS) -> Operation {
+        self.operate(|state, key, now| state.gateway.subscribe(key, subscription, qos, now))
     }
 
-    /// Ends a subscription.
+    /// Ends a subscription. Accepted at once; ends once the bridge has confirmed it.
     ///
     /// # Errors
     ///
     /// [`OperationError`].
-    pub async fn unsubscribe(&self, subscription: Subscription) -> Result<(), OperationError> {
-        self.operate(|gateway, key, now| gateway.unsubscribe(key, subscription, now))
-            .await
+    pub fn unsubscribe(&self, subscription: Subscription) -> Operation {
+        self.operate(|state, key, now| state.gateway.unsubscribe(key, subscription, now))
     }
 
     /// Gives its new token, for its next attach: what [`Status::TokenNeeded`](crate::driver::Status::TokenNeeded) asks
@@ -139,53 +133,45 @@ impl Device {
     /// # Errors
     ///
     /// [`OperationError`].
-    pub async fn authorize(&self, token: Token) -> Result<(), OperationError> {
-        self.operate(|gateway, key, now| gateway.authorize(key, token, now))
-            .await
+    pub fn authorize(&self, token: Token) -> Operation {
+        self.operate(|state, key, now| state.gateway.authorize(key, token, now))
     }
 
-    /// Detaches it, behind the messages that it has sent. Its handles are of no use afterwards.
+    /// Detaches it, behind the messages that it has sent. Accepted at once; ends once the bridge has acknowledged it. Its
+    /// handles are of no use afterwards.
     ///
     /// # Errors
     ///
     /// [`OperationError`].
-    pub async fn detach(&self) -> Result<(), OperationError> {
-        let Handle { shared, key, .. } = &*self.handle;
-        let op = shared.with(|state, now| {
-            state.check_running()?;
-            let op = state.gateway.detach(*key, now)?;
-            state.detaches.insert(op, *key);
-            state.accepted(op)
-        })?;
-        self.wait(op).await
+    pub fn detach(&self) -> Operation {
+        self.operate(|state, key, now| {
+            let op = state.gateway.detach(key, now)?;
+            state.detaches.insert(op, key);
+            Ok(op)
+        })
     }
 
-    /// Gives a command to the gateway, and waits for its end.
-    async fn operate(
+    /// Gives a command to the gateway.
+    fn operate(
         &self,
-        command: impl FnOnce(&mut Gateway, DeviceKey, Instant) -> Result<OpId, CommandError>,
-    ) -> Result<(), OperationError> {
+        command: impl FnOnce(&mut State, DeviceKey, Instant) -> Result<OpId, CommandError>,
+    ) -> Operation {
         let Handle { shared, key, .. } = &*self.handle;
         let op = shared.with(|state, now| {
             state.check_running()?;
-            let op = command(&mut state.gateway, *key, now)?;
-            state.accepted(op)
-        })?;
-        self.wait(op).await
-    }
-
-    async fn wait(&self, op: OpId) -> Result<(), OperationError> {
-        let _outcome: Outcome = Completion::new(Arc::clone(&self.handle.shared), op).await?;
-        Ok(())
+            let op = command(state, *key, now)?;
+            Ok(state.accepted(op))
+        });
+        Operation::new(shared, op)
     }
 }
 
 impl State {
     /// An operation was accepted that its caller waits for.
-    pub(crate) fn accepted(&mut self, op: OpId) -> Result<OpId, OperationError> {
+    pub(crate) fn accepted(&mut self, op: OpId) -> OpId {
         self.wait_for(op);
         self.wake_driver();
-        Ok(op)
+        op
     }
 }
 

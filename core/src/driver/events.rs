@@ -17,9 +17,11 @@ use crate::{
 const MAX_UNREAD: usize = 16;
 
 impl State {
-    /// Gives out every event there is.
+    /// Gives out every event there is, as long as nobody holds them up: the rest waits in the gateway.
     pub(crate) fn give_out_events(&mut self, now: Instant) {
-        while let Some(event) = self.gateway.poll_event() {
+        while !self.is_held_up()
+            && let Some(event) = self.gateway.poll_event()
+        {
             self.give_out(event, now);
         }
     }

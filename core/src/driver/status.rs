@@ -115,8 +115,8 @@ pub enum Status {
 
 /// The changes from [`Client::status`](crate::driver::Client::status) on; it ends when the driver does.
 ///
-/// It never holds up the gateway: 1,024 changes wait at most, then each one takes the place of the oldest, and
-/// [`Status::Missed`] tells how many were lost.
+/// It never holds up the gateway, unless it is asked to by [`holding`](Self::holding): 1,024 changes wait at most, then
+/// each one takes the place of the oldest, and [`Status::Missed`] tells how many were lost.
 #[derive(Debug)]
 #[must_use = "changes gather until it is read or dropped"]
 pub struct StatusChanges {
@@ -133,6 +133,15 @@ impl StatusChanges {
             feed,
             waiter: None,
         }
+    }
+
+    /// Holds the gateway up instead of missing changes. While 1,024 wait here, nothing more is told to anybody: no
+    /// operation ends, no message comes, no connection is made; and once `max_events` wait in the gateway too, the socket
+    /// is not read. The peer is not taken for dead in the meantime. So read it in a task that waits for nothing else of
+    /// this gateway.
+    pub fn holding(self) -> Self {
+        self.shared.with(|state, _| state.make_holding(self.feed));
+        self
     }
 
     /// The next change; `None` once the driver has ended and all were read. Cancel safe.
@@ -166,6 +175,8 @@ impl Drop for StatusChanges {
 pub(super) struct Feed {
     changes: VecDeque<Status>,
     missed: u64,
+    /// Rather holds the gateway up than misses one.
+    is_holding: bool,
     pub(super) reading: Waiters,
 }
 
@@ -176,14 +187,28 @@ impl State {
         self.last_feed
     }
 
+    fn make_holding(&mut self, feed: u64) {
+        if let Some(feed) = self.feeds.get_mut(&feed) {
+            feed.is_holding = true;
+        }
+    }
+
     /// Gives what was not read, to be dropped without the lock.
     pub(crate) fn close_feed(&mut self, feed: u64) -> impl Sized + use<> {
+        self.wake_driver();
         self.feeds.remove(&feed)
+    }
+
+    /// Whether a reader that wants to miss nothing has to read first.
+    pub(crate) fn is_held_up(&self) -> bool {
+        self.feeds
+            .values()
+            .any(|feed| feed.is_holding && feed.changes.len() >= MAX_CHANGES)
     }
 
     pub(crate) fn report(&mut self, change: Status) {
         for feed in self.feeds.values_mut() {
-            if feed.changes.len() == MAX_CHANGES {
+            if feed.changes.len() >= MAX_CHANGES && !feed.is_holding {
                 feed.changes.pop_front();
                 feed.missed += 1;
             }
@@ -215,6 +240,9 @@ impl State {
             return Poll::Ready(Some(Status::Missed(core::mem::take(&mut feed.missed))));
         }
         if let Some(change) = feed.changes.pop_front() {
+            if feed.is_holding && feed.changes.len() == MAX_CHANGES / 2 {
+                self.wake_driver();
+            }
             return Poll::Ready(Some(change));
         }
         if is_over {

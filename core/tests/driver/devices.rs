@@ -271,3 +271,18 @@ fn a_device_without_a_token_in_the_source_asks_the_user() {
     assert_eq!(authorizing.ended(), Ok(()));
     assert_eq!(device.standing(), Some(DeviceState::Attached));
 }
+
+#[test]
+fn a_command_is_accepted_when_it_is_called_and_named_by_its_operation() {
+    let mut opened = open(Options::default());
+    let gateway = opened.client.gateway();
+    let subscribing = gateway.subscribe(Subscription::Config, QoS::AtLeastOnce);
+    let op = subscribing.op();
+    assert!(op.is_some());
+    let again = gateway.subscribe(Subscription::Config, QoS::AtLeastOnce);
+    assert_eq!(again.op(), op, "one that is pending is the same operation");
+    let sent = opened.server.serve(&mut opened.world);
+    assert_eq!(sent.len(), 1, "{sent:?}");
+    assert_eq!(poll_once(subscribing), Some(Ok(())));
+    assert_eq!(poll_once(again), Some(Ok(())));
+}

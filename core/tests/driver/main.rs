@@ -6,6 +6,7 @@ mod connecting;
 mod devices;
 mod ending;
 mod flow;
+mod holding;
 mod server;
 #[cfg(feature = "tracing")]
 mod traced;
@@ -119,9 +120,7 @@ fn open(options: Options) -> Opened {
 impl Opened {
     /// Attaches a device; the server acknowledges everything.
     fn attach(&mut self, attach: impl Into<Attach>) -> Device {
-        let attaching = self
-            .world
-            .spawn(self.client.attach::<Attach>(attach.into()));
+        let attaching = self.world.spawn(self.client.attach(attach));
         self.server.serve(&mut self.world);
         attaching.ended().unwrap()
     }

@@ -1,0 +1,103 @@
+//! A reader of the status that rather holds the gateway up than misses a change.
+
+use std::time::Duration;
+
+use iotcore_gateway::{
+    DisconnectReason, Options, TransportEnd,
+    driver::{Status, StatusChanges, TransportError},
+};
+
+use super::{Opened, Server, open, read};
+
+/// What a reader holds before it holds the gateway up.
+const HELD: usize = 1_024;
+
+/// A gateway with few events of its own, and its reader who misses nothing.
+fn held() -> (Opened, StatusChanges) {
+    let mut options = Options::default();
+    options.max_events = 8;
+    let opened = open(options);
+    let status = opened.client.status().holding();
+    (opened, status)
+}
+
+/// Has the peer say something that is told as a change of status, so many times.
+fn chatter(opened: &mut Opened, times: usize) {
+    for n in 0..times {
+        let Opened { world, server, .. } = opened;
+        server.publish(world, "/devices/nobody/config", &n.to_string(), 1);
+    }
+}
+
+fn payloads(changes: &[Status]) -> Vec<String> {
+    let payloads = changes.iter().filter_map(|change| match change {
+        Status::Unrequested { payload, .. } => Some(String::from_utf8(payload.to_vec()).unwrap()),
+        _ => None,
+    });
+    payloads.collect()
+}
+
+#[test]
+fn an_unread_one_stops_the_reading_of_the_socket_and_misses_nothing() {
+    let (mut opened, mut status) = held();
+    chatter(&mut opened, 3_000);
+    let waiting = opened.server.pipe().to_client.len();
+    assert!(waiting > 1_000 * 30, "only {waiting} bytes wait");
+    // Not taken for a dead peer, and no busy loop.
+    let before = opened.driver.polls();
+    opened.world.pass(Duration::from_secs(600));
+    assert!(opened.driver.polls() - before < 60);
+
+    let changes = read(&mut opened.world, &mut status);
+    let mut told = payloads(&changes);
+    while !opened.server.pipe().to_client.is_empty() || told.len() < 3_000 {
+        let more = payloads(&read(&mut opened.world, &mut status));
+        assert!(!more.is_empty(), "after {}", told.len());
+        told.extend(more);
+    }
+    assert!(told.into_iter().eq((0..3_000).map(|n| n.to_string())));
+}
+
+#[test]
+fn an_unread_one_holds_up_the_ends_of_operations() {
+    let (mut opened, mut status) = held();
+    chatter(&mut opened, HELD);
+    let delivery = opened.client.gateway().try_telemetry("x").unwrap();
+    let delivery = opened.world.spawn(delivery);
+    opened.server.serve(&mut opened.world);
+    assert!(delivery.is_pending());
+    read(&mut opened.world, &mut status);
+    opened.world.settle();
+    assert_eq!(delivery.ended(), Ok(()));
+}
+
+#[test]
+fn no_connection_is_made_before_the_end_of_the_last_one_is_told_with_its_reason() {
+    let (mut opened, mut status) = held();
+    chatter(&mut opened, HELD);
+    opened.server.close(&mut opened.world);
+    opened.world.pass(Duration::from_secs(120));
+    assert!(opened.world.net.take_connection().is_none());
+    let mut changes = read(&mut opened.world, &mut status);
+    changes.extend(read(&mut opened.world, &mut status));
+    let Some(Status::Disconnected { ended, error }) = changes.last() else {
+        panic!("{:?}", changes.last());
+    };
+    let closed = DisconnectReason::Transport(TransportEnd::PeerClosed);
+    assert_eq!(ended.reason, closed);
+    assert!(matches!(error.as_deref(), Some(TransportError::PeerClosed)));
+    Server::accept_again(&mut opened.world);
+}
+
+#[test]
+fn one_that_is_dropped_holds_nothing_up_any_more() {
+    let (mut opened, status) = held();
+    chatter(&mut opened, HELD + 100);
+    let client = opened.client.clone();
+    let closing = opened.world.spawn(async move { client.close().await });
+    opened.world.pass(Duration::from_secs(60));
+    assert!(closing.is_pending());
+    drop(status);
+    opened.world.pass(Duration::from_secs(60));
+    assert!(closing.ended().unsent.is_empty());
+}
