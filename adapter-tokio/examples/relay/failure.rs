@@ -22,6 +22,8 @@ pub(crate) struct Reason {
     retry: &'static str,
 }
 
+const LACK_OF_ROOM: &str = "queue_full";
+
 impl Reason {
     /// Refused before anything was sent; the same again would be refused again.
     fn refused(error: &'static str, detail: impl ToString) -> Self {
@@ -54,6 +56,11 @@ impl Reason {
         CommandError::Closed.into()
     }
 
+    /// The gateway's queues are full, which passes.
+    pub(crate) fn is_lack_of_room(&self) -> bool {
+        self.error == LACK_OF_ROOM
+    }
+
     /// The message was still to be sent when the gateway was closed or gave up.
     pub(crate) fn is_end(&self) -> bool {
         matches!(self.error.as_ref(), "closed" | "gave_up" | "stopped")
@@ -68,6 +75,7 @@ impl From<Failure> for Reason {
             Failure::SubscriptionRefused(_) => "subscription_refused".into(),
             Failure::ErrorsTopicRefused => "errors_topic_refused".into(),
             Failure::Superseded => "superseded".into(),
+            Failure::Dropped => "dropped".into(),
             Failure::Detached => "detached".into(),
             Failure::DeviceRefused => "device_refused".into(),
             Failure::Closed => "closed".into(),
@@ -86,7 +94,7 @@ impl From<Failure> for Reason {
 impl From<PublishError> for Reason {
     fn from(error: PublishError) -> Self {
         match &error {
-            PublishError::Blocked(_) => Self::refused_now("queue_full", error),
+            PublishError::Blocked(_) => Self::refused_now(LACK_OF_ROOM, error),
             PublishError::TooLarge { .. } => Self::refused("payload_too_large", error),
             PublishError::UnknownDevice(_) => CommandError::UnknownDevice.into(),
             PublishError::Detaching(_) => CommandError::Detaching.into(),
@@ -216,7 +224,7 @@ pub(crate) fn disconnect_code(
 pub(crate) struct Circumstances {
     /// The bridge had accepted it.
     pub(crate) was_connected: bool,
-    /// A device was to be attached for the first time.
+    /// An attach had not ended.
     pub(crate) was_attaching: bool,
 }
 
@@ -295,7 +303,7 @@ fn code(error: &ErrorType) -> String {
     error.as_str().chars().take(MAX_CHARS).map(plain).collect()
 }
 
-fn certainty(certainty: Certainty) -> &'static str {
+pub(crate) fn certainty(certainty: Certainty) -> &'static str {
     match certainty {
         Certainty::Suspected => "suspected",
         Certainty::Inferred => "inferred",

@@ -7,6 +7,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use bytes::Bytes;
 use iotcore_gateway_tokio::QoS;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
@@ -43,12 +44,16 @@ pub(crate) enum Operation {
     Request(Request),
     /// Acknowledges a config or command.
     Acknowledge { delivery: u64 },
+    /// Tells what the gateway has done and holds.
+    Stats,
+    /// Tells which messages have not ended.
+    Unsent,
     /// The end, as at the end of the input.
     Close,
 }
 
 /// An operation with an id.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) id: Id,
     /// None: the gateway itself.
@@ -57,7 +62,7 @@ pub(crate) struct Request {
 }
 
 /// What is to be done for a device.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum Action {
     Attach {
         token: Option<String>,
@@ -71,11 +76,11 @@ pub(crate) enum Action {
     Telemetry {
         subfolder: Option<String>,
         qos: QoS,
-        payload: Vec<u8>,
+        payload: Bytes,
     },
     State {
         qos: QoS,
-        payload: Vec<u8>,
+        payload: Bytes,
     },
 }
 
@@ -130,6 +135,8 @@ enum Written {
         #[serde(deserialize_with = "delivery")]
         delivery: u64,
     },
+    Stats {},
+    Unsent {},
     Close {},
 }
 
@@ -232,6 +239,8 @@ impl Operation {
                 (id, device, action)
             }
             Written::Acknowledge { delivery } => return Ok(Self::Acknowledge { delivery }),
+            Written::Stats {} => return Ok(Self::Stats),
+            Written::Unsent {} => return Ok(Self::Unsent),
             Written::Close {} => return Ok(Self::Close),
         };
         Ok(Self::Request(Request { id, device, action }))
@@ -248,10 +257,13 @@ impl Action {
     }
 }
 
-fn bytes(text: Option<String>, base64: Option<String>) -> Result<Vec<u8>, InvalidLine> {
+fn bytes(text: Option<String>, base64: Option<String>) -> Result<Bytes, InvalidLine> {
     match (text, base64) {
-        (Some(text), None) => Ok(text.into_bytes()),
-        (None, Some(base64)) => STANDARD.decode(base64).map_err(InvalidLine::Base64),
+        (Some(text), None) => Ok(text.into()),
+        (None, Some(base64)) => {
+            let decoded = STANDARD.decode(base64);
+            decoded.map(Bytes::from).map_err(InvalidLine::Base64)
+        }
         _ => Err(InvalidLine::Payload),
     }
 }

@@ -44,7 +44,7 @@ async fn run(arguments: Arguments) -> Result<CloseCause, Error> {
     let (client, driver) =
         connect(setup).map_err(|error| Error::Start(StartError::Setup(error)))?;
     let (session, messages) = Session::new(client.clone(), manner);
-    let sources = Sources::new(client.status(), messages, input::read(), stop);
+    let sources = Sources::new(client.status().holding(), messages, input::read(), stop);
     let driver = tokio::spawn(driver.run());
     let output = session.run(sources).await;
     // Nobody reads the events any more: what was accepted is still sent.

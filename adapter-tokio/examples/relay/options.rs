@@ -99,6 +99,15 @@ pub(crate) struct Arguments {
           value_parser = value_parser!(u32).range(1..))]
     max_queued: u32,
 
+    /// What happens to messages beyond that
+    #[arg(
+        long,
+        env = "IOTCORE_OVERFLOW",
+        value_name = "HOW",
+        default_value = "wait"
+    )]
+    overflow: Overflow,
+
     /// The least time between two states of a device; 0 for none
     #[arg(long, env = "IOTCORE_STATE_INTERVAL", value_name = "MS", default_value_t = 1_250,
           value_parser = value_parser!(u32).range(..=86_400_000))]
@@ -163,6 +172,15 @@ pub(crate) enum Acknowledge {
     Manual,
 }
 
+/// What happens to messages for which there is no room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Overflow {
+    /// They are left in the input
+    Wait,
+    /// Each takes the place of the oldest telemetry event of its device that still waits
+    DropOldest,
+}
+
 /// How a session treats its input and output.
 #[derive(Clone, Debug)]
 pub(crate) struct Manner {
@@ -171,6 +189,7 @@ pub(crate) struct Manner {
     pub(crate) acknowledge: Acknowledge,
     /// Messages without their end at which the input is no longer read.
     pub(crate) max_queued: usize,
+    pub(crate) overflow: Overflow,
 }
 
 impl Arguments {
@@ -190,6 +209,7 @@ impl Arguments {
             gateway: self.gateway.clone(),
             acknowledge: self.acknowledge,
             max_queued: self.max_queued as usize,
+            overflow: self.overflow,
         };
         let security = match &self.ca {
             _ if self.plain => Security::PlainOnLoopback,
@@ -228,6 +248,9 @@ impl Arguments {
         };
         options.device_queue = queue;
         options.total_queue = queue;
+        if self.overflow == Overflow::DropOldest {
+            options.overflow = iotcore_gateway_tokio::Overflow::DropOldest;
+        }
         options.max_unacknowledged = MAX_UNACKNOWLEDGED;
         options.backoff = Backoff {
             min: Duration::from_millis(self.backoff_min.into()),

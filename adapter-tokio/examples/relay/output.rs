@@ -3,7 +3,8 @@
 use std::io;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use iotcore_gateway_tokio::{ErrorReport, Message, MessageKind};
+use bytes::Bytes;
+use iotcore_gateway_tokio::{ErrorReport, MessageKind, Stats};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncWriteExt, Stdout};
@@ -20,6 +21,11 @@ pub(crate) enum Event {
     Disconnected {
         reason: &'static str,
         detail: String,
+        certainty: &'static str,
+        /// Operations sent last and not yet answered, newest first: one may be what the bridge hung up for.
+        suspects: Vec<Id>,
+        /// Perhaps another client uses the same gateway id.
+        takeover_suspected: bool,
         /// Until the next attempt; null when there is none.
         retry_in_ms: Option<u64>,
     },
@@ -43,6 +49,10 @@ pub(crate) enum Event {
     ErrorReport(Report),
     /// A device's token has expired.
     TokenNeeded { device: String },
+    /// What the gateway has done and holds.
+    Stats(Counters),
+    /// Messages without their end, oldest first.
+    Unsent { operations: Vec<Message> },
     /// A line of input was of no use.
     Invalid { line: u64, error: String },
     /// The end.
@@ -60,9 +70,42 @@ pub(crate) struct Downward {
     delivery: u64,
 }
 
+/// A message to the cloud, as the operation that asks for it.
+#[derive(Debug, Serialize)]
+pub(crate) struct Message {
+    pub(crate) op: &'static str,
+    pub(crate) id: Id,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) device: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) subfolder: Option<String>,
+    pub(crate) qos: u8,
+    #[serde(flatten)]
+    pub(crate) payload: Payload,
+}
+
+/// Counters, which begin at 0 with the program, and what there is now.
+#[derive(Debug, Serialize)]
+pub(crate) struct Counters {
+    connections: u64,
+    accepted: u64,
+    published: u64,
+    resent: u64,
+    /// How often a message waited for a rate, and for how long in all.
+    delays: u64,
+    delayed_ms: u128,
+    dropped: u64,
+    unsolicited: u64,
+    duplicates: u64,
+    queued: usize,
+    queued_bytes: usize,
+    in_flight: usize,
+    devices: usize,
+}
+
 /// A payload: text if it is UTF-8.
 #[derive(Debug, Serialize)]
-enum Payload {
+pub(crate) enum Payload {
     #[serde(rename = "payload")]
     Text(String),
     #[serde(rename = "payload_base64")]
@@ -90,15 +133,11 @@ struct ReportedPacket {
 
 impl Event {
     /// A config or command; `is_own` says that it is for the gateway itself.
-    pub(crate) fn message(message: &Message, is_own: bool) -> Self {
-        let text = String::from_utf8(message.payload.to_vec());
+    pub(crate) fn message(message: &iotcore_gateway_tokio::Message, is_own: bool) -> Self {
         let mut downward = Downward {
             device: (!is_own).then(|| message.device.to_string()),
             subfolder: None,
-            payload: text.map_or_else(
-                |error| Payload::Bytes(STANDARD.encode(error.as_bytes())),
-                Payload::Text,
-            ),
+            payload: (&message.payload).into(),
             delivery: message.delivery().as_u64(),
         };
         if let MessageKind::Command { subfolder } = &message.kind {
@@ -106,6 +145,35 @@ impl Event {
             Self::Command(downward)
         } else {
             Self::Config(downward)
+        }
+    }
+}
+
+impl From<&Bytes> for Payload {
+    fn from(payload: &Bytes) -> Self {
+        match str::from_utf8(payload) {
+            Ok(text) => Self::Text(text.to_owned()),
+            Err(_) => Self::Bytes(STANDARD.encode(payload)),
+        }
+    }
+}
+
+impl From<&Stats> for Counters {
+    fn from(stats: &Stats) -> Self {
+        Self {
+            connections: stats.connections,
+            accepted: stats.accepted,
+            published: stats.published,
+            resent: stats.resent,
+            delays: stats.delays,
+            delayed_ms: stats.delayed.as_millis(),
+            dropped: stats.dropped,
+            unsolicited: stats.unsolicited,
+            duplicates: stats.duplicates,
+            queued: stats.queued,
+            queued_bytes: stats.queued_bytes,
+            in_flight: stats.in_flight,
+            devices: stats.devices,
         }
     }
 }

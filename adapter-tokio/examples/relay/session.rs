@@ -2,6 +2,8 @@
 
 mod commands;
 mod events;
+mod open;
+mod snapshot;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -12,10 +14,11 @@ use std::{
 use iotcore_gateway_tokio::{Client, Device, DeviceId, Message, QoS, Subscription};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
+use self::open::Open;
 use crate::{
     failure::Reason,
-    input::{Action, Id, InvalidLine, Line, Operation, Request},
-    options::{MAX_QUEUED_BYTES, Manner},
+    input::{Action, InvalidLine, Line, Operation, Request},
+    options::{MAX_QUEUED_BYTES, Manner, Overflow},
     output::{Event, Output},
     sources::{Ended, Next, Sources},
 };
@@ -35,17 +38,8 @@ const SETTLING_IN_HASTE: Duration = Duration::from_secs(5);
 enum Seat {
     /// It takes commands.
     Ready(Device),
-    /// It is being attached for the first time, or detached; what follows waits for that.
-    Attaching(Vec<Request>),
+    /// It is being detached; what follows waits for that.
     Detaching(Vec<Request>),
-}
-
-/// Operations that have not ended, with the bytes of the messages among them.
-#[derive(Default)]
-struct Open {
-    all: BTreeMap<Id, Option<usize>>,
-    publications: usize,
-    bytes: usize,
 }
 
 /// How far the end has come.
@@ -77,27 +71,6 @@ pub(crate) struct Session {
     is_connected: bool,
     phase: Phase,
     unsent: usize,
-}
-
-impl Open {
-    fn add(&mut self, request: &Request) {
-        let bytes = request.action.payload().map(<[u8]>::len);
-        self.publications += usize::from(bytes.is_some());
-        self.bytes += bytes.unwrap_or(0);
-        self.all.insert(request.id.clone(), bytes);
-    }
-
-    /// Gives whether it was a message.
-    fn remove(&mut self, id: &Id) -> bool {
-        let bytes = self.all.remove(id).flatten();
-        self.publications -= usize::from(bytes.is_some());
-        self.bytes -= bytes.unwrap_or(0);
-        bytes.is_some()
-    }
-
-    fn controls(&self) -> usize {
-        self.all.len() - self.publications
-    }
 }
 
 impl Session {
@@ -185,6 +158,11 @@ impl Session {
         let taken = match line.content {
             Ok(Operation::Request(request)) => self.take(request, line.len).await?,
             Ok(Operation::Acknowledge { delivery }) => self.acknowledge(delivery),
+            Ok(Operation::Stats) => {
+                let stats = Event::Stats((&self.client.stats()).into());
+                return self.output.write(&stats).await;
+            }
+            Ok(Operation::Unsent) => return self.tell_unsent().await,
             Ok(Operation::Close) => {
                 self.settle(None);
                 Ok(())
@@ -204,14 +182,14 @@ impl Session {
     /// Has a request wait for its turn, but for a token, for which the others may wait.
     async fn take(&mut self, request: Request, len: usize) -> io::Result<Result<(), InvalidLine>> {
         let is_held = self.held.iter().any(|(held, _)| held.id == request.id);
-        if is_held || self.open.all.contains_key(&request.id) {
+        if is_held || self.open.contains(&request.id) {
             return Ok(Err(InvalidLine::IdInUse(request.id)));
         }
         let is_urgent = matches!(request.action, Action::Authorize { .. })
             && self.has_room(&request)
             && self.knows(&request);
-        if is_urgent {
-            self.start(request).await?;
+        if is_urgent && self.start(&request).await? {
+            return Ok(Ok(()));
         } else {
             self.held_bytes += len;
             self.held.push_back((request, len));
@@ -240,13 +218,16 @@ impl Session {
             && self.has_room(request)
             && let Some((request, len)) = self.held.pop_front()
         {
+            if !self.start(&request).await? {
+                self.held.push_front((request, len));
+                break;
+            }
             self.held_bytes -= len;
-            self.start(request).await?;
         }
         if let Phase::Settling(deadline) = self.phase
             && self.held.is_empty()
         {
-            if self.open.all.is_empty() {
+            if self.open.is_empty() {
                 return self.close().await;
             }
             self.settle(deadline.or_else(|| Some(Instant::now() + SETTLING)));
@@ -257,8 +238,9 @@ impl Session {
     fn has_room(&self, request: &Request) -> bool {
         match request.action.payload() {
             Some(payload) => {
-                let fits = self.open.bytes + payload.len() <= MAX_QUEUED_BYTES;
-                fits && self.open.publications < self.manner.max_queued
+                let fits = self.open.bytes() + payload.len() <= MAX_QUEUED_BYTES;
+                let has_place = fits && self.open.messages() < self.manner.max_queued;
+                has_place || self.manner.overflow == Overflow::DropOldest
             }
             None => self.open.controls() < MAX_CONTROLS,
         }
@@ -299,7 +281,7 @@ impl Session {
         }
         let seats = self.seats.values_mut();
         let waiting = seats.filter_map(|seat| match seat {
-            Seat::Attaching(waiting) | Seat::Detaching(waiting) => Some(std::mem::take(waiting)),
+            Seat::Detaching(waiting) => Some(std::mem::take(waiting)),
             Seat::Ready(_) => None,
         });
         for request in waiting.flatten().collect::<Vec<_>>() {

@@ -2,9 +2,7 @@
 
 use std::sync::Arc;
 
-use iotcore_gateway_tokio::{
-    AttachError, Device, DeviceId, Message, OperationError, Status, StatusChanges, Subscription,
-};
+use iotcore_gateway_tokio::{Device, Message, OperationError, Status, StatusChanges, Subscription};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
@@ -45,15 +43,8 @@ pub(crate) enum Next {
 /// An operation that has ended, or the gateway's own subscription.
 pub(crate) enum Ended {
     Own(Subscription, Result<(), OperationError>),
-    /// A message, or an authorisation.
+    /// A message, an attach or an authorisation.
     Other(Id, Result<(), Reason>),
-    Attached {
-        id: Id,
-        device: DeviceId,
-        /// Whether the device waits for this one.
-        is_first: bool,
-        result: Result<Device, AttachError>,
-    },
     Detached {
         id: Id,
         device: Device,

@@ -142,6 +142,10 @@ impl Cloud {
         self.act(|bridge, now| bridge.drop_connection(client, now));
     }
 
+    pub(crate) fn inject(&self, fault: &str) {
+        self.act(|bridge, now| bridge.inject(fault.parse().unwrap(), now));
+    }
+
     pub(crate) fn act(
         &self,
         act: impl FnOnce(&mut Bridge, std::time::Instant) -> Result<(), OperatorError>,
@@ -193,23 +197,36 @@ pub(crate) fn serve(publish: impl Fn(&Packet) + Send + 'static) -> u16 {
 fn answer(stream: &mut TcpStream, publish: &impl Fn(&Packet)) -> io::Result<()> {
     stream.set_nodelay(true)?;
     loop {
+        let packet = Packet::read(stream)?;
+        if packet.first & 0xf0 == 0x30 {
+            publish(&packet);
+        }
+        packet.reply(stream)?;
+    }
+}
+
+impl Packet {
+    pub(crate) fn read(stream: &mut TcpStream) -> io::Result<Self> {
         let mut first = [0];
         stream.read_exact(&mut first)?;
-        let packet = Packet {
+        Ok(Self {
             first: first[0],
             body: read_body(stream)?,
-        };
-        let body = &packet.body;
-        match packet.first & 0xf0 {
-            0x10 => stream.write_all(&[0x20, 2, 0, 0])?,
+        })
+    }
+
+    /// Answers it as a bridge does that grants everything. A PUBLISH is taken to be of QoS 1.
+    pub(crate) fn reply(&self, stream: &mut TcpStream) -> io::Result<()> {
+        let body = &self.body;
+        match self.first & 0xf0 {
+            0x10 => stream.write_all(&[0x20, 2, 0, 0]),
             0x30 => {
-                publish(&packet);
                 let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
-                stream.write_all(&[0x40, 2, body[topic + 2], body[topic + 3]])?;
+                stream.write_all(&[0x40, 2, body[topic + 2], body[topic + 3]])
             }
-            0x80 => stream.write_all(&[0x90, 3, body[0], body[1], body[body.len() - 1]])?,
-            0xe0 => return Ok(()),
-            _ => {}
+            0x80 => stream.write_all(&[0x90, 3, body[0], body[1], body[body.len() - 1]]),
+            0xe0 => Err(io::ErrorKind::ConnectionAborted.into()),
+            _ => Ok(()),
         }
     }
 }

@@ -3,6 +3,7 @@
 use std::{
     fs,
     io::Write,
+    net::{TcpListener, TcpStream},
     sync::{
         Mutex,
         mpsc::{self, Receiver, RecvTimeoutError},
@@ -16,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     child::Relay,
-    cloud::{Cloud, folder, options, serve},
+    cloud::{Cloud, Packet, folder, options, serve},
     eventually,
 };
 
@@ -143,4 +144,62 @@ fn when_the_output_is_not_read_the_socket_is_not_read() {
     }
     assert_eq!(backlog(), 0);
     relay.close().assert_closed(0);
+}
+
+#[test]
+fn when_the_output_is_not_read_no_error_report_is_lost_and_the_socket_is_not_read() {
+    const REPORTS: usize = 20_000;
+    let (sent, reports) = mpsc::channel();
+    let port = serve_reports(REPORTS, sent);
+    let folder = folder();
+    fs::write(
+        folder.join("gateway.pem"),
+        DeviceKey::generate().unwrap().private_pem,
+    )
+    .unwrap();
+    let mut options = options(&folder, "127.0.0.1", port);
+    options.push("--plain".to_owned());
+    let mut relay = Relay::start_unread(&options, &[]);
+    let taken = count_until_standstill(&reports);
+    assert!(taken < REPORTS / 2, "{taken} reports were taken");
+    relay.read();
+    for n in 0..REPORTS {
+        let report = relay.expect("error_report");
+        assert_eq!(report["error_type"], format!("NUMBER_{n}"));
+        relay.seen.clear();
+    }
+    relay.close().assert_closed(0);
+    fs::remove_dir_all(folder).unwrap();
+}
+
+/// A peer that reports many errors once it is asked for them, and tells of each that it could write.
+fn serve_reports(count: usize, sent: mpsc::Sender<()>) -> u16 {
+    const TOPIC: &[u8] = b"/devices/gateway-1/errors";
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let report = move |stream: &mut TcpStream| {
+        for n in 0..count {
+            let description = "x".repeat(1_500);
+            let report = json!({"error_type": format!("NUMBER_{n}"), "description": description});
+            let report = report.to_string();
+            let len = 2 + TOPIC.len() + report.len();
+            let mut packet = vec![0x30, (len % 128) as u8 | 0x80, (len / 128) as u8];
+            packet.extend([0, TOPIC.len() as u8]);
+            packet.extend(TOPIC);
+            packet.extend(report.as_bytes());
+            stream.write_all(&packet).unwrap();
+            sent.send(()).unwrap();
+        }
+    };
+    thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        while let Ok(packet) = Packet::read(&mut stream)
+            && packet.reply(&mut stream).is_ok()
+        {
+            if packet.body.windows(TOPIC.len()).any(|part| part == TOPIC) {
+                report(&mut stream);
+            }
+        }
+    });
+    port
 }

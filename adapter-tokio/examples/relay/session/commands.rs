@@ -2,12 +2,11 @@
 
 use std::{
     io,
+    pin::Pin,
     task::{Context, Poll, Waker},
 };
 
-use iotcore_gateway_tokio::{
-    Attach, Delivery, Device, DeviceId, QoS, ReportedState, Subfolder, Telemetry,
-};
+use iotcore_gateway_tokio::{Attach, Device, DeviceId, OpId, ReportedState, Subfolder, Telemetry};
 
 use super::{Seat, Session};
 use crate::{
@@ -18,149 +17,119 @@ use crate::{
 };
 
 impl Session {
-    pub(super) async fn start(&mut self, request: Request) -> io::Result<()> {
-        self.open.add(&request);
-        self.command(request).await
+    /// Does what a request asks for; gives false if the gateway has no room for it now.
+    pub(super) async fn start(&mut self, request: &Request) -> io::Result<bool> {
+        self.open.add(request);
+        let has_room = self.command(request).await?;
+        if !has_room {
+            self.open.remove(&request.id);
+        }
+        Ok(has_room)
     }
 
-    pub(super) async fn command(&mut self, request: Request) -> io::Result<()> {
-        let id = request.id.clone();
+    /// The same for one that is open already.
+    pub(super) async fn command(&mut self, request: &Request) -> io::Result<bool> {
         match self.try_command(request) {
-            Ok(()) => Ok(()),
-            Err(reason) => self.end(id, Err(reason)).await,
+            Ok(()) => Ok(true),
+            Err(reason) if reason.is_lack_of_room() => Ok(false),
+            Err(reason) => {
+                self.end(request.id.clone(), Err(reason)).await?;
+                Ok(true)
+            }
         }
     }
 
-    fn try_command(&mut self, request: Request) -> Result<(), Reason> {
+    fn try_command(&mut self, request: &Request) -> Result<(), Reason> {
         let device: DeviceId = match &request.device {
             Some(id) => id.as_str().try_into()?,
             None => self.manner.gateway.clone(),
         };
-        match (self.seats.get_mut(&device), &request.action) {
-            (Some(Seat::Ready(handle)), _) => {
-                let handle = handle.clone();
-                self.command_ready(handle, request)
+        let seated = match self.seats.get_mut(&device) {
+            Some(Seat::Detaching(waiting)) => {
+                waiting.push(request.clone());
+                return Ok(());
             }
-            (Some(Seat::Attaching(_)), Action::Authorize { token }) => {
-                let token = token::read(token.clone())?;
-                let attach = Attach::new(device.clone()).token(token);
-                self.attach(
-                    request.id,
-                    device,
-                    attach.config(None).commands(None),
-                    false,
-                );
-                Ok(())
-            }
-            (Some(Seat::Attaching(waiting) | Seat::Detaching(waiting)), _) => {
-                waiting.push(request);
-                Ok(())
-            }
-            (
-                None,
-                Action::Attach {
-                    token,
-                    config,
-                    commands,
-                },
-            ) => {
-                let attach = wanted(&device, token.clone(), *config, *commands)?;
-                self.seats
-                    .insert(device.clone(), Seat::Attaching(Vec::new()));
-                self.attach(request.id, device, attach, true);
-                Ok(())
-            }
-            (None, _) => Err(Reason::unknown_device(device.as_str())),
-        }
-    }
-
-    fn command_ready(&mut self, device: Device, request: Request) -> Result<(), Reason> {
-        let Request { id, action, .. } = request;
-        match action {
+            Some(Seat::Ready(handle)) => Ok(handle.clone()),
+            None => Err(Reason::unknown_device(device.as_str())),
+        };
+        let id = request.id.clone();
+        match &request.action {
             Action::Attach {
                 token,
                 config,
                 commands,
             } => {
-                let attach = wanted(device.id(), token, config, commands)?;
-                self.attach(id, device.id().clone(), attach, false);
+                let attach = Attach::new(device).config(*config).commands(*commands);
+                let attach = match token {
+                    Some(token) => attach.token(token::read(token.clone())?),
+                    None => attach,
+                };
+                self.attach(id, attach);
             }
-            Action::Detach => {
-                let seat = Seat::Detaching(Vec::new());
-                self.seats.insert(device.id().clone(), seat);
-                self.spawn(async move {
-                    let result = device.detach().await;
-                    Ended::Detached { id, device, result }
-                });
-            }
+            Action::Detach => self.detach(id, seated?),
             Action::Authorize { token } => {
-                let token = token::read(token)?;
-                self.spawn(async move {
-                    let result = device.authorize(token).await;
-                    Ended::Other(id, result.map_err(Into::into))
-                });
+                let authorizing = seated?.authorize(token::read(token.clone())?);
+                self.await_end(id, authorizing.op(), authorizing);
             }
             Action::Telemetry {
                 subfolder,
                 qos,
                 payload,
             } => {
-                let mut telemetry = Telemetry::new(payload).qos(qos);
+                let mut telemetry = Telemetry::new(payload.clone()).qos(*qos);
                 if let Some(subfolder) = subfolder {
-                    telemetry = telemetry.subfolder(Subfolder::try_from(subfolder)?);
+                    telemetry = telemetry.subfolder(Subfolder::try_from(subfolder.clone())?);
                 }
-                let delivery = device.try_telemetry(telemetry)?;
-                self.await_delivery(id, delivery);
+                let delivery = seated?.try_telemetry(telemetry)?;
+                self.await_end(id, Some(delivery.op()), delivery);
             }
             Action::State { qos, payload } => {
-                let delivery = device.try_state(ReportedState::new(payload).qos(qos))?;
-                self.await_delivery(id, delivery);
+                let state = ReportedState::new(payload.clone()).qos(*qos);
+                let delivery = seated?.try_state(state)?;
+                self.await_end(id, Some(delivery.op()), delivery);
             }
         }
         Ok(())
     }
 
-    fn attach(&mut self, id: Id, device: DeviceId, attach: Attach, is_first: bool) {
-        let attached = self.client.attach(attach);
-        self.spawn(async move {
-            Ended::Attached {
-                id,
-                device,
-                is_first,
-                result: attached.await,
-            }
+    /// The gateway takes an attach in at its first poll, which is here: what the input says next comes after it.
+    fn attach(&mut self, id: Id, attach: Attach) {
+        let mut attaching = self.client.attach(attach);
+        let polled = Pin::new(&mut attaching).poll(&mut Context::from_waker(Waker::noop()));
+        self.open.name(&id, attaching.op());
+        if let Some(device) = attaching.device()
+            && !self.seats.contains_key(device.id())
+        {
+            self.seat(device);
+        }
+        self.tasks.spawn(async move {
+            let attached = match polled {
+                Poll::Ready(attached) => attached,
+                Poll::Pending => attaching.await,
+            };
+            Ended::Other(id, attached.map(drop).map_err(|error| (&error).into()))
         });
     }
 
-    fn await_delivery(&mut self, id: Id, delivery: Delivery) {
-        self.spawn(async { Ended::Other(id, delivery.await.map_err(Into::into)) });
+    fn detach(&mut self, id: Id, device: Device) {
+        let seat = Seat::Detaching(Vec::new());
+        self.seats.insert(device.id().clone(), seat);
+        let detaching = device.detach();
+        self.open.name(&id, detaching.op());
+        self.tasks.spawn(async move {
+            let result = detaching.await;
+            Ended::Detached { id, device, result }
+        });
     }
 
-    /// Awaits the end of a command in a task. The gateway takes the command in at the first poll, which is here: what
-    /// the input says next comes after it.
-    fn spawn(&mut self, command: impl Future<Output = Ended> + Send + 'static) {
-        let mut command = Box::pin(command);
-        let polled = command
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()));
-        match polled {
-            Poll::Ready(ended) => self.tasks.spawn(async { ended }),
-            Poll::Pending => self.tasks.spawn(command),
-        };
-    }
-}
-
-fn wanted(
-    device: &DeviceId,
-    token: Option<String>,
-    config: Option<QoS>,
-    commands: Option<QoS>,
-) -> Result<Attach, Reason> {
-    let attach = Attach::new(device.clone())
-        .config(config)
-        .commands(commands);
-    match token {
-        Some(token) => Ok(attach.token(token::read(token)?)),
-        None => Ok(attach),
+    fn await_end<E: Into<Reason>>(
+        &mut self,
+        id: Id,
+        op: Option<OpId>,
+        operation: impl Future<Output = Result<(), E>> + Send + 'static,
+    ) {
+        self.open.name(&id, op);
+        let ended = async { Ended::Other(id, operation.await.map_err(Into::into)) };
+        self.tasks.spawn(ended);
     }
 }

@@ -3,13 +3,12 @@
 use std::io;
 
 use iotcore_gateway_tokio::{
-    AttachError, Device, DeviceId, Disconnected, Failure, Message, OperationError, Status,
-    TransportError,
+    Disconnected, Failure, Message, OperationError, Status, TransportError,
 };
 
 use super::{Seat, Session};
 use crate::{
-    failure::{Circumstances, Reason, detach_cause, disconnect_code, disconnect_detail},
+    failure::{Circumstances, Reason, certainty, detach_cause, disconnect_code, disconnect_detail},
     input::Id,
     options::Acknowledge,
     output::{Event, note},
@@ -43,63 +42,26 @@ impl Session {
                 Ok(())
             }
             Ended::Other(id, result) => self.end(id, result).await,
-            Ended::Attached {
-                id,
-                device,
-                is_first,
-                result,
-            } => self.on_attached(id, device, is_first, result).await,
             Ended::Detached { id, device, result } => {
                 self.end(id, result.map_err(Into::into)).await?;
                 let seat = self.seats.remove(device.id());
                 if device.standing().is_some() {
                     self.seats.insert(device.id().clone(), Seat::Ready(device));
                 }
-                self.go_on(seat).await
+                self.go_on(seat);
+                Ok(())
             }
         }
     }
 
-    async fn on_attached(
-        &mut self,
-        id: Id,
-        device: DeviceId,
-        is_first: bool,
-        result: Result<Device, AttachError>,
-    ) -> io::Result<()> {
-        let (handle, result) = match result {
-            Ok(handle) => (Some(handle), Ok(())),
-            Err(error) => {
-                let reason = Reason::from(&error);
-                (error.into_device(), Err(reason))
-            }
-        };
-        self.end(id, result).await?;
-        if !matches!(self.seats.get(&device), Some(Seat::Attaching(_))) {
-            return Ok(());
-        }
-        match handle {
-            Some(handle) => {
-                let seat = self.seats.remove(&device);
-                self.seat(handle);
-                self.go_on(seat).await
-            }
-            None if is_first => {
-                let seat = self.seats.remove(&device);
-                self.go_on(seat).await
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// Does what waited for a device.
-    async fn go_on(&mut self, seat: Option<Seat>) -> io::Result<()> {
-        if let Some(Seat::Attaching(waiting) | Seat::Detaching(waiting)) = seat {
-            for request in waiting {
-                self.command(request).await?;
+    /// Has what waited for a device take its turn, before what was read later.
+    fn go_on(&mut self, seat: Option<Seat>) {
+        if let Some(Seat::Detaching(waiting)) = seat {
+            for request in waiting.into_iter().rev() {
+                self.open.remove(&request.id);
+                self.held.push_front((request, 0));
             }
         }
-        Ok(())
     }
 
     /// A config or command has come; it is acknowledged once its line is out, unless that is left to the input.
@@ -149,15 +111,15 @@ impl Session {
         self.unacknowledged.clear();
         let circumstances = Circumstances {
             was_connected: std::mem::take(&mut self.is_connected),
-            was_attaching: self
-                .seats
-                .values()
-                .any(|seat| matches!(seat, Seat::Attaching(_))),
+            was_attaching: self.open.is_attaching(),
         };
         let wait = ended.retry_in.map(|wait| wait.as_millis());
         Event::Disconnected {
             reason: disconnect_code(ended, error),
             detail: disconnect_detail(ended, error, circumstances),
+            certainty: certainty(ended.certainty),
+            suspects: self.open.ids(&ended.suspects),
+            takeover_suspected: ended.takeover_suspected,
             retry_in_ms: wait.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
         }
     }
@@ -183,9 +145,6 @@ fn note_status(change: &Status) {
         )),
         Status::Dropped { device, messages } => note(format_args!(
             "{messages} configs and commands for {device} were given up"
-        )),
-        Status::Missed(changes) => note(format_args!(
-            "the output was not read: {changes} events were given up"
         )),
         other => note(format_args!("{other:?}")),
     }

@@ -1,0 +1,110 @@
+//! What was asked for and has not ended.
+
+use std::collections::BTreeMap;
+
+use iotcore_gateway_tokio::OpId;
+
+use crate::input::{Action, Id, Request};
+
+/// Operations that have not ended.
+#[derive(Default)]
+pub(super) struct Open {
+    all: BTreeMap<Id, Asked>,
+    messages: usize,
+    bytes: usize,
+}
+
+/// One of them.
+struct Asked {
+    kind: Kind,
+    /// What the gateway calls it, once it has accepted it.
+    op: Option<OpId>,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Kind {
+    /// With the bytes of its payload.
+    Message(usize),
+    Attach,
+    Other,
+}
+
+impl Open {
+    pub(super) fn add(&mut self, request: &Request) {
+        let kind = match &request.action {
+            Action::Attach { .. } => Kind::Attach,
+            Action::Telemetry { payload, .. } | Action::State { payload, .. } => {
+                self.messages += 1;
+                self.bytes += payload.len();
+                Kind::Message(payload.len())
+            }
+            Action::Detach | Action::Authorize { .. } => Kind::Other,
+        };
+        self.all
+            .insert(request.id.clone(), Asked { kind, op: None });
+    }
+
+    /// The gateway has accepted it under this name.
+    pub(super) fn name(&mut self, id: &Id, op: Option<OpId>) {
+        if let Some(asked) = self.all.get_mut(id) {
+            asked.op = op;
+        }
+    }
+
+    /// Gives whether it was a message.
+    pub(super) fn remove(&mut self, id: &Id) -> bool {
+        match self.all.remove(id).map(|asked| asked.kind) {
+            Some(Kind::Message(bytes)) => {
+                self.messages -= 1;
+                self.bytes -= bytes;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    pub(super) fn contains(&self, id: &Id) -> bool {
+        self.all.contains_key(id)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.all.is_empty()
+    }
+
+    pub(super) fn is_attaching(&self) -> bool {
+        self.all.values().any(|asked| asked.kind == Kind::Attach)
+    }
+
+    /// Messages to the cloud.
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    /// The bytes of their payloads.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// Everything else.
+    pub(super) fn controls(&self) -> usize {
+        self.all.len() - self.messages
+    }
+
+    /// Which of these the input has asked for, under the input's names.
+    pub(super) fn ids(&self, ops: &[OpId]) -> Vec<Id> {
+        let id_of = |op: &OpId| {
+            let mut all = self.all.iter();
+            let (id, _) = all.find(|(_, asked)| asked.op == Some(*op))?;
+            Some(id.clone())
+        };
+        ops.iter().filter_map(id_of).collect()
+    }
+
+    /// The same for all of them.
+    pub(super) fn names(&self) -> BTreeMap<OpId, &Id> {
+        let named = self.all.iter();
+        named
+            .filter_map(|(id, asked)| Some((asked.op?, id)))
+            .collect()
+    }
+}

@@ -1,0 +1,135 @@
+//! What is told beyond the ends of operations: counters, what is unsent, suspects; and what a full queue drops.
+
+use serde_json::{Value, json};
+
+use crate::{
+    child::Relay,
+    cloud::{CLOSED_PORT, Cloud, options},
+    eventually, telemetry,
+};
+
+/// The options of a relay that cannot connect.
+fn offline(cloud: &Cloud, more: &[&str]) -> Vec<String> {
+    let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
+    options.push("--plain".to_owned());
+    options.extend(more.iter().map(|&option| option.to_owned()));
+    options
+}
+
+#[test]
+fn the_counters_tell_how_long_messages_waited_for_a_rate() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&["--state-interval", "300"]));
+    relay.send(json!({"op": "attach", "id": 0, "device": "boiler-7"}));
+    relay.expect_end(0);
+    for id in 1..3 {
+        relay.send(json!({"op": "state", "id": id, "device": "boiler-7", "payload": "x"}));
+        relay.expect_end(id);
+    }
+    relay.send(json!({"op": "stats"}));
+    let stats = relay.expect("stats");
+    assert_eq!(stats["connections"], 1, "{stats}");
+    assert_eq!(stats["accepted"], 2, "{stats}");
+    assert_eq!(stats["published"], 2, "{stats}");
+    assert_eq!(stats["delays"], 1, "{stats}");
+    assert!(
+        (200..=300).contains(&stats["delayed_ms"].as_u64().unwrap()),
+        "{stats}"
+    );
+    assert_eq!(
+        (&stats["queued"], &stats["devices"]),
+        (&0.into(), &1.into())
+    );
+    relay.close().assert_closed(0);
+}
+
+#[test]
+fn what_is_unsent_is_told_as_operations_that_another_relay_takes() {
+    let cloud = Cloud::plain();
+    let mut first = Relay::start(&offline(&cloud, &["--max-queued", "3"]));
+    let asked = [
+        json!({"op": "telemetry", "id": 1, "device": "boiler-7", "subfolder": "a/b", "qos": 1, "payload": "one"}),
+        json!({"op": "state", "id": "two", "qos": 1, "payload": "own"}),
+        json!({"op": "telemetry", "id": 3, "device": "boiler-7", "qos": 0, "payload_base64": "/w=="}),
+        json!({"op": "telemetry", "id": 4, "device": "boiler-7", "qos": 1, "payload": "waits for room"}),
+    ];
+    let attach = json!({"op": "attach", "id": 0, "device": "boiler-7"});
+    first.send(&attach);
+    for operation in &asked {
+        first.send(operation);
+    }
+    first.send(json!({"op": "unsent"}));
+    let unsent = first.expect("unsent");
+    assert_eq!(unsent["operations"], Value::from(asked.to_vec()));
+
+    let mut second = Relay::start(&cloud.options(&[]));
+    second.send(&attach);
+    for operation in unsent["operations"].as_array().unwrap() {
+        second.send(operation);
+    }
+    second.close().assert_closed(0);
+    let expected = [&b"one"[..], &[0xff], b"waits for room"];
+    assert_eq!(cloud.telemetry("boiler-7"), expected);
+}
+
+#[test]
+fn with_drop_oldest_the_newest_messages_of_a_long_outage_are_kept() {
+    let cloud = Cloud::plain();
+    let more = ["--max-queued", "3", "--overflow", "drop-oldest"];
+    let mut relay = Relay::start(&offline(&cloud, &more));
+    relay.send(json!({"op": "attach", "id": 0, "device": "boiler-7"}));
+    for id in 1..10 {
+        relay.send(telemetry(id, &id.to_string()));
+    }
+    for _ in 1..7 {
+        let failed = relay.expect("failed");
+        assert!((1..7).contains(&failed["id"].as_u64().unwrap()), "{failed}");
+        assert_eq!(failed["error"], "dropped");
+    }
+    relay.send(json!({"op": "unsent"}));
+    let unsent = relay.expect("unsent");
+    let ids = unsent["operations"].as_array().unwrap().iter();
+    assert!(ids.map(|message| &message["id"]).eq([7, 8, 9]), "{unsent}");
+    relay.send(json!({"op": "stats"}));
+    assert_eq!(relay.expect("stats")["dropped"], 6);
+}
+
+#[test]
+fn with_drop_oldest_the_input_waits_while_all_is_in_flight() {
+    let cloud = Cloud::plain();
+    cloud.inject("puback hold 2");
+    let more = ["--max-queued", "2", "--overflow", "drop-oldest"];
+    let mut relay = Relay::start(&cloud.options(&more));
+    relay.expect("connected");
+    for id in 1..4 {
+        relay.send(json!({"op": "telemetry", "id": id, "payload": id.to_string()}));
+    }
+    eventually("two are in flight", || {
+        cloud.telemetry("gateway-1").len() == 2
+    });
+    relay.send(json!({"op": "unsent"}));
+    let unsent = relay.expect("unsent");
+    assert_eq!(
+        unsent["operations"].as_array().unwrap().len(),
+        3,
+        "{unsent}"
+    );
+    cloud.inject("puback release");
+    let end = relay.close();
+    end.assert_closed(0);
+    for id in 1..4 {
+        assert_eq!(end.ends(id), [&json!({"event": "done", "id": id})]);
+    }
+}
+
+#[test]
+fn a_hang_up_names_the_operations_it_may_be_about() {
+    let cloud = Cloud::plain();
+    cloud.inject("cut instead attach");
+    let mut relay = Relay::start(&cloud.options(&["--no-reconnect"]));
+    relay.send(json!({"op": "attach", "id": "the attach", "device": "boiler-7"}));
+    let ended = relay.expect("disconnected");
+    assert_eq!(ended["suspects"], json!(["the attach"]), "{ended}");
+    assert_eq!(ended["certainty"], "suspected", "{ended}");
+    assert_eq!(ended["takeover_suspected"], false);
+}
