@@ -113,7 +113,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`OperationError`]; after `Failed` it stays wanted and is tried again.
+    /// [`OperationError`](crate::driver::OperationError); after `Failed` it stays wanted and is tried again.
     pub fn subscribe(&self, subscription: Subscription, qos: QoS) -> Operation {
         self.operate(|state, key, now| state.gateway.subscribe(key, subscription, qos, now))
     }
@@ -122,7 +122,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`OperationError`].
+    /// [`OperationError`](crate::driver::OperationError).
     pub fn unsubscribe(&self, subscription: Subscription) -> Operation {
         self.operate(|state, key, now| state.gateway.unsubscribe(key, subscription, now))
     }
@@ -132,7 +132,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`OperationError`].
+    /// [`OperationError`](crate::driver::OperationError).
     pub fn authorize(&self, token: Token) -> Operation {
         self.operate(|state, key, now| state.gateway.authorize(key, token, now))
     }
@@ -142,7 +142,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`OperationError`].
+    /// [`OperationError`](crate::driver::OperationError).
     pub fn detach(&self) -> Operation {
         self.operate(|state, key, now| {
             let op = state.gateway.detach(key, now)?;
