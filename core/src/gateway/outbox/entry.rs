@@ -102,7 +102,6 @@ impl Entry {
         matches!(self.topic, PublicationTopic::State)
     }
 
-    /// Its packet identifier, while it is in flight.
     /// When it was last written, if it has yet to be acknowledged, and its operation.
     pub(super) fn unanswered(&self) -> Option<(Instant, OpId)> {
         match self.place {
@@ -111,6 +110,7 @@ impl Entry {
         }
     }
 
+    /// Its packet identifier, while it is in flight.
     pub(crate) fn packet_id(&self) -> Option<PacketId> {
         match self.place {
             Place::InFlight { id, .. } => Some(id),
