@@ -28,7 +28,7 @@ use crate::{
     error::{CommandError, Failure, PublishError},
     event::{DisconnectReason, Event, TransportEnd},
     id::{ClientId, DeviceId},
-    mqtt::{Connection, QoS},
+    mqtt::{Connection, QoS, TopicName},
     options::{Options, OptionsError},
     stats::Stats,
     time::Instant,
@@ -59,8 +59,8 @@ pub struct Gateway {
     ops: u64,
     jitter: Jitter,
     now: Option<Instant>,
-    /// Reused for the topic of every PUBLISH.
-    topic: String,
+    /// Reused for topics that no device keeps.
+    topic: TopicName,
     stats: Stats,
 }
 
@@ -97,7 +97,7 @@ impl Gateway {
             ops: 0,
             jitter: Jitter::new(seed),
             now: None,
-            topic: String::new(),
+            topic: TopicName::default(),
             stats: Stats::default(),
             client_id,
             options,

@@ -7,8 +7,6 @@ mod packet_ids;
 mod receive;
 mod transmit;
 
-use bytes::Bytes;
-
 pub use self::codec::{PacketType, QoS, Violation};
 use self::{
     codec::Packet,
@@ -17,7 +15,7 @@ use self::{
     transmit::Transmit,
 };
 pub(crate) use self::{
-    codec::{Connect, DEFAULT_FRAME_LIMIT, PacketId, Publish, SubAckCode},
+    codec::{Connect, DEFAULT_FRAME_LIMIT, PacketId, Publish, SubAckCode, TopicName},
     packet_ids::Found,
 };
 use crate::{
@@ -28,7 +26,7 @@ use crate::{
 /// Waiting bytes above which no new packet is queued, unless it is the only one.
 pub(crate) const TRANSMIT_TARGET: usize = 64 * 1024;
 
-/// Topics, filters and the client id are built from checked ids, and a token is checked when it is made.
+/// Filters and the client id are built from checked ids, and topics, payloads and a token are checked when they are made.
 const CHECKED: &str = "only checked strings come here";
 
 /// One connection. `T` is what the owner wants to hear again when a packet with an identifier is acknowledged.
@@ -202,24 +200,19 @@ impl<T: Copy> Connection<T> {
     }
 
     /// Queues a PUBLISH at QoS 1.
-    pub(crate) fn publish(
-        &mut self,
-        topic: &mut String,
-        payload: &mut Bytes,
-        ticket: T,
-    ) -> PacketId {
+    pub(crate) fn publish(&mut self, topic: &TopicName, payload: &[u8], ticket: T) -> PacketId {
         let id = self.take_id(Awaits::PubAck, ticket);
         codec::publish(self.transmit.buffer(), topic, payload, Some(id), false).expect(CHECKED);
         id
     }
 
     /// Queues a PUBLISH again, on its identifier and with DUP 1 [MQTT-3.3.1-1].
-    pub(crate) fn publish_again(&mut self, topic: &mut String, payload: &mut Bytes, id: PacketId) {
+    pub(crate) fn publish_again(&mut self, topic: &TopicName, payload: &[u8], id: PacketId) {
         codec::publish(self.transmit.buffer(), topic, payload, Some(id), true).expect(CHECKED);
     }
 
     /// Queues a PUBLISH at QoS 0 and gives the offset in the stream at which it ends.
-    pub(crate) fn publish_once(&mut self, topic: &mut String, payload: &mut Bytes) -> u64 {
+    pub(crate) fn publish_once(&mut self, topic: &TopicName, payload: &[u8]) -> u64 {
         codec::publish(self.transmit.buffer(), topic, payload, None, false).expect(CHECKED);
         self.transmit.queued_end()
     }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     id::{DeviceId, excerpt},
+    mqtt::TopicName,
     quota::MAX_SUBFOLDER_CHARS,
 };
 
@@ -199,21 +200,24 @@ pub(crate) enum Channel<'a> {
     Detach,
 }
 
-/// Replaces the text of `out` by the topic of `channel`. A reused `out` soon allocates no more.
-pub(crate) fn write_publish_topic(out: &mut String, device: &DeviceId, channel: Channel<'_>) {
-    out.clear();
-    out.push_str("/devices/");
-    out.push_str(device.as_str());
-    out.push_str(match channel {
-        Channel::Events(_) => "/events",
-        Channel::State => "/state",
-        Channel::Attach => "/attach",
-        Channel::Detach => "/detach",
-    });
-    if let Channel::Events(Some(subfolder)) = channel {
-        out.push('/');
-        out.push_str(subfolder.as_str());
-    }
+/// Makes `out` the topic of `channel`. One that is reused soon allocates no more.
+pub(crate) fn make_topic(out: &mut TopicName, device: &DeviceId, channel: Channel<'_>) {
+    let write = |out: &mut String| {
+        out.push_str("/devices/");
+        out.push_str(device.as_str());
+        out.push_str(match channel {
+            Channel::Events(_) => "/events",
+            Channel::State => "/state",
+            Channel::Attach => "/attach",
+            Channel::Detach => "/detach",
+        });
+        if let Channel::Events(Some(subfolder)) = channel {
+            out.push('/');
+            out.push_str(subfolder.as_str());
+        }
+    };
+    out.make(write)
+        .expect("device ids and subfolders hold what a topic may, and are short");
 }
 
 /// The filter for the configs of `device`.

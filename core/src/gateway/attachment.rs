@@ -158,7 +158,7 @@ impl Gateway {
         now: Instant,
     ) -> Option<Awaiting> {
         let device = self.devices.at(index);
-        let (channel, ticket, timeout, mut payload) = match control {
+        let (channel, ticket, timeout, payload) = match control {
             Control::Attach => {
                 let payload = attach_payload(device.token.as_ref());
                 (
@@ -178,10 +178,10 @@ impl Gateway {
                 )
             }
         };
-        topic::write_publish_topic(&mut self.topic, &device.id, channel);
-        let size = self.topic.len() + payload.len() + CONTROL_OVERHEAD;
+        topic::make_topic(&mut self.topic, &device.id, channel);
+        let size = self.topic.as_bytes().len() + payload.len() + CONTROL_OVERHEAD;
         let link = self.link.as_mut().filter(|link| link.can_send(size))?;
-        let packet_id = link.publish(&mut self.topic, &mut payload, ticket);
+        let packet_id = link.publish(&self.topic, &payload, ticket);
         Some(self.await_answer(packet_id, timeout, now))
     }
 

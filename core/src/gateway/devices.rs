@@ -8,10 +8,11 @@ use super::subscriptions::{Subscriptions, Turn};
 use crate::{
     command::{DeviceKey, OpId},
     id::DeviceId,
-    mqtt::PacketId,
+    mqtt::{PacketId, TopicName},
     time::Instant,
     timers::Schedule,
     token::Token,
+    topic::{self, Channel},
 };
 
 /// Tickets, turns and deadlines of a device end before it is removed, so a slot that is named is in use.
@@ -24,6 +25,8 @@ pub(crate) const OWN: u32 = 0;
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) id: DeviceId,
+    /// Of its telemetry events outside any subfolder.
+    pub(crate) events_topic: TopicName,
     generation: u32,
     pub(crate) life: Life,
     /// The attach that has not ended.
@@ -116,8 +119,11 @@ pub(crate) struct Detach {
 
 impl Device {
     fn new(id: DeviceId, generation: u32, life: Life) -> Self {
+        let mut events_topic = TopicName::default();
+        topic::make_topic(&mut events_topic, &id, Channel::Events(None));
         Self {
             id,
+            events_topic,
             generation,
             life,
             attach_op: None,

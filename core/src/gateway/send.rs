@@ -1,10 +1,10 @@
 //! What is written next, and in which order: acknowledgements, subscriptions, attaches, detaches, then publications.
 
-use super::{Gateway, Ticket, lifecycle::State};
+use super::{Gateway, Ticket, devices::Devices, lifecycle::State, outbox::Entry};
 use crate::{
     command::PublicationTopic,
     event::Outcome,
-    mqtt::QoS,
+    mqtt::{QoS, TopicName},
     time::Instant,
     topic::{self, Channel},
 };
@@ -32,16 +32,15 @@ impl Gateway {
         let Some(key) = self.outbox.next(|size| link.can_send(size), now) else {
             return false;
         };
-        let entry = self.outbox.entry_mut(key);
-        write_topic(&mut self.topic, entry, &self.devices);
-        let payload = &mut entry.payload;
+        let entry = self.outbox.entry(key);
+        let topic = topic_of(entry, &self.devices, &mut self.topic);
         match entry.qos {
             QoS::AtMostOnce => {
-                let end = link.publish_once(&mut self.topic, payload);
+                let end = link.publish_once(topic, &entry.payload);
                 self.outbox.sent_once(key, end, now);
             }
             QoS::AtLeastOnce => {
-                let packet_id = link.publish(&mut self.topic, payload, Ticket::Publication(key));
+                let packet_id = link.publish(topic, &entry.payload, Ticket::Publication(key));
                 let listening = self.timers.listening.time(now);
                 self.outbox.sent(key, packet_id, listening, now);
             }
@@ -59,12 +58,12 @@ impl Gateway {
         let Some(key) = self.outbox.overdue(|size| link.has_room(size), listening) else {
             return false;
         };
-        let entry = self.outbox.entry_mut(key);
+        let entry = self.outbox.entry(key);
         let Some(packet_id) = entry.packet_id() else {
             return false;
         };
-        write_topic(&mut self.topic, entry, &self.devices);
-        link.publish_again(&mut self.topic, &mut entry.payload, packet_id);
+        let topic = topic_of(entry, &self.devices, &mut self.topic);
+        link.publish_again(topic, &entry.payload, packet_id);
         self.outbox.sent_again(key, listening, now);
         self.stats.resent += 1;
         true
@@ -80,10 +79,14 @@ impl Gateway {
     }
 }
 
-fn write_topic(out: &mut String, entry: &super::outbox::Entry, devices: &super::devices::Devices) {
+/// The topic of a publication: the one that its device keeps, or one made in `scratch`.
+fn topic_of<'a>(entry: &Entry, devices: &'a Devices, scratch: &'a mut TopicName) -> &'a TopicName {
+    let device = devices.at(entry.device);
     let channel = match &entry.topic {
+        PublicationTopic::Telemetry(None) => return &device.events_topic,
         PublicationTopic::Telemetry(subfolder) => Channel::Events(subfolder.as_ref()),
         PublicationTopic::State => Channel::State,
     };
-    topic::write_publish_topic(out, &devices.at(entry.device).id, channel);
+    topic::make_topic(scratch, &device.id, channel);
+    scratch
 }

@@ -4,20 +4,21 @@
 //! let through is refused here before it is called, on the way in and on the way out.
 
 mod packet;
+mod topic_name;
 mod unencodable;
 mod violation;
 
 #[cfg(test)]
 pub(super) mod tests;
 
-use core::mem;
 use core::ops::RangeInclusive;
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, BufMut, Bytes, BytesMut};
 use mqttbytes::v4;
 
 pub(crate) use packet::{Connect, Packet, PacketId, Publish, SubAckCode};
 pub use packet::{PacketType, QoS};
+pub(crate) use topic_name::TopicName;
 pub(crate) use unencodable::Unencodable;
 pub use violation::Violation;
 
@@ -217,7 +218,7 @@ fn check_publish(frame: &[u8], start: usize) -> Result<(), Violation> {
         let at = error.valid_up_to();
         return Err(Violation::TopicNotUtf8 { at });
     }
-    match forbidden_in_topic(topic) {
+    match topic_name::forbidden(topic) {
         None => {}
         Some(('\0', at)) => return Err(Violation::TopicWithNul { at }),
         Some((wildcard, at)) => return Err(Violation::TopicWithWildcard { wildcard, at }),
@@ -226,24 +227,6 @@ fn check_publish(frame: &[u8], start: usize) -> Result<(), Violation> {
         return Err(Violation::PacketIdZero { packet });
     }
     Ok(())
-}
-
-/// The first character that no topic may have, and its offset.
-fn forbidden_in_topic(topic: &[u8]) -> Option<(char, usize)> {
-    let is_forbidden = |byte: u8| (byte == 0) | (byte == b'+') | (byte == b'#');
-    // Without an early exit and on bytes, this compiles to 16 of them at once.
-    if topic
-        .iter()
-        .fold(0, |any, &byte| any | u8::from(is_forbidden(byte)))
-        == 0
-    {
-        return None;
-    }
-    let (at, &byte) = topic
-        .iter()
-        .enumerate()
-        .find(|(_, byte)| is_forbidden(**byte))?;
-    Some((char::from(byte), at))
 }
 
 /// Appends a CONNECT: MQTT 3.1.1, CleanSession 1, no will.
@@ -266,21 +249,20 @@ pub(crate) fn connect(out: &mut BytesMut, connect: &Connect<'_>) -> Result<(), U
     Ok(())
 }
 
-/// Appends a PUBLISH, of QoS 1 exactly when it has a packet identifier.
-///
-/// `topic` and `payload` are borrowed for the call and come back unchanged, also with an error;
-/// nothing is copied but into `out`.
+/// Appends a PUBLISH, of QoS 1 exactly when it has a packet identifier. Written in place: mqttbytes would take the topic
+/// and the payload by value.
+#[inline]
 pub(crate) fn publish(
     out: &mut BytesMut,
-    topic: &mut String,
-    payload: &mut Bytes,
+    topic: &TopicName,
+    payload: &[u8],
     packet_id: Option<PacketId>,
     dup: bool,
 ) -> Result<(), Unencodable> {
-    check_topic(topic)?;
     if dup && packet_id.is_none() {
         return Err(Unencodable::DupAtQoS0);
     }
+    let topic = topic.as_bytes();
     let length = 2 + topic.len() + packet_id.map_or(0, |_| 2) + payload.len();
     if length > MAX_REMAINING_LENGTH {
         return Err(Unencodable::PacketTooLarge {
@@ -288,18 +270,27 @@ pub(crate) fn publish(
             limit: MAX_REMAINING_LENGTH,
         });
     }
-    let packet = v4::Publish {
-        dup,
-        qos: packet_id.map_or(mqttbytes::QoS::AtMostOnce, |_| mqttbytes::QoS::AtLeastOnce),
-        retain: false,
-        topic: mem::take(topic),
-        pkid: packet_id.map_or(0, PacketId::get),
-        payload: mem::take(payload),
-    };
-    let written = write(out, PacketType::Publish, |out| packet.write(out));
-    *topic = packet.topic;
-    *payload = packet.payload;
-    written
+    let first = 0x30 | u8::from(dup) << 3 | u8::from(packet_id.is_some()) << 1;
+    out.reserve(5 + length);
+    out.put_u8(first);
+    put_remaining_length(out, length);
+    out.put_u16(topic.len() as u16);
+    out.put_slice(topic);
+    if let Some(packet_id) = packet_id {
+        out.put_u16(packet_id.get());
+    }
+    out.put_slice(payload);
+    Ok(())
+}
+
+/// Appends a remaining length in as few bytes as it takes (MQTT 3.1.1, 2.2.3).
+#[inline]
+fn put_remaining_length(out: &mut BytesMut, mut length: usize) {
+    while length > 0x7f {
+        out.put_u8(length as u8 | 0x80);
+        length >>= 7;
+    }
+    out.put_u8(length as u8);
 }
 
 /// Appends a SUBSCRIBE for one topic filter.
@@ -383,14 +374,6 @@ fn check_filled(field: &'static str, string: &str) -> Result<(), Unencodable> {
         return Err(Unencodable::Empty { field });
     }
     check_string(field, string)
-}
-
-fn check_topic(topic: &str) -> Result<(), Unencodable> {
-    check_filled("topic", topic)?;
-    match forbidden_in_topic(topic.as_bytes()) {
-        Some((wildcard, at)) => Err(Unencodable::Wildcard { wildcard, at }),
-        None => Ok(()),
-    }
 }
 
 fn check_filter(filter: &str) -> Result<(), Unencodable> {

@@ -88,7 +88,9 @@ fn a_subfolder_error_names_the_value_the_problem_and_the_limit() {
 #[test]
 fn a_publish_topic_replaces_what_the_string_held() {
     let subfolder = "alerts/critical".parse().unwrap();
-    let mut topic = String::from("what a longer topic left behind, in full");
+    let mut topic = TopicName::default();
+    let longer = "what a longer topic left behind, in full";
+    topic.make(|out| out.push_str(longer)).unwrap();
     for (channel, expected) in [
         (Channel::Events(None), "/devices/boiler-7/events"),
         (
@@ -99,24 +101,24 @@ fn a_publish_topic_replaces_what_the_string_held() {
         (Channel::Attach, "/devices/boiler-7/attach"),
         (Channel::Detach, "/devices/boiler-7/detach"),
     ] {
-        write_publish_topic(&mut topic, &device(), channel);
-        assert_eq!(topic, expected);
+        make_topic(&mut topic, &device(), channel);
+        assert_eq!(topic.as_bytes(), expected.as_bytes());
     }
 }
 
 #[test]
-fn a_reused_string_keeps_its_buffer() {
+fn a_reused_topic_keeps_its_buffer() {
     let subfolder = "alerts".parse().unwrap();
-    let mut topic = String::new();
-    write_publish_topic(&mut topic, &device(), Channel::Events(Some(&subfolder)));
-    let buffer = (topic.as_ptr(), topic.capacity());
+    let mut topic = TopicName::default();
+    make_topic(&mut topic, &device(), Channel::Events(Some(&subfolder)));
+    let buffer = topic.as_bytes().as_ptr();
     for channel in [
         Channel::State,
         Channel::Events(Some(&subfolder)),
         Channel::Attach,
     ] {
-        write_publish_topic(&mut topic, &device(), channel);
-        assert_eq!((topic.as_ptr(), topic.capacity()), buffer);
+        make_topic(&mut topic, &device(), channel);
+        assert_eq!(topic.as_bytes().as_ptr(), buffer);
     }
 }
 

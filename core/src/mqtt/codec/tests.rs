@@ -10,6 +10,14 @@ fn id(number: u16) -> PacketId {
     PacketId::new(number).expect("tests name identifiers from 1")
 }
 
+pub(crate) fn topic(name: &str) -> TopicName {
+    let mut topic = TopicName::default();
+    topic
+        .make(|out| out.push_str(name))
+        .expect("tests name legal topics");
+    topic
+}
+
 /// The first packet of `bytes`, and what is left; `None` while it is not whole.
 fn first(bytes: &[u8], limit: usize) -> Result<Option<(Packet, BytesMut)>, Violation> {
     let mut input = BytesMut::from(bytes);
@@ -332,9 +340,8 @@ fn a_packet_as_large_as_the_limit_is_taken_and_one_byte_more_is_not() {
 #[test]
 fn the_default_limit_holds_the_longest_topic_and_256_kib() {
     let mut out = BytesMut::new();
-    let mut topic = "t".repeat(MAX_STRING);
-    let mut payload = Bytes::from(vec![1; 256 * 1024]);
-    publish(&mut out, &mut topic, &mut payload, Some(id(1)), false).unwrap();
+    let topic = topic(&"t".repeat(MAX_STRING));
+    publish(&mut out, &topic, &[1; 256 * 1024], Some(id(1)), false).unwrap();
     assert!(matches!(
         frame(&out, DEFAULT_FRAME_LIMIT),
         Ok(Frame::Whole(_))

@@ -1,8 +1,7 @@
-use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mqtt::codec::tests::{SMALL_LIMIT, packets, violations};
+use crate::mqtt::codec::tests::{SMALL_LIMIT, packets, topic, violations};
 
 /// All packets that the fragments hold, and the violation that ends them.
 fn read<'a>(
@@ -84,8 +83,7 @@ fn a_header_reserves_nothing() {
 
 fn large_publish(payload: usize) -> Vec<u8> {
     let mut out = BytesMut::new();
-    let mut payload = Bytes::from(vec![5; payload]);
-    codec::publish(&mut out, &mut "topic".to_owned(), &mut payload, None, false)
+    codec::publish(&mut out, &topic("topic"), &vec![5; payload], None, false)
         .expect("a legal publish");
     out.to_vec()
 }

@@ -98,85 +98,79 @@ fn publish_is_written_byte_for_byte() {
     ];
     for (number, dup, expected) in cases {
         let mut out = BytesMut::new();
-        let (mut topic, mut payload) = ("t/u".to_owned(), Bytes::from_static(b"xy"));
-        let packet_id = number.map(id);
-        publish(&mut out, &mut topic, &mut payload, packet_id, dup).unwrap();
+        publish(&mut out, &topic("t/u"), b"xy", number.map(id), dup).unwrap();
         assert_eq!(out, expected);
-        assert_eq!((topic.as_str(), &payload[..]), ("t/u", &b"xy"[..]));
     }
 }
 
 #[test]
-fn publish_moves_its_topic_and_payload_and_gives_them_back() {
-    let (mut topic, mut payload) = ("t".repeat(40), Bytes::from(vec![7; 40]));
-    let places = (topic.as_ptr(), payload.as_ptr());
-    let mut out = BytesMut::new();
-    publish(&mut out, &mut topic, &mut payload, Some(id(1)), false).unwrap();
-    assert_eq!((topic.as_ptr(), payload.as_ptr()), places);
+fn a_remaining_length_takes_as_few_bytes_as_it_can() {
+    let cases: [(usize, &[u8]); 8] = [
+        (4, b"\x04"),
+        (127, b"\x7f"),
+        (128, b"\x80\x01"),
+        (16_383, b"\xff\x7f"),
+        (16_384, b"\x80\x80\x01"),
+        (2_097_151, b"\xff\xff\x7f"),
+        (2_097_152, b"\x80\x80\x80\x01"),
+        (MAX_REMAINING_LENGTH, b"\xff\xff\xff\x7f"),
+    ];
+    for (length, expected) in cases {
+        let mut out = BytesMut::new();
+        let payload = vec![0; length - 3];
+        publish(&mut out, &topic("t"), &payload, None, false).unwrap();
+        assert_eq!(&out[1..1 + expected.len()], expected);
+        assert_eq!(out.len(), 1 + expected.len() + length);
+    }
 }
 
 #[test]
-fn a_publish_that_mqtt_cannot_carry_is_not_written_and_keeps_its_parts() {
+fn a_topic_that_mqtt_cannot_carry_is_not_made() {
     let long = "t".repeat(MAX_STRING + 1);
     let field = "topic";
     let limit = MAX_STRING;
+    let length = limit + 1;
+    let wildcard = |wildcard, at| Unencodable::Wildcard { wildcard, at };
     let cases = [
-        ("", false, Unencodable::Empty { field }),
+        ("", Unencodable::Empty { field }),
         (
             &long,
-            false,
             Unencodable::TooLong {
                 field,
-                length: limit + 1,
+                length,
                 limit,
             },
         ),
-        ("a\0", false, Unencodable::Nul { field, at: 1 }),
-        (
-            "a/é/+",
-            false,
-            Unencodable::Wildcard {
-                wildcard: '+',
-                at: 5,
-            },
-        ),
-        (
-            "#",
-            false,
-            Unencodable::Wildcard {
-                wildcard: '#',
-                at: 0,
-            },
-        ),
-        ("t", true, Unencodable::DupAtQoS0),
+        ("a\0", Unencodable::Nul { field, at: 1 }),
+        ("a/é/+", wildcard('+', 5)),
+        ("#", wildcard('#', 0)),
     ];
-    let mut out = BytesMut::from(&b"before"[..]);
-    for (name, dup, expected) in cases {
-        let (mut topic, mut payload) = (name.to_owned(), Bytes::from_static(b"xy"));
-        let written = publish(&mut out, &mut topic, &mut payload, None, dup);
-        assert_eq!(written, Err(expected));
-        assert_eq!(out, &b"before"[..]);
-        assert_eq!((topic.as_str(), &payload[..]), (name, &b"xy"[..]));
+    let mut topic = topic("before");
+    for (name, expected) in cases {
+        let made = topic.make(|out| out.push_str(name));
+        assert_eq!(made, Err(expected));
+        assert_eq!(topic.as_bytes(), b"");
     }
+}
+
+#[test]
+fn a_repetition_at_qos_0_is_not_written() {
+    let mut out = BytesMut::from(&b"before"[..]);
+    let written = publish(&mut out, &topic("t"), b"xy", None, true);
+    assert_eq!(written, Err(Unencodable::DupAtQoS0));
+    assert_eq!(out, &b"before"[..]);
 }
 
 #[test]
 fn a_publish_beyond_the_greatest_remaining_length_is_not_written() {
     let mut out = BytesMut::new();
-    let mut payload = Bytes::from(vec![0; MAX_REMAINING_LENGTH - 4]);
-    let written = publish(
-        &mut out,
-        &mut "t".to_owned(),
-        &mut payload,
-        Some(id(1)),
-        false,
-    );
+    let payload = vec![0; MAX_REMAINING_LENGTH - 4];
+    let written = publish(&mut out, &topic("t"), &payload, Some(id(1)), false);
     let expected = Unencodable::PacketTooLarge {
         length: MAX_REMAINING_LENGTH + 1,
         limit: MAX_REMAINING_LENGTH,
     };
     assert_eq!(written, Err(expected));
-    assert_eq!(payload.len(), MAX_REMAINING_LENGTH - 4);
     assert!(out.is_empty());
 }
 
@@ -266,7 +260,7 @@ fn the_fixed_packets_are_written_byte_for_byte() {
 proptest! {
     #[test]
     fn a_publish_comes_back_as_it_went(
-        topic in "[^\0+#]{1,40}",
+        name in "[^\0+#]{1,40}",
         payload in proptest::collection::vec(any::<u8>(), 0..3000),
         number in any::<u16>(),
         dup in any::<bool>(),
@@ -274,12 +268,11 @@ proptest! {
         let packet_id = PacketId::new(number);
         let dup = dup && packet_id.is_some();
         let mut out = BytesMut::new();
-        let (mut name, mut content) = (topic.clone(), Bytes::from(payload.clone()));
-        publish(&mut out, &mut name, &mut content, packet_id, dup).unwrap();
+        publish(&mut out, &topic(&name), &payload, packet_id, dup).unwrap();
         let (packet, rest) = first(&out, DEFAULT_FRAME_LIMIT).unwrap().unwrap();
         let qos = if number == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
         let payload = Bytes::from(payload);
-        let expected = Publish { topic, payload, qos, packet_id, dup, retain: false };
+        let expected = Publish { topic: name, payload, qos, packet_id, dup, retain: false };
         prop_assert_eq!(packet, Packet::Publish(expected));
         prop_assert!(rest.is_empty());
     }
