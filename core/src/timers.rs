@@ -55,6 +55,8 @@ impl Timer {
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
     deadlines: [Option<Instant>; Timer::ALL.len()],
+    /// None is due before; a lower bound, so that most calls need not look at each.
+    quiet_until: Option<Instant>,
     pub(crate) listening: Listening,
 }
 
@@ -82,6 +84,16 @@ impl Timers {
 
     pub(crate) fn is_set(&self, timer: Timer) -> bool {
         self.at(timer).is_some()
+    }
+
+    /// Whether any may be due: then all are to be looked at.
+    pub(crate) fn may_be_due(&mut self, now: Instant) -> bool {
+        if self.quiet_until.is_none_or(|quiet| quiet > now) {
+            return false;
+        }
+        // In listening time, which never runs ahead of the clock on the wall.
+        self.quiet_until = self.deadlines.iter().flatten().min().copied();
+        self.quiet_until.is_some_and(|quiet| quiet <= now)
     }
 
     /// Whether `timer` is due; it stops when it is.
@@ -118,6 +130,10 @@ impl Timers {
         if let Some(slot) = self.deadlines.get_mut(timer as usize) {
             *slot = deadline;
         }
+        if let Some(deadline) = deadline {
+            let quiet = self.quiet_until.map_or(deadline, |quiet| quiet.min(deadline));
+            self.quiet_until = Some(quiet);
+        }
     }
 }
 
@@ -144,7 +160,11 @@ impl Listening {
 
     /// The listening time at `now`: deadlines on the peer count from it.
     pub(crate) fn time(&self, now: Instant) -> Instant {
-        self.deaf_since.unwrap_or(now) - self.deaf
+        let heard = self.deaf_since.unwrap_or(now);
+        if self.deaf.is_zero() {
+            return heard; // most gateways are never deaf
+        }
+        heard - self.deaf
     }
 
     /// When listening time reaches `deadline`, or `None` while it stands still.

@@ -24,12 +24,14 @@ impl Gateway {
 
     /// The end of every input and command: runs what is due, then settles what follows.
     pub(super) fn advance(&mut self, now: Instant) {
-        if let Some(link) = &mut self.link
-            && let Some(silence) = link.advance(&mut self.timers, now)
-        {
-            self.on_silence(silence, now);
+        if self.timers.may_be_due(now) {
+            if let Some(link) = &mut self.link
+                && let Some(silence) = link.advance(&mut self.timers, now)
+            {
+                self.on_silence(silence, now);
+            }
+            self.run_lifecycle_timers(now);
         }
-        self.run_lifecycle_timers(now);
         self.run_device_timers(now);
         self.settle(now);
     }
