@@ -14,7 +14,7 @@ use crate::{
 #[non_exhaustive]
 pub enum Failure {
     /// The bridge reported it. Confirmed.
-    Reported(Box<ErrorReport>),
+    Reported(ErrorReport),
     /// No acknowledgement came within this time. Inferred: it may have been carried out.
     TimedOut(Duration),
     /// The bridge answered SUBSCRIBE with 0x80. Confirmed.

@@ -6,6 +6,8 @@ use core::{
     num::NonZeroU16,
 };
 
+use std::sync::Arc;
+
 use serde_json::{Map, Value};
 
 const ERROR_TYPE: &str = "error_type";
@@ -19,7 +21,7 @@ const PACKET_ID: &str = "packet_id";
 /// Why the bridge would not do something, in its own words.
 ///
 /// All texts are the bridge's and unchecked; `Display` puts them on one line for humans, with
-/// control characters escaped.
+/// control characters escaped. Cheap to clone.
 ///
 /// ```
 /// use iotcore_gateway::{ErrorReport, ErrorType, Retry};
@@ -40,6 +42,12 @@ const PACKET_ID: &str = "packet_id";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorReport {
+    /// Shared by all that is told of one report, and small in the events that are none.
+    fields: Arc<Fields>,
+}
+
+#[derive(Debug, PartialEq, Eq)]
+struct Fields {
     error_type: ErrorType,
     device_id: Option<String>,
     description: String,
@@ -83,7 +91,7 @@ impl ErrorReport {
             .iter()
             .map(|(name, value)| (format!("{MESSAGE_INFO}.{name}"), value));
         let flat = fields.iter().map(|(name, value)| (name.clone(), value));
-        Ok(Self {
+        let fields = Fields {
             error_type: error_type.into(),
             device_id,
             description,
@@ -92,37 +100,41 @@ impl ErrorReport {
                 .chain(nested)
                 .map(|(name, v)| (name, v.to_string()))
                 .collect(),
+        };
+        Ok(Self {
+            fields: Arc::new(fields),
         })
     }
 
     /// What went wrong.
     #[must_use]
-    pub const fn error_type(&self) -> &ErrorType {
-        &self.error_type
+    pub fn error_type(&self) -> &ErrorType {
+        &self.fields.error_type
     }
 
     /// The device that the error is about (not the gateway that is told), if it was named.
     #[must_use]
     pub fn device_id(&self) -> Option<&str> {
-        self.device_id.as_deref()
+        self.fields.device_id.as_deref()
     }
 
     /// The bridge's words for humans; may be empty.
     #[must_use]
     pub fn description(&self) -> &str {
-        &self.description
+        &self.fields.description
     }
 
     /// The MQTT packet that triggered the error, if one did.
     #[must_use]
-    pub const fn message(&self) -> Option<&MqttMessageInfo> {
-        self.message.as_ref()
+    pub fn message(&self) -> Option<&MqttMessageInfo> {
+        self.fields.message.as_ref()
     }
 
     /// Fields that this version of the crate does not know or could not use: name and compact JSON.
     /// A field of the nested object is called `mqtt_message_info.NAME`.
     pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.unknown_fields
+        self.fields
+            .unknown_fields
             .iter()
             .map(|(name, json)| (name.as_str(), json.as_str()))
     }
@@ -130,14 +142,14 @@ impl ErrorReport {
 
 impl fmt::Display for ErrorReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}", OneLine(self.error_type.as_str()))?;
-        if let Some(device_id) = &self.device_id {
+        write!(f, "{}", OneLine(self.fields.error_type.as_str()))?;
+        if let Some(device_id) = &self.fields.device_id {
             write!(f, " for device {}", OneLine(device_id))?;
         }
-        if !self.description.is_empty() {
-            write!(f, ": {}", OneLine(&self.description))?;
+        if !self.fields.description.is_empty() {
+            write!(f, ": {}", OneLine(&self.fields.description))?;
         }
-        match &self.message {
+        match &self.fields.message {
             Some(message) => write!(f, " ({message})"),
             None => Ok(()),
         }

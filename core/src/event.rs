@@ -150,7 +150,7 @@ pub enum DetachCause {
     /// [`Gateway::detach`](crate::Gateway::detach) asked for it.
     Requested,
     /// The bridge reported it.
-    Reported(Box<ErrorReport>),
+    Reported(ErrorReport),
 }
 
 /// How a connection, or an attempt at one, ended.

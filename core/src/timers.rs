@@ -131,7 +131,9 @@ impl Timers {
             *slot = deadline;
         }
         if let Some(deadline) = deadline {
-            let quiet = self.quiet_until.map_or(deadline, |quiet| quiet.min(deadline));
+            let quiet = self
+                .quiet_until
+                .map_or(deadline, |quiet| quiet.min(deadline));
             self.quiet_until = Some(quiet);
         }
     }

@@ -137,15 +137,15 @@ impl Gateway {
     }
 
     pub(super) fn end_publication(&mut self, key: u32, result: Result<Outcome, Failure>) {
-        let entry = self.outbox.finish(key);
+        let (op, device) = self.outbox.finish(key);
         match result {
             Ok(outcome) => {
                 self.stats.published += 1;
-                self.done(entry.op, outcome);
+                self.done(op, outcome);
             }
-            Err(failure) => self.fail(entry.op, failure),
+            Err(failure) => self.fail(op, failure),
         }
-        self.continue_detach(entry.device);
+        self.continue_detach(device);
     }
 
     /// Ends everything that a device has in the outbox.

@@ -217,7 +217,7 @@ impl Gateway {
         // A refused token is never used again.
         device.token = None;
         if let Some(op) = device.attach_op.take() {
-            self.fail(op, Failure::Reported(Box::new(report.clone())));
+            self.fail(op, Failure::Reported(report.clone()));
         }
         self.fail_publications(index, &Failure::DeviceRefused);
         if self.devices.at(index).detach.is_some() {
@@ -280,7 +280,7 @@ impl Gateway {
             self.devices.at_mut(index).attempts = 0;
         }
         let device = self.devices.key(index);
-        let cause = DetachCause::Reported(Box::new(report.clone()));
+        let cause = DetachCause::Reported(report.clone());
         self.emit(Event::Detached { device, cause });
         self.outbox.set_open(index, false);
         self.lose_subscriptions(index);

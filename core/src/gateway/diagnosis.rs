@@ -77,7 +77,7 @@ impl Gateway {
             (Ticket::Attach(device), ErrorType::Unknown) => self.on_attach_failed(device, now),
             (Ticket::Attach(device), _) => self.on_attach_refused(device, report),
             (Ticket::Detach(device), _) => {
-                self.on_detach_failed(device, Failure::Reported(Box::new(report.clone())));
+                self.on_detach_failed(device, Failure::Reported(report.clone()));
             }
             (Ticket::Publication(key), ErrorType::InvalidMqttTopic) => {
                 self.fail_reported(key, report)
@@ -94,7 +94,7 @@ impl Gateway {
                 ErrorType::DeviceNotFound | ErrorType::DetachmentDeviceError,
             ) => self.on_detached_by_bridge(turn.device, report, now),
             (Ticket::Subscription(turn), ErrorType::InvalidMqttTopic) => {
-                let failure = Failure::Reported(Box::new(report.clone()));
+                let failure = Failure::Reported(report.clone());
                 self.fail_subscription(turn, failure, now);
             }
             // The rest says nothing final: silence ends the operation, or sends the publication again.
@@ -122,7 +122,7 @@ impl Gateway {
 
     fn fail_reported(&mut self, key: u32, report: &ErrorReport) {
         let packet_id = self.outbox.entry(key).packet_id();
-        self.end_publication(key, Err(Failure::Reported(Box::new(report.clone()))));
+        self.end_publication(key, Err(Failure::Reported(report.clone())));
         if let Some(packet_id) = packet_id {
             self.quarantine(packet_id);
         }

@@ -170,7 +170,7 @@ impl Outbox {
             None
         };
         self.offer_turn(device);
-        replaced.map(|older| self.release(older).op)
+        replaced.map(|older| self.release(older).0)
     }
 
     fn offer_turn(&mut self, device: u32) {
@@ -246,28 +246,19 @@ impl Outbox {
     }
 
     fn leave_queue(&mut self, key: u32, now: Instant) -> u32 {
-        let device = self.entry(key).device;
-        self.unlink_waiting(key);
-        self.pace(key, now);
+        let device = self.pace(key, now);
+        let queue = self.queues.at_mut(device);
+        queue.unlink(&mut self.entries, key);
         device
     }
 
-    fn unlink_waiting(&mut self, key: u32) {
-        let (device, is_state) = (self.entry(key).device, self.entry(key).is_state());
-        let queue = self.queues.at_mut(device);
-        if is_state {
-            queue.state = None;
-        } else {
-            queue.waiting.remove(&mut self.entries, key);
-        }
-    }
-
-    /// Counts what was written, first or again, against the pace.
-    fn pace(&mut self, key: u32, now: Instant) {
+    /// Counts what was written, first or again, against the pace; gives its device.
+    fn pace(&mut self, key: u32, now: Instant) -> u32 {
         let entry = self.entries.at(key);
         let queue = self.queues.at_mut(entry.device);
         queue.pace.count(entry, &self.quota, now);
         self.turnstile.count(&self.quota, now);
+        entry.device
     }
 
     /// When what waits for its pace may go.
@@ -322,34 +313,34 @@ impl Outbox {
         }
     }
 
-    /// Ends a publication, wherever it is.
-    pub(crate) fn finish(&mut self, key: u32) -> Entry {
+    /// Ends a publication, wherever it is; gives its operation and its device.
+    pub(crate) fn finish(&mut self, key: u32) -> (OpId, u32) {
         self.unlink(key);
-        let entry = self.release(key);
-        self.offer_turn(entry.device);
-        entry
+        let (op, device) = self.release(key);
+        self.offer_turn(device);
+        (op, device)
     }
 
     fn unlink(&mut self, key: u32) {
-        let entry = self.entry(key);
-        match entry.place {
-            Place::Waiting => self.unlink_waiting(key),
-            Place::InFlight { .. } => {
-                self.queues.at_mut(entry.device).in_flight -= 1;
-                self.lanes.remove(&mut self.entries, key);
+        let Entry { place, device, .. } = *self.entry(key);
+        let queue = self.queues.at_mut(device);
+        match place {
+            Place::Waiting => queue.unlink(&mut self.entries, key),
+            Place::InFlight { lane, .. } => {
+                queue.in_flight -= 1;
+                self.lanes.remove(&mut self.entries, key, lane);
             }
             Place::HandingOver { .. } => self.handing_over.remove(&mut self.entries, key),
         }
     }
 
-    fn release(&mut self, key: u32) -> Entry {
-        let entry = self.entries.remove(key);
-        self.load.remove(entry.payload.len());
-        self.queues
-            .at_mut(entry.device)
-            .load
-            .remove(entry.payload.len());
-        entry
+    fn release(&mut self, key: u32) -> (OpId, u32) {
+        let Entry { op, device, .. } = *self.entry(key);
+        let bytes = self.entry(key).payload.len();
+        self.load.remove(bytes);
+        self.queues.at_mut(device).load.remove(bytes);
+        self.entries.remove(key);
+        (op, device)
     }
 
     /// Puts everything that was written and not acknowledged back at the head of its queue, in the order in which it
@@ -362,7 +353,7 @@ impl Outbox {
             let (device, is_state) = (self.entry(key).device, self.entry(key).is_state());
             let queue = self.queues.at_mut(device);
             if is_state && queue.state.is_some() {
-                returned.superseded.push(self.release(key).op);
+                returned.superseded.push(self.release(key).0);
                 continue;
             }
             if is_state {

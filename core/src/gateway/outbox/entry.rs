@@ -133,8 +133,8 @@ impl Entries {
         self.slab.insert(entry) as u32
     }
 
-    pub(super) fn remove(&mut self, key: u32) -> Entry {
-        self.slab.remove(key as usize)
+    pub(super) fn remove(&mut self, key: u32) {
+        self.slab.remove(key as usize);
     }
 
     pub(super) fn at(&self, key: u32) -> &Entry {

@@ -67,17 +67,18 @@ impl Lanes {
     fn place(&mut self, entries: &mut Entries, key: u32, id: PacketId, sent: Instant, lane: u8) {
         entries.at_mut(key).place = Place::InFlight { id, sent, lane };
         if let Some(lane) = self.lanes.get_mut(usize::from(lane)) {
+            // Behind another in its lane, it is not due before that.
+            if lane.list.is_empty() {
+                let due = sent + lane.timeout;
+                self.quiet_until = Some(self.quiet_until.map_or(due, |quiet| quiet.min(due)));
+            }
             lane.list.push_back(entries, key);
-            let due = sent + lane.timeout;
-            self.quiet_until = Some(self.quiet_until.map_or(due, |quiet| quiet.min(due)));
         }
     }
 
-    pub(super) fn remove(&mut self, entries: &mut Entries, key: u32) {
-        if let Place::InFlight { lane, .. } = entries.at(key).place {
-            self.unlink(entries, key, lane);
-            self.len -= 1;
-        }
+    pub(super) fn remove(&mut self, entries: &mut Entries, key: u32, lane: u8) {
+        self.unlink(entries, key, lane);
+        self.len -= 1;
     }
 
     fn unlink(&mut self, entries: &mut Entries, key: u32, lane: u8) {

@@ -1,6 +1,9 @@
 //! One device's part of the outbox.
 
-use super::{entry::List, pace::Pace};
+use super::{
+    entry::{Entries, List},
+    pace::Pace,
+};
 use crate::options::QueueLimit;
 
 /// What waits for one device, and whether it may go.
@@ -25,6 +28,15 @@ pub(super) struct Queue {
 impl Queue {
     pub(super) fn can_send(&self, device_window: usize) -> bool {
         self.is_open && self.in_flight < device_window && self.has_waiting()
+    }
+
+    /// Takes out one that waits here.
+    pub(super) fn unlink(&mut self, entries: &mut Entries, key: u32) {
+        if self.state == Some(key) {
+            self.state = None;
+        } else {
+            self.waiting.remove(entries, key);
+        }
     }
 
     pub(super) fn has_waiting(&self) -> bool {
