@@ -39,8 +39,10 @@ impl Gateway {
     /// Writes what may be written now, and tells what has room again.
     pub(super) fn settle(&mut self, now: Instant) {
         self.fill(now);
-        self.leave_if_drained(now);
-        self.hang_up_if_handed_over(now);
+        if self.lifecycle.is_winding_down() {
+            self.leave_if_drained(now);
+            self.hang_up_if_handed_over(now);
+        }
         if let Some(link) = &self.link {
             link.watch_progress(&mut self.timers, now);
         }

@@ -217,12 +217,12 @@ impl Gateway {
 
     /// Writes the acknowledgement that is next, if one is; gives whether it was.
     pub(super) fn send_acknowledgement(&mut self) -> bool {
-        let Some(link) = self.link.as_mut().filter(|link| link.has_room(4)) else {
-            return false;
-        };
         if !self.inbox.has_given() {
             return false;
         }
+        let Some(link) = self.link.as_mut().filter(|link| link.has_room(4)) else {
+            return false;
+        };
         if let Some(packet_id) = self.inbox.pop_given() {
             link.acknowledge(packet_id);
         }

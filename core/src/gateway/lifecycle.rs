@@ -105,6 +105,11 @@ impl Lifecycle {
         }
     }
 
+    /// Whether the connection, or all of it, is to end in order.
+    pub(crate) fn is_winding_down(&self) -> bool {
+        self.close_op.is_some() || matches!(self.state, State::Refreshing | State::Leaving(_))
+    }
+
     /// Whether no more commands are taken.
     pub(crate) fn is_closing(&self) -> bool {
         self.close_op.is_some() || self.state == State::Closed

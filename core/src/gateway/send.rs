@@ -17,15 +17,18 @@ impl Gateway {
             return;
         }
         self.reconnect_if_starved(now);
-        while self.send_subscription(now) {}
-        while self.send_attach(now) {}
-        while self.send_detach(now) {}
-        while self.send_overdue(now) {}
-        while self.send_publication(now) {}
+        if self.devices.have_turns() {
+            while self.send_subscription(now) {}
+            while self.send_attach(now) {}
+            while self.send_detach(now) {}
+        }
+        let listening = self.timers.listening.time(now);
+        while self.send_overdue(listening, now) {}
+        while self.send_publication(listening, now) {}
     }
 
     /// Writes the next publication by turns of the devices; gives whether one was written.
-    fn send_publication(&mut self, now: Instant) -> bool {
+    fn send_publication(&mut self, listening: Instant, now: Instant) -> bool {
         let Some(link) = &mut self.link else {
             return false;
         };
@@ -41,7 +44,6 @@ impl Gateway {
             }
             QoS::AtLeastOnce => {
                 let packet_id = link.publish(topic, &entry.payload, Ticket::Publication(key));
-                let listening = self.timers.listening.time(now);
                 self.outbox.sent(key, packet_id, listening, now);
             }
         }
@@ -50,11 +52,10 @@ impl Gateway {
 
     /// Writes a publication again whose acknowledgement is overdue: the bridge drops some without a word when its
     /// buffers are full.
-    fn send_overdue(&mut self, now: Instant) -> bool {
+    fn send_overdue(&mut self, listening: Instant, now: Instant) -> bool {
         let Some(link) = &mut self.link else {
             return false;
         };
-        let listening = self.timers.listening.time(now);
         let Some(key) = self.outbox.overdue(|size| link.has_room(size), listening) else {
             return false;
         };
