@@ -13,7 +13,7 @@ pub(super) mod tests;
 
 use core::ops::RangeInclusive;
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
 use mqttbytes::v4;
 
 pub(crate) use packet::{Connect, Packet, PacketId, Publish, SubAckCode};
@@ -140,38 +140,47 @@ fn remaining_length(packet: PacketType, bytes: &[u8]) -> Result<Option<(usize, u
     Err(Violation::LengthEndless { packet })
 }
 
-/// Takes the packet that [`frame`] found whole off the front of `input`.
-///
-/// An error is final: `input` is then of no more use.
+impl Header {
+    /// Whether [`decode_publish`] reads it, and not [`decode`].
+    pub(crate) fn is_publish(&self) -> bool {
+        self.packet == PacketType::Publish
+    }
+
+    /// The length of the packet, header included.
+    pub(crate) fn len(&self) -> usize {
+        self.end
+    }
+}
+
+/// The packet that [`frame`] found whole at the front of `input`, if it is no PUBLISH.
 #[inline]
-pub(crate) fn decode(input: &mut BytesMut, header: Header) -> Result<Packet, Violation> {
+pub(crate) fn decode(input: &[u8], header: Header) -> Result<Packet, Violation> {
     let Header { packet, start, end } = header;
-    let decoded = match (packet, input.get(start..end).unwrap_or_default()) {
-        (PacketType::Publish, _) => return decode_publish(input, header).map(Packet::Publish),
-        (PacketType::PubAck, &[high, low]) => Packet::PubAck(packet_id(packet, [high, low])?),
-        (PacketType::UnsubAck, &[high, low]) => Packet::UnsubAck(packet_id(packet, [high, low])?),
+    match (packet, input.get(start..end).unwrap_or_default()) {
+        (PacketType::PubAck, &[high, low]) => packet_id(packet, [high, low]).map(Packet::PubAck),
+        (PacketType::UnsubAck, &[high, low]) => {
+            packet_id(packet, [high, low]).map(Packet::UnsubAck)
+        }
         (PacketType::SubAck, &[high, low, found]) => {
             let packet_id = packet_id(packet, [high, low])?;
             let return_code =
                 SubAckCode::of(found).ok_or(Violation::SubAckReturnCode { packet_id, found })?;
-            Packet::SubAck {
+            Ok(Packet::SubAck {
                 packet_id,
                 return_code,
-            }
+            })
         }
         (PacketType::ConnAck, &[flags, return_code]) => match (flags, return_code) {
-            (0, _) | (1, 0) => Packet::ConnAck {
+            (0, _) | (1, 0) => Ok(Packet::ConnAck {
                 session_present: flags == 1,
                 return_code,
-            },
-            (1, _) => return Err(Violation::SessionPresentWithRefusal { return_code }),
-            _ => return Err(Violation::ConnAckFlags { found: flags }),
+            }),
+            (1, _) => Err(Violation::SessionPresentWithRefusal { return_code }),
+            _ => Err(Violation::ConnAckFlags { found: flags }),
         },
-        (PacketType::PingResp, []) => Packet::PingResp,
-        _ => return Err(Violation::Unreadable { packet }),
-    };
-    input.advance(end);
-    Ok(decoded)
+        (PacketType::PingResp, []) => Ok(Packet::PingResp),
+        _ => Err(Violation::Unreadable { packet }),
+    }
 }
 
 #[inline]
@@ -179,14 +188,17 @@ fn packet_id(packet: PacketType, bytes: [u8; 2]) -> Result<PacketId, Violation> 
     PacketId::new(u16::from_be_bytes(bytes)).ok_or(Violation::PacketIdZero { packet })
 }
 
-fn decode_publish(input: &mut BytesMut, header: Header) -> Result<Publish, Violation> {
+/// Takes the PUBLISH that [`frame`] found whole off the front of `input`.
+///
+/// An error is final: `input` is then of no more use.
+pub(crate) fn decode_publish(input: &mut BytesMut, header: Header) -> Result<Packet, Violation> {
     let packet = header.packet;
     check_publish(input.get(..header.end).unwrap_or_default(), header.start)?;
     let Ok(v4::Packet::Publish(publish)) = v4::read(input, header.end) else {
         return Err(Violation::Unreadable { packet });
     };
     let packet_id = PacketId::new(publish.pkid);
-    Ok(Publish {
+    Ok(Packet::Publish(Publish {
         topic: publish.topic,
         // A slice of the input would keep all of the read buffer alive and force a new one: that
         // allocation costs as much as this one, without its bound.
@@ -195,7 +207,7 @@ fn decode_publish(input: &mut BytesMut, header: Header) -> Result<Publish, Viola
         packet_id,
         dup: publish.dup,
         retain: publish.retain,
-    })
+    }))
 }
 
 /// Checks the topic and the packet identifier of a whole PUBLISH whose body begins at `start`.

@@ -1,6 +1,6 @@
 //! Fragments in, whole packets out.
 
-use bytes::BytesMut;
+use bytes::{Buf, BytesMut};
 
 use super::buffer;
 use super::codec::{self, Frame, Packet, Violation};
@@ -17,8 +17,10 @@ mod tests;
 #[derive(Debug)]
 pub(crate) struct Receive {
     buffer: BytesMut,
+    /// The prefix of the buffer that was given out as packets.
+    read: usize,
     frame_limit: usize,
-    /// Bytes that must be there before looking again tells anything new.
+    /// Bytes that must wait before looking again tells anything new.
     needed: usize,
     /// The most bytes that waited since the buffer was last empty.
     peak: usize,
@@ -30,6 +32,7 @@ impl Receive {
     pub(crate) fn new(frame_limit: usize) -> Self {
         Self {
             buffer: BytesMut::new(),
+            read: 0,
             frame_limit,
             needed: 1,
             peak: 0,
@@ -52,30 +55,44 @@ impl Receive {
         if let Some(violation) = self.violation {
             return Err(violation);
         }
-        if self.buffer.len() < self.needed {
+        if self.buffer.len() - self.read < self.needed {
             self.rest();
             return Ok(None);
         }
-        self.read().inspect_err(|&violation| {
+        self.read_packet().inspect_err(|&violation| {
             self.violation = Some(violation);
             self.buffer = BytesMut::new();
+            self.read = 0;
         })
     }
 
-    fn read(&mut self) -> Result<Option<Packet>, Violation> {
-        match codec::frame(&self.buffer, self.frame_limit)? {
+    #[inline]
+    fn read_packet(&mut self) -> Result<Option<Packet>, Violation> {
+        let waiting = self.buffer.get(self.read..).unwrap_or_default();
+        let header = match codec::frame(waiting, self.frame_limit)? {
             Frame::Needs(needed) => {
                 self.needed = needed;
-                Ok(None)
+                return Ok(None);
             }
-            Frame::Whole(header) => {
-                self.needed = 1;
-                codec::decode(&mut self.buffer, header).map(Some)
-            }
+            Frame::Whole(header) => header,
+        };
+        self.needed = 1;
+        if header.is_publish() {
+            self.forget_read();
+            return codec::decode_publish(&mut self.buffer, header).map(Some);
         }
+        self.read += header.len();
+        codec::decode(waiting, header).map(Some)
+    }
+
+    /// Moves on to what has not been read. Once for many packets: it costs more than reading an acknowledgement.
+    fn forget_read(&mut self) {
+        self.buffer.advance(self.read);
+        self.read = 0;
     }
 
     fn rest(&mut self) {
+        self.forget_read();
         if self.buffer.is_empty() {
             buffer::give_back(&mut self.buffer, self.peak);
             self.peak = 0;

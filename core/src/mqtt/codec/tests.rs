@@ -23,7 +23,14 @@ fn first(bytes: &[u8], limit: usize) -> Result<Option<(Packet, BytesMut)>, Viola
     let mut input = BytesMut::from(bytes);
     match frame(&input, limit)? {
         Frame::Needs(_) => Ok(None),
-        Frame::Whole(header) => decode(&mut input, header).map(|packet| Some((packet, input))),
+        Frame::Whole(header) if header.is_publish() => {
+            let packet = decode_publish(&mut input, header)?;
+            Ok(Some((packet, input)))
+        }
+        Frame::Whole(header) => {
+            let packet = decode(&input, header)?;
+            Ok(Some((packet, input.split_off(header.len()))))
+        }
     }
 }
 
