@@ -1,5 +1,14 @@
 //! A gateway on ClearBlade IoT Core's MQTT bridge, on Tokio.
 //!
+//! # The model
+//!
+//! A gateway holds one MQTT connection to the bridge, for itself and for up to 1,000 devices. You say what should be: these
+//! devices attached, these topics subscribed. The driver makes it so after every connect, and keeps what you send until the
+//! bridge has acknowledged it. A [`Client`] attaches devices and closes; a [`Device`] sends telemetry and state, and
+//! receives configs and commands; the [`Driver`] does the work, in one future that you spawn.
+//!
+//! # Quick start
+//!
 //! ```no_run
 //! use iotcore_gateway_tokio::{Algorithm, ClientId, KeyTokens, Security, Setup, SigningKey, Tls, connect};
 //!
@@ -25,11 +34,29 @@
 //! # }
 //! ```
 //!
-//! This crate is [`TokioRuntime`] and [`connect`]; everything else is [`iotcore_gateway`], whose items stand here too:
-//! see [`iotcore_gateway::driver`] for how the handles behave, and for failure, back-pressure and shutdown.
+//! This crate is [`TokioRuntime`] and [`connect`]; everything else is [`iotcore_gateway`], whose items stand here too.
+//! `connect` and the driver need a Tokio runtime with its I/O and time enabled, of any flavor.
 //!
-//! `connect` and the driver need a Tokio runtime with its I/O and time enabled, of any flavor. In a test with
-//! `start_paused` the gateway's timers follow the paused clock.
+//! # Failure
+//!
+//! A lost connection is no failure: the driver reconnects with backoff and a fresh token, and what was accepted is sent
+//! again; [`Client::status`] tells of it, why, and how surely that is known. What you await ends in an error only when it
+//! has failed for good: [`AcceptError`] hands a message back that was not accepted, [`DeliveryError`] says why one was not
+//! acknowledged, [`AttachError`] why a device is not attached. [`Failure::retry`] tells whether the same may succeed later.
+//! Futures may be dropped at any time: each has either been accepted and goes on without you, or has changed nothing.
+//!
+//! # Shutdown
+//!
+//! [`Client::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and gives what was left,
+//! to be sent by the next process. Dropping every [`Client`] and [`Device`] closes as well. Dropping the driver ends every
+//! future with [`DriverStopped`].
+//!
+//! # Test your own code
+//!
+//! Take the [`Client`] and a [`Runtime`] as arguments: the same code then runs on the virtual clock and network of
+//! `iotcore-gateway-testkit`, against an emulator of the bridge, where an hour takes milliseconds and connections break
+//! where a test wants them to. On Tokio itself, a test with `start_paused` has the gateway's timers
+//! follow the paused clock.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -115,6 +115,18 @@
 //! of the peer's ends the connection with a [`Violation`]. A loss of the connection is neither: it is an
 //! [`Event::Disconnected`], and what was accepted is sent again on the next one.
 //!
+//! # Shutdown
+//!
+//! [`Gateway::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and ends every operation;
+//! [`Event::Closed`] is the last event, and tells what was left unsent. [`Gateway::unsent`] tells it at any time: publish
+//! that again after a restart of the process. A gateway that is dropped sends nothing more.
+//!
+//! # Test your own code
+//!
+//! Every input is plain data, so a session can be recorded and replayed. `iotcore-gateway-testkit` has an emulator of the
+//! bridge, a virtual link to run a `Gateway` on, and a virtual runtime for code that uses the driver; both break
+//! connections, answers and clocks where a test wants them to.
+//!
 //! # Features
 //!
 //! * `jwt` (default): `SigningKey` mints the RS256 and ES256 tokens that the bridge asks for, with ring. It is apart
