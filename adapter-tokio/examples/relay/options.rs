@@ -94,6 +94,11 @@ pub(crate) struct Arguments {
           value_parser = value_parser!(u16).range(1..=65_000))]
     window: u16,
 
+    /// Messages of one device in flight at once; 1 keeps their order strict even when some are sent again
+    #[arg(long, env = "IOTCORE_DEVICE_WINDOW", value_name = "N", default_value_t = 65_000, hide_default_value = true,
+          value_parser = value_parser!(u16).range(1..=65_000))]
+    device_window: u16,
+
     /// Messages without their `done` or `failed`, in flight or not, at which the input is no longer read
     #[arg(long, env = "IOTCORE_MAX_QUEUED", value_name = "N", default_value_t = 1_000,
           value_parser = value_parser!(u32).range(1..))]
@@ -237,7 +242,7 @@ impl Arguments {
         options.max_ack_timeout = options.max_ack_timeout.max(options.ack_timeout);
         options.drain_timeout = DRAIN;
         options.window = self.window;
-        options.device_window = self.window;
+        options.device_window = self.device_window;
         options.quota.state_interval = Duration::from_millis(self.state_interval.into());
         options.quota.device_bytes_per_second = NonZeroU32::new(self.device_bytes_per_second);
         options.quota.messages_per_second = NonZeroU32::new(self.messages_per_second);
