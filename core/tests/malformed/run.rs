@@ -32,7 +32,7 @@ impl Manner {
     /// bytes, and a sample between.
     fn all(len: usize) -> impl Iterator<Item = Self> {
         let is_taken = move |at: &usize| {
-            len <= EVERY_SPLIT || *at <= 64 || len - *at <= 64 || *at % 4_099 == 0
+            len <= EVERY_SPLIT || *at <= 64 || len - *at <= 64 || at.is_multiple_of(4_099)
         };
         let splits = (1..len).filter(is_taken).map(Self::Split);
         std::iter::once(Self::Whole)
@@ -78,9 +78,7 @@ fn observe(row: &Row, fragments: &[&[u8]]) -> (Session, Outcome) {
     for fragment in fragments {
         session.receive(fragment);
     }
-    if !row.then.is_zero() {
-        pass(&mut session, row);
-    }
+    session.wait(row.then);
     let events = session.events();
     let sent = take(&mut session);
     let sent = sent.strip_prefix(&waiting[..]).unwrap_or(&sent).to_vec();
@@ -94,16 +92,6 @@ fn observe(row: &Row, fragments: &[&[u8]]) -> (Session, Outcome) {
             stats,
         },
     )
-}
-
-/// Lets the silence pass, with a transport that takes what there is.
-fn pass(session: &mut Session, row: &Row) {
-    let end = session.now + row.then;
-    while session.gateway.wants_transport() && session.now < end {
-        let next = session.gateway.poll_timeout();
-        let step = next.map_or(end, |at| at.min(end)).max(session.now) - session.now;
-        session.wait(step);
-    }
 }
 
 fn take(session: &mut Session) -> Vec<u8> {
