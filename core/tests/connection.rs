@@ -30,6 +30,28 @@ fn connect_says_who_it_is_and_asks_for_a_clean_session() {
 }
 
 #[test]
+fn debug_shows_no_token_that_waits_to_be_written() {
+    let mut session = Session::dialing(Options::default());
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    let shown = format!("{:?} {:#?}", session.gateway, session.gateway);
+    assert!(!shown.contains("header.claims"), "{shown}");
+
+    let mut session = Session::open(Options::default());
+    session
+        .gateway
+        .attach(
+            "device-1".try_into().unwrap(),
+            Some(session.token()),
+            session.now,
+        )
+        .unwrap();
+    let shown = format!("{:?} {:#?}", session.gateway, session.gateway);
+    assert!(!shown.contains("header.claims"), "{shown}");
+}
+
+#[test]
 fn nothing_wants_a_transport_before_open() {
     let mut session = Session::new(Options::default());
     assert!(!session.gateway.wants_transport());
