@@ -2,6 +2,8 @@
 
 mod peer;
 
+use std::time::Duration;
+
 use iotcore_gateway::{
     Event, Failure, Options, Outcome, Publication, PublishError, QoS, Subscription, TransportEnd,
 };
@@ -108,6 +110,33 @@ fn a_disconnect_that_cannot_be_handed_over_is_not_waited_for() {
     session.wait(seconds(5));
     assert!(!session.gateway.wants_transport());
     assert!(session.gateway.poll_transmit().is_empty());
+}
+
+#[test]
+fn a_peer_that_fails_after_disconnect_was_queued_keeps_nothing_open() {
+    let fail: [fn(&mut Session); 2] = [
+        |session| session.receive(&[0xf0]),
+        |session| session.wait(seconds(1)),
+    ];
+    for fail in fail {
+        let mut options = Options::default();
+        options.keep_alive = seconds(1);
+        options.connack_timeout = seconds(60);
+        options.drain_timeout = Duration::from_millis(100);
+        let mut session = Session::open(options);
+        let published = session.publish(session.gateway.own_key(), "1");
+        session.sent();
+        session.gateway.close(session.now);
+        session.wait(Duration::from_millis(100));
+        assert!(session.gateway.wants_transport(), "DISCONNECT waits");
+        fail(&mut session);
+        assert_eq!(session.disconnected().retry_in, None);
+        session
+            .gateway
+            .handle_disconnected(TransportEnd::PeerClosed, session.now);
+        assert_eq!(session.ended(published), Some(Err(Failure::Closed)));
+        assert!(session.gateway.is_closed());
+    }
 }
 
 #[test]

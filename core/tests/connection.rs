@@ -5,8 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, QoS, Reconnect,
-    Subscription, Token, TransportEnd, UnixTime, Violation,
+    Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication, QoS,
+    Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
 };
 use peer::{Sent, Session, seconds};
 
@@ -27,6 +27,98 @@ fn connect_says_who_it_is_and_asks_for_a_clean_session() {
             keep_alive: 60,
         }]
     );
+}
+
+#[test]
+fn connect_is_the_first_packet_and_nothing_follows_it_before_connack() {
+    let mut session = Session::new(Options::default());
+    let own = session.gateway.own_key();
+    let wishes = |session: &mut Session| {
+        session.gateway.open(session.now).unwrap();
+        session.begin_attach("device-1");
+        session.publish(own, "1");
+        let once = Publication::telemetry(own, "2").qos(QoS::AtMostOnce);
+        session.gateway.publish(once, session.now).unwrap();
+        let (config, qos) = (Subscription::Config, QoS::AtLeastOnce);
+        session
+            .gateway
+            .subscribe(own, config, qos, session.now)
+            .unwrap();
+    };
+    wishes(&mut session);
+    assert_eq!(session.sent(), [], "without a transport");
+    for _ in 0..2 {
+        session
+            .gateway
+            .handle_connected(session.token(), session.now);
+        wishes(&mut session);
+    }
+    session.wait(seconds(19));
+    assert!(matches!(session.sent()[..], [Sent::Connect { .. }]));
+    session.connack(0);
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    let sent = session.sent();
+    assert!(sent.len() > 3, "{sent:?}");
+    let connects = sent
+        .iter()
+        .filter(|sent| matches!(sent, Sent::Connect { .. }));
+    assert_eq!(connects.count(), 0, "{sent:?}");
+}
+
+#[test]
+fn nothing_is_sent_behind_a_disconnect() {
+    let mut session = Session::dialing(Options::default());
+    let token = Token::new("short.lived.token", session.now + seconds(100)).unwrap();
+    session.gateway.handle_connected(token, session.now);
+    session.sent();
+    session.connack(0);
+    session.sent();
+    let device = session.attach("device-1");
+    session.wait(seconds(60));
+    session.sent();
+    session.receive(&[0xd0, 0]);
+    session.wait(seconds(20));
+    assert_eq!(session.gateway.poll_transmit(), [0xe0, 0]);
+    session.publish(device, "1");
+    session.begin_attach("device-2");
+    let (config, qos) = (Subscription::Config, QoS::AtLeastOnce);
+    session
+        .gateway
+        .subscribe(device, config, qos, session.now)
+        .unwrap();
+    session.gateway.detach(device, session.now).unwrap();
+    session.deliver("/devices/gw-1/config", "{}", Some(9));
+    session.wait(seconds(2));
+    assert_eq!(session.gateway.poll_transmit(), [0xe0, 0]);
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+    session.publish(session.gateway.own_key(), "2");
+    session.gateway.close(session.now);
+    session.wait(seconds(1));
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn debug_shows_no_token_that_waits_to_be_written() {
+    let mut session = Session::dialing(Options::default());
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    let shown = format!("{:?} {:#?}", session.gateway, session.gateway);
+    assert!(!shown.contains("header.claims"), "{shown}");
+
+    let mut session = Session::open(Options::default());
+    session
+        .gateway
+        .attach(
+            "device-1".try_into().unwrap(),
+            Some(session.token()),
+            session.now,
+        )
+        .unwrap();
+    let shown = format!("{:?} {:#?}", session.gateway, session.gateway);
+    assert!(!shown.contains("header.claims"), "{shown}");
 }
 
 #[test]

@@ -18,6 +18,7 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
+use core::fmt;
 use core::time::Duration;
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -90,11 +91,19 @@ struct Transport {
     to_gateway: VecDeque<Segment>,
 }
 
-/// Bytes on their way, or the end of the stream.
-#[derive(Debug)]
+/// Bytes on their way, or the end of the stream. `Debug` shows none of them, for they may be a token.
 struct Segment {
     arrives: Instant,
     content: Option<Vec<u8>>,
+}
+
+impl fmt::Debug for Segment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Segment")
+            .field("arrives", &self.arrives)
+            .field("bytes", &self.content.as_ref().map(Vec::len))
+            .finish()
+    }
 }
 
 impl Link {

@@ -1,35 +1,17 @@
 //! The core's example without a runtime, as a program of its own, against the emulator over TLS.
 #![cfg(feature = "serve")]
 
+mod programs;
+
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
-use std::thread;
-use std::time::Duration;
+use std::path::Path;
+use std::process::{Command, Output};
+use std::sync::{Arc, Mutex};
 
 use iotcore_gateway_testkit::keys::{DeviceKey, ServerIdentity};
 use iotcore_gateway_testkit::serve::{Server, tls};
 use iotcore_gateway_testkit::{AuthMethod, Registry, Settings};
-
-/// A program that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Builds the example, which takes no time after `cargo test --workspace`, and gives its file.
-fn example() -> PathBuf {
-    let built = Command::new(env!("CARGO"))
-        .args(["build", "--workspace", "--example", "blocking"])
-        .args(["--message-format", "json", "--quiet"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .unwrap();
-    let messages = String::from_utf8(built.stdout).unwrap();
-    let mut executables = messages.lines().filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).unwrap();
-        message["executable"].as_str().map(PathBuf::from)
-    });
-    executables.next().expect("the example is built")
-}
+use programs::{example, run};
 
 /// What the program says, after these faults; and what the bridge has seen.
 fn run_example(device: &str, faults: &[&str]) -> (Output, Vec<String>) {
@@ -71,33 +53,14 @@ fn run_example(device: &str, faults: &[&str]) -> (Output, Vec<String>) {
     let (ca, private) = (folder.join("ca.pem"), folder.join("gateway.pem"));
     fs::write(&ca, identity.ca_pem).unwrap();
     fs::write(&private, &key.private_pem).unwrap();
-    let mut program = Command::new(example());
+    let mut program = Command::new(example("blocking"));
     program.args(["localhost", &port.to_string()]).arg(ca);
     program.args(["plant", "us-central1", "sensors", "gateway-1"]);
-    let output = run(program.arg(private).arg(device));
+    let output = run(program.arg(private).arg(device), "");
     server.shutdown();
     fs::remove_dir_all(folder).unwrap();
     let seen = std::mem::take(&mut *seen.lock().unwrap());
     (output, seen)
-}
-
-/// Runs the program to its end, or ends it.
-fn run(program: &mut Command) -> Output {
-    let (out, err) = (Stdio::piped(), Stdio::piped());
-    let child = program.stdout(out).stderr(err).spawn().unwrap();
-    let id = child.id().to_string();
-    let (ended, output) = mpsc::channel();
-    thread::spawn(move || ended.send(child.wait_with_output()));
-    output.recv_timeout(PATIENCE).map_or_else(
-        |_| {
-            Command::new("kill")
-                .args(["-s", "KILL", &id])
-                .status()
-                .unwrap();
-            panic!("the program was still running after {PATIENCE:?}");
-        },
-        Result::unwrap,
-    )
 }
 
 fn count(seen: &[String], start: &str) -> usize {
@@ -136,7 +99,7 @@ fn a_device_of_somebody_else_is_told_as_a_failure() {
 
 #[test]
 fn without_arguments_it_says_how_it_is_used() {
-    let output = Command::new(example()).output().unwrap();
+    let output = Command::new(example("blocking")).output().unwrap();
     assert!(!output.status.success());
     let told = String::from_utf8(output.stderr).unwrap();
     assert!(told.contains("usage: blocking HOST PORT CA"), "{told}");

@@ -292,8 +292,7 @@ impl fmt::Display for InvalidLine {
         match self {
             // Every line is the parser's first.
             Self::Json(error) => f.write_str(
-                &error
-                    .to_string()
+                &without_long_words(&error.to_string())
                     .replace(" at line 1 column ", " at column "),
             ),
             Self::Payload => {
@@ -324,6 +323,20 @@ impl fmt::Display for Id {
             Self::Text(text) => write!(f, "{text:?}"),
         }
     }
+}
+
+/// The parser quotes what it does not know. No name of ours is so long, but a token in the wrong place is.
+fn without_long_words(text: &str) -> String {
+    const LONGEST: usize = 32;
+    let words = text.split_inclusive(['`', '"', ' ']);
+    let short = words.map(|word| match word.char_indices().nth(LONGEST) {
+        Some(_) => format!(
+            "…{}",
+            word.trim_start_matches(|c| !['`', '"', ' '].contains(&c))
+        ),
+        None => word.to_owned(),
+    });
+    short.collect()
 }
 
 /// Reads standard input on a thread of its own, which nothing waits for at the end. Lines that nobody takes are left

@@ -54,7 +54,13 @@ pub(crate) struct Arguments {
     gateway: DeviceId,
 
     /// The gateway's private key (PEM)
-    #[arg(long, env = "IOTCORE_KEY", value_name = "FILE")]
+    #[arg(
+        long,
+        env = "IOTCORE_KEY",
+        value_name = "FILE",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
     key: PathBuf,
 
     /// The algorithm of the key: RS256 or ES256
@@ -268,6 +274,9 @@ impl Arguments {
     }
 
     fn signing_key(&self) -> Result<SigningKey, StartError> {
+        if self.key.to_string_lossy().contains("-----") {
+            return Err(StartError::NotAFile);
+        }
         let pem =
             fs::read(&self.key).map_err(|error| StartError::KeyFile(self.key.clone(), error))?;
         SigningKey::from_pem(&pem, self.algorithm)
@@ -278,6 +287,8 @@ impl Arguments {
 /// Why no session could start, and what to do.
 #[derive(Debug)]
 pub(crate) enum StartError {
+    /// The key itself was given. It is not repeated.
+    NotAFile,
     /// The file with the private key cannot be read.
     KeyFile(PathBuf, io::Error),
     /// There is no private key in it that fits the algorithm.
@@ -297,7 +308,7 @@ impl StartError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::KeyFile(..) | Self::Key(..) | Self::Roots(_) => false,
-            Self::Lifetime(_) | Self::Backoff { .. } | Self::Setup(_) => true,
+            Self::NotAFile | Self::Lifetime(_) | Self::Backoff { .. } | Self::Setup(_) => true,
         }
     }
 }
@@ -305,6 +316,9 @@ impl StartError {
 impl fmt::Display for StartError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::NotAFile => {
+                f.write_str("--key is the key itself, and must be the name of its file")
+            }
             Self::KeyFile(file, error) => {
                 write!(f, "--key {}: cannot be read: {error}", file.display())
             }

@@ -1,5 +1,7 @@
 //! Bytes waiting to be written, and the prefix already written.
 
+use core::fmt;
+
 use bytes::{Buf, BytesMut};
 
 use super::buffer;
@@ -9,8 +11,8 @@ use super::buffer;
 /// Positions count bytes from its start: what ends at [`queued_end`](Self::queued_end) when it is
 /// queued has been handed to the transport once [`written_end`](Self::written_end) has reached
 /// that. Memory is reused: less than four times what lately waited at once, and at least 64 KiB
-/// once grown, is kept.
-#[derive(Debug, Default)]
+/// once grown, is kept. `Debug` shows how many bytes wait and none of them: tokens are among them.
+#[derive(Default)]
 pub(crate) struct Transmit {
     buffer: BytesMut,
     written_end: u64,
@@ -60,6 +62,16 @@ impl Transmit {
             buffer::give_back(&mut self.buffer, self.peak);
             self.peak = 0;
         }
+    }
+}
+
+impl fmt::Debug for Transmit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Transmit")
+            .field("buffer", &format_args!("[{} bytes]", self.len()))
+            .field("written_end", &self.written_end)
+            .field("peak", &self.peak)
+            .finish()
     }
 }
 

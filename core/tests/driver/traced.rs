@@ -2,7 +2,8 @@
 
 use std::{
     fmt::{self, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, atomic::Ordering},
+    time::Duration,
 };
 
 use iotcore_gateway::{
@@ -15,7 +16,7 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 
-use super::{id, open};
+use super::{Sent, Server, Tokens, World, id, open, setup_with, world::Dialing};
 
 /// Writes down every span and event, each with the span that it is in.
 #[derive(Clone, Default)]
@@ -72,15 +73,12 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
-/// A gateway that attaches a device, delivers, hears an error report and a command, and loses its connection.
+/// A gateway that attaches a device, delivers, hears an error report and a command, and loses its connection for longer
+/// than the device's token lives.
 fn play() {
     let mut opened = open(Options::default());
     let now = opened.world.net.now();
-    let token = Token::new(
-        "marked-device-token",
-        now + std::time::Duration::from_secs(60),
-    )
-    .unwrap();
+    let token = Token::new("marked-device-token", now + Duration::from_secs(60)).unwrap();
     let device = opened.attach(Attach::new(id("device-1")).token(token));
     let accepting = opened.world.spawn(device.telemetry("marked-payload"));
     let _delivery = accepting.ended().unwrap();
@@ -99,8 +97,29 @@ fn play() {
     opened
         .server
         .publish(&mut opened.world, "/elsewhere", "marked-unrequested", 902);
+    opened.world.net.dialing(Dialing::Refused);
     opened.server.close(&mut opened.world);
+    opened.world.pass(Duration::from_secs(61));
+    opened.world.net.dialing(Dialing::Accepted);
+    let _server = Server::accept_again(&mut opened.world);
     opened.changes();
+}
+
+/// A gateway that gets no token first, and is refused then.
+fn fail() {
+    let mut world = World::new();
+    let tokens = Tokens::default();
+    tokens.failing.store(1, Ordering::Relaxed);
+    let setup = setup_with(Options::default(), tokens);
+    let (_client, driver) = setup.start(world.net.clone()).unwrap();
+    let _driver = world.spawn(driver.run());
+    world.pass(Duration::from_secs(2));
+    let server = Server::accept(&mut world);
+    assert!(
+        matches!(&server.received()[..], [Sent::Connect { password, .. }] if password == "token-1")
+    );
+    server.send(&mut world, &[0x20, 2, 0, 5]);
+    server.close(&mut world);
 }
 
 #[test]
@@ -109,6 +128,7 @@ fn spans_hold_each_other_and_every_change_is_told_without_a_secret() {
     // For all tests of this binary: what a thread without a subscriber reaches first is never told to another's.
     tracing::subscriber::set_global_default(log.clone()).unwrap();
     play();
+    fail();
     let lines = log.lines.lock().unwrap().join("\n");
     let gateway = "/gateway client_id=projects/plant/";
     let connection = "/connection";
@@ -144,6 +164,19 @@ fn spans_hold_each_other_and_every_change_is_told_without_a_secret() {
             "message=disconnected",
             "reason=the peer closed the connection",
         ],
+        &[
+            gateway,
+            connection,
+            "message=token needed",
+            "device=device-1",
+        ],
+        &[
+            gateway,
+            "message=disconnected",
+            "reason=no token could be had",
+            "the key is locked away",
+        ],
+        &[gateway, "message=disconnected", "with return code 5"],
     ] {
         assert!(
             lines

@@ -15,7 +15,7 @@ use iotcore_gateway::{
     Outcome, Publication, Token, TransportEnd,
 };
 
-pub use self::wire::{Sent, publish};
+pub use self::wire::{Sent, parse, publish};
 
 pub const GATEWAY: &str = "gw-1";
 
@@ -139,7 +139,7 @@ impl Session {
     pub fn sent(&mut self) -> Vec<Sent> {
         let bytes = self.gateway.poll_transmit().to_vec();
         self.gateway.handle_transmitted(bytes.len(), self.now);
-        self.unread.extend(wire::parse(&bytes));
+        self.unread.extend(parse(&bytes));
         if bytes.is_empty() {
             std::mem::take(&mut self.unread)
         } else {

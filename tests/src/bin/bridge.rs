@@ -46,7 +46,12 @@ struct Options {
     tls_cert: Option<PathBuf>,
 
     /// The private key of the certificate (PEM)
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        requires = "tls_cert",
+        allow_hyphen_values = true
+    )]
     tls_key: Option<PathBuf>,
 
     /// TCP without TLS
@@ -186,5 +191,8 @@ fn read_tls(options: &Options) -> Result<Option<Arc<ServerConfig>>, String> {
 }
 
 fn read_file(path: &Path) -> Result<String, String> {
+    if path.to_string_lossy().contains("-----") {
+        return Err("a PEM text was given, and must be the name of its file".to_owned());
+    }
     fs::read_to_string(path).map_err(|error| format!("cannot read {}: {error}", path.display()))
 }

@@ -93,8 +93,8 @@ pub(crate) struct Publish {
     pub(crate) payload: Bytes,
 }
 
-/// Collects a connection's bytes, in fragments of any size, and cuts packets from them.
-#[derive(Debug)]
+/// Collects a connection's bytes, in fragments of any size, and cuts packets from them. A token may be among them, so
+/// `Debug` shows none.
 pub(crate) struct Decoder {
     buffer: BytesMut,
     version: Version,
@@ -182,6 +182,15 @@ impl fmt::Debug for Connect {
             .field("will", &self.will)
             .field("user_name", &self.user_name)
             .field("password", &self.password.as_ref().map(|_| "…"))
+            .finish()
+    }
+}
+
+impl fmt::Debug for Decoder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Decoder")
+            .field("buffer", &format_args!("[{} bytes]", self.buffer.len()))
+            .field("version", &self.version)
             .finish()
     }
 }

@@ -49,7 +49,14 @@ pub struct Arguments {
     device: Option<String>,
 
     /// The gateway's private key (PEM)
-    #[arg(long, env = "IOTCORE_KEY", value_name = "FILE", requires = "host")]
+    #[arg(
+        long,
+        env = "IOTCORE_KEY",
+        value_name = "FILE",
+        requires = "host",
+        hide_env_values = true,
+        allow_hyphen_values = true
+    )]
     key: Option<PathBuf>,
 
     /// The algorithm of the key: RS256 or ES256
@@ -141,6 +148,9 @@ impl Place {
 }
 
 fn read(file: &Path) -> Result<Vec<u8>, PlaceError> {
+    if file.to_string_lossy().contains("-----") {
+        return Err(PlaceError::NotAFile);
+    }
     fs::read(file).map_err(|error| PlaceError::File(file.to_owned(), error))
 }
 
@@ -150,6 +160,8 @@ fn read(file: &Path) -> Result<Vec<u8>, PlaceError> {
 pub enum PlaceError {
     /// An id is not legal.
     Id(IdError),
+    /// A PEM text was given instead of a file. It may be a key, and is not repeated.
+    NotAFile,
     /// A file cannot be read.
     File(PathBuf, io::Error),
     /// The private key cannot be used.
@@ -162,6 +174,9 @@ impl fmt::Display for PlaceError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Id(error) => error.fmt(f),
+            Self::NotAFile => {
+                f.write_str("this is the key itself, and must be the name of its file")
+            }
             Self::File(file, error) => write!(f, "{} cannot be read: {error}", file.display()),
             Self::Key(error) => write!(f, "the private key cannot be used: {error}"),
             Self::Emulator(error) => write!(f, "the emulator cannot start: {error}"),

@@ -161,7 +161,7 @@ fn read_keys(
             KeyEntry::InFile(KeyInFile { file, expires }) => {
                 let pem = read(&file).map_err(|error| RegistryError::KeyFile {
                     device: device.to_owned(),
-                    file,
+                    file: path_for_people(file),
                     error: error.to_string(),
                 })?;
                 (pem, expires)
@@ -178,6 +178,14 @@ fn read_keys(
         });
     }
     Ok(keys)
+}
+
+/// A key in the place of its path is not repeated.
+fn path_for_people(path: String) -> String {
+    match path.contains("-----") {
+        true => "(a PEM text instead of a path)".to_owned(),
+        false => path,
+    }
 }
 
 fn yes() -> bool {

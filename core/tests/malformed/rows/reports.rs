@@ -1,0 +1,428 @@
+//! The payloads of the errors topic. The bridge sends them as best it can, so one that cannot be read is told, with the
+//! reason, and one that contradicts what the gateway knows changes nothing.
+
+use crate::{
+    Expect::{Ignores, Tolerates},
+    Row,
+    stage::{ERRORS, Stage, message, report},
+};
+
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = unreadable();
+    rows.extend(odd_fields());
+    rows.extend(contradictions());
+    rows.extend(at_other_stages());
+    rows
+}
+
+fn told(name: &str, stage: Stage, payload: &str, expected: &'static str) -> Row {
+    Row::new("bridge", name, stage, report(payload), Tolerates(expected))
+}
+
+fn unreadable() -> Vec<Row> {
+    let payloads: [(&str, &[u8], &str); 24] = [
+        ("no payload", b"", "unreadable NotJson"),
+        ("blanks", b" \r\n\t", "unreadable NotJson"),
+        ("words", b"device not found", "unreadable NotJson"),
+        (
+            "a report cut short",
+            br#"{"error_type":"UNKNOWN""#,
+            "unreadable NotJson",
+        ),
+        (
+            "half a word",
+            br#"{"error_type":"UNKN"#,
+            "unreadable NotJson",
+        ),
+        (
+            "a comma too many",
+            br#"{"error_type":"UNKNOWN",}"#,
+            "unreadable NotJson",
+        ),
+        (
+            "single quotes",
+            br"{'error_type':'UNKNOWN'}",
+            "unreadable NotJson",
+        ),
+        ("no quotes", br"{error_type:UNKNOWN}", "unreadable NotJson"),
+        (
+            "two reports",
+            br#"{"error_type":"UNKNOWN"}{"error_type":"UNKNOWN"}"#,
+            "unreadable NotJson",
+        ),
+        (
+            "a mark of UTF-8 before it",
+            b"\xef\xbb\xbf{\"error_type\":\"UNKNOWN\"}",
+            "unreadable NotJson",
+        ),
+        ("UTF-16", b"{\0\"\0e\0\"\0:\x001\0}\0", "unreadable NotJson"),
+        (
+            "ill-formed UTF-8 in a text",
+            b"{\"error_type\":\"UNKNOWN\",\"description\":\"\xff\"}",
+            "unreadable NotJson",
+        ),
+        (
+            "half a surrogate pair",
+            br#"{"error_type":"UNKNOWN","description":"\ud83d"}"#,
+            "unreadable NotJson",
+        ),
+        (
+            "U+0000 bare in a text",
+            b"{\"error_type\":\"UNKNOWN\0\"}",
+            "unreadable NotJson",
+        ),
+        (
+            "a number beyond all bounds",
+            br#"{"error_type":"UNKNOWN","packet_id":1e999}"#,
+            "unreadable NotJson",
+        ),
+        (
+            "a list",
+            br#"[{"error_type":"UNKNOWN"}]"#,
+            "unreadable NotAnObject",
+        ),
+        (
+            "a text",
+            br#""GATEWAY_ATTACHMENT_ERROR""#,
+            "unreadable NotAnObject",
+        ),
+        ("null", b"null", "unreadable NotAnObject"),
+        ("a number", b"5", "unreadable NotAnObject"),
+        ("an empty object", b"{}", "unreadable NoErrorType"),
+        (
+            "no error type",
+            br#"{"device_id":"device-1","description":"x"}"#,
+            "unreadable NoErrorType",
+        ),
+        (
+            "an empty error type",
+            br#"{"error_type":""}"#,
+            "unreadable NoErrorType",
+        ),
+        (
+            "null for an error type",
+            br#"{"error_type":null}"#,
+            "unreadable NoErrorType",
+        ),
+        (
+            "a number for an error type",
+            br#"{"error_type":7}"#,
+            "unreadable NoErrorType",
+        ),
+    ];
+    let mut rows: Vec<_> = payloads
+        .into_iter()
+        .map(|(name, payload, expected)| {
+            let bytes = message(ERRORS, payload, None);
+            Row::new("bridge", name, Stage::Open, bytes, Tolerates(expected))
+        })
+        .collect();
+    let deep = format!(
+        r#"{{"error_type":"UNKNOWN","x":{}1{}}}"#,
+        "[".repeat(128),
+        "]".repeat(128)
+    );
+    let large = format!(
+        r#"{{"error_type":"UNKNOWN","description":"{}"}}"#,
+        "x".repeat(65_536)
+    );
+    rows.push(told(
+        "a report nested 129 deep",
+        Stage::Open,
+        &deep,
+        "unreadable NotJson",
+    ));
+    rows.push(told(
+        "a report of more than 64 KiB",
+        Stage::Open,
+        &large,
+        "unreadable TooLarge",
+    ));
+    rows
+}
+
+/// Fields of other types, out of range, or twice. PUBLISH 5 of device-1 is in flight and lives on.
+fn odd_fields() -> Vec<Row> {
+    let fields = [
+        (
+            "an unknown code",
+            r#""error_type":"GATEWAY_ON_FIRE""#,
+            "report GATEWAY_ON_FIRE",
+        ),
+        (
+            "a code in small letters",
+            r#""error_type":"unknown""#,
+            "report unknown",
+        ),
+        (
+            "a code with a line break",
+            r#""error_type":"A\nB""#,
+            "report A\nB",
+        ),
+        (
+            "a number for a device",
+            r#""error_type":"GATEWAY_DEVICE_NOT_FOUND","device_id":1"#,
+            "report GATEWAY_DEVICE_NOT_FOUND",
+        ),
+        (
+            "null for a device",
+            r#""error_type":"GATEWAY_DEVICE_NOT_FOUND","device_id":null"#,
+            "report GATEWAY_DEVICE_NOT_FOUND",
+        ),
+        (
+            "an empty device",
+            r#""error_type":"GATEWAY_DEVICE_NOT_FOUND","device_id":"""#,
+            "report GATEWAY_DEVICE_NOT_FOUND",
+        ),
+        (
+            "a device that nothing can address",
+            r#""error_type":"GATEWAY_DEVICE_NOT_FOUND","device_id":"a/+/#""#,
+            "report GATEWAY_DEVICE_NOT_FOUND",
+        ),
+        (
+            "an object for a description",
+            r#""error_type":"UNKNOWN","description":{}"#,
+            "report UNKNOWN",
+        ),
+        (
+            "a negative identifier",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":-5"#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "an identifier above 65,535",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":65541"#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "an identifier above 64 bits",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":18446744073709551621"#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "a fraction for an identifier",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":5.0"#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "zero for an identifier",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":0"#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "a word for an identifier",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":"five""#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "a list for an identifier",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":[5]"#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "a text for the message's object",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","mqtt_message_info":"5""#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "null for the message's object",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","mqtt_message_info":null"#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "an object where the identifier is",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","mqtt_message_info":{"packet_id":{}}"#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "a code twice, of which the last stands",
+            r#""error_type":"GATEWAY_DETACHMENT_DEVICE_ERROR","error_type":"UNKNOWN","device_id":"device-1""#,
+            "report UNKNOWN",
+        ),
+        (
+            "an identifier in two shapes, of which the object's stands",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":5,"mqtt_message_info":{"packet_id":6}"#,
+            "report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        (
+            "a text for an identifier",
+            r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":"5""#,
+            "failed Reported, report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+    ];
+    let rows = fields.into_iter().map(|(name, fields, expected)| {
+        told(name, Stage::InFlight, &format!("{{{fields}}}"), expected)
+    });
+    rows.collect()
+}
+
+/// Well-formed reports that contradict what the gateway knows.
+fn contradictions() -> Vec<Row> {
+    let about = |code: &str, device: &str, id: u16| {
+        format!(
+            r#"{{"error_type":"{code}","device_id":"{device}","mqtt_message_info":{{"packet_id":{id}}}}}"#
+        )
+    };
+    let of =
+        |code: &str, device: &str| format!(r#"{{"error_type":"{code}","device_id":"{device}"}}"#);
+    let gone = "GATEWAY_DEVICE_NOT_FOUND";
+    let refused = "GATEWAY_ATTACHMENT_ERROR";
+    let topic = "GATEWAY_INVALID_MQTT_TOPIC";
+    let detached = "GATEWAY_DETACHMENT_DEVICE_ERROR";
+    let only_told = "report GATEWAY_INVALID_MQTT_TOPIC";
+    vec![
+        told(
+            "an identifier that is free",
+            Stage::InFlight,
+            &about(topic, "device-1", 6),
+            only_told,
+        ),
+        told(
+            "an identifier that is acknowledged",
+            Stage::Acknowledged,
+            &about(topic, "device-1", 5),
+            only_told,
+        ),
+        told(
+            "an identifier of another device's packet",
+            Stage::InFlight,
+            &about(topic, "device-2", 5),
+            only_told,
+        ),
+        told(
+            "an identifier of the gateway's packet",
+            Stage::InFlight,
+            &about(topic, "gw-1", 5),
+            only_told,
+        ),
+        told(
+            "the identifier of the errors topic",
+            Stage::Accepted,
+            &about(topic, "gw-1", 1),
+            only_told,
+        ),
+        told(
+            "a refusal of an attach that timed out",
+            Stage::Quarantined,
+            &about(refused, "device-1", 2),
+            "report GATEWAY_ATTACHMENT_ERROR",
+        ),
+        told(
+            "a refusal of a device that is not ours",
+            Stage::Open,
+            &of(refused, "device-9"),
+            "report GATEWAY_ATTACHMENT_ERROR",
+        ),
+        told(
+            "a refusal of the gateway itself",
+            Stage::Open,
+            &of(refused, "gw-1"),
+            "report GATEWAY_ATTACHMENT_ERROR",
+        ),
+        told(
+            "the gateway itself not found",
+            Stage::InFlight,
+            &of(gone, "gw-1"),
+            "report GATEWAY_DEVICE_NOT_FOUND",
+        ),
+        told(
+            "the gateway itself detached",
+            Stage::InFlight,
+            &of(detached, "gw-1"),
+            "report GATEWAY_DETACHMENT_DEVICE_ERROR",
+        ),
+        told(
+            "a device detached that is being attached",
+            Stage::Attaching,
+            &of(detached, "device-1"),
+            "report GATEWAY_DETACHMENT_DEVICE_ERROR",
+        ),
+        told(
+            "a device detached that was not attached",
+            Stage::Quarantined,
+            &of(detached, "device-1"),
+            "report GATEWAY_DETACHMENT_DEVICE_ERROR",
+        ),
+        told(
+            "a device detached that is being detached",
+            Stage::Detaching,
+            &of(detached, "device-1"),
+            "report GATEWAY_DETACHMENT_DEVICE_ERROR",
+        ),
+        told(
+            "a refusal of an attached device",
+            Stage::Subscribed,
+            &of(refused, "device-1"),
+            "Detached, report GATEWAY_ATTACHMENT_ERROR",
+        ),
+        told(
+            "an attached device not found",
+            Stage::InFlight,
+            &about(gone, "device-1", 5),
+            "Detached, report GATEWAY_DEVICE_NOT_FOUND",
+        ),
+        told(
+            "a refusal of a telemetry event",
+            Stage::InFlight,
+            &about(refused, "device-1", 5),
+            "report GATEWAY_ATTACHMENT_ERROR",
+        ),
+        told(
+            "a topic that is invalid in a SUBSCRIBE",
+            Stage::Subscribing,
+            &about(topic, "device-1", 3),
+            "failed Reported, report GATEWAY_INVALID_MQTT_TOPIC",
+        ),
+        told(
+            "a detach that is refused",
+            Stage::Detaching,
+            &about(refused, "device-1", 3),
+            "Detached, failed Reported, report GATEWAY_ATTACHMENT_ERROR",
+        ),
+    ]
+}
+
+/// Where a report does not come of itself.
+fn at_other_stages() -> Vec<Row> {
+    let unknown = r#"{"error_type":"UNKNOWN","device_id":"device-1"}"#;
+    vec![
+        told(
+            "a report before the SUBACK",
+            Stage::Accepted,
+            unknown,
+            "report UNKNOWN",
+        ),
+        told(
+            "a report in a refresh",
+            Stage::Refreshing,
+            unknown,
+            "report UNKNOWN",
+        ),
+        told(
+            "a report in a close",
+            Stage::Closing,
+            unknown,
+            "report UNKNOWN",
+        ),
+        told(
+            "a report after DISCONNECT was queued",
+            Stage::Leaving,
+            unknown,
+            "report UNKNOWN",
+        ),
+        Row::new(
+            "bridge",
+            "a report after the end",
+            Stage::Closed,
+            report(unknown),
+            Ignores(0),
+        ),
+        Row::new(
+            "bridge",
+            "a report while hanging up",
+            Stage::HangingUp,
+            report(unknown),
+            Ignores(0),
+        ),
+    ]
+}

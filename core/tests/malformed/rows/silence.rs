@@ -1,0 +1,131 @@
+//! What a server owes and does not send.
+
+use iotcore_gateway::DisconnectReason;
+
+use crate::{
+    Expect::{TimesOut, Tolerates},
+    Row,
+    peer::seconds,
+    stage::{CONFIG, Stage, message},
+};
+
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = no_connack();
+    rows.extend(no_pong());
+    rows.extend(no_acknowledgement());
+    rows
+}
+
+fn no_connack() -> Vec<Row> {
+    let rows = [
+        ("no CONNACK", Stage::Connecting, &[][..]),
+        ("the first byte of a CONNACK", Stage::Connecting, &[0x20]),
+        (
+            "all of a CONNACK but its code",
+            Stage::Connecting,
+            &[0x20, 2, 0],
+        ),
+        (
+            "a PUBLISH that does not end, for a CONNACK",
+            Stage::Connecting,
+            &[0x30, 3, 0],
+        ),
+        ("no CONNACK, CONNECT not written", Stage::Unwritten, &[]),
+    ];
+    let row = |(name, stage, bytes): (&str, _, &[u8])| {
+        let expect = TimesOut(DisconnectReason::ConnAckTimedOut(seconds(20)));
+        Row::new("3.2", name, stage, bytes, expect).then_silence(20)
+    };
+    rows.map(row).into()
+}
+
+/// Other packets are no answer to PINGREQ.
+fn no_pong() -> Vec<Row> {
+    let rows = [
+        ("no PINGRESP", vec![]),
+        ("half a PINGRESP", vec![0xd0]),
+        ("messages for a PINGRESP", message(CONFIG, b"{}", Some(4))),
+        ("a SUBACK of nothing for a PINGRESP", vec![0x90, 3, 0, 9, 0]),
+        (
+            "a PUBLISH that does not end",
+            message(CONFIG, b"{}", Some(4))[..20].to_vec(),
+        ),
+    ];
+    let row = |(name, bytes)| {
+        let expect = TimesOut(DisconnectReason::PingRespTimedOut(seconds(20)));
+        Row::new("MQTT-3.12.4-1", name, Stage::Pinging, bytes, expect).then_silence(20)
+    };
+    rows.map(row).into()
+}
+
+/// The connection outlives an acknowledgement that does not come; what waited for it is told, or sent again.
+fn no_acknowledgement() -> Vec<Row> {
+    let row = |clause, name: &str, stage, bytes: &[u8], expected| {
+        Row::new(clause, name, stage, bytes, Tolerates(expected)).then_silence(30)
+    };
+    vec![
+        row(
+            "MQTT-3.8.4-1",
+            "no SUBACK",
+            Stage::Subscribing,
+            &[],
+            "failed TimedOut",
+        ),
+        row(
+            "MQTT-3.8.4-1",
+            "no SUBACK of the errors topic",
+            Stage::Accepted,
+            &[],
+            "ErrorsTopicUnavailable",
+        ),
+        row(
+            "MQTT-3.10.4-5",
+            "no UNSUBACK",
+            Stage::Unsubscribing,
+            &[],
+            "failed TimedOut",
+        ),
+        row(
+            "MQTT-3.3.4-1",
+            "no PUBACK",
+            Stage::InFlight,
+            &[],
+            "PUBLISH 5",
+        ),
+        row(
+            "bridge",
+            "no PUBACK of an attach",
+            Stage::Attaching,
+            &[],
+            "failed TimedOut",
+        ),
+        row(
+            "bridge",
+            "no PUBACK of a detach",
+            Stage::Detaching,
+            &[],
+            "Detached, failed TimedOut",
+        ),
+        row(
+            "MQTT-3.8.4-2",
+            "a SUBACK of another for a SUBACK",
+            Stage::Subscribing,
+            &[0x90, 3, 0, 4, 1],
+            "failed TimedOut",
+        ),
+        row(
+            "MQTT-3.10.4-4",
+            "a SUBACK for an UNSUBACK",
+            Stage::Unsubscribing,
+            &[0x90, 3, 0, 5, 1],
+            "failed TimedOut",
+        ),
+        row(
+            "MQTT-2.3.1-6",
+            "the PUBACK of another for a PUBACK",
+            Stage::InFlight,
+            &[0x40, 2, 0, 6],
+            "PUBLISH 5",
+        ),
+    ]
+}

@@ -1,0 +1,76 @@
+//! The examples, run as programs of their own.
+
+#![allow(
+    unreachable_pub,
+    reason = "shared by tests that are crates of their own"
+)]
+
+use std::collections::BTreeMap;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+use std::sync::{Mutex, PoisonError, mpsc};
+use std::thread;
+use std::time::Duration;
+
+/// A program that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Builds an example once, which takes no time after `cargo test --workspace`, and gives its file.
+pub fn example(name: &'static str) -> PathBuf {
+    static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
+    let mut all = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
+    all.entry(name).or_insert_with(|| build(name)).clone()
+}
+
+fn build(name: &str) -> PathBuf {
+    let mut cargo = Command::new(env!("CARGO"));
+    // What cargo tells a test of its own package would have ring, and all that needs it, built again.
+    for (variable, _) in std::env::vars_os() {
+        let name = variable.to_string_lossy();
+        if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
+            cargo.env_remove(variable);
+        }
+    }
+    let built = cargo
+        .args(["build", "--workspace", "--example", name])
+        .args(["--message-format", "json", "--quiet"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .unwrap();
+    let messages = String::from_utf8(built.stdout).unwrap();
+    let mut executables = messages.lines().filter_map(|line| {
+        let message: serde_json::Value = serde_json::from_str(line).unwrap();
+        message["executable"].as_str().map(PathBuf::from)
+    });
+    executables.next().expect("the example is built")
+}
+
+/// Runs the program to its end, or ends it. It reads this text, and then the end of its input.
+pub fn run(program: &mut Command, input: &str) -> Output {
+    let program = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let id = child.id().to_string();
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let input = input.to_owned();
+    let (ended, output) = mpsc::channel();
+    thread::spawn(move || {
+        // One that has ended reads nothing.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        ended.send(child.wait_with_output())
+    });
+    output.recv_timeout(PATIENCE).map_or_else(
+        |_| {
+            Command::new("kill")
+                .args(["-s", "KILL", &id])
+                .status()
+                .unwrap();
+            panic!("the program was still running after {PATIENCE:?}");
+        },
+        Result::unwrap,
+    )
+}
