@@ -271,6 +271,11 @@ impl<T: Copy> Connection<T> {
         self.ids.in_flight()
     }
 
+    /// Bytes that came of a packet that is not yet whole.
+    pub(crate) fn received(&self) -> usize {
+        self.receive.waiting()
+    }
+
     /// Acknowledgements that matched nothing.
     pub(crate) fn unsolicited(&self) -> u64 {
         self.unsolicited

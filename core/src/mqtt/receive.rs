@@ -62,6 +62,11 @@ impl Receive {
         })
     }
 
+    /// Bytes that wait for the rest of their packet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.buffer.len()
+    }
+
     fn read(&mut self) -> Result<Option<Packet>, Violation> {
         match codec::frame(&self.buffer, self.frame_limit)? {
             Frame::Needs(needed) => {
