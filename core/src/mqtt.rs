@@ -3,6 +3,8 @@
 
 mod buffer;
 mod codec;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod packet_ids;
 mod receive;
 mod transmit;
