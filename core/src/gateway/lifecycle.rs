@@ -287,6 +287,9 @@ impl Gateway {
                 self.end_connection(DisconnectReason::Closed, now)
             }
             (State::Idle | State::Waiting | State::Dialing, _) if is_closing => self.finish(),
+            (State::Leaving(_), _) if is_closing => {
+                self.lifecycle.state = State::Leaving(Then::Close)
+            }
             (State::HangingUp(_), _) if is_closing => {
                 self.lifecycle.state = State::HangingUp(Then::Close)
             }
@@ -379,7 +382,8 @@ impl Gateway {
         reason: &DisconnectReason,
         now: Instant,
     ) -> (Then, Option<Duration>) {
-        let is_over = self.lifecycle.close_op.is_some() && self.has_nothing_to_send();
+        let is_over = self.lifecycle.state == State::Leaving(Then::Close)
+            || self.lifecycle.close_op.is_some() && self.has_nothing_to_send();
         match reason {
             DisconnectReason::Closed => return (Then::Close, None),
             _ if is_over => return (Then::Close, None),
