@@ -133,6 +133,25 @@ fn a_close_whose_time_is_up_ends_though_the_connection_does_before_disconnect_is
 }
 
 #[test]
+fn nothing_is_told_after_closed_not_even_room() {
+    let mut options = Options::default();
+    options.device_queue.messages = 1;
+    let mut session = Session::dialing(options);
+    let own = session.gateway.own_key();
+    session.publish(own, "fills the queue");
+    let blocked = session
+        .gateway
+        .publish(Publication::telemetry(own, "no room"), session.now);
+    assert!(matches!(blocked, Err(PublishError::Blocked(_))));
+    session.gateway.close(session.now);
+    session.wait(seconds(10));
+    assert!(matches!(
+        session.events().last(),
+        Some(Event::Closed { .. })
+    ));
+}
+
+#[test]
 fn a_close_during_the_last_moments_of_a_refresh_ends_in_its_time() {
     let mut options = Options::default();
     options.drain_timeout = seconds(4);
