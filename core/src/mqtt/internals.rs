@@ -113,7 +113,7 @@ impl From<Packet> for Received {
 }
 
 /// A packet of the client's. Has no `Debug`: the password may be a token.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Sent<'a> {
     /// CONNECT of MQTT 3.1.1 with CleanSession 1 and no will.
     Connect {
