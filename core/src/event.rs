@@ -111,7 +111,8 @@ pub enum Event {
         /// The device.
         device: DeviceKey,
     },
-    /// The gateway is closed for good: the last event.
+    /// The gateway is closed for good: the last event, but for the end of a [`close`](crate::Gateway::close) that comes
+    /// after it has given up.
     Closed {
         /// Publications that had been accepted and were not acknowledged, in the order of acceptance; each ended in its
         /// own [`Event::Failed`] too.

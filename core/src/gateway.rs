@@ -426,14 +426,17 @@ impl Gateway {
 
     /// What the gateway has done and holds.
     pub fn stats(&self) -> Stats {
-        let unsolicited = self.link.as_ref().map_or(0, Connection::unsolicited);
+        let link = self.link.as_ref();
         Stats {
-            unsolicited: self.stats.unsolicited + unsolicited,
+            unsolicited: self.stats.unsolicited + link.map_or(0, Connection::unsolicited),
             delays: self.outbox.delays().count,
             delayed: self.outbox.delays().total,
             queued: self.outbox.len(),
             queued_bytes: self.outbox.bytes(),
             in_flight: self.outbox.in_flight(),
+            events: self.events.len(),
+            unacknowledged: self.inbox.len(),
+            received: link.map_or(0, Connection::received),
             devices: self.devices.len(),
             ..self.stats
         }

@@ -134,6 +134,8 @@
 //! * `driver`: the module `driver`, an async loop over any runtime with TLS, and handles to command the machine from any
 //!   number of tasks.
 //! * `tracing`: the driver's connections and devices as spans, and what happens to them as events, without a secret.
+//! * `internals`: what the project's own fuzzing needs of the codec. No API: it changes without notice, outside of semantic
+//!   versioning, and nothing else may use it.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
@@ -168,6 +170,9 @@ pub use gateway::{DeviceState, Gateway, Unsent};
 pub use id::{ClientId, DeviceId, IdError, IdKind, IdProblem, Location, ProjectId, RegistryId};
 #[cfg(feature = "jwt")]
 pub use jwt::{Algorithm, AlgorithmError, KeyError, MintError, SigningKey};
+#[cfg(feature = "internals")]
+#[doc(hidden)]
+pub use mqtt::internals;
 pub use mqtt::{PacketType, QoS, Violation};
 pub use options::{Acknowledge, Backoff, Options, OptionsError, Overflow, QueueLimit, Reconnect};
 pub use quota::Quota;

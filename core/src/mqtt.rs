@@ -3,6 +3,8 @@
 
 mod buffer;
 mod codec;
+#[cfg(feature = "internals")]
+pub mod internals;
 mod packet_ids;
 mod receive;
 mod transmit;
@@ -262,6 +264,11 @@ impl<T: Copy> Connection<T> {
     /// Identifiers whose acknowledgement is awaited, those in quarantine not counted.
     pub(crate) fn in_flight(&self) -> usize {
         self.ids.in_flight()
+    }
+
+    /// Bytes that came of a packet that is not yet whole.
+    pub(crate) fn received(&self) -> usize {
+        self.receive.waiting()
     }
 
     /// Acknowledgements that matched nothing.

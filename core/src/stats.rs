@@ -30,6 +30,13 @@ pub struct Stats {
     pub queued_bytes: usize,
     /// Publications in flight, now.
     pub in_flight: usize,
+    /// Events not yet taken, now. At `max_events` the gateway stops wanting input.
+    pub events: usize,
+    /// Configs and commands delivered and not yet acknowledged to the bridge, now. At `max_unacknowledged` the gateway
+    /// stops wanting input.
+    pub unacknowledged: usize,
+    /// Bytes received of a packet that is not yet whole, now. Always below `frame_limit`.
+    pub received: usize,
     /// Devices attached or to be attached, the gateway not counted, now.
     pub devices: usize,
 }

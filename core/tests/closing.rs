@@ -5,7 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Event, Failure, Options, Outcome, Publication, PublishError, QoS, Subscription, TransportEnd,
+    Event, Failure, Options, Outcome, Publication, PublishError, QoS, Subscription, Token,
+    TransportEnd,
 };
 use peer::{Sent, Session, seconds};
 
@@ -137,6 +138,69 @@ fn a_peer_that_fails_after_disconnect_was_queued_keeps_nothing_open() {
         assert_eq!(session.ended(published), Some(Err(Failure::Closed)));
         assert!(session.gateway.is_closed());
     }
+}
+
+#[test]
+fn a_close_whose_time_is_up_ends_though_the_connection_does_before_disconnect_is_written() {
+    for ends_it in [
+        |session: &mut Session| session.receive(&[0xff]),
+        |session: &mut Session| session.lose_connection(),
+    ] {
+        let mut session = Session::open(Options::default());
+        let published = session.publish(session.gateway.own_key(), "never acknowledged");
+        session.sent();
+        session.gateway.close(session.now);
+        session.wait(seconds(10));
+        assert_eq!(session.gateway.poll_transmit(), [0xe0, 0]);
+        ends_it(&mut session);
+        session
+            .gateway
+            .handle_disconnected(TransportEnd::PeerClosed, session.now);
+        assert!(session.gateway.is_closed());
+        assert_eq!(session.ended(published), Some(Err(Failure::Closed)));
+    }
+}
+
+#[test]
+fn nothing_is_told_after_closed_not_even_room() {
+    let mut options = Options::default();
+    options.device_queue.messages = 1;
+    let mut session = Session::dialing(options);
+    let own = session.gateway.own_key();
+    session.publish(own, "fills the queue");
+    let blocked = session
+        .gateway
+        .publish(Publication::telemetry(own, "no room"), session.now);
+    assert!(matches!(blocked, Err(PublishError::Blocked(_))));
+    session.gateway.close(session.now);
+    session.wait(seconds(10));
+    assert!(matches!(
+        session.events().last(),
+        Some(Event::Closed { .. })
+    ));
+}
+
+#[test]
+fn a_close_during_the_last_moments_of_a_refresh_ends_in_its_time() {
+    let mut options = Options::default();
+    options.drain_timeout = seconds(4);
+    let mut session = Session::dialing(options);
+    let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
+    session.gateway.handle_connected(token, session.now);
+    session.sent();
+    session.connack(0);
+    session.publish(session.gateway.own_key(), "never acknowledged");
+    session.sent();
+    while session.gateway.poll_transmit() != [0xe0, 0] {
+        session.step();
+    }
+    session.gateway.close(session.now);
+    session.wait(seconds(4));
+    session.sent();
+    session
+        .gateway
+        .handle_disconnected(TransportEnd::PeerClosed, session.now);
+    assert!(session.gateway.is_closed());
 }
 
 #[test]

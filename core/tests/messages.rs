@@ -211,6 +211,24 @@ fn deliveries_that_are_not_acknowledged_stop_the_reading() {
 }
 
 #[test]
+fn stats_tell_what_the_peer_has_made_the_gateway_hold() {
+    let (mut session, _) = subscribed(manual());
+    let held = |session: &Session| {
+        let stats = session.gateway.stats();
+        (stats.events, stats.unacknowledged, stats.received)
+    };
+    assert_eq!(held(&session), (0, 0, 0));
+    session.deliver(CONFIG, "a", Some(9));
+    session.receive(&[0x40, 2, 0]);
+    assert_eq!(held(&session), (1, 1, 3));
+    let delivery = deliveries(&mut session)[0];
+    assert_eq!(held(&session), (0, 1, 3));
+    session.gateway.acknowledge(delivery, session.now);
+    session.receive(&[9]);
+    assert_eq!(held(&session), (0, 0, 0));
+}
+
+#[test]
 fn a_peer_that_nobody_reads_is_not_silent() {
     let mut options = manual();
     options.max_unacknowledged = 1;

@@ -10,7 +10,7 @@
 
 pub mod auth;
 pub mod close;
-mod codec;
+pub(crate) mod codec;
 pub mod errors;
 pub mod event;
 pub mod faults;

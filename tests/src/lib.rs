@@ -47,6 +47,8 @@
 pub mod bridge;
 #[cfg(feature = "serve")]
 pub mod demo;
+#[cfg(feature = "fuzzing")]
+pub mod fuzzing;
 #[cfg(feature = "serve")]
 pub mod keys;
 pub mod link;

@@ -42,8 +42,8 @@ pub const UNBOUND: &str = "stranger-1";
 /// 2026-01-01: when virtual time begins.
 const START: UnixTime = UnixTime::from_secs(1_767_225_600);
 
-const GATEWAY_KEY: &[u8] = include_bytes!("link/gateway.key.pem");
-const GATEWAY_PUBLIC_KEY: &str = include_str!("link/gateway.pub.pem");
+pub(crate) const GATEWAY_KEY: &[u8] = include_bytes!("link/gateway.key.pem");
+pub(crate) const GATEWAY_PUBLIC_KEY: &str = include_str!("link/gateway.pub.pem");
 
 /// A [`Gateway`], a [`Bridge`], and the network between them.
 #[derive(Debug)]

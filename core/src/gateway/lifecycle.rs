@@ -292,6 +292,9 @@ impl Gateway {
                 self.end_connection(DisconnectReason::Closed, now)
             }
             (State::Idle | State::Waiting | State::Dialing, _) if is_closing => self.finish(),
+            (State::Leaving(_), _) if is_closing => {
+                self.lifecycle.state = State::Leaving(Then::Close)
+            }
             (State::HangingUp(_), _) if is_closing => {
                 self.lifecycle.state = State::HangingUp(Then::Close)
             }

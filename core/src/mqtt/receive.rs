@@ -66,6 +66,11 @@ impl Receive {
         })
     }
 
+    /// Bytes that wait for the rest of their packet.
+    pub(crate) fn waiting(&self) -> usize {
+        self.buffer.len() - self.read
+    }
+
     #[inline]
     fn read_packet(&mut self) -> Result<Option<Packet>, Violation> {
         let waiting = self.buffer.get(self.read..).unwrap_or_default();

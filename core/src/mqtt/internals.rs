@@ -1,0 +1,194 @@
+//! The way between bytes and packets, opened to the project's own fuzzing. No API: it follows the codec, without regard
+//! to semantic versioning.
+
+use core::error::Error;
+use core::num::NonZeroU16;
+
+use bytes::{Bytes, BytesMut};
+
+use super::{
+    codec::{self, Connect, Packet, QoS, SubAckCode, TopicName, Violation},
+    receive::Receive,
+};
+
+/// A packet of the server's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Received {
+    /// CONNACK.
+    ConnAck {
+        /// Of a stored session.
+        session_present: bool,
+        /// 0 accepts.
+        return_code: u8,
+    },
+    /// PUBLISH at QoS 0 or 1.
+    Publish {
+        /// Its topic.
+        topic: String,
+        /// Its payload.
+        payload: Bytes,
+        /// Present exactly at QoS 1.
+        packet_id: Option<NonZeroU16>,
+        /// Whether it claims to be a re-delivery.
+        dup: bool,
+        /// Whether it is a retained message.
+        retain: bool,
+    },
+    /// PUBACK.
+    PubAck(NonZeroU16),
+    /// SUBACK of one topic filter, with its return code.
+    SubAck(NonZeroU16, u8),
+    /// UNSUBACK.
+    UnsubAck(NonZeroU16),
+    /// PINGRESP.
+    PingResp,
+}
+
+/// The gateway's way from fragments to packets.
+#[derive(Debug)]
+pub struct Decoder(Receive);
+
+impl Decoder {
+    /// For packets of at most `frame_limit` bytes, header included.
+    #[must_use]
+    pub fn new(frame_limit: usize) -> Self {
+        Self(Receive::new(frame_limit))
+    }
+
+    /// Takes all of a fragment.
+    pub fn push(&mut self, fragment: &[u8]) {
+        self.0.push(fragment);
+    }
+
+    /// The next whole packet, `None` until more has arrived.
+    ///
+    /// # Errors
+    ///
+    /// A violation of the server's is final.
+    pub fn next_packet(&mut self) -> Result<Option<Received>, Violation> {
+        Ok(self.0.next()?.map(Received::from))
+    }
+
+    /// Bytes that wait for the rest of their packet.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.0.waiting()
+    }
+}
+
+impl From<Packet> for Received {
+    fn from(packet: Packet) -> Self {
+        match packet {
+            Packet::ConnAck {
+                session_present,
+                return_code,
+            } => Self::ConnAck {
+                session_present,
+                return_code,
+            },
+            Packet::Publish(publish) => Self::Publish {
+                topic: publish.topic,
+                payload: publish.payload,
+                packet_id: publish.packet_id,
+                dup: publish.dup,
+                retain: publish.retain,
+            },
+            Packet::PubAck(packet_id) => Self::PubAck(packet_id),
+            Packet::SubAck {
+                packet_id,
+                return_code,
+            } => {
+                let return_code = match return_code {
+                    SubAckCode::MaximumQoS0 => 0x00,
+                    SubAckCode::MaximumQoS1 => 0x01,
+                    SubAckCode::MaximumQoS2 => 0x02,
+                    SubAckCode::Failure => 0x80,
+                };
+                Self::SubAck(packet_id, return_code)
+            }
+            Packet::UnsubAck(packet_id) => Self::UnsubAck(packet_id),
+            Packet::PingResp => Self::PingResp,
+        }
+    }
+}
+
+/// A packet of the client's. Has no `Debug`: the password may be a token.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Sent<'a> {
+    /// CONNECT of MQTT 3.1.1 with CleanSession 1 and no will.
+    Connect {
+        /// The client identifier.
+        client_id: &'a str,
+        /// The user name.
+        user_name: &'a str,
+        /// The password; left out when empty.
+        password: &'a str,
+        /// Seconds.
+        keep_alive: u16,
+    },
+    /// PUBLISH, at QoS 1 exactly when it has a packet identifier.
+    Publish {
+        /// Its topic.
+        topic: &'a str,
+        /// Its payload.
+        payload: &'a [u8],
+        /// Its identifier.
+        packet_id: Option<NonZeroU16>,
+        /// Whether it is a re-delivery.
+        dup: bool,
+    },
+    /// PUBACK.
+    PubAck(NonZeroU16),
+    /// SUBSCRIBE of one topic filter.
+    Subscribe(NonZeroU16, &'a str, QoS),
+    /// UNSUBSCRIBE of one topic filter.
+    Unsubscribe(NonZeroU16, &'a str),
+    /// PINGREQ.
+    PingReq,
+    /// DISCONNECT.
+    Disconnect,
+}
+
+impl Sent<'_> {
+    /// Appends the packet to `out`, or leaves it as it was.
+    ///
+    /// # Errors
+    ///
+    /// What MQTT has no encoding for.
+    pub fn encode(&self, out: &mut BytesMut) -> Result<(), impl Error + use<>> {
+        match *self {
+            Self::Connect {
+                client_id,
+                user_name,
+                password,
+                keep_alive,
+            } => {
+                let connect = Connect {
+                    client_id,
+                    user_name,
+                    password,
+                    keep_alive_secs: keep_alive,
+                };
+                codec::connect(out, &connect)?;
+            }
+            Self::Publish {
+                topic,
+                payload,
+                packet_id,
+                dup,
+            } => {
+                let mut name = TopicName::default();
+                name.make(|out| out.push_str(topic))?;
+                codec::publish(out, &name, payload, packet_id, dup)?;
+            }
+            Self::PubAck(packet_id) => codec::puback(out, packet_id),
+            Self::Subscribe(packet_id, filter, qos) => {
+                codec::subscribe(out, packet_id, filter, qos)?;
+            }
+            Self::Unsubscribe(packet_id, filter) => codec::unsubscribe(out, packet_id, filter)?,
+            Self::PingReq => codec::pingreq(out),
+            Self::Disconnect => codec::disconnect(out),
+        }
+        Ok::<_, codec::Unencodable>(())
+    }
+}

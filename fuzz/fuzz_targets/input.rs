@@ -1,0 +1,5 @@
+#![no_main]
+
+use iotcore_gateway_testkit::fuzzing;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| fuzzing::input::run(data));

@@ -1,0 +1,271 @@
+//! A bridge, its clients' transports and its operator; everything that must hold is checked after every call.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+use std::time::Instant;
+
+use crate::bridge::event::Event;
+use crate::fuzzing::differential::server_packet::{self, Malformed, ServerPacket};
+use crate::fuzzing::start;
+use crate::link::{BOUND, GATEWAY, GATEWAY_PUBLIC_KEY, UNBOUND, registry};
+use crate::{AuthMethod, Bridge, ConnectionId, Registry, Settings};
+
+/// 2026-01-01: when virtual time begins.
+pub(super) const START: u64 = 1_767_225_600;
+
+const SECOND_GATEWAY: &str = "gateway-2";
+
+/// The devices of the registry, and one that it does not have.
+pub(super) const DEVICES: [&str; 7] = [
+    GATEWAY,
+    SECOND_GATEWAY,
+    BOUND[0],
+    BOUND[1],
+    BOUND[2],
+    UNBOUND,
+    "nobody-1",
+];
+
+/// As many transports are up at a time.
+const MOST_CONNECTIONS: usize = 4;
+
+/// What the bridge lets wait for a client before it ends the connection, and the largest packet that it sends on top.
+const MOST_UNWRITTEN: usize = 64 * 1024 * 1024 + 512 * 1024;
+
+/// What the bridge keeps of events that nobody takes.
+const MOST_EVENTS: usize = 65_536;
+
+/// What came out of a bridge.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    Bytes(ConnectionId, Vec<u8>),
+    Event(Event),
+}
+
+/// Two gateways and their devices, by the gateways' method; made once, for reading keys takes longer than a run.
+static REGISTRIES: LazyLock<[Registry; 4]> = LazyLock::new(|| {
+    let methods = [
+        AuthMethod::AssociationOnly,
+        AuthMethod::DeviceAuthTokenOnly,
+        AuthMethod::AssociationAndDeviceAuthToken,
+        AuthMethod::Unspecified,
+    ];
+    methods.map(|method| {
+        let mut registry = registry(method);
+        let added = registry.add_gateway(SECOND_GATEWAY, &[GATEWAY_PUBLIC_KEY], method);
+        let bound = added.and_then(|()| registry.bind(SECOND_GATEWAY, BOUND[0]));
+        bound.expect("a second gateway");
+        registry
+    })
+});
+
+/// A bridge and its surroundings.
+#[derive(Debug)]
+pub(super) struct Harness {
+    bridge: Bridge,
+    now: Instant,
+    connections: BTreeMap<ConnectionId, Transport>,
+    current: Option<ConnectionId>,
+    history: Vec<Output>,
+}
+
+/// What a client has received.
+#[derive(Debug, Default)]
+struct Transport {
+    received: Vec<u8>,
+    has_connack: bool,
+    /// The bytes that waited when the bridge gave the connection up.
+    left: Option<usize>,
+}
+
+impl Harness {
+    /// A bridge with the registry of this number, in the order of the methods to authenticate devices.
+    pub(super) fn new(registry: usize, settings: Settings) -> Self {
+        let registry = REGISTRIES[registry % REGISTRIES.len()].clone();
+        let now = start();
+        let mut harness = Self {
+            bridge: Bridge::new(registry, settings, now, START),
+            now,
+            connections: BTreeMap::new(),
+            current: None,
+            history: Vec::new(),
+        };
+        harness.accept();
+        harness
+    }
+
+    /// A client's transport comes up, and is the current one.
+    pub(super) fn accept(&mut self) {
+        if self.connections.len() < MOST_CONNECTIONS {
+            let id = self.bridge.accept(self.now);
+            self.connections.insert(id, Transport::default());
+            self.current = Some(id);
+            self.check();
+        }
+    }
+
+    /// Makes another transport the current one.
+    pub(super) fn select(&mut self, index: usize) {
+        let index = index % self.connections.len().max(1);
+        self.current = self.connections.keys().nth(index).copied();
+    }
+
+    pub(super) fn input(&mut self, bytes: &[u8], fragment: usize) {
+        if let Some(id) = self.current {
+            for fragment in bytes.chunks(fragment.max(1)) {
+                self.bridge.handle_input(id, fragment, self.now);
+            }
+            self.check();
+        }
+    }
+
+    /// The current transport takes so many of the waiting bytes.
+    pub(super) fn transmit(&mut self, length: usize) {
+        let Some(id) = self.current else {
+            return;
+        };
+        let waiting = self.bridge.poll_transmit(id);
+        let taken = waiting[..length.min(waiting.len())].to_vec();
+        self.bridge.handle_transmitted(id, taken.len(), self.now);
+        if let Some(transport) = self.connections.get_mut(&id)
+            && !taken.is_empty()
+        {
+            transport.receive(&taken);
+            self.history.push(Output::Bytes(id, taken));
+        }
+        self.check();
+    }
+
+    /// The current transport ends.
+    pub(super) fn close(&mut self) {
+        if let Some(id) = self.current.take() {
+            self.bridge.handle_closed(id, self.now);
+            self.connections.remove(&id);
+            assert!(!self.bridge.wants_transport(id));
+            assert_eq!(self.bridge.poll_transmit(id), b"");
+            self.select(0);
+            self.check();
+        }
+    }
+
+    pub(super) fn inject(&mut self, line: &str) {
+        let fault = line.parse().expect("a line of a fault");
+        let injected = self.bridge.inject(fault, self.now);
+        injected.expect("a fault for all clients");
+        self.check();
+    }
+
+    /// What an operator does to a device; it may be refused.
+    pub(super) fn operate(&mut self, kind: u8, which: u8) {
+        let (bridge, now) = (&mut self.bridge, self.now);
+        let device = DEVICES[usize::from(which) % DEVICES.len()];
+        let refused = match kind & 7 {
+            0 => bridge.send_config(device, "config", now).err(),
+            1 => bridge.send_command(device, None, "command", now).err(),
+            2 => bridge.send_command(device, Some("a/b"), "", now).err(),
+            3 => bridge.detach_with_error(device, now).err(),
+            4 => bridge.drop_connection(device, now).err(),
+            5 => bridge.set_blocked(device, which & 1 == 0, now).err(),
+            6 => bridge.unbind(GATEWAY, device, now).err(),
+            _ => bridge.bind(GATEWAY, device).err(),
+        };
+        drop(refused);
+        self.check();
+    }
+
+    /// Lets time pass, from deadline to deadline.
+    pub(super) fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        let most = 64 + 64 * duration.as_secs();
+        for _ in 0..most {
+            match self.bridge.poll_timeout().filter(|at| *at <= end) {
+                Some(at) => self.tick(at),
+                None => return self.tick(end),
+            }
+        }
+        panic!("{most} timeouts within {duration:?}");
+    }
+
+    /// Time is reported so much later, whatever was due in between.
+    pub(super) fn timeout(&mut self, later: Duration) {
+        self.tick(self.now + later);
+    }
+
+    fn tick(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+        self.bridge.handle_timeout(self.now);
+        let next = self.bridge.poll_timeout();
+        assert!(
+            next.is_none_or(|next| next > self.now),
+            "a deadline that passed stays"
+        );
+        self.check();
+    }
+
+    /// Ends every transport, and gives everything that came out.
+    pub(super) fn finish(mut self) -> Vec<Output> {
+        while self.current.is_some() {
+            self.transmit(usize::MAX);
+            self.close();
+        }
+        assert_eq!(self.bridge.connected().count(), 0);
+        assert_eq!(self.bridge.poll_timeout(), None, "a deadline of nobody");
+        let events: Vec<_> = core::iter::from_fn(|| self.bridge.poll_event()).collect();
+        assert!(events.len() <= MOST_EVENTS);
+        self.history.extend(events.into_iter().map(Output::Event));
+        self.history
+    }
+
+    /// What must hold between any two calls.
+    fn check(&mut self) {
+        let is_segmented = !self.bridge.faults().is_empty();
+        for (id, transport) in &mut self.connections {
+            let waiting = self.bridge.poll_transmit(*id).len();
+            assert!(waiting <= MOST_UNWRITTEN);
+            if self.bridge.wants_transport(*id) {
+                assert!(!self.bridge.wants_reset(*id));
+                continue;
+            }
+            // A fault may hide a part of what waits.
+            if is_segmented || transport.left.is_none() {
+                transport.left = (!is_segmented).then_some(waiting);
+            }
+            if let Some(left) = &mut transport.left {
+                assert!(waiting <= *left, "more is sent after the end");
+                *left = waiting;
+            }
+        }
+        for (device, id) in self.bridge.connected() {
+            assert!(self.bridge.wants_transport(id), "{device} is connected");
+        }
+        let known = |device: &str| self.bridge.device(device).is_some();
+        for gateway in [GATEWAY, SECOND_GATEWAY] {
+            assert!(self.bridge.attached(gateway).all(known));
+        }
+    }
+}
+
+impl Transport {
+    /// Reads what the bridge has sent.
+    fn receive(&mut self, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
+        loop {
+            let is_connack = match server_packet::read(&self.received) {
+                Ok(None) => return,
+                Ok(Some((packet, length))) => {
+                    self.received.drain(..length);
+                    matches!(packet, ServerPacket::ConnAck { .. })
+                }
+                // The service has codes of its own.
+                Err(Malformed::ReturnCode(13 | 0x13)) => {
+                    self.received.drain(..4);
+                    true
+                }
+                Err(malformed) => panic!("the bridge sends {malformed:?}: {:02x?}", self.received),
+            };
+            assert_ne!(is_connack, self.has_connack, "CONNACK comes first and once");
+            self.has_connack = true;
+        }
+    }
+}

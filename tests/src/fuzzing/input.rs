@@ -1,0 +1,201 @@
+//! Bytes and instants into a gateway that is connected, at each stage of a connection.
+//!
+//! | first byte | picks |
+//! |---|---|
+//! | 1 | the stage |
+//! | 2 | how gateway and user behave: bounds, acknowledgement, who is slow |
+//! | 3 | the fragments of the second run |
+//!
+//! Then come steps: a byte below 0x80 is followed by one byte more than it says from the peer. The others stand for
+//! packets that are nearly well formed, for time, and for what a transport does.
+
+use core::time::Duration;
+
+use iotcore_gateway::{Acknowledge, Options, Overflow, Reconnect, TransportEnd};
+
+use super::machine::{DEVICES, GATEWAY, LIFETIME, Machine, Output, Setup, Stage};
+use super::source::Source;
+use super::wire;
+
+/// Runs the same steps twice, whole and in fragments with polls and spurious timeouts between them.
+///
+/// # Panics
+///
+/// When the runs differ; when an operation ends twice or never; when anything is written after the end of a connection,
+/// or a violation does not end it; when a packet identifier is used twice at once; when more waits than the options
+/// allow; when a deadline that has passed stays, or time makes no progress.
+pub fn run(data: &[u8]) {
+    let mut source = Source::new(data);
+    let stage = source.pick(&Stage::ALL);
+    let setup = setup(source.byte());
+    let fragment = 1 + usize::from(source.byte() % 16);
+
+    let whole = play(stage, setup.clone(), usize::MAX, source);
+    let fidgety = Setup {
+        is_fidgety: true,
+        ..setup
+    };
+    let split = play(stage, fidgety, fragment, source);
+    assert_eq!(whole, split);
+}
+
+fn setup(bits: u8) -> Setup {
+    let mut options = Options::default();
+    options.frame_limit = 4_096;
+    options.drain_timeout = Duration::from_secs(60);
+    if bits & 1 != 0 {
+        options.acknowledge = Acknowledge::Manual;
+    }
+    if bits & 2 != 0 {
+        options.max_events = 4;
+        options.max_unacknowledged = 2;
+    }
+    if bits & 4 != 0 {
+        (options.window, options.device_window, options.attach_window) = (3, 1, 1);
+    }
+    if bits & 8 != 0 {
+        options.reattach = false;
+    }
+    if bits & 16 != 0 {
+        options.reconnect = Reconnect::Attempts(2);
+    }
+    if bits & 32 != 0 {
+        options.overflow = Overflow::DropOldest;
+        options.device_queue.messages = 3;
+    }
+    if bits & 64 != 0 {
+        options.quota.messages_per_second = core::num::NonZeroU32::new(4);
+    }
+    Setup {
+        options,
+        has_large: bits & 64 != 0,
+        is_slow: bits & 128 != 0,
+        is_fidgety: false,
+    }
+}
+
+fn play(
+    stage: Stage,
+    setup: Setup,
+    fragment: usize,
+    mut source: Source<'_>,
+) -> Vec<(Duration, Output)> {
+    let mut machine = Machine::new(setup);
+    machine.reach(stage);
+    while !source.is_empty() {
+        step(&mut machine, &mut source, fragment);
+    }
+    machine.finish().into_history()
+}
+
+fn step(machine: &mut Machine, source: &mut Source<'_>, fragment: usize) {
+    let kind = source.byte();
+    match kind {
+        0x00..0xc0 => {
+            let bytes = said(kind, source);
+            machine.input(&bytes, fragment);
+        }
+        0xc0..0xd0 => machine.wait(WAITS[usize::from(kind & 0x0f)]),
+        // The next deadline, or soon after it; and times of the past.
+        0xd0..0xd8 => machine.timeout(machine.deadline() + WAITS[usize::from(kind & 0x07)]),
+        0xd8..0xe0 => {
+            let earlier = WAITS[usize::from(source.byte() & 0x0f)];
+            machine.timeout(machine.now().checked_sub(earlier).unwrap_or(machine.now()));
+        }
+        0xe0..0xe8 => machine.transmit(usize::from(source.byte())),
+        0xe8..0xf0 => machine.transmit_all(),
+        0xf0..0xf4 => machine.take_events(1 + usize::from(kind & 3)),
+        0xf4..0xf8 => machine.take_events(usize::MAX),
+        0xf8 => machine.disconnect(source.pick(&ENDS)),
+        0xf9..0xfc => machine.connect(source.pick(&[
+            LIFETIME,
+            LIFETIME,
+            Duration::from_secs(20),
+            Duration::ZERO,
+        ])),
+        _ => machine.acknowledge(source.byte().into()),
+    }
+}
+
+const WAITS: [Duration; 16] = {
+    let millis = [
+        0, 1, 10, 100, 500, 1_000, 1_250, 5_000, 10_000, 20_000, 30_000, 45_000, 60_000, 300_000,
+        600_000, 3_600_000,
+    ];
+    let mut waits = [Duration::ZERO; 16];
+    let mut index = 0;
+    while index < 16 {
+        waits[index] = Duration::from_millis(millis[index]);
+        index += 1;
+    }
+    waits
+};
+
+const ENDS: [TransportEnd; 5] = [
+    TransportEnd::PeerClosed,
+    TransportEnd::Broken,
+    TransportEnd::DialFailed,
+    TransportEnd::TlsFailed,
+    TransportEnd::TokenFailed,
+];
+
+const ERRORS: [&str; 8] = [
+    "GATEWAY_ATTACHMENT_ERROR",
+    "GATEWAY_DEVICE_NOT_FOUND",
+    "GATEWAY_INVALID_MQTT_TOPIC",
+    "GATEWAY_UNEXPECTED_PACKET_ID",
+    "GATEWAY_UNEXPECTED_MESSAGE_TYPE",
+    "GATEWAY_DETACHMENT_DEVICE_ERROR",
+    "UNKNOWN",
+    "SOMETHING_NEW",
+];
+
+/// What the peer says: bytes as they are, or a packet about an identifier or a device.
+fn said(kind: u8, source: &mut Source<'_>) -> Vec<u8> {
+    match kind {
+        0x00..0x80 => source.take(usize::from(kind) + 1).to_vec(),
+        0x80..0x90 => vec![0x40, 2, 0, 1 + (kind & 0x0f)],
+        0x90..0x98 => {
+            let packet_id = source.byte();
+            let code = [0, 1, 2, 0x80, 1, 1, 1, 3][usize::from(kind & 7)];
+            vec![0x90, 3, 0, packet_id, code]
+        }
+        0x98 => vec![0x40, 2, 0, source.byte()],
+        0x99 => vec![0xb0, 2, 0, source.byte()],
+        0x9a => vec![0xd0, 0],
+        0x9b => vec![0x20, 2, 0, source.byte()],
+        // Much of a packet that has begun.
+        0x9c..0xa0 => vec![b'x'; 64 * usize::from(source.byte())],
+        0xa0..0xb0 => delivery(kind, source.byte(), source.byte()),
+        _ => report(kind, source.byte(), source.byte()),
+    }
+}
+
+/// A config or command for one of the devices, or for nobody.
+fn delivery(kind: u8, packet_id: u8, more: u8) -> Vec<u8> {
+    let device = [DEVICES[0], DEVICES[1], DEVICES[2], GATEWAY][usize::from(kind & 3)];
+    let channel = ["config", "commands", "commands/a/b", "state"][usize::from(kind >> 2 & 3)];
+    let topic = format!("/devices/{device}/{channel}");
+    let packet_id = (packet_id > 0).then_some(packet_id.into());
+    let dup = packet_id.is_some() && more & 1 != 0;
+    wire::publish(&topic, &vec![b'y'; more.into()], packet_id, dup)
+}
+
+/// An error report about a device and a packet identifier, or without one.
+fn report(kind: u8, device: u8, packet_id: u8) -> Vec<u8> {
+    let error = ERRORS[usize::from(kind & 7)];
+    let device = match device & 7 {
+        0 => String::new(),
+        1 => format!(r#","device_id":"{GATEWAY}""#),
+        2 => r#","device_id":"nobody""#.to_owned(),
+        index => format!(r#","device_id":"{}""#, DEVICES[usize::from(index) % 3]),
+    };
+    let packet = match (packet_id, kind & 8) {
+        (0, _) => String::new(),
+        (id, 0) => format!(r#","packet_id":"{id}""#),
+        (id, _) => format!(r#","mqtt_message_info":{{"packet_id":{id}}}"#),
+    };
+    let payload = format!(r#"{{"error_type":"{error}"{device}{packet}}}"#);
+    let topic = format!("/devices/{GATEWAY}/errors");
+    wire::publish(&topic, payload.as_bytes(), None, false)
+}

@@ -1,0 +1,361 @@
+//! A gateway under the eyes of a peer that knows what must never happen.
+
+use core::time::Duration;
+use std::collections::BTreeSet;
+use std::time::Instant;
+
+use iotcore_gateway::{
+    ClientId, DeliveryId, DeviceKey, Event, Gateway, OpId, Options, Outcome, Publication, QoS,
+    Subscription, Token, TransportEnd,
+};
+
+use super::start;
+
+mod peer;
+mod stage;
+
+use peer::Peer;
+pub(super) use stage::{LIFETIME, Stage};
+
+/// The gateway's own name.
+pub(super) const GATEWAY: &str = "gateway-1";
+
+/// The devices of the later stages.
+pub(super) const DEVICES: [&str; 3] = ["device-1", "device-2", "device-3"];
+
+/// A payload whose packet is larger than what the gateway otherwise lets wait (64 KiB), and goes alone.
+const LARGE: usize = 70_000;
+
+/// The most that ever waits to be written: the large packet with its topic; and the SUBSCRIBE of the errors topic and
+/// DISCONNECT, which wait for nobody.
+const MOST_TRANSMIT: usize = LARGE + 512;
+
+/// Events that one call which is not input may add, those that end an operation not counted.
+const EVENTS_A_CALL: usize = 2 + 4 * (1 + DEVICES.len());
+
+/// How a gateway and its user behave.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Setup {
+    pub(super) options: Options,
+    /// Whether events wait until [`Machine::take_events`]; otherwise they are taken after each call.
+    pub(super) is_slow: bool,
+    /// Whether the busy stages have a message with them that goes alone.
+    pub(super) has_large: bool,
+    /// Whether spurious timeouts and polls are thrown in, which must change nothing.
+    pub(super) is_fidgety: bool,
+}
+
+/// What came out of a gateway.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Output {
+    Bytes(Vec<u8>),
+    Event(Event),
+}
+
+/// A gateway, its transport and its user. Everything that must hold is checked after every call.
+#[derive(Debug)]
+pub(super) struct Machine {
+    gateway: Gateway,
+    setup: Setup,
+    start: Instant,
+    now: Instant,
+    transport: Option<Peer>,
+    history: Vec<(Duration, Output)>,
+    events: Vec<Event>,
+    /// Operations accepted, and not seen to end.
+    pending: BTreeSet<OpId>,
+    closing: Option<OpId>,
+    deliveries: Vec<DeliveryId>,
+    /// Whether the events say that the gateway is connected.
+    is_connected: bool,
+    is_closed: bool,
+    /// Events that may wait beyond the bound and the pending operations' own.
+    overshoot: usize,
+}
+
+impl Machine {
+    /// A gateway that was not opened.
+    pub(super) fn new(setup: Setup) -> Self {
+        let id = |id: &str| id.try_into().expect("a legal id");
+        let location = "us-central1".try_into().expect("a legal location");
+        let client_id = ClientId::new(
+            "my-project".try_into().expect("a legal project"),
+            location,
+            "my-registry".try_into().expect("a legal registry"),
+            id(GATEWAY),
+        );
+        let start = start();
+        Self {
+            gateway: Gateway::new(client_id, setup.options.clone(), 1).expect("options that work"),
+            setup,
+            start,
+            now: start,
+            transport: None,
+            history: Vec::new(),
+            events: Vec::new(),
+            pending: BTreeSet::new(),
+            closing: None,
+            deliveries: Vec::new(),
+            is_connected: false,
+            is_closed: false,
+            overshoot: 0,
+        }
+    }
+
+    /// Everything that came out, with the time since the start.
+    pub(super) fn into_history(self) -> Vec<(Duration, Output)> {
+        self.history
+    }
+
+    /// The events that were taken.
+    pub(super) fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// The transport comes up, with a token of this lifetime. Where none is wanted, this must change nothing.
+    pub(super) fn connect(&mut self, lifetime: Duration) {
+        let is_wanted = self.gateway.wants_transport() && self.transport.is_none();
+        let token = Token::new("header.claims.signature", self.now + lifetime);
+        let token = token.expect("a token's characters");
+        let before = (self.gateway.stats(), self.gateway.poll_transmit().to_vec());
+        self.gateway.handle_connected(token, self.now);
+        if is_wanted {
+            self.transport = Some(Peer::new(self.setup.options.frame_limit));
+        } else if self.gateway.poll_timeout().is_none_or(|at| at > self.now) {
+            let after = (self.gateway.stats(), self.gateway.poll_transmit().to_vec());
+            assert_eq!(before, after, "an unwanted transport is used");
+        }
+        self.check();
+    }
+
+    /// Bytes come from the peer, in fragments of at most so many. While the gateway wants none, they are not read.
+    pub(super) fn input(&mut self, bytes: &[u8], fragment: usize) {
+        let Some(peer) = &mut self.transport else {
+            return;
+        };
+        if !self.gateway.wants_input() {
+            return;
+        }
+        let was_over = !self.gateway.wants_transport();
+        let before = self.gateway.stats();
+        peer.say(bytes);
+        let is_broken = peer.is_broken();
+        for fragment in bytes.chunks(fragment.max(1)) {
+            self.gateway.handle_input(fragment, self.now);
+            self.fidget();
+        }
+        if is_broken {
+            assert!(
+                !self.gateway.wants_transport(),
+                "a violation does not end the connection"
+            );
+        }
+        if was_over {
+            assert_eq!(
+                self.gateway.stats(),
+                before,
+                "input after the end has an effect"
+            );
+        }
+        // A message has at least five bytes; an acknowledgement has four, and at most a change of state beside an end.
+        let most = self.setup.options.max_unacknowledged + bytes.len() / 5;
+        assert!(self.gateway.stats().unacknowledged <= most);
+        self.overshoot += bytes.len() / 2;
+        self.check();
+    }
+
+    /// The transport takes so many bytes of those that wait, or all.
+    pub(super) fn transmit(&mut self, length: usize) {
+        let Some(peer) = &mut self.transport else {
+            return;
+        };
+        let waiting = self.gateway.poll_transmit();
+        let taken = &waiting[..length.min(waiting.len())];
+        peer.take(taken.len());
+        if !taken.is_empty() {
+            let bytes = Output::Bytes(taken.to_vec());
+            self.history.push((self.now - self.start, bytes));
+        }
+        self.gateway.handle_transmitted(length, self.now);
+        self.check();
+    }
+
+    /// The transport takes everything, as long as there is something.
+    pub(super) fn transmit_all(&mut self) {
+        for _ in 0..1_000 {
+            if self.transport.is_none() || self.gateway.poll_transmit().is_empty() {
+                return;
+            }
+            self.transmit(usize::MAX);
+        }
+        panic!("the bytes to write have no end");
+    }
+
+    /// The transport ends, if there is one, or could not be had.
+    pub(super) fn disconnect(&mut self, end: TransportEnd) {
+        self.transport = None;
+        self.gateway.handle_disconnected(end, self.now);
+        assert_eq!(self.gateway.poll_transmit(), b"");
+        self.check();
+    }
+
+    /// Lets time pass, from deadline to deadline; the transport is hung up where the gateway asks for it.
+    pub(super) fn wait(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        let most = 64 + 8 * duration.as_secs();
+        for _ in 0..most {
+            if self.transport.is_some() && !self.gateway.wants_transport() {
+                self.disconnect(TransportEnd::PeerClosed);
+            }
+            match self.gateway.poll_timeout().filter(|at| *at <= end) {
+                Some(at) => self.timeout(at),
+                None => {
+                    self.now = end;
+                    return;
+                }
+            }
+        }
+        panic!("{most} timeouts within {duration:?}");
+    }
+
+    /// Time is reported, be it early, late or of the past.
+    pub(super) fn timeout(&mut self, at: Instant) {
+        self.now = self.now.max(at);
+        self.gateway.handle_timeout(at);
+        let next = self.gateway.poll_timeout();
+        assert!(
+            next.is_none_or(|next| next > self.now),
+            "a deadline that passed stays"
+        );
+        self.check();
+    }
+
+    /// The next deadline, or now.
+    pub(super) fn deadline(&self) -> Instant {
+        self.gateway.poll_timeout().unwrap_or(self.now)
+    }
+
+    pub(super) fn now(&self) -> Instant {
+        self.now
+    }
+
+    /// The user takes so many events.
+    pub(super) fn take_events(&mut self, most: usize) {
+        for _ in 0..most {
+            let Some(event) = self.gateway.poll_event() else {
+                self.overshoot = 0;
+                return;
+            };
+            self.check_event(&event);
+            self.history
+                .push((self.now - self.start, Output::Event(event.clone())));
+            self.events.push(event);
+        }
+    }
+
+    /// The user acknowledges a delivery that was told, the oldest being 0.
+    pub(super) fn acknowledge(&mut self, which: usize) {
+        if let Some(delivery) = self.deliveries.get(which) {
+            self.gateway.acknowledge(*delivery, self.now);
+            self.check();
+        }
+    }
+
+    /// Closes, and sees that everything ends.
+    pub(super) fn finish(mut self) -> Self {
+        self.close();
+        self.transmit_all();
+        self.wait(Duration::from_secs(120));
+        self.take_events(usize::MAX);
+
+        assert!(self.gateway.is_closed(), "a close has no end");
+        assert_eq!(self.pending, BTreeSet::new(), "operations without an end");
+        assert_eq!(
+            self.gateway.poll_timeout(),
+            None,
+            "a deadline after the end"
+        );
+        assert_eq!(self.gateway.unsent().count(), 0);
+        self
+    }
+
+    /// Closes; a second time gives the same operation, which may have ended.
+    fn close(&mut self) {
+        let op = self.gateway.close(self.now);
+        if self.closing.replace(op) != Some(op) {
+            self.accept(op);
+        }
+    }
+
+    fn accept(&mut self, op: OpId) {
+        self.pending.insert(op);
+        self.check();
+    }
+
+    /// What must hold between any two calls.
+    fn check(&mut self) {
+        self.overshoot += EVENTS_A_CALL;
+        let (options, stats) = (&self.setup.options, self.gateway.stats());
+        let waiting = self.gateway.poll_transmit();
+        assert!(waiting.len() <= MOST_TRANSMIT, "{} wait", waiting.len());
+        assert!(stats.received < options.frame_limit);
+        assert!(stats.in_flight <= usize::from(options.window));
+        assert!(stats.queued <= options.total_queue.messages);
+        assert!(stats.queued_bytes <= options.total_queue.bytes);
+        let most_events = options.max_events + self.pending.len() + self.overshoot;
+        assert!(stats.events <= most_events, "{} events wait", stats.events);
+        match &mut self.transport {
+            Some(peer) if self.gateway.wants_transport() => peer.watch(waiting),
+            _ => assert_eq!(waiting, b"", "bytes without a connection"),
+        }
+        self.fidget();
+        if !self.setup.is_slow {
+            self.take_events(usize::MAX);
+        }
+    }
+
+    fn fidget(&mut self) {
+        let is_nothing_due = self.gateway.poll_timeout().is_none_or(|at| at > self.now);
+        if self.setup.is_fidgety && is_nothing_due {
+            self.gateway.handle_timeout(self.now);
+            self.gateway.handle_timeout(self.start);
+            self.gateway.handle_transmitted(0, self.now);
+        }
+    }
+
+    fn check_event(&mut self, event: &Event) {
+        let is_closes = matches!(
+            event,
+            Event::Done {
+                outcome: Outcome::Closed,
+                ..
+            }
+        );
+        assert!(!self.is_closed || is_closes, "{event:?} after the last one");
+        match event {
+            Event::Done { op, .. } | Event::Failed { op, .. } => {
+                assert!(self.pending.remove(op), "{op} ends twice: {event:?}");
+            }
+            Event::Connected => assert!(!core::mem::replace(&mut self.is_connected, true)),
+            Event::Disconnected(_) => self.is_connected = false,
+            Event::Config { delivery, .. } | Event::Command { delivery, .. } => {
+                self.deliveries.push(*delivery);
+            }
+            Event::Closed { .. } => self.is_closed = true,
+            _ => {}
+        }
+        let is_of_connection = matches!(
+            event,
+            Event::Attached { .. }
+                | Event::Config { .. }
+                | Event::Command { .. }
+                | Event::ErrorReport(_)
+                | Event::UnreadableErrorReport { .. }
+                | Event::Unrequested { .. }
+        );
+        assert!(
+            self.is_connected || !is_of_connection,
+            "{event:?} of no connection"
+        );
+    }
+}

@@ -1,0 +1,179 @@
+//! The other end of a transport: checks what the gateway writes, and knows when it must hang up.
+
+use std::collections::BTreeMap;
+
+use crate::bridge::codec::{Decoder, Packet};
+use crate::fuzzing::differential::Reference;
+use crate::fuzzing::differential::server_packet::ServerPacket;
+
+const PUBACK: u8 = 4;
+const SUBACK: u8 = 9;
+const UNSUBACK: u8 = 11;
+
+/// One end of one transport.
+#[derive(Debug)]
+pub(super) struct Peer {
+    /// What this end has said.
+    said: Reference,
+    has_said_connack: bool,
+    is_broken: bool,
+    /// PUBLISHes of QoS 1 without their PUBACK, by identifier.
+    owed: BTreeMap<u16, usize>,
+    /// What the gateway has written, also what the transport has not taken yet.
+    heard: Decoder,
+    /// How many of the waiting bytes were heard already.
+    ahead: usize,
+    packets: usize,
+    has_heard_disconnect: bool,
+    /// Identifiers whose acknowledgement was not said, and the type of that.
+    in_use: BTreeMap<u16, u8>,
+    /// The packets heard that want an answer, oldest first.
+    unanswered: Vec<Question>,
+}
+
+/// A packet that wants an answer.
+#[derive(Clone, Debug)]
+pub(super) enum Question {
+    Connect,
+    Attach(u16),
+    Publish(u16),
+    Subscribe(u16),
+    Unsubscribe(u16),
+    Ping,
+}
+
+impl Peer {
+    pub(super) fn new(frame_limit: usize) -> Self {
+        Self {
+            said: Reference::new(frame_limit),
+            has_said_connack: false,
+            is_broken: false,
+            owed: BTreeMap::new(),
+            heard: Decoder::new(),
+            ahead: 0,
+            packets: 0,
+            has_heard_disconnect: false,
+            in_use: BTreeMap::new(),
+            unanswered: Vec::new(),
+        }
+    }
+
+    /// This end says something.
+    pub(super) fn say(&mut self, bytes: &[u8]) {
+        self.said.push(bytes);
+        while !self.is_broken {
+            match self.said.next_packet() {
+                Ok(Some(packet)) => self.on_said(&packet),
+                Ok(None) => return,
+                Err(_) => self.is_broken = true,
+            }
+        }
+    }
+
+    /// Whether this end has broken the standard, or said what the gateway does not take.
+    pub(super) fn is_broken(&self) -> bool {
+        self.is_broken
+    }
+
+    fn on_said(&mut self, packet: &ServerPacket) {
+        let is_connack = matches!(packet, ServerPacket::ConnAck { .. });
+        // CONNACK comes first [MQTT-3.2.0-1], and once.
+        self.is_broken |= is_connack == self.has_said_connack;
+        self.has_said_connack = true;
+        match packet {
+            ServerPacket::Publish { packet_id, .. } if *packet_id > 0 => {
+                *self.owed.entry(*packet_id).or_default() += 1;
+            }
+            ServerPacket::PubAck(packet_id) => self.free_id(*packet_id, PUBACK),
+            ServerPacket::SubAck(packet_id, _) => self.free_id(*packet_id, SUBACK),
+            ServerPacket::UnsubAck(packet_id) => self.free_id(*packet_id, UNSUBACK),
+            _ => {}
+        }
+    }
+
+    /// An acknowledgement of another kind says nothing of a packet.
+    fn free_id(&mut self, packet_id: u16, said: u8) {
+        if self.in_use.get(&packet_id) == Some(&said) {
+            self.in_use.remove(&packet_id);
+        }
+    }
+
+    /// Reads what the gateway has queued since the last call.
+    pub(super) fn watch(&mut self, waiting: &[u8]) {
+        let new = waiting.get(self.ahead..);
+        self.heard
+            .feed(new.expect("what waits is only appended to"));
+        self.ahead = waiting.len();
+        while let Some(packet) = self.heard.next_packet().expect("a gateway speaks MQTT") {
+            self.on_heard(packet);
+        }
+    }
+
+    /// The transport has taken so many of the waiting bytes.
+    pub(super) fn take(&mut self, length: usize) {
+        self.ahead -= length;
+    }
+
+    /// Takes the packets out that this answers, oldest first.
+    pub(super) fn take_questions(
+        &mut self,
+        is_answered: impl FnMut(&mut Question) -> bool,
+    ) -> Vec<Question> {
+        self.unanswered.extract_if(.., is_answered).collect()
+    }
+
+    fn on_heard(&mut self, packet: Packet) {
+        assert!(!self.has_heard_disconnect, "{packet:?} after DISCONNECT");
+        let is_connect = matches!(packet, Packet::Connect(_));
+        assert_eq!(is_connect, self.packets == 0, "{packet:?} in its place");
+        self.packets += 1;
+        let question = match packet {
+            Packet::Connect(_) => Question::Connect,
+            Packet::Publish(publish) if publish.qos == 1 => {
+                self.use_id(publish.packet_id, PUBACK, publish.dup);
+                if publish.dup {
+                    return;
+                }
+                match publish.topic.ends_with("/attach") {
+                    true => Question::Attach(publish.packet_id),
+                    false => Question::Publish(publish.packet_id),
+                }
+            }
+            Packet::Subscribe { packet_id, .. } => {
+                self.use_id(packet_id, SUBACK, false);
+                Question::Subscribe(packet_id)
+            }
+            Packet::Unsubscribe { packet_id, .. } => {
+                self.use_id(packet_id, UNSUBACK, false);
+                Question::Unsubscribe(packet_id)
+            }
+            Packet::Pingreq => Question::Ping,
+            Packet::Puback { packet_id } => return self.settle(packet_id),
+            Packet::Publish(publish) => {
+                assert_eq!(publish.qos, 0, "a gateway has no use for QoS 2");
+                return;
+            }
+            Packet::Disconnect => {
+                self.has_heard_disconnect = true;
+                return;
+            }
+            Packet::QosTwo { .. } | Packet::UnsupportedConnect { .. } => {
+                panic!("{packet:?} is no gateway's")
+            }
+        };
+        self.unanswered.push(question);
+    }
+
+    /// An identifier is used once until its acknowledgement [MQTT-2.3.1-2], but by a re-delivery [MQTT-2.3.1-3].
+    fn use_id(&mut self, packet_id: u16, awaits: u8, is_again: bool) {
+        let used = self.in_use.insert(packet_id, awaits);
+        assert_eq!(used, is_again.then_some(awaits), "{packet_id} again");
+    }
+
+    /// A PUBACK answers a PUBLISH [MQTT-2.3.1-6].
+    fn settle(&mut self, packet_id: u16) {
+        let owed = self.owed.get_mut(&packet_id);
+        let owed = owed.filter(|owed| **owed > 0);
+        *owed.unwrap_or_else(|| panic!("PUBACK {packet_id} answers nothing")) -= 1;
+    }
+}

@@ -1,0 +1,181 @@
+//! How far a gateway has come before the fuzzer's bytes.
+
+use super::*;
+use peer::Question;
+
+/// Where a gateway is, from its first connection to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(in crate::fuzzing) enum Stage {
+    /// CONNECT was written.
+    Connecting,
+    /// CONNACK came.
+    Open,
+    /// The attaches of three devices are in flight.
+    Attaching,
+    /// Two devices are attached, with operations of every kind in flight; the attach of the third is.
+    Busy,
+    /// The same with one being detached.
+    Detaching,
+    /// Everything was acknowledged.
+    Quiet,
+    /// The connection was lost with everything in flight, and the next one is open.
+    Again,
+    /// The token is about to expire: the gateway waits for what is in flight, to leave.
+    Refreshing,
+    /// Closing with everything in flight.
+    Closing,
+    /// DISCONNECT waits to be written.
+    Leaving,
+}
+
+impl Stage {
+    /// All of them.
+    pub(in crate::fuzzing) const ALL: [Self; 10] = [
+        Self::Connecting,
+        Self::Open,
+        Self::Attaching,
+        Self::Busy,
+        Self::Detaching,
+        Self::Quiet,
+        Self::Again,
+        Self::Refreshing,
+        Self::Closing,
+        Self::Leaving,
+    ];
+}
+
+/// The lifetime of a token, unless a step has its own.
+pub(in crate::fuzzing) const LIFETIME: Duration = Duration::from_secs(3_600);
+
+/// One that has to be refreshed after four fifths of this, while everything is still in flight.
+const SHORT_LIFETIME: Duration = Duration::from_secs(20);
+
+impl Machine {
+    /// Brings a gateway that was not opened to a stage, without faults.
+    pub(in crate::fuzzing) fn reach(&mut self, stage: Stage) {
+        let op = self.gateway.open(self.now).expect("a gateway opens");
+        self.accept(op);
+        self.connect(match stage {
+            Stage::Refreshing => SHORT_LIFETIME,
+            _ => LIFETIME,
+        });
+        if stage == Stage::Connecting {
+            return;
+        }
+        self.answer(|_| true);
+        if stage == Stage::Open {
+            return;
+        }
+        let devices = DEVICES.map(|id| self.attach(id));
+        self.transmit_all();
+        if stage == Stage::Attaching {
+            return;
+        }
+        self.keep_busy(devices);
+        match stage {
+            Stage::Detaching => self.detach(devices[0]),
+            Stage::Quiet => self.answer(|_| true),
+            Stage::Again => {
+                self.disconnect(TransportEnd::Broken);
+                self.wait(Duration::from_secs(5));
+                self.connect(LIFETIME);
+                self.answer(|question| matches!(question, Question::Connect));
+            }
+            Stage::Refreshing => self.wait(SHORT_LIFETIME * 4 / 5),
+            Stage::Closing => self.close(),
+            Stage::Leaving => {
+                self.answer(|_| true);
+                self.close();
+            }
+            _ => {}
+        }
+    }
+
+    fn attach(&mut self, id: &str) -> DeviceKey {
+        let id = id.try_into().expect("a legal id");
+        let attached = self.gateway.attach(id, None, self.now);
+        let (device, op) = attached.expect("a device can be attached");
+        self.accept(op);
+        device
+    }
+
+    /// Operations of every kind for every device.
+    fn keep_busy(&mut self, devices: [DeviceKey; 3]) {
+        let mut attaches = 0;
+        self.answer(|question| {
+            attaches += usize::from(matches!(question, Question::Attach(_)));
+            matches!(question, Question::Attach(_)) && attaches < 3
+        });
+        for device in devices.into_iter().chain([self.gateway.own_key()]) {
+            for subscription in [Subscription::Config, Subscription::Commands] {
+                let wish = self
+                    .gateway
+                    .subscribe(device, subscription, QoS::AtLeastOnce, self.now);
+                self.accept(wish.expect("a device can subscribe"));
+            }
+            for publication in [
+                Publication::telemetry(device, "one"),
+                Publication::telemetry(device, "two"),
+                Publication::telemetry(device, "once").qos(QoS::AtMostOnce),
+                Publication::state(device, "on"),
+                Publication::state(device, "off"),
+            ] {
+                self.publish(publication);
+            }
+        }
+        if self.setup.has_large {
+            self.publish(Publication::telemetry(devices[1], vec![b'x'; LARGE]));
+        }
+        self.transmit_all();
+    }
+
+    /// Publishes, if there is room.
+    fn publish(&mut self, publication: Publication) {
+        if let Ok(op) = self.gateway.publish(publication, self.now) {
+            self.accept(op);
+        }
+    }
+
+    fn detach(&mut self, device: DeviceKey) {
+        let op = self.gateway.detach(device, self.now);
+        self.accept(op.expect("a device can be detached"));
+    }
+
+    /// Writes everything, and answers what is to be answered until nothing new is asked.
+    fn answer(&mut self, mut is_answered: impl FnMut(&Question) -> bool) {
+        loop {
+            self.transmit_all();
+            let Some(peer) = &mut self.transport else {
+                return;
+            };
+            let questions = peer.take_questions(|question| is_answered(question));
+            let answers = questions.into_iter().flat_map(Question::answer);
+            let answers: Vec<u8> = answers.collect();
+            if answers.is_empty() {
+                return;
+            }
+            self.take_events(usize::MAX);
+            self.input(&answers, usize::MAX);
+        }
+    }
+}
+
+impl Question {
+    /// The answer that is hoped for.
+    fn answer(self) -> Vec<u8> {
+        let acknowledgement = |first, packet_id: u16| {
+            let [high, low] = packet_id.to_be_bytes();
+            vec![first, 2, high, low]
+        };
+        match self {
+            Self::Connect => vec![0x20, 2, 0, 0],
+            Self::Attach(packet_id) | Self::Publish(packet_id) => acknowledgement(0x40, packet_id),
+            Self::Subscribe(packet_id) => {
+                let [high, low] = packet_id.to_be_bytes();
+                vec![0x90, 3, high, low, 1]
+            }
+            Self::Unsubscribe(packet_id) => acknowledgement(0xb0, packet_id),
+            Self::Ping => vec![0xd0, 0],
+        }
+    }
+}
