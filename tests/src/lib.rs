@@ -50,6 +50,9 @@ pub mod demo;
 #[cfg(feature = "serve")]
 pub mod keys;
 pub mod link;
+pub mod model;
+pub mod script;
+pub mod seeds;
 #[cfg(feature = "serve")]
 pub mod serve;
 #[cfg(feature = "simulation")]

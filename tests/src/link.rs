@@ -114,19 +114,19 @@ impl Link {
 
     /// The same with a registry of the caller's, which must hold [`GATEWAY`] with the keys of [`registry`].
     pub fn with_registry(options: Options, registry: Registry, settings: Settings) -> Self {
-        Self::observed(options, 1, registry, settings, ())
+        Self::observed(options, 1, registry, settings, |_| ())
     }
 }
 
 /// Setting up, and what goes wrong on purpose.
 impl<O: Observer> Link<O> {
-    /// The same with an observer; `seed` is that of the gateway's jitter.
+    /// The same with an observer, who is made as of the start; `seed` is that of the gateway's jitter.
     pub fn observed(
         options: Options,
         seed: u64,
         registry: Registry,
         settings: Settings,
-        observer: O,
+        observer: impl FnOnce(Instant) -> O,
     ) -> Self {
         #[expect(
             clippy::disallowed_methods,
@@ -147,7 +147,7 @@ impl<O: Observer> Link<O> {
             bridge: Bridge::new(registry, settings, start, START.as_secs()),
             network: Network::default(),
             manner: Manner::default(),
-            observer,
+            observer: observer(start),
             token_lifetime: Duration::from_secs(3_600),
             clock_error: 0,
             start,
