@@ -3,7 +3,7 @@
 mod peer;
 
 use iotcore_gateway::{
-    Acknowledge, DeliveryId, DeviceKey, Event, Options, Outcome, QoS, Subscription,
+    Acknowledge, DeliveryId, DeviceKey, Event, Failure, Options, Outcome, QoS, Subscription,
 };
 use peer::{Sent, Session, seconds};
 
@@ -208,6 +208,26 @@ fn deliveries_that_are_not_acknowledged_stop_the_reading() {
     assert!(!session.gateway.wants_input());
     session.gateway.acknowledge(given[0], session.now);
     assert!(session.gateway.wants_input());
+}
+
+#[test]
+fn the_deadlines_of_the_peer_go_on_as_soon_as_the_events_are_taken() {
+    let mut options = Options::default();
+    options.max_events = 1;
+    let mut session = Session::open(options);
+    let (_, attach) = session.begin_attach("device-1");
+    session.sent();
+    session.gateway.open(session.now).unwrap();
+    assert!(!session.gateway.wants_input());
+    session.now += seconds(10);
+    session.events();
+    session.wait(seconds(29));
+    assert_eq!(session.ended(attach), None, "nobody listened for 10 s");
+    session.wait(seconds(1));
+    assert!(
+        matches!(session.ended(attach), Some(Err(Failure::TimedOut(_)))),
+        "and then for 30 s"
+    );
 }
 
 #[test]
