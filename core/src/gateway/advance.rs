@@ -42,7 +42,9 @@ impl Gateway {
         if let Some(link) = &self.link {
             link.watch_progress(&mut self.timers, now);
         }
-        while let Some(index) = self.outbox.take_writable() {
+        while !self.is_closed()
+            && let Some(index) = self.outbox.take_writable()
+        {
             let device = self.devices.key(index);
             self.emit(Event::Writable { device });
         }
