@@ -343,9 +343,17 @@ impl Gateway {
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next. After that call it is later, or `None`: bytes that wait
-    /// are no reason to wake up. Every input and command can change it.
+    /// are no reason to wake up. Every input and command can change it, and so can taking the events that had stopped
+    /// the reading: then it is due at once, to learn since when the peer is heard again.
     pub fn poll_timeout(&self) -> Option<Instant> {
         let listening = &self.timers.listening;
+        // Since the last call the events were taken, without a word of the time.
+        if self.link.is_some()
+            && self.wants_input()
+            && let Some(since) = listening.deaf_since()
+        {
+            return Some(since);
+        }
         let silence = self
             .devices
             .silences

@@ -160,6 +160,11 @@ impl Listening {
         }
     }
 
+    /// Since when the machine has not listened, as far as it was told.
+    pub(crate) fn deaf_since(&self) -> Option<Instant> {
+        self.deaf_since
+    }
+
     /// The listening time at `now`: deadlines on the peer count from it.
     pub(crate) fn time(&self, now: Instant) -> Instant {
         let heard = self.deaf_since.unwrap_or(now);

@@ -445,6 +445,33 @@ fn an_expired_device_token_is_asked_for_and_never_sent() {
 }
 
 #[test]
+fn a_detach_does_not_wait_for_a_token_that_nobody_will_give() {
+    let mut session = Session::dialing(Options::default());
+    let token = Token::new("old.to.ken", session.now + seconds(60)).unwrap();
+    let (device, attach) = session
+        .gateway
+        .attach("device-1".try_into().unwrap(), Some(token), session.now)
+        .unwrap();
+    let published = session.publish(device, "1");
+    let detach = session.gateway.detach(device, session.now).unwrap();
+    session.wait(seconds(61));
+    session.connect();
+    assert_eq!(session.sent(), []);
+    let events = session.events();
+    for op in [published, attach] {
+        let failure = Failure::Detached;
+        assert!(events.contains(&Event::Failed { op, failure }), "{op}");
+    }
+    assert_eq!(
+        events.last(),
+        Some(&Event::Done {
+            op: detach,
+            outcome: Outcome::Detached
+        })
+    );
+}
+
+#[test]
 fn a_token_that_has_expired_is_refused_at_once() {
     let mut session = Session::open(Options::default());
     let token = Token::new("old.to.ken", session.now).unwrap();

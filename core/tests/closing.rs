@@ -5,8 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Event, Failure, Options, Outcome, Publication, PublishError, QoS, Subscription, Token,
-    TransportEnd,
+    Event, Failure, Options, Outcome, Publication, PublishError, QoS, Reconnect, Subscription,
+    Token, TransportEnd,
 };
 use peer::{Sent, Session, seconds};
 
@@ -57,6 +57,28 @@ fn closing_a_closed_gateway_is_the_same_operation_and_no_event() {
     while session.gateway.poll_event().is_some() {
         assert_eq!(session.gateway.close(session.now), close);
     }
+}
+
+#[test]
+fn nothing_follows_the_end_not_even_room() {
+    let mut options = Options::default();
+    options.reconnect = Reconnect::Attempts(0);
+    options.device_queue.messages = 1;
+    let mut session = Session::dialing(options);
+    let own = session.gateway.own_key();
+    session.publish(own, "1");
+    let blocked = session
+        .gateway
+        .publish(Publication::telemetry(own, "2"), session.now);
+    assert!(matches!(blocked, Err(PublishError::Blocked(_))));
+    session
+        .gateway
+        .handle_disconnected(TransportEnd::DialFailed, session.now);
+    assert!(session.gateway.is_closed());
+    assert!(matches!(
+        session.events().last(),
+        Some(Event::Closed { .. })
+    ));
 }
 
 #[test]

@@ -3,7 +3,7 @@
 mod peer;
 
 use iotcore_gateway::{
-    Acknowledge, DeliveryId, DeviceKey, Event, Options, Outcome, QoS, Subscription,
+    Acknowledge, DeliveryId, DeviceKey, Event, Failure, Options, Outcome, QoS, Subscription,
 };
 use peer::{Sent, Session, seconds};
 
@@ -226,6 +226,26 @@ fn stats_tell_what_the_peer_has_made_the_gateway_hold() {
     session.gateway.acknowledge(delivery, session.now);
     session.receive(&[9]);
     assert_eq!(held(&session), (0, 0, 0));
+}
+
+#[test]
+fn the_deadlines_of_the_peer_go_on_as_soon_as_the_events_are_taken() {
+    let mut options = Options::default();
+    options.max_events = 1;
+    let mut session = Session::open(options);
+    let (_, attach) = session.begin_attach("device-1");
+    session.sent();
+    session.gateway.open(session.now).unwrap();
+    assert!(!session.gateway.wants_input());
+    session.now += seconds(10);
+    session.events();
+    session.wait(seconds(29));
+    assert_eq!(session.ended(attach), None, "nobody listened for 10 s");
+    session.wait(seconds(1));
+    assert!(
+        matches!(session.ended(attach), Some(Err(Failure::TimedOut(_)))),
+        "and then for 30 s"
+    );
 }
 
 #[test]

@@ -52,6 +52,9 @@ pub mod fuzzing;
 #[cfg(feature = "serve")]
 pub mod keys;
 pub mod link;
+pub mod model;
+pub mod script;
+pub mod seeds;
 #[cfg(feature = "serve")]
 pub mod serve;
 #[cfg(feature = "simulation")]

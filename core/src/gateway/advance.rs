@@ -46,7 +46,7 @@ impl Gateway {
         if let Some(link) = &self.link {
             link.watch_progress(&mut self.timers, now);
         }
-        while self.lifecycle.state != State::Closed
+        while !self.is_closed()
             && let Some(index) = self.outbox.take_writable()
         {
             let device = self.devices.key(index);

@@ -127,9 +127,7 @@ impl Gateway {
                 .is_some_and(|token| token.expires_at() <= now)
             {
                 self.devices.attach_turns.pop_front();
-                self.devices.at_mut(index).life = Life::NeedsToken;
-                let device = self.devices.key(index);
-                self.emit(Event::TokenNeeded { device });
+                self.ask_for_token(index);
                 continue;
             }
             if self.devices.attaching >= usize::from(self.options.attach_window) {
@@ -138,6 +136,18 @@ impl Gateway {
             return self.write_attach(index, now);
         }
         false
+    }
+
+    /// A device's token has expired before its attach. One that is to be detached needs none any more.
+    fn ask_for_token(&mut self, index: u32) {
+        self.devices.at_mut(index).life = Life::NeedsToken;
+        if self.devices.at(index).detach.is_some() {
+            self.fail_publications(index, &Failure::Detached);
+            self.forget(index, Ok(Outcome::Detached));
+        } else {
+            let device = self.devices.key(index);
+            self.emit(Event::TokenNeeded { device });
+        }
     }
 
     fn write_attach(&mut self, index: u32, now: Instant) -> bool {

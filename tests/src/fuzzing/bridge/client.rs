@@ -2,26 +2,21 @@
 
 use std::sync::LazyLock;
 
-use iotcore_gateway::{Algorithm, SigningKey, UnixTime};
+use iotcore_gateway::UnixTime;
 
 use super::harness::{DEVICES, START};
 use crate::fuzzing::source::Source;
 use crate::fuzzing::start;
 use crate::fuzzing::wire::{frame, publish, string};
-use crate::link;
+use crate::link::tokens;
 
-/// Tokens that convince for a day, that have expired long ago, and that are for another project; signed once, for each
-/// signature is another.
+/// Tokens that convince for a day, that have expired long ago, and that are for another project.
 static TOKENS: LazyLock<[String; 3]> = LazyLock::new(|| {
-    let key = SigningKey::from_pem(link::GATEWAY_KEY, Algorithm::Es256).expect("a key for ES256");
     let token = |project: &str, issued: u64| {
         let project = project.try_into().expect("a legal project");
         let day = core::time::Duration::from_secs(86_400);
-        let token = key.token(&project, day, start(), UnixTime::from_secs(issued));
-        token
-            .expect("a lifetime within the limits")
-            .expose()
-            .to_owned()
+        let token = tokens::mint(&project, day, start(), UnixTime::from_secs(issued));
+        token.expose().to_owned()
     };
     [
         token("my-project", START),

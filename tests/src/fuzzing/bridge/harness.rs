@@ -8,7 +8,7 @@ use std::time::Instant;
 use crate::bridge::event::Event;
 use crate::fuzzing::differential::server_packet::{self, Malformed, ServerPacket};
 use crate::fuzzing::start;
-use crate::link::{BOUND, GATEWAY, GATEWAY_PUBLIC_KEY, UNBOUND, registry};
+use crate::link::{BOUND, GATEWAY, PUBLIC_KEYS, UNBOUND, registry};
 use crate::{AuthMethod, Bridge, ConnectionId, Registry, Settings};
 
 /// 2026-01-01: when virtual time begins.
@@ -53,7 +53,7 @@ static REGISTRIES: LazyLock<[Registry; 4]> = LazyLock::new(|| {
     ];
     methods.map(|method| {
         let mut registry = registry(method);
-        let added = registry.add_gateway(SECOND_GATEWAY, &[GATEWAY_PUBLIC_KEY], method);
+        let added = registry.add_gateway(SECOND_GATEWAY, &PUBLIC_KEYS, method);
         let bound = added.and_then(|()| registry.bind(SECOND_GATEWAY, BOUND[0]));
         bound.expect("a second gateway");
         registry

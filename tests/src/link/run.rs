@@ -1,0 +1,288 @@
+//! The run loop around gateway and bridge: what arrives is handed over, what waits is sent, and timers fall due.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use iotcore_gateway::{Event, TransportEnd};
+
+use super::network::{Content, Transport};
+use super::{Disturbance, Link, Moment, Observer, Side};
+use crate::bridge::event::Event as BridgeEvent;
+
+/// The passing of time.
+impl<O: Observer> Link<O> {
+    /// Lets virtual time pass: bytes arrive and timers fall due, in order.
+    pub fn run(&mut self, duration: Duration) {
+        let end = self.now + duration;
+        while self.step(end) {}
+    }
+
+    /// Lets time pass until this holds, and gives whether it did before the time was over.
+    pub fn run_until(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
+        let end = self.now + limit;
+        self.settle();
+        while !condition(self) {
+            match self.next_wake_up().filter(|next| *next <= end) {
+                Some(next) => self.run(next.saturating_duration_since(self.now)),
+                None => return false,
+            }
+        }
+        true
+    }
+
+    /// Lets time pass until the next thing happens, at most until `limit`; gives whether something did.
+    pub fn step(&mut self, limit: Instant) -> bool {
+        self.settle();
+        let next = self.next_wake_up().filter(|next| *next <= limit);
+        self.fidget_until(next.unwrap_or(limit));
+        self.now = self.now.max(next.unwrap_or(limit));
+        if next.is_some() {
+            self.deliver();
+            self.run_timers();
+            self.settle();
+        }
+        next.is_some()
+    }
+
+    /// What the gateway has told since the last call.
+    pub fn events(&mut self) -> Vec<Event> {
+        self.settle();
+        core::mem::take(&mut self.events)
+    }
+
+    /// What has happened at the bridge since the last call.
+    pub fn bridge_events(&mut self) -> Vec<BridgeEvent> {
+        self.settle();
+        core::mem::take(&mut self.bridge_events)
+    }
+
+    /// Dials, hangs up, and puts on the wire what both sides have to send.
+    pub(crate) fn settle(&mut self) {
+        if self.gateway.wants_transport() && self.transport.is_none() {
+            self.dial();
+        }
+        self.transmit();
+        if !self.gateway.wants_transport() {
+            self.hang_up();
+        }
+        self.poll_events();
+    }
+
+    fn dial(&mut self) {
+        if self.failing_dials > 0 {
+            self.failing_dials -= 1;
+            self.observe(Moment::Struck(Disturbance::DialFailed));
+            self.disconnected(self.dial_failure);
+            return;
+        }
+        let connection = self.bridge.accept(self.now);
+        self.transport = Some(Transport::new(connection));
+        let token = self.token(self.token_lifetime);
+        self.gateway.handle_connected(token, self.now);
+        self.observe(Moment::Dialed(connection));
+        self.fidget();
+    }
+
+    /// The gateway hangs up: the bridge still gets what was sent before.
+    fn hang_up(&mut self) {
+        if let Some(transport) = self.transport.take() {
+            self.closing.push(transport.close(&self.network, self.now));
+            self.disconnected(TransportEnd::PeerClosed);
+        }
+    }
+
+    fn transmit(&mut self) {
+        loop {
+            let sent = self.transmit_to_bridge();
+            let answered = self.transmit_to_gateway();
+            if sent + answered == 0 {
+                break;
+            }
+        }
+    }
+
+    fn transmit_to_bridge(&mut self) -> usize {
+        let Some(transport) = &mut self.transport else {
+            return 0;
+        };
+        let bytes = self.gateway.poll_transmit();
+        let sent = transport.send(Side::Bridge, bytes, &self.network, self.now);
+        if sent < bytes.len() {
+            let moment = Moment::Struck(Disturbance::ShortWrite);
+            self.observer.observe(moment, &self.gateway, self.now);
+        }
+        if sent > 0 {
+            let moment = Moment::Transmitted(&self.gateway.poll_transmit()[..sent]);
+            self.observer.observe(moment, &self.gateway, self.now);
+            self.gateway.handle_transmitted(sent, self.now);
+            self.fidget();
+        }
+        sent
+    }
+
+    fn transmit_to_gateway(&mut self) -> usize {
+        let Some(transport) = &mut self.transport else {
+            return 0;
+        };
+        let connection = transport.connection;
+        let bytes = self.bridge.poll_transmit(connection);
+        let sent = transport.send(Side::Gateway, bytes, &self.network, self.now);
+        self.bridge.handle_transmitted(connection, sent, self.now);
+        if sent == 0 && !self.bridge.wants_transport(connection) {
+            transport.end(Side::Gateway, &self.network, self.now);
+        }
+        sent
+    }
+
+    /// Hands over what has arrived.
+    fn deliver(&mut self) {
+        if self.now < self.stalled_until {
+            return;
+        }
+        self.deliver_last_bytes();
+        while let Some(transport) = &mut self.transport
+            && let Some(content) = transport.arrived(Side::Bridge, self.now)
+        {
+            let connection = transport.connection;
+            if let Content::Bytes(bytes) = content {
+                let bytes = self.damaged(Side::Bridge, bytes);
+                self.bridge.handle_input(connection, &bytes, self.now);
+                self.cut_if_reached();
+            }
+        }
+        while self.gateway.wants_input()
+            && let Some(transport) = &mut self.transport
+            && let Some(content) = transport.arrived(Side::Gateway, self.now)
+        {
+            match content {
+                Content::Bytes(bytes) => {
+                    let bytes = self.damaged(Side::Gateway, bytes);
+                    self.read(&bytes);
+                    self.cut_if_reached();
+                }
+                Content::EndOfStream => self.end_of_stream(),
+            }
+            self.poll_events();
+        }
+    }
+
+    /// Hands over what was sent before the gateway hung up.
+    fn deliver_last_bytes(&mut self) {
+        let (bridge, now) = (&mut self.bridge, self.now);
+        self.closing.retain_mut(|transport| {
+            let connection = transport.connection;
+            while let Some(content) = transport.arrived(Side::Bridge, now) {
+                match content {
+                    Content::Bytes(bytes) => bridge.handle_input(connection, &bytes, now),
+                    Content::EndOfStream => {
+                        bridge.handle_closed(connection, now);
+                        return false;
+                    }
+                }
+            }
+            let is_kept = bridge.wants_transport(connection);
+            if !is_kept {
+                bridge.handle_closed(connection, now);
+            }
+            is_kept
+        });
+    }
+
+    fn read(&mut self, bytes: &[u8]) {
+        for piece in bytes.chunks(self.manner.split.max(1)) {
+            self.gateway.handle_input(piece, self.now);
+            self.fidget();
+        }
+        self.observe(Moment::Received(bytes));
+    }
+
+    fn damaged(&mut self, at: Side, mut bytes: Vec<u8>) -> Vec<u8> {
+        if self.damage.strike(at, &mut bytes) {
+            self.observe(Moment::Struck(Disturbance::Flipped));
+        }
+        bytes
+    }
+
+    fn end_of_stream(&mut self) {
+        if let Some(transport) = self.transport.take() {
+            let end = match self.bridge.wants_reset(transport.connection) {
+                true => TransportEnd::Broken,
+                false => TransportEnd::PeerClosed,
+            };
+            self.bridge.handle_closed(transport.connection, self.now);
+            self.disconnected(end);
+        }
+    }
+
+    pub(super) fn disconnected(&mut self, end: TransportEnd) {
+        self.gateway.handle_disconnected(end, self.now);
+        self.observe(Moment::Disconnected(end));
+        self.fidget();
+    }
+
+    fn run_timers(&mut self) {
+        if self.gateway.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.gateway.handle_timeout(self.now);
+            self.observe(Moment::TimedOut);
+        }
+        if self.bridge.poll_timeout().is_some_and(|at| at <= self.now) {
+            self.bridge.handle_timeout(self.now);
+        }
+    }
+
+    /// The bridge's first: what it says is the cause of what the gateway tells.
+    fn poll_events(&mut self) {
+        while let Some(event) = self.bridge.poll_event() {
+            self.observe(Moment::Bridge(&event));
+            self.bridge_events.push(event);
+        }
+        if self.is_polled() {
+            while let Some(event) = self.gateway.poll_event() {
+                self.observe(Moment::Event(&event));
+                self.events.push(event);
+            }
+        }
+    }
+
+    pub(super) fn observe(&mut self, moment: Moment<'_>) {
+        self.observer.observe(moment, &self.gateway, self.now);
+    }
+
+    /// Polls everything, and reports a timeout that is not due.
+    fn fidget(&mut self) {
+        if !self.manner.is_fidgety {
+            return;
+        }
+        let gateway = &mut self.gateway;
+        let _ = (gateway.poll_transmit(), gateway.unsent().count());
+        let _ = (gateway.wants_transport(), gateway.wants_input());
+        if gateway.poll_timeout().is_none_or(|at| at > self.now) {
+            gateway.handle_timeout(self.now);
+        }
+    }
+
+    /// Reports a time at which nothing is due, on the way to the next thing that is.
+    fn fidget_until(&mut self, next: Instant) {
+        if self.manner.is_fidgety {
+            let between = self.now + next.saturating_duration_since(self.now) / 2;
+            if self.gateway.poll_timeout().is_none_or(|at| at > between) {
+                self.gateway.handle_timeout(between);
+            }
+        }
+    }
+
+    fn next_wake_up(&self) -> Option<Instant> {
+        let to_gateway = self.transport.iter().filter(|_| self.gateway.wants_input());
+        let to_gateway = to_gateway.filter_map(|up| up.next_arrival(Side::Gateway));
+        let to_bridge = self.transport.iter().chain(&self.closing);
+        let to_bridge = to_bridge.filter_map(|up| up.next_arrival(Side::Bridge));
+        let arrivals = to_gateway.chain(to_bridge);
+        let arrivals = arrivals.map(|at| at.max(self.stalled_until));
+        let timers = [self.gateway.poll_timeout(), self.bridge.poll_timeout()];
+        let poll = (!self.is_polled()).then_some(self.unpolled_until);
+        arrivals
+            .chain(timers.into_iter().flatten())
+            .chain(poll)
+            .min()
+    }
+}

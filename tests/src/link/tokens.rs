@@ -1,0 +1,49 @@
+//! Tokens for virtual time: the same claims give the same token, so that sessions are replayed byte for byte.
+
+use core::time::Duration;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use iotcore_gateway::{Algorithm, ProjectId, SigningKey, Token, UnixTime};
+
+const KEY: &[u8] = include_bytes!("rsa.key.pem");
+
+/// How many tokens a thread keeps.
+const MAX_KEPT: usize = 65_536;
+
+struct Minter {
+    key: SigningKey,
+    /// By project, `iat`, and lifetime in seconds. Signing takes longer than all the rest of a session.
+    kept: BTreeMap<(String, u64, u64), String>,
+}
+
+thread_local! {
+    static MINTER: RefCell<Minter> = RefCell::new(Minter {
+        // RS256, unlike ES256, signs the same text in the same way each time.
+        key: SigningKey::from_pem(KEY, Algorithm::Rs256).expect("a key for RS256"),
+        kept: BTreeMap::new(),
+    });
+}
+
+/// A token as of now, at most 24 h.
+pub(crate) fn mint(
+    project: &ProjectId,
+    lifetime: Duration,
+    now: Instant,
+    unix_now: UnixTime,
+) -> Token {
+    MINTER.with_borrow_mut(|Minter { key, kept }| {
+        if kept.len() >= MAX_KEPT {
+            kept.clear();
+        }
+        let claims = (project.to_string(), unix_now.as_secs(), lifetime.as_secs());
+        let jwt = kept.entry(claims).or_insert_with(|| {
+            let token = key.token(project, lifetime, now, unix_now);
+            let token = token.expect("a lifetime within the limits");
+            token.expose().to_owned()
+        });
+        let token = Token::new(jwt.as_str(), now + lifetime).expect("a minted token is one");
+        token.with_lifetime(unix_now, unix_now.saturating_add(lifetime))
+    })
+}

@@ -1,0 +1,269 @@
+//! What the bridge says of a gateway, and what it has sent to its devices.
+
+use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey};
+
+use super::{DEVICES, Device, Finding, Model};
+use crate::CloseReason;
+use crate::bridge::errors::ErrorType;
+use crate::bridge::event::{DetachCause, Event as BridgeEvent, EventKind};
+use crate::script::Rule;
+
+/// What tells a config from all others: its payload.
+pub(crate) fn config_mark(payload: &[u8]) -> String {
+    String::from_utf8_lossy(payload).trim_end().to_owned()
+}
+
+/// What tells a command from all others: its subfolder.
+pub(crate) fn command_mark(subfolder: Option<&str>) -> String {
+    subfolder.unwrap_or_default().to_owned()
+}
+
+impl Model {
+    /// The cloud has made this version of a device's config.
+    pub(crate) fn configure(&mut self, device: usize, version: u64, payload: &str) {
+        let mark = config_mark(payload.as_bytes());
+        let device = &mut self.devices[device];
+        device.configs.insert(version, mark.clone());
+        device.sent.insert(mark);
+    }
+
+    /// The cloud sends a command of this subfolder to a device.
+    pub(crate) fn command(&mut self, device: usize, subfolder: &str) {
+        self.devices[device].sent.insert(subfolder.to_owned());
+    }
+
+    /// An error is reported of a device that nothing has caused.
+    pub(crate) fn report(&mut self, device: usize) {
+        self.devices[device].is_reported = true;
+    }
+
+    /// The user has a delivery.
+    pub(crate) fn acknowledge(&mut self, delivery: DeliveryId) {
+        if let Some((device, mark)) = self.deliveries.remove(&delivery) {
+            self.devices[device].delivered.insert(mark);
+        }
+    }
+
+    /// What the bridge saw acknowledged, the user has been told. Called when all events were polled.
+    pub(crate) fn check_deliveries(&mut self) -> Result<(), Finding> {
+        let is_deceived = self.is_deceived;
+        for (name, device) in DEVICES.iter().zip(&mut self.devices) {
+            let Device {
+                acknowledged,
+                delivered,
+                ..
+            } = device;
+            acknowledged.retain(|mark| !delivered.contains(mark));
+            if let Some(mark) = acknowledged.first().filter(|_| !is_deceived) {
+                let what = format!("{mark:?} to {name} was acknowledged, and not delivered");
+                return Err(Finding::new(Rule::Delivery, what));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn on_attached(&mut self, key: DeviceKey) -> Result<(), Finding> {
+        let is_deceived = self.is_deceived;
+        let Some(device) = self.device(key) else {
+            return Ok(());
+        };
+        device.attached_by_gateway += 1;
+        let most = device.attached_by_bridge + device.refused_attaches;
+        match device.attached_by_gateway <= most || is_deceived {
+            true => Ok(()),
+            false => Err(Finding::new(
+                Rule::Attachment,
+                format!("{key:?} is attached, unlike at the bridge"),
+            )),
+        }
+    }
+
+    pub(super) fn on_delivery(
+        &mut self,
+        key: DeviceKey,
+        mark: String,
+        delivery: DeliveryId,
+    ) -> Result<(), Finding> {
+        let Some(index) = self.keys.get(&key).copied() else {
+            return Ok(());
+        };
+        let device = &mut self.devices[index];
+        if !device.sent.contains(&mark) && !self.is_deceived {
+            let what = format!(
+                "{mark:?} was delivered to {}, and never sent",
+                DEVICES[index]
+            );
+            return Err(Finding::new(Rule::Delivery, what));
+        }
+        match self.options.acknowledge {
+            Acknowledge::WhenQueued => {
+                device.delivered.insert(mark);
+            }
+            Acknowledge::Manual => {
+                self.deliveries.insert(delivery, (index, mark));
+            }
+        }
+        Ok(())
+    }
+
+    /// What nobody has asked for is acknowledged at once, and told all the same.
+    pub(super) fn on_unrequested(&mut self, topic: &str, payload: &[u8]) {
+        let mut parts = topic.splitn(5, '/').skip(2);
+        let device = parts.next().and_then(|name| self.by_name(name));
+        let mark = match (parts.next(), parts.next()) {
+            (Some("config"), None) => config_mark(payload),
+            (Some("commands"), subfolder) => command_mark(subfolder),
+            _ => return,
+        };
+        if let Some(device) = device {
+            device.delivered.insert(mark);
+        }
+    }
+
+    fn by_name(&mut self, name: &str) -> Option<&mut Device> {
+        let index = DEVICES.iter().position(|device| *device == name)?;
+        self.devices.get_mut(index)
+    }
+
+    pub(super) fn on_bridge_event(&mut self, event: &BridgeEvent) -> Result<(), Finding> {
+        match &event.kind {
+            EventKind::Telemetry {
+                device,
+                qos,
+                payload,
+                ..
+            } => self.on_arrival(device, false, *qos, &payload.0),
+            EventKind::State {
+                device,
+                qos,
+                payload,
+                ..
+            } => self.on_arrival(device, true, *qos, &payload.0),
+            EventKind::Attached { device, .. } => {
+                if let Some(device) = self.by_name(device) {
+                    device.attached_by_bridge += 1;
+                    device.is_lost = false;
+                }
+                Ok(())
+            }
+            EventKind::Detached { device, cause } => self.on_bridge_detached(device, *cause),
+            EventKind::ErrorReport {
+                error_type, device, ..
+            } => self.on_bridge_report(*error_type, device),
+            EventKind::Subscribed { filter, code: 0x80 } => self.on_refused_filter(filter),
+            EventKind::ConfigAcknowledged { device, version } => {
+                if let Some(device) = self.by_name(device)
+                    && let Some(mark) = device.configs.get(version)
+                {
+                    device.acknowledged.insert(mark.clone());
+                }
+                Ok(())
+            }
+            EventKind::CommandAcknowledged { device, subfolder } => {
+                let mark = command_mark(subfolder.as_deref());
+                if let Some(device) = self.by_name(device) {
+                    device.acknowledged.insert(mark);
+                }
+                Ok(())
+            }
+            EventKind::Dropped { reason, .. } => self.check_pace(reason),
+            EventKind::Closed { reason, .. } => self.on_bridge_closed(reason),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_bridge_detached(&mut self, name: &str, cause: DetachCause) -> Result<(), Finding> {
+        if let Some(device) = self.by_name(name)
+            && cause != DetachCause::Requested
+        {
+            device.is_lost = true;
+            device.is_reported = true;
+        }
+        match cause {
+            DetachCause::StateTooFast => self.check_pace(name),
+            _ => Ok(()),
+        }
+    }
+
+    /// States in time are never too fast, unless the network bunches them.
+    fn check_pace(&self, what: &str) -> Result<(), Finding> {
+        let is_paced =
+            self.options.quota.state_interval >= iotcore_gateway::quota::MIN_STATE_INTERVAL;
+        match is_paced && self.is_calm && !self.is_deceived {
+            true => Err(Finding::new(
+                Rule::Delivery,
+                format!("a state came too fast: {what}"),
+            )),
+            false => Ok(()),
+        }
+    }
+
+    fn on_bridge_report(&mut self, error_type: ErrorType, name: &str) -> Result<(), Finding> {
+        let (is_deceived, may_acknowledge) = (self.is_deceived, self.refusals_are_acknowledged);
+        let Some(device) = self.by_name(name) else {
+            return Ok(());
+        };
+        device.is_reported = true;
+        match error_type {
+            ErrorType::GatewayAttachmentError if may_acknowledge => {
+                device.refused_attaches += 1;
+                device.is_lost = true;
+                Ok(())
+            }
+            ErrorType::GatewayDeviceNotFound if device.is_lost || is_deceived => {
+                device.refused_publications += u32::from(may_acknowledge);
+                Ok(())
+            }
+            ErrorType::GatewayDeviceNotFound => {
+                let what = format!("a message for {name}, which the bridge has not attached");
+                Err(Finding::new(Rule::Attachment, what))
+            }
+            ErrorType::GatewayInvalidMqttTopic | ErrorType::GatewayUnexpectedMessageType
+                if !is_deceived =>
+            {
+                Err(Finding::new(Rule::Wire, format!("{error_type} for {name}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn on_refused_filter(&mut self, filter: &str) -> Result<(), Finding> {
+        let is_deceived = self.is_deceived;
+        let name = filter.split('/').nth(2).unwrap_or_default();
+        match self.by_name(name) {
+            Some(device) if device.is_lost || is_deceived => Ok(()),
+            _ if is_deceived => Ok(()),
+            _ => Err(Finding::new(
+                Rule::Attachment,
+                format!("SUBSCRIBE to {filter}, which the bridge refused"),
+            )),
+        }
+    }
+
+    /// Ends of a connection that only a gateway that breaks the rules comes to see.
+    fn on_bridge_closed(&mut self, reason: &CloseReason) -> Result<(), Finding> {
+        if self.is_deceived {
+            return Ok(());
+        }
+        match reason {
+            CloseReason::StateTooFast => self.check_pace("the gateway's own"),
+            CloseReason::ForbiddenSubscribe { filter } => self.on_refused_filter(filter),
+            CloseReason::KeepAlive { .. } | CloseReason::TokenExpired if !self.is_calm => Ok(()),
+            CloseReason::Malformed(_)
+            | CloseReason::NotConnected { .. }
+            | CloseReason::SecondConnect
+            | CloseReason::KeepAlive { .. }
+            | CloseReason::TokenExpired
+            | CloseReason::IllegalTopic { .. }
+            | CloseReason::NotGateway { .. }
+            | CloseReason::QosTwo { .. }
+            | CloseReason::Oversize { .. }
+            | CloseReason::Retain
+            | CloseReason::AttachSelf => Err(Finding::new(
+                Rule::Wire,
+                format!("the bridge hung up, for {reason}"),
+            )),
+            _ => Ok(()),
+        }
+    }
+}

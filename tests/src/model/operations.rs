@@ -1,0 +1,213 @@
+//! What the user asked for, and how it ended.
+
+use std::collections::BTreeMap;
+
+use iotcore_gateway::{Failure, OpId, Outcome, Overflow, Reconnect};
+
+use super::{Finding, Model};
+use crate::script::Rule;
+
+/// What an operation is to bring about. Devices count in [`DEVICES`](crate::script::DEVICES).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// A connection.
+    Open,
+    /// The device is attached.
+    Attach(usize),
+    /// The device's token is taken, or the device is attached with it.
+    Authorize(usize),
+    /// The device is detached.
+    Detach(usize),
+    /// The publication of this number arrives.
+    Publish(u32),
+    /// The device has a subscription.
+    Subscribe(usize),
+    /// It has it no longer.
+    Unsubscribe(usize),
+    /// The end.
+    Close,
+}
+
+/// All operations of a process.
+#[derive(Debug, Default)]
+pub(super) struct Operations {
+    all: BTreeMap<OpId, Operation>,
+}
+
+#[derive(Debug)]
+struct Operation {
+    wish: Wish,
+    is_ended: bool,
+}
+
+impl Operations {
+    /// Gives what the operation was to bring about.
+    pub(super) fn end(&mut self, op: OpId) -> Result<Wish, Finding> {
+        let finding = |what| Err(Finding::new(Rule::OneEnd, format!("{op} {what}")));
+        match self.all.get_mut(&op) {
+            None => finding("ended, which nobody was given"),
+            Some(operation) if operation.is_ended => finding("ended twice"),
+            Some(operation) => {
+                operation.is_ended = true;
+                Ok(operation.wish)
+            }
+        }
+    }
+
+    pub(super) fn pending(&self) -> impl Iterator<Item = (OpId, Wish)> {
+        let pending = self.all.iter().filter(|(_, operation)| !operation.is_ended);
+        pending.map(|(op, operation)| (*op, operation.wish))
+    }
+}
+
+impl Model {
+    /// The user has asked for this and was given the operation.
+    pub(crate) fn ask(&mut self, op: OpId, wish: Wish) -> Result<(), Finding> {
+        if let Wish::Detach(device) = wish {
+            self.devices[device].is_detached = true;
+        }
+        let all = &mut self.operations.all;
+        let newest = all.last_key_value().map(|(newest, _)| *newest);
+        match all.get(&op) {
+            None if newest.is_some_and(|newest| op < newest) => {
+                let what = format!("{op} was given out after {newest:?}");
+                return Err(Finding::new(Rule::OneEnd, what));
+            }
+            None => {
+                let is_ended = false;
+                all.insert(op, Operation { wish, is_ended });
+            }
+            // A command that is repeated before its end gets the same operation.
+            Some(before) if before.is_ended && wish != Wish::Close => {
+                return Err(Finding::new(
+                    Rule::OneEnd,
+                    format!("{op} was given out again after its end"),
+                ));
+            }
+            Some(_) => {}
+        }
+        Ok(())
+    }
+
+    /// The operations that have not ended.
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (OpId, Wish)> {
+        self.operations.pending()
+    }
+
+    fn is_closing(&self) -> bool {
+        let all = self.operations.all.values();
+        all.rev().any(|operation| operation.wish == Wish::Close)
+    }
+
+    pub(super) fn check_outcome(&mut self, wish: Wish, outcome: Outcome) -> Result<(), Finding> {
+        let fits = match (wish, outcome) {
+            (Wish::Publish(number), Outcome::Acknowledged | Outcome::Transmitted) => {
+                return self.check_published(number, outcome);
+            }
+            (Wish::Open, Outcome::Opened)
+            | (Wish::Attach(_) | Wish::Authorize(_), Outcome::Attached)
+            | (Wish::Authorize(_), Outcome::Authorized)
+            | (Wish::Detach(_), Outcome::Detached)
+            | (Wish::Subscribe(_), Outcome::Subscribed(_))
+            | (Wish::Unsubscribe(_), Outcome::Unsubscribed)
+            | (Wish::Close, Outcome::Closed) => true,
+            _ => false,
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(Finding::new(
+                Rule::OneEnd,
+                format!("{wish:?} ended in {outcome:?}"),
+            )),
+        }
+    }
+
+    /// Whether what the gateway says of a failure can be true.
+    pub(super) fn check_failure(&mut self, wish: Wish, failure: &Failure) -> Result<(), Finding> {
+        let reported = |device: usize| self.devices[device].is_reported || self.is_deceived;
+        let can_be = match (wish, failure) {
+            (Wish::Close, _) => false,
+            (_, Failure::Closed) => self.is_closing(),
+            (_, Failure::GaveUp) => self.options.reconnect != Reconnect::Forever,
+            (Wish::Publish(number), failure) => {
+                let published = self.publications.at(number);
+                let device = published.device;
+                match failure {
+                    Failure::Superseded => published.is_state,
+                    Failure::Dropped => {
+                        !published.is_state && self.options.overflow == Overflow::DropOldest
+                    }
+                    Failure::Detached => self.devices[device].is_detached,
+                    Failure::DeviceRefused | Failure::Reported(_) => reported(device),
+                    _ => false,
+                }
+            }
+            (Wish::Attach(device) | Wish::Authorize(device), Failure::Detached) => {
+                self.devices[device].is_detached
+            }
+            (Wish::Subscribe(device) | Wish::Unsubscribe(device), Failure::Detached) => {
+                self.devices[device].is_detached
+            }
+            (
+                Wish::Attach(device)
+                | Wish::Authorize(device)
+                | Wish::Detach(device)
+                | Wish::Subscribe(device)
+                | Wish::Unsubscribe(device),
+                Failure::Reported(_),
+            ) => reported(device),
+            (Wish::Open, _) => false,
+            (_, Failure::TimedOut(_)) => true,
+            (Wish::Subscribe(_) | Wish::Unsubscribe(_), Failure::Superseded) => true,
+            (Wish::Subscribe(_), Failure::SubscriptionRefused(_)) => true,
+            _ => false,
+        };
+        if let Wish::Publish(number) = wish {
+            self.publications.at_mut(number).op = None;
+        }
+        match can_be {
+            true => Ok(()),
+            false => Err(Finding::new(
+                Rule::Delivery,
+                format!("{wish:?} ended in {failure:?}"),
+            )),
+        }
+    }
+
+    /// What the gateway calls unsent is what had not ended.
+    pub(crate) fn check_unsent(&self, unsent: impl Iterator<Item = OpId>) -> Result<(), Finding> {
+        let is_closed = self.is_closed;
+        let pending = self
+            .pending()
+            .filter(|(_, wish)| matches!(wish, Wish::Publish(_)));
+        let pending: Vec<_> = pending.map(|(op, _)| op).collect();
+        let unsent: Vec<_> = unsent.collect();
+        // With the last event each of them has ended, too.
+        let fits = match is_closed {
+            true => pending.is_empty(),
+            false => pending == unsent,
+        };
+        match fits {
+            true => Ok(()),
+            false => Err(Finding::new(
+                Rule::Delivery,
+                format!("unsent are {unsent:?}, while {pending:?} have not ended"),
+            )),
+        }
+    }
+
+    /// At the end nothing is left open, and nothing is left to tell.
+    pub(crate) fn check_end(&self) -> Result<(), Finding> {
+        match self.pending().next() {
+            Some((op, wish)) => Err(Finding::new(
+                Rule::OneEnd,
+                format!("{op}, {wish:?}, never ended"),
+            )),
+            None if !self.is_closed => Err(Finding::new(
+                Rule::OneEnd,
+                "no Closed after the end".to_owned(),
+            )),
+            None => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What was published: numbered, so that the bridge can be asked about each.
+
+use iotcore_gateway::{DeviceKey, OpId, Outcome, QoS};
+
+use super::{Finding, Model, PACKET_OVERHEAD, Wish};
+use crate::script::Rule;
+
+/// All publications of a run, by their numbers.
+#[derive(Debug, Default)]
+pub(super) struct Publications {
+    all: Vec<Published>,
+}
+
+/// One publication.
+#[derive(Clone, Debug)]
+pub(super) struct Published {
+    pub(super) device: usize,
+    pub(super) is_state: bool,
+    pub(super) qos: QoS,
+    /// What it is known by, from its acceptance to its end.
+    pub(super) op: Option<OpId>,
+    /// Whether it was ever accepted.
+    is_accepted: bool,
+    arrivals: u32,
+}
+
+impl Publications {
+    pub(super) fn at(&self, number: u32) -> &Published {
+        &self.all[number as usize]
+    }
+
+    pub(super) fn at_mut(&mut self, number: u32) -> &mut Published {
+        &mut self.all[number as usize]
+    }
+}
+
+/// The payload of a publication: its number, and as much beside it as is asked for.
+pub(crate) fn payload(number: u32, size: u16) -> String {
+    format!(
+        "{:x<width$}",
+        format!("p{number}."),
+        width = usize::from(size)
+    )
+}
+
+/// The number of a publication, from its payload.
+fn number_in(payload: &[u8]) -> Option<u32> {
+    let text = core::str::from_utf8(payload).ok()?;
+    let (number, filling) = text.strip_prefix('p')?.split_once('.')?;
+    let is_filling = filling.bytes().all(|byte| byte == b'x');
+    number.parse().ok().filter(|_| is_filling)
+}
+
+impl Model {
+    /// The number of a publication that the user is about to make.
+    pub(crate) fn draft(&mut self, device: usize, is_state: bool, qos: QoS) -> u32 {
+        self.publications.all.push(Published {
+            device,
+            is_state,
+            qos,
+            op: None,
+            is_accepted: false,
+            arrivals: 0,
+        });
+        self.publications.all.len() as u32 - 1
+    }
+
+    /// The gateway has accepted a publication of so many bytes.
+    pub(crate) fn accept(&mut self, number: u32, op: OpId, size: usize) -> Result<(), Finding> {
+        let published = self.publications.at_mut(number);
+        published.is_accepted = true;
+        published.op = Some(op);
+        self.largest_packet = self.largest_packet.max(size + PACKET_OVERHEAD);
+        self.ask(op, Wish::Publish(number))
+    }
+
+    /// The gateway has handed a publication back, for want of room.
+    pub(crate) fn block(&mut self, key: DeviceKey) {
+        if let Some(device) = self.device(key) {
+            device.is_blocked = true;
+        }
+    }
+
+    /// The number of the publication behind an operation.
+    pub(crate) fn number_of(&self, op: OpId) -> Option<u32> {
+        self.pending().find_map(|(pending, wish)| match wish {
+            Wish::Publish(number) if pending == op => Some(number),
+            _ => None,
+        })
+    }
+
+    /// Whether a device's user still waits to hear that there is room.
+    pub(crate) fn is_blocked(&self, device: usize) -> bool {
+        self.devices[device].is_blocked
+    }
+
+    pub(super) fn check_published(&mut self, number: u32, outcome: Outcome) -> Result<(), Finding> {
+        let published = self.publications.at_mut(number);
+        published.op = None;
+        let device = &mut self.devices[published.device];
+        let finding = |what| {
+            Err(Finding::new(
+                Rule::Delivery,
+                format!("publication {number} {what}"),
+            ))
+        };
+        match (published.qos, outcome) {
+            (QoS::AtMostOnce, Outcome::Transmitted) => Ok(()),
+            (QoS::AtLeastOnce, Outcome::Acknowledged)
+                if published.arrivals > 0 || self.is_deceived =>
+            {
+                Ok(())
+            }
+            (QoS::AtLeastOnce, Outcome::Acknowledged) if device.refused_publications > 0 => {
+                device.refused_publications -= 1;
+                Ok(())
+            }
+            (QoS::AtLeastOnce, Outcome::Acknowledged) => {
+                finding("was acknowledged, and never arrived")
+            }
+            (qos, outcome) => finding(&format!("at {qos:?} ended in {outcome:?}")),
+        }
+    }
+
+    /// The bridge took a publication.
+    pub(super) fn on_arrival(
+        &mut self,
+        device: &str,
+        is_state: bool,
+        qos: u8,
+        payload: &[u8],
+    ) -> Result<(), Finding> {
+        if self.is_deceived {
+            return Ok(());
+        }
+        let finding = |what: String| Err(Finding::new(Rule::Delivery, what));
+        let published = number_in(payload).and_then(|number| {
+            let published = self.publications.all.get_mut(number as usize)?;
+            published.is_accepted.then_some((number, published))
+        });
+        let Some((number, published)) = published else {
+            return finding(format!("what nobody published arrived for {device}"));
+        };
+        published.arrivals += 1;
+        let is_first = published.arrivals == 1;
+        let as_asked = (
+            super::DEVICES[published.device],
+            published.is_state,
+            published.qos as u8,
+        );
+        if as_asked != (device, is_state, qos) {
+            return finding(format!(
+                "publication {number} arrived for {device} at QoS {qos}, state {is_state}"
+            ));
+        }
+        if qos == 0 && !is_first {
+            return finding(format!("publication {number} arrived twice at QoS 0"));
+        }
+        let newest = &mut self.devices[published.device].newest_arrival;
+        if is_first && !is_state && newest.replace(number).is_some_and(|newest| newest > number) {
+            return finding(format!(
+                "publication {number} arrived after a later one of {device}"
+            ));
+        }
+        Ok(())
+    }
+}

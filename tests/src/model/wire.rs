@@ -1,0 +1,287 @@
+//! The rules of the wire, as a stranger who listens on it can check them: with a reader of frames that is neither the
+//! gateway's nor the emulator's.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+
+use super::Finding;
+use crate::link::GATEWAY;
+use crate::script::Rule;
+
+const CONNECT: u8 = 1;
+const CONNACK: u8 = 2;
+const PUBLISH: u8 = 3;
+const PUBACK: u8 = 4;
+const SUBSCRIBE: u8 = 8;
+const SUBACK: u8 = 9;
+const UNSUBSCRIBE: u8 = 10;
+const UNSUBACK: u8 = 11;
+const PINGREQ: u8 = 12;
+const DISCONNECT: u8 = 14;
+
+/// What has passed on one connection.
+#[derive(Debug, Default)]
+pub(super) struct Wire {
+    written: Frames,
+    read: Frames,
+    phase: Phase,
+    /// Identifiers that the gateway has used and whose acknowledgement has not come, with the packet.
+    outstanding: BTreeMap<u16, Sent>,
+    /// Every packet that an identifier was used for, for its copies may be on their way when it is acknowledged.
+    used: BTreeMap<u16, Sent>,
+    /// Devices whose attach was acknowledged on this connection.
+    attached: BTreeSet<String>,
+    /// Identifiers of the bridge's that wait for a PUBACK, in the order of their packets.
+    owed: VecDeque<Owed>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Phase {
+    #[default]
+    Opened,
+    Connecting,
+    Open,
+    Left,
+}
+
+/// A packet with an identifier.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sent {
+    /// The type of its acknowledgement.
+    answer: u8,
+    /// Its topic or filter.
+    topic: String,
+    /// What follows.
+    rest: Vec<u8>,
+}
+
+/// A packet of the bridge's that is to be acknowledged. A copy may be taken for one with the first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Owed {
+    id: u16,
+    is_copy: bool,
+}
+
+/// Cuts a stream into frames.
+#[derive(Debug, Default)]
+struct Frames {
+    bytes: VecDeque<u8>,
+}
+
+/// One MQTT control packet.
+#[derive(Debug)]
+struct Frame {
+    kind: u8,
+    flags: u8,
+    body: Vec<u8>,
+}
+
+impl Frames {
+    /// The next whole frame.
+    fn next(&mut self) -> Option<Frame> {
+        let first = *self.bytes.front()?;
+        let mut length = 0;
+        for place in 0..4 {
+            let byte = usize::from(*self.bytes.get(1 + place)?);
+            length |= (byte & 0x7F) << (7 * place);
+            if byte & 0x80 == 0 {
+                let whole = 2 + place + length;
+                if self.bytes.len() < whole {
+                    return None;
+                }
+                let body = self.bytes.drain(..whole).skip(2 + place).collect();
+                return Some(Frame {
+                    kind: first >> 4,
+                    flags: first & 0x0F,
+                    body,
+                });
+            }
+        }
+        None
+    }
+}
+
+impl Frame {
+    fn number(&self, at: usize) -> u16 {
+        let byte = |at: usize| self.body.get(at).copied().unwrap_or_default();
+        u16::from_be_bytes([byte(at), byte(at + 1)])
+    }
+
+    fn text(&self, at: usize) -> String {
+        let end = at + 2 + usize::from(self.number(at));
+        let text = self.body.get(at + 2..end).unwrap_or_default();
+        String::from_utf8_lossy(text).into_owned()
+    }
+
+    fn rest(&self, at: usize) -> Vec<u8> {
+        self.body.get(at..).unwrap_or_default().to_vec()
+    }
+}
+
+impl Wire {
+    /// The gateway has written these bytes.
+    pub(super) fn write(&mut self, bytes: &[u8], is_deceived: bool) -> Result<(), Finding> {
+        self.written.bytes.extend(bytes);
+        while let Some(frame) = self.written.next() {
+            self.on_written(&frame, is_deceived)?;
+        }
+        if self.phase == Phase::Left && !self.written.bytes.is_empty() {
+            return Err(Finding::new(
+                Rule::Wire,
+                "bytes after DISCONNECT".to_owned(),
+            ));
+        }
+        Ok(())
+    }
+
+    /// The gateway has read these bytes.
+    pub(super) fn read(&mut self, bytes: &[u8]) {
+        self.read.bytes.extend(bytes);
+        while let Some(frame) = self.read.next() {
+            self.on_read(&frame);
+        }
+    }
+
+    fn on_written(&mut self, frame: &Frame, is_deceived: bool) -> Result<(), Finding> {
+        match (self.phase, frame.kind) {
+            (Phase::Opened, CONNECT) => {
+                self.phase = Phase::Connecting;
+                return Ok(());
+            }
+            (Phase::Open, PUBLISH | PUBACK | SUBSCRIBE | UNSUBSCRIBE | PINGREQ) => {}
+            (Phase::Open, DISCONNECT) => {
+                self.phase = Phase::Left;
+                return Ok(());
+            }
+            (phase, kind) => {
+                let what = format!("a packet of type {kind} while {phase:?}");
+                return Err(Finding::new(Rule::Wire, what));
+            }
+        }
+        match frame.kind {
+            PUBLISH => self.on_publish(frame),
+            SUBSCRIBE => self.on_subscribe(frame, SUBACK),
+            UNSUBSCRIBE => self.on_subscribe(frame, UNSUBACK),
+            PUBACK if !is_deceived => self.on_puback(frame.number(0)),
+            _ => Ok(()),
+        }
+    }
+
+    fn on_publish(&mut self, frame: &Frame) -> Result<(), Finding> {
+        let topic = frame.text(0);
+        let (device, kind) = split(&topic);
+        let end = 2 + topic.len();
+        match kind {
+            "attach" => {}
+            "detach" => {
+                self.attached.remove(device);
+            }
+            _ => self.check_attached(device, &topic)?,
+        }
+        let is_copy = frame.flags & 0b1000 != 0;
+        match (frame.flags >> 1) & 0b11 {
+            0 if is_copy => Err(Finding::new(Rule::Wire, format!("DUP at QoS 0 on {topic}"))),
+            0 => Ok(()),
+            1 => {
+                let sent = Sent {
+                    answer: PUBACK,
+                    rest: frame.rest(end + 2),
+                    topic,
+                };
+                self.use_id(frame.number(end), sent, is_copy)
+            }
+            qos => Err(Finding::new(Rule::Wire, format!("QoS {qos} on {topic}"))),
+        }
+    }
+
+    fn on_subscribe(&mut self, frame: &Frame, answer: u8) -> Result<(), Finding> {
+        let filter = frame.text(2);
+        if answer == SUBACK {
+            self.check_attached(split(&filter).0, &filter)?;
+        }
+        let rest = frame.rest(4 + filter.len());
+        let sent = Sent {
+            answer,
+            topic: filter,
+            rest,
+        };
+        self.use_id(frame.number(0), sent, false)
+    }
+
+    fn check_attached(&self, device: &str, topic: &str) -> Result<(), Finding> {
+        match device == GATEWAY || self.attached.contains(device) {
+            true => Ok(()),
+            false => Err(Finding::new(
+                Rule::Attachment,
+                format!("{topic}, before the PUBACK of its attach"),
+            )),
+        }
+    }
+
+    fn use_id(&mut self, id: u16, sent: Sent, is_copy: bool) -> Result<(), Finding> {
+        let finding = |what: &str| {
+            Err(Finding::new(
+                Rule::PacketIds,
+                format!("identifier {id}: {what}"),
+            ))
+        };
+        match (self.outstanding.get(&id), is_copy) {
+            _ if id == 0 => finding("not allowed"),
+            (Some(_), false) => finding("used again before its acknowledgement"),
+            // Its acknowledgement may have come while the copy was waiting to be written.
+            (_, true) if self.used.get(&id) != Some(&sent) => finding("a copy of nothing"),
+            (_, true) => Ok(()),
+            (None, false) => {
+                self.used.insert(id, sent.clone());
+                self.outstanding.insert(id, sent);
+                Ok(())
+            }
+        }
+    }
+
+    /// PUBACKs come in the order of the packets [MQTT-4.6.0-2].
+    fn on_puback(&mut self, id: u16) -> Result<(), Finding> {
+        while self
+            .owed
+            .front()
+            .is_some_and(|owed| owed.is_copy && owed.id != id)
+        {
+            self.owed.pop_front();
+        }
+        match self.owed.pop_front() {
+            Some(oldest) if oldest.id == id => Ok(()),
+            oldest => Err(Finding::new(
+                Rule::Wire,
+                format!("PUBACK {id}, while the oldest that is owed is {oldest:?}"),
+            )),
+        }
+    }
+
+    fn on_read(&mut self, frame: &Frame) {
+        match frame.kind {
+            CONNACK if frame.number(0) == 0 && self.phase == Phase::Connecting => {
+                self.phase = Phase::Open;
+            }
+            PUBACK | SUBACK | UNSUBACK => {
+                let id = frame.number(0);
+                let sent = self.outstanding.get(&id);
+                if let Some(sent) = sent.filter(|sent| sent.answer == frame.kind) {
+                    if let (device, "attach") = split(&sent.topic) {
+                        self.attached.insert(device.to_owned());
+                    }
+                    self.outstanding.remove(&id);
+                }
+            }
+            PUBLISH if frame.flags & 0b0110 != 0 => self.owed.push_back(Owed {
+                id: frame.number(2 + frame.text(0).len()),
+                is_copy: frame.flags & 0b1000 != 0,
+            }),
+            _ => {}
+        }
+    }
+}
+
+/// The device that a topic or filter is of, and what of it.
+fn split(topic: &str) -> (&str, &str) {
+    let path = topic.strip_prefix("/devices/").unwrap_or(topic);
+    path.split_once('/').unwrap_or((path, ""))
+}

@@ -1,0 +1,110 @@
+//! A script as bytes, and those as hexadecimal digits.
+
+use core::error::Error;
+use core::fmt;
+use core::str::FromStr;
+
+use super::{Script, Setup, Step};
+
+/// How many steps a script of bytes has at most; what follows is ignored.
+const MAX_STEPS: usize = 400;
+
+/// The script that these bytes stand for: one for each knob of the [`Setup`], then four for each step. Any bytes do, and
+/// none at all are a script, too.
+pub fn bytes(data: &[u8]) -> Script {
+    let (setup, steps) = data.split_at(data.len().min(Setup::KNOBS));
+    let steps = steps.chunks_exact(4).take(MAX_STEPS);
+    Script {
+        setup: Setup::from_bytes(setup),
+        steps: steps
+            .filter_map(|step| step.try_into().ok())
+            .map(Step::from_bytes)
+            .collect(),
+    }
+}
+
+impl Script {
+    /// Bytes that stand for this script.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = self.setup.as_bytes().to_vec();
+        bytes.extend(self.steps.iter().flat_map(Step::to_bytes));
+        bytes
+    }
+}
+
+/// Its bytes in hexadecimal.
+impl fmt::Display for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.to_bytes()
+            .iter()
+            .try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A text that is no script: not an even number of hexadecimal digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct NotHexadecimal;
+
+impl fmt::Display for NotHexadecimal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a script is an even number of hexadecimal digits")
+    }
+}
+
+impl Error for NotHexadecimal {}
+
+impl FromStr for Script {
+    type Err = NotHexadecimal;
+
+    fn from_str(text: &str) -> Result<Self, NotHexadecimal> {
+        let digits: Option<Vec<u8>> = text
+            .chars()
+            .map(|digit| digit.to_digit(16).map(|digit| digit as u8))
+            .collect();
+        let digits = digits.ok_or(NotHexadecimal)?;
+        let (pairs, []) = digits.as_chunks::<2>() else {
+            return Err(NotHexadecimal);
+        };
+        let data: Vec<u8> = pairs.iter().map(|[high, low]| high << 4 | low).collect();
+        Ok(bytes(&data))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KINDS;
+    use super::*;
+
+    #[test]
+    fn any_bytes_are_a_script_and_every_script_is_told_in_bytes() {
+        for kind in 0..KINDS {
+            for [a, b, c] in [
+                [0, 0, 0],
+                [255, 255, 255],
+                [1, 2, 3],
+                [6, 1, 0],
+                [130, 7, 40],
+                [13, 200, 9],
+            ] {
+                let step = Step::from_bytes([kind, a, b, c]);
+                assert_eq!(
+                    Step::from_bytes(step.to_bytes()),
+                    step,
+                    "{kind} {a} {b} {c}"
+                );
+            }
+        }
+        for data in [&[][..], &[3; 20], &[200; 83], &[77; 5_000]] {
+            let script = bytes(data);
+            assert_eq!(bytes(&script.to_bytes()), script);
+            assert_eq!(script.to_string().parse(), Ok(script));
+        }
+    }
+
+    #[test]
+    fn what_is_no_script_is_said_to_be_none() {
+        assert_eq!("0".parse::<Script>(), Err(NotHexadecimal));
+        assert_eq!("0g".parse::<Script>(), Err(NotHexadecimal));
+        assert_eq!("".parse::<Script>(), Ok(Script::default()));
+    }
+}

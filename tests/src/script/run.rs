@@ -1,0 +1,353 @@
+//! Runs a script: step by step, on a gateway and the emulator, with the model looking on.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use iotcore_gateway::{DeliveryId, DeviceKey, DisconnectReason, Event, Gateway};
+
+use super::broken::{Broken, Rule};
+use super::history::{self, History, What};
+use super::setup::Drafted;
+use super::step::{self, DEVICES, Operation, Step, Weather};
+use super::{Manner, Script};
+use crate::Fault;
+use crate::bridge::faults::FaultKind;
+use crate::link::{GATEWAY, Link, Moment, Network, Observer};
+use crate::model::{Finding, Model};
+
+/// How long everything may take to end once nothing is in the way any more.
+pub(super) const RECOVERY: Duration = Duration::from_secs(4_000);
+
+/// How long a close may take then.
+pub(super) const CLOSING: Duration = Duration::from_secs(120);
+
+/// What is tried from time to time on the way there.
+pub(super) const ROUND: Duration = Duration::from_secs(10);
+
+/// At one instant no more than this happens.
+const MAX_AT_ONCE: u32 = 200_000;
+
+/// Keeps the history and asks the model.
+#[derive(Debug)]
+pub(super) struct Watch {
+    pub(super) history: History,
+    pub(super) model: Model,
+    start: Instant,
+    finding: Option<Finding>,
+    last: Instant,
+    at_once: u32,
+}
+
+impl Observer for Watch {
+    fn observe(&mut self, moment: Moment<'_>, gateway: &Gateway, now: Instant) {
+        if self.finding.is_some() {
+            return;
+        }
+        self.at_once = if now == self.last {
+            self.at_once + 1
+        } else {
+            0
+        };
+        self.last = now;
+        let is_told = self
+            .history
+            .add(now - self.start, What::from_moment(moment));
+        let checked = self.model.observe(moment, gateway, now);
+        self.check(checked);
+        if is_told {
+            self.find(Rule::Secrecy, "a token in what happened");
+        }
+        if self.at_once > MAX_AT_ONCE {
+            self.find(Rule::Progress, "time stands still");
+        }
+    }
+}
+
+impl Watch {
+    pub(super) fn check(&mut self, checked: Result<(), Finding>) {
+        if let (None, Err(finding)) = (&self.finding, checked) {
+            self.finding = Some(finding);
+        }
+    }
+
+    pub(super) fn find(&mut self, rule: Rule, what: &str) {
+        let what = what.to_owned();
+        self.check(Err(Finding { rule, what }));
+    }
+}
+
+/// A script at work.
+pub(super) struct Run {
+    pub(super) drafted: Drafted,
+    pub(super) link: Link<Watch>,
+    pub(super) keys: [Option<DeviceKey>; DEVICES.len()],
+    pub(super) deliveries: Vec<DeliveryId>,
+    configs: u32,
+    is_heard: bool,
+}
+
+/// Runs a script to its end, and beyond: then everything is healed, and all that was accepted has to end.
+///
+/// # Errors
+/// A guarantee does not hold. That is a mistake of the gateway's, of the emulator's, or of the model's.
+pub(super) fn run(script: &Script, manner: Manner) -> Result<History, Broken> {
+    let mut run = Run::new(script, manner);
+    for (index, step) in script.steps.iter().enumerate() {
+        let answer = run.perform(step);
+        run.note(step, answer);
+        run.settle();
+        if run.is_broken() {
+            return Err(run.broken(index + 1));
+        }
+    }
+    run.finish();
+    match run.is_broken() {
+        true => Err(run.broken(script.steps.len())),
+        false => Ok(run.link.observer.history),
+    }
+}
+
+impl Run {
+    fn new(script: &Script, manner: Manner) -> Self {
+        let drafted = script.setup.draft();
+        let settings = drafted.settings;
+        let options = drafted.options.clone();
+        let watch = |start| Watch {
+            history: History::default(),
+            model: Model::new(&drafted),
+            start,
+            finding: None,
+            last: start,
+            at_once: 0,
+        };
+        let mut link = Link::observed(options, drafted.jitter, drafted.registry(), settings, watch);
+        link.manner = manner;
+        let mut run = Self {
+            drafted,
+            link,
+            keys: [None; DEVICES.len()],
+            deliveries: Vec::new(),
+            configs: 0,
+            is_heard: false,
+        };
+        run.meet();
+        run
+    }
+
+    /// The gateway itself has a key from the start.
+    pub(super) fn meet(&mut self) {
+        let own = self.link.gateway.own_key();
+        self.keys = [None; DEVICES.len()];
+        self.keys[0] = Some(own);
+        self.link.observer.model.know(own, 0);
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.link.observer.finding.is_some()
+    }
+
+    fn broken(self, step: usize) -> Broken {
+        let at = self.link.elapsed();
+        let Watch {
+            history, finding, ..
+        } = self.link.observer;
+        let Finding { rule, what } = finding.expect("the caller has looked");
+        Broken {
+            rule,
+            what,
+            at,
+            step,
+            history: Box::new(history),
+        }
+    }
+
+    pub(super) fn model(&mut self) -> &mut Model {
+        &mut self.link.observer.model
+    }
+
+    pub(super) fn check(&mut self, checked: Result<(), Finding>) {
+        self.link.observer.check(checked);
+    }
+
+    pub(super) fn struck(&mut self, fault: &'static str) {
+        self.link.observer.history.struck(fault);
+    }
+
+    fn note(&mut self, step: &Step, answer: String) {
+        let (step, at) = (step.clone(), self.link.elapsed());
+        let watch = &mut self.link.observer;
+        if watch.history.add(at, What::Step { step, answer }) {
+            watch.find(Rule::Secrecy, "a token in the answer to a command");
+        }
+    }
+
+    pub(super) fn wait(&mut self, duration: Duration) {
+        let end = self.link.now() + duration;
+        while !self.is_broken() && self.link.step(end) {
+            self.look();
+        }
+        self.look();
+    }
+
+    pub(super) fn settle(&mut self) {
+        self.link.settle();
+        self.look();
+    }
+
+    /// Looks at what the gateway has told.
+    fn look(&mut self) {
+        if !self.link.gateway.wants_input() && !core::mem::replace(&mut self.is_heard, true) {
+            self.struck("back-pressure");
+        } else if self.link.gateway.wants_input() {
+            self.is_heard = false;
+        }
+        for event in self.link.events() {
+            match event {
+                Event::Config { delivery, .. } | Event::Command { delivery, .. } => {
+                    self.deliveries.push(delivery);
+                }
+                Event::TokenNeeded { .. } => self.struck("device token expired"),
+                Event::Disconnected(how) => match how.reason {
+                    DisconnectReason::TokenRefresh => self.struck("token refreshed"),
+                    DisconnectReason::Violation(_) => self.struck("standard violated"),
+                    DisconnectReason::WriteStalled(_) => self.struck("write stalled"),
+                    DisconnectReason::PingRespTimedOut(_) => self.struck("peer silent"),
+                    _ => {}
+                },
+                _ => {}
+            }
+        }
+        self.link.bridge_events();
+        if self.link.is_polled() && !self.is_broken() {
+            let checked = self.model().check_deliveries();
+            self.check(checked);
+        }
+    }
+
+    fn perform(&mut self, step: &Step) -> String {
+        match step {
+            Step::Wait(duration) => self.wait(*duration),
+            Step::User(command) => return self.command(*command),
+            Step::Cloud(operation) => return self.operate(*operation),
+            Step::Fault(fault) => self.inject(fault),
+            Step::Stray(stray) => {
+                self.model().deceive();
+                self.inject(&FaultKind::Raw {
+                    bytes: stray.packet(),
+                });
+            }
+            Step::Report {
+                device,
+                error,
+                packet_id,
+            } => {
+                self.model().report(*device);
+                // A report of a packet that is on its way elsewhere could come to be believed.
+                self.inject(&FaultKind::Raw {
+                    bytes: step::report_packet(*device, *error, *packet_id),
+                });
+            }
+            Step::Network(weather) => self.blow(*weather),
+            Step::LeaveUnpolled(duration) => self.link.leave_unpolled(*duration),
+            Step::ClockError(seconds) => {
+                self.model().end_calm();
+                self.struck("clock jumped");
+                self.link.set_clock_error(i64::from(*seconds));
+            }
+            Step::TokenLifetime(lifetime) => self.link.set_token_lifetime(*lifetime),
+        }
+        String::new()
+    }
+
+    pub(super) fn inject(&mut self, fault: &FaultKind) {
+        let now = self.link.now();
+        let is_raw_for_somebody = self.link.bridge.connected().next().is_some();
+        match fault {
+            FaultKind::Raw { .. } | FaultKind::Segment { .. } if is_raw_for_somebody => {
+                self.struck(history::name(fault));
+            }
+            _ => {}
+        }
+        self.link
+            .bridge
+            .inject(Fault::from(fault), now)
+            .expect("a fault for everybody");
+    }
+
+    fn blow(&mut self, weather: Weather) {
+        let network = self.link.network;
+        match weather {
+            Weather::Latency(latency) => self.link.network = Network { latency, ..network },
+            Weather::Fragment(length) => {
+                let fragment = usize::from(length);
+                self.link.network = Network {
+                    fragment,
+                    ..network
+                };
+                return;
+            }
+            Weather::Capacity(bytes) => {
+                let capacity = usize::from(bytes);
+                self.link.network = Network {
+                    capacity,
+                    ..network
+                };
+            }
+            Weather::Cut => return self.link.cut(),
+            Weather::CutAfter { side, bytes } => {
+                return self.link.cut_after(side, usize::from(bytes));
+            }
+            Weather::HalfOpen => {
+                self.link.go_half_open();
+            }
+            Weather::Flip { side, bytes, bit } => {
+                self.model().deceive();
+                self.link.flip_after(side, usize::from(bytes), bit);
+            }
+            Weather::Stall(duration) => self.link.stall(duration),
+            Weather::FailDials { count, end } => {
+                return self.link.fail_dials(u32::from(count), end);
+            }
+        }
+        self.model().end_calm();
+    }
+
+    fn operate(&mut self, operation: Operation) -> String {
+        let now = self.link.now();
+        let bridge = &mut self.link.bridge;
+        self.configs += 1;
+        let (number, name) = (self.configs, |device: usize| DEVICES[device]);
+        let done = match operation {
+            Operation::Config { device, size } => {
+                let payload = format!("{:width$}", format!("c{number}"), width = usize::from(size));
+                let sent = bridge.send_config(name(device), payload.clone(), now);
+                sent.map(|version| {
+                    self.link
+                        .observer
+                        .model
+                        .configure(device, version, &payload)
+                })
+            }
+            Operation::Command { device, size } => {
+                let (subfolder, payload) = (format!("n{number}"), vec![b'y'; usize::from(size)]);
+                self.link.observer.model.command(device, &subfolder);
+                bridge.send_command(name(device), Some(&subfolder), payload, now)
+            }
+            Operation::Detach { device } => bridge
+                .detach_with_error(name(device), now)
+                .inspect(|()| self.link.observer.history.struck("detached by the cloud")),
+            Operation::DropConnection => bridge
+                .drop_connection(GATEWAY, now)
+                .inspect(|()| self.link.observer.history.struck("dropped by the cloud")),
+            Operation::Block { device } => bridge
+                .set_blocked(name(device), true, now)
+                .inspect(|()| self.link.observer.history.struck("blocked by the cloud")),
+            Operation::Unblock { device } => bridge.set_blocked(name(device), false, now),
+            Operation::Bind { device } => bridge.bind(GATEWAY, name(device)),
+            Operation::Unbind { device } => bridge
+                .unbind(GATEWAY, name(device), now)
+                .inspect(|()| self.link.observer.history.struck("unbound by the cloud")),
+        };
+        done.map_or_else(|error| error.to_string(), |()| "done".to_owned())
+    }
+}

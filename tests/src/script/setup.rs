@@ -1,0 +1,254 @@
+//! What a script starts from: registry, authentication, the gateway's options and the emulator's settings.
+
+use core::fmt;
+use core::num::NonZeroU32;
+use core::time::Duration;
+
+use iotcore_gateway::{Acknowledge, Backoff, Options, Overflow, QueueLimit, Reconnect};
+
+use super::step::{DEVICES, NESTED};
+use crate::bridge::settings::{
+    AttachLimit, AttachSelf, AuthFailure, ConfigRedelivery, ConnectFeature, DeviceTokenExpiry,
+    DuplicateClient, ErrorPacketId, ErrorShape, FailedPuback, ForbiddenSubscribe, Mqtt5,
+    NestedGateway, OversizePayload, Retain, SecondGateway, StateRate, SubscriptionsAfterDetach,
+};
+use crate::link::{self, PUBLIC_KEYS};
+use crate::{AuthMethod, Registry, Settings};
+
+/// The positions of all knobs. By [`Default`] each stands at the default of what it turns.
+///
+/// `Debug` shows those that are turned.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Setup {
+    positions: [u8; KNOBS.len()],
+}
+
+/// What a setup stands for.
+#[derive(Clone, Debug)]
+pub struct Drafted {
+    /// How the gateway's devices prove who they are.
+    pub auth: AuthMethod,
+    /// The seed of the gateway's jitter.
+    pub jitter: u64,
+    /// The gateway's options.
+    pub options: Options,
+    /// The emulator's answers to the open questions.
+    pub settings: Settings,
+}
+
+/// Something that a setup decides.
+struct Knob {
+    name: &'static str,
+    positions: u8,
+    turn: fn(&mut Drafted, usize),
+}
+
+macro_rules! knobs {
+    ($($name:literal: |$drafted:ident| $place:expr => [$($value:expr),+ $(,)?];)+) => {
+        const KNOBS: [Knob; [$($name),+].len()] = [$(Knob {
+            name: $name,
+            positions: [$(stringify!($value)),+].len() as u8,
+            turn: |$drafted, position| $place = [$($value),+][position],
+        }),+];
+    };
+}
+
+knobs! {
+    "auth": |to| to.auth => [
+        AuthMethod::AssociationOnly, AuthMethod::DeviceAuthTokenOnly,
+        AuthMethod::AssociationAndDeviceAuthToken, AuthMethod::Unspecified,
+    ];
+    "jitter": |to| to.jitter => [1, 2, 3, 4, 5, 6, 7, 8];
+    "keep_alive": |to| to.options.keep_alive => [secs(60), secs(5), secs(1), secs(300)];
+    "connack_timeout": |to| to.options.connack_timeout => [secs(20), secs(2)];
+    "attach_timeout": |to| to.options.attach_timeout => [secs(30), secs(3)];
+    "ack_timeout": |to| (to.options.ack_timeout, to.options.max_ack_timeout) => [
+        (secs(30), secs(300)), (secs(2), secs(2)), (secs(1), secs(20)),
+    ];
+    "drain_timeout": |to| to.options.drain_timeout => [secs(10), Duration::ZERO, secs(1), secs(40)];
+    "window": |to| to.options.window => [100, 1, 2, 5];
+    "device_window": |to| to.options.device_window => [100, 1, 2];
+    "attach_window": |to| to.options.attach_window => [100, 1, 2];
+    "device_queue": |to| to.options.device_queue.messages => [1_000, 1, 3, 10];
+    "device_queue_bytes": |to| (
+        to.options.device_queue.bytes, to.options.quota.max_telemetry_bytes, to.options.quota.max_state_bytes
+    ) => [(1 << 20, 262_144, 65_536), (200, 200, 100), (1_000, 200, 200)];
+    "total_queue": |to| to.options.total_queue => [
+        QueueLimit { messages: 100_000, bytes: 64 << 20 }, QueueLimit { messages: 2, bytes: 64 << 20 },
+        QueueLimit { messages: 8, bytes: 300_000 },
+    ];
+    "backoff": |to| to.options.backoff => [
+        Backoff::default(), Backoff { min: Duration::from_millis(100), max: secs(2) },
+        Backoff { min: secs(5), max: secs(5) },
+    ];
+    "reconnect": |to| to.options.reconnect => [
+        Reconnect::Forever, Reconnect::Attempts(10), Reconnect::Attempts(2), Reconnect::Attempts(0),
+    ];
+    "stable_after": |to| to.options.stable_after => [secs(60), Duration::ZERO, secs(5)];
+    "reattach": |to| to.options.reattach => [true, false];
+    "acknowledge": |to| to.options.acknowledge => [Acknowledge::WhenQueued, Acknowledge::Manual];
+    "max_events": |to| to.options.max_events => [1_024, 1, 5, 30];
+    "max_unacknowledged": |to| to.options.max_unacknowledged => [1_024, 1, 3];
+    "max_devices": |to| to.options.quota.max_devices => [1_000, 1, 2];
+    "state_interval": |to| to.options.quota.state_interval => [Duration::from_millis(1_250), Duration::ZERO, secs(5)];
+    "device_bytes_per_second": |to| to.options.quota.device_bytes_per_second => [
+        NonZeroU32::new(512_000), None, NonZeroU32::new(500),
+    ];
+    "messages_per_second": |to| to.options.quota.messages_per_second => [
+        None, NonZeroU32::new(20), NonZeroU32::new(1),
+    ];
+    "overflow": |to| to.options.overflow => [Overflow::Reject, Overflow::DropOldest];
+    "frame_limit": |to| to.options.frame_limit => [Options::default().frame_limit, 4_096];
+    "failed_puback": |to| to.settings.failed_puback => [
+        FailedPuback::None, FailedPuback::BeforeReport, FailedPuback::AfterReport,
+    ];
+    "error_shape": |to| to.settings.error_shape => [ErrorShape::Nested, ErrorShape::Flat];
+    "error_packet_id": |to| to.settings.error_packet_id => [ErrorPacketId::Number, ErrorPacketId::Text];
+    "duplicate_client": |to| to.settings.duplicate_client => [DuplicateClient::TakeOver, DuplicateClient::RefuseNew];
+    "auth_failure": |to| to.settings.auth_failure => [
+        AuthFailure::Connack4, AuthFailure::Connack5, AuthFailure::Connack13, AuthFailure::Connack0x13,
+        AuthFailure::Close,
+    ];
+    "attach_limit": |to| to.settings.attach_limit => [AttachLimit::Report, AttachLimit::Silence];
+    "forbidden_subscribe": |to| to.settings.forbidden_subscribe => [
+        ForbiddenSubscribe::Refuse, ForbiddenSubscribe::RefuseAndClose, ForbiddenSubscribe::Close,
+    ];
+    "oversize_payload": |to| to.settings.oversize_payload => [OversizePayload::Close, OversizePayload::Drop];
+    "persistent_session": |to| to.settings.persistent_session => [
+        ConnectFeature::Accept, ConnectFeature::Refuse, ConnectFeature::Close,
+    ];
+    "will": |to| to.settings.will => [ConnectFeature::Accept, ConnectFeature::Refuse, ConnectFeature::Close];
+    "retain": |to| to.settings.retain => [Retain::Ignore, Retain::Close];
+    "subscriptions_after_detach": |to| to.settings.subscriptions_after_detach => [
+        SubscriptionsAfterDetach::Dropped, SubscriptionsAfterDetach::Kept,
+    ];
+    "device_token_expiry": |to| to.settings.device_token_expiry => [DeviceTokenExpiry::Detach, DeviceTokenExpiry::Ignore];
+    "second_gateway": |to| to.settings.second_gateway => [
+        SecondGateway::DetachOld, SecondGateway::Share, SecondGateway::RefuseNew,
+    ];
+    "attach_self": |to| to.settings.attach_self => [AttachSelf::Acknowledge, AttachSelf::Close];
+    "nested_gateway": |to| to.settings.nested_gateway => [NestedGateway::Report, NestedGateway::Close];
+    "config_redelivery": |to| to.settings.config_redelivery => [
+        ConfigRedelivery::Redeliver, ConfigRedelivery::OnResubscribe,
+    ];
+    "state_rate": |to| to.settings.state_rate => [StateRate::Detach, StateRate::IgnoreForFiveSeconds];
+    "mqtt5": |to| to.settings.mqtt5 => [Mqtt5::Refuse, Mqtt5::Accept];
+}
+
+const fn secs(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+impl Setup {
+    /// How many knobs there are, each with a byte.
+    pub const KNOBS: usize = KNOBS.len();
+
+    /// Turns each knob as far as its byte says, over and over beyond its last position; those without a byte stay.
+    pub fn from_bytes(bytes: &[u8]) -> Self {
+        let mut setup = Self::default();
+        for ((position, knob), byte) in setup.positions.iter_mut().zip(&KNOBS).zip(bytes) {
+            *position = byte % knob.positions;
+        }
+        setup
+    }
+
+    /// The position of each knob.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.positions
+    }
+
+    /// What it stands for.
+    pub fn draft(&self) -> Drafted {
+        let mut drafted = Drafted {
+            auth: AuthMethod::AssociationOnly,
+            jitter: 1,
+            options: Options::default(),
+            settings: Settings::default(),
+        };
+        for (position, knob) in self.positions.iter().zip(&KNOBS) {
+            (knob.turn)(&mut drafted, usize::from(*position));
+        }
+        drafted
+    }
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self {
+            positions: [0; KNOBS.len()],
+        }
+    }
+}
+
+impl fmt::Debug for Setup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut knobs = f.debug_struct("Setup");
+        for (position, knob) in self.positions.iter().zip(&KNOBS) {
+            if *position > 0 {
+                knobs.field(knob.name, position);
+            }
+        }
+        knobs.finish()
+    }
+}
+
+impl Drafted {
+    /// The registry of [`link::registry`], and a second gateway.
+    pub fn registry(&self) -> Registry {
+        let mut registry = link::registry(self.auth);
+        registry
+            .add_gateway(DEVICES[NESTED], &PUBLIC_KEYS, self.auth)
+            .expect("a legal id that is not taken");
+        registry
+    }
+
+    /// Whether devices need tokens of their own.
+    pub fn needs_device_tokens(&self) -> bool {
+        matches!(
+            self.auth,
+            AuthMethod::DeviceAuthTokenOnly | AuthMethod::AssociationAndDeviceAuthToken
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iotcore_gateway::Gateway;
+
+    use super::*;
+
+    #[test]
+    fn the_first_position_of_every_knob_is_the_default() {
+        let drafted = Setup::default().draft();
+        assert_eq!(drafted.options, Options::default());
+        assert_eq!(drafted.settings, Settings::default());
+        assert_eq!(format!("{:?}", Setup::default()), "Setup");
+    }
+
+    #[test]
+    fn every_position_of_every_knob_makes_a_gateway_and_differs_from_the_first() {
+        let client_id = link::Link::new(Options::default())
+            .gateway
+            .client_id()
+            .clone();
+        let first = format!("{:?}", Setup::default().draft());
+        for (index, knob) in KNOBS.iter().enumerate() {
+            for position in 1..knob.positions {
+                let mut bytes = [0; Setup::KNOBS];
+                bytes[index] = position;
+                let drafted = Setup::from_bytes(&bytes).draft();
+                assert_ne!(format!("{drafted:?}"), first, "{} {position}", knob.name);
+                let gateway = Gateway::new(client_id.clone(), drafted.options, 1);
+                assert!(gateway.is_ok(), "{} {position}", knob.name);
+            }
+        }
+    }
+
+    #[test]
+    fn there_is_a_knob_for_every_setting_of_the_emulator() {
+        for setting in Settings::default().to_string().lines() {
+            let (name, _) = setting.split_once('=').unwrap();
+            assert!(KNOBS.iter().any(|knob| knob.name == name), "{name}");
+        }
+    }
+}

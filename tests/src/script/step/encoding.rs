@@ -1,0 +1,354 @@
+//! Steps as bytes: a kind and three numbers each.
+
+use core::num::{NonZeroU8, NonZeroU32, NonZeroUsize};
+use core::time::Duration;
+
+use iotcore_gateway::{QoS, Subscription, TransportEnd};
+
+use super::{Command, DEVICES, Operation, REPORTS, Step, Stray, Weather};
+use crate::bridge::faults::{AnswerKind, CutMoment, FaultKind, PacketKind, RefuseBy, Treatment};
+use crate::link::Side;
+
+/// The longest wait of a step; more is cut.
+const MAX_WAIT: Duration = Duration::from_secs(1_800);
+
+const UNITS: [Duration; 4] = [
+    Duration::from_millis(1),
+    Duration::from_millis(50),
+    Duration::from_secs(1),
+    Duration::from_secs(10),
+];
+
+const ENDS: [TransportEnd; 5] = [
+    TransportEnd::DialFailed,
+    TransportEnd::TlsFailed,
+    TransportEnd::TokenFailed,
+    TransportEnd::PeerClosed,
+    TransportEnd::Broken,
+];
+
+/// How many kinds of steps there are: what the first byte of a step counts, over and over.
+pub const KINDS: u8 = 46;
+
+impl Step {
+    /// The step that four bytes stand for: its kind and three numbers. Any bytes do.
+    pub fn from_bytes([kind, a, b, c]: [u8; 4]) -> Self {
+        let device = usize::from(a) % DEVICES.len();
+        let number = u16::from_le_bytes([b, c]);
+        let lifetime = Duration::from_secs(u64::from(number).max(1));
+        let qos = [QoS::AtLeastOnce, QoS::AtMostOnce][usize::from(a >> 7)];
+        let subscription = [Subscription::Config, Subscription::Commands][usize::from(b % 2)];
+        let side = [Side::Gateway, Side::Bridge][usize::from(a % 2)];
+        let count = NonZeroU32::new(u32::from(b % 8));
+        let answer = AnswerKind::ALL[usize::from(a) % AnswerKind::ALL.len()];
+        let answers = |treatment| Self::Fault(FaultKind::Answer { answer, treatment });
+        let refuse = |by| Self::Fault(FaultKind::Refuse { count, by });
+        match kind % KINDS {
+            0 => Self::Wait(span(a, number).min(MAX_WAIT)),
+            1 => Self::User(Command::Open),
+            2 => Self::User(Command::Attach { device, lifetime }),
+            3 => Self::User(Command::Authorize { device, lifetime }),
+            4 => Self::User(Command::Detach { device }),
+            5 => Self::User(Command::Telemetry {
+                device,
+                qos,
+                size: number,
+            }),
+            6 => Self::User(Command::State {
+                device,
+                qos,
+                size: number,
+            }),
+            7 => Self::User(Command::Subscribe {
+                device,
+                subscription,
+                qos,
+            }),
+            8 => Self::User(Command::Unsubscribe {
+                device,
+                subscription,
+            }),
+            9 => Self::User(Command::Acknowledge { delivery: a }),
+            10 => Self::User(Command::Close),
+            11 => Self::User(Command::Restart),
+            12 => Self::Cloud(Operation::Config {
+                device,
+                size: number % 1_024,
+            }),
+            13 => Self::Cloud(Operation::Command {
+                device,
+                size: number % 1_024,
+            }),
+            14 => Self::Cloud(Operation::Detach { device }),
+            15 => Self::Cloud(Operation::DropConnection),
+            16 => Self::Cloud(Operation::Block { device }),
+            17 => Self::Cloud(Operation::Unblock { device }),
+            18 => Self::Cloud(Operation::Bind { device }),
+            19 => Self::Cloud(Operation::Unbind { device }),
+            20 => refuse(RefuseBy::Close),
+            21 => refuse(RefuseBy::Reset),
+            22 => refuse(RefuseBy::Silence),
+            23 => refuse(RefuseBy::Connack(
+                NonZeroU8::new(a).unwrap_or(NonZeroU8::MIN),
+            )),
+            24 => answers(Treatment::Hold { count }),
+            25 => answers(Treatment::Delay {
+                millis: NonZeroU32::MIN.saturating_add(u32::from(c) * 200),
+                count,
+            }),
+            26 => answers(Treatment::Double { count }),
+            27 => answers(Treatment::Reorder {
+                group: NonZeroU32::MIN.saturating_add(1 + u32::from(b % 4)),
+            }),
+            28 => Self::Fault(FaultKind::Release { answer }),
+            29 => Self::Fault(FaultKind::Segment {
+                length: NonZeroUsize::MIN.saturating_add(usize::from(a)),
+            }),
+            30 => Self::Fault(FaultKind::LoseReports { count }),
+            31 => Self::Fault(FaultKind::Cut {
+                moment: CutMoment::ALL[usize::from(b) % CutMoment::ALL.len()],
+                packet: PacketKind::ALL[usize::from(a) % PacketKind::ALL.len()],
+            }),
+            32 => Self::Fault(FaultKind::Clear),
+            33 => Self::Stray(Stray::from_bytes(a, b)),
+            34 => Self::Report {
+                device,
+                error: usize::from(b) % REPORTS.len(),
+                packet_id: c,
+            },
+            35 => Self::Network(Weather::Latency(Duration::from_millis(u64::from(
+                number % 5_000,
+            )))),
+            36 => Self::Network(Weather::Fragment(number.max(1))),
+            37 => Self::Network(Weather::Capacity(number.max(1))),
+            38 => Self::Network(Weather::Cut),
+            39 => Self::Network(Weather::CutAfter {
+                side,
+                bytes: number,
+            }),
+            40 => Self::Network(Weather::HalfOpen),
+            41 => Self::Network(Weather::Flip {
+                side,
+                bytes: b,
+                bit: c % 8,
+            }),
+            42 => Self::Network(Weather::Stall(span(a, number).min(MAX_WAIT))),
+            43 => Self::Network(Weather::FailDials {
+                count: b % 16,
+                end: ENDS[usize::from(a) % ENDS.len()],
+            }),
+            44 => Self::LeaveUnpolled(span(a, number).min(MAX_WAIT)),
+            _ => match a % 2 {
+                0 => Self::ClockError(i16::from_le_bytes([b, c])),
+                _ => Self::TokenLifetime(lifetime),
+            },
+        }
+    }
+
+    /// Four bytes that stand for this step.
+    pub fn to_bytes(&self) -> [u8; 4] {
+        let with = |kind: u8, a: usize, number: u16| {
+            let [b, c] = number.to_le_bytes();
+            [kind, a as u8, b, c]
+        };
+        match self {
+            Self::Wait(duration) => timed(0, *duration),
+            Self::User(command) => command.to_bytes(),
+            Self::Cloud(operation) => operation.to_bytes(),
+            Self::Fault(fault) => fault_bytes(fault),
+            Self::Stray(stray) => stray.to_bytes(),
+            Self::Report {
+                device,
+                error,
+                packet_id,
+            } => [34, *device as u8, *error as u8, *packet_id],
+            Self::Network(weather) => weather.to_bytes(),
+            Self::LeaveUnpolled(duration) => timed(44, *duration),
+            Self::ClockError(seconds) => with(45, 0, seconds.cast_unsigned()),
+            Self::TokenLifetime(lifetime) => with(45, 1, lifetime.as_secs() as u16),
+        }
+    }
+}
+
+fn span(unit: u8, count: u16) -> Duration {
+    UNITS[usize::from(unit) % UNITS.len()] * u32::from(count)
+}
+
+/// A kind of step with a duration, in the finest unit that it can be told in.
+fn timed(kind: u8, duration: Duration) -> [u8; 4] {
+    let tell = |(unit, length): (usize, &Duration)| {
+        let count = u16::try_from(duration.as_millis() / length.as_millis()).ok()?;
+        let [b, c] = count.to_le_bytes();
+        Some([kind, unit as u8, b, c])
+    };
+    UNITS
+        .iter()
+        .enumerate()
+        .find_map(tell)
+        .unwrap_or([kind, 3, 0xFF, 0xFF])
+}
+
+fn counted(count: Option<NonZeroU32>) -> u8 {
+    count.map_or(0, |count| count.get() as u8)
+}
+
+fn fault_bytes(fault: &FaultKind) -> [u8; 4] {
+    let place = |answer: &AnswerKind| {
+        AnswerKind::ALL
+            .iter()
+            .position(|of| of == answer)
+            .unwrap_or(0) as u8
+    };
+    match fault {
+        FaultKind::Refuse { count, by } => match by {
+            RefuseBy::Close => [20, 0, counted(*count), 0],
+            RefuseBy::Reset => [21, 0, counted(*count), 0],
+            RefuseBy::Silence => [22, 0, counted(*count), 0],
+            RefuseBy::Connack(code) => [23, code.get(), counted(*count), 0],
+        },
+        FaultKind::Answer { answer, treatment } => match treatment {
+            Treatment::Hold { count } => [24, place(answer), counted(*count), 0],
+            Treatment::Delay { millis, count } => [
+                25,
+                place(answer),
+                counted(*count),
+                ((millis.get() - 1) / 200) as u8,
+            ],
+            Treatment::Double { count } => [26, place(answer), counted(*count), 0],
+            Treatment::Reorder { group } => [27, place(answer), (group.get() - 2) as u8, 0],
+        },
+        FaultKind::Release { answer } => [28, place(answer), 0, 0],
+        FaultKind::Segment { length } => [29, (length.get() - 1) as u8, 0, 0],
+        FaultKind::LoseReports { count } => [30, 0, counted(*count), 0],
+        FaultKind::Cut { moment, packet } => {
+            let moment = CutMoment::ALL
+                .iter()
+                .position(|of| of == moment)
+                .unwrap_or(0);
+            let packet = PacketKind::ALL
+                .iter()
+                .position(|of| of == packet)
+                .unwrap_or(0);
+            [31, packet as u8, moment as u8, 0]
+        }
+        // Raw bytes have steps of their own.
+        FaultKind::Clear | FaultKind::Raw { .. } => [32, 0, 0, 0],
+    }
+}
+
+impl Command {
+    fn to_bytes(self) -> [u8; 4] {
+        let lived = |kind: u8, device: usize, lifetime: Duration| {
+            let [b, c] = (lifetime.as_secs() as u16).to_le_bytes();
+            [kind, device as u8, b, c]
+        };
+        let sized = |kind: u8, device: usize, qos: QoS, size: u16| {
+            let [b, c] = size.to_le_bytes();
+            [kind, with_qos(device, qos), b, c]
+        };
+        let which = |subscription| u8::from(subscription == Subscription::Commands);
+        match self {
+            Self::Open => [1, 0, 0, 0],
+            Self::Attach { device, lifetime } => lived(2, device, lifetime),
+            Self::Authorize { device, lifetime } => lived(3, device, lifetime),
+            Self::Detach { device } => [4, device as u8, 0, 0],
+            Self::Telemetry { device, qos, size } => sized(5, device, qos, size),
+            Self::State { device, qos, size } => sized(6, device, qos, size),
+            Self::Subscribe {
+                device,
+                subscription,
+                qos,
+            } => [7, with_qos(device, qos), which(subscription), 0],
+            Self::Unsubscribe {
+                device,
+                subscription,
+            } => [8, device as u8, which(subscription), 0],
+            Self::Acknowledge { delivery } => [9, delivery, 0, 0],
+            Self::Close => [10, 0, 0, 0],
+            Self::Restart => [11, 0, 0, 0],
+        }
+    }
+}
+
+/// A device and a quality of service in one byte: QoS 0 is at 128 and above.
+fn with_qos(device: usize, qos: QoS) -> u8 {
+    match qos {
+        QoS::AtLeastOnce => device as u8,
+        QoS::AtMostOnce => {
+            let past = (128_usize).next_multiple_of(DEVICES.len());
+            (past + device) as u8
+        }
+    }
+}
+
+impl Operation {
+    fn to_bytes(self) -> [u8; 4] {
+        let sized = |kind: u8, device: usize, size: u16| {
+            let [b, c] = size.to_le_bytes();
+            [kind, device as u8, b, c]
+        };
+        match self {
+            Self::Config { device, size } => sized(12, device, size),
+            Self::Command { device, size } => sized(13, device, size),
+            Self::Detach { device } => [14, device as u8, 0, 0],
+            Self::DropConnection => [15, 0, 0, 0],
+            Self::Block { device } => [16, device as u8, 0, 0],
+            Self::Unblock { device } => [17, device as u8, 0, 0],
+            Self::Bind { device } => [18, device as u8, 0, 0],
+            Self::Unbind { device } => [19, device as u8, 0, 0],
+        }
+    }
+}
+
+impl Stray {
+    fn from_bytes(kind: u8, number: u8) -> Self {
+        match kind % 8 {
+            0 => Self::Puback(number),
+            1 => Self::Suback(number),
+            2 => Self::Unsuback(number),
+            3 => Self::Pingresp,
+            4 => Self::Connack(number),
+            5 => Self::Publish(number),
+            6 => Self::BadSuback(number),
+            _ => Self::Garbage,
+        }
+    }
+
+    fn to_bytes(self) -> [u8; 4] {
+        let (kind, number) = match self {
+            Self::Puback(id) => (0, id),
+            Self::Suback(id) => (1, id),
+            Self::Unsuback(id) => (2, id),
+            Self::Pingresp => (3, 0),
+            Self::Connack(code) => (4, code),
+            Self::Publish(id) => (5, id),
+            Self::BadSuback(id) => (6, id),
+            Self::Garbage => (7, 0),
+        };
+        [33, kind, number, 0]
+    }
+}
+
+impl Weather {
+    fn to_bytes(self) -> [u8; 4] {
+        let with = |kind: u8, a: u8, number: u16| {
+            let [b, c] = number.to_le_bytes();
+            [kind, a, b, c]
+        };
+        let at = |side| u8::from(side == Side::Bridge);
+        match self {
+            Self::Latency(latency) => with(35, 0, latency.as_millis() as u16),
+            Self::Fragment(length) => with(36, 0, length),
+            Self::Capacity(bytes) => with(37, 0, bytes),
+            Self::Cut => with(38, 0, 0),
+            Self::CutAfter { side, bytes } => with(39, at(side), bytes),
+            Self::HalfOpen => with(40, 0, 0),
+            Self::Flip { side, bytes, bit } => [41, at(side), bytes, bit],
+            Self::Stall(duration) => timed(42, duration),
+            Self::FailDials { count, end } => {
+                let end = ENDS.iter().position(|of| *of == end).unwrap_or(0);
+                [43, end as u8, count, 0]
+            }
+        }
+    }
+}

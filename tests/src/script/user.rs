@@ -1,0 +1,305 @@
+//! The user of a script: commands to the gateway, and the end of the run.
+
+use core::time::Duration;
+
+use iotcore_gateway::{
+    CommandError, DeviceId, DeviceKey, DeviceState, OpId, Publication, PublicationTopic,
+    PublishError, QoS, Token, TransportEnd, Unsent,
+};
+
+use super::broken::Rule;
+use super::run::{CLOSING, RECOVERY, ROUND, Run};
+use super::step::{Command, DEVICES, NESTED};
+use crate::bridge::faults::FaultKind;
+use crate::bridge::settings::NestedGateway;
+use crate::link::Network;
+use crate::model::{Wish, payload};
+
+impl Run {
+    pub(super) fn command(&mut self, command: Command) -> String {
+        let now = self.link.now();
+        match command {
+            Command::Open => {
+                let opened = self.link.gateway.open(now);
+                self.answer(opened, Wish::Open)
+            }
+            Command::Attach { device, lifetime } => self.attach(device, lifetime),
+            Command::Authorize { device, lifetime } => {
+                let token = self.link.token(lifetime);
+                self.with_key(device, Wish::Authorize(device), |run, key| {
+                    run.link.gateway.authorize(key, token, now)
+                })
+            }
+            Command::Detach { device } => {
+                self.with_key(device, Wish::Detach(device), |run, key| {
+                    run.link.gateway.detach(key, now)
+                })
+            }
+            Command::Telemetry { device, qos, size } => self.publish(device, false, qos, size),
+            Command::State { device, qos, size } => self.publish(device, true, qos, size),
+            Command::Subscribe {
+                device,
+                subscription,
+                qos,
+            } => self.with_key(device, Wish::Subscribe(device), |run, key| {
+                run.link.gateway.subscribe(key, subscription, qos, now)
+            }),
+            Command::Unsubscribe {
+                device,
+                subscription,
+            } => self.with_key(device, Wish::Unsubscribe(device), |run, key| {
+                run.link.gateway.unsubscribe(key, subscription, now)
+            }),
+            Command::Acknowledge { delivery } => self.acknowledge(usize::from(delivery)),
+            Command::Close => {
+                let op = self.link.gateway.close(now);
+                self.answer(Ok(op), Wish::Close)
+            }
+            Command::Restart => self.restart(),
+        }
+    }
+
+    /// Tells the model of what was accepted.
+    fn answer(&mut self, answer: Result<OpId, CommandError>, wish: Wish) -> String {
+        match answer {
+            Ok(op) => {
+                let asked = self.model().ask(op, wish);
+                self.check(asked);
+                op.to_string()
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    /// Does something with the newest key of a device, which may be void.
+    fn with_key(
+        &mut self,
+        device: usize,
+        wish: Wish,
+        act: impl FnOnce(&mut Self, DeviceKey) -> Result<OpId, CommandError>,
+    ) -> String {
+        match self.keys[device] {
+            None => "never attached".to_owned(),
+            Some(key) => {
+                let answer = act(self, key);
+                self.answer(answer, wish)
+            }
+        }
+    }
+
+    fn id(device: usize) -> DeviceId {
+        DEVICES[device].try_into().expect("a legal id")
+    }
+
+    fn device_token(&self, lifetime: Duration) -> Option<Token> {
+        self.drafted
+            .needs_device_tokens()
+            .then(|| self.link.token(lifetime))
+    }
+
+    fn attach(&mut self, device: usize, lifetime: Duration) -> String {
+        let (token, now) = (self.device_token(lifetime), self.link.now());
+        let attached = self.link.gateway.attach(Self::id(device), token, now);
+        let attached = attached.map(|(key, op)| {
+            self.keys[device] = Some(key);
+            self.model().know(key, device);
+            op
+        });
+        self.answer(attached, Wish::Attach(device))
+    }
+
+    fn publish(&mut self, device: usize, is_state: bool, qos: QoS, size: u16) -> String {
+        let number = self.model().draft(device, is_state, qos);
+        self.publish_number(device, is_state, qos, number, payload(number, size))
+    }
+
+    fn publish_number(
+        &mut self,
+        device: usize,
+        is_state: bool,
+        qos: QoS,
+        number: u32,
+        payload: String,
+    ) -> String {
+        let Some(key) = self.keys[device] else {
+            return "never attached".to_owned();
+        };
+        let size = payload.len();
+        let publication = match is_state {
+            true => Publication::state(key, payload),
+            false => Publication::telemetry(key, payload),
+        };
+        match self
+            .link
+            .gateway
+            .publish(publication.qos(qos), self.link.now())
+        {
+            Ok(op) => {
+                self.link.observer.history.published();
+                let accepted = self.model().accept(number, op, size);
+                self.check(accepted);
+                format!("{op}, number {number}")
+            }
+            Err(error) => {
+                if matches!(error, PublishError::Blocked(_)) {
+                    self.struck("queue full");
+                    self.model().block(key);
+                }
+                error.to_string()
+            }
+        }
+    }
+
+    fn acknowledge(&mut self, nth: usize) -> String {
+        if self.deliveries.is_empty() {
+            return "nothing to acknowledge".to_owned();
+        }
+        let delivery = self.deliveries.remove(nth % self.deliveries.len());
+        self.model().acknowledge(delivery);
+        self.link.gateway.acknowledge(delivery, self.link.now());
+        format!("{delivery:?}")
+    }
+
+    /// Ends the process in good order, and starts it anew with what was unsent.
+    fn restart(&mut self) -> String {
+        self.struck("process restarted");
+        self.link.leave_unpolled(Duration::ZERO);
+        self.settle();
+        let unsent: Vec<Unsent> = self.link.gateway.unsent().collect();
+        let checked = self
+            .model()
+            .check_unsent(unsent.iter().map(|unsent| unsent.op));
+        self.check(checked);
+        let numbers: Vec<_> = unsent
+            .iter()
+            .map(|unsent| self.model().number_of(unsent.op))
+            .collect();
+        self.link.restart(self.drafted.options.clone());
+        self.model().restart();
+        self.deliveries.clear();
+        self.meet();
+        let opened = self.command(Command::Open);
+        for (unsent, number) in unsent.into_iter().zip(numbers) {
+            let name = unsent.device.to_string();
+            let device = DEVICES.iter().position(|device| *device == name);
+            if let (Some(device), Some(number)) = (device, number) {
+                if device > 0 && self.keys[device].is_none() {
+                    self.attach(device, Duration::from_secs(3_600));
+                }
+                let is_state = matches!(unsent.topic, PublicationTopic::State);
+                let payload = String::from_utf8_lossy(&unsent.payload).into_owned();
+                self.publish_number(device, is_state, unsent.qos, number, payload);
+            }
+        }
+        opened
+    }
+
+    /// Heals everything, waits until all that can end has ended, and closes.
+    pub(super) fn finish(&mut self) {
+        self.heal();
+        let until = self.link.now() + RECOVERY;
+        while !self.is_broken() && self.is_busy() {
+            if self.link.now() >= until {
+                let pending: Vec<_> = self.model().pending().collect();
+                let what = format!("after all was healed, {pending:?} did not end");
+                self.link.observer.find(Rule::Progress, &what);
+                return;
+            }
+            self.help();
+            self.wait(ROUND);
+        }
+        self.check_room();
+        self.command(Command::Close);
+        self.wait(CLOSING);
+        if self.is_broken() {
+            return;
+        }
+        let ended = self.model().check_end();
+        self.check(ended);
+        if format!("{:?}", self.link.gateway).contains("eyJ") {
+            self.link.observer.find(Rule::Secrecy, "a token in Debug");
+        }
+    }
+
+    fn heal(&mut self) {
+        self.link.network = Network::default();
+        self.link.spare();
+        self.link.stall(Duration::ZERO);
+        self.link.fail_dials(0, TransportEnd::DialFailed);
+        self.link.leave_unpolled(Duration::ZERO);
+        self.link.set_clock_error(0);
+        self.link.set_token_lifetime(Duration::from_secs(3_600));
+        self.model().end_calm();
+        self.inject(&FaultKind::Clear);
+        let now = self.link.now();
+        for device in DEVICES {
+            // One that no registry knows cannot be blocked either.
+            let _ = self.link.bridge.set_blocked(device, false, now);
+        }
+        if self.model().is_deceived() {
+            self.link.cut();
+        }
+        self.command(Command::Open);
+        if self.drafted.settings.nested_gateway == NestedGateway::Close {
+            self.command(Command::Detach { device: NESTED });
+        }
+        self.settle();
+    }
+
+    /// Does what a user has to do for things to go on.
+    fn help(&mut self) {
+        while !self.deliveries.is_empty() {
+            self.acknowledge(0);
+        }
+        for device in 1..DEVICES.len() {
+            let state = self.keys[device].and_then(|key| self.link.gateway.device_state(key));
+            let lifetime = Duration::from_secs(3_600);
+            match state {
+                Some(DeviceState::TokenNeeded) => {
+                    self.command(Command::Authorize { device, lifetime });
+                }
+                Some(DeviceState::Dormant) => {
+                    self.attach(device, lifetime);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Whether something has not ended that has to. A subscription of a device that cannot be attached waits for that.
+    fn is_busy(&mut self) -> bool {
+        let (gateway, keys) = (&self.link.gateway, &self.keys);
+        let is_attached = |device: usize| {
+            let state = keys[device].and_then(|key| gateway.device_state(key));
+            state == Some(DeviceState::Attached)
+        };
+        let is_refused = |device: usize| {
+            let state = keys[device].and_then(|key| gateway.device_state(key));
+            state == Some(DeviceState::Refused)
+        };
+        self.link
+            .observer
+            .model
+            .pending()
+            .any(|(_, wish)| match wish {
+                Wish::Close => false,
+                Wish::Subscribe(device) | Wish::Unsubscribe(device) => {
+                    is_attached(device) || !is_refused(device)
+                }
+                _ => true,
+            })
+    }
+
+    /// Whoever was turned away for want of room has been told that there is some.
+    fn check_room(&mut self) {
+        for (device, name) in DEVICES.iter().enumerate() {
+            let key = self.keys[device];
+            let exists = key.is_some_and(|key| self.link.gateway.device_id(key).is_some());
+            let is_open = !self.link.gateway.is_closed();
+            if exists && is_open && self.model().is_blocked(device) {
+                let what = format!("{name} has room, and nobody said so");
+                self.link.observer.find(Rule::Progress, &what);
+            }
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! Scripts out of numbers: a seed makes a script, a failing script is made smaller, and what befell each is counted.
+//!
+//! ```
+//! use iotcore_gateway_testkit::seeds;
+//!
+//! let script = seeds::script(7);
+//! assert_eq!(seeds::script(7), script);
+//! let report = seeds::examine(&script).map_err(|broken| broken.to_string())?;
+//! assert_eq!(report.hash, seeds::examine(&script).unwrap().hash);
+//! # Ok::<(), String>(())
+//! ```
+
+mod make;
+mod shrink;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+pub use self::make::script;
+pub use self::shrink::shrink;
+use crate::script::{Broken, Counts, History, Manner, Rule, Script, run_in};
+
+/// What came of a script that broke nothing.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// Of the whole history.
+    pub hash: u64,
+    /// How much happened.
+    pub counts: Counts,
+    /// How often each kind of fault has struck.
+    pub strikes: BTreeMap<&'static str, u64>,
+}
+
+/// How the second run drives the gateway, which must make no difference.
+const OTHERWISE: Manner = Manner {
+    split: 3,
+    is_fidgety: true,
+};
+
+/// Plays a script twice, the second time with other fragments, polls and spurious timeouts, and compares the histories.
+/// A panic is a broken guarantee, too.
+///
+/// # Errors
+/// A guarantee does not hold.
+pub fn examine(script: &Script) -> Result<Report, Broken> {
+    let first = play(script, Manner::default())?;
+    let second = play(script, OTHERWISE)?;
+    if first.hash() == second.hash() {
+        return Ok(Report {
+            hash: first.hash(),
+            counts: first.counts(),
+            strikes: first.strikes().clone(),
+        });
+    }
+    let again = play(script, Manner::default())?;
+    Err(differing(&first, &second, first.hash() == again.hash()))
+}
+
+/// Plays a script; a panic becomes a broken guarantee.
+fn play(script: &Script, manner: Manner) -> Result<History, Broken> {
+    catch_unwind(AssertUnwindSafe(|| run_in(script, manner))).unwrap_or_else(|panic| {
+        let said = panic.downcast_ref::<String>().map(String::as_str);
+        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        Err(Broken {
+            rule: Rule::Progress,
+            what: format!("a panic: {}", said.unwrap_or("without words")),
+            at: core::time::Duration::ZERO,
+            step: 0,
+            history: Box::default(),
+        })
+    })
+}
+
+/// What is different in two histories of one script.
+fn differing(first: &History, second: &History, is_repeatable: bool) -> Broken {
+    let pairs = first.entries().iter().zip(second.entries());
+    let difference = pairs.enumerate().find(|(_, (one, other))| one != other);
+    let (index, what) = match difference {
+        Some((index, (one, other))) => (index, format!("first {one}, then {other}")),
+        None => (
+            first.entries().len().min(second.entries().len()),
+            "one history is longer than the other".to_owned(),
+        ),
+    };
+    let why = match is_repeatable {
+        true => "fragments, polls or spurious timeouts made a difference",
+        false => "the same inputs gave different outputs",
+    };
+    Broken {
+        rule: Rule::Determinism,
+        what: format!("{why}: {what}"),
+        at: first
+            .entries()
+            .get(index)
+            .map(|entry| entry.at)
+            .unwrap_or_default(),
+        step: 0,
+        history: Box::new(second.clone()),
+    }
+}

@@ -1,0 +1,228 @@
+//! A script from a seed: mostly sensible, with everything that can go wrong somewhere in it.
+
+use crate::script::{Script, Setup, Step};
+
+/// A stream of numbers that depends on its seed alone (SplitMix64).
+#[derive(Clone, Debug)]
+struct Random {
+    state: u64,
+}
+
+impl Random {
+    fn new(seed: u64) -> Self {
+        // Seeds are counted up; streams that begin next to each other would overlap.
+        let mut random = Self {
+            state: seed.wrapping_mul(0xd134_2543_de82_ef95),
+        };
+        random.next();
+        random
+    }
+
+    fn next(&mut self) -> u64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// A number below `end`, which is at least 1.
+    fn below(&mut self, end: u64) -> u64 {
+        self.next() % end
+    }
+
+    fn byte(&mut self) -> u8 {
+        self.next() as u8
+    }
+
+    /// True in so many of 100 cases.
+    fn percent(&mut self, of_100: u64) -> bool {
+        self.below(100) < of_100
+    }
+
+    fn pick<T: Copy>(&mut self, all: &[T]) -> T {
+        all[self.below(all.len() as u64) as usize]
+    }
+}
+
+/// What befalls a script.
+#[derive(Clone, Copy, Debug)]
+struct Climate {
+    /// Latency changes, the network stalls, clocks jump.
+    is_windy: bool,
+    /// Packets that nobody expects, and flipped bits.
+    is_lying: bool,
+    /// The bridge has bad days.
+    is_faulty: bool,
+}
+
+/// How often a kind of step comes, in 1,000: always, or only in a climate.
+type Weight = (u8, u16, fn(Climate) -> bool);
+
+const ALWAYS: fn(Climate) -> bool = |_| true;
+const FAULTY: fn(Climate) -> bool = |climate| climate.is_faulty;
+const WINDY: fn(Climate) -> bool = |climate| climate.is_windy;
+const LYING: fn(Climate) -> bool = |climate| climate.is_lying;
+
+/// By the numbers of [`Step::from_bytes`].
+const WEIGHTS: [Weight; 46] = [
+    (0, 260, ALWAYS),
+    (1, 8, ALWAYS),
+    (2, 45, ALWAYS),
+    (3, 15, ALWAYS),
+    (4, 22, ALWAYS),
+    (5, 210, ALWAYS),
+    (6, 60, ALWAYS),
+    (7, 50, ALWAYS),
+    (8, 15, ALWAYS),
+    (9, 30, ALWAYS),
+    (10, 2, ALWAYS),
+    (11, 8, ALWAYS),
+    (12, 35, ALWAYS),
+    (13, 35, ALWAYS),
+    (14, 15, ALWAYS),
+    (15, 6, ALWAYS),
+    (16, 4, ALWAYS),
+    (17, 6, ALWAYS),
+    (18, 4, ALWAYS),
+    (19, 4, ALWAYS),
+    (20, 6, FAULTY),
+    (21, 6, FAULTY),
+    (22, 4, FAULTY),
+    (23, 6, FAULTY),
+    (24, 15, FAULTY),
+    (25, 15, FAULTY),
+    (26, 12, FAULTY),
+    (27, 10, FAULTY),
+    (28, 15, FAULTY),
+    (29, 8, FAULTY),
+    (30, 10, FAULTY),
+    (31, 25, FAULTY),
+    (32, 10, FAULTY),
+    (33, 15, LYING),
+    (34, 8, FAULTY),
+    (35, 12, WINDY),
+    (36, 10, ALWAYS),
+    (37, 8, WINDY),
+    (38, 8, ALWAYS),
+    (39, 20, ALWAYS),
+    (40, 6, WINDY),
+    (41, 15, LYING),
+    (42, 8, WINDY),
+    (43, 8, ALWAYS),
+    (44, 12, ALWAYS),
+    (45, 12, WINDY),
+];
+
+/// The script of a seed; the same for ever, as long as no kind of step is added.
+pub fn script(seed: u64) -> Script {
+    let mut random = Random::new(seed);
+    let climate = Climate {
+        is_windy: random.percent(45),
+        is_lying: random.percent(12),
+        is_faulty: random.percent(70),
+    };
+    let mut steps = Vec::new();
+    if random.percent(90) {
+        steps.push(Step::from_bytes([1, 0, 0, 0]));
+        for device in 1..=random.below(4) as u8 {
+            let [b, c] = lifetime(&mut random).to_le_bytes();
+            steps.push(Step::from_bytes([2, device, b, c]));
+        }
+    }
+    let longest = random.pick(&[15, 40, 100]);
+    for _ in 0..5 + random.below(longest) {
+        steps.push(step(&mut random, climate));
+    }
+    Script {
+        setup: setup(&mut random),
+        steps,
+    }
+}
+
+/// Each knob is at its default in most scripts, and all of them are in some.
+fn setup(random: &mut Random) -> Setup {
+    let share = random.pick(&[0, 5, 15, 40]);
+    let mut bytes = [0; Setup::KNOBS];
+    for byte in &mut bytes {
+        if random.percent(share) {
+            *byte = random.byte();
+        }
+    }
+    // Where no device may be attached, little happens.
+    bytes[0] = random.pick(&[0, 0, 0, 1, 2, 2]);
+    bytes[1] = random.byte();
+    Setup::from_bytes(&bytes)
+}
+
+fn step(random: &mut Random, climate: Climate) -> Step {
+    let fitting = WEIGHTS.iter().filter(|(_, _, fits)| fits(climate));
+    let total: u64 = fitting
+        .clone()
+        .map(|(_, weight, _)| u64::from(*weight))
+        .sum();
+    let mut ticket = random.below(total);
+    for (kind, weight, _) in fitting {
+        match ticket.checked_sub(u64::from(*weight)) {
+            Some(rest) => ticket = rest,
+            None => return step_of(*kind, random),
+        }
+    }
+    unreachable!("a ticket is below the sum of all weights")
+}
+
+fn step_of(kind: u8, random: &mut Random) -> Step {
+    let device = random.pick(&[0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6]);
+    // Above 127 it asks for QoS 0; 133 is a multiple of the number of devices.
+    let mixed = if random.percent(20) {
+        133 + device
+    } else {
+        device
+    };
+    let (a, number) = match kind {
+        0 => waiting(random),
+        2 | 3 => (device, lifetime(random)),
+        5 | 6 => (mixed, size(random)),
+        7 => (mixed, random.byte().into()),
+        4 | 8 | 12..=19 | 34 => (device, random.next() as u16),
+        35 => (0, random.pick(&[0, 1, 20, 100, 400, 1_500, 4_000])),
+        36 => (0, random.pick(&[1, 2, 3, 7, 20, 500, 16_000])),
+        37 => (0, random.pick(&[1, 10, 100, 1_000, 30_000])),
+        39 => (random.byte(), random.below(600) as u16),
+        42 | 44 => (random.pick(&[1, 2]), random.below(90) as u16),
+        45 if random.percent(50) => (
+            0,
+            random
+                .pick(&[0_u16, 30, 700, 4_000, 30_000])
+                .wrapping_mul(random.pick(&[1, u16::MAX])),
+        ),
+        45 => (1, lifetime(random)),
+        _ => (random.byte(), random.next() as u16),
+    };
+    let [b, c] = number.to_le_bytes();
+    Step::from_bytes([kind, a, b, c])
+}
+
+/// From nothing to a quarter of an hour.
+fn waiting(random: &mut Random) -> (u8, u16) {
+    match random.below(20) {
+        0..=6 => (0, random.below(100) as u16),
+        7..=13 => (1, random.below(60) as u16),
+        14..=18 => (2, random.below(60) as u16),
+        _ => (3, random.below(90) as u16),
+    }
+}
+
+/// In seconds.
+fn lifetime(random: &mut Random) -> u16 {
+    random.pick(&[1, 5, 30, 60, 300, 3_600, 3_600, 3_600])
+}
+
+/// In bytes.
+fn size(random: &mut Random) -> u16 {
+    match random.below(40) {
+        0 => random.pick(&[1_000, 5_000, 20_000, 65_535]),
+        1..=5 => random.below(1_000) as u16,
+        _ => random.below(60) as u16,
+    }
+}
