@@ -1,6 +1,8 @@
 //! One list of scenarios, played on every runtime: real ones on sockets, through a relay that makes the network go wrong,
-//! and the simulated one on its virtual network. A scenario knows only [`World`], so it cannot tell them apart.
+//! and the simulated one on its virtual network. A scenario knows only [`World`], so it cannot tell them apart. Some are
+//! played once more by the core's example without a runtime, a program of its own ([`one_thread`]).
 
+mod one_thread;
 mod relay;
 mod scenarios;
 mod simulated;
@@ -32,10 +34,24 @@ executor!(Smol, SmolRuntime, |main| smol::block_on(main), |task| {
     smol::spawn(task).detach();
 });
 
-/// Makes the macro that makes a test of each scenario in each world. Its first argument is a `$` for that one.
+/// Makes a test of each scenario that is marked for the program, and the macro that makes a test of each scenario in each
+/// world. Its first argument is a `$` for that one.
 macro_rules! scenarios {
-    ($d:tt $($module:ident::$scenario:ident, $secured:expr;)+) => {
+    ($d:tt $($module:ident::$scenario:ident, $secured:expr $(, $program:ident)?;)+) => {
         const SCENARIOS: &[&str] = &[$(stringify!($scenario)),+];
+
+        /// The column of the program, once for each scenario that it plays.
+        const PROGRAM: &[&str] = &[$($(stringify!($program),)?)+];
+
+        mod on_one_thread {
+            use super::{one_thread, table};
+
+            $($(#[test]
+            fn $scenario() {
+                one_thread::example();
+                table::note(stringify!($scenario), stringify!($program), one_thread::$scenario);
+            })?)+
+        }
 
         macro_rules! worlds {
             ($d($d world:ident: $d type:ty;)+) => {
@@ -56,26 +72,26 @@ macro_rules! scenarios {
 }
 
 scenarios! { $
-    connecting::connects_over_tls, For("localhost");
-    connecting::refuses_a_wrong_ca, For("localhost");
-    connecting::refuses_a_wrong_host_name, For("elsewhere.example");
-    connecting::tells_of_a_refusal_by_connack, For("localhost");
-    devices::attaches_a_device, For("localhost");
-    devices::tells_of_a_refused_attach, Plain;
+    connecting::connects_over_tls, For("localhost"), on_one_thread;
+    connecting::refuses_a_wrong_ca, For("localhost"), on_one_thread;
+    connecting::refuses_a_wrong_host_name, For("elsewhere.example"), on_one_thread;
+    connecting::tells_of_a_refusal_by_connack, For("localhost"), on_one_thread;
+    devices::attaches_a_device, For("localhost"), on_one_thread;
+    devices::tells_of_a_refused_attach, Plain, on_one_thread;
     devices::tells_of_an_attach_that_is_not_answered, Plain;
     devices::attaches_a_thousand_devices, Plain;
-    messages::publishes_and_is_acknowledged, For("localhost");
+    messages::publishes_and_is_acknowledged, For("localhost"), on_one_thread;
     messages::streams_configs_and_commands, For("localhost");
     messages::acknowledges_no_faster_than_a_slow_consumer_takes, Plain;
     messages::carries_256_kilobytes_both_ways, For("localhost");
-    messages::lives_on_one_byte_per_segment_both_ways, For("localhost");
-    outages::comes_back_when_the_peer_closes_in_the_middle_of_a_packet, Plain;
+    messages::lives_on_one_byte_per_segment_both_ways, For("localhost"), on_one_thread;
+    outages::comes_back_when_the_peer_closes_in_the_middle_of_a_packet, Plain, on_one_thread;
     outages::finds_a_half_open_peer_by_keep_alive, Plain;
     outages::gives_up_on_stalled_writes, Plain;
     outages::takes_few_turns_while_the_peer_stalls, Plain;
-    outages::loses_nothing_over_reconnects, Plain;
+    outages::loses_nothing_over_reconnects, Plain, on_one_thread;
     outages::refreshes_its_token, Plain;
-    endings::closes_after_a_drain, Plain;
+    endings::closes_after_a_drain, Plain, on_one_thread;
     endings::tells_what_a_drain_could_not_send, Plain;
     endings::hangs_up_and_loses_nothing, For("localhost");
     endings::ends_every_future_when_the_driver_is_dropped, Plain;

@@ -1,9 +1,13 @@
 //! Real runtimes, as worlds: real sockets on loopback, and a relay on the way.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use iotcore_gateway::driver::Runtime;
 use iotcore_gateway_testkit::{Bridge, EventKind, Settings, serve::Server};
+use rustls::ServerConfig;
 
 use super::{
     relay::Relay,
@@ -12,7 +16,7 @@ use super::{
 };
 
 /// No scenario takes longer, in real time.
-const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A runtime of the real world.
 pub(crate) trait Executor {
@@ -57,18 +61,29 @@ pub(crate) struct Sockets<E> {
     log: Log,
 }
 
+/// A bridge, the way to it, and what happens there.
+pub(crate) fn network(tls: Option<Arc<ServerConfig>>) -> (Server, Relay, Log) {
+    let log = Log::default();
+    let events = log.clone();
+    let on_event = move |event: &_| events.add(event);
+    let server = Server::start(
+        registry(),
+        Settings::default(),
+        "127.0.0.1:0",
+        tls,
+        on_event,
+    );
+    let server = server.expect("a free port");
+    let relay = Relay::start(server.local_addr()).expect("a free port");
+    (server, relay, log)
+}
+
 impl<E: Executor + Default> World for Sockets<E> {
     type Runtime = E::Runtime;
 
     fn play(secured: Secured, scenario: impl AsyncFnOnce(&Self, Plan)) {
         let (config, security) = tls::secure(&secured);
-        let log = Log::default();
-        let events = log.clone();
-        let on_event = move |event: &_| events.add(event);
-        let settings = Settings::default();
-        let server = Server::start(registry(), settings, "127.0.0.1:0", config, on_event);
-        let server = server.expect("a free port");
-        let relay = Relay::start(server.local_addr()).expect("a free port");
+        let (server, relay, log) = network(config);
         let plan = Plan::new(security, relay.port());
         let world = Self {
             _executor: E::default(),

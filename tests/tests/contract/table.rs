@@ -1,4 +1,4 @@
-//! What came of each scenario in each world, printed once all of them were played.
+//! What came of each scenario in each world and for the program, printed once all of them were played.
 
 use std::{
     collections::BTreeMap,
@@ -9,13 +9,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// By scenario and world.
+/// By scenario and column.
 type Results = BTreeMap<(&'static str, &'static str), Result<Duration, ()>>;
 
 static RESULTS: Mutex<Results> = Mutex::new(Results::new());
 
-/// Plays a scenario and notes how it went.
-pub(crate) fn note(scenario: &'static str, world: &'static str, play: impl FnOnce()) {
+/// Plays a scenario and notes how it went, in a column of the table.
+pub(crate) fn note(scenario: &'static str, column: &'static str, play: impl FnOnce()) {
     let begun = now();
     // Nothing of it is used after a panic.
     let played = catch_unwind(AssertUnwindSafe(play));
@@ -25,8 +25,9 @@ pub(crate) fn note(scenario: &'static str, world: &'static str, play: impl FnOnc
     };
     let table = {
         let mut results = RESULTS.lock().unwrap_or_else(PoisonError::into_inner);
-        results.insert((scenario, world), result);
-        let is_whole = results.len() == super::SCENARIOS.len() * super::WORLDS.len();
+        results.insert((scenario, column), result);
+        let in_worlds = super::SCENARIOS.len() * super::WORLDS.len();
+        let is_whole = results.len() == in_worlds + super::PROGRAM.len();
         is_whole.then(|| draw(&results))
     };
     if let Some(table) = table {
@@ -55,14 +56,14 @@ fn draw(results: &Results) -> String {
         });
         table.push('\n');
     };
-    row("", &mut super::WORLDS.iter().map(ToString::to_string));
+    let columns = || super::WORLDS.iter().chain(super::PROGRAM.first());
+    row("", &mut columns().map(ToString::to_string));
     for scenario in super::SCENARIOS {
-        let mut cells = super::WORLDS
-            .iter()
-            .map(|world| match results.get(&(*scenario, *world)) {
-                Some(Ok(time)) => format!("ok {:>8.3} s", time.as_secs_f64()),
-                _ => "FAILED".into(),
-            });
+        let mut cells = columns().map(|column| match results.get(&(*scenario, *column)) {
+            Some(Ok(time)) => format!("ok {:>8.3} s", time.as_secs_f64()),
+            Some(Err(())) => "FAILED".into(),
+            None => "–".into(),
+        });
         row(&scenario.replace('_', " "), &mut cells);
     }
     table

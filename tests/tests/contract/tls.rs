@@ -29,7 +29,8 @@ fn trusting(ca: &str) -> Security {
     Security::Tls(Tls::from_pem(ca.as_bytes()).unwrap())
 }
 
-fn certify(name: &str) -> (Arc<ServerConfig>, String) {
+/// The server's side, and the authority's certificate in PEM.
+pub(crate) fn certify(name: &str) -> (Arc<ServerConfig>, String) {
     let mut authority = CertificateParams::new([]).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
     let authority_key = KeyPair::generate().unwrap();

@@ -31,7 +31,8 @@ async fn hold<W: World>(world: &W, plan: &Plan) -> (Client, Running, Vec<Deliver
     (client, running, deliveries)
 }
 
-fn is_left(event: &EventKind) -> bool {
+/// Whether the gateway has left, with DISCONNECT.
+pub(crate) fn is_left(event: &EventKind) -> bool {
     let reason = CloseReason::Disconnect;
     *event
         == (EventKind::Closed {

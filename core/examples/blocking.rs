@@ -1,0 +1,119 @@
+//! A gateway without a runtime: the bare machine, `std::net`, rustls and one thread. It attaches a device, sends one
+//! reading, and leaves once that has ended. `main` is the program; `run` is the adapter, and would serve any program.
+#![expect(clippy::disallowed_methods, reason = "it has the clock")]
+
+use std::io::{self, ErrorKind::*, Read, Write};
+use std::time::{Duration, Instant, SystemTime};
+use std::{env, error::Error, fs, net::Shutdown, net::TcpStream, process, sync::Arc, thread};
+
+use iotcore_gateway::{Algorithm, ClientId, Gateway, Options, Publication};
+use iotcore_gateway::{SigningKey, TransportEnd};
+use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
+
+const USAGE: &str = "usage: blocking HOST PORT CA PROJECT LOCATION REGISTRY GATEWAY KEY DEVICE";
+const HOUR: Duration = Duration::from_secs(3_600);
+const LINGER: Duration = Duration::from_secs(2);
+const BRIEFLY: Duration = Duration::from_millis(5);
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+type Line = StreamOwned<ClientConnection, TcpStream>;
+
+fn main() -> Result<()> {
+    let arg = |n| env::args().nth(n).ok_or(USAGE);
+    let (host, port, mut roots) = (arg(1)?, arg(2)?.parse()?, RootCertStore::empty());
+    roots.add(CertificateDer::from_pem_file(arg(3)?)?)?;
+    let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())); // rustls panics if it has two
+    let tls = tls.with_safe_default_protocol_versions()?;
+    let tls = Arc::new(tls.with_root_certificates(roots).with_no_client_auth());
+    let (project, location) = (arg(4)?.parse()?, arg(5)?.parse()?);
+    let id = ClientId::new(project, location, arg(6)?.parse()?, arg(7)?.parse()?);
+    let key = SigningKey::from_pem(&fs::read(arg(8)?)?, Algorithm::Es256)?;
+    // No command waits for a connection: what is accepted is kept, over as many as it takes, while the drain has time.
+    let mut options = Options::default();
+    options.drain_timeout = HOUR;
+    let mut gateway = Gateway::new(id, options, process::id().into())?;
+    gateway.open(Instant::now())?;
+    let (device, _) = gateway.attach(arg(9)?.parse()?, None, Instant::now())?;
+    gateway.publish(Publication::telemetry(device, "21.5"), Instant::now())?;
+    gateway.close(Instant::now());
+    run(&mut gateway, |gateway| {
+        let socket = TcpStream::connect((&*host, port))?;
+        socket.set_nodelay(true)?;
+        socket.set_write_timeout(Some(BRIEFLY))?;
+        let tls = ClientConnection::new(Arc::clone(&tls), host.clone().try_into()?)?;
+        let (audience, date) = (gateway.client_id().project(), SystemTime::now().try_into()?);
+        let token = key.token(audience, HOUR, Instant::now(), date)?; // a fresh one: the bridge refuses what has expired
+        gateway.handle_connected(token, Instant::now());
+        Ok(StreamOwned::new(tls, socket)) // shakes hands as it goes, in the time that CONNACK has
+    })?;
+    let delivered = (gateway.stats().published > 0).then_some(());
+    delivered.ok_or("the reading was not acknowledged".into())
+}
+
+/// Keeps the machine connected, moves its bytes and tells it the time, until it is closed.
+fn run(gateway: &mut Gateway, dial: impl Fn(&mut Gateway) -> Result<Line>) -> Result<()> {
+    let mut line = None;
+    loop {
+        gateway.handle_timeout(Instant::now()); // after what was read: an answer that has come is no silence
+        while let Some(event) = gateway.poll_event() {
+            writeln!(io::stdout(), "{event:?}")?;
+        }
+        let is_stuck = line.as_mut().is_some_and(|up| !write(up, gateway));
+        let due = gateway.poll_timeout().filter(|_| !is_stuck);
+        let left = due.map_or(BRIEFLY, |due| due.saturating_duration_since(Instant::now()));
+        let is_wanted = gateway.wants_transport();
+        let moved = match &mut line {
+            Some(up) if !is_wanted => hang_up(up),
+            Some(up) if gateway.wants_input() => read(up, left.max(BRIEFLY), gateway),
+            None if is_wanted => dial(gateway).map(|up| line = Some(up)),
+            None if gateway.is_closed() => return Ok(()),
+            _ => {
+                thread::sleep(left);
+                continue;
+            }
+        };
+        let Err(error) = moved else { continue };
+        let end = match error.downcast_ref().map(io::Error::kind) {
+            Some(WouldBlock | TimedOut | Interrupted) if is_wanted && line.is_some() => continue,
+            Some(UnexpectedEof) => TransportEnd::PeerClosed,
+            Some(_) if line.is_some() => TransportEnd::Broken,
+            Some(_) => TransportEnd::DialFailed,
+            None if error.is::<rustls::Error>() => TransportEnd::TlsFailed,
+            None => TransportEnd::TokenFailed,
+        };
+        writeln!(io::stderr(), "{end}: {error}")?;
+        let _ = line.take().map(|mut up| up.conn.write_tls(&mut up.sock)); // an alert, if TLS has one
+        gateway.handle_disconnected(end, Instant::now());
+    }
+}
+
+/// Writes, and gives whether all of it went out. Bytes stay in the machine until TLS takes them: no short write loses any.
+fn write(line: &mut Line, gateway: &mut Gateway) -> bool {
+    let taken = line.conn.writer().write(gateway.poll_transmit());
+    gateway.handle_transmitted(taken.unwrap_or(0), Instant::now());
+    let _ = line.conn.write_tls(&mut line.sock); // what fails here fails in `read` too, after the peer's last words
+    !line.conn.wants_write() && gateway.poll_transmit().is_empty()
+}
+
+/// Reads what comes in time, until nothing is left. That is an error like the end of the connection, but no end.
+fn read(line: &mut Line, wait: Duration, gateway: &mut Gateway) -> Result<()> {
+    line.sock.set_read_timeout(Some(wait))?;
+    line.conn.read_tls(&mut line.sock)?;
+    line.conn.process_new_packets()?;
+    let mut bytes = Vec::new();
+    let ended = line.conn.reader().read_to_end(&mut bytes);
+    gateway.handle_input(&bytes, Instant::now());
+    Ok(ended.and(Err(UnexpectedEof.into()))?)
+}
+
+/// Sends what TLS has taken, DISCONNECT last, and reads to the peer's end: a socket dropped at once loses some of it.
+fn hang_up(line: &mut Line) -> Result<()> {
+    let deadline = Instant::now() + LINGER;
+    line.conn.send_close_notify();
+    line.sock.set_write_timeout(Some(LINGER))?;
+    line.sock.set_read_timeout(Some(LINGER))?;
+    line.conn.write_tls(&mut line.sock)?;
+    line.sock.shutdown(Shutdown::Write)?;
+    while Instant::now() < deadline && line.sock.read(&mut [0; 1024])? > 0 {}
+    Err(io::Error::from(UnexpectedEof).into())
+}
