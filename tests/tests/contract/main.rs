@@ -3,6 +3,8 @@
 //! played once more by the core's example without a runtime, a program of its own ([`one_thread`]).
 
 mod one_thread;
+#[path = "../programs/mod.rs"]
+mod programs;
 mod relay;
 mod scenarios;
 mod simulated;
@@ -48,7 +50,7 @@ macro_rules! scenarios {
 
             $($(#[test]
             fn $scenario() {
-                one_thread::example();
+                crate::programs::example("blocking");
                 table::note(stringify!($scenario), stringify!($program), one_thread::$scenario);
             })?)+
         }

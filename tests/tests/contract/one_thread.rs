@@ -8,7 +8,7 @@ use std::{
     path::{Path, PathBuf},
     process::{Child, ChildStderr, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         mpsc::{self, Sender},
     },
     thread,
@@ -22,6 +22,7 @@ use iotcore_gateway_testkit::{
 };
 
 use super::{
+    programs::example,
     relay::Relay,
     scenarios::endings::is_left,
     sockets::{LIMIT, network},
@@ -230,7 +231,7 @@ struct Program {
 
 impl Program {
     fn start(arguments: &[&str]) -> Self {
-        let mut program = Command::new(example());
+        let mut program = Command::new(example("blocking"));
         program.args(arguments).stdin(Stdio::null());
         let program = program.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = program.spawn().unwrap();
@@ -291,23 +292,4 @@ fn kill(child: &Mutex<Child>) {
 
 fn lock(child: &Mutex<Child>) -> MutexGuard<'_, Child> {
     child.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-/// The file of the example, built once, which takes no time after `cargo test --workspace`.
-pub(crate) fn example() -> &'static Path {
-    static EXAMPLE: OnceLock<PathBuf> = OnceLock::new();
-    EXAMPLE.get_or_init(|| {
-        let built = Command::new(env!("CARGO"))
-            .args(["build", "--workspace", "--example", "blocking"])
-            .args(["--message-format", "json", "--quiet"])
-            .current_dir(env!("CARGO_MANIFEST_DIR"))
-            .output()
-            .unwrap();
-        let messages = String::from_utf8(built.stdout).unwrap();
-        let mut executables = messages.lines().filter_map(|line| {
-            let message: serde_json::Value = serde_json::from_str(line).unwrap();
-            message["executable"].as_str().map(PathBuf::from)
-        });
-        executables.next().expect("the example is built")
-    })
 }

@@ -6,15 +6,9 @@
 )]
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Output, Stdio};
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::thread;
-use std::time::Duration;
-
-/// A program that takes longer hangs.
-const PATIENCE: Duration = Duration::from_secs(60);
+use std::process::Command;
+use std::sync::{Mutex, PoisonError};
 
 /// Builds an example once, which takes no time after `cargo test --workspace`, and gives its file.
 pub fn example(name: &'static str) -> PathBuf {
@@ -44,33 +38,4 @@ fn build(name: &str) -> PathBuf {
         message["executable"].as_str().map(PathBuf::from)
     });
     executables.next().expect("the example is built")
-}
-
-/// Runs the program to its end, or ends it. It reads this text, and then the end of its input.
-pub fn run(program: &mut Command, input: &str) -> Output {
-    let program = program
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped());
-    let mut child = program.spawn().unwrap();
-    let id = child.id().to_string();
-    let mut stdin = child.stdin.take().expect("it is piped");
-    let input = input.to_owned();
-    let (ended, output) = mpsc::channel();
-    thread::spawn(move || {
-        // One that has ended reads nothing.
-        let _ = stdin.write_all(input.as_bytes());
-        drop(stdin);
-        ended.send(child.wait_with_output())
-    });
-    output.recv_timeout(PATIENCE).map_or_else(
-        |_| {
-            Command::new("kill")
-                .args(["-s", "KILL", &id])
-                .status()
-                .unwrap();
-            panic!("the program was still running after {PATIENCE:?}");
-        },
-        Result::unwrap,
-    )
 }

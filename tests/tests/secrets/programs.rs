@@ -1,9 +1,11 @@
 //! The programs: what they write on standard output and standard error, and what the emulator logs of them.
 
 use std::fs;
+use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::sync::{Arc, Mutex};
+use std::process::{Command, Output, Stdio};
+use std::sync::{Arc, Mutex, mpsc};
+use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use iotcore_gateway::{Algorithm, SigningKey, UnixTime};
@@ -13,7 +15,10 @@ use iotcore_gateway_testkit::{AuthMethod, Event, Registry, Settings};
 use serde_json::json;
 
 use crate::Secrets;
-use crate::examples::{example, run};
+use crate::examples::example;
+
+/// A program that takes longer hangs.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An emulator over TLS, the files of its clients, and what nobody may see of all that.
 struct Cloud {
@@ -308,4 +313,33 @@ fn the_emulator_as_a_program_repeats_no_key() {
         assert!(!is_good && said.contains("bridge: "), "{said}");
     }
     cloud.end();
+}
+
+/// Runs the program to its end, or ends it. It reads this text, and then the end of its input.
+fn run(program: &mut Command, input: &str) -> Output {
+    let program = program
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
+    let mut child = program.spawn().unwrap();
+    let id = child.id().to_string();
+    let mut stdin = child.stdin.take().expect("it is piped");
+    let input = input.to_owned();
+    let (ended, output) = mpsc::channel();
+    thread::spawn(move || {
+        // One that has ended reads nothing.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        ended.send(child.wait_with_output())
+    });
+    output.recv_timeout(PATIENCE).map_or_else(
+        |_| {
+            Command::new("kill")
+                .args(["-s", "KILL", &id])
+                .status()
+                .unwrap();
+            panic!("the program was still running after {PATIENCE:?}");
+        },
+        Result::unwrap,
+    )
 }
