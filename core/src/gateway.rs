@@ -249,7 +249,8 @@ impl Gateway {
         let now = self.tick(now);
         let publication = self.admit(publication)?;
         if !self.make_room(&publication) {
-            self.outbox.block(publication.device.index);
+            let bytes = publication.payload.len();
+            self.outbox.block(publication.device.index, bytes);
             return Err(PublishError::Blocked(publication));
         }
         let op = self.new_op();

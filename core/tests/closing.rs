@@ -3,7 +3,8 @@
 mod peer;
 
 use iotcore_gateway::{
-    Event, Failure, Options, Outcome, Publication, PublishError, QoS, Reconnect, Subscription, TransportEnd,
+    Event, Failure, Options, Outcome, Publication, PublishError, QoS, Reconnect, Subscription,
+    TransportEnd,
 };
 use peer::{Sent, Session, seconds};
 

@@ -1,8 +1,9 @@
 //! What is written next, and in which order: acknowledgements, subscriptions, attaches, detaches, then publications.
 
-use super::{Gateway, Ticket, lifecycle::State};
+use super::{Gateway, Ticket, lifecycle::State, outbox::Overdue};
 use crate::{
     command::PublicationTopic,
+    error::Failure,
     event::Outcome,
     mqtt::QoS,
     time::Instant,
@@ -56,8 +57,14 @@ impl Gateway {
             return false;
         };
         let listening = self.timers.listening.time(now);
-        let Some(key) = self.outbox.overdue(|size| link.has_room(size), listening) else {
-            return false;
+        let has_room = |size| link.has_room(size);
+        let key = match self.outbox.overdue(has_room, listening, now) {
+            None => return false,
+            Some(Overdue::Due(key)) => key,
+            Some(Overdue::Superseded(key)) => {
+                self.fail_publication(key, Failure::Superseded);
+                return true;
+            }
         };
         let entry = self.outbox.entry_mut(key);
         let Some(packet_id) = entry.packet_id() else {

@@ -1,7 +1,10 @@
 //! One device's part of the outbox.
 
-use super::{entry::List, pace::Pace};
-use crate::options::QueueLimit;
+use super::{
+    entry::{Entry, List},
+    pace::Pace,
+};
+use crate::{command::OpId, options::QueueLimit};
 
 /// What waits for one device, and whether it may go.
 #[derive(Debug, Default)]
@@ -18,13 +21,20 @@ pub(super) struct Queue {
     pub(super) is_open: bool,
     /// It is among the turns.
     pub(super) has_turn: bool,
-    /// A publication was handed back, and its user waits for room.
-    pub(super) is_blocked: bool,
+    /// The size of the publication that was handed back last, while its user waits for room.
+    pub(super) blocked: Option<usize>,
+    /// The newest state that was written.
+    pub(super) newest_state: Option<OpId>,
 }
 
 impl Queue {
     pub(super) fn can_send(&self, device_window: usize) -> bool {
         self.is_open && self.in_flight < device_window && self.has_waiting()
+    }
+
+    /// Whether this is a state and a newer one was written, or waits: the bridge is not to hear of it again.
+    pub(super) fn has_newer(&self, entry: &Entry) -> bool {
+        entry.is_state() && (self.state.is_some() || self.newest_state > Some(entry.op))
     }
 
     pub(super) fn has_waiting(&self) -> bool {
