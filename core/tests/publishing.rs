@@ -338,6 +338,20 @@ fn at_qos_0_what_is_on_its_way_is_not_sent_again_with_the_attachment() {
 }
 
 #[test]
+fn what_comes_back_in_two_parts_keeps_its_order() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.publish(device, "first");
+    let once = Publication::telemetry(device, "second").qos(QoS::AtMostOnce);
+    session.gateway.publish(once, session.now).unwrap();
+    session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
+    session.reconnect();
+    session.acknowledge_attach("device-1");
+    let sent = session.sent_payloads();
+    let payloads: Vec<_> = sent.iter().map(|(payload, _)| &payload[..]).collect();
+    assert_eq!(payloads, ["first", "second"]);
+}
+
+#[test]
 fn the_bound_on_all_devices_blocks_too() {
     let mut options = Options::default();
     options.total_queue = QueueLimit {

@@ -395,7 +395,7 @@ impl Outbox {
             if is_state {
                 queue.state = Some(key);
             } else {
-                queue.waiting.push_front(&mut self.entries, key);
+                queue.waiting.insert(&mut self.entries, key);
             }
             self.entry_mut(key).place = Place::Waiting;
             self.offer_turn(device);
