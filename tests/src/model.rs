@@ -13,7 +13,7 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use iotcore_gateway::{DeliveryId, DeviceKey, Event, Gateway, Options};
+use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options};
 
 use self::operations::Operations;
 pub use self::operations::Wish;
@@ -39,6 +39,8 @@ pub struct Model {
     wire: Wire,
     is_deceived: bool,
     is_calm: bool,
+    /// Whether what the bridge says is always read at once.
+    is_heard: bool,
     /// The largest packet that a publication can make, so far.
     largest_packet: usize,
     largest_read: usize,
@@ -58,6 +60,8 @@ struct Device {
     refused_attaches: u32,
     /// Publications that the bridge refused, and may have acknowledged all the same.
     refused_publications: u32,
+    /// How often the bridge has refused its attach.
+    refusals: u32,
     /// On this connection the bridge took it from the gateway, or acknowledged an attach that it refused.
     is_lost: bool,
     /// Whether an error was ever reported of it.
@@ -68,6 +72,8 @@ struct Device {
     is_blocked: bool,
     /// The newest telemetry event of it that has arrived.
     newest_arrival: Option<u32>,
+    /// The state of it that has arrived last.
+    newest_state: Option<u32>,
     /// Configs and commands that were sent to it, by what tells them apart.
     sent: BTreeSet<String>,
     /// What of it was delivered.
@@ -116,6 +122,7 @@ impl Model {
             wire: Wire::default(),
             is_deceived: false,
             is_calm: true,
+            is_heard: drafted.options.acknowledge == Acknowledge::WhenQueued,
             largest_packet: 0,
             largest_read: 0,
             burst: 0,
@@ -131,6 +138,11 @@ impl Model {
     /// The network does not carry what is sent at an even pace any more, or a clock is wrong.
     pub fn end_calm(&mut self) {
         self.is_calm = false;
+    }
+
+    /// The user does not take the gateway's events at once any more.
+    pub fn stop_hearing(&mut self) {
+        self.is_heard = false;
     }
 
     /// The peer may have lied to the gateway.

@@ -37,6 +37,11 @@ impl Model {
         self.devices[device].is_reported = true;
     }
 
+    /// How often the bridge refused a device's attach.
+    pub(crate) fn refusals(&self, device: usize) -> u32 {
+        self.devices[device].refusals
+    }
+
     /// The user has a delivery.
     pub(crate) fn acknowledge(&mut self, delivery: DeliveryId) {
         if let Some((device, mark)) = self.deliveries.remove(&delivery) {
@@ -204,6 +209,7 @@ impl Model {
             return Ok(());
         };
         device.is_reported = true;
+        device.refusals += u32::from(error_type == ErrorType::GatewayAttachmentError);
         match error_type {
             ErrorType::GatewayAttachmentError if may_acknowledge => {
                 device.refused_attaches += 1;
@@ -248,7 +254,11 @@ impl Model {
         match reason {
             CloseReason::StateTooFast => self.check_pace("the gateway's own"),
             CloseReason::ForbiddenSubscribe { filter } => self.on_refused_filter(filter),
-            CloseReason::KeepAlive { .. } | CloseReason::TokenExpired if !self.is_calm => Ok(()),
+            CloseReason::KeepAlive { .. } | CloseReason::TokenExpired
+                if !self.is_calm || !self.is_heard =>
+            {
+                Ok(())
+            }
             CloseReason::Malformed(_)
             | CloseReason::NotConnected { .. }
             | CloseReason::SecondConnect
