@@ -85,7 +85,7 @@ impl Gateway {
     pub fn new(client_id: ClientId, options: Options, seed: u64) -> Result<Self, OptionsError> {
         options.check()?;
         let mut outbox = Outbox::new(&options);
-        outbox.add_device(OWN);
+        outbox.add_device(OWN, client_id.gateway());
         Ok(Self {
             lifecycle: Lifecycle::new(),
             timers: Timers::default(),

@@ -152,6 +152,11 @@ impl Listening {
         self.deaf_since.unwrap_or(now) - self.deaf
     }
 
+    /// The listening time at `now`, unless it stands still: nothing that waits for the peer falls due then.
+    pub(crate) fn heard(&self, now: Instant) -> Option<Instant> {
+        self.deaf_since.is_none().then(|| now - self.deaf)
+    }
+
     /// When listening time reaches `deadline`, or `None` while it stands still.
     pub(crate) fn wall(&self, deadline: Instant) -> Option<Instant> {
         self.deaf_since.is_none().then(|| deadline + self.deaf)

@@ -117,3 +117,20 @@ fn a_state_that_is_sent_again_keeps_the_pace_too() {
     session.wait(seconds(1));
     assert_eq!(payloads(&mut session), ["1"]);
 }
+
+#[test]
+fn the_pace_of_states_outlives_a_detach() {
+    let (mut session, device) = Session::attached(Options::default());
+    publish_state(&mut session, device, "1");
+    let sent = session.sent_payloads();
+    session.puback(sent[0].1);
+    session.gateway.detach(device, session.now).unwrap();
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    let device = session.attach("device-1");
+    publish_state(&mut session, device, "2");
+    session.wait(Duration::from_millis(1_249));
+    assert_eq!(payloads(&mut session), [""; 0]);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(payloads(&mut session), ["2"]);
+}

@@ -52,8 +52,9 @@ impl Gateway {
     }
 
     pub(super) fn run_device_timers(&mut self, now: Instant) {
-        let listening = self.timers.listening.time(now);
-        while let Some(packet_id) = self.devices.silences.pop_due(listening) {
+        while let Some(listening) = self.timers.listening.heard(now)
+            && let Some(packet_id) = self.devices.silences.pop_due(listening)
+        {
             self.on_no_answer(packet_id, now);
         }
         while let Some(deadline) = self.devices.deadlines.pop_due(now) {

@@ -56,7 +56,7 @@ impl Gateway {
             }
             None => {
                 let index = self.devices.insert(id, Life::Waiting);
-                self.outbox.add_device(index);
+                self.outbox.add_device(index, &self.devices.at(index).id);
                 self.devices.attach_turns.push_back(index);
                 index
             }

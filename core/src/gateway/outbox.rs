@@ -9,18 +9,19 @@ mod lanes;
 mod pace;
 mod queue;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 pub use self::entry::Unsent;
 pub(crate) use self::{entry::Entry, pace::Delays};
 use self::{
     entry::{Entries, List, Place},
     lanes::Lanes,
-    pace::Turnstile,
+    pace::{Pace, Turnstile},
     queue::{Load, Queues},
 };
 use crate::{
     command::{OpId, Publication, PublicationTopic},
+    id::DeviceId,
     mqtt::PacketId,
     options::{Options, QueueLimit},
     quota::Quota,
@@ -38,6 +39,8 @@ pub(crate) struct Outbox {
     handing_over: List,
     turnstile: Turnstile,
     paced: Schedule<u32>,
+    /// The pace of devices that were detached a moment ago.
+    departed: BTreeMap<DeviceId, Pace>,
     /// Until when everything waits for the pace of the connection.
     held_until: Option<Instant>,
     delays: Delays,
@@ -83,6 +86,7 @@ impl Outbox {
             handing_over: List::default(),
             turnstile: Turnstile::default(),
             paced: Schedule::default(),
+            departed: BTreeMap::new(),
             held_until: None,
             delays: Delays::default(),
             quota: options.quota,
@@ -98,15 +102,21 @@ impl Outbox {
     }
 
     /// Makes an empty queue for the device in this slot.
-    pub(crate) fn add_device(&mut self, device: u32) {
+    pub(crate) fn add_device(&mut self, device: u32, id: &DeviceId) {
         self.queues.add(device);
+        if let Some(pace) = self.departed.remove(id) {
+            self.queues.at_mut(device).pace = pace;
+        }
     }
 
-    /// Forgets a device that has nothing here any more.
-    pub(crate) fn remove_device(&mut self, device: u32) {
+    /// Forgets a device that has nothing here any more, but for its pace: the bridge knows it all the same.
+    pub(crate) fn remove_device(&mut self, device: u32, id: DeviceId, now: Instant) {
         self.turns.retain(|&other| other != device);
         self.blocked.retain(|&other| other != device);
+        let pace = core::mem::take(&mut self.queues.at_mut(device).pace);
         self.queues.add(device);
+        self.departed.insert(id, pace);
+        self.departed.retain(|_, pace| !pace.is_over(now));
     }
 
     /// Lets an attached device send, or stops one that no longer is.

@@ -56,7 +56,9 @@ impl Gateway {
         let Some(link) = &mut self.link else {
             return false;
         };
-        let listening = self.timers.listening.time(now);
+        let Some(listening) = self.timers.listening.heard(now) else {
+            return false;
+        };
         let has_room = |size| link.has_room(size);
         let key = match self.outbox.overdue(has_room, listening, now) {
             None => return false,
