@@ -20,6 +20,7 @@ pub use self::operations::Wish;
 use self::publications::Publications;
 pub(crate) use self::publications::payload;
 use self::wire::Wire;
+use crate::ConnectionId;
 use crate::bridge::settings::FailedPuback;
 use crate::link::Moment;
 use crate::script::{DEVICES, Drafted, Rule};
@@ -62,8 +63,8 @@ struct Device {
     refused_publications: u32,
     /// How often the bridge has refused its attach.
     refusals: u32,
-    /// On this connection the bridge took it from the gateway, or acknowledged an attach that it refused.
-    is_lost: bool,
+    /// Connections on which the bridge took it from the gateway, or acknowledged an attach that it refused.
+    lost_on: BTreeSet<ConnectionId>,
     /// Whether an error was ever reported of it.
     is_reported: bool,
     /// Whether its user has ever asked for its detach.
@@ -107,6 +108,9 @@ const TRANSMIT_TARGET: usize = 64 * 1024;
 
 /// Packets that are written beyond the target: CONNECT with its token, DISCONNECT, and the errors topic's SUBSCRIBE.
 const TRANSMIT_SLACK: usize = 2 * 1024;
+
+/// Events that one packet causes at most, those that end operations not counted.
+const EVENTS_PER_PACKET: usize = 2;
 
 impl Model {
     /// A model of a gateway that nobody has asked anything.
@@ -157,7 +161,9 @@ impl Model {
 
     /// The key of a device.
     pub(crate) fn know(&mut self, key: DeviceKey, device: usize) {
-        self.keys.insert(key, device);
+        if self.keys.insert(key, device).is_none() {
+            self.devices[device].is_blocked = false;
+        }
     }
 
     /// The process ends and starts anew: what had not ended is forgotten, or published again.
@@ -182,12 +188,7 @@ impl Model {
         now: Instant,
     ) -> Result<(), Finding> {
         match moment {
-            Moment::Dialed(_) => {
-                self.wire = Wire::default();
-                self.devices
-                    .iter_mut()
-                    .for_each(|device| device.is_lost = false);
-            }
+            Moment::Dialed(_) => self.wire = Wire::default(),
             Moment::Received(bytes) => {
                 self.largest_read = self.largest_read.max(bytes.len());
                 self.wire.read(bytes);
@@ -293,7 +294,7 @@ impl Model {
     /// reading, and one read beyond.
     fn check_burst(&mut self) -> Result<(), Finding> {
         self.burst += 1;
-        let limit = self.options.max_events + self.largest_read / 2;
+        let limit = self.options.max_events + self.largest_read / 2 + EVENTS_PER_PACKET;
         match self.burst > limit {
             true => Err(Finding::new(
                 Rule::Memory,
