@@ -85,7 +85,7 @@ impl Gateway {
     pub fn new(client_id: ClientId, options: Options, seed: u64) -> Result<Self, OptionsError> {
         options.check()?;
         let mut outbox = Outbox::new(&options);
-        outbox.add_device(OWN);
+        outbox.add_device(OWN, client_id.gateway());
         Ok(Self {
             lifecycle: Lifecycle::new(),
             timers: Timers::default(),
@@ -249,7 +249,8 @@ impl Gateway {
         let now = self.tick(now);
         let publication = self.admit(publication)?;
         if !self.make_room(&publication) {
-            self.outbox.block(publication.device.index);
+            let bytes = publication.payload.len();
+            self.outbox.block(publication.device.index, bytes);
             return Err(PublishError::Blocked(publication));
         }
         let op = self.new_op();

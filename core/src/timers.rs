@@ -174,6 +174,11 @@ impl Listening {
         heard - self.deaf
     }
 
+    /// The listening time at `now`, unless it stands still: nothing that waits for the peer falls due then.
+    pub(crate) fn heard(&self, now: Instant) -> Option<Instant> {
+        self.deaf_since.is_none().then(|| self.time(now))
+    }
+
     /// When listening time reaches `deadline`, or `None` while it stands still.
     pub(crate) fn wall(&self, deadline: Instant) -> Option<Instant> {
         self.deaf_since.is_none().then(|| deadline + self.deaf)

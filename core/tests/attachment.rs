@@ -445,6 +445,23 @@ fn an_expired_device_token_is_asked_for_and_never_sent() {
 }
 
 #[test]
+fn a_token_is_asked_for_when_the_turn_of_its_attach_has_come() {
+    let mut options = Options::default();
+    options.attach_window = 1;
+    let mut session = Session::open(options);
+    session.begin_attach("device-1");
+    let token = Token::new("old.to.ken", session.now + seconds(1)).unwrap();
+    let (device, _) = session
+        .gateway
+        .attach("device-2".try_into().unwrap(), Some(token), session.now)
+        .unwrap();
+    session.wait(seconds(5));
+    assert_eq!(session.events(), [], "whoever reports the time, or not");
+    session.acknowledge_attach("device-1");
+    assert!(session.events().contains(&Event::TokenNeeded { device }));
+}
+
+#[test]
 fn a_detach_does_not_wait_for_a_token_that_nobody_will_give() {
     let mut session = Session::dialing(Options::default());
     let token = Token::new("old.to.ken", session.now + seconds(60)).unwrap();

@@ -249,6 +249,27 @@ fn the_deadlines_of_the_peer_go_on_as_soon_as_the_events_are_taken() {
 }
 
 #[test]
+fn no_answer_is_missed_at_the_instant_at_which_the_reading_stops() {
+    let mut options = Options::default();
+    options.max_events = 1;
+    let mut session = Session::open(options);
+    let (_, first) = session.begin_attach("device-1");
+    let (_, second) = session.begin_attach("device-2");
+    let ids = session.sent_payloads();
+    session.now += seconds(30);
+    session.puback(ids[0].1);
+    assert!(!session.gateway.wants_input());
+    assert!(session.gateway.poll_timeout() > Some(session.now));
+    session.gateway.handle_timeout(session.now);
+    session.puback(ids[1].1);
+    let events = session.events();
+    for op in [first, second] {
+        let outcome = Outcome::Attached;
+        assert!(events.contains(&Event::Done { op, outcome }), "{events:?}");
+    }
+}
+
+#[test]
 fn a_peer_that_nobody_reads_is_not_silent() {
     let mut options = manual();
     options.max_unacknowledged = 1;

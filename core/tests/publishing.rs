@@ -304,6 +304,54 @@ fn a_full_queue_hands_the_publication_back_and_says_when_there_is_room() {
 }
 
 #[test]
+fn room_is_told_when_there_is_enough_for_what_was_handed_back() {
+    let mut options = Options::default();
+    options.device_queue.bytes = 262_144;
+    let (mut session, device) = Session::attached(options);
+    session.publish(device, &"x".repeat(60_000));
+    let large = Publication::telemetry(device, vec![b'x'; 240_000]);
+    let blocked = session.gateway.publish(large.clone(), session.now);
+    assert!(matches!(blocked, Err(PublishError::Blocked(_))));
+    session.gateway.handle_timeout(session.now);
+    assert_eq!(session.events(), [], "less than half full, and yet no room");
+    let id = session.expect_publish(EVENTS);
+    session.puback(id);
+    assert!(session.events().contains(&Event::Writable { device }));
+    session.gateway.publish(large, session.now).unwrap();
+}
+
+#[test]
+fn at_qos_0_what_is_on_its_way_is_not_sent_again_with_the_attachment() {
+    let (mut session, device) = Session::attached(Options::default());
+    let once = Publication::telemetry(device, "once").qos(QoS::AtMostOnce);
+    let op = session.gateway.publish(once, session.now).unwrap();
+    session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
+    assert_eq!(
+        session.sent_payloads().len(),
+        1,
+        "its bytes were in the stream"
+    );
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Transmitted)));
+    session.wait(seconds(3));
+    session.acknowledge_attach("device-1");
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn what_comes_back_in_two_parts_keeps_its_order() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.publish(device, "first");
+    let once = Publication::telemetry(device, "second").qos(QoS::AtMostOnce);
+    session.gateway.publish(once, session.now).unwrap();
+    session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
+    session.reconnect();
+    session.acknowledge_attach("device-1");
+    let sent = session.sent_payloads();
+    let payloads: Vec<_> = sent.iter().map(|(payload, _)| &payload[..]).collect();
+    assert_eq!(payloads, ["first", "second"]);
+}
+
+#[test]
 fn the_bound_on_all_devices_blocks_too() {
     let mut options = Options::default();
     options.total_queue = QueueLimit {

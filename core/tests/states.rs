@@ -72,3 +72,65 @@ fn a_state_that_was_lost_in_flight_gives_way_to_a_newer_one() {
     session.puback(sent[0].1);
     assert_eq!(session.ended(newer), Some(Ok(Outcome::Acknowledged)));
 }
+
+#[test]
+fn an_older_state_is_never_sent_after_a_newer_one() {
+    let (mut session, device) = Session::attached(Options::default());
+    let older = publish_state(&mut session, device, "older");
+    session.sent();
+    session.wait(seconds(2));
+    let newer = publish_state(&mut session, device, "newer");
+    let sent = session.sent_payloads();
+    session.puback(sent[0].1);
+    assert_eq!(session.ended(newer), Some(Ok(Outcome::Acknowledged)));
+    session.wait(seconds(40));
+    assert_eq!(payloads(&mut session), [""; 0]);
+    assert_eq!(session.ended(older), Some(Err(Failure::Superseded)));
+}
+
+#[test]
+fn an_older_state_is_not_put_back_behind_a_newer_one_that_has_arrived() {
+    let (mut session, device) = Session::attached(Options::default());
+    let older = publish_state(&mut session, device, "older");
+    session.sent();
+    session.wait(seconds(2));
+    publish_state(&mut session, device, "newer");
+    let sent = session.sent_payloads();
+    session.puback(sent[0].1);
+    session.events();
+    session.reconnect();
+    assert_eq!(session.ended(older), Some(Err(Failure::Superseded)));
+    session.acknowledge_attach("device-1");
+    session.wait(seconds(2));
+    assert_eq!(payloads(&mut session), [""; 0]);
+}
+
+#[test]
+fn a_state_that_is_sent_again_keeps_the_pace_too() {
+    let mut options = Options::default();
+    options.ack_timeout = seconds(1);
+    let (mut session, device) = Session::attached(options);
+    publish_state(&mut session, device, "1");
+    assert_eq!(payloads(&mut session), ["1"]);
+    session.wait(Duration::from_millis(1_249));
+    assert_eq!(payloads(&mut session), [""; 0]);
+    session.wait(seconds(1));
+    assert_eq!(payloads(&mut session), ["1"]);
+}
+
+#[test]
+fn the_pace_of_states_outlives_a_detach() {
+    let (mut session, device) = Session::attached(Options::default());
+    publish_state(&mut session, device, "1");
+    let sent = session.sent_payloads();
+    session.puback(sent[0].1);
+    session.gateway.detach(device, session.now).unwrap();
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    let device = session.attach("device-1");
+    publish_state(&mut session, device, "2");
+    session.wait(Duration::from_millis(1_249));
+    assert_eq!(payloads(&mut session), [""; 0]);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(payloads(&mut session), ["2"]);
+}

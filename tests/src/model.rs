@@ -13,13 +13,14 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use iotcore_gateway::{DeliveryId, DeviceKey, Event, Gateway, Options};
+use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options};
 
 use self::operations::Operations;
 pub use self::operations::Wish;
 use self::publications::Publications;
 pub(crate) use self::publications::payload;
 use self::wire::Wire;
+use crate::ConnectionId;
 use crate::bridge::settings::FailedPuback;
 use crate::link::Moment;
 use crate::script::{DEVICES, Drafted, Rule};
@@ -39,6 +40,8 @@ pub struct Model {
     wire: Wire,
     is_deceived: bool,
     is_calm: bool,
+    /// Whether what the bridge says is always read at once.
+    is_heard: bool,
     /// The largest packet that a publication can make, so far.
     largest_packet: usize,
     largest_read: usize,
@@ -58,8 +61,10 @@ struct Device {
     refused_attaches: u32,
     /// Publications that the bridge refused, and may have acknowledged all the same.
     refused_publications: u32,
-    /// On this connection the bridge took it from the gateway, or acknowledged an attach that it refused.
-    is_lost: bool,
+    /// How often the bridge has refused its attach.
+    refusals: u32,
+    /// Connections on which the bridge took it from the gateway, or acknowledged an attach that it refused.
+    lost_on: BTreeSet<ConnectionId>,
     /// Whether an error was ever reported of it.
     is_reported: bool,
     /// Whether its user has ever asked for its detach.
@@ -68,6 +73,8 @@ struct Device {
     is_blocked: bool,
     /// The newest telemetry event of it that has arrived.
     newest_arrival: Option<u32>,
+    /// The state of it that has arrived last.
+    newest_state: Option<u32>,
     /// Configs and commands that were sent to it, by what tells them apart.
     sent: BTreeSet<String>,
     /// What of it was delivered.
@@ -102,6 +109,9 @@ const TRANSMIT_TARGET: usize = 64 * 1024;
 /// Packets that are written beyond the target: CONNECT with its token, DISCONNECT, and the errors topic's SUBSCRIBE.
 const TRANSMIT_SLACK: usize = 2 * 1024;
 
+/// Events that one packet causes at most, those that end operations not counted.
+const EVENTS_PER_PACKET: usize = 2;
+
 impl Model {
     /// A model of a gateway that nobody has asked anything.
     pub fn new(drafted: &Drafted) -> Self {
@@ -116,6 +126,7 @@ impl Model {
             wire: Wire::default(),
             is_deceived: false,
             is_calm: true,
+            is_heard: drafted.options.acknowledge == Acknowledge::WhenQueued,
             largest_packet: 0,
             largest_read: 0,
             burst: 0,
@@ -133,6 +144,11 @@ impl Model {
         self.is_calm = false;
     }
 
+    /// The user does not take the gateway's events at once any more.
+    pub fn stop_hearing(&mut self) {
+        self.is_heard = false;
+    }
+
     /// The peer may have lied to the gateway.
     pub fn deceive(&mut self) {
         self.is_deceived = true;
@@ -145,7 +161,9 @@ impl Model {
 
     /// The key of a device.
     pub(crate) fn know(&mut self, key: DeviceKey, device: usize) {
-        self.keys.insert(key, device);
+        if self.keys.insert(key, device).is_none() {
+            self.devices[device].is_blocked = false;
+        }
     }
 
     /// The process ends and starts anew: what had not ended is forgotten, or published again.
@@ -170,12 +188,7 @@ impl Model {
         now: Instant,
     ) -> Result<(), Finding> {
         match moment {
-            Moment::Dialed(_) => {
-                self.wire = Wire::default();
-                self.devices
-                    .iter_mut()
-                    .for_each(|device| device.is_lost = false);
-            }
+            Moment::Dialed(_) => self.wire = Wire::default(),
             Moment::Received(bytes) => {
                 self.largest_read = self.largest_read.max(bytes.len());
                 self.wire.read(bytes);
@@ -281,7 +294,7 @@ impl Model {
     /// reading, and one read beyond.
     fn check_burst(&mut self) -> Result<(), Finding> {
         self.burst += 1;
-        let limit = self.options.max_events + self.largest_read / 2;
+        let limit = self.options.max_events + self.largest_read / 2 + EVENTS_PER_PACKET;
         match self.burst > limit {
             true => Err(Finding::new(
                 Rule::Memory,

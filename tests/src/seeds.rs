@@ -18,7 +18,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use self::make::script;
 pub use self::shrink::shrink;
-use crate::script::{Broken, Counts, History, Manner, Rule, Script, run_in};
+use crate::script::{Broken, Counts, Entry, History, Manner, Rule, Script, run_in};
 
 /// What came of a script that broke nothing.
 #[derive(Clone, Debug)]
@@ -73,12 +73,19 @@ fn play(script: &Script, manner: Manner) -> Result<History, Broken> {
 
 /// What is different in two histories of one script.
 fn differing(first: &History, second: &History, is_repeatable: bool) -> Broken {
-    let pairs = first.entries().iter().zip(second.entries());
-    let difference = pairs.enumerate().find(|(_, (one, other))| one != other);
-    let (index, what) = match difference {
-        Some((index, (one, other))) => (index, format!("first {one}, then {other}")),
+    let told = |history: &History| -> Vec<Entry> {
+        let entries = history.entries().iter();
+        entries.filter(|entry| entry.is_told()).cloned().collect()
+    };
+    let (firsts, seconds) = (told(first), told(second));
+    let difference = firsts
+        .iter()
+        .zip(&seconds)
+        .find(|(one, other)| one != other);
+    let (at, what) = match difference {
+        Some((one, other)) => (one.at, format!("first {one}, then {other}")),
         None => (
-            first.entries().len().min(second.entries().len()),
+            first.counts().elapsed,
             "one history is longer than the other".to_owned(),
         ),
     };
@@ -89,11 +96,7 @@ fn differing(first: &History, second: &History, is_repeatable: bool) -> Broken {
     Broken {
         rule: Rule::Determinism,
         what: format!("{why}: {what}"),
-        at: first
-            .entries()
-            .get(index)
-            .map(|entry| entry.at)
-            .unwrap_or_default(),
+        at,
         step: 0,
         history: Box::new(second.clone()),
     }

@@ -56,8 +56,9 @@ impl Gateway {
     }
 
     pub(super) fn run_device_timers(&mut self, now: Instant) {
-        let listening = self.timers.listening.time(now);
-        while let Some(packet_id) = self.devices.silences.pop_due(listening) {
+        while let Some(listening) = self.timers.listening.heard(now)
+            && let Some(packet_id) = self.devices.silences.pop_due(listening)
+        {
             self.on_no_answer(packet_id, now);
         }
         while let Some(deadline) = self.devices.deadlines.pop_due(now) {
@@ -155,11 +156,16 @@ impl Gateway {
     /// Ends everything that a device has in the outbox.
     pub(super) fn fail_publications(&mut self, device: u32, failure: &Failure) {
         for key in self.outbox.all(Some(device)) {
-            if let Some(packet_id) = self.outbox.entry(key).packet_id() {
-                self.quarantine(packet_id);
-            }
-            self.end_publication(key, Err(failure.clone()));
+            self.fail_publication(key, failure.clone());
         }
+    }
+
+    /// Ends a publication before its acknowledgement, which may still come.
+    pub(super) fn fail_publication(&mut self, key: u32, failure: Failure) {
+        if let Some(packet_id) = self.outbox.entry(key).packet_id() {
+            self.quarantine(packet_id);
+        }
+        self.end_publication(key, Err(failure));
     }
 
     /// When the next publication is to be sent again.

@@ -56,7 +56,7 @@ impl Gateway {
             }
             None => {
                 let index = self.devices.insert(id, Life::Waiting);
-                self.outbox.add_device(index);
+                self.outbox.add_device(index, &self.devices.at(index).id);
                 self.devices.attach_turns.push_back(index);
                 index
             }
@@ -121,19 +121,19 @@ impl Gateway {
                 self.devices.attach_turns.pop_front();
                 continue;
             }
-            if device
-                .token
-                .as_ref()
-                .is_some_and(|token| token.expires_at() <= now)
+            // Nothing is looked at before it can be sent, lest it mattered when somebody reports the time.
+            if self.devices.attaching >= usize::from(self.options.attach_window)
+                || !self.has_room_for_control(index)
             {
-                self.devices.attach_turns.pop_front();
-                self.ask_for_token(index);
-                continue;
-            }
-            if self.devices.attaching >= usize::from(self.options.attach_window) {
                 return false;
             }
-            return self.write_attach(index, now);
+            let device = self.devices.at(index);
+            let is_expired = |token: &Token| token.expires_at() <= now;
+            if !device.token.as_ref().is_some_and(is_expired) {
+                return self.write_attach(index, now);
+            }
+            self.devices.attach_turns.pop_front();
+            self.ask_for_token(index);
         }
         false
     }
@@ -167,6 +167,9 @@ impl Gateway {
         control: Control,
         now: Instant,
     ) -> Option<Awaiting> {
+        if !self.has_room_for_control(index) {
+            return None;
+        }
         let device = self.devices.at(index);
         let (channel, ticket, timeout, payload) = match control {
             Control::Attach => {
@@ -189,10 +192,20 @@ impl Gateway {
             }
         };
         topic::make_topic(&mut self.topic, &device.id, channel);
-        let size = self.topic.as_bytes().len() + payload.len() + CONTROL_OVERHEAD;
-        let link = self.link.as_mut().filter(|link| link.can_send(size))?;
+        let link = self.link.as_mut()?;
         let packet_id = link.publish(&self.topic, &payload, ticket);
         Some(self.await_answer(packet_id, timeout, now))
+    }
+
+    /// Whether the packet of an attach or a detach has room.
+    fn has_room_for_control(&self, index: u32) -> bool {
+        let device = self.devices.at(index);
+        let token = device
+            .token
+            .as_ref()
+            .map_or(0, |token| token.expose().len());
+        let size = device.id.as_str().len() + token + CONTROL_OVERHEAD;
+        self.link.as_ref().is_some_and(|link| link.can_send(size))
     }
 
     /// PUBACK of an attach.
@@ -340,8 +353,8 @@ impl Gateway {
     }
 }
 
-/// Fixed header, lengths and packet identifier.
-const CONTROL_OVERHEAD: usize = 16;
+/// Everything in the packet of an attach or a detach but the device's id and its token.
+const CONTROL_OVERHEAD: usize = 64;
 
 /// The two control messages of a gateway.
 #[derive(Clone, Copy, Debug)]

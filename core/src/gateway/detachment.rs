@@ -116,10 +116,11 @@ impl Gateway {
             self.devices.deadlines.remove(at, Deadline::Drain(index));
         }
         self.devices.forget_turns(index);
-        self.outbox.remove_device(index);
         for op in device.pending_ops() {
             self.fail(op, Failure::Detached);
         }
+        let now = self.now.expect("what forgets a device came with the time");
+        self.outbox.remove_device(index, device.id, now);
         if let Some(detach) = device.detach {
             match result {
                 Ok(outcome) => self.done(detach.op, outcome),

@@ -121,11 +121,7 @@ impl Gateway {
     }
 
     fn fail_reported(&mut self, key: u32, report: &ErrorReport) {
-        let packet_id = self.outbox.entry(key).packet_id();
-        self.end_publication(key, Err(Failure::Reported(report.clone())));
-        if let Some(packet_id) = packet_id {
-            self.quarantine(packet_id);
-        }
+        self.fail_publication(key, Failure::Reported(report.clone()));
     }
 
     /// The operations that a hang-up without a reason may be about, newest first, and how surely the reason is known.

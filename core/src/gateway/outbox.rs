@@ -9,18 +9,19 @@ mod lanes;
 mod pace;
 mod queue;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 pub use self::entry::Unsent;
 pub(crate) use self::{entry::Entry, pace::Delays};
 use self::{
     entry::{Entries, List, Place},
     lanes::Lanes,
-    pace::Turnstile,
+    pace::{Pace, Turnstile},
     queue::{Load, Queues},
 };
 use crate::{
     command::{OpId, Publication, PublicationTopic},
+    id::DeviceId,
     mqtt::PacketId,
     options::{Options, QueueLimit},
     quota::Quota,
@@ -38,6 +39,8 @@ pub(crate) struct Outbox {
     handing_over: List,
     turnstile: Turnstile,
     paced: Schedule<u32>,
+    /// The pace of devices that were detached a moment ago.
+    departed: BTreeMap<DeviceId, Pace>,
     /// Until when everything waits for the pace of the connection.
     held_until: Option<Instant>,
     delays: Delays,
@@ -53,6 +56,15 @@ struct Limits {
     device_window: usize,
     device: QueueLimit,
     total: QueueLimit,
+}
+
+/// A publication whose acknowledgement is overdue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Overdue {
+    /// It is to be sent again.
+    Due(u32),
+    /// A state that a newer one has replaced meanwhile.
+    Superseded(u32),
 }
 
 /// What a lost attachment or connection gave back.
@@ -74,6 +86,7 @@ impl Outbox {
             handing_over: List::default(),
             turnstile: Turnstile::default(),
             paced: Schedule::default(),
+            departed: BTreeMap::new(),
             held_until: None,
             delays: Delays::default(),
             quota: options.quota,
@@ -89,15 +102,21 @@ impl Outbox {
     }
 
     /// Makes an empty queue for the device in this slot.
-    pub(crate) fn add_device(&mut self, device: u32) {
+    pub(crate) fn add_device(&mut self, device: u32, id: &DeviceId) {
         self.queues.add(device);
+        if let Some(pace) = self.departed.remove(id) {
+            self.queues.at_mut(device).pace = pace;
+        }
     }
 
-    /// Forgets a device that has nothing here any more.
-    pub(crate) fn remove_device(&mut self, device: u32) {
+    /// Forgets a device that has nothing here any more, but for its pace: the bridge knows it all the same.
+    pub(crate) fn remove_device(&mut self, device: u32, id: DeviceId, now: Instant) {
         self.turns.retain(|&other| other != device);
         self.blocked.retain(|&other| other != device);
+        let pace = core::mem::take(&mut self.queues.at_mut(device).pace);
         self.queues.add(device);
+        self.departed.insert(id, pace);
+        self.departed.retain(|_, pace| !pace.is_over(now));
     }
 
     /// Lets an attached device send, or stops one that no longer is.
@@ -124,11 +143,10 @@ impl Outbox {
         self.queues.at(device).waiting.head()
     }
 
-    /// Remembers that the user of this device waits for room.
-    pub(crate) fn block(&mut self, device: u32) {
+    /// Remembers that the user of this device waits for room for so many bytes.
+    pub(crate) fn block(&mut self, device: u32, bytes: usize) {
         let queue = self.queues.at_mut(device);
-        if !queue.is_blocked {
-            queue.is_blocked = true;
+        if queue.blocked.replace(bytes).is_none() {
             self.blocked.push(device);
         }
     }
@@ -138,12 +156,16 @@ impl Outbox {
         if self.blocked.is_empty() || !self.load.is_relaxed(self.limits.total) {
             return None;
         }
-        let (queues, limit) = (&self.queues, self.limits.device);
-        let is_relaxed = |device: &u32| queues.at(*device).load.is_relaxed(limit);
-        let device = self
-            .blocked
-            .remove(self.blocked.iter().position(is_relaxed)?);
-        self.queues.at_mut(device).is_blocked = false;
+        let (queues, load, limits) = (&self.queues, self.load, &self.limits);
+        let has_room = |device: &u32| {
+            let queue = queues.at(*device);
+            let bytes = queue.blocked.unwrap_or_default();
+            queue.load.is_relaxed(limits.device)
+                && queue.load.has_room(bytes, limits.device)
+                && load.has_room(bytes, limits.total)
+        };
+        let device = self.blocked.remove(self.blocked.iter().position(has_room)?);
+        self.queues.at_mut(device).blocked = None;
         Some(device)
     }
 
@@ -256,6 +278,9 @@ impl Outbox {
     fn pace(&mut self, key: u32, now: Instant) -> u32 {
         let entry = self.entries.at(key);
         let queue = self.queues.at_mut(entry.device);
+        if entry.is_state() {
+            queue.newest_state = Some(entry.op);
+        }
         queue.pace.count(entry, &self.quota, now);
         self.turnstile.count(&self.quota, now);
         entry.device
@@ -288,14 +313,26 @@ impl Outbox {
         has_room(self.entry(key).packet_size()).then_some(deadline)
     }
 
-    /// A publication whose acknowledgement is overdue, if its packet has room.
+    /// A publication whose acknowledgement is overdue, if its packet has room. A state that has to keep its pace waits
+    /// once more.
     pub(crate) fn overdue(
         &mut self,
         has_room: impl Fn(usize) -> bool,
         listening: Instant,
-    ) -> Option<u32> {
-        let key = self.lanes.overdue(&self.entries, listening)?;
-        has_room(self.entry(key).packet_size()).then_some(key)
+        now: Instant,
+    ) -> Option<Overdue> {
+        loop {
+            let key = self.lanes.overdue(&self.entries, listening)?;
+            let entry = self.entry(key);
+            let queue = self.queues.at(entry.device);
+            if queue.has_newer(entry) {
+                return Some(Overdue::Superseded(key));
+            }
+            if !entry.is_state() || queue.pace.holds_state(now).is_none() {
+                return has_room(entry.packet_size()).then_some(Overdue::Due(key));
+            }
+            self.lanes.postpone(&mut self.entries, key, listening);
+        }
     }
 
     /// An overdue publication was written again.
@@ -352,14 +389,14 @@ impl Outbox {
             self.unlink(key);
             let (device, is_state) = (self.entry(key).device, self.entry(key).is_state());
             let queue = self.queues.at_mut(device);
-            if is_state && queue.state.is_some() {
+            if queue.has_newer(self.entries.at(key)) {
                 returned.superseded.push(self.release(key).0);
                 continue;
             }
             if is_state {
                 queue.state = Some(key);
             } else {
-                queue.waiting.push_front(&mut self.entries, key);
+                queue.waiting.insert(&mut self.entries, key);
             }
             self.entry_mut(key).place = Place::Waiting;
             self.offer_turn(device);
@@ -367,13 +404,15 @@ impl Outbox {
         returned
     }
 
-    /// The keys of what was written and is not done, in the order of acceptance.
+    /// The keys of what was written and is not done, in the order of acceptance. On a connection that lives on, the
+    /// bytes of what was written at QoS 0 still go out: sent again it would arrive twice.
     fn written(&self, device: Option<u32>) -> Vec<u32> {
-        let written = self
+        let handing_over = self.handing_over.iter(&self.entries);
+        let handing_over = handing_over.filter(|_| device.is_none());
+        let mut keys: Vec<_> = self
             .lanes
             .iter(&self.entries)
-            .chain(self.handing_over.iter(&self.entries));
-        let mut keys: Vec<_> = written
+            .chain(handing_over)
             .filter(|&key| device.is_none_or(|device| self.entry(key).device == device))
             .collect();
         keys.sort_unstable_by_key(|&key| self.entry(key).op);

@@ -1,8 +1,14 @@
 //! What is written next, and in which order: acknowledgements, subscriptions, attaches, detaches, then publications.
 
-use super::{Gateway, Ticket, devices::Devices, lifecycle::State, outbox::Entry};
+use super::{
+    Gateway, Ticket,
+    devices::Devices,
+    lifecycle::State,
+    outbox::{Entry, Overdue},
+};
 use crate::{
     command::PublicationTopic,
+    error::Failure,
     event::Outcome,
     mqtt::{QoS, TopicName},
     time::Instant,
@@ -22,13 +28,14 @@ impl Gateway {
             while self.send_attach(now) {}
             while self.send_detach(now) {}
         }
-        let listening = self.timers.listening.time(now);
-        while self.send_overdue(listening, now) {}
-        while self.send_publication(listening, now) {}
+        if let Some(listening) = self.timers.listening.heard(now) {
+            while self.send_overdue(listening, now) {}
+        }
+        while self.send_publication(now) {}
     }
 
     /// Writes the next publication by turns of the devices; gives whether one was written.
-    fn send_publication(&mut self, listening: Instant, now: Instant) -> bool {
+    fn send_publication(&mut self, now: Instant) -> bool {
         let Some(link) = &mut self.link else {
             return false;
         };
@@ -44,6 +51,7 @@ impl Gateway {
             }
             QoS::AtLeastOnce => {
                 let packet_id = link.publish(topic, &entry.payload, Ticket::Publication(key));
+                let listening = self.timers.listening.time(now);
                 self.outbox.sent(key, packet_id, listening, now);
             }
         }
@@ -56,8 +64,14 @@ impl Gateway {
         let Some(link) = &mut self.link else {
             return false;
         };
-        let Some(key) = self.outbox.overdue(|size| link.has_room(size), listening) else {
-            return false;
+        let has_room = |size| link.has_room(size);
+        let key = match self.outbox.overdue(has_room, listening, now) {
+            None => return false,
+            Some(Overdue::Due(key)) => key,
+            Some(Overdue::Superseded(key)) => {
+                self.fail_publication(key, Failure::Superseded);
+                return true;
+            }
         };
         let entry = self.outbox.entry(key);
         let Some(packet_id) = entry.packet_id() else {

@@ -3,10 +3,10 @@
 use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey};
 
 use super::{DEVICES, Device, Finding, Model};
-use crate::CloseReason;
 use crate::bridge::errors::ErrorType;
 use crate::bridge::event::{DetachCause, Event as BridgeEvent, EventKind};
 use crate::script::Rule;
+use crate::{CloseReason, ConnectionId};
 
 /// What tells a config from all others: its payload.
 pub(crate) fn config_mark(payload: &[u8]) -> String {
@@ -35,6 +35,11 @@ impl Model {
     /// An error is reported of a device that nothing has caused.
     pub(crate) fn report(&mut self, device: usize) {
         self.devices[device].is_reported = true;
+    }
+
+    /// How often the bridge refused a device's attach.
+    pub(crate) fn refusals(&self, device: usize) -> u32 {
+        self.devices[device].refusals
     }
 
     /// The user has a delivery.
@@ -142,15 +147,21 @@ impl Model {
             EventKind::Attached { device, .. } => {
                 if let Some(device) = self.by_name(device) {
                     device.attached_by_bridge += 1;
-                    device.is_lost = false;
+                    device
+                        .lost_on
+                        .retain(|lost| Some(*lost) != event.connection);
                 }
                 Ok(())
             }
-            EventKind::Detached { device, cause } => self.on_bridge_detached(device, *cause),
+            EventKind::Detached { device, cause } => {
+                self.on_bridge_detached(device, *cause, event.connection)
+            }
             EventKind::ErrorReport {
                 error_type, device, ..
-            } => self.on_bridge_report(*error_type, device),
-            EventKind::Subscribed { filter, code: 0x80 } => self.on_refused_filter(filter),
+            } => self.on_bridge_report(*error_type, device, event.connection),
+            EventKind::Subscribed { filter, code: 0x80 } => {
+                self.on_refused_filter(filter, event.connection)
+            }
             EventKind::ConfigAcknowledged { device, version } => {
                 if let Some(device) = self.by_name(device)
                     && let Some(mark) = device.configs.get(version)
@@ -167,16 +178,21 @@ impl Model {
                 Ok(())
             }
             EventKind::Dropped { reason, .. } => self.check_pace(reason),
-            EventKind::Closed { reason, .. } => self.on_bridge_closed(reason),
+            EventKind::Closed { reason, .. } => self.on_bridge_closed(reason, event.connection),
             _ => Ok(()),
         }
     }
 
-    fn on_bridge_detached(&mut self, name: &str, cause: DetachCause) -> Result<(), Finding> {
+    fn on_bridge_detached(
+        &mut self,
+        name: &str,
+        cause: DetachCause,
+        on: Option<ConnectionId>,
+    ) -> Result<(), Finding> {
         if let Some(device) = self.by_name(name)
             && cause != DetachCause::Requested
         {
-            device.is_lost = true;
+            device.lost_on.extend(on);
             device.is_reported = true;
         }
         match cause {
@@ -198,19 +214,25 @@ impl Model {
         }
     }
 
-    fn on_bridge_report(&mut self, error_type: ErrorType, name: &str) -> Result<(), Finding> {
+    fn on_bridge_report(
+        &mut self,
+        error_type: ErrorType,
+        name: &str,
+        on: Option<ConnectionId>,
+    ) -> Result<(), Finding> {
         let (is_deceived, may_acknowledge) = (self.is_deceived, self.refusals_are_acknowledged);
         let Some(device) = self.by_name(name) else {
             return Ok(());
         };
         device.is_reported = true;
+        device.refusals += u32::from(error_type == ErrorType::GatewayAttachmentError);
         match error_type {
             ErrorType::GatewayAttachmentError if may_acknowledge => {
                 device.refused_attaches += 1;
-                device.is_lost = true;
+                device.lost_on.extend(on);
                 Ok(())
             }
-            ErrorType::GatewayDeviceNotFound if device.is_lost || is_deceived => {
+            ErrorType::GatewayDeviceNotFound if device.is_lost(on) || is_deceived => {
                 device.refused_publications += u32::from(may_acknowledge);
                 Ok(())
             }
@@ -227,11 +249,11 @@ impl Model {
         }
     }
 
-    fn on_refused_filter(&mut self, filter: &str) -> Result<(), Finding> {
+    fn on_refused_filter(&mut self, filter: &str, on: Option<ConnectionId>) -> Result<(), Finding> {
         let is_deceived = self.is_deceived;
         let name = filter.split('/').nth(2).unwrap_or_default();
         match self.by_name(name) {
-            Some(device) if device.is_lost || is_deceived => Ok(()),
+            Some(device) if device.is_lost(on) || is_deceived => Ok(()),
             _ if is_deceived => Ok(()),
             _ => Err(Finding::new(
                 Rule::Attachment,
@@ -241,14 +263,22 @@ impl Model {
     }
 
     /// Ends of a connection that only a gateway that breaks the rules comes to see.
-    fn on_bridge_closed(&mut self, reason: &CloseReason) -> Result<(), Finding> {
+    fn on_bridge_closed(
+        &mut self,
+        reason: &CloseReason,
+        on: Option<ConnectionId>,
+    ) -> Result<(), Finding> {
         if self.is_deceived {
             return Ok(());
         }
         match reason {
             CloseReason::StateTooFast => self.check_pace("the gateway's own"),
-            CloseReason::ForbiddenSubscribe { filter } => self.on_refused_filter(filter),
-            CloseReason::KeepAlive { .. } | CloseReason::TokenExpired if !self.is_calm => Ok(()),
+            CloseReason::ForbiddenSubscribe { filter } => self.on_refused_filter(filter, on),
+            CloseReason::KeepAlive { .. } | CloseReason::TokenExpired
+                if !self.is_calm || !self.is_heard =>
+            {
+                Ok(())
+            }
             CloseReason::Malformed(_)
             | CloseReason::NotConnected { .. }
             | CloseReason::SecondConnect
@@ -265,5 +295,12 @@ impl Model {
             )),
             _ => Ok(()),
         }
+    }
+}
+
+impl Device {
+    /// Whether messages of it may be refused on a connection.
+    fn is_lost(&self, on: Option<ConnectionId>) -> bool {
+        on.is_some_and(|on| self.lost_on.contains(&on))
     }
 }

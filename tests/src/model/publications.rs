@@ -156,7 +156,19 @@ impl Model {
         if qos == 0 && !is_first {
             return finding(format!("publication {number} arrived twice at QoS 0"));
         }
-        let newest = &mut self.devices[published.device].newest_arrival;
+        let known = &mut self.devices[published.device];
+        if is_state
+            && self.is_calm
+            && known
+                .newest_state
+                .replace(number)
+                .is_some_and(|newest| newest > number)
+        {
+            return finding(format!(
+                "state {number} arrived after a newer one of {device}"
+            ));
+        }
+        let newest = &mut known.newest_arrival;
         if is_first && !is_state && newest.replace(number).is_some_and(|newest| newest > number) {
             return finding(format!(
                 "publication {number} arrived after a later one of {device}"

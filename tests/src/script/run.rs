@@ -248,7 +248,10 @@ impl Run {
                 });
             }
             Step::Network(weather) => self.blow(*weather),
-            Step::LeaveUnpolled(duration) => self.link.leave_unpolled(*duration),
+            Step::LeaveUnpolled(duration) => {
+                self.model().stop_hearing();
+                self.link.leave_unpolled(*duration);
+            }
             Step::ClockError(seconds) => {
                 self.model().end_calm();
                 self.struck("clock jumped");

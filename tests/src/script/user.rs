@@ -15,6 +15,9 @@ use crate::bridge::settings::NestedGateway;
 use crate::link::Network;
 use crate::model::{Wish, payload};
 
+/// After so many refused attaches of a device its user sees reason.
+const MAX_REFUSALS: u32 = 5;
+
 impl Run {
     pub(super) fn command(&mut self, command: Command) -> String {
         let now = self.link.now();
@@ -198,7 +201,7 @@ impl Run {
     pub(super) fn finish(&mut self) {
         self.heal();
         let until = self.link.now() + RECOVERY;
-        while !self.is_broken() && self.is_busy() {
+        while !self.is_broken() && self.is_busy() && !self.is_poisoned() {
             if self.link.now() >= until {
                 let pending: Vec<_> = self.model().pending().collect();
                 let what = format!("after all was healed, {pending:?} did not end");
@@ -208,7 +211,9 @@ impl Run {
             self.help();
             self.wait(ROUND);
         }
-        self.check_room();
+        if !self.is_poisoned() {
+            self.check_room();
+        }
         self.command(Command::Close);
         self.wait(CLOSING);
         if self.is_broken() {
@@ -240,9 +245,6 @@ impl Run {
             self.link.cut();
         }
         self.command(Command::Open);
-        if self.drafted.settings.nested_gateway == NestedGateway::Close {
-            self.command(Command::Detach { device: NESTED });
-        }
         self.settle();
     }
 
@@ -262,6 +264,10 @@ impl Run {
                     self.attach(device, lifetime);
                 }
                 _ => {}
+            }
+            // A refusal that was acknowledged first counts as a detachment, and is tried again for ever.
+            if self.model().refusals(device) > MAX_REFUSALS {
+                self.command(Command::Detach { device });
             }
         }
     }
@@ -288,6 +294,13 @@ impl Run {
                 }
                 _ => true,
             })
+    }
+
+    /// Whether a device is wanted whose attach ends the connection, each time.
+    fn is_poisoned(&self) -> bool {
+        let is_wanted =
+            self.keys[NESTED].is_some_and(|key| self.link.gateway.device_id(key).is_some());
+        is_wanted && self.drafted.settings.nested_gateway == NestedGateway::Close
     }
 
     /// Whoever was turned away for want of room has been told that there is some.

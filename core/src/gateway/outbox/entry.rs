@@ -192,15 +192,21 @@ impl List {
         self.tail = key;
     }
 
-    pub(super) fn push_front(&mut self, entries: &mut Entries, key: u32) {
-        let entry = entries.at_mut(key);
-        entry.previous = NONE;
-        entry.next = self.head;
-        match self.head() {
-            Some(head) => entries.at_mut(head).previous = key,
-            None => self.tail = key,
+    /// Puts an entry before the first one that was accepted later: in O(1) unless older ones are at the head.
+    pub(super) fn insert(&mut self, entries: &mut Entries, key: u32) {
+        let op = entries.at(key).op;
+        let later = self.iter(entries).find(|&other| entries.at(other).op > op);
+        let Some(next) = later else {
+            return self.push_back(entries, key);
+        };
+        let previous = core::mem::replace(&mut entries.at_mut(next).previous, key);
+        match previous {
+            NONE => self.head = key,
+            previous => entries.at_mut(previous).next = key,
         }
-        self.head = key;
+        let entry = entries.at_mut(key);
+        entry.previous = previous;
+        entry.next = next;
     }
 
     pub(super) fn remove(&mut self, entries: &mut Entries, key: u32) {

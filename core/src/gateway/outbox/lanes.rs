@@ -64,6 +64,14 @@ impl Lanes {
         self.place(entries, key, id, sent, lane.saturating_add(1).min(last));
     }
 
+    /// Lets an entry wait once more in its lane.
+    pub(super) fn postpone(&mut self, entries: &mut Entries, key: u32, listening: Instant) {
+        if let Place::InFlight { id, lane, .. } = entries.at(key).place {
+            self.unlink(entries, key, lane);
+            self.place(entries, key, id, listening, lane);
+        }
+    }
+
     fn place(&mut self, entries: &mut Entries, key: u32, id: PacketId, sent: Instant, lane: u8) {
         entries.at_mut(key).place = Place::InFlight { id, sent, lane };
         if let Some(lane) = self.lanes.get_mut(usize::from(lane)) {

@@ -29,6 +29,12 @@ impl Pace {
         ahead(self.bytes, now)
     }
 
+    /// Whether nothing has to wait for it any more.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        let is_past = |at: Option<Instant>| at.is_none_or(|at| at <= now);
+        is_past(self.state) && is_past(self.bytes)
+    }
+
     /// Something was written.
     pub(super) fn count(&mut self, entry: &Entry, quota: &Quota, now: Instant) {
         if entry.is_state() {

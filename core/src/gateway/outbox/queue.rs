@@ -1,10 +1,10 @@
 //! One device's part of the outbox.
 
 use super::{
-    entry::{Entries, List},
+    entry::{Entries, Entry, List},
     pace::Pace,
 };
-use crate::options::QueueLimit;
+use crate::{command::OpId, options::QueueLimit};
 
 /// What waits for one device, and whether it may go.
 #[derive(Debug, Default)]
@@ -21,8 +21,10 @@ pub(super) struct Queue {
     pub(super) is_open: bool,
     /// It is among the turns.
     pub(super) has_turn: bool,
-    /// A publication was handed back, and its user waits for room.
-    pub(super) is_blocked: bool,
+    /// The size of the publication that was handed back last, while its user waits for room.
+    pub(super) blocked: Option<usize>,
+    /// The newest state that was written.
+    pub(super) newest_state: Option<OpId>,
 }
 
 impl Queue {
@@ -37,6 +39,11 @@ impl Queue {
         } else {
             self.waiting.remove(entries, key);
         }
+    }
+
+    /// Whether this is a state and a newer one was written, or waits: the bridge is not to hear of it again.
+    pub(super) fn has_newer(&self, entry: &Entry) -> bool {
+        entry.is_state() && (self.state.is_some() || self.newest_state > Some(entry.op))
     }
 
     pub(super) fn has_waiting(&self) -> bool {
