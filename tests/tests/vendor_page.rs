@@ -1,6 +1,6 @@
 //! The vendor's page on gateways, end to end: the gateway against the emulator in virtual time.
 //!
-//! `VENDOR_PAGE.md` beside this folder lists every statement of the page with the tests that prove it.
+//! `GUARANTEES.md` lists every statement of the page with the tests that prove it, of which these are some.
 
 use core::time::Duration;
 
@@ -345,50 +345,4 @@ fn a_cut_connection_comes_back_with_everything_and_loses_nothing() {
             .any(|(filter, _)| filter == format!("/devices/{}/commands/#", BOUND[0]))
     );
     assert_eq!(link.gateway.unsent().count(), 0);
-}
-
-/// Every statement names at least one test, and every test that is named exists.
-#[test]
-fn the_table_of_statements_names_tests_that_exist() {
-    let table = include_str!("../VENDOR_PAGE.md");
-    let root = concat!(env!("CARGO_MANIFEST_DIR"), "/..");
-    let sources: String = ["core", "tests", "adapter-tokio"]
-        .iter()
-        .map(|part| rust_files(&format!("{root}/{part}")))
-        .collect();
-    let rows: Vec<_> = table
-        .lines()
-        .filter(|line| line.starts_with("| ") && !line.contains("---") && !line.starts_with("| #"))
-        .collect();
-    assert!(rows.len() > 30, "{} rows", rows.len());
-    for row in rows {
-        let names: Vec<_> = row
-            .rsplit('|')
-            .nth(1)
-            .unwrap()
-            .split('`')
-            .skip(1)
-            .step_by(2)
-            .collect();
-        assert!(!names.is_empty(), "{row}");
-        for name in names {
-            assert!(
-                sources.contains(&format!("fn {name}()")),
-                "no test is named {name}"
-            );
-        }
-    }
-}
-
-fn rust_files(folder: &str) -> String {
-    let mut text = String::new();
-    for entry in std::fs::read_dir(folder).unwrap() {
-        let path = entry.unwrap().path();
-        if path.is_dir() {
-            text += &rust_files(path.to_str().unwrap());
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            text += &std::fs::read_to_string(path).unwrap();
-        }
-    }
-    text
 }

@@ -2,6 +2,7 @@
 
 mod acknowledgements;
 mod connack;
+mod contradictions;
 mod ends;
 mod fixed_header;
 mod publish;
@@ -19,6 +20,7 @@ pub(crate) fn all() -> Vec<Row> {
         acknowledgements::rows(),
         topics::rows(),
         reports::rows(),
+        contradictions::rows(),
         silence::rows(),
         ends::rows(),
     ]

@@ -152,14 +152,15 @@ impl Client {
 
     /// Sends again what has waited too long, with DUP [MQTT-3.3.1-1].
     pub(super) fn redeliver(&mut self, cx: &mut Context<'_>) {
+        // A client that has not read the last packets has no use for another copy.
+        let is_reading = cx.wire.unwritten().is_empty();
         for (packet_id, in_flight) in &mut self.in_flight {
             if in_flight.due.is_none_or(|due| due > cx.now) {
                 continue;
             }
             in_flight.due = Some(cx.now + REDELIVERY);
-            // A client that has not read the last packets has no use for another copy.
             if let Some(message) = &in_flight.message
-                && cx.wire.unwritten().is_empty()
+                && is_reading
             {
                 send(message, Some(*packet_id), true, cx);
             }

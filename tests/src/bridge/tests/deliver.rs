@@ -98,6 +98,24 @@ fn a_client_that_reads_nothing_gets_no_copies() {
 }
 
 #[test]
+fn all_that_has_waited_too_long_is_sent_again_at_once() {
+    let (mut harness, device) = subscribed(COMMANDS, 1);
+    for command in ["first", "second", "third"] {
+        harness
+            .bridge
+            .send_command("solo", None, command, harness.now)
+            .unwrap();
+    }
+    harness.read(device);
+    let again = [(1, "first"), (2, "second"), (3, "third")]
+        .map(|(id, command)| Received::acknowledged("/devices/solo/commands", id, true, command));
+    for _ in 0..2 {
+        harness.pass(seconds(10));
+        assert_eq!(harness.read(device), again);
+    }
+}
+
+#[test]
 fn an_unacknowledged_config_is_sent_again_only_on_subscribing_if_set_so() {
     let (harness, device) = subscribed(CONFIG, 1);
     let mut harness = harness.set("config_redelivery", "on_resubscribe");

@@ -83,3 +83,69 @@ fn unsubscribe_is_acknowledged_and_ends_delivery() {
     );
     assert_eq!(harness.bridge.subscriptions("solo").count(), 0);
 }
+
+#[test]
+fn unsubscribe_compares_filters_as_they_are_and_finishes_what_was_begun() {
+    let mut harness = harness();
+    let device = harness.connect("solo");
+    let filters = [
+        ("/devices/solo/commands/#", 1),
+        ("/devices/solo/errors", 0),
+        ("/devices/solo/config", 1),
+    ];
+    harness.send(device, &subscribe(1, &filters));
+    harness.read(device);
+    let others = [
+        "/devices/solo/Config",
+        "/devices/solo/config/",
+        "/devices/solo/#",
+        "#",
+    ];
+    assert_eq!(
+        harness.send(device, &unsubscribe(2, &others)),
+        [Received::Unsuback(2)]
+    );
+    assert_eq!(harness.bridge.subscriptions("solo").count(), 3);
+    harness
+        .bridge
+        .send_command("solo", None, "begun", harness.now)
+        .unwrap();
+    harness.read(device);
+    let both = ["/devices/solo/commands/#", "/devices/solo/errors"];
+    assert_eq!(
+        harness.send(device, &unsubscribe(3, &both)),
+        [Received::Unsuback(3)]
+    );
+    let left: Vec<_> = harness.bridge.subscriptions("solo").collect();
+    assert_eq!(left, [("/devices/solo/config".to_owned(), 1)]);
+    harness.pass(seconds(10));
+    let again = harness.read(device);
+    assert!(
+        again.contains(&Received::acknowledged(
+            "/devices/solo/commands",
+            2,
+            true,
+            "begun"
+        )),
+        "{again:?}"
+    );
+}
+
+#[test]
+fn subscribing_again_takes_the_place_of_the_first() {
+    let mut harness = harness();
+    let device = harness.connect("solo");
+    for (packet_id, qos) in [(1, 1), (2, 0), (3, 1), (4, 0)] {
+        let filter = "/devices/solo/commands/#";
+        let answer = harness.send(device, &subscribe(packet_id, &[(filter, qos)]));
+        assert_eq!(answer, [Received::Suback(packet_id, vec![qos])]);
+        let held: Vec<_> = harness.bridge.subscriptions("solo").collect();
+        assert_eq!(held, [(filter.to_owned(), qos)]);
+    }
+    harness
+        .bridge
+        .send_command("solo", None, "once", harness.now)
+        .unwrap();
+    let once = Received::message("/devices/solo/commands", "once");
+    assert_eq!(harness.read(device), [once]);
+}
