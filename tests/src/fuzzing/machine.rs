@@ -69,8 +69,9 @@ pub(super) struct Machine {
     /// Whether the events say that the gateway is connected.
     is_connected: bool,
     is_closed: bool,
-    /// Events that may wait beyond the bound and the pending operations' own.
-    overshoot: usize,
+    /// Events that the last input may have added, those that end an operation not counted; and all calls since none waited
+    /// that were no input.
+    overshoot: [usize; 2],
 }
 
 impl Machine {
@@ -98,7 +99,7 @@ impl Machine {
             deliveries: Vec::new(),
             is_connected: false,
             is_closed: false,
-            overshoot: 0,
+            overshoot: [0; 2],
         }
     }
 
@@ -160,7 +161,7 @@ impl Machine {
         // A message has at least five bytes; an acknowledgement has four, and at most a change of state beside an end.
         let most = self.setup.options.max_unacknowledged + bytes.len() / 5;
         assert!(self.gateway.stats().unacknowledged <= most);
-        self.overshoot += bytes.len() / 2;
+        self.overshoot[0] = bytes.len() / 2;
         self.check();
     }
 
@@ -223,10 +224,8 @@ impl Machine {
         self.now = self.now.max(at);
         self.gateway.handle_timeout(at);
         let next = self.gateway.poll_timeout();
-        assert!(
-            next.is_none_or(|next| next > self.now),
-            "a deadline that passed stays"
-        );
+        let is_later = next.is_none_or(|next| next > at);
+        assert!(is_later, "a deadline that passed stays");
         self.check();
     }
 
@@ -243,7 +242,7 @@ impl Machine {
     pub(super) fn take_events(&mut self, most: usize) {
         for _ in 0..most {
             let Some(event) = self.gateway.poll_event() else {
-                self.overshoot = 0;
+                self.overshoot = [0; 2];
                 return;
             };
             self.check_event(&event);
@@ -294,7 +293,7 @@ impl Machine {
 
     /// What must hold between any two calls.
     fn check(&mut self) {
-        self.overshoot += EVENTS_A_CALL;
+        self.overshoot[1] += EVENTS_A_CALL;
         let (options, stats) = (&self.setup.options, self.gateway.stats());
         let waiting = self.gateway.poll_transmit();
         assert!(waiting.len() <= MOST_TRANSMIT, "{} wait", waiting.len());
@@ -302,8 +301,12 @@ impl Machine {
         assert!(stats.in_flight <= usize::from(options.window));
         assert!(stats.queued <= options.total_queue.messages);
         assert!(stats.queued_bytes <= options.total_queue.bytes);
-        let most_events = options.max_events + self.pending.len() + self.overshoot;
+        let overshoot: usize = self.overshoot.iter().sum();
+        let most_events = options.max_events + self.pending.len() + overshoot;
         assert!(stats.events <= most_events, "{} events wait", stats.events);
+        let has_room =
+            stats.events < options.max_events && stats.unacknowledged < options.max_unacknowledged;
+        assert_eq!(self.gateway.wants_input(), has_room);
         match &mut self.transport {
             Some(peer) if self.gateway.wants_transport() => peer.watch(waiting),
             _ => assert_eq!(waiting, b"", "bytes without a connection"),

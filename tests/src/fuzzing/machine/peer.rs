@@ -1,6 +1,6 @@
 //! The other end of a transport: checks what the gateway writes, and knows when it must hang up.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 
 use crate::bridge::codec::{Decoder, Packet};
 use crate::fuzzing::differential::Reference;
@@ -17,8 +17,8 @@ pub(super) struct Peer {
     said: Reference,
     has_said_connack: bool,
     is_broken: bool,
-    /// PUBLISHes of QoS 1 without their PUBACK, by identifier.
-    owed: BTreeMap<u16, usize>,
+    /// The PUBLISHes of QoS 1 without their PUBACK, oldest first.
+    owed: VecDeque<Owed>,
     /// What the gateway has written, also what the transport has not taken yet.
     heard: Decoder,
     /// How many of the waiting bytes were heard already.
@@ -29,6 +29,14 @@ pub(super) struct Peer {
     in_use: BTreeMap<u16, u8>,
     /// The packets heard that want an answer, oldest first.
     unanswered: Vec<Question>,
+}
+
+/// A PUBLISH of QoS 1 that was said.
+#[derive(Clone, Copy, Debug)]
+struct Owed {
+    packet_id: u16,
+    /// Of one that waits for its PUBACK, this is a copy, and has none of its own.
+    dup: bool,
 }
 
 /// A packet that wants an answer.
@@ -48,7 +56,7 @@ impl Peer {
             said: Reference::new(frame_limit),
             has_said_connack: false,
             is_broken: false,
-            owed: BTreeMap::new(),
+            owed: VecDeque::new(),
             heard: Decoder::new(),
             ahead: 0,
             packets: 0,
@@ -81,9 +89,15 @@ impl Peer {
         self.is_broken |= is_connack == self.has_said_connack;
         self.has_said_connack = true;
         match packet {
-            ServerPacket::Publish { packet_id, .. } if *packet_id > 0 => {
-                *self.owed.entry(*packet_id).or_default() += 1;
-            }
+            ServerPacket::Publish {
+                qos: 1,
+                packet_id,
+                dup,
+                ..
+            } => self.owed.push_back(Owed {
+                packet_id: *packet_id,
+                dup: *dup,
+            }),
             ServerPacket::PubAck(packet_id) => self.free_id(*packet_id, PUBACK),
             ServerPacket::SubAck(packet_id, _) => self.free_id(*packet_id, SUBACK),
             ServerPacket::UnsubAck(packet_id) => self.free_id(*packet_id, UNSUBACK),
@@ -170,10 +184,14 @@ impl Peer {
         assert_eq!(used, is_again.then_some(awaits), "{packet_id} again");
     }
 
-    /// A PUBACK answers a PUBLISH [MQTT-2.3.1-6].
+    /// A PUBACK answers a PUBLISH [MQTT-2.3.1-6], in their order [MQTT-4.6.0-2].
     fn settle(&mut self, packet_id: u16) {
-        let owed = self.owed.get_mut(&packet_id);
-        let owed = owed.filter(|owed| **owed > 0);
-        *owed.unwrap_or_else(|| panic!("PUBACK {packet_id} answers nothing")) -= 1;
+        loop {
+            match self.owed.pop_front() {
+                Some(owed) if owed.packet_id == packet_id => return,
+                Some(owed) if owed.dup => {}
+                other => panic!("PUBACK {packet_id}, where {other:?} is to be answered"),
+            }
+        }
     }
 }
