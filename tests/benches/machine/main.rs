@@ -1,0 +1,109 @@
+//! The machine beside its peers, and as it grows.
+//!
+//! ```sh
+//! cargo bench -p iotcore-gateway-testkit --bench machine
+//! ```
+//!
+//! prints the table and writes `machine.json` and `machine.svg` to `target/bench`, or, after `-- --into FOLDER`, to that
+//! folder of the workspace. Compare the ratios: the nanoseconds are those of the processor that it runs on.
+//!
+//! `-- --only "64 B"` does the work of one row once, as a profiler wants it: given to the program under
+//! `valgrind --tool=callgrind --toggle-collect='*dialogue::clock*'`, each run counts the same instructions.
+//!
+//! Four subjects do the same work: this gateway's machine with its pacing off, rumqttc's `MqttState` and
+//! mqtt-protocol-core's client connection with their codecs, and the floor, a loop that writes the bytes and reads the
+//! identifiers without a check. [`dialogue`] tells how it is measured.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench measures time and prints it"
+)]
+
+mod allocator;
+mod dialogue;
+mod floor;
+mod gateway;
+mod json;
+mod ours;
+mod peer;
+mod protocol_core;
+mod rows;
+mod rumqttc;
+mod subject;
+mod svg;
+mod table;
+
+use std::{env, error::Error, fs, path::Path};
+
+use gateway::Single;
+use rows::{Check, Row};
+
+/// Everything that was measured.
+struct Report {
+    processor: String,
+    rows: Vec<Row>,
+    singles: Vec<Single>,
+}
+
+impl Report {
+    fn checks(&self) -> impl Iterator<Item = Check> {
+        let of_rows = self.rows.iter().flat_map(|row| row.checks(&self.rows));
+        of_rows.chain(self.singles.iter().map(|single| single.check.clone()))
+    }
+}
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // Cargo adds `--bench`, and starts a bench in the folder of its package.
+    let arguments: Vec<_> = env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        [] => measure("target/bench"),
+        ["--into", folder] => measure(folder),
+        ["--only", name] => {
+            let cost = rows::once(name).ok_or("no row has this name")?;
+            println!("{:.1} ns, {:.2} allocations", cost.nanos, cost.allocations);
+            Ok(())
+        }
+        _ => Err("the options are --into FOLDER and --only ROW".into()),
+    }
+}
+
+/// Measures everything, and writes it to this folder of the workspace.
+fn measure(folder: &str) -> Result<(), Box<dyn Error>> {
+    let report = Report {
+        processor: processor(),
+        rows: rows::measured(),
+        singles: vec![
+            gateway::reconnect(),
+            gateway::device_memory(),
+            gateway::message_memory(),
+            gateway::simulation(),
+        ],
+    };
+    print!("{report}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .with_file_name("")
+        .join(folder);
+    fs::create_dir_all(&folder)?;
+    let json = serde_json::to_string_pretty(&report.json())?;
+    fs::write(folder.join("machine.json"), json + "\n")?;
+    fs::write(folder.join("machine.svg"), report.svg())?;
+    println!("Written to {}.", folder.display());
+    Ok(())
+}
+
+/// What the figures were measured on.
+fn processor() -> String {
+    let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+    let name = about
+        .lines()
+        .find_map(|line| line.strip_prefix("model name")?.split(':').nth(1));
+    format!(
+        "Measured on one core: {}",
+        name.unwrap_or("unknown processor").trim()
+    )
+}
