@@ -113,12 +113,10 @@ impl Gateway {
         timeout: Duration,
         now: Instant,
     ) -> Awaiting {
-        let sent = self.timers.listening.time(now);
-        let deadline = sent + timeout;
+        let deadline = self.timers.listening.time(now) + timeout;
         self.devices.silences.add(deadline, packet_id);
         Awaiting {
             packet_id,
-            sent,
             deadline,
         }
     }

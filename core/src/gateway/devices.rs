@@ -9,6 +9,7 @@ use crate::{
     command::{DeviceKey, OpId},
     id::DeviceId,
     mqtt::{PacketId, TopicName},
+    options::Options,
     time::Instant,
     timers::Schedule,
     token::Token,
@@ -104,8 +105,6 @@ pub enum DeviceState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Awaiting {
     pub(crate) packet_id: PacketId,
-    /// When its packet was written.
-    pub(crate) sent: Instant,
     pub(crate) deadline: Instant,
 }
 
@@ -142,15 +141,20 @@ impl Device {
     }
 
     /// Operations that the bridge has yet to answer, and when each was written.
-    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (Instant, OpId)> + '_ {
+    pub(crate) fn unanswered(&self, options: &Options) -> impl Iterator<Item = (Instant, OpId)> {
         let of_life = match (self.life, self.attach_op, self.detach) {
-            (Life::Attaching(awaiting), Some(op), _) => Some((awaiting.sent, op)),
-            (Life::Detaching(awaiting), _, Some(detach)) => Some((awaiting.sent, detach.op)),
+            (Life::Attaching(awaiting), Some(op), _) => {
+                Some((awaiting.deadline - options.attach_timeout, op))
+            }
+            (Life::Detaching(awaiting), _, Some(detach)) => {
+                Some((awaiting.deadline - options.ack_timeout, detach.op))
+            }
             _ => None,
         };
         let subscriptions = Subscriptions::ALL.into_iter();
-        let of_subscriptions =
-            subscriptions.filter_map(|which| self.subscriptions.at(which).unanswered());
+        let of_subscriptions = subscriptions
+            .filter_map(|which| self.subscriptions.at(which).unanswered())
+            .map(|(deadline, op)| (deadline - options.ack_timeout, op));
         of_life.into_iter().chain(of_subscriptions)
     }
 }

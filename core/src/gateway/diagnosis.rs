@@ -146,7 +146,7 @@ impl Gateway {
     fn newest_unanswered(&self) -> Vec<OpId> {
         let devices = self.devices.iter();
         let mut unanswered: Vec<_> = devices
-            .flat_map(|(_, device)| device.unanswered())
+            .flat_map(|(_, device)| device.unanswered(&self.options))
             .chain(self.outbox.newest_in_flight(MAX_SUSPECTS))
             .collect();
         unanswered.sort_unstable_by(|one, other| other.cmp(one));

@@ -139,14 +139,14 @@ impl Gateway {
             }
             Some(Incoming::Config { device }) => {
                 let expected = self.expected(device, Subscription::Config);
-                self.on_message(expected, publish, None);
+                self.on_message(expected, publish, 0);
             }
             Some(Incoming::Command { device, subfolder }) => {
                 let expected = self.expected(device, Subscription::Commands);
-                let subfolder = subfolder.map(str::to_owned);
+                let subfolder = subfolder.map_or(0, str::len);
                 self.on_message(expected, publish, subfolder);
             }
-            _ => self.on_message(None, publish, None),
+            _ => self.on_message(None, publish, 0),
         }
     }
 
@@ -160,7 +160,8 @@ impl Gateway {
         })
     }
 
-    fn on_message(&mut self, expected: Option<Turn>, publish: Publish, subfolder: Option<String>) {
+    /// `subfolder` is the length of a command's, at the end of its topic; 0 for none.
+    fn on_message(&mut self, expected: Option<Turn>, publish: Publish, subfolder: usize) {
         let Some(Turn {
             device,
             subscription,
@@ -185,7 +186,7 @@ impl Gateway {
             },
             Subscription::Commands => Event::Command {
                 device,
-                subfolder,
+                subfolder: end_of(publish.topic, subfolder),
                 payload,
                 delivery,
             },
@@ -228,4 +229,10 @@ impl Gateway {
         }
         true
     }
+}
+
+/// The last `len` bytes of a text, in its own memory; nothing if there are none.
+fn end_of(mut text: String, len: usize) -> Option<String> {
+    text.drain(..text.len() - len);
+    Some(text).filter(|end| !end.is_empty())
 }

@@ -4,21 +4,26 @@
 //! A publication is in exactly one place at a time: its device's queue (a state: its slot), the lane of its attempt
 //! while it is in flight, or the hand-over to the transport at QoS 0. Devices that can send take turns.
 
+mod blocks;
+mod entries;
 mod entry;
 mod lanes;
+mod list;
 mod pace;
 mod queue;
 
 use std::collections::{BTreeMap, VecDeque};
 
 pub use self::entry::Unsent;
-pub(crate) use self::{entry::Entry, pace::Delays};
 use self::{
-    entry::{Entries, List, Place},
+    entries::Entries,
+    entry::Place,
     lanes::Lanes,
+    list::List,
     pace::{Pace, Turnstile},
     queue::{Load, Queues},
 };
+pub(crate) use self::{entry::Entry, pace::Delays};
 use crate::{
     command::{OpId, Publication, PublicationTopic},
     id::DeviceId,

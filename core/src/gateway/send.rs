@@ -7,7 +7,6 @@ use super::{
     outbox::{Entry, Overdue},
 };
 use crate::{
-    command::PublicationTopic,
     error::Failure,
     event::Outcome,
     mqtt::{QoS, TopicName},
@@ -97,10 +96,9 @@ impl Gateway {
 /// The topic of a publication: the one that its device keeps, or one made in `scratch`.
 fn topic_of<'a>(entry: &Entry, devices: &'a Devices, scratch: &'a mut TopicName) -> &'a TopicName {
     let device = devices.at(entry.device);
-    let channel = match &entry.topic {
-        PublicationTopic::Telemetry(None) => return &device.events_topic,
-        PublicationTopic::Telemetry(subfolder) => Channel::Events(subfolder.as_ref()),
-        PublicationTopic::State => Channel::State,
+    let channel = match entry.channel() {
+        Channel::Events(None) => return &device.events_topic,
+        channel => channel,
     };
     topic::make_topic(scratch, &device.id, channel);
     scratch

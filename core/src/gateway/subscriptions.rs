@@ -82,10 +82,10 @@ impl Wish {
         self.op
     }
 
-    /// The operation that the bridge has yet to answer, and when it was written.
+    /// The operation that the bridge has yet to answer, and by when it is to.
     pub(crate) fn unanswered(&self) -> Option<(Instant, OpId)> {
         match self.progress {
-            Progress::Asked(awaiting, _) => Some((awaiting.sent, self.op?)),
+            Progress::Asked(awaiting, _) => Some((awaiting.deadline, self.op?)),
             Progress::Settled | Progress::Retrying(_) | Progress::Refused => None,
         }
     }

@@ -1,13 +1,14 @@
-//! A publication that was accepted, and the lists that it is linked into.
+//! A publication that was accepted.
 
 use bytes::Bytes;
-use slab::Slab;
 
+use super::list;
 use crate::{
     command::{OpId, PublicationTopic},
     id::DeviceId,
     mqtt::{PacketId, QoS},
     time::Instant,
+    topic::{Channel, Subfolder},
 };
 
 /// A publication that was accepted and is not yet acknowledged.
@@ -15,12 +16,13 @@ use crate::{
 pub(crate) struct Entry {
     pub(crate) op: OpId,
     pub(crate) device: u32,
-    pub(crate) topic: PublicationTopic,
     pub(crate) qos: QoS,
+    is_state: bool,
+    subfolder: Option<Subfolder>,
     pub(crate) payload: Bytes,
     pub(super) place: Place,
-    previous: u32,
-    next: u32,
+    pub(super) previous: u32,
+    pub(super) next: u32,
 }
 
 /// A publication that was accepted and has not ended well. Cheap to clone: the payload is shared.
@@ -44,7 +46,7 @@ impl Unsent {
         Self {
             op: entry.op,
             device: device.clone(),
-            topic: entry.topic.clone(),
+            topic: entry.topic(),
             qos: entry.qos,
             payload: entry.payload.clone(),
         }
@@ -77,29 +79,47 @@ impl Entry {
         qos: QoS,
         payload: Bytes,
     ) -> Self {
+        let (is_state, subfolder) = match topic {
+            PublicationTopic::Telemetry(subfolder) => (false, subfolder),
+            PublicationTopic::State => (true, None),
+        };
         Self {
             op,
             device,
-            topic,
             qos,
+            is_state,
+            subfolder,
             payload,
             place: Place::Waiting,
-            previous: NONE,
-            next: NONE,
+            previous: list::NONE,
+            next: list::NONE,
+        }
+    }
+
+    fn topic(&self) -> PublicationTopic {
+        match self.channel() {
+            Channel::State => PublicationTopic::State,
+            _ => PublicationTopic::Telemetry(self.subfolder.clone()),
+        }
+    }
+
+    /// Where it goes.
+    pub(crate) fn channel(&self) -> Channel<'_> {
+        match self.is_state {
+            true => Channel::State,
+            false => Channel::Events(self.subfolder.as_ref()),
         }
     }
 
     /// The bytes that its packet takes at most.
     pub(super) fn packet_size(&self) -> usize {
-        let subfolder = match &self.topic {
-            PublicationTopic::Telemetry(Some(subfolder)) => subfolder.as_str().len(),
-            PublicationTopic::Telemetry(None) | PublicationTopic::State => 0,
-        };
+        let subfolder = self.subfolder.as_ref();
+        let subfolder = subfolder.map_or(0, |subfolder| subfolder.as_str().len());
         self.payload.len() + subfolder + PACKET_OVERHEAD
     }
 
     pub(super) fn is_state(&self) -> bool {
-        matches!(self.topic, PublicationTopic::State)
+        self.is_state
     }
 
     /// When it was last written, if it has yet to be acknowledged, and its operation.
@@ -116,124 +136,5 @@ impl Entry {
             Place::InFlight { id, .. } => Some(id),
             Place::Waiting | Place::HandingOver { .. } => None,
         }
-    }
-}
-
-/// All entries, by key.
-#[derive(Debug, Default)]
-pub(super) struct Entries {
-    slab: Slab<Entry>,
-}
-
-/// A key leaves every list, lane and ticket before its entry is removed.
-const KEYED_WHILE_HERE: &str = "a key is kept only while its entry is here";
-
-impl Entries {
-    pub(super) fn insert(&mut self, entry: Entry) -> u32 {
-        self.slab.insert(entry) as u32
-    }
-
-    pub(super) fn remove(&mut self, key: u32) {
-        self.slab.remove(key as usize);
-    }
-
-    pub(super) fn at(&self, key: u32) -> &Entry {
-        self.slab.get(key as usize).expect(KEYED_WHILE_HERE)
-    }
-
-    pub(super) fn at_mut(&mut self, key: u32) -> &mut Entry {
-        self.slab.get_mut(key as usize).expect(KEYED_WHILE_HERE)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        self.slab.iter().map(|(key, entry)| (key as u32, entry))
-    }
-}
-
-const NONE: u32 = u32::MAX;
-
-/// A doubly linked list through the entries: every operation is O(1) and allocates nothing.
-#[derive(Clone, Debug)]
-pub(super) struct List {
-    head: u32,
-    tail: u32,
-}
-
-impl Default for List {
-    fn default() -> Self {
-        Self {
-            head: NONE,
-            tail: NONE,
-        }
-    }
-}
-
-impl List {
-    pub(super) fn head(&self) -> Option<u32> {
-        (self.head != NONE).then_some(self.head)
-    }
-
-    pub(super) fn tail(&self) -> Option<u32> {
-        (self.tail != NONE).then_some(self.tail)
-    }
-
-    pub(super) fn is_empty(&self) -> bool {
-        self.head == NONE
-    }
-
-    pub(super) fn push_back(&mut self, entries: &mut Entries, key: u32) {
-        let entry = entries.at_mut(key);
-        entry.previous = self.tail;
-        entry.next = NONE;
-        match self.tail() {
-            Some(tail) => entries.at_mut(tail).next = key,
-            None => self.head = key,
-        }
-        self.tail = key;
-    }
-
-    /// Puts an entry before the first one that was accepted later: in O(1) unless older ones are at the head.
-    pub(super) fn insert(&mut self, entries: &mut Entries, key: u32) {
-        let op = entries.at(key).op;
-        let later = self.iter(entries).find(|&other| entries.at(other).op > op);
-        let Some(next) = later else {
-            return self.push_back(entries, key);
-        };
-        let previous = core::mem::replace(&mut entries.at_mut(next).previous, key);
-        match previous {
-            NONE => self.head = key,
-            previous => entries.at_mut(previous).next = key,
-        }
-        let entry = entries.at_mut(key);
-        entry.previous = previous;
-        entry.next = next;
-    }
-
-    pub(super) fn remove(&mut self, entries: &mut Entries, key: u32) {
-        let Entry { previous, next, .. } = *entries.at(key);
-        match previous {
-            NONE => self.head = next,
-            previous => entries.at_mut(previous).next = next,
-        }
-        match next {
-            NONE => self.tail = previous,
-            next => entries.at_mut(next).previous = previous,
-        }
-    }
-
-    /// From the head to the tail.
-    pub(super) fn iter<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
-        core::iter::successors(self.head(), |&key| {
-            let next = entries.at(key).next;
-            (next != NONE).then_some(next)
-        })
-    }
-
-    /// From the tail to the head.
-    pub(super) fn iter_back<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
-        core::iter::successors(self.tail(), |&key| {
-            let previous = entries.at(key).previous;
-            (previous != NONE).then_some(previous)
-        })
     }
 }

@@ -1,7 +1,7 @@
 //! Publications in flight, in one lane for each attempt: all of a lane wait equally long, so each lane is in the order of
 //! its deadlines and finding the next one looks at the heads only.
 
-use super::entry::{Entries, List, Place};
+use super::{entries::Entries, entry::Place, list::List};
 use crate::{
     mqtt::PacketId,
     time::{Duration, Instant},
