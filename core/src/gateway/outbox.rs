@@ -4,7 +4,6 @@
 //! A publication is in exactly one place at a time: its device's queue (a state: its slot), the lane of its attempt
 //! while it is in flight, or the hand-over to the transport at QoS 0. Devices that can send take turns.
 
-mod blocks;
 mod entries;
 mod entry;
 mod lanes;

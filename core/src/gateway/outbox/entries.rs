@@ -1,6 +1,12 @@
-//! All publications, by key.
+//! All publications, by key, in blocks of one size: one more moves none of the others, however many there are, and leaves at
+//! most one block unused.
 
-use super::{blocks::Blocks, entry::Entry};
+use core::array;
+
+use super::entry::Entry;
+
+/// Slots of a block.
+const BLOCK: usize = 64;
 
 /// A key leaves every list, lane and ticket before its entry is removed.
 const KEYED_WHILE_HERE: &str = "a key is kept only while its entry is here";
@@ -8,7 +14,7 @@ const KEYED_WHILE_HERE: &str = "a key is kept only while its entry is here";
 /// All entries. A key is used again once its entry was removed.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    slots: Blocks<Slot>,
+    blocks: Vec<Box<[Slot; BLOCK]>>,
     /// The vacant slot that is used next: the one that was left last.
     vacant: Option<u32>,
 }
@@ -16,32 +22,44 @@ pub(super) struct Entries {
 #[derive(Debug)]
 enum Slot {
     Occupied(Entry),
-    /// Leads to the vacant slot that was left before.
+    /// Leads to the vacant slot that is used after it.
     Vacant(Option<u32>),
 }
 
 impl Entries {
     pub(super) fn insert(&mut self, entry: Entry) -> u32 {
-        let Some(key) = self.vacant else {
-            return self.slots.push(Slot::Occupied(entry));
+        let key = match self.vacant {
+            Some(key) => key,
+            None => self.add_block(),
         };
-        let slot = self.slots.get_mut(key).expect("it was left, and is here");
+        let slot = self.slot_mut(key);
         if let Slot::Vacant(next) = *slot {
+            *slot = Slot::Occupied(entry);
             self.vacant = next;
         }
-        *slot = Slot::Occupied(entry);
         key
     }
 
+    /// Gives the first key of a new block, whose slots lead to one another.
+    fn add_block(&mut self) -> u32 {
+        let first = (self.blocks.len() * BLOCK) as u32;
+        let slots = array::from_fn(|at| {
+            let is_last = at + 1 == BLOCK;
+            Slot::Vacant((!is_last).then_some(first + at as u32 + 1))
+        });
+        self.blocks.push(Box::new(slots));
+        first
+    }
+
     pub(super) fn remove(&mut self, key: u32) {
-        let slot = self.slots.get_mut(key).expect(KEYED_WHILE_HERE);
-        *slot = Slot::Vacant(self.vacant);
-        self.vacant = Some(key);
+        let vacant = self.vacant.replace(key);
+        *self.slot_mut(key) = Slot::Vacant(vacant);
     }
 
     #[inline]
     pub(super) fn at(&self, key: u32) -> &Entry {
-        match self.slots.get(key) {
+        let block = self.blocks.get(key as usize / BLOCK);
+        match block.and_then(|block| block.get(key as usize % BLOCK)) {
             Some(Slot::Occupied(entry)) => Some(entry),
             Some(Slot::Vacant(_)) | None => None,
         }
@@ -50,15 +68,24 @@ impl Entries {
 
     #[inline]
     pub(super) fn at_mut(&mut self, key: u32) -> &mut Entry {
-        match self.slots.get_mut(key) {
-            Some(Slot::Occupied(entry)) => Some(entry),
-            Some(Slot::Vacant(_)) | None => None,
+        match self.slot_mut(key) {
+            Slot::Occupied(entry) => Some(entry),
+            Slot::Vacant(_) => None,
         }
         .expect(KEYED_WHILE_HERE)
     }
 
+    #[inline]
+    fn slot_mut(&mut self, key: u32) -> &mut Slot {
+        let block = self.blocks.get_mut(key as usize / BLOCK);
+        block
+            .and_then(|block| block.get_mut(key as usize % BLOCK))
+            .expect(KEYED_WHILE_HERE)
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
-        self.slots.iter().filter_map(|(key, slot)| match slot {
+        let slots = self.blocks.iter().flat_map(|block| block.iter());
+        (0..).zip(slots).filter_map(|(key, slot)| match slot {
             Slot::Occupied(entry) => Some((key, entry)),
             Slot::Vacant(_) => None,
         })

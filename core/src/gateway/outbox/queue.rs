@@ -1,6 +1,6 @@
 //! One device's part of the outbox.
 
-use super::{blocks::Blocks, entries::Entries, entry::Entry, list::List, pace::Pace};
+use super::{entries::Entries, entry::Entry, list::List, pace::Pace};
 use crate::{command::OpId, options::QueueLimit};
 
 /// What waits for one device, and whether it may go.
@@ -51,8 +51,11 @@ impl Queue {
 /// The queues of all devices, by the device's slot.
 #[derive(Debug, Default)]
 pub(super) struct Queues {
-    queues: Blocks<Queue>,
+    queues: Vec<Queue>,
 }
+
+/// Queues for which there is room at a time.
+const MORE: usize = 64;
 
 /// A queue is added with its device and stays in its slot.
 const HERE_WITH_ITS_DEVICE: &str = "a device has its queue from attach to detach";
@@ -60,20 +63,28 @@ const HERE_WITH_ITS_DEVICE: &str = "a device has its queue from attach to detach
 impl Queues {
     /// Makes an empty queue for the device in this slot.
     pub(super) fn add(&mut self, device: u32) {
-        while self.queues.len() <= device {
-            self.queues.push(Queue::default());
+        let index = device as usize;
+        if self.queues.len() <= index {
+            // There are at most a thousand: moving them now and then costs less than keeping twice their room.
+            self.queues
+                .reserve_exact(MORE.max(index + 1 - self.queues.len()));
+            self.queues.resize_with(index + 1, Queue::default);
         }
         *self.at_mut(device) = Queue::default();
     }
 
     #[inline]
     pub(super) fn at(&self, device: u32) -> &Queue {
-        self.queues.get(device).expect(HERE_WITH_ITS_DEVICE)
+        self.queues
+            .get(device as usize)
+            .expect(HERE_WITH_ITS_DEVICE)
     }
 
     #[inline]
     pub(super) fn at_mut(&mut self, device: u32) -> &mut Queue {
-        self.queues.get_mut(device).expect(HERE_WITH_ITS_DEVICE)
+        self.queues
+            .get_mut(device as usize)
+            .expect(HERE_WITH_ITS_DEVICE)
     }
 }
 
