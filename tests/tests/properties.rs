@@ -110,7 +110,7 @@ fn operations(history: &History) -> Vec<(BTreeSet<String>, BTreeMap<OpId, u32>)>
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 40, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn guarantee_1_any_split_of_the_input_gives_the_same_events_and_bytes(

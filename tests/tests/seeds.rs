@@ -8,7 +8,7 @@ use iotcore_gateway_testkit::seeds::{self, Tally};
 const ONCE_BROKEN: &str = include_str!("once_broken.txt");
 
 /// `simulate` plays more of them.
-const SEEDS: u64 = 250;
+const SEEDS: u64 = 500;
 
 #[test]
 fn some_hundred_seeds_break_no_guarantee() {

@@ -1,4 +1,5 @@
-//! What is written next, and in which order: acknowledgements, subscriptions, attaches, detaches, then publications.
+//! What is written next, and in which order: acknowledgements, subscriptions, attaches, what is overdue, detaches, then
+//! publications.
 
 use super::{Gateway, Ticket, lifecycle::State, outbox::Overdue};
 use crate::{
@@ -20,8 +21,8 @@ impl Gateway {
         self.reconnect_if_starved(now);
         while self.send_subscription(now) {}
         while self.send_attach(now) {}
-        while self.send_detach(now) {}
         while self.send_overdue(now) {}
+        while self.send_detach(now) {}
         while self.send_publication(now) {}
     }
 
