@@ -40,6 +40,7 @@ pub(crate) struct Connection<T> {
     transmit: Transmit,
     ids: PacketIds<T>,
     last_handed_over: Instant,
+    last_heard: Instant,
     unsolicited: u64,
 }
 
@@ -110,6 +111,7 @@ impl<T: Copy> Connection<T> {
             transmit,
             ids: PacketIds::new(),
             last_handed_over: now,
+            last_heard: now,
             unsolicited: 0,
         }
     }
@@ -126,6 +128,7 @@ impl<T: Copy> Connection<T> {
         now: Instant,
     ) -> Result<Option<Incoming<T>>, Violation> {
         while let Some(packet) = self.receive.next()? {
+            self.heard(timers, now);
             if let Some(incoming) = self.on_packet(packet, timers, now)? {
                 return Ok(Some(incoming));
             }
@@ -172,6 +175,12 @@ impl<T: Copy> Connection<T> {
                 Ok(None)
             }
         }
+    }
+
+    /// The peer has spoken.
+    fn heard(&mut self, timers: &mut Timers, now: Instant) {
+        self.last_heard = now;
+        self.schedule_ping(timers, now);
     }
 
     fn acknowledged(&mut self, id: PacketId, awaits: Awaits) -> Option<T> {
@@ -329,9 +338,14 @@ impl<T: Copy> Connection<T> {
         }
     }
 
+    /// The keep alive asks for packets of ours, and only a PINGREQ makes a peer speak that takes them and says nothing.
     fn schedule_ping(&self, timers: &mut Timers, now: Instant) {
         if self.phase == Phase::Open {
-            let elapsed = now.saturating_duration_since(self.last_handed_over);
+            let since = match timers.is_set(Timer::PingResp) {
+                true => self.last_handed_over,
+                false => self.last_handed_over.min(self.last_heard),
+            };
+            let elapsed = now.saturating_duration_since(since);
             timers.set(
                 Timer::PingReq,
                 self.timing.ping_after().saturating_sub(elapsed),

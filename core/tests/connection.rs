@@ -508,3 +508,25 @@ fn inputs_are_legal_in_any_order_and_time_never_runs_backwards() {
         "time stands at the latest"
     );
 }
+
+#[test]
+fn a_peer_that_takes_everything_and_says_nothing_is_asked_for_a_sign_of_life() {
+    let mut options = Options::default();
+    options.ack_timeout = seconds(300);
+    let mut session = Session::open(options);
+    let own = session.gateway.own_key();
+    for n in 0..5 {
+        session.publish(own, &n.to_string());
+        assert!(!session.sent().contains(&Sent::PingReq));
+        session.wait(seconds(10));
+    }
+    session.wait(seconds(5));
+    assert_eq!(session.sent(), [Sent::PingReq]);
+    session.publish(own, "5");
+    session.sent();
+    session.wait(seconds(20));
+    assert!(matches!(
+        session.disconnect_reason(),
+        DisconnectReason::PingRespTimedOut(_)
+    ));
+}

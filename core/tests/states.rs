@@ -4,7 +4,7 @@ mod peer;
 
 use std::time::Duration;
 
-use iotcore_gateway::{DeviceKey, Failure, OpId, Options, Outcome, Publication};
+use iotcore_gateway::{DeviceKey, Failure, OpId, Options, Outcome, Publication, QoS};
 use peer::{Session, seconds};
 
 fn publish_state(session: &mut Session, device: DeviceKey, payload: &str) -> OpId {
@@ -133,4 +133,22 @@ fn the_pace_of_states_outlives_a_detach() {
     assert_eq!(payloads(&mut session), [""; 0]);
     session.wait(Duration::from_millis(1));
     assert_eq!(payloads(&mut session), ["2"]);
+}
+
+#[test]
+fn a_detach_goes_out_as_soon_as_the_last_state_is_superseded() {
+    let mut options = Options::default();
+    options.drain_timeout = seconds(60);
+    let (mut session, device) = Session::attached(options);
+    publish_state(&mut session, device, "older");
+    session.sent();
+    session.wait(seconds(2));
+    let newer = Publication::state(device, "newer").qos(QoS::AtMostOnce);
+    session.gateway.publish(newer, session.now).unwrap();
+    session.sent();
+    session.gateway.detach(device, session.now).unwrap();
+    session.wait(seconds(27));
+    assert_eq!(session.sent(), []);
+    session.step();
+    session.expect_publish("/devices/device-1/detach");
 }

@@ -254,7 +254,7 @@ impl<O: Observer> Link<O> {
     /// Lets nothing arrive for so long; it is not lost.
     pub fn stall(&mut self, duration: Duration) {
         self.stalled_until = self.now + duration;
-        if self.transport.is_some() {
+        if self.transport.is_some() && !duration.is_zero() {
             self.observe(Moment::Struck(Disturbance::Stalled));
         }
     }

@@ -5,31 +5,21 @@
 //!
 //! let script = seeds::script(7);
 //! assert_eq!(seeds::script(7), script);
-//! let report = seeds::examine(&script).map_err(|broken| broken.to_string())?;
-//! assert_eq!(report.hash, seeds::examine(&script).unwrap().hash);
-//! # Ok::<(), String>(())
+//! let history = seeds::examine(&script)?;
+//! println!("{} publications in {:?}", history.counts().publications, history.counts().elapsed);
+//! # Ok::<(), iotcore_gateway_testkit::script::Broken>(())
 //! ```
 
 mod make;
 mod shrink;
+mod tally;
 
-use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use self::make::script;
 pub use self::shrink::shrink;
-use crate::script::{Broken, Counts, Entry, History, Manner, Rule, Script, run_in};
-
-/// What came of a script that broke nothing.
-#[derive(Clone, Debug)]
-pub struct Report {
-    /// Of the whole history.
-    pub hash: u64,
-    /// How much happened.
-    pub counts: Counts,
-    /// How often each kind of fault has struck.
-    pub strikes: BTreeMap<&'static str, u64>,
-}
+pub use self::tally::Tally;
+use crate::script::{Broken, Entry, History, Manner, Rule, Script, run_in};
 
 /// How the second run drives the gateway, which must make no difference.
 const OTHERWISE: Manner = Manner {
@@ -37,23 +27,33 @@ const OTHERWISE: Manner = Manner {
     is_fidgety: true,
 };
 
-/// Plays a script twice, the second time with other fragments, polls and spurious timeouts, and compares the histories.
+/// Plays a script twice, the second time with other fragments, polls and spurious timeouts, and compares the histories; gives the first.
 /// A panic is a broken guarantee, too.
 ///
 /// # Errors
 /// A guarantee does not hold.
-pub fn examine(script: &Script) -> Result<Report, Broken> {
+pub fn examine(script: &Script) -> Result<History, Broken> {
     let first = play(script, Manner::default())?;
     let second = play(script, OTHERWISE)?;
     if first.hash() == second.hash() {
-        return Ok(Report {
-            hash: first.hash(),
-            counts: first.counts(),
-            strikes: first.strikes().clone(),
-        });
+        return Ok(first);
     }
     let again = play(script, Manner::default())?;
     Err(differing(&first, &second, first.hash() == again.hash()))
+}
+
+/// The smallest script that was found to break the same guarantee, and how it does.
+pub fn reduce(script: Script, broken: Broken) -> (Script, Broken) {
+    let mut smallest = broken;
+    let rule = smallest.rule;
+    let script = shrink(script, |script| match examine(script) {
+        Err(broken) if broken.rule == rule => {
+            smallest = broken;
+            true
+        }
+        _ => false,
+    });
+    (script, smallest)
 }
 
 /// Plays a script; a panic becomes a broken guarantee.

@@ -220,13 +220,6 @@ impl Devices {
         device
     }
 
-    /// Whether a device has its turn to be attached, subscribed or detached.
-    pub(crate) fn have_turns(&self) -> bool {
-        !(self.attach_turns.is_empty()
-            && self.subscribe_turns.is_empty()
-            && self.detach_turns.is_empty())
-    }
-
     /// The slot that a key names, unless its device has been detached.
     pub(crate) fn resolve(&self, key: DeviceKey) -> Option<u32> {
         let device = self.devices.get(key.index as usize)?;

@@ -1,4 +1,5 @@
-//! What is written next, and in which order: acknowledgements, subscriptions, attaches, detaches, then publications.
+//! What is written next, and in which order: acknowledgements, subscriptions, attaches, what is overdue, detaches, then
+//! publications.
 
 use super::{
     Gateway, Ticket,
@@ -22,14 +23,12 @@ impl Gateway {
             return;
         }
         self.reconnect_if_starved(now);
-        if self.devices.have_turns() {
-            while self.send_subscription(now) {}
-            while self.send_attach(now) {}
-            while self.send_detach(now) {}
-        }
+        while self.send_subscription(now) {}
+        while self.send_attach(now) {}
         if let Some(listening) = self.timers.listening.heard(now) {
             while self.send_overdue(listening, now) {}
         }
+        while self.send_detach(now) {}
         while self.send_publication(now) {}
     }
 

@@ -48,6 +48,7 @@ pub(super) struct Transport {
     under_way: usize,
     /// Nothing arrives any more, and neither side is told.
     is_half_open: bool,
+    is_full: bool,
 }
 
 /// Bytes on their way.
@@ -80,7 +81,13 @@ impl Transport {
             to_gateway: VecDeque::new(),
             under_way: 0,
             is_half_open: false,
+            is_full: false,
         }
+    }
+
+    /// Notes whether it took all of what the gateway had to write; gives whether it did until now.
+    pub(super) fn is_newly_full(&mut self, is_full: bool) -> bool {
+        !core::mem::replace(&mut self.is_full, is_full) && is_full
     }
 
     /// Puts as much on its way as there is room for, and gives how much that is.

@@ -107,7 +107,7 @@ impl<O: Observer> Link<O> {
         };
         let bytes = self.gateway.poll_transmit();
         let sent = transport.send(Side::Bridge, bytes, &self.network, self.now);
-        if sent < bytes.len() {
+        if transport.is_newly_full(sent < bytes.len()) {
             let moment = Moment::Struck(Disturbance::ShortWrite);
             self.observer.observe(moment, &self.gateway, self.now);
         }

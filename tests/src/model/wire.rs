@@ -258,7 +258,7 @@ impl Wire {
 
     fn on_read(&mut self, frame: &Frame) {
         match frame.kind {
-            CONNACK if frame.number(0) == 0 && self.phase == Phase::Connecting => {
+            CONNACK if frame.body.get(1) == Some(&0) && self.phase == Phase::Connecting => {
                 self.phase = Phase::Open;
             }
             PUBACK | SUBACK | UNSUBACK => {

@@ -25,7 +25,7 @@ pub(super) const CLOSING: Duration = Duration::from_secs(120);
 pub(super) const ROUND: Duration = Duration::from_secs(10);
 
 /// At one instant no more than this happens.
-const MAX_AT_ONCE: u32 = 200_000;
+const MAX_AT_ONCE: u32 = 50_000;
 
 /// Keeps the history and asks the model.
 #[derive(Debug)]
@@ -43,12 +43,15 @@ impl Observer for Watch {
         if self.finding.is_some() {
             return;
         }
-        self.at_once = if now == self.last {
-            self.at_once + 1
-        } else {
-            0
-        };
-        self.last = now;
+        if now != self.last {
+            (self.last, self.at_once) = (now, 0);
+        }
+        // Bytes may come one by one, and come to an end.
+        let is_of_bytes = matches!(
+            moment,
+            Moment::Received(_) | Moment::Transmitted(_) | Moment::Struck(_)
+        );
+        self.at_once += u32::from(!is_of_bytes);
         let is_told = self
             .history
             .add(now - self.start, What::from_moment(moment));

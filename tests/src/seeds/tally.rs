@@ -1,0 +1,44 @@
+//! What many scripts came to.
+
+use core::time::Duration;
+use std::collections::BTreeMap;
+
+use crate::script::History;
+
+/// The sum of many histories.
+#[derive(Clone, Debug, Default)]
+pub struct Tally {
+    /// Scripts.
+    pub scripts: u64,
+    /// Virtual time, of both runs of each.
+    pub elapsed: Duration,
+    /// Publications that the gateway accepted.
+    pub publications: u64,
+    /// Publications that the bridge took, copies among them.
+    pub arrivals: u64,
+    /// Configs and commands delivered.
+    pub deliveries: u64,
+    /// Connections that the bridge accepted.
+    pub connections: u64,
+    /// Those beyond the first of each script.
+    pub reconnects: u64,
+    /// How often each kind of fault has struck.
+    pub strikes: BTreeMap<&'static str, u64>,
+}
+
+impl Tally {
+    /// Adds what one script came to.
+    pub fn add(&mut self, history: &History) {
+        let counts = history.counts();
+        self.scripts += 1;
+        self.elapsed += counts.elapsed * 2;
+        self.publications += counts.publications;
+        self.arrivals += counts.arrivals;
+        self.deliveries += counts.deliveries;
+        self.connections += counts.connections;
+        self.reconnects += counts.reconnects;
+        for (fault, times) in history.strikes() {
+            *self.strikes.entry(fault).or_default() += times;
+        }
+    }
+}

@@ -1,0 +1,275 @@
+//! The guarantees of the crate's documentation, one property each, over scripts of everything that can happen.
+//!
+//! Each property draws scripts from the steps that put its guarantee to the test, and lets the reference model judge;
+//! what can be counted in the history is counted here once more, without it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use iotcore_gateway::{Event, OpId};
+use iotcore_gateway_testkit::EventKind;
+use iotcore_gateway_testkit::script::{
+    History, KINDS, Manner, Script, Setup, Step, What, run, run_in,
+};
+use proptest::{collection::vec, prelude::*, sample::select};
+
+/// Kinds of steps, by the first of their bytes.
+const WAIT: u8 = 0;
+const OPEN: u8 = 1;
+const ATTACH: u8 = 2;
+const DETACH: u8 = 4;
+const TELEMETRY: u8 = 5;
+const STATE: u8 = 6;
+const SUBSCRIBE: u8 = 7;
+const UNSUBSCRIBE: u8 = 8;
+const CLOSE: u8 = 10;
+const CONFIG: u8 = 12;
+const COMMAND: u8 = 13;
+const CLOUD_DETACH: u8 = 14;
+const BLOCK: u8 = 16;
+const HOLD: u8 = 24;
+const DOUBLE: u8 = 26;
+const REORDER: u8 = 27;
+const RELEASE: u8 = 28;
+const LOSE_REPORTS: u8 = 30;
+const CUT_AT_PACKET: u8 = 31;
+const STRAY: u8 = 33;
+const REPORT: u8 = 34;
+const CUT: u8 = 38;
+const CUT_AFTER: u8 = 39;
+const FLIP: u8 = 41;
+const LEAVE_UNPOLLED: u8 = 44;
+const CLOCK_OR_LIFETIME: u8 = 45;
+
+/// What every script has some of.
+const COMMON: [u8; 5] = [WAIT, WAIT, TELEMETRY, TELEMETRY, ATTACH];
+
+/// Scripts of any steps at all.
+fn any_script() -> impl Strategy<Value = Script> {
+    script_of((0..KINDS).collect())
+}
+
+/// Scripts of these kinds of steps among common ones, for a gateway that is open and has attached two devices.
+fn script_of(kinds: Vec<u8>) -> impl Strategy<Value = Script> {
+    let kind = prop_oneof![select(COMMON.to_vec()), select(kinds)];
+    let step = (kind, 0..10u8, any::<u8>(), 0..4u8).prop_map(|(kind, a, b, c)| {
+        // Seconds at most: what has to wait long does so at the end.
+        let a = if [WAIT, LEAVE_UNPOLLED].contains(&kind) {
+            1
+        } else {
+            a
+        };
+        Step::from_bytes([kind, a, b, c])
+    });
+    let knob = prop_oneof![6 => Just(0u8), 1 => any::<u8>()];
+    (vec(knob, Setup::KNOBS), vec(step, 1..40)).prop_map(|(knobs, mut steps)| {
+        let opening = [[OPEN, 0, 0, 0], [ATTACH, 1, 0, 14], [ATTACH, 2, 0, 14]];
+        steps.splice(0..0, opening.map(Step::from_bytes));
+        Script {
+            setup: Setup::from_bytes(&knobs),
+            steps,
+        }
+    })
+}
+
+fn play(script: &Script) -> Result<History, TestCaseError> {
+    run(script).map_err(|broken| TestCaseError::fail(format!("{broken}\nscript {script}")))
+}
+
+/// What came out: every event, in order, and every byte.
+fn outputs(script: &Script, manner: Manner) -> Result<(Vec<Event>, Vec<u8>), TestCaseError> {
+    let history = run_in(script, manner)
+        .map_err(|broken| TestCaseError::fail(format!("{broken}\nscript {script}")))?;
+    Ok((history.events().cloned().collect(), history.written()))
+}
+
+/// The operations of each process: those that were given out, and those that ended, with how often.
+fn operations(history: &History) -> Vec<(BTreeSet<String>, BTreeMap<OpId, u32>)> {
+    let mut processes = vec![Default::default()];
+    for entry in history.entries() {
+        let Some((given, ended)): Option<&mut (BTreeSet<String>, BTreeMap<OpId, u32>)> =
+            processes.last_mut()
+        else {
+            break;
+        };
+        match &entry.what {
+            What::Step { step, answer } => {
+                if *step == Step::from_bytes([11, 0, 0, 0]) {
+                    processes.push(Default::default());
+                } else if let Some(op) = answer.split(',').next().filter(|op| op.starts_with('#')) {
+                    given.insert(op.to_owned());
+                }
+            }
+            What::Event(Event::Done { op, .. } | Event::Failed { op, .. }) => {
+                *ended.entry(*op).or_default() += 1;
+            }
+            _ => {}
+        }
+    }
+    processes
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn guarantee_1_any_split_of_the_input_gives_the_same_events_and_bytes(
+        script in any_script(),
+        split in 1..9usize,
+    ) {
+        let whole = outputs(&script, Manner::default())?;
+        let manner = Manner { split, ..Manner::default() };
+        prop_assert_eq!(whole, outputs(&script, manner)?);
+    }
+
+    #[test]
+    fn guarantee_2_polls_and_spurious_timeouts_change_neither_events_nor_bytes(script in any_script()) {
+        let plain = outputs(&script, Manner::default())?;
+        let manner = Manner { is_fidgety: true, ..Manner::default() };
+        prop_assert_eq!(plain, outputs(&script, manner)?);
+    }
+
+    #[test]
+    fn guarantee_3_every_operation_ends_exactly_once(
+        script in script_of(vec![DETACH, SUBSCRIBE, UNSUBSCRIBE, CLOSE, CLOUD_DETACH, HOLD, CUT, STATE]),
+    ) {
+        let history = play(&script)?;
+        for (given, ended) in operations(&history) {
+            prop_assert!(ended.values().all(|times| *times == 1), "{ended:?}");
+            let ended: BTreeSet<_> = ended.keys().map(OpId::to_string).collect();
+            prop_assert!(given.is_subset(&ended), "{given:?} {ended:?}");
+        }
+    }
+
+    #[test]
+    fn guarantee_4_what_is_accepted_at_qos_1_arrives_or_ends_in_a_reason(
+        script in script_of(vec![CUT, CUT_AFTER, CUT_AT_PACKET, HOLD, REORDER, LOSE_REPORTS, CLOUD_DETACH, STATE]),
+    ) {
+        let history = play(&script)?;
+        let arrived = history.entries().iter().filter(|entry| match &entry.what {
+            What::Bridge(event) => {
+                matches!(event.kind, EventKind::Telemetry { .. } | EventKind::State { .. })
+            }
+            _ => false,
+        });
+        let failed = history.events().filter(|event| matches!(event, Event::Failed { .. }));
+        let refused = history.entries().iter().filter(|entry| match &entry.what {
+            What::Bridge(event) => matches!(event.kind, EventKind::ErrorReport { .. }),
+            _ => false,
+        });
+        let accounted = arrived.count() + failed.count() + refused.count();
+        prop_assert!(accounted as u64 >= at_qos_1(&history), "of {} only {accounted}", at_qos_1(&history));
+    }
+
+    #[test]
+    fn guarantee_5_no_identifier_is_used_while_its_acknowledgement_can_come(
+        script in script_of(vec![HOLD, DOUBLE, REORDER, RELEASE, CLOUD_DETACH, SUBSCRIBE, UNSUBSCRIBE, DETACH]),
+    ) {
+        play(&script)?;
+    }
+
+    #[test]
+    fn guarantee_6_no_bytes_of_the_peer_break_anything(
+        script in script_of(vec![STRAY, STRAY, FLIP, FLIP, REPORT, CONFIG, COMMAND, SUBSCRIBE]),
+    ) {
+        play(&script)?;
+    }
+
+    #[test]
+    fn guarantee_7_nothing_is_sent_for_a_device_that_is_not_attached_in_this_connection(
+        script in script_of(vec![DETACH, SUBSCRIBE, CUT, CLOUD_DETACH, BLOCK, HOLD, CUT_AT_PACKET]),
+    ) {
+        play(&script)?;
+    }
+
+    #[test]
+    fn guarantee_8_nothing_follows_disconnect_or_the_end_of_a_connection(
+        script in script_of(vec![CLOCK_OR_LIFETIME, CLOCK_OR_LIFETIME, CLOSE, CUT, CUT_AFTER, HOLD]),
+    ) {
+        play(&script)?;
+    }
+
+    #[test]
+    fn guarantee_9_the_same_inputs_give_the_same_outputs(script in any_script()) {
+        let (first, second) = (play(&script)?, play(&script)?);
+        prop_assert_eq!(first.entries(), second.entries());
+        prop_assert_eq!(first.hash(), second.hash());
+    }
+
+    #[test]
+    fn guarantee_10_no_token_is_shown_but_on_the_wire(
+        script in script_of(vec![CLOCK_OR_LIFETIME, REPORT, CUT, CUT_AT_PACKET, CLOUD_DETACH]),
+    ) {
+        let mut script = script;
+        let mut knobs = script.setup.as_bytes().to_vec();
+        knobs[0] = 2;
+        script.setup = Setup::from_bytes(&knobs);
+        let history = play(&script)?;
+        let mark = b"eyJhbGciOiJ";
+        let is_written = history.written().windows(mark.len()).any(|window| window == mark);
+        prop_assert!(is_written, "tokens were used");
+        for entry in history.entries() {
+            if !matches!(entry.what, What::Received(_) | What::Transmitted(_)) {
+                prop_assert!(!format!("{:?} {entry}", entry.what).contains("eyJ"), "{entry}");
+            }
+        }
+    }
+
+    #[test]
+    fn guarantee_11_memory_stays_within_the_options(
+        script in script_of(vec![TELEMETRY, STATE, LEAVE_UNPOLLED, HOLD, CONFIG, COMMAND, SUBSCRIBE]),
+        small in 1..4u8,
+    ) {
+        let mut script = script;
+        let mut knobs = script.setup.as_bytes().to_vec();
+        // The queues' limits, the windows, and those of events and acknowledgements.
+        for knob in [7, 8, 9, 10, 11, 12, 18, 19] {
+            knobs[knob] = small;
+        }
+        script.setup = Setup::from_bytes(&knobs);
+        play(&script)?;
+    }
+}
+
+/// How many publications were accepted at QoS 1.
+fn at_qos_1(history: &History) -> u64 {
+    use iotcore_gateway::QoS;
+    use iotcore_gateway_testkit::script::Command;
+
+    let accepted = history.entries().iter().filter(|entry| match &entry.what {
+        What::Step {
+            step:
+                Step::User(
+                    Command::Telemetry {
+                        qos: QoS::AtLeastOnce,
+                        ..
+                    }
+                    | Command::State {
+                        qos: QoS::AtLeastOnce,
+                        ..
+                    },
+                ),
+            answer,
+        } => answer.contains("number"),
+        _ => false,
+    });
+    accepted.count() as u64
+}
+
+/// The scripts of the properties do what they are for.
+#[test]
+fn scripts_of_common_steps_connect_attach_and_publish() {
+    let steps = [
+        [OPEN, 0, 0, 0],
+        [ATTACH, 1, 0, 14],
+        [TELEMETRY, 1, 9, 0],
+        [WAIT, 1, 200, 3],
+    ];
+    let script = Script {
+        setup: Setup::default(),
+        steps: steps.map(Step::from_bytes).to_vec(),
+    };
+    let history = run(&script).unwrap();
+    assert_eq!(history.counts().arrivals, 1);
+    assert!(history.counts().elapsed >= Duration::from_secs(40));
+}
