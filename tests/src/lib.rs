@@ -18,6 +18,9 @@
 //! connections break where a test wants them to, and each run is the same. Its page has the whole
 //! example. Code that uses the bare [`Gateway`](iotcore_gateway::Gateway) is tested with [`link`].
 //!
+//! With the feature `fuzzing` (on by default) [`mod@fuzzing`] takes any bytes for a script of what a peer does, and checks
+//! what must always hold.
+//!
 //! # Faults
 //!
 //! What goes wrong in the field can be made to go wrong here: refused connections, answers that are

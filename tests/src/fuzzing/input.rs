@@ -68,7 +68,7 @@ fn setup(bits: u8) -> Setup {
     }
     Setup {
         options,
-        has_large: bits & 64 != 0,
+        has_large: bits & 8 != 0,
         is_slow: bits & 128 != 0,
         is_fidgety: false,
     }

@@ -39,7 +39,7 @@ pub(super) struct Setup {
     pub(super) options: Options,
     /// Whether events wait until [`Machine::take_events`]; otherwise they are taken after each call.
     pub(super) is_slow: bool,
-    /// Whether the busy stages have a message with them that goes alone.
+    /// Whether each device has a message in the busy stages that goes alone.
     pub(super) has_large: bool,
     /// Whether spurious timeouts and polls are thrown in, which must change nothing.
     pub(super) is_fidgety: bool,

@@ -111,9 +111,10 @@ impl Harness {
         self.current = self.connections.keys().nth(index).copied();
     }
 
+    /// The current client sends bytes, in fragments of this length, or 256 if that is fewer.
     pub(super) fn input(&mut self, bytes: &[u8], fragment: usize) {
         if let Some(id) = self.current {
-            for fragment in bytes.chunks(fragment.max(1)) {
+            for fragment in bytes.chunks(fragment.max(bytes.len() / 256).max(1)) {
                 self.bridge.handle_input(id, fragment, self.now);
             }
             self.check();

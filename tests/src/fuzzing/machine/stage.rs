@@ -124,7 +124,9 @@ impl Machine {
             }
         }
         if self.setup.has_large {
-            self.publish(Publication::telemetry(devices[1], vec![b'x'; LARGE]));
+            for device in devices {
+                self.publish(Publication::telemetry(device, vec![b'x'; LARGE]));
+            }
         }
         self.transmit_all();
     }
