@@ -80,7 +80,10 @@ impl Dialogue {
     pub(crate) fn new(contender: Contender, talk: Talk) -> Self {
         let answers = match talk {
             Talk::Out(out) => out.record(contender),
-            Talk::In(into) => peer::commands(&subject::device(0), into.payload, into.batch),
+            Talk::In(into) => {
+                let topic = format!("/devices/{}/commands/lamp", subject::device(0));
+                peer::publishes(&topic, into.payload, into.batch)
+            }
         };
         Self {
             contender,

@@ -18,9 +18,8 @@ pub(crate) fn answer(mut bytes: &[u8], answers: &mut Vec<u8>) {
     }
 }
 
-/// So many commands for a device at QoS 1, on the identifiers from 1.
-pub(crate) fn commands(device: &str, payload: usize, count: usize) -> Vec<u8> {
-    let topic = format!("/devices/{device}/commands/lamp");
+/// So many PUBLISHes at QoS 1, on the identifiers from 1.
+pub(crate) fn publishes(topic: &str, payload: usize, count: usize) -> Vec<u8> {
     let payload = vec![7; payload];
     let mut out = Vec::new();
     for id in 1..=count {

@@ -1,0 +1,265 @@
+//! What the machine asks of the allocator: nothing for a message that goes out, little for one that comes in, and no
+//! more memory than the documentation says. Counted, so each run gives the same.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use iotcore_gateway::{
+    ClientId, DeviceKey, Event, Gateway, Options, Publication, QoS, QueueLimit, Quota,
+    Subscription, Token,
+};
+
+#[path = "../benches/machine/allocator.rs"]
+mod allocator;
+#[path = "../benches/machine/peer.rs"]
+mod peer;
+
+/// As many messages put every packet identifier to use.
+const ALL_IDENTIFIERS: usize = 65_536;
+
+/// A gateway whose pacing is off, and what it has to say and to hear.
+struct Bench {
+    gateway: Gateway,
+    devices: Vec<DeviceKey>,
+    now: Instant,
+}
+
+impl Bench {
+    /// A gateway that was opened and not connected.
+    fn new() -> Self {
+        let mut options = Options::default();
+        options.quota = Quota::unpaced();
+        options.total_queue = QueueLimit {
+            messages: 1 << 20,
+            bytes: 1 << 30,
+        };
+        options.device_queue = options.total_queue;
+        let part = "part-of-a-name";
+        let id = ClientId::new(
+            part.try_into().unwrap(),
+            part.try_into().unwrap(),
+            part.try_into().unwrap(),
+            "gateway".try_into().unwrap(),
+        );
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "virtual time has to start somewhere"
+        )]
+        let now = Instant::now();
+        let mut gateway = Gateway::new(id, options, 1).unwrap();
+        gateway.open(now).unwrap();
+        Self {
+            gateway,
+            devices: Vec::new(),
+            now,
+        }
+    }
+
+    /// The same, connected, with devices of these ids that are attached and subscribed to both their topics.
+    fn connected(ids: impl Iterator<Item = String>) -> Self {
+        let mut bench = Self::new();
+        let token = Token::new("token", bench.now + Duration::from_secs(86_400)).unwrap();
+        bench.gateway.handle_connected(token, bench.now);
+        bench.converse();
+        for id in ids {
+            let id = id.try_into().unwrap();
+            let (device, _) = bench.gateway.attach(id, None, bench.now).unwrap();
+            for subscription in [Subscription::Config, Subscription::Commands] {
+                bench
+                    .gateway
+                    .subscribe(device, subscription, QoS::AtLeastOnce, bench.now)
+                    .unwrap();
+            }
+            bench.devices.push(device);
+            bench.converse();
+        }
+        bench
+    }
+
+    /// Lets the bridge answer until nobody has anything to say; gives how many operations were done.
+    fn converse(&mut self) -> usize {
+        let (mut done, mut answers) = (0, Vec::new());
+        loop {
+            answers.clear();
+            self.write(&mut answers);
+            if answers.is_empty() {
+                return done;
+            }
+            done += self.read(&answers).done;
+        }
+    }
+
+    fn write(&mut self, answers: &mut Vec<u8>) {
+        loop {
+            let bytes = self.gateway.poll_transmit();
+            if bytes.is_empty() {
+                return;
+            }
+            peer::answer(bytes, answers);
+            self.gateway.handle_transmitted(bytes.len(), self.now);
+        }
+    }
+
+    fn read(&mut self, bytes: &[u8]) -> Happened {
+        self.gateway.handle_input(bytes, self.now);
+        let mut happened = Happened::default();
+        while let Some(event) = self.gateway.poll_event() {
+            match event {
+                Event::Done { .. } => happened.done += 1,
+                Event::Config { .. } | Event::Command { .. } => happened.messages += 1,
+                _ => {}
+            }
+        }
+        happened
+    }
+
+    fn publish(&mut self, publication: Publication) {
+        self.gateway.publish(publication, self.now).unwrap();
+    }
+}
+
+#[derive(Default)]
+struct Happened {
+    done: usize,
+    messages: usize,
+}
+
+/// Ids of a hundred characters, which few are.
+fn devices(count: usize) -> impl Iterator<Item = String> {
+    (0..count).map(|n| format!("device-{n:0>93}"))
+}
+
+/// How often this allocates.
+fn allocations(run: impl FnOnce()) -> u64 {
+    let before = allocator::allocations();
+    run();
+    allocator::allocations() - before
+}
+
+/// How many bytes this leaves allocated.
+fn bytes_kept<T>(run: impl FnOnce() -> T) -> (i64, T) {
+    let before = allocator::live_bytes();
+    let kept = run();
+    (allocator::live_bytes() - before, kept)
+}
+
+/// Sends windows of these until everything that grows has grown, and counts the allocations of as many again: of
+/// sending, and of reading the PUBACKs.
+fn allocations_of(window: usize, publication: impl Fn(DeviceKey) -> Publication) -> (u64, u64) {
+    let mut bench = Bench::connected(devices(10));
+    let (mut sending, mut reading, mut answers) = (0, 0, Vec::with_capacity(4 * window));
+    for round in 0..2 * ALL_IDENTIFIERS / window {
+        answers.clear();
+        let sent = allocations(|| {
+            for n in 0..window {
+                let device = bench.devices[n % bench.devices.len()];
+                bench.publish(publication(device));
+            }
+            bench.write(&mut answers);
+        });
+        let mut happened = Happened::default();
+        let read = allocations(|| happened = bench.read(&answers));
+        assert!(happened.done == window || answers.is_empty());
+        if round >= ALL_IDENTIFIERS / window {
+            sending += sent;
+            reading += read;
+        }
+    }
+    (sending, reading)
+}
+
+#[test]
+fn a_telemetry_event_allocates_nothing_nor_does_its_puback() {
+    let payload = Bytes::from(vec![7; 64]);
+    for window in [1, 100] {
+        let counted = allocations_of(window, |device| {
+            Publication::telemetry(device, payload.clone())
+        });
+        assert_eq!(counted, (0, 0), "windows of {window}");
+    }
+}
+
+#[test]
+fn a_state_allocates_nothing_nor_does_its_puback() {
+    let payload = Bytes::from(vec![7; 64]);
+    let counted = allocations_of(10, |device| Publication::state(device, payload.clone()));
+    assert_eq!(counted, (0, 0));
+}
+
+#[test]
+fn a_telemetry_event_at_qos_0_allocates_nothing() {
+    let payload = Bytes::from(vec![7; 64]);
+    let counted = allocations_of(100, |device| {
+        Publication::telemetry(device, payload.clone()).qos(QoS::AtMostOnce)
+    });
+    assert_eq!(counted, (0, 0));
+}
+
+/// The allocations of each PUBLISH for a device that comes in pieces of this size.
+fn allocations_of_each(topic: &str, payload: usize, piece: usize) -> u64 {
+    const MESSAGES: usize = 100;
+    let mut bench = Bench::connected(devices(10));
+    let topic = format!("/devices/{}/{topic}", devices(10).next().unwrap());
+    let publishes = peer::publishes(&topic, payload, MESSAGES);
+    let (mut counted, mut messages, mut answers) = (0, 0, Vec::new());
+    for _ in 0..2 {
+        messages = 0;
+        counted = allocations(|| {
+            for piece in publishes.chunks(piece) {
+                messages += bench.read(piece).messages;
+                bench.write(&mut answers);
+            }
+        });
+    }
+    assert_eq!(messages, MESSAGES);
+    counted.div_ceil(MESSAGES as u64)
+}
+
+#[test]
+fn an_incoming_publish_allocates_twice_at_most() {
+    for topic in ["config", "commands", "commands/lamp"] {
+        for (payload, piece) in [
+            (0, 1),
+            (64, 16_384),
+            (64 * 1024, 16_384),
+            (64 * 1024, 1_000),
+        ] {
+            let counted = allocations_of_each(topic, payload, piece);
+            assert!(
+                counted <= 2,
+                "{counted} for {payload} bytes on {topic}, in pieces of {piece}"
+            );
+        }
+    }
+}
+
+/// What the machine may keep for itself, whatever it holds.
+const OWN_BYTES: i64 = 64 * 1024;
+
+#[test]
+fn an_idle_device_takes_one_kibibyte_at_most() {
+    // Tables double when they are full: just above a power of two most of them is empty.
+    for count in [100, 128, 256, 512, 1_000] {
+        let (kept, _) = bytes_kept(|| Bench::connected(devices(count)));
+        let each = (kept - OWN_BYTES) / count as i64;
+        assert!(each <= 1_024, "{each} bytes for each of {count} devices");
+    }
+}
+
+#[test]
+fn a_queued_message_takes_its_payload_and_96_bytes_at_most() {
+    const PAYLOAD: usize = 64;
+    for count in [1_000, 1_025, 10_000, 65_537, 100_000] {
+        let (kept, _) = bytes_kept(|| {
+            let mut bench = Bench::new();
+            let own = bench.gateway.own_key();
+            for _ in 0..count {
+                bench.publish(Publication::telemetry(own, vec![7; PAYLOAD]));
+            }
+            bench
+        });
+        let each = (kept - OWN_BYTES) / count - PAYLOAD as i64;
+        assert!(each <= 96, "{each} bytes for each of {count} messages");
+    }
+}
