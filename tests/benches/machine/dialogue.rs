@@ -172,6 +172,7 @@ impl In {
 }
 
 /// Runs this on the clock; it gives how many messages it was.
+#[inline(never)]
 pub(crate) fn clock(run: impl FnOnce() -> usize) -> Cost {
     let (start, allocations) = (Instant::now(), allocator::allocations());
     let messages = run() as f64;

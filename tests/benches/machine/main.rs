@@ -7,6 +7,9 @@
 //! prints the table and writes `machine.json` and `machine.svg` to `target/bench`, or, after `-- --into FOLDER`, to that
 //! folder of the workspace. Compare the ratios: the nanoseconds are those of the processor that it runs on.
 //!
+//! `-- --only "64 B"` does the work of one row once, as a profiler wants it: given to the program under
+//! `valgrind --tool=callgrind --toggle-collect='*dialogue::clock*'`, each run counts the same instructions.
+//!
 //! Four subjects do the same work: this gateway's machine with its pacing off, rumqttc's `MqttState` and
 //! mqtt-protocol-core's client connection with their codecs, and the floor, a loop that writes the bytes and reads the
 //! identifiers without a check. [`dialogue`] tells how it is measured.
@@ -31,7 +34,7 @@ mod subject;
 mod svg;
 mod table;
 
-use std::{env, error::Error, fs, path::PathBuf};
+use std::{env, error::Error, fs, path::Path};
 
 use gateway::Single;
 use rows::{Check, Row};
@@ -51,7 +54,26 @@ impl Report {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    let folder = folder()?;
+    // Cargo adds `--bench`, and starts a bench in the folder of its package.
+    let arguments: Vec<_> = env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        [] => measure("target/bench"),
+        ["--into", folder] => measure(folder),
+        ["--only", name] => {
+            let cost = rows::once(name).ok_or("no row has this name")?;
+            println!("{:.1} ns, {:.2} allocations", cost.nanos, cost.allocations);
+            Ok(())
+        }
+        _ => Err("the options are --into FOLDER and --only ROW".into()),
+    }
+}
+
+/// Measures everything, and writes it to this folder of the workspace.
+fn measure(folder: &str) -> Result<(), Box<dyn Error>> {
     let report = Report {
         processor: processor(),
         rows: rows::measured(),
@@ -63,24 +85,15 @@ fn main() -> Result<(), Box<dyn Error>> {
         ],
     };
     print!("{report}");
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .with_file_name("")
+        .join(folder);
     fs::create_dir_all(&folder)?;
     let json = serde_json::to_string_pretty(&report.json())?;
     fs::write(folder.join("machine.json"), json + "\n")?;
     fs::write(folder.join("machine.svg"), report.svg())?;
     println!("Written to {}.", folder.display());
     Ok(())
-}
-
-/// Where the files go. Cargo starts a bench with `--bench` in the folder of its package.
-fn folder() -> Result<PathBuf, Box<dyn Error>> {
-    let mut arguments = env::args().skip(1).filter(|argument| argument != "--bench");
-    let folder = match (arguments.next().as_deref(), arguments.next()) {
-        (None, None) => "target/bench".to_owned(),
-        (Some("--into"), Some(folder)) => folder,
-        _ => return Err("the only option is --into FOLDER".into()),
-    };
-    let workspace = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
-    Ok(workspace.canonicalize()?.join(folder))
 }
 
 /// What the figures were measured on.

@@ -126,6 +126,13 @@ pub(crate) fn measured() -> Vec<Row> {
     rows
 }
 
+/// What one pass of the row of this name costs us.
+pub(crate) fn once(name: &str) -> Option<Cost> {
+    let row = rows().into_iter().find(|row| row.name == name)?;
+    let cost = Dialogue::new(Contender::Ours, row.talk).repeat();
+    Some(cost.shared_by(row.units))
+}
+
 /// Flat, for all that grows, is within 15 %.
 const FLAT: f64 = 1.15;
 
