@@ -28,7 +28,7 @@ use std::{env, error::Error};
 
 use load::Figures;
 
-type Outcome<T> = Result<T, Box<dyn Error>>;
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
 fn main() -> Outcome<()> {
     // Cargo adds `--bench`.
