@@ -1,0 +1,65 @@
+//! The driver on real sockets beside its peers, against a broker that nobody here wrote.
+//!
+//! ```sh
+//! .ci/bench-driver
+//! ```
+//!
+//! starts Debian's mosquitto and has this program, mqtt.js and paho publish to it, in turns. One run of the program is
+//! one client: `driver CLIENT PORT` prints its figures as a line of JSON, and `driver report FILE` makes a table of such
+//! lines, and a file.
+//!
+//! Every client does the same: 100,000 messages of 64 bytes at QoS 1 with 100 of them in flight, and then some thousand
+//! one after another. CPU time is that of the client's process, the kernel's work for it included, from the first message
+//! to the last PUBACK; connecting does not count. Each of ours runs on one thread.
+
+#![expect(
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    reason = "a bench measures time and prints it"
+)]
+
+mod load;
+mod ours;
+mod raw;
+mod report;
+mod rumqttc;
+
+use std::{env, error::Error};
+
+use load::Figures;
+
+type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
+
+fn main() -> Outcome<()> {
+    // Cargo adds `--bench`.
+    let arguments: Vec<_> = env::args()
+        .skip(1)
+        .filter(|argument| argument != "--bench")
+        .collect();
+    let arguments: Vec<_> = arguments.iter().map(String::as_str).collect();
+    match arguments.as_slice() {
+        ["report", folder] => report::write(folder.as_ref()),
+        [client, port] => {
+            let figures = run(client, port.parse()?)?;
+            println!("{}", serde_json::to_string(&figures)?);
+            Ok(())
+        }
+        _ => {
+            println!("This bench needs a broker and other clients: start .ci/bench-driver.");
+            Ok(())
+        }
+    }
+}
+
+fn run(client: &str, port: u16) -> Outcome<Figures> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    match client {
+        "raw" => raw::blocking(port),
+        "raw-tokio" => runtime.block_on(raw::on_tokio(port)),
+        "iotcore" => runtime.block_on(ours::run(port)),
+        "rumqttc" => runtime.block_on(rumqttc::run(port)),
+        _ => Err(format!("no client is called {client}").into()),
+    }
+}
