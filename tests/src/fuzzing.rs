@@ -54,6 +54,10 @@ pub const TARGETS: &[Target] = &[
         name: "input",
         run: input::run,
     },
+    Target {
+        name: "script",
+        run: crate::script::run_bytes,
+    },
 ];
 
 /// Where virtual time begins. Only differences from it are ever looked at.

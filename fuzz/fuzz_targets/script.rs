@@ -1,0 +1,5 @@
+#![no_main]
+
+use iotcore_gateway_testkit::script;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| script::run_bytes(data));
