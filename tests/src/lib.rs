@@ -18,6 +18,17 @@
 //! connections break where a test wants them to, and each run is the same. Its page has the whole
 //! example. Code that uses the bare [`Gateway`](iotcore_gateway::Gateway) is tested with [`link`].
 //!
+//! # Scripts and seeds
+//!
+//! What holds of the machine whatever happens is checked with [`script`]: sessions as plain data, from commands and the
+//! cloud's operations to faults, flipped bits and clocks that jump, played against the reference [`model`]. Any bytes are
+//! a script, and so is any number ([`seeds`]); a script that breaks a guarantee is made smaller and told in one line.
+//!
+//! ```text
+//! cargo run --release -p iotcore-gateway-testkit --bin simulate -- --seeds 10000
+//! cargo run --release -p iotcore-gateway-testkit --bin simulate -- --seed 7
+//! ```
+//!
 //! With the feature `fuzzing` (on by default) [`mod@fuzzing`] takes any bytes for a script of what a peer does, and checks
 //! what must always hold.
 //!

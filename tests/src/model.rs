@@ -8,6 +8,8 @@
 mod cloud;
 mod operations;
 mod publications;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};

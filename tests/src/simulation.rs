@@ -5,6 +5,9 @@
 //! [`Runtime`] to start the driver with, and the handle of all that surrounds it: the
 //! [`Bridge`], the clock, and a network that is slow, cut or silent when a test says so.
 //!
+//! This is for code that uses the driver. What the machine itself has to stand is in [`script`](crate::script), which
+//! drives the bare [`Gateway`](iotcore_gateway::Gateway) by the thousand.
+//!
 //! # Your own code in virtual time
 //!
 //! Code that takes its [`Client`](iotcore_gateway::driver::Client) and its runtime as arguments runs here as it does on

@@ -71,10 +71,10 @@ const WEIGHTS: [Weight; 46] = [
     (2, 45, ALWAYS),
     (3, 15, ALWAYS),
     (4, 22, ALWAYS),
-    (5, 210, ALWAYS),
+    (5, 350, ALWAYS),
     (6, 60, ALWAYS),
     (7, 50, ALWAYS),
-    (8, 15, ALWAYS),
+    (8, 40, ALWAYS),
     (9, 30, ALWAYS),
     (10, 2, ALWAYS),
     (11, 8, ALWAYS),
@@ -125,12 +125,12 @@ pub fn script(seed: u64) -> Script {
     let mut steps = Vec::new();
     if random.percent(90) {
         steps.push(Step::from_bytes([1, 0, 0, 0]));
-        for device in 1..=random.below(4) as u8 {
+        for device in 1..=1 + random.below(3) as u8 {
             let [b, c] = lifetime(&mut random).to_le_bytes();
             steps.push(Step::from_bytes([2, device, b, c]));
         }
     }
-    let longest = random.pick(&[15, 40, 100]);
+    let longest = random.pick(&[15, 60, 150]);
     for _ in 0..5 + random.below(longest) {
         steps.push(step(&mut random, climate));
     }
@@ -172,7 +172,7 @@ fn step(random: &mut Random, climate: Climate) -> Step {
 }
 
 fn step_of(kind: u8, random: &mut Random) -> Step {
-    let device = random.pick(&[0, 1, 1, 1, 2, 2, 3, 3, 4, 5, 6]);
+    let device = random.pick(&[0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4, 5, 6]);
     // Above 127 it asks for QoS 0; 133 is a multiple of the number of devices.
     let mixed = if random.percent(20) {
         133 + device

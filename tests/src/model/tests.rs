@@ -1,0 +1,289 @@
+//! The model finds what it is there to find: each rule is broken once, on purpose.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use bytes::Bytes;
+use iotcore_gateway::{Event, Failure, Gateway, OpId, Options, Outcome, QoS};
+
+use super::*;
+use crate::bridge::errors::ErrorType;
+use crate::bridge::event::{DetachCause, Event as BridgeEvent, EventKind, Payload};
+use crate::link::Link;
+use crate::script::{Rule, Setup};
+
+/// A model, and a gateway that gives out operations.
+struct World {
+    model: Model,
+    gateway: Gateway,
+    now: Instant,
+}
+
+impl World {
+    fn new() -> Self {
+        let link = Link::new(Options::default());
+        Self {
+            model: Model::new(&Setup::default().draft()),
+            now: link.now(),
+            gateway: link.gateway,
+        }
+    }
+
+    fn op(&mut self, wish: Wish) -> OpId {
+        let device = self.gateway.own_key();
+        let subscription = iotcore_gateway::Subscription::Config;
+        let qos = [QoS::AtLeastOnce, QoS::AtMostOnce][self.model.pending().count() % 2];
+        let op = self.gateway.subscribe(device, subscription, qos, self.now);
+        let op = op.unwrap();
+        self.model.ask(op, wish).unwrap();
+        op
+    }
+
+    fn publish(&mut self, is_state: bool, qos: QoS) -> (u32, OpId) {
+        let number = self.model.draft(1, is_state, qos);
+        let op = self.op(Wish::Publish(number));
+        self.model.accept(number, op, 10).unwrap();
+        (number, op)
+    }
+
+    fn observe(&mut self, moment: Moment<'_>) -> Result<(), Rule> {
+        let observed = self.model.observe(moment, &self.gateway, self.now);
+        observed.map_err(|finding| finding.rule)
+    }
+
+    fn event(&mut self, event: Event) -> Result<(), Rule> {
+        self.observe(Moment::Event(&event))
+    }
+
+    fn bridge(&mut self, kind: EventKind) -> Result<(), Rule> {
+        self.observe(Moment::Bridge(&BridgeEvent {
+            at: Duration::ZERO,
+            connection: None,
+            client: None,
+            kind,
+        }))
+    }
+
+    fn arrival(&mut self, number: u32, is_state: bool, qos: u8) -> Result<(), Rule> {
+        let device = DEVICES[1].to_owned();
+        let payload = Payload(Bytes::from(payload(number, 0)));
+        let dup = false;
+        self.bridge(match is_state {
+            true => EventKind::State {
+                device,
+                qos,
+                dup,
+                payload,
+            },
+            false => EventKind::Telemetry {
+                device,
+                subfolder: None,
+                qos,
+                dup,
+                payload,
+            },
+        })
+    }
+
+    fn acknowledged(&mut self, op: OpId) -> Result<(), Rule> {
+        let outcome = Outcome::Acknowledged;
+        self.event(Event::Done { op, outcome })
+    }
+
+    /// The gateway writes these frames on an open connection.
+    fn writes(&mut self, frames: &[&[u8]]) -> Result<(), Rule> {
+        self.observe(Moment::Transmitted(&[0x10, 0]))?;
+        self.observe(Moment::Received(&[0x20, 2, 0, 0]))?;
+        for frame in frames {
+            self.observe(Moment::Transmitted(frame))?;
+        }
+        Ok(())
+    }
+}
+
+/// A PUBLISH at QoS 1.
+fn publish(topic: &str, id: u8, flags: u8) -> Vec<u8> {
+    let mut frame = vec![0x32 | flags, topic.len() as u8 + 4, 0, topic.len() as u8];
+    frame.extend(topic.bytes());
+    frame.extend([0, id]);
+    frame
+}
+
+const OWN: &str = "/devices/gateway-1/events";
+
+#[test]
+fn an_operation_that_ends_twice_or_out_of_nothing_is_found() {
+    let mut world = World::new();
+    let op = world.op(Wish::Subscribe(0));
+    let outcome = Outcome::Subscribed(QoS::AtLeastOnce);
+    let done = Event::Done { op, outcome };
+    assert_eq!(world.event(done.clone()), Ok(()));
+    assert_eq!(world.event(done.clone()), Err(Rule::OneEnd));
+    assert_eq!(World::new().event(done), Err(Rule::OneEnd));
+}
+
+#[test]
+fn an_operation_that_ends_otherwise_than_it_can_is_found() {
+    let mut world = World::new();
+    let op = world.op(Wish::Open);
+    let outcome = Outcome::Detached;
+    assert_eq!(world.event(Event::Done { op, outcome }), Err(Rule::OneEnd));
+    for failure in [
+        Failure::Closed,
+        Failure::GaveUp,
+        Failure::Dropped,
+        Failure::Detached,
+        Failure::DeviceRefused,
+        Failure::Superseded,
+        Failure::TimedOut(Duration::ZERO),
+    ] {
+        let mut world = World::new();
+        let (_, op) = world.publish(false, QoS::AtLeastOnce);
+        let failed = Event::Failed { op, failure };
+        assert_eq!(world.event(failed), Err(Rule::Delivery));
+    }
+}
+
+#[test]
+fn an_operation_that_never_ends_is_found() {
+    let mut world = World::new();
+    world.op(Wish::Open);
+    let unsent = Vec::new();
+    world.event(Event::Closed { unsent }).unwrap();
+    assert!(world.model.check_end().is_err());
+}
+
+#[test]
+fn an_acknowledgement_without_an_arrival_is_found() {
+    let mut world = World::new();
+    let (number, op) = world.publish(false, QoS::AtLeastOnce);
+    assert_eq!(world.acknowledged(op), Err(Rule::Delivery));
+    let mut world = World::new();
+    let (again, op) = world.publish(false, QoS::AtLeastOnce);
+    assert_eq!(again, number);
+    world.arrival(number, false, 1).unwrap();
+    assert_eq!(world.acknowledged(op), Ok(()));
+}
+
+#[test]
+fn arrivals_out_of_order_doubled_at_qos_0_or_out_of_nothing_are_found() {
+    let mut world = World::new();
+    assert_eq!(world.arrival(0, false, 1), Err(Rule::Delivery));
+    for is_state in [false, true] {
+        let mut world = World::new();
+        let (first, _) = world.publish(is_state, QoS::AtLeastOnce);
+        let (second, _) = world.publish(is_state, QoS::AtLeastOnce);
+        assert_eq!(world.arrival(second, is_state, 1), Ok(()));
+        assert_eq!(world.arrival(first, is_state, 1), Err(Rule::Delivery));
+    }
+    let mut world = World::new();
+    let (once, _) = world.publish(false, QoS::AtMostOnce);
+    assert_eq!(world.arrival(once, false, 0), Ok(()));
+    assert_eq!(world.arrival(once, false, 0), Err(Rule::Delivery));
+    let (other, _) = world.publish(false, QoS::AtLeastOnce);
+    assert_eq!(
+        world.arrival(other, true, 1),
+        Err(Rule::Delivery),
+        "a state"
+    );
+}
+
+#[test]
+fn a_delivery_that_was_never_sent_or_acknowledged_unseen_is_found() {
+    let mut world = World::new();
+    let acknowledged = EventKind::CommandAcknowledged {
+        device: DEVICES[1].to_owned(),
+        subfolder: Some("n1".to_owned()),
+    };
+    world.bridge(acknowledged).unwrap();
+    assert!(world.model.check_deliveries().is_err());
+}
+
+#[test]
+fn an_attachment_that_the_bridge_does_not_know_is_found() {
+    let mut world = World::new();
+    let device = world.gateway.own_key();
+    world.model.know(device, 1);
+    assert_eq!(
+        world.event(Event::Attached { device }),
+        Err(Rule::Attachment)
+    );
+    let not_found = EventKind::ErrorReport {
+        error_type: ErrorType::GatewayDeviceNotFound,
+        device: DEVICES[1].to_owned(),
+        description: String::new(),
+        delivered: true,
+    };
+    assert_eq!(world.bridge(not_found), Err(Rule::Attachment));
+}
+
+#[test]
+fn a_state_that_is_too_fast_is_found() {
+    let mut world = World::new();
+    let detached = || EventKind::Detached {
+        device: DEVICES[1].to_owned(),
+        cause: DetachCause::StateTooFast,
+    };
+    assert_eq!(world.bridge(detached()), Err(Rule::Delivery));
+    world.model.end_calm();
+    assert_eq!(
+        world.bridge(detached()),
+        Ok(()),
+        "the network may be to blame"
+    );
+}
+
+#[test]
+fn packets_that_break_the_rules_of_the_wire_are_found() {
+    let device = "/devices/sensor-1/events";
+    for (frames, found) in [
+        (vec![publish(OWN, 1, 0), publish(OWN, 2, 0)], Ok(())),
+        (vec![publish(OWN, 1, 0), publish(OWN, 1, 8)], Ok(())),
+        (
+            vec![publish(OWN, 1, 0), publish(OWN, 1, 0)],
+            Err(Rule::PacketIds),
+        ),
+        (vec![publish(OWN, 1, 8)], Err(Rule::PacketIds)),
+        (vec![publish(OWN, 0, 0)], Err(Rule::PacketIds)),
+        (vec![publish(device, 1, 0)], Err(Rule::Attachment)),
+        (vec![vec![0xE0, 0], vec![0xC0, 0]], Err(Rule::Wire)),
+        (vec![vec![0xE0, 0], vec![0xC0]], Err(Rule::Wire)),
+        (vec![vec![0x40, 2, 0, 7]], Err(Rule::Wire)),
+        (vec![vec![0x10, 0]], Err(Rule::Wire)),
+    ] {
+        let frames: Vec<_> = frames.iter().map(|frame| &frame[..]).collect();
+        assert_eq!(World::new().writes(&frames), found, "{frames:02x?}");
+    }
+}
+
+#[test]
+fn the_puback_of_its_attach_lets_a_device_speak() {
+    let mut world = World::new();
+    let attach = publish("/devices/sensor-1/attach", 1, 0);
+    world.writes(&[&attach]).unwrap();
+    world.observe(Moment::Received(&[0x40, 2, 0, 1])).unwrap();
+    let data = publish("/devices/sensor-1/events", 2, 0);
+    assert_eq!(world.observe(Moment::Transmitted(&data)), Ok(()));
+}
+
+#[test]
+fn more_events_than_the_options_allow_are_found() {
+    let mut world = World::new();
+    let unrequested = Event::Unrequested {
+        topic: String::new(),
+        payload: Bytes::new(),
+    };
+    let limit = Options::default().max_events + EVENTS_PER_PACKET;
+    for _ in 0..limit {
+        world.event(unrequested.clone()).unwrap();
+    }
+    assert_eq!(world.event(unrequested), Err(Rule::Memory));
+}
+
+#[test]
+fn anything_after_the_last_event_is_found() {
+    let mut world = World::new();
+    let unsent = Vec::new();
+    world.event(Event::Closed { unsent }).unwrap();
+    assert_eq!(world.event(Event::Connected), Err(Rule::OneEnd));
+}

@@ -1,0 +1,149 @@
+//! What the virtual network does to a gateway, one thing at a time.
+
+use core::time::Duration;
+
+use iotcore_gateway::{
+    DisconnectReason, Disconnected, Event, Options, Outcome, Publication, TransportEnd,
+};
+use iotcore_gateway_testkit::link::{Link, Network, Side};
+use iotcore_gateway_testkit::{CloseReason, EventKind};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// An open gateway, whose events are taken.
+fn open(options: Options) -> Link {
+    let mut link = Link::new(options);
+    link.gateway.open(link.now()).unwrap();
+    link.run(SECOND);
+    link.events();
+    link.bridge_events();
+    link
+}
+
+fn publish(link: &mut Link, payload: &str) {
+    let own = link.gateway.own_key();
+    let publication = Publication::telemetry(own, payload.to_owned());
+    link.gateway.publish(publication, link.now()).unwrap();
+}
+
+fn arrived(link: &Link) -> Vec<String> {
+    let record = link.bridge.device("gateway-1").unwrap();
+    let payloads = record.telemetry().map(|event| event.payload.to_vec());
+    payloads
+        .map(|payload| String::from_utf8_lossy(&payload).into_owned())
+        .collect()
+}
+
+fn reasons(link: &mut Link) -> Vec<DisconnectReason> {
+    let events = link.events().into_iter();
+    let reasons = events.filter_map(|event| match event {
+        Event::Disconnected(Disconnected { reason, .. }) => Some(reason),
+        _ => None,
+    });
+    reasons.collect()
+}
+
+#[test]
+fn nobody_is_told_of_a_half_open_connection_and_both_sides_find_out() {
+    let mut link = open(Options::default());
+    assert!(link.go_half_open());
+    publish(&mut link, "1");
+    link.run(50 * SECOND);
+    assert_eq!(arrived(&link), [""; 0]);
+    assert!(link.gateway.is_open());
+    link.run(40 * SECOND);
+    let reasons = reasons(&mut link);
+    assert!(
+        matches!(reasons[..], [DisconnectReason::PingRespTimedOut(_)]),
+        "{reasons:?}"
+    );
+    assert_eq!(arrived(&link), ["1"], "on the next connection");
+    let closed = link
+        .bridge_events()
+        .into_iter()
+        .find_map(|event| match event.kind {
+            EventKind::Closed { reason, .. } => Some(reason),
+            _ => None,
+        });
+    assert_eq!(closed, Some(CloseReason::TakenOver));
+}
+
+#[test]
+fn a_flipped_bit_is_flipped_once_and_where_it_was_asked_for() {
+    let mut link = open(Options::default());
+    // In the payload, the last byte of the PUBLISH.
+    let packet = 2 + 2 + "/devices/gateway-1/events".len() + 2 + 3;
+    link.flip_after(Side::Bridge, packet - 1, 0);
+    publish(&mut link, "abc");
+    publish(&mut link, "abc");
+    link.run(SECOND);
+    assert_eq!(arrived(&link), ["abb", "abc"]);
+}
+
+#[test]
+fn what_is_stalled_arrives_later() {
+    let mut link = open(Options::default());
+    publish(&mut link, "1");
+    link.stall(5 * SECOND);
+    link.run(4 * SECOND);
+    assert_eq!(arrived(&link), [""; 0]);
+    link.run(2 * SECOND);
+    assert_eq!(arrived(&link), ["1"]);
+}
+
+#[test]
+fn a_network_without_room_takes_what_it_can() {
+    let mut link = open(Options::default());
+    link.network = Network {
+        capacity: 10,
+        ..Network::default()
+    };
+    publish(&mut link, "1");
+    link.run(Duration::from_millis(19));
+    assert!(link.gateway.poll_transmit().len() > 10);
+    link.run(SECOND);
+    assert_eq!(arrived(&link), ["1"]);
+}
+
+#[test]
+fn dials_fail_as_often_and_in_the_way_that_was_asked_for() {
+    let mut link = Link::new(Options::default());
+    link.fail_dials(2, TransportEnd::TlsFailed);
+    link.gateway.open(link.now()).unwrap();
+    link.run(10 * SECOND);
+    let failed = DisconnectReason::Transport(TransportEnd::TlsFailed);
+    assert_eq!(reasons(&mut link), [failed.clone(), failed]);
+    assert!(link.gateway.is_open());
+}
+
+#[test]
+fn events_that_are_not_polled_come_when_they_are() {
+    let mut link = open(Options::default());
+    link.leave_unpolled(10 * SECOND);
+    publish(&mut link, "1");
+    link.run(9 * SECOND);
+    assert_eq!(link.events(), []);
+    link.run(2 * SECOND);
+    assert!(matches!(
+        link.events()[..],
+        [Event::Done {
+            outcome: Outcome::Acknowledged,
+            ..
+        }]
+    ));
+}
+
+#[test]
+fn a_clock_that_is_wrong_makes_tokens_that_are_refused() {
+    let mut link = Link::new(Options::default());
+    link.set_clock_error(-7_200);
+    link.gateway.open(link.now()).unwrap();
+    link.run(SECOND);
+    assert!(matches!(
+        reasons(&mut link)[..],
+        [DisconnectReason::Refused(_)]
+    ));
+    link.set_clock_error(0);
+    link.run(10 * SECOND);
+    assert!(link.gateway.is_open());
+}
