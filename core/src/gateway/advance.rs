@@ -42,7 +42,10 @@ impl Gateway {
         if let Some(link) = &self.link {
             link.watch_progress(&mut self.timers, now);
         }
-        while let Some(index) = self.outbox.take_writable() {
+        // Closed is the last event.
+        while self.lifecycle.state != State::Closed
+            && let Some(index) = self.outbox.take_writable()
+        {
             let device = self.devices.key(index);
             self.emit(Event::Writable { device });
         }
