@@ -1,0 +1,291 @@
+//! The guarantees, as far as they can be checked on what goes in and comes out.
+
+use std::collections::BTreeMap;
+
+use iotcore_gateway::{DetachCause, DeviceKey, Event, Failure, OpId, Outcome};
+
+use super::{connection::Connection, wire::Packet};
+
+/// What is accepted and has not ended, what was sent, and what the bridge has said to it.
+#[derive(Debug, Default)]
+pub(crate) struct Referee {
+    /// An operation that has ended is not here any more, so that a second end is found.
+    pending: BTreeMap<OpId, Kind>,
+    newest: Option<OpId>,
+    /// The keys of the devices, as they were given last.
+    keys: [Option<DeviceKey>; 2],
+    /// How many of a device's events were sent at least once.
+    begun: [u8; 2],
+    connection: Option<Connection>,
+    is_closed: bool,
+}
+
+/// What an operation is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Open,
+    Attach(usize),
+    Detach(usize),
+    Event(Telemetry),
+    Subscribe(usize),
+    Close,
+}
+
+/// An event of a device, which counts its own from 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Telemetry {
+    device: usize,
+    number: u8,
+    /// The identifier of the packet that stands for it on this connection.
+    sent: Option<u16>,
+    is_acknowledged: bool,
+}
+
+impl Telemetry {
+    pub(crate) fn new(device: usize, number: u8) -> Self {
+        Self {
+            device,
+            number,
+            sent: None,
+            is_acknowledged: false,
+        }
+    }
+}
+
+/// What goes in.
+impl Referee {
+    /// A command was accepted. One that repeats a pending one is that one.
+    pub(crate) fn accepted(&mut self, op: OpId, kind: Kind) {
+        if let Some(pending) = self.pending.get(&op) {
+            assert_eq!(*pending, kind, "{op} is given twice");
+            return;
+        }
+        assert!(self.newest < Some(op), "{op} was given before");
+        self.newest = Some(op);
+        self.pending.insert(op, kind);
+    }
+
+    pub(crate) fn keyed(&mut self, device: usize, key: DeviceKey) {
+        self.keys[device] = Some(key);
+    }
+
+    pub(crate) fn connected(&mut self) {
+        self.connection = Some(Connection::default());
+    }
+
+    pub(crate) fn disconnected(&mut self) {
+        self.connection = None;
+    }
+
+    /// The bridge answers a packet. Gives the operation that must have ended by that.
+    pub(crate) fn answered(&mut self, packet: Packet) -> Option<OpId> {
+        self.live()?.answered(packet);
+        let Packet::Event {
+            id, device, number, ..
+        } = packet
+        else {
+            return None;
+        };
+        let (op, event) = self.event(device, number)?;
+        event.is_acknowledged = true;
+        (event.sent == Some(id)).then_some(op)
+    }
+
+    /// The bridge reports that a device is not attached.
+    pub(crate) fn reported(&mut self, device: usize) {
+        if let Some(connection) = self.live() {
+            connection.detached(device);
+        }
+    }
+
+    /// The bridge sends a config.
+    pub(crate) fn configured(&mut self, id: u16) {
+        if let Some(connection) = self.live() {
+            connection.configured(id);
+        }
+    }
+}
+
+/// What comes out.
+impl Referee {
+    /// The gateway has queued a packet.
+    pub(crate) fn queued(&mut self, packet: Packet) {
+        self.live().expect("a connection").queued(packet);
+        match packet {
+            Packet::Detach { device, .. } => {
+                let mut events = self.events().filter(|event| event.device == device);
+                assert_eq!(events.next(), None, "a detach overtakes an event");
+            }
+            Packet::Event {
+                id,
+                device,
+                number,
+                is_again,
+            } => {
+                let event = self.event(device, number);
+                let (_, event) = event.unwrap_or_else(|| panic!("{packet:?} is not pending"));
+                let before = event.sent.replace(id);
+                assert!(
+                    !is_again || before == Some(id),
+                    "{packet:?} repeats {before:?}"
+                );
+                let begun = &mut self.begun[device];
+                assert!(number <= *begun, "{packet:?} overtakes an earlier one");
+                *begun = (*begun).max(number + 1);
+            }
+            _ => {}
+        }
+    }
+
+    pub(crate) fn told(&mut self, event: &Event) {
+        assert!(!self.is_closed, "{event:?} after the last event");
+        match event {
+            Event::Done { op, outcome } => self.done(*op, *outcome),
+            Event::Failed { op, failure } => self.failed(*op, failure),
+            Event::Detached { device, cause } => {
+                let device = self.device(*device);
+                if let Some(connection) = &mut self.connection {
+                    connection.detached(device);
+                }
+                if matches!(cause, DetachCause::Reported(_)) {
+                    self.take_back(|of| of == device);
+                }
+            }
+            Event::Disconnected(_) => {
+                if let Some(connection) = &mut self.connection {
+                    connection.is_over = true;
+                }
+                self.take_back(|_| true);
+            }
+            Event::Closed { .. } => self.is_closed = true,
+            _ => {}
+        }
+    }
+
+    fn done(&mut self, op: OpId, outcome: Outcome) {
+        let kind = self.end(op);
+        let grants = self.connection.as_ref();
+        let is_right = match (kind, outcome) {
+            (Kind::Open, Outcome::Opened) => self.is_accepted(),
+            (Kind::Attach(device), Outcome::Attached) => {
+                grants.is_some_and(|of| of.is_attached(device))
+            }
+            (Kind::Subscribe(device), Outcome::Subscribed(_)) => {
+                grants.is_some_and(|of| of.is_subscribed(device))
+            }
+            (Kind::Event(event), Outcome::Acknowledged) => event.is_acknowledged,
+            (Kind::Detach(_), Outcome::Detached) | (Kind::Close, Outcome::Closed) => true,
+            _ => false,
+        };
+        assert!(is_right, "{op}, {kind:?}, ends in {outcome:?}");
+    }
+
+    fn failed(&mut self, op: OpId, failure: &Failure) {
+        let kind = self.end(op);
+        let is_right = match kind {
+            Kind::Event(event) => {
+                // It is not sent any more, so that a later one is not overtaking it.
+                let begun = &mut self.begun[event.device];
+                *begun = (*begun).max(event.number + 1);
+                matches!(
+                    failure,
+                    Failure::Detached | Failure::DeviceRefused | Failure::Closed
+                )
+            }
+            Kind::Open | Kind::Close => matches!(failure, Failure::Closed),
+            Kind::Attach(_) | Kind::Detach(_) | Kind::Subscribe(_) => true,
+        };
+        assert!(is_right, "{op}, {kind:?}, fails: {failure}");
+    }
+
+    fn end(&mut self, op: OpId) -> Kind {
+        let ended = self.pending.remove(&op);
+        ended.unwrap_or_else(|| panic!("{op} ends twice, or was never given"))
+    }
+
+    /// What was sent for these devices will be sent again, as a new packet.
+    fn take_back(&mut self, is_of: impl Fn(usize) -> bool) {
+        for kind in self.pending.values_mut() {
+            if let Kind::Event(event) = kind
+                && is_of(event.device)
+            {
+                event.sent = None;
+            }
+        }
+    }
+
+    fn device(&self, key: DeviceKey) -> usize {
+        let found = self.keys.iter().position(|known| *known == Some(key));
+        found.expect("an event of a device that was attached")
+    }
+
+    fn event(&mut self, device: usize, number: u8) -> Option<(OpId, &mut Telemetry)> {
+        self.pending.iter_mut().find_map(|(op, kind)| match kind {
+            Kind::Event(event) if (event.device, event.number) == (device, number) => {
+                Some((*op, event))
+            }
+            _ => None,
+        })
+    }
+
+    fn events(&self) -> impl Iterator<Item = Telemetry> + '_ {
+        self.pending().filter_map(|kind| match kind {
+            Kind::Event(event) => Some(event),
+            _ => None,
+        })
+    }
+
+    fn live(&mut self) -> Option<&mut Connection> {
+        self.connection
+            .as_mut()
+            .filter(|connection| !connection.is_over)
+    }
+}
+
+/// How things stand.
+impl Referee {
+    pub(crate) fn key(&self, device: usize) -> Option<DeviceKey> {
+        self.keys[device]
+    }
+
+    pub(crate) fn pending(&self) -> impl Iterator<Item = Kind> + '_ {
+        self.pending.values().copied()
+    }
+
+    /// Whether the gateway may have something to send.
+    pub(crate) fn is_live(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| !connection.is_over)
+    }
+
+    /// Whether the bridge has accepted the connection.
+    pub(crate) fn is_accepted(&self) -> bool {
+        self.connection
+            .as_ref()
+            .is_some_and(|connection| connection.is_accepted)
+    }
+
+    /// What holds after each step: an answer has ended its operation, no more is in flight than the window takes, and
+    /// what the connection asks for.
+    pub(crate) fn check(
+        &self,
+        ended: Option<OpId>,
+        window: usize,
+        is_attached: impl Fn(DeviceKey) -> bool,
+    ) {
+        if let Some(op) = ended {
+            assert!(
+                !self.pending.contains_key(&op),
+                "{op} is acknowledged, and goes on"
+            );
+        }
+        let in_flight = self.events().filter(|event| event.sent.is_some()).count();
+        assert!(in_flight <= window, "{in_flight} in flight");
+        if self.is_live()
+            && let Some(connection) = &self.connection
+        {
+            connection.check(|device| self.keys[device].is_some_and(&is_attached));
+        }
+    }
+}

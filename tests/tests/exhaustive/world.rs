@@ -1,0 +1,356 @@
+//! One gateway, its peer and its user, driven step by step.
+
+mod ending;
+
+use std::{
+    fmt::Write as _,
+    hash::{DefaultHasher, Hasher},
+    time::{Duration, Instant},
+};
+
+use iotcore_gateway::{
+    ClientId, DeviceKey, DeviceState, Gateway, OpId, Options, Publication, QoS, Subscription,
+    Token, TransportEnd,
+};
+
+use super::{
+    referee::{Kind, Referee, Telemetry},
+    step::{Manner, Step},
+    wire::{self, DEVICES, GATEWAY, Packet},
+};
+
+/// What a device may have accepted and not ended; a third publication is handed back.
+const QUEUE: usize = 2;
+
+/// How many publications may be in flight.
+const WINDOW: u16 = 2;
+
+/// Connections of one search; more of them tell nothing that two do not.
+const CONNECTIONS: u8 = 2;
+
+/// A gateway, and all that is known of it from outside.
+pub(crate) struct World {
+    gateway: Gateway,
+    now: Instant,
+    manner: Manner,
+    is_closing: bool,
+    /// The number of a device's next event.
+    numbers: [u8; 2],
+    connections: u8,
+    line: Option<Line>,
+    referee: Referee,
+    /// Of everything that came out.
+    transcript: DefaultHasher,
+}
+
+/// The peer's side of a connection.
+#[derive(Debug, Default)]
+struct Line {
+    /// What waited to be written when it was last looked at.
+    waiting: Vec<u8>,
+    /// A part of a packet that was handed over.
+    received: Vec<u8>,
+    unanswered: Vec<Packet>,
+    /// Configs whose PUBACK has not been received.
+    configs: Vec<u16>,
+}
+
+impl World {
+    /// A gateway that wants to be open, and has no transport yet.
+    pub(crate) fn new(start: Instant, manner: Manner) -> Self {
+        let id = ClientId::new(
+            "p".parse().unwrap(),
+            "us-central1".parse().unwrap(),
+            "reg".parse().unwrap(),
+            GATEWAY.parse().unwrap(),
+        );
+        let mut options = Options::default();
+        options.window = WINDOW;
+        options.device_queue.messages = QUEUE;
+        let mut world = Self {
+            gateway: Gateway::new(id, options, 7).unwrap(),
+            now: start,
+            manner,
+            is_closing: false,
+            numbers: [0; 2],
+            connections: 0,
+            line: None,
+            referee: Referee::default(),
+            transcript: DefaultHasher::new(),
+        };
+        let op = world.gateway.open(start).unwrap();
+        world.referee.accepted(op, Kind::Open);
+        world.look();
+        world
+    }
+
+    pub(crate) fn walk(start: Instant, manner: Manner, path: &[Step]) -> Self {
+        let mut world = Self::new(start, manner);
+        for step in path {
+            world.take(*step);
+        }
+        world
+    }
+
+    /// The steps that make sense now.
+    pub(crate) fn steps(&self) -> Vec<Step> {
+        let mut steps = Vec::new();
+        for device in [0, 1] {
+            if self.is_closing {
+                break;
+            }
+            steps.push(Step::Attach(device));
+            if self.referee.key(device).is_some() {
+                steps.extend([
+                    Step::Detach(device),
+                    Step::Publish(device),
+                    Step::Subscribe(device),
+                ]);
+            }
+        }
+        if !self.is_closing {
+            steps.push(Step::Close);
+        }
+        match &self.line {
+            Some(line) => {
+                steps.push(Step::Cut);
+                if !line.waiting.is_empty() {
+                    steps.extend([Step::Write, Step::WriteByte]);
+                }
+                steps.extend((0..line.unanswered.len()).map(Step::Answer));
+                if self.referee.is_accepted() {
+                    steps.extend([
+                        Step::Report(0),
+                        Step::Report(1),
+                        Step::Config(0),
+                        Step::Config(1),
+                    ]);
+                }
+            }
+            None if self.gateway.wants_transport() && self.connections < CONNECTIONS => {
+                steps.push(Step::Connect);
+            }
+            None => {}
+        }
+        if self.gateway.poll_timeout().is_some() {
+            steps.push(Step::Wait);
+        }
+        steps
+    }
+
+    pub(crate) fn take(&mut self, step: Step) {
+        let mut ended = None;
+        match step {
+            Step::Attach(device) => self.attach(device),
+            Step::Detach(device) => self.detach(device),
+            Step::Publish(device) => self.publish(device),
+            Step::Subscribe(device) => self.subscribe(device),
+            Step::Close => self.close(),
+            Step::Connect => self.connect(),
+            Step::Cut => {
+                self.line = None;
+                self.referee.disconnected();
+                let end = TransportEnd::PeerClosed;
+                self.gateway.handle_disconnected(end, self.now);
+            }
+            Step::Write => self.write(usize::MAX),
+            Step::WriteByte => self.write(1),
+            Step::Answer(place) => {
+                let packet = self.line_mut().unanswered.remove(place);
+                ended = self.referee.answered(packet);
+                self.deliver(&packet.answer().expect("only what has an answer is kept"));
+            }
+            Step::Report(device) => {
+                self.referee.reported(device);
+                self.deliver(&wire::report(device));
+            }
+            Step::Config(device) => self.configure(device),
+            Step::Wait => {
+                let deadline = self.gateway.poll_timeout();
+                self.now = self.now.max(deadline.expect("something is waited for"));
+                self.gateway.handle_timeout(self.now);
+                self.check_timeout();
+            }
+        }
+        self.look();
+        self.check(ended);
+        if self.manner == Manner::Noisy {
+            self.make_noise();
+        }
+    }
+
+    fn attach(&mut self, device: usize) {
+        let id = DEVICES[device].parse().unwrap();
+        if let Ok((key, op)) = self.gateway.attach(id, None, self.now) {
+            self.referee.keyed(device, key);
+            self.referee.accepted(op, Kind::Attach(device));
+        }
+    }
+
+    fn detach(&mut self, device: usize) {
+        if let Ok(op) = self.gateway.detach(self.key(device), self.now) {
+            self.referee.accepted(op, Kind::Detach(device));
+        }
+    }
+
+    fn publish(&mut self, device: usize) {
+        let number = self.numbers[device];
+        let publication = Publication::telemetry(self.key(device), vec![number]);
+        if let Ok(op) = self.gateway.publish(publication, self.now) {
+            self.numbers[device] += 1;
+            let event = Telemetry::new(device, number);
+            self.referee.accepted(op, Kind::Event(event));
+        }
+    }
+
+    fn subscribe(&mut self, device: usize) {
+        let (which, qos) = (Subscription::Config, QoS::AtLeastOnce);
+        let key = self.key(device);
+        if let Ok(op) = self.gateway.subscribe(key, which, qos, self.now) {
+            self.referee.accepted(op, Kind::Subscribe(device));
+        }
+    }
+
+    fn close(&mut self) {
+        self.is_closing = true;
+        let op = self.gateway.close(self.now);
+        self.referee.accepted(op, Kind::Close);
+    }
+
+    fn key(&self, device: usize) -> DeviceKey {
+        let key = self.referee.key(device);
+        key.expect("the device was attached at least once")
+    }
+
+    fn connect(&mut self) {
+        let expires = self.now + Duration::from_secs(86_400);
+        let token = Token::new("header.claims.signature", expires).unwrap();
+        self.connections += 1;
+        self.line = Some(Line::default());
+        self.referee.connected();
+        self.gateway.handle_connected(token, self.now);
+    }
+
+    fn configure(&mut self, device: usize) {
+        let configs = &mut self.line_mut().configs;
+        let mut free = (1..).filter(|id| !configs.contains(id));
+        let id = free.next().expect("few configs are not acknowledged");
+        configs.push(id);
+        self.referee.configured(id);
+        self.deliver(&wire::config(device, id));
+    }
+
+    /// The transport takes at most so many bytes.
+    fn write(&mut self, most: usize) {
+        let line = self.line.as_mut().expect("a transport is up");
+        let length = line.waiting.len().min(most);
+        line.received.extend(line.waiting.drain(..length));
+        for packet in wire::take_packets(&mut line.received) {
+            if packet.answer().is_some() {
+                line.unanswered.push(packet);
+            }
+            if let Packet::PubAck { id } = packet {
+                line.configs.retain(|config| *config != id);
+            }
+        }
+        self.gateway.handle_transmitted(length, self.now);
+    }
+
+    fn deliver(&mut self, bytes: &[u8]) {
+        match self.manner {
+            Manner::Plain => self.gateway.handle_input(bytes, self.now),
+            Manner::Noisy => {
+                for byte in bytes {
+                    self.gateway.handle_input(&[*byte], self.now);
+                }
+            }
+        }
+    }
+
+    /// Looks at what has come out.
+    fn look(&mut self) {
+        while let Some(event) = self.gateway.poll_event() {
+            self.transcript.write(format!("{event:?}").as_bytes());
+            self.referee.told(&event);
+        }
+        let waiting = self.gateway.poll_transmit();
+        if !self.referee.is_live() {
+            assert!(waiting.is_empty(), "bytes wait without a connection");
+            if let Some(line) = &mut self.line {
+                line.waiting.clear();
+            }
+            return;
+        }
+        let line = self
+            .line
+            .as_mut()
+            .expect("a live connection has a transport");
+        assert!(waiting.starts_with(&line.waiting), "what waits was changed");
+        let mut fresh = waiting[line.waiting.len()..].to_vec();
+        line.waiting.extend_from_slice(&fresh);
+        self.transcript.write(&fresh);
+        for packet in wire::take_packets(&mut fresh) {
+            self.referee.queued(packet);
+        }
+        assert!(fresh.is_empty(), "a part of a packet is queued");
+    }
+
+    fn check(&self, ended: Option<OpId>) {
+        let is_attached = |key| self.gateway.device_state(key) == Some(DeviceState::Attached);
+        self.referee.check(ended, usize::from(WINDOW), is_attached);
+        let stats = self.gateway.stats();
+        assert!(stats.in_flight <= usize::from(WINDOW), "{stats:?}");
+        assert!(stats.queued <= QUEUE * DEVICES.len(), "{stats:?}");
+        assert!(self.gateway.wants_input(), "all events are taken");
+    }
+
+    fn check_timeout(&self) {
+        let next = self.gateway.poll_timeout();
+        assert!(
+            next.is_none_or(|next| next > self.now),
+            "a deadline that passed stays"
+        );
+    }
+
+    fn make_noise(&mut self) {
+        self.gateway.handle_timeout(self.now);
+        self.check_timeout();
+        self.gateway.handle_input(&[], self.now);
+        self.gateway.handle_transmitted(0, self.now);
+        self.look();
+    }
+
+    fn line_mut(&mut self) -> &mut Line {
+        self.line.as_mut().expect("a transport is up")
+    }
+
+    /// Of all that has come out since the beginning.
+    pub(crate) fn transcript(&self) -> u64 {
+        self.transcript.finish()
+    }
+
+    /// Stands for the state of the gateway and of everything around it.
+    ///
+    /// Two paths with the same fingerprint go on alike, for it covers all that anything depends on: the gateway prints
+    /// every field (each `Debug` down there is derived, but those of identifiers, which print their text, and that of
+    /// tokens, which are all the same here), and so do the peer and the referee. Nothing is left out or renamed, instants
+    /// and operations included, but the gateway's counters, which come last: it only adds to them.
+    pub(crate) fn fingerprint(&self, text: &mut String) -> u128 {
+        text.clear();
+        write!(text, "{:?}", self.gateway).expect("a string takes everything");
+        let counters = text
+            .rfind(", stats: Stats {")
+            .expect("the counters come last");
+        text.truncate(counters);
+        let around = (self.now, self.is_closing, self.numbers, self.connections);
+        write!(text, "{around:?}{:?}{:?}", self.line, self.referee)
+            .expect("a string takes everything");
+        let half = |seed: u8| {
+            let mut hasher = DefaultHasher::new();
+            hasher.write_u8(seed);
+            hasher.write(text.as_bytes());
+            u128::from(hasher.finish())
+        };
+        half(0) << 64 | half(1)
+    }
+}
