@@ -339,8 +339,9 @@ impl<T: Copy> Connection<T> {
     }
 
     /// The keep alive asks for packets of ours, and only a PINGREQ makes a peer speak that takes them and says nothing.
+    /// While bytes wait, they are what is to be taken first.
     fn schedule_ping(&self, timers: &mut Timers, now: Instant) {
-        if self.phase == Phase::Open {
+        if self.phase == Phase::Open && self.transmit.is_empty() {
             let since = match timers.is_set(Timer::PingResp) {
                 true => self.last_handed_over,
                 false => self.last_handed_over.min(self.last_heard),
