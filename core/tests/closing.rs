@@ -252,19 +252,3 @@ fn every_operation_ends_when_the_gateway_closes() {
         );
     }
 }
-
-#[test]
-fn nothing_is_told_after_the_end_not_even_of_room_that_was_waited_for() {
-    let mut options = Options::default();
-    options.device_queue.messages = 1;
-    let mut session = Session::dialing(options);
-    let own = session.gateway.own_key();
-    session.publish(own, "1");
-    let second = Publication::telemetry(own, "2");
-    let blocked = session.gateway.publish(second, session.now);
-    assert!(matches!(blocked, Err(PublishError::Blocked(_))));
-    session.gateway.close(session.now);
-    session.wait(seconds(10));
-    let last = session.events().pop();
-    assert!(matches!(last, Some(Event::Closed { .. })), "{last:?}");
-}
