@@ -24,6 +24,9 @@ pub(super) const CLOSING: Duration = Duration::from_secs(120);
 /// What is tried from time to time on the way there.
 pub(super) const ROUND: Duration = Duration::from_secs(10);
 
+/// Steps wait no longer than this in all, so that no script of any bytes takes long.
+const MAX_ELAPSED: Duration = Duration::from_secs(3 * 3_600);
+
 /// At one instant no more than this happens.
 const MAX_AT_ONCE: u32 = 50_000;
 
@@ -230,7 +233,10 @@ impl Run {
 
     fn perform(&mut self, step: &Step) -> String {
         match step {
-            Step::Wait(duration) => self.wait(*duration),
+            Step::Wait(duration) => {
+                let left = MAX_ELAPSED.saturating_sub(self.link.elapsed());
+                self.wait(left.min(*duration));
+            }
             Step::User(command) => return self.command(*command),
             Step::Cloud(operation) => return self.operate(*operation),
             Step::Fault(fault) => self.inject(fault),
