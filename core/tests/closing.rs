@@ -80,6 +80,24 @@ fn nothing_follows_the_end_not_even_room() {
 }
 
 #[test]
+fn whatever_ends_the_last_connection_the_gateway_stays_away() {
+    let mut session = Session::open(Options::default());
+    let own = session.gateway.own_key();
+    let published = session.publish(own, "1");
+    session.sent();
+    session.gateway.close(session.now);
+    session.wait(seconds(10));
+    assert!(!session.gateway.poll_transmit().is_empty(), "DISCONNECT");
+    session.connack(0);
+    assert!(!session.gateway.wants_transport());
+    session
+        .gateway
+        .handle_disconnected(TransportEnd::PeerClosed, session.now);
+    assert!(session.gateway.is_closed());
+    assert_eq!(session.ended(published), Some(Err(Failure::Closed)));
+}
+
+#[test]
 fn close_gives_up_after_its_deadline_and_names_what_was_left() {
     let mut session = Session::open(Options::default());
     let own = session.gateway.own_key();

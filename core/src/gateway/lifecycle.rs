@@ -379,7 +379,9 @@ impl Gateway {
         reason: &DisconnectReason,
         now: Instant,
     ) -> (Then, Option<Duration>) {
-        let is_over = self.lifecycle.close_op.is_some() && self.has_nothing_to_send();
+        let has_had_its_time = self.lifecycle.state == State::Leaving(Then::Close);
+        let is_over =
+            has_had_its_time || self.lifecycle.close_op.is_some() && self.has_nothing_to_send();
         match reason {
             DisconnectReason::Closed => return (Then::Close, None),
             _ if is_over => return (Then::Close, None),
