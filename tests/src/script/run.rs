@@ -24,6 +24,9 @@ pub(super) const CLOSING: Duration = Duration::from_secs(120);
 /// What is tried from time to time on the way there.
 pub(super) const ROUND: Duration = Duration::from_secs(10);
 
+/// Steps wait no longer than this in all, so that no script of any bytes takes long.
+const MAX_ELAPSED: Duration = Duration::from_secs(3 * 3_600);
+
 /// At one instant no more than this happens.
 const MAX_AT_ONCE: u32 = 50_000;
 
@@ -86,7 +89,8 @@ pub(super) struct Run {
     pub(super) keys: [Option<DeviceKey>; DEVICES.len()],
     pub(super) deliveries: Vec<DeliveryId>,
     configs: u32,
-    is_heard: bool,
+    /// The gateway did not want input when it was looked at last.
+    is_deaf: bool,
 }
 
 /// Runs a script to its end, and beyond: then everything is healed, and all that was accepted has to end.
@@ -131,7 +135,7 @@ impl Run {
             keys: [None; DEVICES.len()],
             deliveries: Vec::new(),
             configs: 0,
-            is_heard: false,
+            is_deaf: false,
         };
         run.meet();
         run
@@ -199,11 +203,11 @@ impl Run {
 
     /// Looks at what the gateway has told.
     fn look(&mut self) {
-        if !self.link.gateway.wants_input() && !core::mem::replace(&mut self.is_heard, true) {
+        let is_deaf = !self.link.gateway.wants_input();
+        if is_deaf && !self.is_deaf {
             self.struck("back-pressure");
-        } else if self.link.gateway.wants_input() {
-            self.is_heard = false;
         }
+        self.is_deaf = is_deaf;
         for event in self.link.events() {
             match event {
                 Event::Config { delivery, .. } | Event::Command { delivery, .. } => {
@@ -229,7 +233,10 @@ impl Run {
 
     fn perform(&mut self, step: &Step) -> String {
         match step {
-            Step::Wait(duration) => self.wait(*duration),
+            Step::Wait(duration) => {
+                let left = MAX_ELAPSED.saturating_sub(self.link.elapsed());
+                self.wait(left.min(*duration));
+            }
             Step::User(command) => return self.command(*command),
             Step::Cloud(operation) => return self.operate(*operation),
             Step::Fault(fault) => self.inject(fault),
@@ -245,7 +252,6 @@ impl Run {
                 packet_id,
             } => {
                 self.model().report(*device);
-                // A report of a packet that is on its way elsewhere could come to be believed.
                 self.inject(&FaultKind::Raw {
                     bytes: step::report_packet(*device, *error, *packet_id),
                 });

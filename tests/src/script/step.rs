@@ -28,7 +28,7 @@ pub(super) const NESTED: usize = 5;
 /// One thing that happens. A `device` counts in [`DEVICES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Time passes.
+    /// Time passes, until three hours have.
     Wait(Duration),
     /// The user does something.
     User(Command),
