@@ -78,6 +78,7 @@ use self::{
     tls::Checked,
     trace::Trace,
 };
+use crate::time::Instant;
 
 /// Does the work of one gateway: connects, reads, writes, keeps time, and wakes the futures of the handles.
 #[must_use = "nothing is sent or received until `run` is spawned"]
@@ -153,7 +154,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     /// One turn of what goes on with or without a transport; gives whether one is wanted.
     fn attend(&mut self, cx: &mut Context<'_>) -> bool {
         self.listen(cx);
-        let wants_transport = self.tend(cx);
+        let now = self.world.runtime.now();
+        let wants_transport = self.tend(now, cx);
         self.set_alarm(cx);
         wants_transport
     }
@@ -164,11 +166,11 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     }
 
     /// Tells the gateway the time if it is due, and gives out its events; gives whether a transport is wanted.
-    fn tend(&mut self, cx: &mut Context<'_>) -> bool {
+    fn tend(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
         if self.device_tokens.poll(&self.shared, cx) {
             cx.waker().wake_by_ref();
         }
-        let wants_transport = self.shared.with(|state, now| {
+        let wants_transport = self.shared.lock(|state| {
             let is_due = state.gateway.poll_timeout().is_some_and(|at| at <= now);
             if is_due {
                 state.gateway.handle_timeout(now);

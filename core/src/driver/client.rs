@@ -50,7 +50,7 @@ pub enum CloseCause {
 
 impl Client {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let (key, id) = shared.with(|state, _| {
+        let (key, id) = shared.lock(|state| {
             let key = state.gateway.own_key();
             let id = state.gateway.client_id().gateway().clone();
             state.add_handle(key, &id);
@@ -100,19 +100,18 @@ impl Client {
 
     /// Whether the bridge has accepted the connection, and it has not ended.
     pub fn is_connected(&self) -> bool {
-        self.shared.with(|state, _| state.gateway.is_open())
+        self.shared.lock(|state| state.gateway.is_open())
     }
 
     /// What the gateway has done and holds.
     pub fn stats(&self) -> Stats {
-        self.shared.with(|state, _| state.gateway.stats())
+        self.shared.lock(|state| state.gateway.stats())
     }
 
     /// Every message that is accepted and not acknowledged, in the order of acceptance: what to keep across a restart of
     /// the process.
     pub fn unsent(&self) -> Vec<Unsent> {
-        self.shared
-            .with(|state, _| state.gateway.unsent().collect())
+        self.shared.lock(|state| state.gateway.unsent().collect())
     }
 
     /// Closes for good: what is accepted has `drain_timeout` to be sent, then the gateway disconnects. Ends once it has,

@@ -18,7 +18,7 @@ use crate::{
         transport::Transport,
     },
     event::TransportEnd,
-    time::Duration,
+    time::{Duration, Instant},
     token::Token,
 };
 
@@ -126,23 +126,25 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     /// bounded; a turn that stopped at a bound wakes itself.
     fn turn(&mut self, stream: &mut Transport<R::Stream>, cx: &mut Context<'_>) -> Poll<End> {
         self.listen(cx);
-        let is_reading = self.shared.with(|state, _| state.gateway.wants_input());
+        // One instant for all of the turn: what is read now came before it.
+        let now = self.world.runtime.now();
+        let is_reading = self.shared.lock(|state| state.gateway.wants_input());
         let mut has_more = false;
         if is_reading {
-            match self.read(stream, cx) {
+            match self.read(stream, now, cx) {
                 Ok(has_read) => has_more = has_read,
                 Err(error) => return Poll::Ready(End::Lost(error)),
             }
         }
-        if !self.tend(cx) {
+        if !self.tend(now, cx) {
             return Poll::Ready(End::HangUp);
         }
-        let written = self.write(stream, cx);
+        let written = self.write(stream, now, cx);
         let is_blocked = match written {
             Ok(is_blocked) => is_blocked,
-            Err(error) => return self.hear_last_words(stream, error, cx),
+            Err(error) => return self.hear_last_words(stream, error, now, cx),
         };
-        let (wants_transport, may_go_on) = self.shared.with(|state, now| {
+        let (wants_transport, may_go_on) = self.shared.lock(|state| {
             state.give_out_events(now);
             let can_write = !is_blocked && !state.gateway.poll_transmit().is_empty();
             let can_read = !is_reading && state.gateway.wants_input();
@@ -162,6 +164,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     fn read(
         &mut self,
         stream: &mut Transport<R::Stream>,
+        now: Instant,
         cx: &mut Context<'_>,
     ) -> Result<bool, TransportError> {
         let read = Pin::new(stream).poll_read(cx, &mut self.buffer);
@@ -171,7 +174,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             Poll::Ready(Ok(len)) => {
                 let bytes = self.buffer.get(..len).unwrap_or_default();
                 self.shared
-                    .with(|state, now| state.gateway.handle_input(bytes, now));
+                    .lock(|state| state.gateway.handle_input(bytes, now));
                 Ok(true)
             }
             // An end of the stream without the notice that TLS wants is one all the same: MQTT has its own.
@@ -186,11 +189,12 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     fn write(
         &mut self,
         stream: &mut Transport<R::Stream>,
+        now: Instant,
         cx: &mut Context<'_>,
     ) -> Result<bool, TransportError> {
         let mut is_blocked = false;
         for _ in 0..MAX_WRITES {
-            let written = self.shared.with(|state, now| {
+            let written = self.shared.lock(|state| {
                 let bytes = state.gateway.poll_transmit();
                 if bytes.is_empty() {
                     return None;
@@ -225,17 +229,18 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         &mut self,
         stream: &mut Transport<R::Stream>,
         error: TransportError,
+        now: Instant,
         cx: &mut Context<'_>,
     ) -> Poll<End> {
         for _ in 0..MAX_WRITES {
-            match self.shared.with(|state, _| state.gateway.wants_input()) {
-                true if matches!(self.read(stream, cx), Ok(true)) => {
-                    self.shared.with(|state, now| state.give_out_events(now))
+            match self.shared.lock(|state| state.gateway.wants_input()) {
+                true if matches!(self.read(stream, now, cx), Ok(true)) => {
+                    self.shared.lock(|state| state.give_out_events(now))
                 }
                 _ => break,
             }
         }
-        let is_wanted = self.shared.with(|state, _| state.gateway.wants_transport());
+        let is_wanted = self.shared.lock(|state| state.gateway.wants_transport());
         Poll::Ready(if is_wanted {
             End::Lost(error)
         } else {

@@ -41,14 +41,14 @@ impl Future for Completion {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shared, op, waiter } = self.get_mut();
-        shared.with(|state, _| state.poll_pending(*op, waiter, cx))
+        shared.lock(|state| state.poll_pending(*op, waiter, cx))
     }
 }
 
 impl Drop for Completion {
     fn drop(&mut self) {
         let Self { shared, op, waiter } = self;
-        shared.with(|state, _| state.stop_waiting_for(*op, *waiter));
+        shared.lock(|state| state.stop_waiting_for(*op, *waiter));
     }
 }
 
@@ -127,7 +127,7 @@ impl Future for Accepting {
 impl Drop for Accepting {
     fn drop(&mut self) {
         let Handle { shared, key, .. } = &*self.device;
-        shared.with(|state, _| state.stop_publishing(*key, self.waiter));
+        shared.lock(|state| state.stop_publishing(*key, self.waiter));
     }
 }
 
@@ -172,13 +172,13 @@ impl Future for Closing {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
         let Self { shared, waiter } = self.get_mut();
-        shared.with(|state, _| state.poll_closed(waiter, cx))
+        shared.lock(|state| state.poll_closed(waiter, cx))
     }
 }
 
 impl Drop for Closing {
     fn drop(&mut self) {
         let waiter = self.waiter;
-        self.shared.with(|state, _| state.stop_closing(waiter));
+        self.shared.lock(|state| state.stop_closing(waiter));
     }
 }

@@ -59,7 +59,7 @@ impl Device {
     /// How it stands with the bridge; `None` once it was detached.
     pub fn standing(&self) -> Option<DeviceState> {
         let Handle { shared, key, .. } = &*self.handle;
-        shared.with(|state, _| state.gateway.device_state(*key))
+        shared.lock(|state| state.gateway.device_state(*key))
     }
 
     /// Sends a telemetry event. Ends once the gateway has **accepted** it, which waits only while its queues are full; the

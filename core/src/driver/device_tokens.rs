@@ -45,7 +45,7 @@ impl DeviceTokens {
     }
 
     fn start_next(&mut self, shared: &Arc<Shared>) {
-        let next = shared.with(|state, _| {
+        let next = shared.lock(|state| {
             loop {
                 let device = state.needing_tokens.pop_front()?;
                 // One that was detached in the meantime needs none.

@@ -45,7 +45,7 @@ pub struct Messages {
 impl Messages {
     pub(crate) fn new(device: Arc<Handle>) -> Self {
         let Handle { shared, key, .. } = &*device;
-        shared.with(|state, _| state.start_reading(*key));
+        shared.lock(|state| state.start_reading(*key));
         Self {
             device,
             waiter: None,
@@ -72,7 +72,7 @@ impl Stream for Messages {
 impl Drop for Messages {
     fn drop(&mut self) {
         let Handle { shared, key, .. } = &*self.device;
-        shared.with(|state, _| state.stop_reading(*key, self.waiter));
+        shared.lock(|state| state.stop_reading(*key, self.waiter));
     }
 }
 

@@ -96,11 +96,16 @@ impl Shared {
         }
     }
 
-    /// Does one step under the lock, then wakes whom it concerns. What the step drops must not lock again.
+    /// Does one step under the lock, now.
     pub(crate) fn with<T>(&self, step: impl FnOnce(&mut State, Instant) -> T) -> T {
         let now = self.host.now();
+        self.lock(|state| step(state, now))
+    }
+
+    /// Does one step under the lock, then wakes whom it concerns. What the step drops must not lock again.
+    pub(crate) fn lock<T>(&self, step: impl FnOnce(&mut State) -> T) -> T {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = step(&mut state, now);
+        let result = step(&mut state);
         let wakes = core::mem::take(&mut state.wakes);
         let drops = core::mem::take(&mut state.drops);
         drop(state);

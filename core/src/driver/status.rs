@@ -127,7 +127,7 @@ pub struct StatusChanges {
 
 impl StatusChanges {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let feed = shared.with(|state, _| state.open_feed());
+        let feed = shared.lock(|state| state.open_feed());
         Self {
             shared,
             feed,
@@ -140,7 +140,7 @@ impl StatusChanges {
     /// is not read. The peer is not taken for dead in the meantime. So read it in a task that waits for nothing else of
     /// this gateway.
     pub fn holding(self) -> Self {
-        self.shared.with(|state, _| state.make_holding(self.feed));
+        self.shared.lock(|state| state.make_holding(self.feed));
         self
     }
 
@@ -159,14 +159,14 @@ impl Stream for StatusChanges {
             feed,
             waiter,
         } = self.get_mut();
-        shared.with(|state, _| state.poll_feed(*feed, waiter, cx))
+        shared.lock(|state| state.poll_feed(*feed, waiter, cx))
     }
 }
 
 impl Drop for StatusChanges {
     fn drop(&mut self) {
         let feed = self.feed;
-        let _unread = self.shared.with(|state, _| state.close_feed(feed));
+        let _unread = self.shared.lock(|state| state.close_feed(feed));
     }
 }
 
