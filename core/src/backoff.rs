@@ -45,6 +45,21 @@ mod tests {
     use super::*;
 
     #[test]
+    fn the_numbers_are_those_of_splitmix64() {
+        // As its authors publish them for the seed 1234567.
+        let mut jitter = Jitter::new(1_234_567);
+        let numbers: [u64; 5] = core::array::from_fn(|_| jitter.next());
+        let published = [
+            6_457_827_717_110_365_317,
+            3_203_168_211_198_807_973,
+            9_817_491_932_198_370_423,
+            4_593_380_528_125_082_431,
+            16_408_922_859_458_223_821,
+        ];
+        assert_eq!(numbers, published);
+    }
+
+    #[test]
     fn the_wait_doubles_has_jitter_and_never_passes_its_maximum() {
         let backoff = Backoff::default();
         for seed in 0..200 {
