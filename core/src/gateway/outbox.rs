@@ -10,6 +10,8 @@ mod lanes;
 mod list;
 mod pace;
 mod queue;
+mod returned;
+mod room;
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -71,15 +73,6 @@ pub(crate) enum Overdue {
     Superseded(u32),
 }
 
-/// What a lost attachment or connection gave back.
-#[derive(Debug, Default)]
-pub(crate) struct Returned {
-    /// The identifiers of those that were in flight.
-    pub(crate) packet_ids: Vec<PacketId>,
-    /// States that a newer one had replaced meanwhile: they are not sent again.
-    pub(crate) superseded: Vec<OpId>,
-}
-
 impl Outbox {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
@@ -127,50 +120,6 @@ impl Outbox {
     pub(crate) fn set_open(&mut self, device: u32, is_open: bool) {
         self.queues.at_mut(device).is_open = is_open;
         self.offer_turn(device);
-    }
-
-    /// Whether a publication would be accepted. A state needs no more room than the one that it replaces.
-    pub(crate) fn has_room(&self, publication: &Publication) -> bool {
-        let bytes = publication.payload.len();
-        let queue = self.queues.at(publication.device.index);
-        let is_state = matches!(publication.topic, PublicationTopic::State);
-        let replaced = queue
-            .state
-            .filter(|_| is_state)
-            .map(|key| self.entry(key).payload.len());
-        let (device, total) = (queue.load.without(replaced), self.load.without(replaced));
-        device.has_room(bytes, self.limits.device) && total.has_room(bytes, self.limits.total)
-    }
-
-    /// The oldest telemetry event of a device that was not written yet.
-    pub(crate) fn oldest_waiting(&self, device: u32) -> Option<u32> {
-        self.queues.at(device).waiting.head()
-    }
-
-    /// Remembers that the user of this device waits for room for so many bytes.
-    pub(crate) fn block(&mut self, device: u32, bytes: usize) {
-        let queue = self.queues.at_mut(device);
-        if queue.blocked.replace(bytes).is_none() {
-            self.blocked.push(device);
-        }
-    }
-
-    /// A device whose user waited for room and has it again.
-    pub(crate) fn take_writable(&mut self) -> Option<u32> {
-        if self.blocked.is_empty() || !self.load.is_relaxed(self.limits.total) {
-            return None;
-        }
-        let (queues, load, limits) = (&self.queues, self.load, &self.limits);
-        let has_room = |device: &u32| {
-            let queue = queues.at(*device);
-            let bytes = queue.blocked.unwrap_or_default();
-            queue.load.is_relaxed(limits.device)
-                && queue.load.has_room(bytes, limits.device)
-                && load.has_room(bytes, limits.total)
-        };
-        let device = self.blocked.remove(self.blocked.iter().position(has_room)?);
-        self.queues.at_mut(device).blocked = None;
-        Some(device)
     }
 
     /// Takes a publication in; gives the operation of a waiting state that it replaced.
@@ -382,45 +331,6 @@ impl Outbox {
         self.queues.at_mut(device).load.remove(bytes);
         self.entries.remove(key);
         (op, device)
-    }
-
-    /// Puts everything that was written and not acknowledged back at the head of its queue, in the order in which it
-    /// was accepted: of one device, or of all when the connection was lost.
-    pub(crate) fn put_back(&mut self, device: Option<u32>) -> Returned {
-        let mut returned = Returned::default();
-        for key in self.written(device).into_iter().rev() {
-            returned.packet_ids.extend(self.entry(key).packet_id());
-            self.unlink(key);
-            let (device, is_state) = (self.entry(key).device, self.entry(key).is_state());
-            let queue = self.queues.at_mut(device);
-            if queue.has_newer(self.entries.at(key)) {
-                returned.superseded.push(self.release(key).0);
-                continue;
-            }
-            if is_state {
-                queue.state = Some(key);
-            } else {
-                queue.waiting.insert(&mut self.entries, key);
-            }
-            self.entry_mut(key).place = Place::Waiting;
-            self.offer_turn(device);
-        }
-        returned
-    }
-
-    /// The keys of what was written and is not done, in the order of acceptance. On a connection that lives on, the
-    /// bytes of what was written at QoS 0 still go out: sent again it would arrive twice.
-    fn written(&self, device: Option<u32>) -> Vec<u32> {
-        let handing_over = self.handing_over.iter(&self.entries);
-        let handing_over = handing_over.filter(|_| device.is_none());
-        let mut keys: Vec<_> = self
-            .lanes
-            .iter(&self.entries)
-            .chain(handing_over)
-            .filter(|&key| device.is_none_or(|device| self.entry(key).device == device))
-            .collect();
-        keys.sort_unstable_by_key(|&key| self.entry(key).op);
-        keys
     }
 
     /// The keys of everything that a device has here, or all devices, in the order of acceptance.
