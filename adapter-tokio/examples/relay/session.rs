@@ -38,6 +38,8 @@ const SETTLING_IN_HASTE: Duration = Duration::from_secs(5);
 enum Seat {
     /// It takes commands.
     Ready(Device),
+    /// It is being attached for the first time. It takes commands, but a detach, and what follows it, waits for that.
+    Attaching(Device, Vec<Request>),
     /// It is being detached; what follows waits for that.
     Detaching(Vec<Request>),
 }
@@ -133,11 +135,12 @@ impl Session {
                 Ended::Own(subscription, result)
             });
         }
-        self.seat(own);
+        self.give_out_messages(&own);
+        self.seats.insert(own.id().clone(), Seat::Ready(own));
     }
 
-    /// Has a device take commands, and its messages come out.
-    fn seat(&mut self, device: Device) {
+    /// Has a device's messages come out.
+    fn give_out_messages(&self, device: &Device) {
         if let Some(sender) = self.messages.clone() {
             let mut messages = device.messages();
             tokio::spawn(async move {
@@ -148,7 +151,6 @@ impl Session {
                 }
             });
         }
-        self.seats.insert(device.id().clone(), Seat::Ready(device));
     }
 }
 
@@ -281,7 +283,7 @@ impl Session {
         }
         let seats = self.seats.values_mut();
         let waiting = seats.filter_map(|seat| match seat {
-            Seat::Detaching(waiting) => Some(std::mem::take(waiting)),
+            Seat::Attaching(_, waiting) | Seat::Detaching(waiting) => Some(std::mem::take(waiting)),
             Seat::Ready(_) => None,
         });
         for request in waiting.flatten().collect::<Vec<_>>() {

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use iotcore_gateway_tokio::{Device, Message, OperationError, Status, StatusChanges, Subscription};
+use iotcore_gateway_tokio::{
+    AttachError, Device, DeviceId, Message, OperationError, Status, StatusChanges, Subscription,
+};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
@@ -43,8 +45,14 @@ pub(crate) enum Next {
 /// An operation that has ended, or the gateway's own subscription.
 pub(crate) enum Ended {
     Own(Subscription, Result<(), OperationError>),
-    /// A message, an attach or an authorisation.
+    /// A message, or an authorisation.
     Other(Id, Result<(), Reason>),
+    Attached {
+        id: Id,
+        /// The device, if this was its first attach.
+        seated: Option<DeviceId>,
+        result: Result<(), AttachError>,
+    },
     Detached {
         id: Id,
         device: Device,

@@ -44,12 +44,17 @@ impl Session {
             Some(id) => id.as_str().try_into()?,
             None => self.manner.gateway.clone(),
         };
+        let is_detach = matches!(request.action, Action::Detach);
         let seated = match self.seats.get_mut(&device) {
             Some(Seat::Detaching(waiting)) => {
                 waiting.push(request.clone());
                 return Ok(());
             }
-            Some(Seat::Ready(handle)) => Ok(handle.clone()),
+            Some(Seat::Attaching(_, waiting)) if is_detach || !waiting.is_empty() => {
+                waiting.push(request.clone());
+                return Ok(());
+            }
+            Some(Seat::Ready(handle) | Seat::Attaching(handle, _)) => Ok(handle.clone()),
             None => Err(Reason::unknown_device(device.as_str())),
         };
         let id = request.id.clone();
@@ -97,17 +102,25 @@ impl Session {
         let mut attaching = self.client.attach(attach);
         let polled = Pin::new(&mut attaching).poll(&mut Context::from_waker(Waker::noop()));
         self.open.name(&id, attaching.op());
-        if let Some(device) = attaching.device()
-            && !self.seats.contains_key(device.id())
-        {
-            self.seat(device);
+        let first = attaching
+            .device()
+            .filter(|device| !self.seats.contains_key(device.id()));
+        let seated = first.as_ref().map(|device| device.id().clone());
+        if let Some(device) = first {
+            self.give_out_messages(&device);
+            let seat = Seat::Attaching(device.clone(), Vec::new());
+            self.seats.insert(device.id().clone(), seat);
         }
         self.tasks.spawn(async move {
             let attached = match polled {
                 Poll::Ready(attached) => attached,
                 Poll::Pending => attaching.await,
             };
-            Ended::Other(id, attached.map(drop).map_err(|error| (&error).into()))
+            Ended::Attached {
+                id,
+                seated,
+                result: attached.map(drop),
+            }
         });
     }
 

@@ -9,7 +9,7 @@ use iotcore_gateway_tokio::{
 use super::{Seat, Session};
 use crate::{
     failure::{Circumstances, Reason, certainty, detach_cause, disconnect_code, disconnect_detail},
-    input::Id,
+    input::{Id, Request},
     options::Acknowledge,
     output::{Event, note},
     sources::Ended,
@@ -42,25 +42,36 @@ impl Session {
                 Ok(())
             }
             Ended::Other(id, result) => self.end(id, result).await,
+            Ended::Attached { id, seated, result } => {
+                let reason = result.map_err(|error| Reason::from(&error));
+                self.end(id, reason).await?;
+                if let Some(device) = seated
+                    && let Some(Seat::Attaching(handle, waiting)) = self.seats.remove(&device)
+                {
+                    self.seats.insert(device, Seat::Ready(handle));
+                    self.go_on(waiting);
+                }
+                Ok(())
+            }
             Ended::Detached { id, device, result } => {
                 self.end(id, result.map_err(Into::into)).await?;
                 let seat = self.seats.remove(device.id());
                 if device.standing().is_some() {
                     self.seats.insert(device.id().clone(), Seat::Ready(device));
                 }
-                self.go_on(seat);
+                if let Some(Seat::Detaching(waiting)) = seat {
+                    self.go_on(waiting);
+                }
                 Ok(())
             }
         }
     }
 
     /// Has what waited for a device take its turn, before what was read later.
-    fn go_on(&mut self, seat: Option<Seat>) {
-        if let Some(Seat::Detaching(waiting)) = seat {
-            for request in waiting.into_iter().rev() {
-                self.open.remove(&request.id);
-                self.held.push_front((request, 0));
-            }
+    fn go_on(&mut self, waiting: Vec<Request>) {
+        for request in waiting.into_iter().rev() {
+            self.open.remove(&request.id);
+            self.held.push_front((request, 0));
         }
     }
 

@@ -21,7 +21,7 @@ impl Session {
             Some(self.accepted_message(unsent, id))
         });
         let waiting = self.seats.values().flat_map(|seat| match seat {
-            Seat::Detaching(waiting) => waiting.as_slice(),
+            Seat::Attaching(_, waiting) | Seat::Detaching(waiting) => waiting.as_slice(),
             Seat::Ready(_) => &[],
         });
         let held = self.held.iter().map(|(request, _)| request);
