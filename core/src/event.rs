@@ -296,3 +296,13 @@ impl fmt::Display for Refusal {
 
 /// 2020-01-01: no token of this library's is older. Boxes without a battery boot in 1970.
 const PLAUSIBLE: UnixTime = UnixTime::from_secs(1_577_836_800);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_small() {
+        assert!(size_of::<Event>() <= 88, "{} bytes", size_of::<Event>());
+    }
+}

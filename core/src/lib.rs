@@ -109,6 +109,14 @@
 //! 10. No token or key appears in `Debug`, `Display`, events or errors.
 //! 11. Memory is bounded by the options; at steady state an outbound message costs no allocation.
 //!
+//! # Memory
+//!
+//! At most 64 KiB for the machine itself; 1 KiB for each device, attached and subscribed, with ids of up to 100 characters;
+//! 96 bytes and the payload for each publication that has not ended; 12 bytes for each packet identifier that this
+//! connection has used, of 65,535; 88 bytes and what it carries for each event that was not taken; four times the largest
+//! packet lately read, and four times what lately waited to be written, or 64 KiB each. [`Options`] bounds them: devices by
+//! [`Quota::max_devices`], publications by the queues, events by `max_events` and one call's, packets by `frame_limit`.
+//!
 //! # Panics, errors and losses
 //!
 //! A panic is a bug, never an input. A mistake of the caller's is a typed error that hands back what was given. A mistake
