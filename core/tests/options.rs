@@ -88,3 +88,12 @@ fn every_mistake_names_its_option_and_what_it_must_be() {
         }
     }
 }
+
+#[test]
+fn a_duration_is_at_most_seven_days() {
+    let week = Duration::from_secs(604_800);
+    assert_eq!(refusal(|options| options.attach_timeout = week), None);
+    let longer = week + Duration::from_nanos(1);
+    let refusal = refusal(|options| options.attach_timeout = longer).expect("refused");
+    assert!(refusal.contains("attach_timeout") && refusal.contains("7 days"));
+}
