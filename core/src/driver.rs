@@ -155,7 +155,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     fn attend(&mut self, cx: &mut Context<'_>) -> bool {
         self.listen(cx);
         let now = self.world.runtime.now();
-        let wants_transport = self.tend(now, cx);
+        let wants_transport = self.tend(now);
+        self.fetch_tokens(cx);
         self.set_alarm(cx);
         wants_transport
     }
@@ -166,10 +167,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     }
 
     /// Tells the gateway the time if it is due, and gives out its events; gives whether a transport is wanted.
-    fn tend(&mut self, now: Instant, cx: &mut Context<'_>) -> bool {
-        if self.device_tokens.poll(&self.shared, cx) {
-            cx.waker().wake_by_ref();
-        }
+    fn tend(&mut self, now: Instant) -> bool {
         let wants_transport = self.shared.lock(|state| {
             let is_due = state.gateway.poll_timeout().is_some_and(|at| at <= now);
             if is_due {
@@ -180,6 +178,13 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         });
         self.trace.follow();
         wants_transport
+    }
+
+    /// Fetches the tokens that devices need. After the events of the turn, which ask for them.
+    fn fetch_tokens(&mut self, cx: &mut Context<'_>) {
+        if self.device_tokens.poll(&self.shared, cx) {
+            cx.waker().wake_by_ref();
+        }
     }
 
     /// Has this task woken at the gateway's next deadline. Last in each turn, for all that happens can change it.

@@ -14,6 +14,7 @@ use crate::{
     driver::{
         Driver, Runtime, TokenSource, TransportError,
         runtime::{Alarm, BoxFuture, within},
+        shared::State,
         tls::Checked,
         transport::Transport,
     },
@@ -25,7 +26,10 @@ use crate::{
 /// The most that is read in one turn.
 pub(crate) const READ_BYTES: usize = 16 * 1024;
 
-/// The most writes in one turn; a turn that stops here comes again at once.
+/// The most reads in one turn; a turn that stops here comes again at once.
+const MAX_READS: usize = 4;
+
+/// The most writes in one turn; the same holds.
 const MAX_WRITES: usize = 32;
 
 /// How long a hang-up may take: what the peer has not read yet is lost when the transport is dropped.
@@ -128,15 +132,11 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         self.listen(cx);
         // One instant for all of the turn: what is read now came before it.
         let now = self.world.runtime.now();
-        let is_reading = self.shared.lock(|state| state.gateway.wants_input());
-        let mut has_more = false;
-        if is_reading {
-            match self.read(stream, now, cx) {
-                Ok(has_read) => has_more = has_read,
-                Err(error) => return Poll::Ready(End::Lost(error)),
-            }
-        }
-        if !self.tend(now, cx) {
+        let is_waiting = match self.read_all(stream, now, cx) {
+            Ok(is_waiting) => is_waiting,
+            Err(error) => return Poll::Ready(End::Lost(error)),
+        };
+        if !self.tend(now) {
             return Poll::Ready(End::HangUp);
         }
         let written = self.write(stream, now, cx);
@@ -147,17 +147,39 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         let (wants_transport, may_go_on) = self.shared.lock(|state| {
             state.give_out_events(now);
             let can_write = !is_blocked && !state.gateway.poll_transmit().is_empty();
-            let can_read = !is_reading && state.gateway.wants_input();
+            let can_read = !is_waiting && state.gateway.wants_input();
             (state.gateway.wants_transport(), can_write || can_read)
         });
         if !wants_transport {
             return Poll::Ready(End::HangUp);
         }
-        if has_more || may_go_on {
+        if may_go_on {
             cx.waker().wake_by_ref();
         }
+        self.fetch_tokens(cx);
         self.set_alarm(cx);
         Poll::Pending
+    }
+
+    /// Reads what there is, within bounds; gives whether this task is woken when more comes.
+    fn read_all(
+        &mut self,
+        stream: &mut Transport<R::Stream>,
+        now: Instant,
+        cx: &mut Context<'_>,
+    ) -> Result<bool, TransportError> {
+        for _ in 0..MAX_READS {
+            // What the peer says after the gateway has done with it, its end above all, tells nothing any more.
+            let is_reading =
+                |state: &mut State| state.gateway.wants_input() && state.gateway.wants_transport();
+            if !self.shared.lock(is_reading) {
+                return Ok(false);
+            }
+            if !self.read(stream, now, cx)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// Reads once; gives whether something came.

@@ -286,3 +286,24 @@ fn a_command_is_accepted_when_it_is_called_and_named_by_its_operation() {
     assert_eq!(poll_once(subscribing), Some(Ok(())));
     assert_eq!(poll_once(again), Some(Ok(())));
 }
+
+#[test]
+fn a_token_that_a_deadline_asks_for_is_fetched_at_once() {
+    use iotcore_gateway::driver::Runtime;
+    let mut opened = open(Options::default());
+    let now = opened.world.net.now();
+    let short = Token::new("short-lived", now + Duration::from_secs(10)).unwrap();
+    let attach = Attach::new(id("token-1")).token(short);
+    let attaching = opened.world.spawn(opened.client.attach(attach));
+    opened.world.pass(Duration::from_secs(29));
+    let first = opened.server.received();
+    assert_eq!(topics(&first), ["/devices/token-1/attach"]);
+    // The attach is given up after 30 s, and tried again up to 2 s later: by then its token has expired.
+    opened.world.pass(Duration::from_secs(4));
+    let second = opened.server.received();
+    assert_eq!(topics(&second), ["/devices/token-1/attach"]);
+    assert!(matches!(
+        attaching.ended(),
+        Err(AttachError::Attach(OperationError::Failed(_), _))
+    ));
+}
