@@ -469,3 +469,26 @@ fn everything_unsent_can_be_read_in_order() {
         expected.map(|(device, payload)| (device.to_owned(), payload.into()))
     );
 }
+
+#[test]
+fn the_counters_tell_what_is_held() {
+    let mut session = Session::dialing(Options::default());
+    let own = session.gateway.own_key();
+    session.begin_attach("device-1");
+    session.begin_attach("device-2");
+    session.publish(own, "123");
+    session.publish(own, "4567");
+    let stats = session.gateway.stats();
+    assert_eq!((stats.queued, stats.queued_bytes), (2, 7));
+    assert_eq!((stats.devices, stats.in_flight), (2, 0));
+}
+
+#[test]
+fn operations_count_up_from_one() {
+    let mut session = Session::new(Options::default());
+    let opened = session.gateway.open(session.now).unwrap();
+    let own = session.gateway.own_key();
+    let published = session.publish(own, "1");
+    assert_eq!((opened.as_u64(), published.as_u64()), (1, 2));
+    assert_eq!(published.to_string(), "#2");
+}

@@ -158,3 +158,15 @@ fn without_rates_nothing_waits() {
     assert_eq!(times[49], Duration::ZERO);
     assert_eq!(session.gateway.stats().delays, 0);
 }
+
+#[test]
+fn an_unpaced_quota_keeps_no_rate_and_all_other_limits() {
+    let unpaced = Quota::unpaced();
+    assert_eq!(unpaced.state_interval, Duration::ZERO);
+    assert_eq!(unpaced.device_bytes_per_second, None);
+    assert_eq!(unpaced.messages_per_second, None);
+    let paced = Quota::default();
+    assert_eq!(unpaced.max_telemetry_bytes, paced.max_telemetry_bytes);
+    assert_eq!(unpaced.max_state_bytes, paced.max_state_bytes);
+    assert_eq!(unpaced.max_devices, paced.max_devices);
+}
