@@ -27,11 +27,12 @@ impl TokenSource for Tokens {
     }
 }
 
-pub(crate) fn start(
+/// A client, and the driver's work, which has yet to begin.
+fn prepare(
     host: &str,
     port: u16,
     security: Security,
-) -> (Client, impl Future<Output = Closed> + use<>) {
+) -> (Client, impl Future<Output = Closed> + Send + use<>) {
     let id = ClientId::new(
         "plant".parse().unwrap(),
         "us-central1".parse().unwrap(),
@@ -40,8 +41,16 @@ pub(crate) fn start(
     );
     let setup = Setup::new(host, security, id, Tokens).port(port);
     let (client, driver) = connect(setup).unwrap();
-    let driver = spawn(driver.run());
-    (client, driver)
+    (client, driver.run())
+}
+
+pub(crate) fn start(
+    host: &str,
+    port: u16,
+    security: Security,
+) -> (Client, impl Future<Output = Closed> + use<>) {
+    let (client, driver) = prepare(host, port, security);
+    (client, spawn(driver))
 }
 
 /// Trusts this authority alone.
@@ -51,8 +60,10 @@ fn trusting(authority: &Authority) -> Security {
 
 /// The reason of the first attempt that failed.
 async fn first_failure(host: &str, port: u16, security: Security) -> Arc<TransportError> {
-    let (client, driver) = start(host, port, security);
+    let (client, driver) = prepare(host, port, security);
+    // Before anything can fail.
     let mut status = client.status();
+    let driver = spawn(driver);
     let error = match status.next().await {
         Some(Status::Disconnected {
             error: Some(error), ..
