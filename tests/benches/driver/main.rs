@@ -4,13 +4,13 @@
 //! .ci/bench-driver
 //! ```
 //!
-//! starts Debian's mosquitto and has this program, mqtt.js and paho publish to it, in turns. One run of the program is
-//! one client: `driver CLIENT PORT` prints its figures as a line of JSON, and `driver report FILE` makes a table of such
-//! lines, and a file.
+//! starts Debian's mosquitto and has this program, mqtt.js and paho publish to it, in turns. One run of the program
+//! is one client: `driver CLIENT PORT` prints its figures as a line of JSON, and `driver report FOLDER` reads such lines,
+//! prints a table, and writes `driver.json` there.
 //!
 //! Every client does the same: 100,000 messages of 64 bytes at QoS 1 with 100 of them in flight, and then some thousand
-//! one after another. CPU time is that of the client's process, the kernel's work for it included, from the first message
-//! to the last PUBACK; connecting does not count. Each of ours runs on one thread.
+//! one after another. CPU time is that of the client's process, the kernel's work for it included, from the first
+//! message to the last PUBACK; connecting does not count. The clients in Rust run on one thread each.
 
 #![expect(
     clippy::print_stdout,

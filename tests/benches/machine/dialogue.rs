@@ -1,7 +1,7 @@
 //! What a subject and its peer say to each other, written down once and then repeated against the clock.
 //!
-//! All subjects are deterministic, so a fresh one that is given the same answers asks the same questions: while the clock
-//! runs nobody looks at what a subject writes, and none of the peer's time is in its figures.
+//! All subjects are deterministic, so a fresh one that is given the same answers asks the same questions: while the
+//! clock runs nobody looks at what a subject writes, and none of the peer's time is in its figures.
 
 use std::{hint::black_box, time::Instant};
 

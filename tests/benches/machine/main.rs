@@ -4,8 +4,8 @@
 //! cargo bench -p iotcore-gateway-testkit --bench machine
 //! ```
 //!
-//! prints the table and writes `machine.json` and `machine.svg` to `target/bench`, or, after `-- --into FOLDER`, to that
-//! folder of the workspace. Compare the ratios: the nanoseconds are those of the processor that it runs on.
+//! prints the table and writes `machine.json` and `machine.svg` to `target/bench`, or, after `-- --into FOLDER`, to
+//! that folder of the workspace. Compare the ratios: the nanoseconds are those of the processor that it runs on.
 //!
 //! `-- --only "64 B"` does the work of one row once, as a profiler wants it: given to the program under
 //! `valgrind --tool=callgrind --toggle-collect='*dialogue::clock*'`, each run counts the same instructions.
