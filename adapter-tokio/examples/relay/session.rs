@@ -242,10 +242,25 @@ impl Session {
             Some(payload) => {
                 let fits = self.open.bytes() + payload.len() <= MAX_QUEUED_BYTES;
                 let has_place = fits && self.open.messages() < self.manner.max_queued;
-                has_place || self.manner.overflow == Overflow::DropOldest
+                has_place || self.gives_way(request)
             }
             None => self.open.controls() < MAX_CONTROLS,
         }
+    }
+
+    /// Whether the gateway drops an older message for this one: not while it would wait here for its device.
+    fn gives_way(&self, request: &Request) -> bool {
+        let device = request.device.as_deref().map(DeviceId::try_from);
+        let seat = match device {
+            Some(Ok(device)) => self.seats.get(&device),
+            Some(Err(_)) | None => None,
+        };
+        let is_waiting = match seat {
+            Some(Seat::Attaching(_, waiting)) => !waiting.is_empty(),
+            Some(Seat::Detaching(_)) => true,
+            Some(Seat::Ready(_)) | None => false,
+        };
+        self.manner.overflow == Overflow::DropOldest && !is_waiting
     }
 
     /// The input is over; what waits of it has until the deadline, if there is one already.

@@ -17,7 +17,7 @@ use serde_json::json;
 
 use crate::{
     child::Relay,
-    cloud::{Cloud, Packet, folder, options, serve},
+    cloud::{CLOSED_PORT, Cloud, Packet, folder, options, serve},
     eventually,
 };
 
@@ -78,6 +78,34 @@ fn when_window_and_queues_are_full_the_input_is_not_read() {
     writing.join().unwrap();
     relay.wait().assert_closed(0);
     fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn with_drop_oldest_the_input_is_not_read_for_a_device_that_is_to_be_detached_first() {
+    const LINES: usize = 5_000;
+    let cloud = Cloud::plain();
+    // It never connects, so neither the attach nor the detach behind it ever ends.
+    let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
+    let more = ["--plain", "--max-queued", "3", "--overflow", "drop-oldest"];
+    options.extend(more.map(str::to_owned));
+    let mut relay = Relay::start(&options);
+    relay.send(json!({"op": "attach", "id": "a", "device": "boiler-7"}));
+    relay.send(json!({"op": "detach", "id": "d", "device": "boiler-7"}));
+    let mut input = relay.take_input();
+    let (written, lines) = mpsc::channel();
+    let writing = thread::spawn(move || {
+        for id in 0..LINES {
+            let line = json!({"op": "telemetry", "id": id, "device": "boiler-7", "payload": "x".repeat(200)});
+            if writeln!(input, "{line}").is_err() {
+                break; // the relay was ended
+            }
+            let _ = written.send(());
+        }
+    });
+    let count = count_until_standstill(&lines);
+    assert!(count < LINES / 2, "{count} lines were taken");
+    drop(relay);
+    writing.join().unwrap();
 }
 
 #[test]
