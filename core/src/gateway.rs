@@ -24,6 +24,7 @@ use self::{
 };
 use crate::{
     backoff::Jitter,
+    clock::{Clock, Moment},
     command::{DeliveryId, DeviceKey, OpId, Publication, Subscription},
     error::{CommandError, Failure, PublishError},
     event::{DisconnectReason, Event, TransportEnd},
@@ -58,7 +59,7 @@ pub struct Gateway {
     events: VecDeque<Event>,
     ops: u64,
     jitter: Jitter,
-    now: Option<Instant>,
+    clock: Clock,
     /// Reused for topics that no device keeps.
     topic: TopicName,
     stats: Stats,
@@ -96,7 +97,7 @@ impl Gateway {
             events: VecDeque::new(),
             ops: 0,
             jitter: Jitter::new(seed),
-            now: None,
+            clock: Clock::default(),
             topic: TopicName::default(),
             stats: Stats::default(),
             client_id,
@@ -189,7 +190,7 @@ impl Gateway {
     ) -> Result<(DeviceKey, OpId), CommandError> {
         let now = self.tick(now);
         self.check_open()?;
-        let attached = self.want_attached(device, token, now)?;
+        let attached = self.want_attached(device, token)?;
         self.advance(now);
         Ok(attached)
     }
@@ -227,7 +228,7 @@ impl Gateway {
         if matches!(self.devices.at(index).life, Life::Own) {
             return Err(CommandError::OwnDevice(self.devices.at(index).id.clone()));
         }
-        if token.expires_at() <= now {
+        if self.clock.is_past(token.expires_at()) {
             return Err(CommandError::TokenExpired);
         }
         let op = self.take_token(index, token);
@@ -347,6 +348,10 @@ impl Gateway {
     /// are no reason to wake up. Every input and command can change it, and so can taking the events that had stopped
     /// the reading: then it is due at once, to learn since when the peer is heard again.
     pub fn poll_timeout(&self) -> Option<Instant> {
+        self.clock.instant(self.next_deadline()?)
+    }
+
+    fn next_deadline(&self) -> Option<Moment> {
         let listening = &self.timers.listening;
         // Since the last call the events were taken, without a word of the time.
         if self.link.is_some()

@@ -149,6 +149,7 @@
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
 
 mod backoff;
+mod clock;
 mod command;
 #[cfg(feature = "driver")]
 pub mod driver;

@@ -9,6 +9,8 @@ mod packet_ids;
 mod receive;
 mod transmit;
 
+use core::mem;
+
 pub use self::codec::{PacketType, QoS, Violation};
 use self::{
     codec::Packet,
@@ -21,7 +23,8 @@ pub(crate) use self::{
     packet_ids::Found,
 };
 use crate::{
-    time::{Duration, Instant},
+    clock::Moment,
+    time::Duration,
     timers::{Timer, Timers},
 };
 
@@ -39,8 +42,8 @@ pub(crate) struct Connection<T> {
     receive: Receive,
     transmit: Transmit,
     ids: PacketIds<T>,
-    last_handed_over: Instant,
-    last_heard: Instant,
+    last_handed_over: Moment,
+    last_heard: Moment,
     unsolicited: u64,
 }
 
@@ -98,7 +101,7 @@ impl<T: Copy> Connection<T> {
         timing: Timing,
         frame_limit: usize,
         timers: &mut Timers,
-        now: Instant,
+        now: Moment,
     ) -> Self {
         let mut transmit = Transmit::default();
         codec::connect(transmit.buffer(), connect).expect(CHECKED);
@@ -125,7 +128,7 @@ impl<T: Copy> Connection<T> {
     pub(crate) fn next(
         &mut self,
         timers: &mut Timers,
-        now: Instant,
+        now: Moment,
     ) -> Result<Option<Incoming<T>>, Violation> {
         while let Some(packet) = self.receive.next()? {
             self.heard(timers, now);
@@ -140,7 +143,7 @@ impl<T: Copy> Connection<T> {
         &mut self,
         packet: Packet,
         timers: &mut Timers,
-        now: Instant,
+        now: Moment,
     ) -> Result<Option<Incoming<T>>, Violation> {
         match (self.phase, packet) {
             (Phase::Connecting, Packet::ConnAck { return_code, .. }) => {
@@ -177,10 +180,12 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// The peer has spoken.
-    fn heard(&mut self, timers: &mut Timers, now: Instant) {
-        self.last_heard = now;
-        self.schedule_ping(timers, now);
+    /// The peer has spoken. Only the first word since ours moves the next PINGREQ: of many packets, one.
+    fn heard(&mut self, timers: &mut Timers, now: Moment) {
+        let before = mem::replace(&mut self.last_heard, now);
+        if before < self.last_handed_over {
+            self.schedule_ping(timers, now);
+        }
     }
 
     fn acknowledged(&mut self, id: PacketId, awaits: Awaits) -> Option<T> {
@@ -296,7 +301,7 @@ impl<T: Copy> Connection<T> {
     }
 
     /// A prefix of the waiting bytes was handed to the transport.
-    pub(crate) fn transmitted(&mut self, len: usize, timers: &mut Timers, now: Instant) {
+    pub(crate) fn transmitted(&mut self, len: usize, timers: &mut Timers, now: Moment) {
         if len == 0 || self.transmit.is_empty() {
             return;
         }
@@ -307,7 +312,7 @@ impl<T: Copy> Connection<T> {
     }
 
     /// Runs the timers that are due. Called after everything that may have queued bytes.
-    pub(crate) fn advance(&mut self, timers: &mut Timers, now: Instant) -> Option<Silence> {
+    pub(crate) fn advance(&mut self, timers: &mut Timers, now: Moment) -> Option<Silence> {
         if timers.expire(Timer::ConnAck, now) {
             return Some(Silence::ConnAck(self.timing.connack_timeout));
         }
@@ -330,7 +335,7 @@ impl<T: Copy> Connection<T> {
     }
 
     /// Bytes that wait must make progress. Called once what an input has to say is queued.
-    pub(crate) fn watch_progress(&self, timers: &mut Timers, now: Instant) {
+    pub(crate) fn watch_progress(&self, timers: &mut Timers, now: Moment) {
         if self.transmit.is_empty() {
             timers.stop(Timer::Stall);
         } else if !timers.is_set(Timer::Stall) {
@@ -340,13 +345,13 @@ impl<T: Copy> Connection<T> {
 
     /// The keep alive asks for packets of ours, and only a PINGREQ makes a peer speak that takes them and says nothing.
     /// While bytes wait, they are what is to be taken first.
-    fn schedule_ping(&self, timers: &mut Timers, now: Instant) {
+    fn schedule_ping(&self, timers: &mut Timers, now: Moment) {
         if self.phase == Phase::Open && self.transmit.is_empty() {
             let since = match timers.is_set(Timer::PingResp) {
                 true => self.last_handed_over,
                 false => self.last_handed_over.min(self.last_heard),
             };
-            let elapsed = now.saturating_duration_since(since);
+            let elapsed = now.since(since);
             timers.set(
                 Timer::PingReq,
                 self.timing.ping_after().saturating_sub(elapsed),

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use crate::time::{Duration, Instant};
+use crate::{clock::Moment, time::Duration};
 
 /// The timers of which there is one each.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,14 +54,14 @@ impl Timer {
 /// When each [`Timer`] is due.
 #[derive(Debug, Default)]
 pub(crate) struct Timers {
-    deadlines: [Option<Instant>; Timer::ALL.len()],
+    deadlines: [Option<Moment>; Timer::ALL.len()],
     /// None is due before; a lower bound, so that most calls need not look at each.
-    quiet_until: Option<Instant>,
+    quiet_until: Option<Moment>,
     pub(crate) listening: Listening,
 }
 
 impl Timers {
-    pub(crate) fn set(&mut self, timer: Timer, after: Duration, now: Instant) {
+    pub(crate) fn set(&mut self, timer: Timer, after: Duration, now: Moment) {
         let start = if timer.is_silence() {
             self.listening.time(now)
         } else {
@@ -87,7 +87,7 @@ impl Timers {
     }
 
     /// Whether any may be due: then all are to be looked at.
-    pub(crate) fn may_be_due(&mut self, now: Instant) -> bool {
+    pub(crate) fn may_be_due(&mut self, now: Moment) -> bool {
         if self.quiet_until.is_none_or(|quiet| quiet > now) {
             return false;
         }
@@ -97,7 +97,7 @@ impl Timers {
     }
 
     /// Whether `timer` is due; it stops when it is.
-    pub(crate) fn expire(&mut self, timer: Timer, now: Instant) -> bool {
+    pub(crate) fn expire(&mut self, timer: Timer, now: Moment) -> bool {
         let is_due = self.wall(timer).is_some_and(|deadline| deadline <= now);
         if is_due {
             self.stop(timer);
@@ -106,14 +106,14 @@ impl Timers {
     }
 
     /// The earliest deadline of all timers that run.
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Moment> {
         Timer::ALL
             .into_iter()
             .filter_map(|timer| self.wall(timer))
             .min()
     }
 
-    fn wall(&self, timer: Timer) -> Option<Instant> {
+    fn wall(&self, timer: Timer) -> Option<Moment> {
         let deadline = self.at(timer)?;
         if timer.is_silence() {
             self.listening.wall(deadline)
@@ -122,11 +122,11 @@ impl Timers {
         }
     }
 
-    fn at(&self, timer: Timer) -> Option<Instant> {
+    fn at(&self, timer: Timer) -> Option<Moment> {
         self.deadlines.get(timer as usize).copied().flatten()
     }
 
-    fn put(&mut self, timer: Timer, deadline: Option<Instant>) {
+    fn put(&mut self, timer: Timer, deadline: Option<Moment>) {
         if let Some(slot) = self.deadlines.get_mut(timer as usize) {
             *slot = deadline;
         }
@@ -144,16 +144,16 @@ impl Timers {
 #[derive(Debug, Default)]
 pub(crate) struct Listening {
     deaf: Duration,
-    deaf_since: Option<Instant>,
+    deaf_since: Option<Moment>,
 }
 
 impl Listening {
     /// Tells whether the machine listens, as of `now`.
-    pub(crate) fn update(&mut self, listens: bool, now: Instant) {
+    pub(crate) fn update(&mut self, listens: bool, now: Moment) {
         match self.deaf_since {
             None if !listens => self.deaf_since = Some(now),
             Some(since) if listens => {
-                self.deaf += now.saturating_duration_since(since);
+                self.deaf += now.since(since);
                 self.deaf_since = None;
             }
             _ => {}
@@ -161,12 +161,12 @@ impl Listening {
     }
 
     /// Since when the machine has not listened, as far as it was told.
-    pub(crate) fn deaf_since(&self) -> Option<Instant> {
+    pub(crate) fn deaf_since(&self) -> Option<Moment> {
         self.deaf_since
     }
 
     /// The listening time at `now`: deadlines on the peer count from it.
-    pub(crate) fn time(&self, now: Instant) -> Instant {
+    pub(crate) fn time(&self, now: Moment) -> Moment {
         let heard = self.deaf_since.unwrap_or(now);
         if self.deaf.is_zero() {
             return heard; // most gateways are never deaf
@@ -175,12 +175,12 @@ impl Listening {
     }
 
     /// The listening time at `now`, unless it stands still: nothing that waits for the peer falls due then.
-    pub(crate) fn heard(&self, now: Instant) -> Option<Instant> {
+    pub(crate) fn heard(&self, now: Moment) -> Option<Moment> {
         self.deaf_since.is_none().then(|| self.time(now))
     }
 
     /// When listening time reaches `deadline`, or `None` while it stands still.
-    pub(crate) fn wall(&self, deadline: Instant) -> Option<Instant> {
+    pub(crate) fn wall(&self, deadline: Moment) -> Option<Moment> {
         self.deaf_since.is_none().then(|| deadline + self.deaf)
     }
 }
@@ -188,26 +188,26 @@ impl Listening {
 /// Many deadlines of one kind, in the order in which they are due.
 #[derive(Debug)]
 pub(crate) struct Schedule<K> {
-    entries: BTreeSet<(Instant, K)>,
+    entries: BTreeSet<(Moment, K)>,
 }
 
 impl<K: Copy + Ord> Schedule<K> {
     /// Adds an entry; gives whether it is new.
-    pub(crate) fn add(&mut self, at: Instant, key: K) -> bool {
+    pub(crate) fn add(&mut self, at: Moment, key: K) -> bool {
         self.entries.insert((at, key))
     }
 
     /// Removes an entry by the deadline that it was added with.
-    pub(crate) fn remove(&mut self, at: Instant, key: K) {
+    pub(crate) fn remove(&mut self, at: Moment, key: K) {
         self.entries.remove(&(at, key));
     }
 
-    pub(crate) fn next(&self) -> Option<Instant> {
+    pub(crate) fn next(&self) -> Option<Moment> {
         self.entries.first().map(|(at, _)| *at)
     }
 
     /// Takes one entry that is due.
-    pub(crate) fn pop_due(&mut self, now: Instant) -> Option<K> {
+    pub(crate) fn pop_due(&mut self, now: Moment) -> Option<K> {
         if self.next()? > now {
             return None;
         }

@@ -6,6 +6,7 @@ use super::{
     lifecycle::State,
 };
 use crate::{
+    clock::Moment,
     command::OpId,
     error::Failure,
     event::{Event, Outcome},
@@ -14,16 +15,15 @@ use crate::{
 };
 
 impl Gateway {
-    /// The instant of an input or command: time never runs backwards.
-    pub(super) fn tick(&mut self, now: Instant) -> Instant {
-        let now = self.now.map_or(now, |before| before.max(now));
-        self.now = Some(now);
+    /// The moment of an input or command.
+    pub(super) fn tick(&mut self, now: Instant) -> Moment {
+        let now = self.clock.tick(now);
         self.timers.listening.update(self.wants_input(), now);
         now
     }
 
     /// The end of every input and command: runs what is due, then settles what follows.
-    pub(super) fn advance(&mut self, now: Instant) {
+    pub(super) fn advance(&mut self, now: Moment) {
         if self.timers.may_be_due(now) {
             if let Some(link) = &mut self.link
                 && let Some(silence) = link.advance(&mut self.timers, now)
@@ -37,7 +37,7 @@ impl Gateway {
     }
 
     /// Writes what may be written now, and tells what has room again.
-    pub(super) fn settle(&mut self, now: Instant) {
+    pub(super) fn settle(&mut self, now: Moment) {
         self.fill(now);
         if self.lifecycle.is_winding_down() {
             self.leave_if_drained(now);
@@ -55,7 +55,7 @@ impl Gateway {
         self.timers.listening.update(self.wants_input(), now);
     }
 
-    pub(super) fn run_device_timers(&mut self, now: Instant) {
+    pub(super) fn run_device_timers(&mut self, now: Moment) {
         while let Some(listening) = self.timers.listening.heard(now)
             && let Some(packet_id) = self.devices.silences.pop_due(listening)
         {
@@ -71,7 +71,7 @@ impl Gateway {
         self.outbox.release_paced(now);
     }
 
-    pub(super) fn on_incoming(&mut self, incoming: Incoming<Ticket>, now: Instant) {
+    pub(super) fn on_incoming(&mut self, incoming: Incoming<Ticket>, now: Moment) {
         match incoming {
             Incoming::ConnAck(return_code) => self.on_connack(return_code, now),
             Incoming::Publish(publish) => self.on_publish(publish, now),
@@ -89,7 +89,7 @@ impl Gateway {
     }
 
     /// An acknowledgement did not come in time.
-    pub(super) fn on_no_answer(&mut self, packet_id: PacketId, now: Instant) {
+    pub(super) fn on_no_answer(&mut self, packet_id: PacketId, now: Moment) {
         let timed_out = Failure::TimedOut(self.options.ack_timeout);
         match self.link.as_ref().map(|link| link.find(packet_id)) {
             Some(Found::InFlight(_, Ticket::Attach(device))) => {
@@ -111,7 +111,7 @@ impl Gateway {
         &mut self,
         packet_id: PacketId,
         timeout: Duration,
-        now: Instant,
+        now: Moment,
     ) -> Awaiting {
         let deadline = self.timers.listening.time(now) + timeout;
         self.devices.silences.add(deadline, packet_id);
@@ -167,7 +167,7 @@ impl Gateway {
     }
 
     /// When the next publication is to be sent again.
-    pub(super) fn overdue_at(&self) -> Option<Instant> {
+    pub(super) fn overdue_at(&self) -> Option<Moment> {
         let link = self
             .link
             .as_ref()

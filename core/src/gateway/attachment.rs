@@ -19,12 +19,12 @@ use super::{
     devices::{Awaiting, Deadline, Life, OWN},
 };
 use crate::{
+    clock::Moment,
     command::{DeviceKey, OpId},
     error::{CommandError, Failure},
     error_report::ErrorReport,
     event::{DetachCause, Event, Outcome},
     id::DeviceId,
-    time::Instant,
     token::Token,
     topic::{self, Channel},
 };
@@ -35,11 +35,10 @@ impl Gateway {
         &mut self,
         id: DeviceId,
         token: Option<Token>,
-        now: Instant,
     ) -> Result<(DeviceKey, OpId), CommandError> {
         if token
             .as_ref()
-            .is_some_and(|token| token.expires_at() <= now)
+            .is_some_and(|token| self.clock.is_past(token.expires_at()))
         {
             return Err(CommandError::TokenExpired);
         }
@@ -114,7 +113,7 @@ impl Gateway {
     }
 
     /// Writes the attach of the device whose turn it is, within the window; gives whether one was written.
-    pub(super) fn send_attach(&mut self, now: Instant) -> bool {
+    pub(super) fn send_attach(&mut self, now: Moment) -> bool {
         while let Some(&index) = self.devices.attach_turns.front() {
             let device = self.devices.at(index);
             if !matches!(device.life, Life::Waiting) {
@@ -128,7 +127,7 @@ impl Gateway {
                 return false;
             }
             let device = self.devices.at(index);
-            let is_expired = |token: &Token| token.expires_at() <= now;
+            let is_expired = |token: &Token| self.clock.is_past(token.expires_at());
             if !device.token.as_ref().is_some_and(is_expired) {
                 return self.write_attach(index, now);
             }
@@ -150,7 +149,7 @@ impl Gateway {
         }
     }
 
-    fn write_attach(&mut self, index: u32, now: Instant) -> bool {
+    fn write_attach(&mut self, index: u32, now: Moment) -> bool {
         let Some(awaiting) = self.write_control(index, Control::Attach, now) else {
             return false;
         };
@@ -165,7 +164,7 @@ impl Gateway {
         &mut self,
         index: u32,
         control: Control,
-        now: Instant,
+        now: Moment,
     ) -> Option<Awaiting> {
         if !self.has_room_for_control(index) {
             return None;
@@ -209,7 +208,7 @@ impl Gateway {
     }
 
     /// PUBACK of an attach.
-    pub(super) fn on_attached(&mut self, index: u32, now: Instant) {
+    pub(super) fn on_attached(&mut self, index: u32, now: Moment) {
         if self.end_attaching(index).is_none() {
             return;
         }
@@ -249,7 +248,7 @@ impl Gateway {
     }
 
     /// The bridge reported a failure of the attach that may pass.
-    pub(super) fn on_attach_failed(&mut self, index: u32, now: Instant) {
+    pub(super) fn on_attach_failed(&mut self, index: u32, now: Moment) {
         if let Some(awaiting) = self.end_attaching(index) {
             self.quarantine(awaiting.packet_id);
             self.back_off(index, now);
@@ -257,7 +256,7 @@ impl Gateway {
     }
 
     /// No answer to an attach came in time. The connection lives on.
-    pub(super) fn on_attach_timed_out(&mut self, index: u32, now: Instant) {
+    pub(super) fn on_attach_timed_out(&mut self, index: u32, now: Moment) {
         let Some(awaiting) = self.end_attaching(index) else {
             return;
         };
@@ -279,7 +278,7 @@ impl Gateway {
     }
 
     /// Tries to attach later, or detaches to be sure if that is what the user wants by now.
-    fn back_off(&mut self, index: u32, now: Instant) {
+    fn back_off(&mut self, index: u32, now: Moment) {
         let attempts = self.devices.at(index).attempts;
         let is_leaving = self.devices.at(index).detach.is_some();
         self.devices.at_mut(index).attempts += 1;
@@ -295,11 +294,11 @@ impl Gateway {
     }
 
     /// The bridge reported that an attached device no longer is, or never was.
-    pub(super) fn on_detached_by_bridge(&mut self, index: u32, report: &ErrorReport, now: Instant) {
+    pub(super) fn on_detached_by_bridge(&mut self, index: u32, report: &ErrorReport, now: Moment) {
         let Life::Attached(since) = self.devices.at(index).life else {
             return;
         };
-        if now.saturating_duration_since(since) >= self.options.stable_after {
+        if now.since(since) >= self.options.stable_after {
             self.devices.at_mut(index).attempts = 0;
         }
         let device = self.devices.key(index);

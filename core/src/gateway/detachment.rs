@@ -6,15 +6,15 @@ use super::{
     devices::{Deadline, Detach, Life},
 };
 use crate::{
+    clock::Moment,
     command::OpId,
     error::{CommandError, Failure},
     event::{DetachCause, Event, Outcome},
-    time::Instant,
 };
 
 impl Gateway {
     /// Takes the wish to detach a device in.
-    pub(super) fn want_detached(&mut self, index: u32, now: Instant) -> Result<OpId, CommandError> {
+    pub(super) fn want_detached(&mut self, index: u32, now: Moment) -> Result<OpId, CommandError> {
         let device = self.devices.at(index);
         if matches!(device.life, Life::Own) {
             return Err(CommandError::OwnDevice(device.id.clone()));
@@ -38,7 +38,7 @@ impl Gateway {
     }
 
     /// Gives an attached device's publications their time, before it is detached.
-    pub(super) fn start_detach(&mut self, index: u32, now: Instant) {
+    pub(super) fn start_detach(&mut self, index: u32, now: Moment) {
         let deadline = now + self.options.drain_timeout;
         if let Some(detach) = &mut self.devices.at_mut(index).detach {
             detach.deadline = Some(deadline);
@@ -65,7 +65,7 @@ impl Gateway {
     }
 
     /// Writes the detach of the device whose turn it is; gives whether one was written.
-    pub(super) fn send_detach(&mut self, now: Instant) -> bool {
+    pub(super) fn send_detach(&mut self, now: Moment) -> bool {
         let Some(&index) = self.devices.detach_turns.front() else {
             return false;
         };
@@ -119,8 +119,8 @@ impl Gateway {
         for op in device.pending_ops() {
             self.fail(op, Failure::Detached);
         }
-        let now = self.now.expect("what forgets a device came with the time");
-        self.outbox.remove_device(index, device.id, now);
+        self.outbox
+            .remove_device(index, device.id, self.clock.now());
         if let Some(detach) = device.detach {
             match result {
                 Ok(outcome) => self.done(detach.op, outcome),

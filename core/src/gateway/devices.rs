@@ -6,11 +6,11 @@ use slab::Slab;
 
 use super::subscriptions::{Subscriptions, Turn};
 use crate::{
+    clock::Moment,
     command::{DeviceKey, OpId},
     id::DeviceId,
     mqtt::{PacketId, TopicName},
     options::Options,
-    time::Instant,
     timers::Schedule,
     token::Token,
     topic::{self, Channel},
@@ -50,9 +50,9 @@ pub(crate) enum Life {
     /// The attach was written.
     Attaching(Awaiting),
     /// Since then.
-    Attached(Instant),
+    Attached(Moment),
     /// The attach failed in a way that may pass; it is tried again then.
-    Retrying(Instant),
+    Retrying(Moment),
     /// Its token has expired, and a new one was asked for.
     NeedsToken,
     /// The bridge refused it: nothing is tried, and nothing can be published, until the user says so.
@@ -105,7 +105,7 @@ pub enum DeviceState {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Awaiting {
     pub(crate) packet_id: PacketId,
-    pub(crate) deadline: Instant,
+    pub(crate) deadline: Moment,
 }
 
 /// A detach that the user asked for.
@@ -113,7 +113,7 @@ pub(crate) struct Awaiting {
 pub(crate) struct Detach {
     pub(crate) op: OpId,
     /// When what is still queued has had its time; runs only while the device is attached.
-    pub(crate) deadline: Option<Instant>,
+    pub(crate) deadline: Option<Moment>,
 }
 
 impl Device {
@@ -141,7 +141,7 @@ impl Device {
     }
 
     /// Operations that the bridge has yet to answer, and when each was written.
-    pub(crate) fn unanswered(&self, options: &Options) -> impl Iterator<Item = (Instant, OpId)> {
+    pub(crate) fn unanswered(&self, options: &Options) -> impl Iterator<Item = (Moment, OpId)> {
         let of_life = match (self.life, self.attach_op, self.detach) {
             (Life::Attaching(awaiting), Some(op), _) => {
                 Some((awaiting.deadline - options.attach_timeout, op))

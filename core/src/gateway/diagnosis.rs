@@ -3,12 +3,13 @@
 
 use super::{Gateway, Ticket, devices::Life};
 use crate::{
+    clock::Moment,
     command::OpId,
     error::{Certainty, Failure},
     error_report::{ErrorReport, ErrorType},
     event::{DisconnectReason, Event, TransportEnd},
     mqtt::Found,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 /// How many of the newest operations in flight a hang-up names.
@@ -32,7 +33,7 @@ enum About {
 
 impl Gateway {
     /// Acts on a report, and tells the user of it in any case.
-    pub(super) fn on_error_report(&mut self, report: ErrorReport, now: Instant) {
+    pub(super) fn on_error_report(&mut self, report: ErrorReport, now: Moment) {
         let device = report.device_id().and_then(|id| self.devices.find(id));
         match self.subject(&report) {
             About::InFlight(ticket) => self.on_report_about(ticket, &report, now),
@@ -71,7 +72,7 @@ impl Gateway {
             .is_none_or(|id| id == self.devices.at(device).id.as_str())
     }
 
-    fn on_report_about(&mut self, ticket: Ticket, report: &ErrorReport, now: Instant) {
+    fn on_report_about(&mut self, ticket: Ticket, report: &ErrorReport, now: Moment) {
         match (ticket, report.error_type()) {
             (_, ErrorType::UnexpectedPacketId | ErrorType::UnexpectedMessageType) => {}
             (Ticket::Attach(device), ErrorType::Unknown) => self.on_attach_failed(device, now),
@@ -102,7 +103,7 @@ impl Gateway {
         }
     }
 
-    fn on_report_of_device(&mut self, device: u32, report: &ErrorReport, now: Instant) {
+    fn on_report_of_device(&mut self, device: u32, report: &ErrorReport, now: Moment) {
         match (report.error_type(), self.devices.at(device).life) {
             (ErrorType::AttachmentError, Life::Attaching(_)) => {
                 self.on_attach_refused(device, report)
@@ -156,13 +157,13 @@ impl Gateway {
 
     /// Whether connections end so soon after they were accepted, and so often in a row, that another client probably
     /// uses the same client id.
-    pub(super) fn suspects_takeover(&mut self, reason: &DisconnectReason, now: Instant) -> bool {
+    pub(super) fn suspects_takeover(&mut self, reason: &DisconnectReason, now: Moment) -> bool {
         let is_hang_up = matches!(
             reason,
             DisconnectReason::Transport(TransportEnd::PeerClosed | TransportEnd::Broken)
         );
         match self.lifecycle.open_since {
-            Some(since) if is_hang_up && now.saturating_duration_since(since) < QUICK => {
+            Some(since) if is_hang_up && now.since(since) < QUICK => {
                 self.lifecycle.quick_ends += 1;
             }
             Some(_) => self.lifecycle.quick_ends = 0,

@@ -4,13 +4,13 @@ use std::collections::VecDeque;
 
 use super::{Gateway, Ticket, devices::Awaiting, subscriptions::Turn};
 use crate::{
+    clock::Moment,
     command::{DeliveryId, Subscription},
     error::Failure,
     error_report::ErrorReport,
     event::Event,
     mqtt::{PacketId, Publish, QoS, SubAckCode},
     options::Acknowledge,
-    time::Instant,
     topic::{self, Incoming},
 };
 
@@ -98,7 +98,7 @@ impl Inbox {
 
 impl Gateway {
     /// Writes the SUBSCRIBE of the errors topic, at QoS 0 as the bridge asks. Nothing waits for its answer.
-    pub(super) fn subscribe_to_errors(&mut self, now: Instant) {
+    pub(super) fn subscribe_to_errors(&mut self, now: Moment) {
         let filter = topic::errors_filter(self.client_id.gateway());
         let Some(link) = &mut self.link else {
             return;
@@ -127,7 +127,7 @@ impl Gateway {
     }
 
     /// A PUBLISH came. Every one is acknowledged, wanted or not [MQTT-4.5.0-2].
-    pub(super) fn on_publish(&mut self, publish: Publish, now: Instant) {
+    pub(super) fn on_publish(&mut self, publish: Publish, now: Moment) {
         if self.inbox.is_copy(&publish) {
             self.stats.duplicates += 1;
             return;
@@ -199,7 +199,7 @@ impl Gateway {
         }
     }
 
-    fn on_error_message(&mut self, publish: Publish, now: Instant) {
+    fn on_error_message(&mut self, publish: Publish, now: Moment) {
         match ErrorReport::parse(&publish.payload) {
             Ok(report) => self.on_error_report(report, now),
             Err(error) => {

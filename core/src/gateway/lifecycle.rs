@@ -15,12 +15,13 @@
 
 use super::Gateway;
 use crate::{
+    clock::Moment,
     command::OpId,
     error::{CommandError, Failure},
     event::{DisconnectReason, Disconnected, Event, Outcome, Refusal, TransportEnd},
     mqtt::{Connect, Connection, Silence, Timing},
     options::Reconnect,
-    time::{Duration, Instant},
+    time::Duration,
     timers::Timer,
     token::Token,
 };
@@ -76,7 +77,7 @@ pub(crate) struct Lifecycle {
     attempts: u32,
     token: Option<Token>,
     /// When this connection was accepted.
-    pub(crate) open_since: Option<Instant>,
+    pub(crate) open_since: Option<Moment>,
     /// Connections that ended soon after they were accepted, in a row.
     pub(crate) quick_ends: u32,
 }
@@ -138,7 +139,7 @@ impl Gateway {
     }
 
     /// Takes the wish to be closed in: what can still be sent has its time.
-    pub(super) fn want_closed(&mut self, now: Instant) -> OpId {
+    pub(super) fn want_closed(&mut self, now: Moment) -> OpId {
         if let Some(op) = self.lifecycle.close_op {
             return op;
         }
@@ -157,12 +158,12 @@ impl Gateway {
     }
 
     /// The transport is up.
-    pub(super) fn start_connection(&mut self, token: Token, now: Instant) {
+    pub(super) fn start_connection(&mut self, token: Token, now: Moment) {
         if self.lifecycle.state != State::Dialing {
             return;
         }
         self.lifecycle.state = State::Connecting;
-        if token.expires_at() <= now {
+        if self.clock.is_past(token.expires_at()) {
             self.end_connection(DisconnectReason::TokenExpired, now);
             return;
         }
@@ -190,7 +191,7 @@ impl Gateway {
     }
 
     /// CONNACK came.
-    pub(super) fn on_connack(&mut self, return_code: u8, now: Instant) {
+    pub(super) fn on_connack(&mut self, return_code: u8, now: Moment) {
         if return_code != 0 {
             let token = self.lifecycle.token.as_ref();
             let refusal = Refusal {
@@ -216,11 +217,11 @@ impl Gateway {
         self.resume_attachments();
     }
 
-    fn start_refresh_timer(&mut self, now: Instant) {
+    fn start_refresh_timer(&mut self, now: Moment) {
         let Some(token) = &self.lifecycle.token else {
             return;
         };
-        let life = token.expires_at().saturating_duration_since(now);
+        let life = self.clock.moment(token.expires_at()).since(now);
         let margin = (life / 5).min(MAX_REFRESH_MARGIN);
         let spread = self.jitter.up_to(margin / 10);
         self.timers
@@ -228,7 +229,7 @@ impl Gateway {
     }
 
     /// Runs the timers of the way between connections.
-    pub(super) fn run_lifecycle_timers(&mut self, now: Instant) {
+    pub(super) fn run_lifecycle_timers(&mut self, now: Moment) {
         if self.timers.expire(Timer::Stable, now) {
             self.lifecycle.attempts = 0;
             self.lifecycle.quick_ends = 0;
@@ -254,7 +255,7 @@ impl Gateway {
     }
 
     /// Leaves once nothing is left to wait for.
-    pub(super) fn leave_if_drained(&mut self, now: Instant) {
+    pub(super) fn leave_if_drained(&mut self, now: Moment) {
         let is_drained = match (self.lifecycle.state, &self.link) {
             (State::Refreshing, Some(link)) => link.in_flight() == 0 && link.transmit().is_empty(),
             _ => false,
@@ -274,7 +275,7 @@ impl Gateway {
     }
 
     /// Ends the connection politely, or the wait for one.
-    fn leave(&mut self, now: Instant) {
+    fn leave(&mut self, now: Moment) {
         let is_closing = self.lifecycle.close_op.is_some();
         self.timers.stop(Timer::Drain);
         match (self.lifecycle.state, &mut self.link) {
@@ -303,14 +304,14 @@ impl Gateway {
     }
 
     /// Comes back with a new connection when no packet identifier is free, for too many wait for late acknowledgements.
-    pub(super) fn reconnect_if_starved(&mut self, now: Instant) {
+    pub(super) fn reconnect_if_starved(&mut self, now: Moment) {
         if self.link.as_ref().is_some_and(Connection::is_starved) {
             self.end_connection(DisconnectReason::PacketIdsExhausted, now);
         }
     }
 
     /// Hangs up once DISCONNECT was handed over.
-    pub(super) fn hang_up_if_handed_over(&mut self, now: Instant) {
+    pub(super) fn hang_up_if_handed_over(&mut self, now: Moment) {
         if self
             .link
             .as_ref()
@@ -321,7 +322,7 @@ impl Gateway {
     }
 
     /// DISCONNECT was handed over, or could not be.
-    fn end_leaving(&mut self, now: Instant) {
+    fn end_leaving(&mut self, now: Moment) {
         match self.lifecycle.state {
             State::Leaving(Then::Close) => self.end_connection(DisconnectReason::Closed, now),
             State::Leaving(_) => self.end_connection(DisconnectReason::TokenRefresh, now),
@@ -330,7 +331,7 @@ impl Gateway {
     }
 
     /// The peer has been silent for too long.
-    pub(super) fn on_silence(&mut self, silence: Silence, now: Instant) {
+    pub(super) fn on_silence(&mut self, silence: Silence, now: Moment) {
         let reason = match silence {
             Silence::ConnAck(after) => DisconnectReason::ConnAckTimedOut(after),
             Silence::PingResp(after) => DisconnectReason::PingRespTimedOut(after),
@@ -340,7 +341,7 @@ impl Gateway {
     }
 
     /// The transport is down, whoever ended it.
-    pub(super) fn on_transport_end(&mut self, end: TransportEnd, now: Instant) {
+    pub(super) fn on_transport_end(&mut self, end: TransportEnd, now: Moment) {
         match self.lifecycle.state {
             State::Idle | State::Waiting | State::Closed => return,
             State::Dialing | State::Connecting | State::Open | State::Refreshing => {
@@ -358,7 +359,7 @@ impl Gateway {
     }
 
     /// Ends a connection, or an attempt at one, and decides what follows. The transport may still be up.
-    pub(super) fn end_connection(&mut self, reason: DisconnectReason, now: Instant) {
+    pub(super) fn end_connection(&mut self, reason: DisconnectReason, now: Moment) {
         let (suspects, certainty) = self.suspects(&reason);
         let takeover_suspected = self.suspects_takeover(&reason, now);
         self.stats.unsolicited += self.link.take().map_or(0, |link| link.unsolicited());
@@ -382,11 +383,7 @@ impl Gateway {
         }));
     }
 
-    fn next_attempt(
-        &mut self,
-        reason: &DisconnectReason,
-        now: Instant,
-    ) -> (Then, Option<Duration>) {
+    fn next_attempt(&mut self, reason: &DisconnectReason, now: Moment) -> (Then, Option<Duration>) {
         let is_leaving = self.lifecycle.state == State::Leaving(Then::Close);
         let is_over =
             is_leaving || (self.lifecycle.close_op.is_some() && self.has_nothing_to_send());

@@ -26,12 +26,12 @@ use self::{
 };
 pub(crate) use self::{entry::Entry, pace::Delays};
 use crate::{
+    clock::Moment,
     command::{OpId, Publication, PublicationTopic},
     id::DeviceId,
     mqtt::PacketId,
     options::{Options, QueueLimit},
     quota::Quota,
-    time::Instant,
     timers::Schedule,
 };
 
@@ -48,7 +48,7 @@ pub(crate) struct Outbox {
     /// The pace of devices that were detached a moment ago.
     departed: BTreeMap<DeviceId, Pace>,
     /// Until when everything waits for the pace of the connection.
-    held_until: Option<Instant>,
+    held_until: Option<Moment>,
     delays: Delays,
     quota: Quota,
     blocked: Vec<u32>,
@@ -107,7 +107,7 @@ impl Outbox {
     }
 
     /// Forgets a device that has nothing here any more, but for its pace: the bridge knows it all the same.
-    pub(crate) fn remove_device(&mut self, device: u32, id: DeviceId, now: Instant) {
+    pub(crate) fn remove_device(&mut self, device: u32, id: DeviceId, now: Moment) {
         self.turns.retain(|&other| other != device);
         self.blocked.retain(|&other| other != device);
         let pace = core::mem::take(&mut self.queues.at_mut(device).pace);
@@ -157,12 +157,12 @@ impl Outbox {
     }
 
     /// The next publication to write, by turns of the devices, if the window and the pace allow and its packet has room.
-    pub(crate) fn next(&mut self, has_room: impl Fn(usize) -> bool, now: Instant) -> Option<u32> {
+    pub(crate) fn next(&mut self, has_room: impl Fn(usize) -> bool, now: Moment) -> Option<u32> {
         while self.lanes.len() < self.limits.window {
             let device = *self.turns.front()?;
             if let Some(at) = self.turnstile.holds_all(now) {
                 if self.held_until.replace(at) != Some(at) {
-                    self.delays.count(at - now);
+                    self.delays.count(at.since(now));
                 }
                 return None;
             }
@@ -180,7 +180,7 @@ impl Outbox {
     }
 
     /// What a device would send now: its state if the pace allows, else the head of its queue.
-    fn candidate(&mut self, device: u32, now: Instant) -> Option<u32> {
+    fn candidate(&mut self, device: u32, now: Moment) -> Option<u32> {
         let queue = self.queues.at(device);
         if !queue.can_send(self.limits.device_window) {
             return None;
@@ -198,14 +198,14 @@ impl Outbox {
     }
 
     /// Keeps a device from its turn until then, for its pace.
-    fn hold(&mut self, device: u32, at: Instant, now: Instant) {
+    fn hold(&mut self, device: u32, at: Moment, now: Moment) {
         if self.paced.add(at, device) {
-            self.delays.count(at - now);
+            self.delays.count(at.since(now));
         }
     }
 
     /// A publication was written with this packet identifier; `listening` is the listening time.
-    pub(crate) fn sent(&mut self, key: u32, id: PacketId, listening: Instant, now: Instant) {
+    pub(crate) fn sent(&mut self, key: u32, id: PacketId, listening: Moment, now: Moment) {
         let device = self.leave_queue(key, now);
         self.lanes.push(&mut self.entries, key, id, listening);
         self.queues.at_mut(device).in_flight += 1;
@@ -213,14 +213,14 @@ impl Outbox {
     }
 
     /// A publication was written at QoS 0 and ends at this offset in the stream.
-    pub(crate) fn sent_once(&mut self, key: u32, end: u64, now: Instant) {
+    pub(crate) fn sent_once(&mut self, key: u32, end: u64, now: Moment) {
         let device = self.leave_queue(key, now);
         self.entry_mut(key).place = Place::HandingOver { end };
         self.handing_over.push_back(&mut self.entries, key);
         self.offer_turn(device);
     }
 
-    fn leave_queue(&mut self, key: u32, now: Instant) -> u32 {
+    fn leave_queue(&mut self, key: u32, now: Moment) -> u32 {
         let device = self.pace(key, now);
         let queue = self.queues.at_mut(device);
         queue.unlink(&mut self.entries, key);
@@ -228,7 +228,7 @@ impl Outbox {
     }
 
     /// Counts what was written, first or again, against the pace; gives its device.
-    fn pace(&mut self, key: u32, now: Instant) -> u32 {
+    fn pace(&mut self, key: u32, now: Moment) -> u32 {
         let entry = self.entries.at(key);
         let queue = self.queues.at_mut(entry.device);
         if entry.is_state() {
@@ -240,7 +240,7 @@ impl Outbox {
     }
 
     /// When what waits for its pace may go.
-    pub(crate) fn paced_until(&self) -> Option<Instant> {
+    pub(crate) fn paced_until(&self) -> Option<Moment> {
         [self.paced.next(), self.held_until]
             .into_iter()
             .flatten()
@@ -248,7 +248,7 @@ impl Outbox {
     }
 
     /// Gives a turn to the devices that have waited for their pace.
-    pub(crate) fn release_paced(&mut self, now: Instant) {
+    pub(crate) fn release_paced(&mut self, now: Moment) {
         self.held_until = self.held_until.filter(|at| *at > now);
         while let Some(device) = self.paced.pop_due(now) {
             self.offer_turn(device);
@@ -261,7 +261,7 @@ impl Outbox {
     }
 
     /// The listening time at which the next acknowledgement is overdue, if its packet has room to be sent again.
-    pub(crate) fn overdue_at(&self, has_room: impl Fn(usize) -> bool) -> Option<Instant> {
+    pub(crate) fn overdue_at(&self, has_room: impl Fn(usize) -> bool) -> Option<Moment> {
         let (deadline, key) = self.lanes.first_due(&self.entries)?;
         has_room(self.entry(key).packet_size()).then_some(deadline)
     }
@@ -271,8 +271,8 @@ impl Outbox {
     pub(crate) fn overdue(
         &mut self,
         has_room: impl Fn(usize) -> bool,
-        listening: Instant,
-        now: Instant,
+        listening: Moment,
+        now: Moment,
     ) -> Option<Overdue> {
         loop {
             let key = self.lanes.overdue(&self.entries, listening)?;
@@ -289,7 +289,7 @@ impl Outbox {
     }
 
     /// An overdue publication was written again.
-    pub(crate) fn sent_again(&mut self, key: u32, listening: Instant, now: Instant) {
+    pub(crate) fn sent_again(&mut self, key: u32, listening: Moment, now: Moment) {
         self.lanes.push_again(&mut self.entries, key, listening);
         self.pace(key, now);
     }
@@ -345,7 +345,7 @@ impl Outbox {
     }
 
     /// The operations written last and not yet acknowledged, and when each was; more than `most` of them in any order.
-    pub(crate) fn newest_in_flight(&self, most: usize) -> impl Iterator<Item = (Instant, OpId)> {
+    pub(crate) fn newest_in_flight(&self, most: usize) -> impl Iterator<Item = (Moment, OpId)> {
         let newest = self.lanes.newest(most, &self.entries);
         newest.filter_map(|key| self.entry(key).unanswered())
     }

@@ -8,16 +8,16 @@ use super::{
     outbox::{Entry, Overdue},
 };
 use crate::{
+    clock::Moment,
     error::Failure,
     event::Outcome,
     mqtt::{QoS, TopicName},
-    time::Instant,
     topic::{self, Channel},
 };
 
 impl Gateway {
     /// Fills the transmit buffer with what may be sent now.
-    pub(super) fn fill(&mut self, now: Instant) {
+    pub(super) fn fill(&mut self, now: Moment) {
         while self.send_acknowledgement() {}
         if self.lifecycle.state != State::Open {
             return;
@@ -33,7 +33,7 @@ impl Gateway {
     }
 
     /// Writes the next publication by turns of the devices; gives whether one was written.
-    fn send_publication(&mut self, now: Instant) -> bool {
+    fn send_publication(&mut self, now: Moment) -> bool {
         let Some(link) = &mut self.link else {
             return false;
         };
@@ -58,7 +58,7 @@ impl Gateway {
 
     /// Writes a publication again whose acknowledgement is overdue: the bridge drops some without a word when its
     /// buffers are full.
-    fn send_overdue(&mut self, listening: Instant, now: Instant) -> bool {
+    fn send_overdue(&mut self, listening: Moment, now: Moment) -> bool {
         let Some(link) = &mut self.link else {
             return false;
         };

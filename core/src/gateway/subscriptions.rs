@@ -5,11 +5,11 @@ use super::{
     devices::{Awaiting, Deadline, Life},
 };
 use crate::{
+    clock::Moment,
     command::{OpId, Subscription},
     error::Failure,
     event::{Event, Outcome},
     mqtt::{QoS, SubAckCode},
-    time::Instant,
     topic,
 };
 
@@ -44,7 +44,7 @@ enum Progress {
     Settled,
     /// SUBSCRIBE was written for this quality of service, or UNSUBSCRIBE for none.
     Asked(Awaiting, Option<QoS>),
-    Retrying(Instant),
+    Retrying(Moment),
     /// The bridge refused it on this connection.
     Refused,
 }
@@ -83,7 +83,7 @@ impl Wish {
     }
 
     /// The operation that the bridge has yet to answer, and by when it is to.
-    pub(crate) fn unanswered(&self) -> Option<(Instant, OpId)> {
+    pub(crate) fn unanswered(&self) -> Option<(Moment, OpId)> {
         match self.progress {
             Progress::Asked(awaiting, _) => Some((awaiting.deadline, self.op?)),
             Progress::Settled | Progress::Retrying(_) | Progress::Refused => None,
@@ -190,7 +190,7 @@ impl Gateway {
     }
 
     /// Writes the SUBSCRIBE or UNSUBSCRIBE that is next, if one is; gives whether it was.
-    pub(super) fn send_subscription(&mut self, now: Instant) -> bool {
+    pub(super) fn send_subscription(&mut self, now: Moment) -> bool {
         while let Some(&turn) = self.devices.subscribe_turns.front() {
             let is_attached = self.is_attached(turn.device);
             let wish = self.wish(turn);
@@ -203,7 +203,7 @@ impl Gateway {
         false
     }
 
-    fn write_subscription(&mut self, turn: Turn, qos: Option<QoS>, now: Instant) -> bool {
+    fn write_subscription(&mut self, turn: Turn, qos: Option<QoS>, now: Moment) -> bool {
         let id = &self.devices.at(turn.device).id;
         let filter = match turn.subscription {
             Subscription::Config => topic::config_filter(id),
@@ -227,7 +227,7 @@ impl Gateway {
         true
     }
 
-    pub(super) fn on_suback(&mut self, turn: Turn, code: SubAckCode, now: Instant) {
+    pub(super) fn on_suback(&mut self, turn: Turn, code: SubAckCode, now: Moment) {
         if code == SubAckCode::Failure {
             self.fail_subscription(turn, Failure::SubscriptionRefused(turn.subscription), now);
         } else {
@@ -249,7 +249,7 @@ impl Gateway {
     }
 
     /// No answer came in time, or a bad one. A timeout is tried again with backoff, a refusal on the next connection.
-    pub(super) fn fail_subscription(&mut self, turn: Turn, failure: Failure, now: Instant) {
+    pub(super) fn fail_subscription(&mut self, turn: Turn, failure: Failure, now: Moment) {
         let Progress::Asked(awaiting, asked) = self.wish(turn).progress else {
             return;
         };

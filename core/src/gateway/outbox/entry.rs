@@ -4,10 +4,10 @@ use bytes::Bytes;
 
 use super::list;
 use crate::{
+    clock::Moment,
     command::{OpId, PublicationTopic},
     id::DeviceId,
     mqtt::{PacketId, QoS},
-    time::Instant,
     topic::{Channel, Subfolder},
 };
 
@@ -61,7 +61,7 @@ pub(super) enum Place {
     /// Written at QoS 1, in the lane of its attempt since this listening time.
     InFlight {
         id: PacketId,
-        sent: Instant,
+        sent: Moment,
         lane: u8,
     },
     /// Written at QoS 0: done once the stream was handed over up to here.
@@ -123,7 +123,7 @@ impl Entry {
     }
 
     /// When it was last written, if it has yet to be acknowledged, and its operation.
-    pub(super) fn unanswered(&self) -> Option<(Instant, OpId)> {
+    pub(super) fn unanswered(&self) -> Option<(Moment, OpId)> {
         match self.place {
             Place::InFlight { sent, .. } => Some((sent, self.op)),
             Place::Waiting | Place::HandingOver { .. } => None,

@@ -2,10 +2,7 @@
 //! its deadlines and finding the next one looks at the heads only.
 
 use super::{entries::Entries, entry::Place, list::List};
-use crate::{
-    mqtt::PacketId,
-    time::{Duration, Instant},
-};
+use crate::{clock::Moment, mqtt::PacketId, time::Duration};
 
 /// One lane of an attempt.
 #[derive(Debug)]
@@ -20,7 +17,7 @@ pub(super) struct Lanes {
     lanes: Vec<Lane>,
     len: usize,
     /// No entry is due before; a lower bound, so that most calls need not look at the heads.
-    quiet_until: Option<Instant>,
+    quiet_until: Option<Moment>,
 }
 
 impl Lanes {
@@ -49,13 +46,13 @@ impl Lanes {
     }
 
     /// Puts an entry at the end of the lane of its first attempt.
-    pub(super) fn push(&mut self, entries: &mut Entries, key: u32, id: PacketId, sent: Instant) {
+    pub(super) fn push(&mut self, entries: &mut Entries, key: u32, id: PacketId, sent: Moment) {
         self.place(entries, key, id, sent, 0);
         self.len += 1;
     }
 
     /// Moves an entry to the lane of its next attempt.
-    pub(super) fn push_again(&mut self, entries: &mut Entries, key: u32, sent: Instant) {
+    pub(super) fn push_again(&mut self, entries: &mut Entries, key: u32, sent: Moment) {
         let Place::InFlight { id, lane, .. } = entries.at(key).place else {
             return;
         };
@@ -65,14 +62,14 @@ impl Lanes {
     }
 
     /// Lets an entry wait once more in its lane.
-    pub(super) fn postpone(&mut self, entries: &mut Entries, key: u32, listening: Instant) {
+    pub(super) fn postpone(&mut self, entries: &mut Entries, key: u32, listening: Moment) {
         if let Place::InFlight { id, lane, .. } = entries.at(key).place {
             self.unlink(entries, key, lane);
             self.place(entries, key, id, listening, lane);
         }
     }
 
-    fn place(&mut self, entries: &mut Entries, key: u32, id: PacketId, sent: Instant, lane: u8) {
+    fn place(&mut self, entries: &mut Entries, key: u32, id: PacketId, sent: Moment, lane: u8) {
         entries.at_mut(key).place = Place::InFlight { id, sent, lane };
         if let Some(lane) = self.lanes.get_mut(usize::from(lane)) {
             // Behind another in its lane, it is not due before that.
@@ -96,7 +93,7 @@ impl Lanes {
     }
 
     /// The entry that is due first, if it is.
-    pub(super) fn overdue(&mut self, entries: &Entries, listening: Instant) -> Option<u32> {
+    pub(super) fn overdue(&mut self, entries: &Entries, listening: Moment) -> Option<u32> {
         if self.quiet_until? > listening {
             return None;
         }
@@ -106,7 +103,7 @@ impl Lanes {
     }
 
     /// The entry that is due first, and when, in listening time.
-    pub(super) fn first_due(&self, entries: &Entries) -> Option<(Instant, u32)> {
+    pub(super) fn first_due(&self, entries: &Entries) -> Option<(Moment, u32)> {
         let heads = self.lanes.iter().filter_map(|lane| {
             let key = lane.list.head()?;
             match entries.at(key).place {

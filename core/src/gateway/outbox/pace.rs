@@ -1,10 +1,7 @@
 //! The pace that the quota asks for. It outlives connections, and counts what is sent again.
 
 use super::entry::Entry;
-use crate::{
-    quota::Quota,
-    time::{Duration, Instant},
-};
+use crate::{clock::Moment, quota::Quota, time::Duration};
 
 /// An idle sender may be ahead of its rate by this much.
 const BURST: Duration = Duration::from_millis(250);
@@ -13,30 +10,30 @@ const BURST: Duration = Duration::from_millis(250);
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     /// Its next state.
-    state: Option<Instant>,
+    state: Option<Moment>,
     /// When its bytes so far would have been sent at the rate of the quota.
-    bytes: Option<Instant>,
+    bytes: Option<Moment>,
 }
 
 impl Pace {
     /// Until when a state has to wait, if it has to.
-    pub(super) fn holds_state(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn holds_state(&self, now: Moment) -> Option<Moment> {
         self.state.filter(|at| *at > now)
     }
 
     /// Until when everything has to wait, if it has to.
-    pub(super) fn holds_all(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn holds_all(&self, now: Moment) -> Option<Moment> {
         ahead(self.bytes, now)
     }
 
     /// Whether nothing has to wait for it any more.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
-        let is_past = |at: Option<Instant>| at.is_none_or(|at| at <= now);
+    pub(super) fn is_over(&self, now: Moment) -> bool {
+        let is_past = |at: Option<Moment>| at.is_none_or(|at| at <= now);
         is_past(self.state) && is_past(self.bytes)
     }
 
     /// Something was written.
-    pub(super) fn count(&mut self, entry: &Entry, quota: &Quota, now: Instant) {
+    pub(super) fn count(&mut self, entry: &Entry, quota: &Quota, now: Moment) {
         if entry.is_state() {
             self.state = Some(now + quota.state_interval);
         }
@@ -51,17 +48,17 @@ impl Pace {
 /// When the connection may send again.
 #[derive(Debug, Default)]
 pub(super) struct Turnstile {
-    messages: Option<Instant>,
+    messages: Option<Moment>,
 }
 
 impl Turnstile {
     /// Until when everything has to wait, if it has to.
-    pub(super) fn holds_all(&self, now: Instant) -> Option<Instant> {
+    pub(super) fn holds_all(&self, now: Moment) -> Option<Moment> {
         ahead(self.messages, now)
     }
 
     /// A publication was written.
-    pub(super) fn count(&mut self, quota: &Quota, now: Instant) {
+    pub(super) fn count(&mut self, quota: &Quota, now: Moment) {
         if let Some(rate) = quota.messages_per_second {
             let each = Duration::from_secs(1) / rate.get();
             self.messages = Some(spent(self.messages, each, now));
@@ -83,12 +80,12 @@ impl Delays {
     }
 }
 
-fn spent(so_far: Option<Instant>, more: Duration, now: Instant) -> Instant {
+fn spent(so_far: Option<Moment>, more: Duration, now: Moment) -> Moment {
     so_far.map_or(now, |at| at.max(now)) + more
 }
 
 /// The instant at which what was sent is no longer too far ahead of its rate, if that has yet to come.
-fn ahead(paid_until: Option<Instant>, now: Instant) -> Option<Instant> {
-    let paid_until = paid_until.filter(|at| at.saturating_duration_since(now) > BURST)?;
+fn ahead(paid_until: Option<Moment>, now: Moment) -> Option<Moment> {
+    let paid_until = paid_until.filter(|at| at.since(now) > BURST)?;
     Some(paid_until - BURST)
 }
