@@ -13,14 +13,19 @@ use crate::time::{Duration, Instant};
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     origin: Option<Instant>,
+    /// The instant that was told last: a driver tells the same for all that it does in one turn.
+    last: Option<Instant>,
     now: Moment,
 }
 
 impl Clock {
     /// It is this late now. Time never runs backwards: an earlier instant than before counts as that one.
     pub(crate) fn tick(&mut self, now: Instant) -> Moment {
-        let origin = *self.origin.get_or_insert(now);
-        self.now = self.now.max(Moment::after(origin, now));
+        if self.last != Some(now) {
+            self.last = Some(now);
+            let origin = *self.origin.get_or_insert(now);
+            self.now = self.now.max(Moment::after(origin, now));
+        }
         self.now
     }
 

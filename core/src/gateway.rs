@@ -405,7 +405,7 @@ impl Gateway {
 
     /// Whether the gateway is closed for good.
     pub fn is_closed(&self) -> bool {
-        self.lifecycle.state == State::Closed
+        matches!(self.lifecycle.state, State::Closed)
     }
 
     /// The key of the gateway itself, which is a device too.

@@ -202,6 +202,11 @@ impl<K: Copy + Ord> Schedule<K> {
         self.entries.remove(&(at, key));
     }
 
+    #[inline]
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
     pub(crate) fn next(&self) -> Option<Moment> {
         self.entries.first().map(|(at, _)| *at)
     }

@@ -56,7 +56,8 @@ impl Gateway {
     }
 
     pub(super) fn run_device_timers(&mut self, now: Moment) {
-        while let Some(listening) = self.timers.listening.heard(now)
+        while !self.devices.silences.is_empty()
+            && let Some(listening) = self.timers.listening.heard(now)
             && let Some(packet_id) = self.devices.silences.pop_due(listening)
         {
             self.on_no_answer(packet_id, now);

@@ -113,7 +113,7 @@ impl Lifecycle {
 
     /// Whether no more commands are taken.
     pub(crate) fn is_closing(&self) -> bool {
-        self.close_op.is_some() || self.state == State::Closed
+        self.close_op.is_some() || matches!(self.state, State::Closed)
     }
 }
 

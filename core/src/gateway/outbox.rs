@@ -266,6 +266,12 @@ impl Outbox {
         has_room(self.entry(key).packet_size()).then_some(deadline)
     }
 
+    /// Whether any acknowledgement may be overdue.
+    #[inline]
+    pub(crate) fn may_be_overdue(&self, now: Moment) -> bool {
+        self.lanes.may_be_overdue(now)
+    }
+
     /// A publication whose acknowledgement is overdue, if its packet has room. A state that has to keep its pace waits
     /// once more.
     pub(crate) fn overdue(

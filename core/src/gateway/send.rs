@@ -19,15 +19,13 @@ impl Gateway {
     /// Fills the transmit buffer with what may be sent now.
     pub(super) fn fill(&mut self, now: Moment) {
         while self.send_acknowledgement() {}
-        if self.lifecycle.state != State::Open {
+        if !matches!(self.lifecycle.state, State::Open) {
             return;
         }
         self.reconnect_if_starved(now);
         while self.send_subscription(now) {}
         while self.send_attach(now) {}
-        if let Some(listening) = self.timers.listening.heard(now) {
-            while self.send_overdue(listening, now) {}
-        }
+        while self.outbox.may_be_overdue(now) && self.send_overdue(now) {}
         while self.send_detach(now) {}
         while self.send_publication(now) {}
     }
@@ -58,8 +56,9 @@ impl Gateway {
 
     /// Writes a publication again whose acknowledgement is overdue: the bridge drops some without a word when its
     /// buffers are full.
-    fn send_overdue(&mut self, listening: Moment, now: Moment) -> bool {
-        let Some(link) = &mut self.link else {
+    fn send_overdue(&mut self, now: Moment) -> bool {
+        let (Some(listening), Some(link)) = (self.timers.listening.heard(now), &mut self.link)
+        else {
             return false;
         };
         let has_room = |size| link.has_room(size);

@@ -92,6 +92,12 @@ impl Lanes {
         }
     }
 
+    /// Whether any entry may be due: listening time never runs ahead of the clock.
+    #[inline]
+    pub(super) fn may_be_overdue(&self, now: Moment) -> bool {
+        self.quiet_until.is_some_and(|quiet| quiet <= now)
+    }
+
     /// The entry that is due first, if it is.
     pub(super) fn overdue(&mut self, entries: &Entries, listening: Moment) -> Option<u32> {
         if self.quiet_until? > listening {
