@@ -12,8 +12,9 @@ mod pace;
 mod queue;
 mod returned;
 mod room;
+mod turns;
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 pub use self::entry::Unsent;
 use self::{
@@ -23,13 +24,14 @@ use self::{
     list::List,
     pace::{Pace, Turnstile},
     queue::{Load, Queues},
+    turns::Turns,
 };
 pub(crate) use self::{entry::Entry, pace::Delays};
 use crate::{
     clock::Moment,
     command::{OpId, Publication, PublicationTopic},
     id::DeviceId,
-    mqtt::PacketId,
+    mqtt::{PacketId, QoS},
     options::{Options, QueueLimit},
     quota::Quota,
     timers::Schedule,
@@ -40,7 +42,7 @@ use crate::{
 pub(crate) struct Outbox {
     entries: Entries,
     queues: Queues,
-    turns: VecDeque<u32>,
+    turns: Turns,
     lanes: Lanes,
     handing_over: List,
     turnstile: Turnstile,
@@ -59,7 +61,6 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 struct Limits {
     window: usize,
-    device_window: usize,
     device: QueueLimit,
     total: QueueLimit,
 }
@@ -78,7 +79,7 @@ impl Outbox {
         Self {
             entries: Entries::default(),
             queues: Queues::default(),
-            turns: VecDeque::new(),
+            turns: Turns::new(usize::from(options.device_window)),
             lanes: Lanes::new(options.ack_timeout, options.max_ack_timeout),
             handing_over: List::default(),
             turnstile: Turnstile::default(),
@@ -91,7 +92,6 @@ impl Outbox {
             load: Load::default(),
             limits: Limits {
                 window: usize::from(options.window),
-                device_window: usize::from(options.device_window),
                 device: options.device_queue,
                 total: options.total_queue,
             },
@@ -108,7 +108,7 @@ impl Outbox {
 
     /// Forgets a device that has nothing here any more, but for its pace: the bridge knows it all the same.
     pub(crate) fn remove_device(&mut self, device: u32, id: DeviceId, now: Moment) {
-        self.turns.retain(|&other| other != device);
+        self.turns.forget(device);
         self.blocked.retain(|&other| other != device);
         let pace = core::mem::take(&mut self.queues.at_mut(device).pace);
         self.queues.add(device);
@@ -118,8 +118,9 @@ impl Outbox {
 
     /// Lets an attached device send, or stops one that no longer is.
     pub(crate) fn set_open(&mut self, device: u32, is_open: bool) {
-        self.queues.at_mut(device).is_open = is_open;
-        self.offer_turn(device);
+        let queue = self.queues.at_mut(device);
+        queue.is_open = is_open;
+        self.turns.offer(device, queue);
     }
 
     /// Takes a publication in; gives the operation of a waiting state that it replaced.
@@ -144,22 +145,14 @@ impl Outbox {
             queue.waiting.push_back(&mut self.entries, key);
             None
         };
-        self.offer_turn(device);
+        self.turns.offer(device, queue);
         replaced.map(|older| self.release(older).0)
-    }
-
-    fn offer_turn(&mut self, device: u32) {
-        let queue = self.queues.at_mut(device);
-        if !queue.has_turn && queue.can_send(self.limits.device_window) {
-            queue.has_turn = true;
-            self.turns.push_back(device);
-        }
     }
 
     /// The next publication to write, by turns of the devices, if the window and the pace allow and its packet has room.
     pub(crate) fn next(&mut self, has_room: impl Fn(usize) -> bool, now: Moment) -> Option<u32> {
         while self.lanes.len() < self.limits.window {
-            let device = *self.turns.front()?;
+            let device = self.turns.next()?;
             if let Some(at) = self.turnstile.holds_all(now) {
                 if self.held_until.replace(at) != Some(at) {
                     self.delays.count(at.since(now));
@@ -170,8 +163,7 @@ impl Outbox {
             if candidate.is_some_and(|key| !has_room(self.entry(key).packet_size())) {
                 return None;
             }
-            self.turns.pop_front();
-            self.queues.at_mut(device).has_turn = false;
+            self.turns.take(self.queues.at_mut(device));
             if candidate.is_some() {
                 return candidate;
             }
@@ -182,7 +174,7 @@ impl Outbox {
     /// What a device would send now: its state if the pace allows, else the head of its queue.
     fn candidate(&mut self, device: u32, now: Moment) -> Option<u32> {
         let queue = self.queues.at(device);
-        if !queue.can_send(self.limits.device_window) {
+        if !self.turns.suit(queue) {
             return None;
         }
         if let Some(at) = queue.pace.holds_all(now) {
@@ -206,37 +198,27 @@ impl Outbox {
 
     /// A publication was written with this packet identifier; `listening` is the listening time.
     pub(crate) fn sent(&mut self, key: u32, id: PacketId, listening: Moment, now: Moment) {
-        let device = self.leave_queue(key, now);
+        self.leave_queue(key, now);
         self.lanes.push(&mut self.entries, key, id, listening);
-        self.queues.at_mut(device).in_flight += 1;
-        self.offer_turn(device);
     }
 
     /// A publication was written at QoS 0 and ends at this offset in the stream.
     pub(crate) fn sent_once(&mut self, key: u32, end: u64, now: Moment) {
-        let device = self.leave_queue(key, now);
+        self.leave_queue(key, now);
         self.entry_mut(key).place = Place::HandingOver { end };
         self.handing_over.push_back(&mut self.entries, key);
-        self.offer_turn(device);
     }
 
-    fn leave_queue(&mut self, key: u32, now: Moment) -> u32 {
-        let device = self.pace(key, now);
-        let queue = self.queues.at_mut(device);
-        queue.unlink(&mut self.entries, key);
-        device
-    }
-
-    /// Counts what was written, first or again, against the pace; gives its device.
-    fn pace(&mut self, key: u32, now: Moment) -> u32 {
+    /// What was written waits no longer, and its device may have its turn again.
+    fn leave_queue(&mut self, key: u32, now: Moment) {
         let entry = self.entries.at(key);
-        let queue = self.queues.at_mut(entry.device);
-        if entry.is_state() {
-            queue.newest_state = Some(entry.op);
-        }
-        queue.pace.count(entry, &self.quota, now);
+        let device = entry.device;
+        let queue = self.queues.at_mut(device);
+        queue.written(entry, &self.quota, now);
         self.turnstile.count(&self.quota, now);
-        entry.device
+        queue.in_flight += usize::from(entry.qos == QoS::AtLeastOnce);
+        queue.unlink(&mut self.entries, key);
+        self.turns.offer(device, queue);
     }
 
     /// When what waits for its pace may go.
@@ -251,7 +233,7 @@ impl Outbox {
     pub(crate) fn release_paced(&mut self, now: Moment) {
         self.held_until = self.held_until.filter(|at| *at > now);
         while let Some(device) = self.paced.pop_due(now) {
-            self.offer_turn(device);
+            self.turns.offer(device, self.queues.at_mut(device));
         }
     }
 
@@ -297,7 +279,10 @@ impl Outbox {
     /// An overdue publication was written again.
     pub(crate) fn sent_again(&mut self, key: u32, listening: Moment, now: Moment) {
         self.lanes.push_again(&mut self.entries, key, listening);
-        self.pace(key, now);
+        let entry = self.entries.at(key);
+        let queue = self.queues.at_mut(entry.device);
+        queue.written(entry, &self.quota, now);
+        self.turnstile.count(&self.quota, now);
     }
 
     /// The oldest publication at QoS 0 that was handed over in full.
@@ -313,7 +298,7 @@ impl Outbox {
     pub(crate) fn finish(&mut self, key: u32) -> (OpId, u32) {
         self.unlink(key);
         let (op, device) = self.release(key);
-        self.offer_turn(device);
+        self.turns.offer(device, self.queues.at_mut(device));
         (op, device)
     }
 

@@ -1,7 +1,7 @@
 //! One device's part of the outbox.
 
 use super::{entries::Entries, entry::Entry, list::List, pace::Pace};
-use crate::{command::OpId, options::QueueLimit};
+use crate::{clock::Moment, command::OpId, options::QueueLimit, quota::Quota};
 
 /// What waits for one device, and whether it may go.
 #[derive(Debug, Default)]
@@ -25,8 +25,12 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn can_send(&self, device_window: usize) -> bool {
-        self.is_open && self.in_flight < device_window && self.has_waiting()
+    /// Counts what was written, first or again, against the pace.
+    pub(super) fn written(&mut self, entry: &Entry, quota: &Quota, now: Moment) {
+        if entry.is_state() {
+            self.newest_state = Some(entry.op);
+        }
+        self.pace.count(entry, quota, now);
     }
 
     /// Takes out one that waits here.

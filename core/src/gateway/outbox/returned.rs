@@ -31,8 +31,8 @@ impl Outbox {
             } else {
                 queue.waiting.insert(&mut self.entries, key);
             }
-            self.entry_mut(key).place = Place::Waiting;
-            self.offer_turn(device);
+            self.entries.at_mut(key).place = Place::Waiting;
+            self.turns.offer(device, queue);
         }
         returned
     }
