@@ -279,6 +279,13 @@ impl Devices {
         self.silences.remove(awaiting.deadline, awaiting.packet_id);
     }
 
+    /// Whether anything waits to be attached, subscribed to or detached.
+    pub(crate) fn has_turns(&self) -> bool {
+        !(self.attach_turns.is_empty()
+            && self.subscribe_turns.is_empty()
+            && self.detach_turns.is_empty())
+    }
+
     /// A device is gone: it has no turns any more.
     pub(crate) fn forget_turns(&mut self, index: u32) {
         self.attach_turns.retain(|&other| other != index);

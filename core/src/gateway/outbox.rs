@@ -149,6 +149,11 @@ impl Outbox {
         replaced.map(|older| self.release(older).0)
     }
 
+    /// Whether any device can send.
+    pub(crate) fn has_turns(&self) -> bool {
+        !self.turns.is_empty()
+    }
+
     /// The next publication to write, by turns of the devices, if the window and the pace allow and its packet has room.
     pub(crate) fn next(&mut self, has_room: impl Fn(usize) -> bool, now: Moment) -> Option<u32> {
         while self.lanes.len() < self.limits.window {

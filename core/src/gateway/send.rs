@@ -23,14 +23,23 @@ impl Gateway {
             return;
         }
         self.reconnect_if_starved(now);
+        if self.devices.has_turns() || self.outbox.may_be_overdue(now) {
+            self.send_first(now);
+        }
+        while self.outbox.has_turns() && self.send_publication(now) {}
+    }
+
+    /// Writes what goes before new publications. Apart from them, for most messages find none of it.
+    #[inline(never)]
+    fn send_first(&mut self, now: Moment) {
         while self.send_subscription(now) {}
         while self.send_attach(now) {}
-        while self.outbox.may_be_overdue(now) && self.send_overdue(now) {}
+        while self.send_overdue(now) {}
         while self.send_detach(now) {}
-        while self.send_publication(now) {}
     }
 
     /// Writes the next publication by turns of the devices; gives whether one was written.
+    #[inline(never)]
     fn send_publication(&mut self, now: Moment) -> bool {
         let Some(link) = &mut self.link else {
             return false;

@@ -34,6 +34,10 @@ impl Turns {
         }
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.devices.is_empty()
+    }
+
     /// Whose turn it is.
     pub(super) fn next(&self) -> Option<u32> {
         self.devices.front().copied()
