@@ -32,11 +32,20 @@ impl Receive {
     /// A violation is final: it comes after the packets before it, and then for ever, whatever arrives.
     #[inline]
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
-        let read = match mem::take(&mut self.begun) {
+        let read = match &mut self.begun {
             Begun::Nothing => self.read_in_place(input),
-            Begun::Short(short) => self.go_on(short, input),
-            Begun::Publish(assembly) => self.assemble(assembly, input),
-            Begun::Broken(violation) => Err(violation),
+            Begun::Publish(assembly) => match assembly.take(input) {
+                None => return Ok(None),
+                Some(read) => {
+                    self.begun = Begun::Nothing;
+                    read.map(|publish| Some(Packet::Publish(publish)))
+                }
+            },
+            Begun::Short(short) => {
+                let short = *short;
+                self.go_on(short, input)
+            }
+            Begun::Broken(violation) => return Err(*violation),
         };
         read.inspect_err(|&violation| self.begun = Begun::Broken(violation))
     }
@@ -48,9 +57,6 @@ impl Receive {
 
     #[inline]
     fn read_in_place(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
-        if input.is_empty() {
-            return Ok(None);
-        }
         let header = codec::header(input, self.frame_limit)?;
         if let Some(header) = header
             && let Some((frame, rest)) = input.split_at_checked(header.len())
@@ -58,10 +64,13 @@ impl Receive {
             *input = rest;
             return codec::decode(frame, header).map(Some);
         }
-        match header.filter(|header| header.is_publish()) {
-            Some(header) => self.assemble(Assembly::of(header), input),
-            None => self.go_on(Short::default(), input),
-        }
+        let part = mem::take(input);
+        self.begun = match header.filter(Header::is_publish) {
+            Some(header) => Begun::Publish(Assembly::new(header, part)),
+            None if part.is_empty() => Begun::Nothing,
+            None => Begun::Short(Short::new(part)),
+        };
+        Ok(None)
     }
 
     /// Byte by byte: there are [`SHORT`] at most.
@@ -71,11 +80,11 @@ impl Receive {
             short.push(byte);
             match codec::header(short.bytes(), self.frame_limit)? {
                 Some(header) if header.is_publish() => {
-                    let mut assembly = Assembly::of(header);
-                    assembly.take(&mut short.bytes());
-                    return self.assemble(assembly, input);
+                    self.begun = Begun::Publish(Assembly::new(header, short.bytes()));
+                    return self.next(input);
                 }
-                Some(header) if header.len() == short.bytes().len() => {
+                Some(header) if header.len() == short.len => {
+                    self.begun = Begun::Nothing;
                     return codec::decode(short.bytes(), header).map(Some);
                 }
                 _ => {}
@@ -84,26 +93,12 @@ impl Receive {
         self.begun = Begun::Short(short);
         Ok(None)
     }
-
-    fn assemble(
-        &mut self,
-        mut assembly: Assembly,
-        input: &mut &[u8],
-    ) -> Result<Option<Packet>, Violation> {
-        assembly.take(input);
-        if assembly.is_whole() {
-            return assembly.decode().map(Packet::Publish).map(Some);
-        }
-        self.begun = Begun::Publish(assembly);
-        Ok(None)
-    }
 }
 
 /// Where the stream stands.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 enum Begun {
     /// Between two packets.
-    #[default]
     Nothing,
     /// In a fixed header, or in a packet that is no PUBLISH.
     Short(Short),
@@ -125,13 +120,22 @@ impl Begun {
 }
 
 /// A beginning that needs no memory of its own.
-#[derive(Debug, Default)]
+#[derive(Clone, Copy, Debug)]
 struct Short {
     bytes: [u8; SHORT],
     len: usize,
 }
 
 impl Short {
+    fn new(part: &[u8]) -> Self {
+        let mut short = Self {
+            bytes: [0; SHORT],
+            len: 0,
+        };
+        part.iter().for_each(|byte| short.push(*byte));
+        short
+    }
+
     /// Appends a byte of a fixed header that goes on, or of a packet that does and is no PUBLISH.
     fn push(&mut self, byte: u8) {
         let free = self.bytes.get_mut(self.len);
@@ -151,29 +155,27 @@ struct Assembly {
 }
 
 impl Assembly {
-    /// Nothing yet of the packet with this header.
-    fn of(header: Header) -> Self {
-        Self {
-            header,
-            bytes: Vec::with_capacity(header.len()),
-        }
+    /// The packet with this header, of which this has come.
+    fn new(header: Header, part: &[u8]) -> Self {
+        let mut bytes = Vec::with_capacity(header.len());
+        bytes.extend_from_slice(part);
+        Self { header, bytes }
     }
 
-    /// Takes what belongs to the packet off the front of `input`.
-    fn take(&mut self, input: &mut &[u8]) {
+    /// Takes what belongs to the packet off the front of `input`, and gives the packet once it is whole.
+    #[inline]
+    fn take(&mut self, input: &mut &[u8]) -> Option<Result<Publish, Violation>> {
         let missing = self.header.len() - self.bytes.len();
         let (taken, rest) = input.split_at_checked(missing).unwrap_or((input, &[]));
         self.bytes.extend_from_slice(taken);
         *input = rest;
-    }
-
-    fn is_whole(&self) -> bool {
-        self.bytes.len() == self.header.len()
-    }
-
-    /// The packet, once it is whole.
-    fn decode(self) -> Result<Publish, Violation> {
-        codec::decode_publish(self.bytes, self.header)
+        if taken.len() < missing {
+            return None;
+        }
+        Some(codec::decode_publish(
+            mem::take(&mut self.bytes),
+            self.header,
+        ))
     }
 }
 
