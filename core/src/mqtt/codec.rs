@@ -51,7 +51,7 @@ pub(crate) struct Header {
 ///
 /// Refuses at the first byte that allows it: the type and its flags on the first byte, the length
 /// before any of the body is there.
-#[inline]
+#[inline(always)]
 pub(crate) fn header(input: &[u8], limit: usize) -> Result<Option<Header>, Violation> {
     let Some((&first, rest)) = input.split_first() else {
         return Ok(None);
@@ -80,7 +80,7 @@ pub(crate) fn header(input: &[u8], limit: usize) -> Result<Option<Header>, Viola
 }
 
 /// The packet that `first` starts, and the remaining lengths it may have.
-#[inline]
+#[inline(always)]
 fn admit(first: u8) -> Result<(PacketType, RangeInclusive<usize>), Violation> {
     match first {
         0x20 => Ok((PacketType::ConnAck, 2..=2)),
@@ -115,7 +115,7 @@ fn refusal(first: u8) -> Violation {
 
 /// The remaining length at the front of `bytes`, and the length of the fixed header that it ends;
 /// `None` while it goes on.
-#[inline]
+#[inline(always)]
 fn remaining_length(packet: PacketType, bytes: &[u8]) -> Result<Option<(usize, usize)>, Violation> {
     let mut length = 0;
     for (index, byte) in bytes.iter().take(4).enumerate() {
@@ -146,11 +146,11 @@ impl Header {
 }
 
 /// The packet of this header, which `frame` is from its first byte to its last.
-#[inline]
+#[inline(always)]
 pub(crate) fn decode(frame: &[u8], header: Header) -> Result<Packet, Violation> {
     let packet = header.packet;
     match (packet, frame.get(header.start..).unwrap_or_default()) {
-        (PacketType::Publish, _) => publish::copy(frame, header).map(Packet::Publish),
+        (PacketType::Publish, _) => publish::copy(frame, header),
         (PacketType::PubAck, &[high, low]) => packet_id(packet, [high, low]).map(Packet::PubAck),
         (PacketType::UnsubAck, &[high, low]) => {
             packet_id(packet, [high, low]).map(Packet::UnsubAck)

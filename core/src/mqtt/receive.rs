@@ -2,7 +2,7 @@
 
 use core::{fmt, mem};
 
-use super::codec::{self, Header, Packet, Publish, SHORT, Violation};
+use super::codec::{self, Header, Packet, SHORT, Violation};
 
 #[cfg(test)]
 mod tests;
@@ -30,24 +30,31 @@ impl Receive {
     /// Takes the next packet off the front of what has arrived; `None` once it has taken all of that.
     ///
     /// A violation is final: it comes after the packets before it, and then for ever, whatever arrives.
-    #[inline]
+    ///
+    /// With all that it calls for a whole acknowledgement it is always inlined: else the packet comes back through memory,
+    /// which costs as much as reading it.
+    #[inline(always)]
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
         let read = match &mut self.begun {
             Begun::Nothing => self.read_in_place(input),
-            Begun::Publish(assembly) => match assembly.take(input) {
-                None => return Ok(None),
-                Some(read) => {
-                    self.begun = Begun::Nothing;
-                    read.map(|publish| Some(Packet::Publish(publish)))
-                }
-            },
+            Begun::Publish(assembly) => {
+                let Some(frame) = assembly.take(input) else {
+                    return Ok(None);
+                };
+                let header = assembly.header;
+                self.begun = Begun::Nothing;
+                codec::decode_publish(frame, header).map(Some)
+            }
             Begun::Short(short) => {
                 let short = *short;
                 self.go_on(short, input)
             }
             Begun::Broken(violation) => return Err(*violation),
         };
-        read.inspect_err(|&violation| self.begun = Begun::Broken(violation))
+        if let Err(violation) = read {
+            self.begun = Begun::Broken(violation);
+        }
+        read
     }
 
     /// Bytes that wait for the rest of their packet.
@@ -55,8 +62,11 @@ impl Receive {
         self.begun.len()
     }
 
-    #[inline]
+    #[inline(always)]
     fn read_in_place(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
+        if input.is_empty() {
+            return Ok(None);
+        }
         let header = codec::header(input, self.frame_limit)?;
         if let Some(header) = header
             && let Some((frame, rest)) = input.split_at_checked(header.len())
@@ -64,16 +74,12 @@ impl Receive {
             *input = rest;
             return codec::decode(frame, header).map(Some);
         }
-        let part = mem::take(input);
-        self.begun = match header.filter(Header::is_publish) {
-            Some(header) => Begun::Publish(Assembly::new(header, part)),
-            None if part.is_empty() => Begun::Nothing,
-            None => Begun::Short(Short::new(part)),
-        };
+        self.begun = Begun::part(header, mem::take(input));
         Ok(None)
     }
 
     /// Byte by byte: there are [`SHORT`] at most.
+    #[inline(never)]
     fn go_on(&mut self, mut short: Short, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
         while let Some((&byte, rest)) = input.split_first() {
             *input = rest;
@@ -109,6 +115,15 @@ enum Begun {
 }
 
 impl Begun {
+    /// All that has come of a packet, with its header if that is known.
+    #[inline(never)]
+    fn part(header: Option<Header>, part: &[u8]) -> Self {
+        match header.filter(Header::is_publish) {
+            Some(header) => Self::Publish(Assembly::new(header, part)),
+            None => Self::Short(Short::new(part)),
+        }
+    }
+
     /// The bytes that are kept.
     fn len(&self) -> usize {
         match self {
@@ -162,20 +177,14 @@ impl Assembly {
         Self { header, bytes }
     }
 
-    /// Takes what belongs to the packet off the front of `input`, and gives the packet once it is whole.
+    /// Takes what belongs to the packet off the front of `input`, and gives it all once it is whole.
     #[inline]
-    fn take(&mut self, input: &mut &[u8]) -> Option<Result<Publish, Violation>> {
+    fn take(&mut self, input: &mut &[u8]) -> Option<Vec<u8>> {
         let missing = self.header.len() - self.bytes.len();
         let (taken, rest) = input.split_at_checked(missing).unwrap_or((input, &[]));
         self.bytes.extend_from_slice(taken);
         *input = rest;
-        if taken.len() < missing {
-            return None;
-        }
-        Some(codec::decode_publish(
-            mem::take(&mut self.bytes),
-            self.header,
-        ))
+        (taken.len() == missing).then(|| mem::take(&mut self.bytes))
     }
 }
 

@@ -2,17 +2,21 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{Header, PacketId, PacketType, Publish, QoS, Violation, topic_name};
+use super::{Header, Packet, PacketId, PacketType, Publish, QoS, Violation, topic_name};
 
 /// The PUBLISH of this header, whose payload is copied out of `frame`. A slice would keep alive whatever the frame is in.
-pub(super) fn copy(frame: &[u8], header: Header) -> Result<Publish, Violation> {
+///
+/// Never inlined: [`super::decode`] always is, and its way to an acknowledgement is short.
+#[inline(never)]
+pub(super) fn copy(frame: &[u8], header: Header) -> Result<Packet, Violation> {
     let (envelope, payload) = open(frame, header)?;
     Ok(envelope.with(Bytes::copy_from_slice(payload)))
 }
 
 /// The PUBLISH of this header, whose payload is `frame` from there on: nothing is copied, and nothing allocated beside
 /// the topic if the frame fills its memory.
-pub(crate) fn decode_publish(frame: Vec<u8>, header: Header) -> Result<Publish, Violation> {
+#[inline(never)]
+pub(crate) fn decode_publish(frame: Vec<u8>, header: Header) -> Result<Packet, Violation> {
     let (envelope, payload) = open(&frame, header)?;
     let start = frame.len() - payload.len();
     let mut payload = Bytes::from(frame);
@@ -29,8 +33,8 @@ struct Envelope {
 }
 
 impl Envelope {
-    fn with(self, payload: Bytes) -> Publish {
-        Publish {
+    fn with(self, payload: Bytes) -> Packet {
+        Packet::Publish(Publish {
             topic: self.topic,
             payload,
             qos: match self.packet_id {
@@ -40,7 +44,7 @@ impl Envelope {
             packet_id: self.packet_id,
             dup: self.dup,
             retain: self.retain,
-        }
+        })
     }
 }
 

@@ -3,7 +3,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::mqtt::codec::{
-    PacketId,
+    PacketId, Publish,
     tests::{SMALL_LIMIT, packets, topic, violations},
 };
 
