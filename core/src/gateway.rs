@@ -119,13 +119,10 @@ impl Gateway {
     /// The peer sent these bytes, in any fragments. Takes all of them, and settles what follows after each packet, so that
     /// fragments make no difference. It runs no timers: read first, then report the time, and an answer that has come is
     /// not taken for silence. A peer that breaks the standard ends the connection, through [`Event::Disconnected`].
-    pub fn handle_input(&mut self, bytes: &[u8], now: Instant) {
+    pub fn handle_input(&mut self, mut bytes: &[u8], now: Instant) {
         let now = self.tick(now);
-        if let Some(link) = &mut self.link {
-            link.push(bytes);
-        }
         while let Some(link) = &mut self.link {
-            match link.next(&mut self.timers, now) {
+            match link.next(&mut bytes, &mut self.timers, now) {
                 Ok(Some(incoming)) => self.on_incoming(incoming, now),
                 Ok(None) => break,
                 Err(violation) => {

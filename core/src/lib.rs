@@ -113,8 +113,9 @@
 //!
 //! At most 64 KiB for the machine itself; 1 KiB for each device, attached and subscribed, with ids of up to 100 characters;
 //! 96 bytes and the payload for each publication that has not ended; 12 bytes for each packet identifier that this
-//! connection has used, of 65,535; 88 bytes and what it carries for each event that was not taken; four times the largest
-//! packet lately read, and four times what lately waited to be written, or 64 KiB each. [`Options`] bounds them: devices by
+//! connection has used, of 65,535; 88 bytes and what it carries for each event that was not taken, the rest of its packet
+//! with it if that came in pieces; the packet that has not come as a whole, from when its length is known; four times what
+//! lately waited to be written, or 64 KiB. [`Options`] bounds them: devices by
 //! [`Quota::max_devices`], publications by the queues, events by `max_events` and one call's, packets by `frame_limit`.
 //!
 //! # Panics, errors and losses

@@ -119,18 +119,15 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// Takes bytes from the peer; [`next`](Self::next) gives what they say.
-    pub(crate) fn push(&mut self, bytes: &[u8]) {
-        self.receive.push(bytes);
-    }
-
-    /// The next thing that the peer said. An error is final [MQTT-4.8.0-1].
+    /// Takes the next thing that the peer said off the front of what arrived; `None` once it has taken all of that. An error
+    /// is final [MQTT-4.8.0-1].
     pub(crate) fn next(
         &mut self,
+        input: &mut &[u8],
         timers: &mut Timers,
         now: Moment,
     ) -> Result<Option<Incoming<T>>, Violation> {
-        while let Some(packet) = self.receive.next()? {
+        while let Some(packet) = self.receive.next(input)? {
             self.heard(timers, now);
             if let Some(incoming) = self.on_packet(packet, timers, now)? {
                 return Ok(Some(incoming));

@@ -221,9 +221,13 @@ fn an_incoming_publish_allocates_twice_at_most() {
     for topic in ["config", "commands", "commands/lamp"] {
         for (payload, piece) in [
             (0, 1),
+            (64, 1),
             (64, 16_384),
+            (16 * 1024, 16_384),
+            (64 * 1024, 1 << 20),
             (64 * 1024, 16_384),
             (64 * 1024, 1_000),
+            (256 * 1024, 16_384),
         ] {
             let counted = allocations_of_each(topic, payload, piece);
             assert!(
@@ -231,6 +235,25 @@ fn an_incoming_publish_allocates_twice_at_most() {
                 "{counted} for {payload} bytes on {topic}, in pieces of {piece}"
             );
         }
+    }
+}
+
+#[test]
+fn a_puback_in_pieces_allocates_nothing() {
+    let mut bench = Bench::connected(devices(1));
+    let payload = Bytes::from(vec![7; 64]);
+    for round in 0..2 {
+        let mut answers = Vec::new();
+        for _ in 0..100 {
+            bench.publish(Publication::telemetry(bench.devices[0], payload.clone()));
+        }
+        bench.write(&mut answers);
+        let mut done = 0;
+        let counted = allocations(|| {
+            done = answers.chunks(3).map(|piece| bench.read(piece).done).sum();
+        });
+        assert_eq!(done, 100);
+        assert!(round == 0 || counted == 0, "{counted}");
     }
 }
 

@@ -1,9 +1,10 @@
 //! The way between bytes and packets, strict in both directions.
 //!
-//! The only file that names `mqttbytes`, which checks little and trusts its caller. What it would
-//! let through is refused here before it is called, on the way in and on the way out.
+//! The only file that names `mqttbytes`, which writes CONNECT, SUBSCRIBE and UNSUBSCRIBE, checks little and trusts its
+//! caller: what it would let through is refused here before it is called. All else is read and written in place.
 
 mod packet;
+mod publish;
 mod topic_name;
 mod unencodable;
 mod violation;
@@ -13,11 +14,12 @@ pub(super) mod tests;
 
 use core::ops::RangeInclusive;
 
-use bytes::{BufMut, Bytes, BytesMut};
+use bytes::{BufMut, BytesMut};
 use mqttbytes::v4;
 
 pub(crate) use packet::{Connect, Packet, PacketId, Publish, SubAckCode};
 pub use packet::{PacketType, QoS};
+pub(crate) use publish::decode_publish;
 pub(crate) use topic_name::TopicName;
 pub(crate) use unencodable::Unencodable;
 pub use violation::Violation;
@@ -28,20 +30,14 @@ pub(crate) const MAX_STRING: usize = 65_535;
 /// The greatest remaining length: four bytes of seven bits (MQTT 3.1.1, 2.2.3).
 pub(crate) const MAX_REMAINING_LENGTH: usize = 268_435_455;
 
+/// The longest fixed header (MQTT 3.1.1, 2.2), and the longest packet of a server that is no PUBLISH: SUBACK of one filter.
+pub(crate) const SHORT: usize = 5;
+
 /// The default limit on an incoming packet, in bytes: a fixed header (5), the longest topic with
 /// its length (2 + 65,535), a packet identifier (2) and a payload of 256 KiB.
 pub(crate) const DEFAULT_FRAME_LIMIT: usize = 5 + 2 + MAX_STRING + 2 + 256 * 1024;
 
-/// What the bytes at the front of the input are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Frame {
-    /// The start of a packet, so far legal. Nothing more is known before this many bytes are there.
-    Needs(usize),
-    /// A whole packet, ready for [`decode`].
-    Whole(Header),
-}
-
-/// The fixed header of a packet that is there as a whole.
+/// The fixed header of a packet, which may not be there as a whole yet.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     packet: PacketType,
@@ -51,18 +47,18 @@ pub(crate) struct Header {
     end: usize,
 }
 
-/// Looks at the fixed header of the packet at the front of `input`, which `limit` bounds as a whole.
+/// The fixed header of the packet at the front of `input`, which `limit` bounds as a whole; `None` while it goes on.
 ///
 /// Refuses at the first byte that allows it: the type and its flags on the first byte, the length
 /// before any of the body is there.
-#[inline]
-pub(crate) fn frame(input: &[u8], limit: usize) -> Result<Frame, Violation> {
+#[inline(always)]
+pub(crate) fn header(input: &[u8], limit: usize) -> Result<Option<Header>, Violation> {
     let Some((&first, rest)) = input.split_first() else {
-        return Ok(Frame::Needs(1));
+        return Ok(None);
     };
     let (packet, lengths) = admit(first)?;
     let Some((length, start)) = remaining_length(packet, rest)? else {
-        return Ok(Frame::Needs(input.len() + 1));
+        return Ok(None);
     };
     if !lengths.contains(&length) {
         return Err(Violation::Length {
@@ -80,14 +76,11 @@ pub(crate) fn frame(input: &[u8], limit: usize) -> Result<Frame, Violation> {
             limit,
         });
     }
-    if input.len() < end {
-        return Ok(Frame::Needs(end));
-    }
-    Ok(Frame::Whole(Header { packet, start, end }))
+    Ok(Some(Header { packet, start, end }))
 }
 
 /// The packet that `first` starts, and the remaining lengths it may have.
-#[inline]
+#[inline(always)]
 fn admit(first: u8) -> Result<(PacketType, RangeInclusive<usize>), Violation> {
     match first {
         0x20 => Ok((PacketType::ConnAck, 2..=2)),
@@ -122,7 +115,7 @@ fn refusal(first: u8) -> Violation {
 
 /// The remaining length at the front of `bytes`, and the length of the fixed header that it ends;
 /// `None` while it goes on.
-#[inline]
+#[inline(always)]
 fn remaining_length(packet: PacketType, bytes: &[u8]) -> Result<Option<(usize, usize)>, Violation> {
     let mut length = 0;
     for (index, byte) in bytes.iter().take(4).enumerate() {
@@ -141,7 +134,7 @@ fn remaining_length(packet: PacketType, bytes: &[u8]) -> Result<Option<(usize, u
 }
 
 impl Header {
-    /// Whether [`decode_publish`] reads it, and not [`decode`].
+    /// Whether the packet may have more than [`SHORT`] bytes.
     pub(crate) fn is_publish(&self) -> bool {
         self.packet == PacketType::Publish
     }
@@ -152,11 +145,12 @@ impl Header {
     }
 }
 
-/// The packet that [`frame`] found whole at the front of `input`, if it is no PUBLISH.
-#[inline]
-pub(crate) fn decode(input: &[u8], header: Header) -> Result<Packet, Violation> {
-    let Header { packet, start, end } = header;
-    match (packet, input.get(start..end).unwrap_or_default()) {
+/// The packet of this header, which `frame` is from its first byte to its last.
+#[inline(always)]
+pub(crate) fn decode(frame: &[u8], header: Header) -> Result<Packet, Violation> {
+    let packet = header.packet;
+    match (packet, frame.get(header.start..).unwrap_or_default()) {
+        (PacketType::Publish, _) => publish::copy(frame, header),
         (PacketType::PubAck, &[high, low]) => packet_id(packet, [high, low]).map(Packet::PubAck),
         (PacketType::UnsubAck, &[high, low]) => {
             packet_id(packet, [high, low]).map(Packet::UnsubAck)
@@ -186,59 +180,6 @@ pub(crate) fn decode(input: &[u8], header: Header) -> Result<Packet, Violation> 
 #[inline]
 fn packet_id(packet: PacketType, bytes: [u8; 2]) -> Result<PacketId, Violation> {
     PacketId::new(u16::from_be_bytes(bytes)).ok_or(Violation::PacketIdZero { packet })
-}
-
-/// Takes the PUBLISH that [`frame`] found whole off the front of `input`.
-///
-/// An error is final: `input` is then of no more use.
-pub(crate) fn decode_publish(input: &mut BytesMut, header: Header) -> Result<Packet, Violation> {
-    let packet = header.packet;
-    check_publish(input.get(..header.end).unwrap_or_default(), header.start)?;
-    let Ok(v4::Packet::Publish(publish)) = v4::read(input, header.end) else {
-        return Err(Violation::Unreadable { packet });
-    };
-    let packet_id = PacketId::new(publish.pkid);
-    Ok(Packet::Publish(Publish {
-        topic: publish.topic,
-        // A slice of the input would keep all of the read buffer alive and force a new one: that
-        // allocation costs as much as this one, without its bound.
-        payload: Bytes::copy_from_slice(&publish.payload),
-        qos: packet_id.map_or(QoS::AtMostOnce, |_| QoS::AtLeastOnce),
-        packet_id,
-        dup: publish.dup,
-        retain: publish.retain,
-    }))
-}
-
-/// Checks the topic and the packet identifier of a whole PUBLISH whose body begins at `start`.
-fn check_publish(frame: &[u8], start: usize) -> Result<(), Violation> {
-    let packet = PacketType::Publish;
-    let has_id = frame.first().is_some_and(|first| first & 0b0110 != 0);
-    let body = frame.get(start..).unwrap_or_default();
-    let Some((length, rest)) = body.split_first_chunk() else {
-        return Err(Violation::Unreadable { packet });
-    };
-    let length = usize::from(u16::from_be_bytes(*length));
-    let room = rest.len().saturating_sub(if has_id { 2 } else { 0 });
-    let Some((topic, rest)) = rest.split_at_checked(length).filter(|_| length <= room) else {
-        return Err(Violation::TopicBeyondPacket { length, room });
-    };
-    if topic.is_empty() {
-        return Err(Violation::TopicEmpty);
-    }
-    if let Err(error) = str::from_utf8(topic) {
-        let at = error.valid_up_to();
-        return Err(Violation::TopicNotUtf8 { at });
-    }
-    match topic_name::forbidden(topic) {
-        None => {}
-        Some(('\0', at)) => return Err(Violation::TopicWithNul { at }),
-        Some((wildcard, at)) => return Err(Violation::TopicWithWildcard { wildcard, at }),
-    }
-    if has_id && rest.starts_with(&[0, 0]) {
-        return Err(Violation::PacketIdZero { packet });
-    }
-    Ok(())
 }
 
 /// Appends a CONNECT: MQTT 3.1.1, CleanSession 1, no will.

@@ -55,18 +55,13 @@ impl Decoder {
         Self(Receive::new(frame_limit))
     }
 
-    /// Takes all of a fragment.
-    pub fn push(&mut self, fragment: &[u8]) {
-        self.0.push(fragment);
-    }
-
-    /// The next whole packet, `None` until more has arrived.
+    /// Takes the next packet off the front of a fragment; `None` once it has taken all of that.
     ///
     /// # Errors
     ///
     /// A violation of the server's is final.
-    pub fn next_packet(&mut self) -> Result<Option<Received>, Violation> {
-        Ok(self.0.next()?.map(Received::from))
+    pub fn next_packet(&mut self, input: &mut &[u8]) -> Result<Option<Received>, Violation> {
+        Ok(self.0.next(input)?.map(Received::from))
     }
 
     /// Bytes that wait for the rest of their packet.

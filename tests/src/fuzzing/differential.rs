@@ -155,11 +155,10 @@ pub fn run(data: &[u8]) {
 fn compare<'a>(mut reference: Reference, fragments: impl Iterator<Item = &'a [u8]>) {
     let limit = reference.limit;
     let mut decoder = Decoder::new(limit);
-    for fragment in fragments {
-        decoder.push(fragment);
+    for mut fragment in fragments {
         reference.push(fragment);
         loop {
-            let (read, expected) = (decoder.next_packet(), reference.next_packet());
+            let (read, expected) = (decoder.next_packet(&mut fragment), reference.next_packet());
             match (read, expected) {
                 (Ok(None), Ok(None)) => break,
                 (Ok(Some(packet)), Ok(Some(expected))) => {
@@ -167,7 +166,7 @@ fn compare<'a>(mut reference: Reference, fragments: impl Iterator<Item = &'a [u8
                 }
                 (Err(violation), Err(_)) => {
                     assert_eq!(
-                        decoder.next_packet(),
+                        decoder.next_packet(&mut fragment),
                         Err(violation),
                         "a violation is final"
                     );
@@ -177,6 +176,7 @@ fn compare<'a>(mut reference: Reference, fragments: impl Iterator<Item = &'a [u8
                 (read, expected) => panic!("read {read:?}, expected {expected:?}"),
             }
         }
+        assert_eq!(fragment, b"", "some of a fragment is left");
         assert_eq!(decoder.waiting(), reference.bytes.len());
         assert!(decoder.waiting() < limit, "more is held than one packet");
     }

@@ -2,6 +2,8 @@
 //!
 //! [`packets`] and [`violations`] are also what the receive buffer is tested with, in every split.
 
+use bytes::Bytes;
+
 use super::*;
 
 mod encode;
@@ -18,20 +20,25 @@ pub(crate) fn topic(name: &str) -> TopicName {
     topic
 }
 
-/// The first packet of `bytes`, and what is left; `None` while it is not whole.
-fn first(bytes: &[u8], limit: usize) -> Result<Option<(Packet, BytesMut)>, Violation> {
-    let mut input = BytesMut::from(bytes);
-    match frame(&input, limit)? {
-        Frame::Needs(_) => Ok(None),
-        Frame::Whole(header) if header.is_publish() => {
-            let packet = decode_publish(&mut input, header)?;
-            Ok(Some((packet, input)))
-        }
-        Frame::Whole(header) => {
-            let packet = decode(&input, header)?;
-            Ok(Some((packet, input.split_off(header.len()))))
-        }
+/// The first packet of `bytes`, and what is left; `None` while it is not whole. A PUBLISH reads the same in memory of its
+/// own.
+fn first(bytes: &[u8], limit: usize) -> Result<Option<(Packet, &[u8])>, Violation> {
+    let Some(header) = header(bytes, limit)? else {
+        return Ok(None);
+    };
+    let Some((frame, rest)) = bytes.split_at_checked(header.len()) else {
+        return Ok(None);
+    };
+    let read = decode(frame, header);
+    if header.is_publish() {
+        assert_eq!(decode_publish(frame.to_vec(), header), read);
     }
+    read.map(|packet| Some((packet, rest)))
+}
+
+/// The length that the header at the front of `input` claims, once it is known.
+fn length(input: &[u8], limit: usize) -> Result<Option<usize>, Violation> {
+    Ok(header(input, limit)?.map(|header| header.len()))
 }
 
 fn message(topic: &str, payload: &'static [u8], packet_id: u16) -> Publish {
@@ -270,27 +277,32 @@ fn every_packet_is_read_and_leaves_what_follows_it() {
         let followed = [bytes, b"\xf0rest"].concat();
         let (packet, rest) = first(&followed, SMALL_LIMIT).unwrap().unwrap();
         assert_eq!(packet, expected);
-        assert_eq!(rest, &b"\xf0rest"[..]);
+        assert_eq!(rest, b"\xf0rest");
     }
 }
 
 #[test]
-fn a_part_of_a_packet_says_how_much_must_come() {
-    assert_eq!(frame(&[], SMALL_LIMIT), Ok(Frame::Needs(1)));
+fn a_header_says_how_much_must_come_as_soon_as_it_is_there() {
+    assert_eq!(length(&[], SMALL_LIMIT), Ok(None));
     for (bytes, _) in packets() {
-        assert_eq!(frame(&bytes[..1], SMALL_LIMIT), Ok(Frame::Needs(2)));
-        for end in 2..bytes.len() {
-            assert_eq!(
-                frame(&bytes[..end], SMALL_LIMIT),
-                Ok(Frame::Needs(bytes.len()))
-            );
+        assert_eq!(length(&bytes[..1], SMALL_LIMIT), Ok(None));
+        for end in 2..=bytes.len() {
+            assert_eq!(length(&bytes[..end], SMALL_LIMIT), Ok(Some(bytes.len())));
         }
     }
     let long = [0x30, 0xff, 0xff, 0x7f];
     for end in 1..4 {
-        assert_eq!(frame(&long[..end], usize::MAX), Ok(Frame::Needs(end + 1)));
+        assert_eq!(length(&long[..end], usize::MAX), Ok(None));
     }
-    assert_eq!(frame(&long, usize::MAX), Ok(Frame::Needs(4 + 2_097_151)));
+    assert_eq!(length(&long, usize::MAX), Ok(Some(4 + 2_097_151)));
+}
+
+#[test]
+fn whatever_is_no_publish_is_short() {
+    for (bytes, packet) in packets() {
+        let is_publish = matches!(packet, Packet::Publish(_));
+        assert!(is_publish || bytes.len() <= SHORT, "{packet:?}");
+    }
 }
 
 #[test]
@@ -324,7 +336,7 @@ fn every_first_byte_is_admitted_or_refused_at_once() {
         0x20, 0x30, 0x31, 0x32, 0x33, 0x3a, 0x3b, 0x40, 0x90, 0xb0, 0xd0,
     ];
     for byte in 0..=255 {
-        let is_admitted = frame(&[byte], SMALL_LIMIT).is_ok();
+        let is_admitted = header(&[byte], SMALL_LIMIT).is_ok();
         assert_eq!(is_admitted, legal.contains(&byte), "{byte:#04x}");
     }
 }
@@ -332,16 +344,16 @@ fn every_first_byte_is_admitted_or_refused_at_once() {
 #[test]
 fn every_suback_code_but_four_is_refused() {
     for code in 0..=255 {
-        let read = first(&[0x90, 3, 0, 1, code], SMALL_LIMIT);
-        assert_eq!(read.is_ok(), [0, 1, 2, 0x80].contains(&code), "{code:#04x}");
+        let is_read = first(&[0x90, 3, 0, 1, code], SMALL_LIMIT).is_ok();
+        assert_eq!(is_read, [0, 1, 2, 0x80].contains(&code), "{code:#04x}");
     }
 }
 
 #[test]
 fn a_packet_as_large_as_the_limit_is_taken_and_one_byte_more_is_not() {
-    let header = [0x30, 0xfe, 0x07];
-    assert_eq!(frame(&header, SMALL_LIMIT), Ok(Frame::Needs(SMALL_LIMIT)));
-    assert!(frame(&header, SMALL_LIMIT - 1).is_err());
+    let claim = [0x30, 0xfe, 0x07];
+    assert_eq!(length(&claim, SMALL_LIMIT), Ok(Some(SMALL_LIMIT)));
+    assert!(header(&claim, SMALL_LIMIT - 1).is_err());
 }
 
 #[test]
@@ -349,10 +361,7 @@ fn the_default_limit_holds_the_longest_topic_and_256_kib() {
     let mut out = BytesMut::new();
     let topic = topic(&"t".repeat(MAX_STRING));
     publish(&mut out, &topic, &[1; 256 * 1024], Some(id(1)), false).unwrap();
-    assert!(matches!(
-        frame(&out, DEFAULT_FRAME_LIMIT),
-        Ok(Frame::Whole(_))
-    ));
+    assert_eq!(length(&out, DEFAULT_FRAME_LIMIT), Ok(Some(out.len())));
 }
 
 #[test]

@@ -1,7 +1,11 @@
+use bytes::BytesMut;
 use proptest::prelude::*;
 
 use super::*;
-use crate::mqtt::codec::tests::{SMALL_LIMIT, packets, topic, violations};
+use crate::mqtt::codec::{
+    PacketId, Publish,
+    tests::{SMALL_LIMIT, packets, topic, violations},
+};
 
 /// All packets that the fragments hold, and the violation that ends them.
 fn read<'a>(
@@ -11,12 +15,14 @@ fn read<'a>(
     let mut receive = Receive::new(limit);
     let mut packets = Vec::new();
     let mut end = None;
-    for fragment in fragments {
-        receive.push(fragment);
+    for mut fragment in fragments {
         loop {
-            match receive.next() {
+            match receive.next(&mut fragment) {
                 Ok(Some(packet)) => packets.push(packet),
-                Ok(None) => break,
+                Ok(None) => {
+                    assert_eq!(fragment, b"", "some of it is left");
+                    break;
+                }
                 Err(violation) => {
                     assert!(end.is_none_or(|end| end == violation));
                     end = Some(violation);
@@ -61,83 +67,180 @@ fn a_violation_comes_after_the_packets_before_it_however_they_are_split() {
 #[test]
 fn a_violation_is_final() {
     let mut receive = Receive::new(SMALL_LIMIT);
-    receive.push(&[0xf0]);
-    let violation = Err(Violation::ReservedType { first_byte: 0xf0 });
-    for _ in 0..3 {
-        assert_eq!(receive.next(), violation);
-        receive.push(&[0xd0, 0]);
+    for mut fragment in [&[0xf0][..], &[0xd0, 0], &[]] {
+        let read = receive.next(&mut fragment);
+        assert_eq!(read, Err(Violation::ReservedType { first_byte: 0xf0 }));
+        assert_eq!(receive.waiting(), 0);
     }
-    assert_eq!(receive.next(), violation);
-    assert_eq!(receive.buffer.capacity(), 0);
 }
 
-#[test]
-fn a_header_reserves_nothing() {
-    let mut receive = Receive::new(usize::MAX);
-    receive.push(&[0x30, 0xff, 0xff, 0xff, 0x7f]);
-    assert_eq!(receive.next(), Ok(None));
-    receive.push(&[0, 1, b't']);
-    assert_eq!(receive.next(), Ok(None));
-    assert!(receive.buffer.capacity() < 100);
-}
-
-fn large_publish(payload: usize) -> Vec<u8> {
-    let mut out = BytesMut::new();
-    codec::publish(&mut out, &topic("topic"), &vec![5; payload], None, false)
-        .expect("a legal publish");
+/// A PUBLISH with this payload, which has an identifier if that is not 0.
+fn publish(payload: &[u8], packet_id: u16) -> Vec<u8> {
+    let (mut out, id) = (BytesMut::new(), PacketId::new(packet_id));
+    codec::publish(&mut out, &topic("topic"), payload, id, false).expect("a legal publish");
     out.to_vec()
 }
 
-#[test]
-fn a_large_packet_in_pieces_is_looked_at_once() {
-    let input = large_publish(256 * 1024);
-    let mut receive = Receive::new(codec::DEFAULT_FRAME_LIMIT);
-    let pieces: Vec<&[u8]> = input.chunks(1024).collect();
-    let (last, before) = pieces.split_last().expect("there are pieces");
-    for piece in before {
-        receive.push(piece);
-        assert_eq!(receive.next(), Ok(None));
-        assert_eq!(receive.needed, input.len());
+/// The memory that the packet which has begun reserves, and where it is.
+fn reserved(receive: &Receive) -> Option<(usize, *const u8)> {
+    match &receive.begun {
+        Begun::Publish(assembly) => Some((assembly.bytes.capacity(), assembly.bytes.as_ptr())),
+        _ => None,
     }
-    receive.push(last);
-    assert!(matches!(receive.next(), Ok(Some(Packet::Publish(_)))));
-    assert_eq!(receive.needed, 1);
 }
 
 #[test]
-fn a_payload_does_not_keep_the_read_buffer() {
-    for size in [64, 1024, 1025, 100_000] {
-        let input = large_publish(size);
-        let mut receive = Receive::new(codec::DEFAULT_FRAME_LIMIT);
-        receive.push(&input);
-        let Ok(Some(Packet::Publish(kept))) = receive.next() else {
-            panic!("a whole PUBLISH was pushed");
-        };
-        assert!(kept.payload.is_unique());
-        assert!(
-            receive.buffer.try_reclaim(input.len()),
-            "the buffer is shared"
-        );
+fn large_packets_between_small_ones_read_the_same_at_every_split() {
+    // At 127 and 16,383 bytes the header grows; a server reads 16 KiB at once.
+    for length in [118, 119, 500, 16_374, 16_375, 16_384, 70_000] {
+        let payloads: Vec<Vec<u8>> = (0..3)
+            .map(|n| (0..length + n).map(|at| (at % 251) as u8).collect())
+            .collect();
+        let large = payloads
+            .iter()
+            .map(|payload| publish(payload, 7))
+            .collect::<Vec<_>>();
+        let small = [0x40, 2, 0, 1, 0x30, 3, 0, 1, b't'];
+        let input = [
+            &small[..],
+            &large[0],
+            &large[1],
+            &small,
+            &large[2],
+            &[0xd0, 0],
+        ]
+        .concat();
+        let first_ends = small.len() + large[0].len();
+
+        let whole = read(codec::DEFAULT_FRAME_LIMIT, [&input[..]]);
+        let found = whole.0.iter().filter_map(|packet| match packet {
+            Packet::Publish(publish) if publish.packet_id.is_some() => Some(&publish.payload[..]),
+            _ => None,
+        });
+        assert!(found.eq(&payloads), "{length}");
+        assert_eq!((whole.0.len(), whole.1), (8, None));
+        for size in [
+            1,
+            2,
+            5,
+            64,
+            1_000,
+            16_384,
+            first_ends - 1,
+            first_ends,
+            first_ends + 1,
+        ] {
+            let pieces = read(codec::DEFAULT_FRAME_LIMIT, input.chunks(size));
+            assert_eq!(pieces, whole, "{length} in pieces of {size}");
+        }
+        for cut in (0..small.len() + 20).chain(first_ends - 3..first_ends + 20) {
+            let (front, back) = input.split_at(cut);
+            let pieces = read(codec::DEFAULT_FRAME_LIMIT, [front, back]);
+            assert_eq!(pieces, whole, "{length} cut at {cut}");
+        }
+    }
+}
+
+#[test]
+fn a_violation_in_a_large_packet_waits_for_its_end_however_it_is_split() {
+    for (at, byte, violation) in [
+        (7, 0, Violation::TopicWithNul { at: 1 }),
+        (9, 0xff, Violation::TopicNotUtf8 { at: 3 }),
+    ] {
+        let mut input = publish(&[5; 20_000], 0);
+        input[at] = byte;
+        let last = input.len() - 1;
+        for size in [1, 1_000, last, input.len()] {
+            let (before, _) = input.split_at(last);
+            assert_eq!(read(32_768, before.chunks(size)), (vec![], None));
+            assert_eq!(read(32_768, input.chunks(size)), (vec![], Some(violation)));
+        }
+    }
+}
+
+#[test]
+fn a_header_reserves_its_packet_once_and_never_more_than_the_limit() {
+    let mut receive = Receive::new(SMALL_LIMIT);
+    let mut claim: &[u8] = &[0x30, 0xfe, 0x07];
+    assert_eq!(receive.next(&mut claim), Ok(None));
+    let memory = reserved(&receive);
+    assert_eq!(memory.map(|(size, _)| size), Some(SMALL_LIMIT));
+    for _ in 3..SMALL_LIMIT - 1 {
+        assert_eq!(receive.next(&mut &[b't'][..]), Ok(None));
+        assert_eq!(reserved(&receive), memory);
+    }
+
+    let mut receive = Receive::new(SMALL_LIMIT);
+    let mut claim: &[u8] = &[0x30, 0xff, 0x07];
+    assert!(receive.next(&mut claim).is_err());
+    assert_eq!(reserved(&receive), None);
+}
+
+/// The next packet, a PUBLISH.
+fn next_publish(receive: &mut Receive, input: &mut &[u8]) -> Publish {
+    match receive.next(input) {
+        Ok(Some(Packet::Publish(publish))) => publish,
+        other => panic!("{other:?} is no PUBLISH"),
+    }
+}
+
+#[test]
+fn a_large_packet_in_pieces_is_copied_once() {
+    let input = publish(&[5; 256 * 1024], 7);
+    let mut receive = Receive::new(codec::DEFAULT_FRAME_LIMIT);
+    let (before, mut last) = input.split_at(input.len() - 1024);
+    for mut piece in before.chunks(1024) {
+        assert_eq!(receive.next(&mut piece), Ok(None));
+    }
+    let (size, memory) = reserved(&receive).expect("it is not whole");
+    assert_eq!(size, input.len());
+    let payload = next_publish(&mut receive, &mut last).payload;
+    let start = input.len() - payload.len();
+    assert_eq!(payload.as_ptr(), memory.wrapping_add(start));
+    assert!(payload.is_unique());
+}
+
+#[test]
+fn a_payload_keeps_its_packet_at_most() {
+    let input = publish(&[5; 1024], 0);
+    let two = [&input[..], &input].concat();
+    for fragments in [vec![&two[..]], two.chunks(100).collect()] {
+        for publish in read(SMALL_LIMIT + 20, fragments).0 {
+            let Packet::Publish(Publish { payload, .. }) = publish else {
+                panic!("only PUBLISHes were written");
+            };
+            assert!(BytesMut::from(payload).capacity() <= input.len());
+        }
     }
 }
 
 #[test]
 fn memory_follows_what_lately_arrived() {
     let mut receive = Receive::new(codec::DEFAULT_FRAME_LIMIT);
-    let large = large_publish(256 * 1024);
+    let large = publish(&[5; 256 * 1024], 0);
     for _ in 0..3 {
-        receive.push(&large);
-        assert!(matches!(receive.next(), Ok(Some(_))));
-        assert_eq!(receive.next(), Ok(None));
-        assert!(
-            receive.buffer.try_reclaim(large.len()),
-            "a use that repeats keeps its memory"
-        );
+        let (mut front, mut back) = large.split_at(1024);
+        assert_eq!(receive.next(&mut front), Ok(None));
+        assert_eq!(receive.waiting(), 1024);
+        next_publish(&mut receive, &mut back);
+        assert!(matches!(receive.begun, Begun::Nothing));
     }
-    receive.push(&[0xd0, 0]);
-    assert_eq!(receive.next(), Ok(Some(Packet::PingResp)));
-    assert_eq!(receive.next(), Ok(None));
-    assert_eq!(receive.buffer.capacity(), 0);
+}
+
+#[test]
+fn debug_shows_no_payload() {
+    let mut receive = Receive::new(codec::DEFAULT_FRAME_LIMIT);
+    let input = publish(b"secret", 0);
+    let (mut before, _) = input.split_at(input.len() - 1);
+    assert_eq!(receive.next(&mut before), Ok(None));
+    let shown = format!("{receive:?}");
+    for secret in ["secre", "115, 101"] {
+        assert!(!shown.contains(secret), "{shown}");
+    }
+    assert!(
+        shown.contains(&format!("len: {}", input.len() - 1)),
+        "{shown}"
+    );
 }
 
 /// Mostly legal packets, some broken in one byte, some noise.

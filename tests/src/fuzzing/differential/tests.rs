@@ -8,10 +8,9 @@ fn reference(bytes: &[u8]) -> Result<Option<ServerPacket>, Refusal> {
     reference.next_packet()
 }
 
-fn gateway(bytes: &[u8]) -> Option<ServerPacket> {
+fn gateway(mut bytes: &[u8]) -> Option<ServerPacket> {
     let mut decoder = Decoder::new(LIMIT);
-    decoder.push(bytes);
-    let packet = decoder.next_packet().ok()??;
+    let packet = decoder.next_packet(&mut bytes).ok()??;
     Some(packet.into())
 }
 
