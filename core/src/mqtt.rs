@@ -79,7 +79,8 @@ impl Timing {
 pub(crate) enum Incoming<T> {
     /// CONNACK, with its return code.
     ConnAck(u8),
-    Publish(Publish),
+    /// A PUBLISH, to be had from [`Connection::take_publish`].
+    Publish,
     /// The PUBACK of one of our PUBLISHes.
     PubAck(T),
     SubAck(T, SubAckCode),
@@ -153,7 +154,7 @@ impl<T: Copy> Connection<T> {
                 packet: packet.packet_type(),
             }),
             (Phase::Open | Phase::Leaving, Packet::ConnAck { .. }) => Err(Violation::SecondConnAck),
-            (_, Packet::Publish(publish)) => Ok(Some(Incoming::Publish(publish))),
+            (_, Packet::Publish) => Ok(Some(Incoming::Publish)),
             (_, Packet::PubAck(id)) => {
                 Ok(self.acknowledged(id, Awaits::PubAck).map(Incoming::PubAck))
             }
@@ -194,6 +195,11 @@ impl<T: Copy> Connection<T> {
                 None
             }
         }
+    }
+
+    /// What the [`Incoming::Publish`] says that came last; once.
+    pub(crate) fn take_publish(&mut self) -> Option<Publish> {
+        self.receive.take_publish()
     }
 
     /// Whether a packet of about `size` bytes may be queued now.

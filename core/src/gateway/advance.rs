@@ -75,7 +75,7 @@ impl Gateway {
     pub(super) fn on_incoming(&mut self, incoming: Incoming<Ticket>, now: Moment) {
         match incoming {
             Incoming::ConnAck(return_code) => self.on_connack(return_code, now),
-            Incoming::Publish(publish) => self.on_publish(publish, now),
+            Incoming::Publish => self.on_publish(now),
             Incoming::PubAck(Ticket::Publication(key)) => {
                 self.end_publication(key, Ok(Outcome::Acknowledged))
             }

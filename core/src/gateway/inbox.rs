@@ -9,7 +9,7 @@ use crate::{
     error::Failure,
     error_report::ErrorReport,
     event::Event,
-    mqtt::{PacketId, Publish, QoS, SubAckCode},
+    mqtt::{Connection, PacketId, Publish, QoS, SubAckCode},
     options::Acknowledge,
     topic::{self, Incoming},
 };
@@ -127,7 +127,10 @@ impl Gateway {
     }
 
     /// A PUBLISH came. Every one is acknowledged, wanted or not [MQTT-4.5.0-2].
-    pub(super) fn on_publish(&mut self, publish: Publish, now: Moment) {
+    pub(super) fn on_publish(&mut self, now: Moment) {
+        let Some(publish) = self.link.as_mut().and_then(Connection::take_publish) else {
+            return;
+        };
         if self.inbox.is_copy(&publish) {
             self.stats.duplicates += 1;
             return;

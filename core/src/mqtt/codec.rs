@@ -19,7 +19,7 @@ use mqttbytes::v4;
 
 pub(crate) use packet::{Connect, Packet, PacketId, Publish, SubAckCode};
 pub use packet::{PacketType, QoS};
-pub(crate) use publish::decode_publish;
+pub(crate) use publish::{assembled_publish, copied_publish};
 pub(crate) use topic_name::TopicName;
 pub(crate) use unencodable::Unencodable;
 pub use violation::Violation;
@@ -145,12 +145,11 @@ impl Header {
     }
 }
 
-/// The packet of this header, which `frame` is from its first byte to its last.
+/// The packet of this header, which is no PUBLISH and which `frame` is from its first byte to its last.
 #[inline(always)]
 pub(crate) fn decode(frame: &[u8], header: Header) -> Result<Packet, Violation> {
     let packet = header.packet;
     match (packet, frame.get(header.start..).unwrap_or_default()) {
-        (PacketType::Publish, _) => publish::copy(frame, header),
         (PacketType::PubAck, &[high, low]) => packet_id(packet, [high, low]).map(Packet::PubAck),
         (PacketType::UnsubAck, &[high, low]) => {
             packet_id(packet, [high, low]).map(Packet::UnsubAck)

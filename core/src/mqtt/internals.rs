@@ -7,7 +7,7 @@ use core::num::NonZeroU16;
 use bytes::{Bytes, BytesMut};
 
 use super::{
-    codec::{self, Connect, Packet, QoS, SubAckCode, TopicName, Violation},
+    codec::{self, Connect, Packet, Publish, QoS, SubAckCode, TopicName, Violation},
     receive::Receive,
 };
 
@@ -61,7 +61,8 @@ impl Decoder {
     ///
     /// A violation of the server's is final.
     pub fn next_packet(&mut self, input: &mut &[u8]) -> Result<Option<Received>, Violation> {
-        Ok(self.0.next(input)?.map(Received::from))
+        let packet = self.0.next(input)?;
+        Ok(packet.map(|packet| Received::new(packet, self.0.take_publish())))
     }
 
     /// Bytes that wait for the rest of their packet.
@@ -71,8 +72,8 @@ impl Decoder {
     }
 }
 
-impl From<Packet> for Received {
-    fn from(packet: Packet) -> Self {
+impl Received {
+    fn new(packet: Packet, publish: Option<Publish>) -> Self {
         match packet {
             Packet::ConnAck {
                 session_present,
@@ -81,13 +82,16 @@ impl From<Packet> for Received {
                 session_present,
                 return_code,
             },
-            Packet::Publish(publish) => Self::Publish {
-                topic: publish.topic,
-                payload: publish.payload,
-                packet_id: publish.packet_id,
-                dup: publish.dup,
-                retain: publish.retain,
-            },
+            Packet::Publish => {
+                let publish = publish.expect("it was read with its packet");
+                Self::Publish {
+                    topic: publish.topic,
+                    payload: publish.payload,
+                    packet_id: publish.packet_id,
+                    dup: publish.dup,
+                    retain: publish.retain,
+                }
+            }
             Packet::PubAck(packet_id) => Self::PubAck(packet_id),
             Packet::SubAck {
                 packet_id,

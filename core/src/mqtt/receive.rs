@@ -2,7 +2,7 @@
 
 use core::{fmt, mem};
 
-use super::codec::{self, Header, Packet, SHORT, Violation};
+use super::codec::{self, Header, Packet, Publish, SHORT, Violation};
 
 #[cfg(test)]
 mod tests;
@@ -15,6 +15,8 @@ mod tests;
 #[derive(Debug)]
 pub(crate) struct Receive {
     begun: Begun,
+    /// The PUBLISH that was read last.
+    publish: Option<Publish>,
     frame_limit: usize,
 }
 
@@ -23,6 +25,7 @@ impl Receive {
     pub(crate) fn new(frame_limit: usize) -> Self {
         Self {
             begun: Begun::Nothing,
+            publish: None,
             frame_limit,
         }
     }
@@ -43,7 +46,7 @@ impl Receive {
                 };
                 let header = assembly.header;
                 self.begun = Begun::Nothing;
-                codec::decode_publish(frame, header).map(Some)
+                self.put_publish(codec::assembled_publish(frame, header))
             }
             Begun::Short(short) => {
                 let short = *short;
@@ -55,6 +58,19 @@ impl Receive {
             self.begun = Begun::Broken(violation);
         }
         read
+    }
+
+    /// What the [`Packet::Publish`] says that was read last; once.
+    pub(crate) fn take_publish(&mut self) -> Option<Publish> {
+        self.publish.take()
+    }
+
+    fn put_publish(
+        &mut self,
+        read: Result<Publish, Violation>,
+    ) -> Result<Option<Packet>, Violation> {
+        self.publish = Some(read?);
+        Ok(Some(Packet::Publish))
     }
 
     /// Bytes that wait for the rest of their packet.
@@ -72,6 +88,9 @@ impl Receive {
             && let Some((frame, rest)) = input.split_at_checked(header.len())
         {
             *input = rest;
+            if header.is_publish() {
+                return self.put_publish(codec::copied_publish(frame, header));
+            }
             return codec::decode(frame, header).map(Some);
         }
         self.begun = Begun::part(header, mem::take(input));

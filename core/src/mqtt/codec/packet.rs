@@ -100,14 +100,16 @@ impl fmt::Display for PacketType {
 pub(crate) type PacketId = NonZeroU16;
 
 /// What a server may send to a client that uses no QoS 2 and asks for one topic filter per SUBSCRIBE.
-#[derive(Debug, Clone, PartialEq, Eq)]
+///
+/// Small, so that an acknowledgement stays in registers: what a PUBLISH says is beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packet {
     /// The answer to CONNECT. Code 0 accepts; every other one refuses, the reserved 6 to 255 too.
     ConnAck {
         session_present: bool,
         return_code: u8,
     },
-    Publish(Publish),
+    Publish,
     PubAck(PacketId),
     SubAck {
         packet_id: PacketId,
@@ -121,7 +123,7 @@ impl Packet {
     pub(crate) fn packet_type(&self) -> PacketType {
         match self {
             Self::ConnAck { .. } => PacketType::ConnAck,
-            Self::Publish(_) => PacketType::Publish,
+            Self::Publish => PacketType::Publish,
             Self::PubAck(_) => PacketType::PubAck,
             Self::SubAck { .. } => PacketType::SubAck,
             Self::UnsubAck(_) => PacketType::UnsubAck,
@@ -130,7 +132,7 @@ impl Packet {
     }
 }
 
-/// An incoming message. Owns its bytes: it keeps no part of the read buffer alive.
+/// An incoming message. Owns its bytes: it keeps nothing of the input alive but its own packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Publish {
     /// 1 to 65,535 bytes without U+0000, `+` and `#`.

@@ -2,13 +2,11 @@
 
 use bytes::{Buf, Bytes};
 
-use super::{Header, Packet, PacketId, PacketType, Publish, QoS, Violation, topic_name};
+use super::{Header, PacketId, PacketType, Publish, QoS, Violation, topic_name};
 
 /// The PUBLISH of this header, whose payload is copied out of `frame`. A slice would keep alive whatever the frame is in.
-///
-/// Never inlined: [`super::decode`] always is, and its way to an acknowledgement is short.
 #[inline(never)]
-pub(super) fn copy(frame: &[u8], header: Header) -> Result<Packet, Violation> {
+pub(crate) fn copied_publish(frame: &[u8], header: Header) -> Result<Publish, Violation> {
     let (envelope, payload) = open(frame, header)?;
     Ok(envelope.with(Bytes::copy_from_slice(payload)))
 }
@@ -16,7 +14,7 @@ pub(super) fn copy(frame: &[u8], header: Header) -> Result<Packet, Violation> {
 /// The PUBLISH of this header, whose payload is `frame` from there on: nothing is copied, and nothing allocated beside
 /// the topic if the frame fills its memory.
 #[inline(never)]
-pub(crate) fn decode_publish(frame: Vec<u8>, header: Header) -> Result<Packet, Violation> {
+pub(crate) fn assembled_publish(frame: Vec<u8>, header: Header) -> Result<Publish, Violation> {
     let (envelope, payload) = open(&frame, header)?;
     let start = frame.len() - payload.len();
     let mut payload = Bytes::from(frame);
@@ -33,8 +31,8 @@ struct Envelope {
 }
 
 impl Envelope {
-    fn with(self, payload: Bytes) -> Packet {
-        Packet::Publish(Publish {
+    fn with(self, payload: Bytes) -> Publish {
+        Publish {
             topic: self.topic,
             payload,
             qos: match self.packet_id {
@@ -44,7 +42,7 @@ impl Envelope {
             packet_id: self.packet_id,
             dup: self.dup,
             retain: self.retain,
-        })
+        }
     }
 }
 

@@ -20,20 +20,30 @@ pub(crate) fn topic(name: &str) -> TopicName {
     topic
 }
 
+/// A packet, with what a PUBLISH says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::mqtt) enum Read {
+    Packet(Packet),
+    Publish(Publish),
+}
+
 /// The first packet of `bytes`, and what is left; `None` while it is not whole. A PUBLISH reads the same in memory of its
 /// own.
-fn first(bytes: &[u8], limit: usize) -> Result<Option<(Packet, &[u8])>, Violation> {
+fn first(bytes: &[u8], limit: usize) -> Result<Option<(Read, &[u8])>, Violation> {
     let Some(header) = header(bytes, limit)? else {
         return Ok(None);
     };
     let Some((frame, rest)) = bytes.split_at_checked(header.len()) else {
         return Ok(None);
     };
-    let read = decode(frame, header);
-    if header.is_publish() {
-        assert_eq!(decode_publish(frame.to_vec(), header), read);
-    }
-    read.map(|packet| Some((packet, rest)))
+    let read = if header.is_publish() {
+        let copied = copied_publish(frame, header);
+        assert_eq!(assembled_publish(frame.to_vec(), header), copied);
+        Read::Publish(copied?)
+    } else {
+        Read::Packet(decode(frame, header)?)
+    };
+    Ok(Some((read, rest)))
 }
 
 /// The length that the header at the front of `input` claims, once it is known.
@@ -56,18 +66,20 @@ fn message(topic: &str, payload: &'static [u8], packet_id: u16) -> Publish {
     }
 }
 
-fn suback(number: u16, return_code: SubAckCode) -> Packet {
-    Packet::SubAck {
+fn suback(number: u16, return_code: SubAckCode) -> Read {
+    Read::Packet(Packet::SubAck {
         packet_id: id(number),
         return_code,
-    }
+    })
 }
 
 /// One of each packet and of each of its shapes.
-pub(in crate::mqtt) fn packets() -> Vec<(&'static [u8], Packet)> {
-    let accepted = |session_present| Packet::ConnAck {
-        session_present,
-        return_code: 0,
+pub(in crate::mqtt) fn packets() -> Vec<(&'static [u8], Read)> {
+    let accepted = |session_present| {
+        Read::Packet(Packet::ConnAck {
+            session_present,
+            return_code: 0,
+        })
     };
     let retained = Publish {
         retain: true,
@@ -85,7 +97,10 @@ pub(in crate::mqtt) fn packets() -> Vec<(&'static [u8], Packet)> {
     vec![
         (&[0x20, 2, 0, 0], accepted(false)),
         (&[0x20, 2, 1, 0], accepted(true)),
-        (&[0x40, 2, 0x12, 0x34], Packet::PubAck(id(0x1234))),
+        (
+            &[0x40, 2, 0x12, 0x34],
+            Read::Packet(Packet::PubAck(id(0x1234))),
+        ),
         (&[0x90, 3, 0, 1, 0x00], suback(1, SubAckCode::MaximumQoS0)),
         (&[0x90, 3, 0, 2, 0x01], suback(2, SubAckCode::MaximumQoS1)),
         (&[0x90, 3, 0, 3, 0x02], suback(3, SubAckCode::MaximumQoS2)),
@@ -93,32 +108,26 @@ pub(in crate::mqtt) fn packets() -> Vec<(&'static [u8], Packet)> {
             &[0x90, 3, 0xff, 0xff, 0x80],
             suback(65_535, SubAckCode::Failure),
         ),
-        (&[0xb0, 2, 0, 9], Packet::UnsubAck(id(9))),
-        (&[0xd0, 0], Packet::PingResp),
-        (
-            &[0x30, 3, 0, 1, b't'],
-            Packet::Publish(message("t", b"", 0)),
-        ),
-        (
-            &[0x31, 5, 0, 3, b'a', b'/', b'b'],
-            Packet::Publish(retained),
-        ),
+        (&[0xb0, 2, 0, 9], Read::Packet(Packet::UnsubAck(id(9)))),
+        (&[0xd0, 0], Read::Packet(Packet::PingResp)),
+        (&[0x30, 3, 0, 1, b't'], Read::Publish(message("t", b"", 0))),
+        (&[0x31, 5, 0, 3, b'a', b'/', b'b'], Read::Publish(retained)),
         (
             &[0x32, 5, 0, 1, b't', 0, 7],
-            Packet::Publish(message("t", b"", 7)),
+            Read::Publish(message("t", b"", 7)),
         ),
         (
             &[0x3a, 7, 0, 1, b't', 1, 2, b'x', b'y'],
-            Packet::Publish(repeated),
+            Read::Publish(repeated),
         ),
-        (&[0x3b, 6, 0, 1, b't', 0, 3, b'x'], Packet::Publish(both)),
+        (&[0x3b, 6, 0, 1, b't', 0, 3, b'x'], Read::Publish(both)),
         (
             b"\x30\x0c\0\x09\xef\xbb\xbf\xc3\xa9/\xe2\x82\xac\0",
-            Packet::Publish(message("\u{feff}é/€", b"\0", 0)),
+            Read::Publish(message("\u{feff}é/€", b"\0", 0)),
         ),
         (
             b"\x32\x0a\0\x05\xf0\x9f\xa6\x80$\0\x05\xff",
-            Packet::Publish(message("🦀$", b"\xff", 5)),
+            Read::Publish(message("🦀$", b"\xff", 5)),
         ),
     ]
 }
@@ -300,7 +309,7 @@ fn a_header_says_how_much_must_come_as_soon_as_it_is_there() {
 #[test]
 fn whatever_is_no_publish_is_short() {
     for (bytes, packet) in packets() {
-        let is_publish = matches!(packet, Packet::Publish(_));
+        let is_publish = matches!(packet, Read::Publish(_));
         assert!(is_publish || bytes.len() <= SHORT, "{packet:?}");
     }
 }
@@ -308,10 +317,10 @@ fn whatever_is_no_publish_is_short() {
 #[test]
 fn every_connack_code_is_read() {
     for code in 0..=255 {
-        let expected = Packet::ConnAck {
+        let expected = Read::Packet(Packet::ConnAck {
             session_present: false,
             return_code: code,
-        };
+        });
         let (packet, _) = first(&[0x20, 2, 0, code], SMALL_LIMIT).unwrap().unwrap();
         assert_eq!(packet, expected);
     }

@@ -4,21 +4,25 @@ use proptest::prelude::*;
 use super::*;
 use crate::mqtt::codec::{
     PacketId, Publish,
-    tests::{SMALL_LIMIT, packets, topic, violations},
+    tests::{Read, SMALL_LIMIT, packets, topic, violations},
 };
 
 /// All packets that the fragments hold, and the violation that ends them.
 fn read<'a>(
     limit: usize,
     fragments: impl IntoIterator<Item = &'a [u8]>,
-) -> (Vec<Packet>, Option<Violation>) {
+) -> (Vec<Read>, Option<Violation>) {
     let mut receive = Receive::new(limit);
     let mut packets = Vec::new();
     let mut end = None;
     for mut fragment in fragments {
         loop {
             match receive.next(&mut fragment) {
-                Ok(Some(packet)) => packets.push(packet),
+                Ok(Some(Packet::Publish)) => {
+                    let publish = receive.take_publish().expect("it was read");
+                    packets.push(Read::Publish(publish));
+                }
+                Ok(Some(packet)) => packets.push(Read::Packet(packet)),
                 Ok(None) => {
                     assert_eq!(fragment, b"", "some of it is left");
                     break;
@@ -35,7 +39,7 @@ fn read<'a>(
 }
 
 /// Reads the input whole, byte by byte, and cut at each byte; each must read the same.
-fn read_every_way(limit: usize, input: &[u8]) -> (Vec<Packet>, Option<Violation>) {
+fn read_every_way(limit: usize, input: &[u8]) -> (Vec<Read>, Option<Violation>) {
     let whole = read(limit, [input]);
     assert_eq!(read(limit, input.chunks(1)), whole);
     for cut in 1..input.len() {
@@ -47,7 +51,7 @@ fn read_every_way(limit: usize, input: &[u8]) -> (Vec<Packet>, Option<Violation>
 
 #[test]
 fn packets_come_out_in_order_however_they_are_split() {
-    let (bytes, expected): (Vec<&[u8]>, Vec<Packet>) = packets().into_iter().unzip();
+    let (bytes, expected): (Vec<&[u8]>, Vec<Read>) = packets().into_iter().unzip();
     assert_eq!(
         read_every_way(SMALL_LIMIT, &bytes.concat()),
         (expected, None)
@@ -114,7 +118,7 @@ fn large_packets_between_small_ones_read_the_same_at_every_split() {
 
         let whole = read(codec::DEFAULT_FRAME_LIMIT, [&input[..]]);
         let found = whole.0.iter().filter_map(|packet| match packet {
-            Packet::Publish(publish) if publish.packet_id.is_some() => Some(&publish.payload[..]),
+            Read::Publish(publish) if publish.packet_id.is_some() => Some(&publish.payload[..]),
             _ => None,
         });
         assert!(found.eq(&payloads), "{length}");
@@ -178,10 +182,8 @@ fn a_header_reserves_its_packet_once_and_never_more_than_the_limit() {
 
 /// The next packet, a PUBLISH.
 fn next_publish(receive: &mut Receive, input: &mut &[u8]) -> Publish {
-    match receive.next(input) {
-        Ok(Some(Packet::Publish(publish))) => publish,
-        other => panic!("{other:?} is no PUBLISH"),
-    }
+    assert_eq!(receive.next(input), Ok(Some(Packet::Publish)));
+    receive.take_publish().expect("it was read")
 }
 
 #[test]
@@ -206,7 +208,7 @@ fn a_payload_keeps_its_packet_at_most() {
     let two = [&input[..], &input].concat();
     for fragments in [vec![&two[..]], two.chunks(100).collect()] {
         for publish in read(SMALL_LIMIT + 20, fragments).0 {
-            let Packet::Publish(Publish { payload, .. }) = publish else {
+            let Read::Publish(Publish { payload, .. }) = publish else {
                 panic!("only PUBLISHes were written");
             };
             assert!(BytesMut::from(payload).capacity() <= input.len());

@@ -273,7 +273,7 @@ proptest! {
         let qos = if number == 0 { QoS::AtMostOnce } else { QoS::AtLeastOnce };
         let payload = Bytes::from(payload);
         let expected = Publish { topic: name, payload, qos, packet_id, dup, retain: false };
-        prop_assert_eq!(packet, Packet::Publish(expected));
+        prop_assert_eq!(packet, Read::Publish(expected));
         prop_assert!(rest.is_empty());
     }
 }
