@@ -245,7 +245,13 @@ impl Gateway {
         now: Instant,
     ) -> Result<OpId, PublishError> {
         let now = self.tick(now);
-        let publication = self.admit(publication)?;
+        if let Err(refused) = self.admit(publication.device) {
+            return Err(refused(publication));
+        }
+        let limit = self.payload_limit(&publication.topic);
+        if publication.payload.len() > limit {
+            return Err(PublishError::TooLarge { limit, publication });
+        }
         if !self.make_room(&publication) {
             let bytes = publication.payload.len();
             self.outbox.block(publication.device.index, bytes);

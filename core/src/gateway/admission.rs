@@ -8,29 +8,30 @@ use crate::{
 };
 
 impl Gateway {
-    /// Hands a publication back that cannot be accepted, however much room there is.
-    pub(super) fn admit(&self, publication: Publication) -> Result<Publication, PublishError> {
+    /// Whether the publications of a device can be accepted, however much room there is; if not, how one is handed back.
+    pub(super) fn admit(&self, device: DeviceKey) -> Result<(), fn(Publication) -> PublishError> {
         if self.lifecycle.is_closing() {
-            return Err(PublishError::Closed(publication));
+            return Err(PublishError::Closed);
         }
-        let Some(index) = self.devices.resolve(publication.device) else {
-            return Err(PublishError::UnknownDevice(publication));
+        let Some(index) = self.devices.resolve(device) else {
+            return Err(PublishError::UnknownDevice);
         };
         let device = self.devices.at(index);
         if device.detach.is_some() {
-            return Err(PublishError::Detaching(publication));
+            return Err(PublishError::Detaching);
         }
         if matches!(device.life, Life::Refused) {
-            return Err(PublishError::DeviceRefused(publication));
+            return Err(PublishError::DeviceRefused);
         }
-        let limit = match publication.topic {
+        Ok(())
+    }
+
+    /// The largest payload of a publication to this topic.
+    pub(super) fn payload_limit(&self, topic: &PublicationTopic) -> usize {
+        match topic {
             PublicationTopic::Telemetry(_) => self.options.quota.max_telemetry_bytes,
             PublicationTopic::State => self.options.quota.max_state_bytes,
-        };
-        if publication.payload.len() > limit {
-            return Err(PublishError::TooLarge { limit, publication });
         }
-        Ok(publication)
     }
 
     /// Makes room for a publication by dropping older ones, if the options say so.

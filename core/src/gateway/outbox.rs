@@ -135,7 +135,7 @@ impl Outbox {
         let is_state = matches!(topic, PublicationTopic::State);
         let key = self
             .entries
-            .insert(Entry::new(op, device, topic, qos, payload));
+            .insert(|| Entry::new(op, device, topic, qos, payload));
         self.load.add(bytes);
         let queue = self.queues.at_mut(device);
         queue.load.add(bytes);

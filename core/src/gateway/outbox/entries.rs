@@ -27,14 +27,15 @@ enum Slot {
 }
 
 impl Entries {
-    pub(super) fn insert(&mut self, entry: Entry) -> u32 {
+    /// Makes an entry in its place: one that waits for its place while more room is made would be moved once more.
+    pub(super) fn insert(&mut self, entry: impl FnOnce() -> Entry) -> u32 {
         let key = match self.vacant {
             Some(key) => key,
             None => self.add_block(),
         };
         let slot = self.slot_mut(key);
         if let Slot::Vacant(next) = *slot {
-            *slot = Slot::Occupied(entry);
+            *slot = Slot::Occupied(entry());
             self.vacant = next;
         }
         key
