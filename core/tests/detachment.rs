@@ -3,7 +3,7 @@
 mod peer;
 
 use iotcore_gateway::{
-    CommandError, DetachCause, Event, Failure, Options, Outcome, Publication, PublishError,
+    CommandError, DetachCause, Event, Failure, OpId, Options, Outcome, Publication, PublishError,
 };
 use peer::{Session, seconds};
 
@@ -94,6 +94,43 @@ fn a_detach_during_a_loss_first_delivers_what_is_queued() {
         op,
         outcome: Outcome::Detached
     }));
+}
+
+/// Delivers this publication of a device that is to be detached, and then its detach.
+fn deliver_and_detach(session: &mut Session, published: OpId, detach: OpId) {
+    let id = session.expect_publish(EVENTS);
+    assert_eq!(session.sent(), [], "the detach waits");
+    session.puback(id);
+    assert_eq!(session.ended(published), Some(Ok(Outcome::Acknowledged)));
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    assert_eq!(session.ended(detach), Some(Ok(Outcome::Detached)));
+}
+
+#[test]
+fn a_loss_during_a_detach_leaves_what_was_in_flight_to_be_delivered_first() {
+    let (mut session, device) = Session::attached(Options::default());
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.expect_publish(EVENTS);
+    session.lose_connection();
+    assert_eq!(session.ended(op), None);
+    session.redial();
+    session.acknowledge_attach("device-1");
+    deliver_and_detach(&mut session, published, op);
+}
+
+#[test]
+fn a_detach_during_an_attach_waits_for_it_and_delivers_what_is_queued() {
+    let mut session = Session::open(Options::default());
+    let (device, attach) = session.begin_attach("device-1");
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    let id = session.expect_publish("/devices/device-1/attach");
+    assert_eq!(session.events(), []);
+    session.puback(id);
+    assert_eq!(session.ended(attach), Some(Ok(Outcome::Attached)));
+    deliver_and_detach(&mut session, published, op);
 }
 
 #[test]

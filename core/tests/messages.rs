@@ -164,6 +164,22 @@ fn an_acknowledgement_of_an_earlier_connection_changes_nothing() {
 }
 
 #[test]
+fn deliveries_count_up_over_all_connections() {
+    let (mut session, _) = subscribed(manual());
+    session.deliver(CONFIG, "1", Some(1));
+    session.deliver(CONFIG, "2", Some(2));
+    session.reconnect();
+    session.acknowledge_attach("device-1");
+    session.deliver(CONFIG, "3", Some(1));
+    let numbers: Vec<_> = deliveries(&mut session)
+        .into_iter()
+        .map(DeliveryId::as_u64)
+        .collect();
+    assert_eq!(numbers.len(), 3);
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+}
+
+#[test]
 fn a_copy_of_a_message_that_waits_for_its_acknowledgement_is_not_delivered_again() {
     let (mut session, _) = subscribed(manual());
     session.deliver(CONFIG, "1", Some(11));

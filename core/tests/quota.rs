@@ -6,7 +6,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use iotcore_gateway::{
     DeviceKey, Failure, Options, Outcome, Overflow, Publication, PublishError, QoS, QueueLimit,
-    Quota,
+    Quota, quota,
 };
 use peer::{Session, seconds};
 
@@ -169,4 +169,16 @@ fn an_unpaced_quota_keeps_no_rate_and_all_other_limits() {
     assert_eq!(unpaced.max_telemetry_bytes, paced.max_telemetry_bytes);
     assert_eq!(unpaced.max_state_bytes, paced.max_state_bytes);
     assert_eq!(unpaced.max_devices, paced.max_devices);
+}
+
+#[test]
+fn the_limits_are_the_numbers_that_the_service_documents() {
+    let kib = 1_024;
+    assert_eq!(quota::MAX_TELEMETRY_BYTES, 256 * kib);
+    assert_eq!(quota::MAX_COMMAND_BYTES, 256 * kib);
+    assert_eq!(quota::MAX_STATE_BYTES, 64 * kib);
+    assert_eq!(quota::MAX_CONFIG_BYTES, 64 * kib);
+    assert_eq!(quota::IDLE_LIMIT, seconds(1_200));
+    assert_eq!(quota::MAX_TOKEN_LIFETIME, seconds(86_400));
+    assert_eq!(quota::CLOCK_SKEW, seconds(600));
 }

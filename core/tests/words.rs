@@ -55,6 +55,21 @@ fn a_failure_says_what_is_known() {
 }
 
 #[test]
+fn only_of_a_timeout_is_the_cause_inferred() {
+    assert_eq!(
+        Failure::TimedOut(seconds(30)).certainty(),
+        Certainty::Inferred
+    );
+    for confirmed in [
+        Failure::SubscriptionRefused(Subscription::Config),
+        Failure::Superseded,
+        Failure::Closed,
+    ] {
+        assert_eq!(confirmed.certainty(), Certainty::Confirmed, "{confirmed}");
+    }
+}
+
+#[test]
 fn a_refused_command_says_what_to_do() {
     let session = Session::new(Options::default());
     let own = session.gateway.own_key();
