@@ -439,6 +439,37 @@ fn a_device_is_found_by_its_id_and_named_by_its_key_until_it_is_detached() {
 }
 
 #[test]
+fn the_gateway_itself_is_attached_while_it_is_open() {
+    let mut session = Session::dialing(Options::default());
+    let own = session.gateway.own_key();
+    let state = |session: &Session| session.gateway.device_state(own);
+    assert_eq!(state(&session), Some(DeviceState::Waiting));
+    session.connect();
+    assert_eq!(state(&session), Some(DeviceState::Attached));
+    session.lose_connection();
+    assert_eq!(state(&session), Some(DeviceState::Waiting));
+}
+
+#[test]
+fn an_answer_that_came_leaves_no_deadline_behind() {
+    let mut session = Session::open(Options::default());
+    let quiet = session.gateway.poll_timeout();
+    let device = session.attach("device-1");
+    assert_eq!(session.gateway.poll_timeout(), quiet, "attached");
+    session
+        .gateway
+        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, session.now)
+        .unwrap();
+    let packet_id = session.expect_subscribe("/devices/device-1/config");
+    session.suback(packet_id, 1);
+    assert_eq!(session.gateway.poll_timeout(), quiet, "subscribed");
+    session.gateway.detach(device, session.now).unwrap();
+    let packet_id = session.expect_publish("/devices/device-1/detach");
+    session.puback(packet_id);
+    assert_eq!(session.gateway.poll_timeout(), quiet, "detached");
+}
+
+#[test]
 fn no_more_devices_are_taken_than_the_limit() {
     let mut options = Options::default();
     options.quota.max_devices = 2;
@@ -451,6 +482,32 @@ fn no_more_devices_are_taken_than_the_limit() {
         .attach("device-3".try_into().unwrap(), None, session.now);
     assert_eq!(refused, Err(CommandError::TooManyDevices(2)));
     assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_device_that_is_detached_before_its_turn_leaves_the_others_theirs() {
+    let mut options = Options::default();
+    options.attach_window = 1;
+    let mut session = Session::open(options);
+    session.begin_attach("device-1");
+    let (gone, _) = session.begin_attach("device-2");
+    session.begin_attach("device-3");
+    let op = session.gateway.detach(gone, session.now).unwrap();
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
+    session.acknowledge_attach("device-1");
+    session.acknowledge_attach("device-3");
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_lost_connection_leaves_the_whole_attach_window_to_the_next() {
+    let mut options = Options::default();
+    options.attach_window = 1;
+    let mut session = Session::open(options);
+    session.begin_attach("device-1");
+    session.expect_publish(ATTACH);
+    session.reconnect();
+    session.acknowledge_attach("device-1");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iotcore_gateway::{
     Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication, QoS,
-    Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
+    Quota, Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
 };
 use peer::{Sent, Session, seconds};
 
@@ -420,6 +420,72 @@ fn before_its_token_expires_the_gateway_drains_leaves_and_comes_back_at_once() {
 }
 
 #[test]
+fn a_token_is_refreshed_at_a_fifth_of_its_life_and_at_most_five_minutes_before_its_end() {
+    for (life, margin) in [(100, 20), (1_000, 200), (3_600, 300), (86_400, 300)] {
+        let mut options = Options::default();
+        options.keep_alive = seconds(1_199);
+        let mut session = Session::dialing(options);
+        let end = session.now + seconds(life);
+        let token = Token::new("short.lived.token", end).unwrap();
+        session.gateway.handle_connected(token, session.now);
+        session.sent();
+        session.connack(0);
+        let id = session.expect_subscribe("/devices/gw-1/errors");
+        session.suback(id, 0);
+        loop {
+            session.step();
+            match session.sent()[..] {
+                [] => {}
+                [Sent::PingReq] => session.receive(&[0xd0, 0]),
+                [Sent::Disconnect] => break,
+                ref other => panic!("{other:?}"),
+            }
+        }
+        let left = end - session.now;
+        assert!(
+            left >= seconds(margin) && left <= seconds(margin + margin / 10),
+            "{left:?} of {life} s are left"
+        );
+    }
+}
+
+#[test]
+fn a_transport_that_ends_after_the_backoff_is_dialed_again_at_once() {
+    let mut session = Session::open(Options::default());
+    session.receive(&[0xf0]);
+    session.wait(seconds(10));
+    assert!(!session.gateway.wants_transport(), "the old one is there");
+    session.lose_connection();
+    assert!(session.gateway.wants_transport());
+}
+
+#[test]
+fn when_no_packet_identifier_is_free_the_gateway_comes_back_at_once() {
+    let mut options = Options::default();
+    options.quota = Quota::unpaced();
+    options.window = 65_000;
+    options.device_window = 65_000;
+    options.device_queue.messages = 66_000;
+    let (mut session, device) = Session::attached(options);
+    for _ in 0..65_535 {
+        session.publish(device, "");
+    }
+    assert_eq!(session.sent().len(), 65_000, "the window");
+    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", None);
+    session.step();
+    session.acknowledge_attach("device-1");
+    session.events();
+    assert_eq!(session.sent().len(), 535, "what is left of the identifiers");
+    let disconnected = session.disconnected();
+    assert_eq!(disconnected.reason, DisconnectReason::PacketIdsExhausted);
+    assert_eq!(disconnected.retry_in, Some(Duration::ZERO));
+    session.lose_connection();
+    session.connect();
+    session.acknowledge_attach("device-1");
+    assert_eq!(session.sent().len(), 65_000, "nothing is lost");
+}
+
+#[test]
 fn a_refresh_does_not_wait_for_ever_for_an_acknowledgement() {
     let mut session = Session::dialing(Options::default());
     let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
@@ -448,6 +514,27 @@ fn connections_that_end_soon_after_they_were_accepted_are_a_probable_takeover() 
     session.wait(seconds(20));
     session.lose_connection();
     assert!(!session.disconnected().takeover_suspected);
+}
+
+#[test]
+fn only_a_peer_that_hangs_up_within_ten_seconds_is_a_probable_takeover() {
+    let violate: fn(&mut Session) = |session| session.receive(&[0xf0]);
+    let hang_up: fn(&mut Session) = Session::lose_connection;
+    for (lasts, end, is_suspected) in [
+        (Duration::from_millis(9_999), hang_up, true),
+        (seconds(10), hang_up, false),
+        (seconds(1), violate, false),
+    ] {
+        let mut session = Session::open(Options::default());
+        for round in 1..=3 {
+            session.wait(lasts);
+            end(&mut session);
+            let suspected = session.disconnected().takeover_suspected;
+            assert_eq!(suspected, is_suspected && round == 3, "{lasts:?}");
+            session.lose_connection();
+            session.redial();
+        }
+    }
 }
 
 #[test]

@@ -114,6 +114,91 @@ fn the_gateways_own_subscriptions_come_before_any_attach() {
 }
 
 #[test]
+fn a_device_that_goes_takes_no_turn_of_another_with_it() {
+    let (mut session, gone) = Session::attached(Options::default());
+    let [stays, leaves] = ["device-2", "device-3"].map(|id| session.attach(id));
+    let own = session.gateway.own_key();
+    session.publish(own, &"x".repeat(64 * 1024));
+    for device in [gone, stays] {
+        subscribe(&mut session, device, QoS::AtLeastOnce);
+    }
+    for device in [gone, leaves] {
+        session.gateway.detach(device, session.now).unwrap();
+    }
+    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", None);
+    assert_eq!(session.gateway.device_state(gone), None);
+    session.expect_publish("/devices/gw-1/events");
+    session.expect_subscribe("/devices/device-2/config");
+    session.expect_publish("/devices/device-3/detach");
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn subscriptions_fill_the_transmit_buffer_to_its_bound_and_go_on_once_it_was_taken() {
+    const BOUND: usize = 64 * 1024;
+    for length in [200, 220, 240] {
+        let mut options = Options::default();
+        options.attach_window = 400;
+        let mut session = Session::open(options);
+        let devices: Vec<_> = (0..400)
+            .map(|n| session.begin_attach(&format!("d{n:0>0$}", length - 1)).0)
+            .collect();
+        for (_, packet_id) in session.sent_payloads() {
+            session.puback(packet_id);
+        }
+        for device in devices {
+            subscribe(&mut session, device, QoS::AtLeastOnce);
+        }
+        let waiting = session.gateway.poll_transmit().len();
+        assert!(
+            waiting <= BOUND && waiting > BOUND - 300,
+            "{waiting} bytes wait"
+        );
+        assert_eq!(session.sent().len(), 400, "the rest follows");
+    }
+}
+
+#[test]
+fn a_subscription_that_is_not_answered_waits_longer_each_time() {
+    let mut options = Options::default();
+    options.ack_timeout = seconds(1);
+    let (mut session, device) = Session::attached(options);
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    for expected in [1, 2, 4, 8] {
+        session.expect_subscribe(CONFIG);
+        session.wait(seconds(1));
+        let start = session.now;
+        session.step();
+        let wait = session.now - start;
+        assert!(
+            wait >= seconds(expected) && wait <= seconds(expected + 1),
+            "{wait:?}"
+        );
+    }
+}
+
+#[test]
+fn an_unsubscribe_that_is_not_answered_is_sent_again_and_nothing_is_lost() {
+    let mut options = Options::default();
+    options.ack_timeout = seconds(5);
+    let (mut session, device) = Session::attached(options);
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    session.events();
+    let op = unsubscribe(&mut session, device);
+    assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
+    session.wait(seconds(5));
+    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(5)))));
+    session.step();
+    assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
+    session.wait(seconds(5));
+    assert_eq!(session.events(), [], "nobody wants the subscription");
+    session.step();
+    assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
+}
+
+#[test]
 fn unsubscribing_ends_with_unsuback() {
     let (mut session, device) = Session::attached(Options::default());
     subscribe(&mut session, device, QoS::AtLeastOnce);
@@ -204,6 +289,42 @@ fn a_refused_errors_topic_is_told_and_blocks_nothing() {
         failure: Failure::ErrorsTopicRefused
     }));
     assert!(session.gateway.is_open());
+}
+
+#[test]
+fn an_errors_topic_that_is_not_answered_in_time_is_told_once() {
+    let mut session = Session::dialing(Options::default());
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    session.sent();
+    session.connack(0);
+    let id = session.expect_subscribe("/devices/gw-1/errors");
+    session.events();
+    session.wait(seconds(30));
+    let failure = Failure::TimedOut(seconds(30));
+    assert_eq!(
+        session.events(),
+        [Event::ErrorsTopicUnavailable { failure }]
+    );
+    session.suback(id, 0);
+    assert_eq!(session.events(), []);
+    assert_eq!(
+        session.gateway.stats().unsolicited,
+        0,
+        "late is not strange"
+    );
+}
+
+#[test]
+fn what_was_counted_outlives_the_connection() {
+    let mut session = Session::open(Options::default());
+    for unsolicited in 1..=3 {
+        session.puback(999);
+        assert_eq!(session.gateway.stats().unsolicited, unsolicited);
+        session.reconnect();
+        assert_eq!(session.gateway.stats().unsolicited, unsolicited);
+    }
 }
 
 #[test]
