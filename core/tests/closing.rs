@@ -5,8 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Event, Failure, Options, Outcome, Publication, PublishError, QoS, Reconnect, Subscription,
-    Token, TransportEnd,
+    CommandError, Event, Failure, Options, Outcome, Publication, PublishError, QoS, Reconnect,
+    Subscription, Token, TransportEnd,
 };
 use peer::{Sent, Session, seconds};
 
@@ -256,6 +256,41 @@ fn closing_a_gateway_that_gave_up_is_done_at_once() {
     assert_eq!(session.ended(op), Some(Ok(Outcome::Closed)));
     assert_eq!(session.gateway.close(session.now), op);
     assert_eq!(session.events(), []);
+}
+
+#[test]
+fn the_time_of_a_close_goes_on_over_a_lost_connection() {
+    let mut session = Session::open(Options::default());
+    session.publish(session.gateway.own_key(), "never acknowledged");
+    session.sent();
+    session.gateway.close(session.now);
+    let end = session.now + seconds(10);
+    session.wait(seconds(3));
+    session.reconnect();
+    session.expect_publish("/devices/gw-1/events");
+    session.wait(end - session.now - Duration::from_millis(1));
+    assert_eq!(session.sent(), []);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+}
+
+#[test]
+fn a_closing_gateway_takes_no_more_commands() {
+    let (mut session, device) = Session::attached(Options::default());
+    let own = session.gateway.own_key();
+    session.publish(own, "keeps it open");
+    session.gateway.close(session.now);
+    let (now, config, qos) = (session.now, Subscription::Config, QoS::AtLeastOnce);
+    let (id, token) = ("device-2".try_into().unwrap(), session.token());
+    let gateway = &mut session.gateway;
+    let refused = CommandError::Closed;
+    assert_eq!(gateway.open(now), Err(refused.clone()));
+    assert_eq!(gateway.attach(id, None, now), Err(refused.clone()));
+    assert_eq!(gateway.detach(device, now), Err(refused.clone()));
+    assert_eq!(gateway.authorize(device, token, now), Err(refused.clone()));
+    let subscribing = gateway.subscribe(own, config, qos, now);
+    assert_eq!(subscribing, Err(refused.clone()));
+    assert_eq!(gateway.unsubscribe(own, config, now), Err(refused));
 }
 
 #[test]

@@ -381,6 +381,30 @@ fn bytes_that_make_no_progress_for_one_keep_alive_end_the_connection() {
 }
 
 #[test]
+fn to_hand_nothing_over_is_no_progress() {
+    let mut session = Session::open(Options::default());
+    session.publish(session.gateway.own_key(), "1");
+    session.wait(seconds(30));
+    session.gateway.handle_transmitted(0, session.now);
+    session.wait(seconds(30));
+    assert_eq!(
+        session.disconnect_reason(),
+        DisconnectReason::WriteStalled(seconds(60))
+    );
+}
+
+#[test]
+fn a_short_keep_alive_is_kept_with_a_quarter_to_spare() {
+    let mut options = Options::default();
+    options.keep_alive = seconds(4);
+    let mut session = Session::open(options);
+    session.wait(Duration::from_millis(2_999));
+    assert_eq!(session.sent(), []);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(session.sent(), [Sent::PingReq]);
+}
+
+#[test]
 fn before_its_token_expires_the_gateway_drains_leaves_and_comes_back_at_once() {
     let mut session = Session::dialing(Options::default());
     let token = Token::new("short.lived.token", session.now + seconds(100)).unwrap();

@@ -4,6 +4,7 @@ mod peer;
 
 use iotcore_gateway::{
     CommandError, DetachCause, Event, Failure, OpId, Options, Outcome, Publication, PublishError,
+    QoS, Subscription,
 };
 use peer::{Session, seconds};
 
@@ -131,6 +132,24 @@ fn a_detach_during_an_attach_waits_for_it_and_delivers_what_is_queued() {
     session.puback(id);
     assert_eq!(session.ended(attach), Some(Ok(Outcome::Attached)));
     deliver_and_detach(&mut session, published, op);
+}
+
+#[test]
+fn no_command_takes_the_key_of_a_device_that_is_gone() {
+    let (mut session, gone) = Session::attached(Options::default());
+    session.gateway.detach(gone, session.now).unwrap();
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    session.attach("device-2");
+    let (now, config, qos) = (session.now, Subscription::Config, QoS::AtLeastOnce);
+    let token = session.token();
+    let gateway = &mut session.gateway;
+    let unknown = CommandError::UnknownDevice;
+    assert_eq!(gateway.detach(gone, now), Err(unknown.clone()));
+    assert_eq!(gateway.authorize(gone, token, now), Err(unknown.clone()));
+    let subscribing = gateway.subscribe(gone, config, qos, now);
+    assert_eq!(subscribing, Err(unknown.clone()));
+    assert_eq!(gateway.unsubscribe(gone, config, now), Err(unknown));
 }
 
 #[test]
