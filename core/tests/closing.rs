@@ -5,8 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, Event, Failure, Options, Outcome, Publication, PublishError, QoS, Reconnect,
-    Subscription, Token, TransportEnd,
+    CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication, PublishError,
+    QoS, Reconnect, Subscription, Token, TransportEnd,
 };
 use peer::{Sent, Session, seconds};
 
@@ -271,6 +271,48 @@ fn the_time_of_a_close_goes_on_over_a_lost_connection() {
     session.wait(end - session.now - Duration::from_millis(1));
     assert_eq!(session.sent(), []);
     session.wait(Duration::from_millis(1));
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+}
+
+#[test]
+fn a_close_whose_time_is_up_before_the_transport_is_down_ends_with_it() {
+    let mut session = Session::open(Options::default());
+    session.publish(session.gateway.own_key(), "never acknowledged");
+    session.sent();
+    session.gateway.close(session.now);
+    session.receive(&[0xf0]);
+    assert!(!session.gateway.wants_transport());
+    session.wait(seconds(10));
+    assert!(!session.gateway.is_closed(), "the transport is still up");
+    session.lose_connection();
+    assert!(session.gateway.is_closed());
+}
+
+#[test]
+fn a_close_ends_an_attempt_that_is_not_answered_in_its_time() {
+    let mut session = Session::dialing(Options::default());
+    session.publish(session.gateway.own_key(), "never sent");
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    session.gateway.close(session.now);
+    session.wait(seconds(10));
+    let disconnected = session.disconnected();
+    assert_eq!(disconnected.reason, DisconnectReason::Closed);
+    assert_eq!(disconnected.retry_in, None);
+    session.lose_connection();
+    assert!(session.gateway.is_closed());
+}
+
+#[test]
+fn a_close_waits_for_a_detach() {
+    let (mut session, device) = Session::attached(Options::default());
+    let detach = session.gateway.detach(device, session.now).unwrap();
+    session.gateway.close(session.now);
+    let id = session.expect_publish("/devices/device-1/detach");
+    assert_eq!(session.sent(), []);
+    session.puback(id);
+    assert_eq!(session.ended(detach), Some(Ok(Outcome::Detached)));
     assert_eq!(session.sent(), [Sent::Disconnect]);
 }
 

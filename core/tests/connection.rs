@@ -444,6 +444,23 @@ fn before_its_token_expires_the_gateway_drains_leaves_and_comes_back_at_once() {
 }
 
 #[test]
+fn a_refresh_waits_for_what_was_asked_for_devices_too() {
+    let mut session = Session::dialing(Options::default());
+    let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
+    session.gateway.handle_connected(token, session.now);
+    session.sent();
+    session.connack(0);
+    let id = session.expect_subscribe("/devices/gw-1/errors");
+    session.suback(id, 0);
+    session.begin_attach("device-1");
+    let id = session.expect_publish("/devices/device-1/attach");
+    session.wait(seconds(20));
+    assert_eq!(session.sent(), []);
+    session.puback(id);
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+}
+
+#[test]
 fn a_token_is_refreshed_at_a_fifth_of_its_life_and_at_most_five_minutes_before_its_end() {
     for (life, margin) in [(100, 20), (1_000, 200), (3_600, 300), (86_400, 300)] {
         let mut options = Options::default();

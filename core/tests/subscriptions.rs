@@ -226,12 +226,58 @@ fn unsubscribing_what_is_not_subscribed_is_done_at_once() {
 }
 
 #[test]
+fn a_lost_connection_completes_an_unsubscribe() {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    session.events();
+    let op = unsubscribe(&mut session, device);
+    assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
+    session.lose_connection();
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Unsubscribed)));
+    session.redial();
+    session.acknowledge_attach("device-1");
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_subscription_that_could_not_go_out_waits_for_the_next_attachment() {
+    let (mut session, device) = Session::attached(Options::default());
+    let own = session.gateway.own_key();
+    session.publish(own, &"x".repeat(64 * 1024));
+    let op = subscribe(&mut session, device, QoS::AtLeastOnce);
+    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", None);
+    session.expect_publish("/devices/gw-1/events");
+    assert_eq!(session.sent(), []);
+    session.step();
+    session.acknowledge_attach("device-1");
+    let id = session.expect_subscribe(CONFIG);
+    assert_eq!(session.sent(), [], "once");
+    session.suback(id, 1);
+    let subscribed = Outcome::Subscribed(QoS::AtLeastOnce);
+    assert_eq!(session.ended(op), Some(Ok(subscribed)));
+}
+
+#[test]
+fn a_config_that_comes_between_two_attempts_to_subscribe_is_delivered() {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    session.expect_subscribe(CONFIG);
+    session.wait(seconds(30));
+    session.events();
+    session.deliver(CONFIG, "{}", Some(1));
+    assert!(matches!(session.events()[..], [Event::Config { .. }]));
+}
+
+#[test]
 fn a_changed_mind_supersedes_the_first_wish_and_ends_where_the_last_one_wants() {
     let (mut session, device) = Session::attached(Options::default());
     let first = subscribe(&mut session, device, QoS::AtLeastOnce);
     let id = session.expect_subscribe(CONFIG);
     let second = unsubscribe(&mut session, device);
     assert_eq!(session.ended(first), Some(Err(Failure::Superseded)));
+    assert_eq!(session.sent(), [], "one after the other");
     session.suback(id, 1);
     let Sent::Unsubscribe { id, .. } = session.next_sent() else {
         panic!()
