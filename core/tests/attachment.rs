@@ -451,22 +451,27 @@ fn the_gateway_itself_is_attached_while_it_is_open() {
 }
 
 #[test]
-fn an_answer_that_came_leaves_no_deadline_behind() {
+fn an_answer_that_came_leaves_no_deadline_but_that_of_the_keep_alive() {
     let mut session = Session::open(Options::default());
-    let quiet = session.gateway.poll_timeout();
+    let ping = Some(session.now + seconds(55));
+    assert_eq!(
+        session.gateway.poll_timeout(),
+        ping,
+        "errors are subscribed"
+    );
     let device = session.attach("device-1");
-    assert_eq!(session.gateway.poll_timeout(), quiet, "attached");
+    assert_eq!(session.gateway.poll_timeout(), ping, "attached");
     session
         .gateway
         .subscribe(device, Subscription::Config, QoS::AtLeastOnce, session.now)
         .unwrap();
     let packet_id = session.expect_subscribe("/devices/device-1/config");
     session.suback(packet_id, 1);
-    assert_eq!(session.gateway.poll_timeout(), quiet, "subscribed");
+    assert_eq!(session.gateway.poll_timeout(), ping, "subscribed");
     session.gateway.detach(device, session.now).unwrap();
     let packet_id = session.expect_publish("/devices/device-1/detach");
     session.puback(packet_id);
-    assert_eq!(session.gateway.poll_timeout(), quiet, "detached");
+    assert_eq!(session.gateway.poll_timeout(), ping, "detached");
 }
 
 #[test]

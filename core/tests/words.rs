@@ -122,6 +122,25 @@ fn the_end_of_a_connection_says_why() {
     ]);
 }
 
+#[test]
+fn a_length_that_no_packet_has_is_said_with_those_that_it_may_have() {
+    for (packet, may_have) in [
+        (
+            [0x40, 3],
+            "PUBACK with remaining length 3, which must be 2 ",
+        ),
+        (
+            [0x30, 2],
+            "PUBLISH with remaining length 2, which must be 3 to 268435455 ",
+        ),
+    ] {
+        let mut session = Session::open(Options::default());
+        session.receive(&packet);
+        let said = session.disconnect_reason().to_string();
+        assert!(said.contains(may_have), "{said}");
+    }
+}
+
 /// What is said of a refusal with this code, of a token that says it was issued then.
 fn refusal(code: u8, issued_at: u64) -> String {
     let mut session = Session::dialing(Options::default());
