@@ -5,8 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication, PublishError,
-    QoS, Reconnect, Subscription, Token, TransportEnd,
+    Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication,
+    PublishError, QoS, Reconnect, Subscription, Token, TransportEnd,
 };
 use peer::{Sent, Session, seconds};
 
@@ -47,6 +47,18 @@ fn close_sends_what_it_can_then_disconnects() {
             Event::Closed { unsent: vec![] },
         ]
     );
+}
+
+#[test]
+fn the_connection_of_a_closed_gateway_ends_for_that_reason_and_for_good() {
+    let mut session = Session::open(Options::default());
+    session.gateway.close(session.now);
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+    let disconnected = session.disconnected();
+    assert_eq!(disconnected.reason, DisconnectReason::Closed);
+    assert_eq!(disconnected.certainty, Certainty::Confirmed);
+    assert_eq!(disconnected.retry_in, None);
+    assert_eq!(disconnected.suspects, []);
 }
 
 #[test]
