@@ -352,6 +352,23 @@ fn a_busy_connection_needs_no_ping() {
 }
 
 #[test]
+fn a_ping_is_due_a_while_after_either_side_has_fallen_silent() {
+    let mut session = Session::open(Options::default());
+    let own = session.gateway.own_key();
+    session.wait(seconds(10));
+    session.publish(own, "1");
+    let id = session.expect_publish("/devices/gw-1/events");
+    session.wait(seconds(2));
+    session.puback(id);
+    session.wait(seconds(10));
+    session.deliver("/elsewhere", "at QoS 0", None);
+    session.wait(seconds(43) - Duration::from_millis(1));
+    assert_eq!(session.sent(), []);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(session.sent(), [Sent::PingReq], "55 s after the PUBLISH");
+}
+
+#[test]
 fn a_ping_without_an_answer_ends_the_connection() {
     let mut session = Session::open(Options::default());
     session.wait(seconds(55));
