@@ -2,8 +2,6 @@
 
 mod peer;
 
-use std::time::Duration;
-
 use iotcore_gateway::{
     CommandError, DetachCause, DeviceId, DeviceState, ErrorType, Event, Failure, Options, Outcome,
     Publication, PublishError, QoS, Subscription, Token,
@@ -12,7 +10,6 @@ use peer::{Sent, Session, seconds};
 
 const ATTACH: &str = "/devices/device-1/attach";
 const EVENTS: &str = "/devices/device-1/events";
-const PINGRESP: [u8; 2] = [0xd0, 0];
 
 #[test]
 fn a_puback_attaches_and_only_then_are_subscriptions_and_publications_sent() {
@@ -153,52 +150,6 @@ fn an_unknown_error_leaves_the_attach_pending_and_it_is_tried_again_with_backoff
     }
     session.acknowledge_attach("device-1");
     assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
-}
-
-/// Lets the time pass to the next attach of this device, and gives how long that took and its packet identifier.
-fn next_attach(session: &mut Session) -> (Duration, u16) {
-    let start = session.now;
-    session.step();
-    let packet_id = session.expect_publish(ATTACH);
-    (session.now - start, packet_id)
-}
-
-#[test]
-fn an_attach_that_fails_again_and_again_waits_longer_each_time() {
-    let mut session = Session::open(Options::default());
-    session.begin_attach("device-1");
-    let mut packet_id = session.expect_publish(ATTACH);
-    for expected in [1, 2, 4, 8] {
-        session.report("UNKNOWN", "device-1", Some(packet_id));
-        let (wait, next) = next_attach(&mut session);
-        assert!(
-            wait >= seconds(expected) && wait <= seconds(expected + 1),
-            "{wait:?}"
-        );
-        packet_id = next;
-    }
-}
-
-#[test]
-fn a_device_that_is_detached_again_and_again_waits_longer_until_an_attachment_has_lasted() {
-    let (mut session, _) = Session::attached(Options::default());
-    let detached = |session: &mut Session| {
-        session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
-        let (wait, packet_id) = next_attach(session);
-        session.puback(packet_id);
-        wait
-    };
-    for expected in [1, 2, 4] {
-        let wait = detached(&mut session);
-        assert!(
-            wait >= seconds(expected) && wait <= seconds(expected + 1),
-            "{wait:?}"
-        );
-    }
-    session.wait(seconds(60));
-    assert_eq!(session.sent(), [Sent::PingReq]);
-    session.receive(&PINGRESP);
-    assert!(detached(&mut session) <= seconds(2));
 }
 
 #[test]
@@ -539,28 +490,6 @@ fn a_thousand_devices_come_back_through_the_attach_window() {
         }
         session.events();
         session.reconnect();
-    }
-}
-
-#[test]
-fn attaches_fill_the_transmit_buffer_to_its_bound_and_go_on_once_it_was_taken() {
-    const BOUND: usize = 64 * 1024;
-    for (token, largest) in [(None, 300), (Some("t".repeat(600)), 1_000)] {
-        let mut options = Options::default();
-        options.attach_window = 1_000;
-        let mut session = Session::open(options);
-        for n in 0..300 {
-            let id = format!("d{n:0>249}").try_into().unwrap();
-            let expires_at = session.now + seconds(60);
-            let token = token.clone().map(|it| Token::new(it, expires_at).unwrap());
-            session.gateway.attach(id, token, session.now).unwrap();
-        }
-        let waiting = session.gateway.poll_transmit().len();
-        assert!(
-            waiting <= BOUND && waiting > BOUND - largest,
-            "{waiting} bytes wait"
-        );
-        assert_eq!(session.sent().len(), 300, "the rest follows");
     }
 }
 

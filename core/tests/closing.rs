@@ -238,25 +238,6 @@ fn a_close_during_the_last_moments_of_a_refresh_ends_in_its_time() {
 }
 
 #[test]
-fn a_close_during_a_refresh_sends_what_the_refresh_held_back() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
-    session.gateway.handle_connected(token, session.now);
-    session.sent();
-    session.connack(0);
-    let own = session.gateway.own_key();
-    session.publish(own, "never acknowledged");
-    session.sent();
-    session.wait(seconds(20));
-    let held = session.publish(own, "held back");
-    assert_eq!(session.sent(), []);
-    session.gateway.close(session.now);
-    let id = session.expect_publish("/devices/gw-1/events");
-    session.puback(id);
-    assert_eq!(session.ended(held), Some(Ok(Outcome::Acknowledged)));
-}
-
-#[test]
 fn closing_a_gateway_that_gave_up_is_done_at_once() {
     let mut options = Options::default();
     options.reconnect = Reconnect::Attempts(0);

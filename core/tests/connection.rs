@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use iotcore_gateway::{
     Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication, QoS,
-    Quota, Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
+    Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
 };
 use peer::{Sent, Session, seconds};
 
@@ -422,92 +422,6 @@ fn a_short_keep_alive_is_kept_with_a_quarter_to_spare() {
 }
 
 #[test]
-fn before_its_token_expires_the_gateway_drains_leaves_and_comes_back_at_once() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("short.lived.token", session.now + seconds(100)).unwrap();
-    session.gateway.handle_connected(token, session.now);
-    session.sent();
-    session.connack(0);
-    let Sent::Subscribe { id, .. } = session.next_sent() else {
-        panic!()
-    };
-    session.suback(id, 0);
-    session.wait(seconds(70));
-    session.receive(&[0xd0, 0]);
-    let own = session.gateway.own_key();
-    let first = session.publish(own, "in flight");
-    session.sent();
-    session.wait(seconds(10));
-    let second = session.publish(own, "after");
-    assert_eq!(session.sent(), [], "nothing new is sent");
-    session.puback(2);
-    assert_eq!(session.sent(), [Sent::Disconnect]);
-    let events = session.events();
-    assert!(events.contains(&Event::Done {
-        op: first,
-        outcome: Outcome::Acknowledged
-    }));
-    assert!(events.iter().any(|event| matches!(event, Event::Disconnected(disconnected)
-        if disconnected.reason == DisconnectReason::TokenRefresh && disconnected.retry_in == Some(Duration::ZERO))));
-    assert!(!session.gateway.wants_transport());
-    session
-        .gateway
-        .handle_disconnected(TransportEnd::PeerClosed, session.now);
-    assert!(session.gateway.wants_transport(), "without backoff");
-    session.connect();
-    let id = session.expect_publish("/devices/gw-1/events");
-    session.puback(id);
-    assert_eq!(session.ended(second), Some(Ok(Outcome::Acknowledged)));
-}
-
-#[test]
-fn a_refresh_waits_for_what_was_asked_for_devices_too() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
-    session.gateway.handle_connected(token, session.now);
-    session.sent();
-    session.connack(0);
-    let id = session.expect_subscribe("/devices/gw-1/errors");
-    session.suback(id, 0);
-    session.begin_attach("device-1");
-    let id = session.expect_publish("/devices/device-1/attach");
-    session.wait(seconds(20));
-    assert_eq!(session.sent(), []);
-    session.puback(id);
-    assert_eq!(session.sent(), [Sent::Disconnect]);
-}
-
-#[test]
-fn a_token_is_refreshed_at_a_fifth_of_its_life_and_at_most_five_minutes_before_its_end() {
-    for (life, margin) in [(100, 20), (1_000, 200), (3_600, 300), (86_400, 300)] {
-        let mut options = Options::default();
-        options.keep_alive = seconds(1_199);
-        let mut session = Session::dialing(options);
-        let end = session.now + seconds(life);
-        let token = Token::new("short.lived.token", end).unwrap();
-        session.gateway.handle_connected(token, session.now);
-        session.sent();
-        session.connack(0);
-        let id = session.expect_subscribe("/devices/gw-1/errors");
-        session.suback(id, 0);
-        loop {
-            session.step();
-            match session.sent()[..] {
-                [] => {}
-                [Sent::PingReq] => session.receive(&[0xd0, 0]),
-                [Sent::Disconnect] => break,
-                ref other => panic!("{other:?}"),
-            }
-        }
-        let left = end - session.now;
-        assert!(
-            left >= seconds(margin) && left <= seconds(margin + margin / 10),
-            "{left:?} of {life} s are left"
-        );
-    }
-}
-
-#[test]
 fn a_transport_that_ends_after_the_backoff_is_dialed_again_at_once() {
     let mut session = Session::open(Options::default());
     session.receive(&[0xf0]);
@@ -515,45 +429,6 @@ fn a_transport_that_ends_after_the_backoff_is_dialed_again_at_once() {
     assert!(!session.gateway.wants_transport(), "the old one is there");
     session.lose_connection();
     assert!(session.gateway.wants_transport());
-}
-
-#[test]
-fn when_no_packet_identifier_is_free_the_gateway_comes_back_at_once() {
-    let mut options = Options::default();
-    options.quota = Quota::unpaced();
-    options.window = 65_000;
-    options.device_window = 65_000;
-    options.device_queue.messages = 66_000;
-    let (mut session, device) = Session::attached(options);
-    for _ in 0..65_535 {
-        session.publish(device, "");
-    }
-    assert_eq!(session.sent().len(), 65_000, "the window");
-    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", None);
-    session.step();
-    session.acknowledge_attach("device-1");
-    session.events();
-    assert_eq!(session.sent().len(), 535, "what is left of the identifiers");
-    let disconnected = session.disconnected();
-    assert_eq!(disconnected.reason, DisconnectReason::PacketIdsExhausted);
-    assert_eq!(disconnected.retry_in, Some(Duration::ZERO));
-    session.lose_connection();
-    session.connect();
-    session.acknowledge_attach("device-1");
-    assert_eq!(session.sent().len(), 65_000, "nothing is lost");
-}
-
-#[test]
-fn a_refresh_does_not_wait_for_ever_for_an_acknowledgement() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
-    session.gateway.handle_connected(token, session.now);
-    session.sent();
-    session.connack(0);
-    session.publish(session.gateway.own_key(), "never acknowledged");
-    session.sent();
-    session.wait(seconds(30));
-    assert_eq!(session.sent(), [Sent::Disconnect]);
 }
 
 #[test]

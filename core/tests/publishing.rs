@@ -304,65 +304,6 @@ fn a_full_queue_hands_the_publication_back_and_says_when_there_is_room() {
 }
 
 #[test]
-fn room_is_told_once_half_of_what_was_full_is_free() {
-    let limited = |set: fn(&mut Options) -> &mut QueueLimit| {
-        let mut options = Options::default();
-        options.quota.max_telemetry_bytes = 100;
-        options.quota.max_state_bytes = 100;
-        *set(&mut options) = QueueLimit {
-            messages: 1_000,
-            bytes: 400,
-        };
-        options
-    };
-    for options in [
-        limited(|options| &mut options.device_queue),
-        limited(|options| &mut options.total_queue),
-    ] {
-        let (mut session, device) = Session::attached(options);
-        for _ in 0..4 {
-            session.publish(device, &"x".repeat(100));
-        }
-        let blocked = session
-            .gateway
-            .publish(Publication::telemetry(device, "y"), session.now);
-        assert!(matches!(blocked, Err(PublishError::Blocked(_))));
-        let ids = session.sent_payloads();
-        session.puback(ids[0].1);
-        assert!(!session.events().contains(&Event::Writable { device }));
-        session.puback(ids[1].1);
-        assert!(session.events().contains(&Event::Writable { device }));
-    }
-}
-
-#[test]
-fn a_device_that_goes_leaves_the_others_their_turns_and_their_room() {
-    let mut options = Options::default();
-    options.window = 1;
-    options.total_queue.messages = 2;
-    let (mut session, gone) = Session::attached(options);
-    let stays = session.attach("device-2");
-    let own = session.gateway.own_key();
-    session.publish(own, "in flight");
-    session.publish(stays, "waits for its turn");
-    for device in [gone, stays] {
-        let publication = Publication::telemetry(device, "no room");
-        let blocked = session.gateway.publish(publication, session.now);
-        assert!(matches!(blocked, Err(PublishError::Blocked(_))));
-    }
-    let first = session.expect_publish("/devices/gw-1/events");
-    session.gateway.detach(gone, session.now).unwrap();
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.puback(id);
-    session.events();
-    session.puback(first);
-    session.expect_publish("/devices/device-2/events");
-    let writable = |event: &Event| matches!(event, Event::Writable { .. });
-    let told: Vec<_> = session.events().into_iter().filter(writable).collect();
-    assert_eq!(told, [Event::Writable { device: stays }]);
-}
-
-#[test]
 fn room_is_told_when_there_is_enough_for_what_was_handed_back() {
     let mut options = Options::default();
     options.device_queue.bytes = 262_144;
@@ -505,33 +446,6 @@ fn the_transmit_buffer_stays_near_its_target() {
 }
 
 #[test]
-fn publications_fill_the_transmit_buffer_to_its_bound_and_go_on_once_it_was_taken() {
-    const BOUND: usize = 64 * 1024;
-    for (id, subfolder) in [(3, 0), (255, 0), (255, 256)] {
-        let mut options = Options::default();
-        options.window = 3_000;
-        options.device_window = 3_000;
-        options.device_queue.messages = 3_000;
-        let mut session = Session::open(options);
-        let device = session.attach(&"d".repeat(id));
-        for _ in 0..3_000 {
-            let mut publication = Publication::telemetry(device, "x");
-            if subfolder > 0 {
-                let subfolder = Subfolder::try_from("é".repeat(subfolder)).unwrap();
-                publication = publication.subfolder(subfolder);
-            }
-            session.gateway.publish(publication, session.now).unwrap();
-        }
-        let waiting = session.gateway.poll_transmit().len();
-        assert!(
-            waiting <= BOUND && waiting > BOUND - 900,
-            "{waiting} bytes wait"
-        );
-        assert_eq!(session.sent().len(), 3_000, "the rest follows");
-    }
-}
-
-#[test]
 fn everything_unsent_can_be_read_in_order() {
     let (mut session, device) = Session::attached(Options::default());
     for n in 0..3 {
@@ -554,30 +468,6 @@ fn everything_unsent_can_be_read_in_order() {
         unsent,
         expected.map(|(device, payload)| (device.to_owned(), payload.into()))
     );
-}
-
-#[test]
-fn identifiers_that_are_all_in_flight_are_waited_for() {
-    let mut options = Options::default();
-    options.quota = Quota::unpaced();
-    options.window = 65_000;
-    options.device_window = 65_000;
-    options.device_queue.messages = 65_000;
-    options.attach_window = 1_000;
-    let mut session = Session::open(options);
-    let own = session.gateway.own_key();
-    for _ in 0..65_000 {
-        session.publish(own, "");
-    }
-    let published = session.sent_payloads();
-    for n in 0..536 {
-        session.begin_attach(&format!("device-{n}"));
-    }
-    assert_eq!(session.sent().len(), 535, "what is left of the identifiers");
-    assert!(session.gateway.is_open());
-    session.puback(published[0].1);
-    session.expect_publish("/devices/device-535/attach");
-    assert_eq!(session.sent(), []);
 }
 
 #[test]
