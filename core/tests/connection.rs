@@ -200,6 +200,19 @@ fn a_missing_connack_ends_the_attempt() {
 }
 
 #[test]
+fn before_connack_nothing_else_is_waited_for() {
+    let mut options = Options::default();
+    options.keep_alive = seconds(4);
+    let mut session = Session::dialing(options);
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    session.sent();
+    let connack = session.now + seconds(20);
+    assert_eq!(session.gateway.poll_timeout(), Some(connack));
+}
+
+#[test]
 fn an_expired_token_is_a_failed_attempt_and_is_never_sent() {
     let mut session = Session::dialing(Options::default());
     let token = Token::new("old.to.ken", session.now).unwrap();
