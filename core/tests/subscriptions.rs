@@ -206,6 +206,31 @@ fn a_config_that_comes_between_two_attempts_to_subscribe_is_delivered() {
 }
 
 #[test]
+fn a_config_is_delivered_until_the_unsuback() {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    let own = session.gateway.own_key();
+    session.publish(own, &"x".repeat(64 * 1024));
+    unsubscribe(&mut session, device);
+    session.events();
+    let is_delivered = |session: &mut Session| {
+        session.deliver(CONFIG, "{}", None);
+        matches!(session.events()[..], [Event::Config { .. }])
+    };
+    assert!(is_delivered(&mut session), "UNSUBSCRIBE has no room yet");
+    session.expect_publish("/devices/gw-1/events");
+    let Sent::Unsubscribe { id, .. } = session.next_sent() else {
+        panic!()
+    };
+    assert!(is_delivered(&mut session), "UNSUBACK is due");
+    session.unsuback(id);
+    session.events();
+    assert!(!is_delivered(&mut session));
+}
+
+#[test]
 fn a_changed_mind_supersedes_the_first_wish_and_ends_where_the_last_one_wants() {
     let (mut session, device) = Session::attached(Options::default());
     let first = subscribe(&mut session, device, QoS::AtLeastOnce);
