@@ -2,6 +2,8 @@
 
 mod peer;
 
+use std::time::Duration;
+
 use iotcore_gateway::{
     CommandError, DetachCause, DeviceId, DeviceState, ErrorType, Event, Failure, Options, Outcome,
     Publication, PublishError, QoS, Subscription, Token,
@@ -202,6 +204,20 @@ fn a_connection_lost_while_attaching_leaves_it_pending_for_the_next() {
     assert_eq!(session.ended(op), None);
     session.acknowledge_attach("device-1");
     assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
+}
+
+#[test]
+fn an_attach_has_its_whole_time_on_each_connection() {
+    let mut session = Session::open(Options::default());
+    let (_, op) = session.begin_attach("device-1");
+    session.expect_publish(ATTACH);
+    session.wait(seconds(20));
+    session.reconnect();
+    session.expect_publish(ATTACH);
+    session.wait(seconds(30) - Duration::from_millis(1));
+    assert_eq!(session.ended(op), None);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
 }
 
 #[test]
