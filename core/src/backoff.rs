@@ -90,6 +90,12 @@ mod tests {
     }
 
     #[test]
+    fn jitter_has_no_duration_that_is_too_long_for_it() {
+        let jitter = Jitter::new(1).up_to(Duration::MAX);
+        assert!(jitter < Duration::MAX, "{jitter:?}");
+    }
+
+    #[test]
     fn the_same_seed_gives_the_same_waits() {
         let waits = |seed| {
             let mut jitter = Jitter::new(seed);

@@ -2,8 +2,10 @@
 
 mod peer;
 
+use std::time::Duration;
+
 use iotcore_gateway::{
-    CommandError, DetachCause, DeviceState, ErrorType, Event, Failure, Options, Outcome,
+    CommandError, DetachCause, DeviceId, DeviceState, ErrorType, Event, Failure, Options, Outcome,
     Publication, PublishError, QoS, Subscription, Token,
 };
 use peer::{Sent, Session, seconds};
@@ -205,6 +207,20 @@ fn a_connection_lost_while_attaching_leaves_it_pending_for_the_next() {
 }
 
 #[test]
+fn an_attach_has_its_whole_time_on_each_connection() {
+    let mut session = Session::open(Options::default());
+    let (_, op) = session.begin_attach("device-1");
+    session.expect_publish(ATTACH);
+    session.wait(seconds(20));
+    session.reconnect();
+    session.expect_publish(ATTACH);
+    session.wait(seconds(30) - Duration::from_millis(1));
+    assert_eq!(session.ended(op), None);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
+}
+
+#[test]
 fn a_refusal_that_follows_the_puback_detaches_and_the_device_is_tried_again() {
     let mut session = Session::open(Options::default());
     let (device, op) = session.begin_attach("device-1");
@@ -371,6 +387,61 @@ fn the_gateway_needs_no_attach_for_itself() {
 }
 
 #[test]
+fn a_device_is_found_by_its_id_and_named_by_its_key_until_it_is_detached() {
+    let (mut session, device) = Session::attached(Options::default());
+    let [ours, other, own] =
+        ["device-1", "device-2", peer::GATEWAY].map(|id| DeviceId::try_from(id).unwrap());
+    assert_eq!(session.gateway.device_key(&ours), Some(device));
+    assert_eq!(session.gateway.device_id(device), Some(&ours));
+    assert_eq!(session.gateway.device_key(&other), None);
+    let own_key = session.gateway.own_key();
+    assert_eq!(session.gateway.device_key(&own), Some(own_key));
+    assert_eq!(session.gateway.device_id(own_key), Some(&own));
+
+    session.gateway.detach(device, session.now).unwrap();
+    let packet_id = session.expect_publish("/devices/device-1/detach");
+    session.puback(packet_id);
+    assert_eq!(session.gateway.device_key(&ours), None);
+    assert_eq!(session.gateway.device_id(device), None);
+}
+
+#[test]
+fn the_gateway_itself_is_attached_while_it_is_open() {
+    let mut session = Session::dialing(Options::default());
+    let own = session.gateway.own_key();
+    let state = |session: &Session| session.gateway.device_state(own);
+    assert_eq!(state(&session), Some(DeviceState::Waiting));
+    session.connect();
+    assert_eq!(state(&session), Some(DeviceState::Attached));
+    session.lose_connection();
+    assert_eq!(state(&session), Some(DeviceState::Waiting));
+}
+
+#[test]
+fn an_answer_that_came_leaves_no_deadline_but_that_of_the_keep_alive() {
+    let mut session = Session::open(Options::default());
+    let ping = Some(session.now + seconds(55));
+    assert_eq!(
+        session.gateway.poll_timeout(),
+        ping,
+        "errors are subscribed"
+    );
+    let device = session.attach("device-1");
+    assert_eq!(session.gateway.poll_timeout(), ping, "attached");
+    session
+        .gateway
+        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, session.now)
+        .unwrap();
+    let packet_id = session.expect_subscribe("/devices/device-1/config");
+    session.suback(packet_id, 1);
+    assert_eq!(session.gateway.poll_timeout(), ping, "subscribed");
+    session.gateway.detach(device, session.now).unwrap();
+    let packet_id = session.expect_publish("/devices/device-1/detach");
+    session.puback(packet_id);
+    assert_eq!(session.gateway.poll_timeout(), ping, "detached");
+}
+
+#[test]
 fn no_more_devices_are_taken_than_the_limit() {
     let mut options = Options::default();
     options.quota.max_devices = 2;
@@ -383,6 +454,32 @@ fn no_more_devices_are_taken_than_the_limit() {
         .attach("device-3".try_into().unwrap(), None, session.now);
     assert_eq!(refused, Err(CommandError::TooManyDevices(2)));
     assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_device_that_is_detached_before_its_turn_leaves_the_others_theirs() {
+    let mut options = Options::default();
+    options.attach_window = 1;
+    let mut session = Session::open(options);
+    session.begin_attach("device-1");
+    let (gone, _) = session.begin_attach("device-2");
+    session.begin_attach("device-3");
+    let op = session.gateway.detach(gone, session.now).unwrap();
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
+    session.acknowledge_attach("device-1");
+    session.acknowledge_attach("device-3");
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_lost_connection_leaves_the_whole_attach_window_to_the_next() {
+    let mut options = Options::default();
+    options.attach_window = 1;
+    let mut session = Session::open(options);
+    session.begin_attach("device-1");
+    session.expect_publish(ATTACH);
+    session.reconnect();
+    session.acknowledge_attach("device-1");
 }
 
 #[test]

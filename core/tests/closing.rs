@@ -5,8 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Event, Failure, Options, Outcome, Publication, PublishError, QoS, Reconnect, Subscription,
-    Token, TransportEnd,
+    Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication,
+    PublishError, QoS, Reconnect, Subscription, Token, TransportEnd,
 };
 use peer::{Sent, Session, seconds};
 
@@ -47,6 +47,18 @@ fn close_sends_what_it_can_then_disconnects() {
             Event::Closed { unsent: vec![] },
         ]
     );
+}
+
+#[test]
+fn the_connection_of_a_closed_gateway_ends_for_that_reason_and_for_good() {
+    let mut session = Session::open(Options::default());
+    session.gateway.close(session.now);
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+    let disconnected = session.disconnected();
+    assert_eq!(disconnected.reason, DisconnectReason::Closed);
+    assert_eq!(disconnected.certainty, Certainty::Confirmed);
+    assert_eq!(disconnected.retry_in, None);
+    assert_eq!(disconnected.suspects, []);
 }
 
 #[test]
@@ -223,6 +235,97 @@ fn a_close_during_the_last_moments_of_a_refresh_ends_in_its_time() {
         .gateway
         .handle_disconnected(TransportEnd::PeerClosed, session.now);
     assert!(session.gateway.is_closed());
+}
+
+#[test]
+fn closing_a_gateway_that_gave_up_is_done_at_once() {
+    let mut options = Options::default();
+    options.reconnect = Reconnect::Attempts(0);
+    let mut session = Session::dialing(options);
+    session.lose_connection();
+    assert!(session.gateway.is_closed());
+    session.events();
+    let op = session.gateway.close(session.now);
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Closed)));
+    assert_eq!(session.gateway.close(session.now), op);
+    assert_eq!(session.events(), []);
+}
+
+#[test]
+fn the_time_of_a_close_goes_on_over_a_lost_connection() {
+    let mut session = Session::open(Options::default());
+    session.publish(session.gateway.own_key(), "never acknowledged");
+    session.sent();
+    session.gateway.close(session.now);
+    let end = session.now + seconds(10);
+    session.wait(seconds(3));
+    session.reconnect();
+    session.expect_publish("/devices/gw-1/events");
+    session.wait(end - session.now - Duration::from_millis(1));
+    assert_eq!(session.sent(), []);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+}
+
+#[test]
+fn a_close_whose_time_is_up_before_the_transport_is_down_ends_with_it() {
+    let mut session = Session::open(Options::default());
+    session.publish(session.gateway.own_key(), "never acknowledged");
+    session.sent();
+    session.gateway.close(session.now);
+    session.receive(&[0xf0]);
+    assert!(!session.gateway.wants_transport());
+    session.wait(seconds(10));
+    assert!(!session.gateway.is_closed(), "the transport is still up");
+    session.lose_connection();
+    assert!(session.gateway.is_closed());
+}
+
+#[test]
+fn a_close_ends_an_attempt_that_is_not_answered_in_its_time() {
+    let mut session = Session::dialing(Options::default());
+    session.publish(session.gateway.own_key(), "never sent");
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    session.gateway.close(session.now);
+    session.wait(seconds(10));
+    let disconnected = session.disconnected();
+    assert_eq!(disconnected.reason, DisconnectReason::Closed);
+    assert_eq!(disconnected.retry_in, None);
+    session.lose_connection();
+    assert!(session.gateway.is_closed());
+}
+
+#[test]
+fn a_close_waits_for_a_detach() {
+    let (mut session, device) = Session::attached(Options::default());
+    let detach = session.gateway.detach(device, session.now).unwrap();
+    session.gateway.close(session.now);
+    let id = session.expect_publish("/devices/device-1/detach");
+    assert_eq!(session.sent(), []);
+    session.puback(id);
+    assert_eq!(session.ended(detach), Some(Ok(Outcome::Detached)));
+    assert_eq!(session.sent(), [Sent::Disconnect]);
+}
+
+#[test]
+fn a_closing_gateway_takes_no_more_commands() {
+    let (mut session, device) = Session::attached(Options::default());
+    let own = session.gateway.own_key();
+    session.publish(own, "keeps it open");
+    session.gateway.close(session.now);
+    let (now, config, qos) = (session.now, Subscription::Config, QoS::AtLeastOnce);
+    let (id, token) = ("device-2".try_into().unwrap(), session.token());
+    let gateway = &mut session.gateway;
+    let refused = CommandError::Closed;
+    assert_eq!(gateway.open(now), Err(refused.clone()));
+    assert_eq!(gateway.attach(id, None, now), Err(refused.clone()));
+    assert_eq!(gateway.detach(device, now), Err(refused.clone()));
+    assert_eq!(gateway.authorize(device, token, now), Err(refused.clone()));
+    let subscribing = gateway.subscribe(own, config, qos, now);
+    assert_eq!(subscribing, Err(refused.clone()));
+    assert_eq!(gateway.unsubscribe(own, config, now), Err(refused));
 }
 
 #[test]

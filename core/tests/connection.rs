@@ -200,6 +200,19 @@ fn a_missing_connack_ends_the_attempt() {
 }
 
 #[test]
+fn before_connack_nothing_else_is_waited_for() {
+    let mut options = Options::default();
+    options.keep_alive = seconds(4);
+    let mut session = Session::dialing(options);
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    session.sent();
+    let connack = session.now + seconds(20);
+    assert_eq!(session.gateway.poll_timeout(), Some(connack));
+}
+
+#[test]
 fn an_expired_token_is_a_failed_attempt_and_is_never_sent() {
     let mut session = Session::dialing(Options::default());
     let token = Token::new("old.to.ken", session.now).unwrap();
@@ -352,6 +365,21 @@ fn a_busy_connection_needs_no_ping() {
 }
 
 #[test]
+fn a_ping_is_due_a_while_after_either_side_has_fallen_silent() {
+    let mut session = Session::open(Options::default());
+    let own = session.gateway.own_key();
+    session.wait(seconds(10));
+    session.publish(own, "1");
+    let id = session.expect_publish("/devices/gw-1/events");
+    session.wait(seconds(2));
+    session.puback(id);
+    session.wait(seconds(53) - Duration::from_millis(1));
+    assert_eq!(session.sent(), []);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(session.sent(), [Sent::PingReq], "55 s after the PUBLISH");
+}
+
+#[test]
 fn a_ping_without_an_answer_ends_the_connection() {
     let mut session = Session::open(Options::default());
     session.wait(seconds(55));
@@ -381,55 +409,37 @@ fn bytes_that_make_no_progress_for_one_keep_alive_end_the_connection() {
 }
 
 #[test]
-fn before_its_token_expires_the_gateway_drains_leaves_and_comes_back_at_once() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("short.lived.token", session.now + seconds(100)).unwrap();
-    session.gateway.handle_connected(token, session.now);
-    session.sent();
-    session.connack(0);
-    let Sent::Subscribe { id, .. } = session.next_sent() else {
-        panic!()
-    };
-    session.suback(id, 0);
-    session.wait(seconds(70));
-    session.receive(&[0xd0, 0]);
-    let own = session.gateway.own_key();
-    let first = session.publish(own, "in flight");
-    session.sent();
-    session.wait(seconds(10));
-    let second = session.publish(own, "after");
-    assert_eq!(session.sent(), [], "nothing new is sent");
-    session.puback(2);
-    assert_eq!(session.sent(), [Sent::Disconnect]);
-    let events = session.events();
-    assert!(events.contains(&Event::Done {
-        op: first,
-        outcome: Outcome::Acknowledged
-    }));
-    assert!(events.iter().any(|event| matches!(event, Event::Disconnected(disconnected)
-        if disconnected.reason == DisconnectReason::TokenRefresh && disconnected.retry_in == Some(Duration::ZERO))));
-    assert!(!session.gateway.wants_transport());
-    session
-        .gateway
-        .handle_disconnected(TransportEnd::PeerClosed, session.now);
-    assert!(session.gateway.wants_transport(), "without backoff");
-    session.connect();
-    let id = session.expect_publish("/devices/gw-1/events");
-    session.puback(id);
-    assert_eq!(session.ended(second), Some(Ok(Outcome::Acknowledged)));
+fn to_hand_nothing_over_is_no_progress() {
+    let mut session = Session::open(Options::default());
+    session.publish(session.gateway.own_key(), "1");
+    session.wait(seconds(30));
+    session.gateway.handle_transmitted(0, session.now);
+    session.wait(seconds(30));
+    assert_eq!(
+        session.disconnect_reason(),
+        DisconnectReason::WriteStalled(seconds(60))
+    );
 }
 
 #[test]
-fn a_refresh_does_not_wait_for_ever_for_an_acknowledgement() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
-    session.gateway.handle_connected(token, session.now);
-    session.sent();
-    session.connack(0);
-    session.publish(session.gateway.own_key(), "never acknowledged");
-    session.sent();
-    session.wait(seconds(30));
-    assert_eq!(session.sent(), [Sent::Disconnect]);
+fn a_short_keep_alive_is_kept_with_a_quarter_to_spare() {
+    let mut options = Options::default();
+    options.keep_alive = seconds(4);
+    let mut session = Session::open(options);
+    session.wait(Duration::from_millis(2_999));
+    assert_eq!(session.sent(), []);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(session.sent(), [Sent::PingReq]);
+}
+
+#[test]
+fn a_transport_that_ends_after_the_backoff_is_dialed_again_at_once() {
+    let mut session = Session::open(Options::default());
+    session.receive(&[0xf0]);
+    session.wait(seconds(10));
+    assert!(!session.gateway.wants_transport(), "the old one is there");
+    session.lose_connection();
+    assert!(session.gateway.wants_transport());
 }
 
 #[test]
@@ -448,6 +458,27 @@ fn connections_that_end_soon_after_they_were_accepted_are_a_probable_takeover() 
     session.wait(seconds(20));
     session.lose_connection();
     assert!(!session.disconnected().takeover_suspected);
+}
+
+#[test]
+fn only_a_peer_that_hangs_up_within_ten_seconds_is_a_probable_takeover() {
+    let violate: fn(&mut Session) = |session| session.receive(&[0xf0]);
+    let hang_up: fn(&mut Session) = Session::lose_connection;
+    for (lasts, end, is_suspected) in [
+        (Duration::from_millis(9_999), hang_up, true),
+        (seconds(10), hang_up, false),
+        (seconds(1), violate, false),
+    ] {
+        let mut session = Session::open(Options::default());
+        for round in 1..=3 {
+            session.wait(lasts);
+            end(&mut session);
+            let suspected = session.disconnected().takeover_suspected;
+            assert_eq!(suspected, is_suspected && round == 3, "{lasts:?}");
+            session.lose_connection();
+            session.redial();
+        }
+    }
 }
 
 #[test]

@@ -3,7 +3,8 @@
 mod peer;
 
 use iotcore_gateway::{
-    CommandError, DetachCause, Event, Failure, Options, Outcome, Publication, PublishError,
+    CommandError, DetachCause, Event, Failure, OpId, Options, Outcome, Publication, PublishError,
+    QoS, Subscription,
 };
 use peer::{Session, seconds};
 
@@ -94,6 +95,66 @@ fn a_detach_during_a_loss_first_delivers_what_is_queued() {
         op,
         outcome: Outcome::Detached
     }));
+}
+
+/// Delivers this publication of a device that is to be detached, and then its detach.
+fn deliver_and_detach(session: &mut Session, published: OpId, detach: OpId) {
+    let id = session.expect_publish(EVENTS);
+    assert_eq!(session.sent(), [], "the detach waits");
+    session.puback(id);
+    assert_eq!(session.ended(published), Some(Ok(Outcome::Acknowledged)));
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    assert_eq!(session.ended(detach), Some(Ok(Outcome::Detached)));
+}
+
+#[test]
+fn a_loss_during_a_detach_leaves_what_was_in_flight_to_be_delivered_first() {
+    let (mut session, device) = Session::attached(Options::default());
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    session.expect_publish(EVENTS);
+    session.lose_connection();
+    session.wait(seconds(15));
+    assert_eq!(
+        session.events().len(),
+        1,
+        "its time runs while it is attached"
+    );
+    session.redial();
+    session.acknowledge_attach("device-1");
+    deliver_and_detach(&mut session, published, op);
+}
+
+#[test]
+fn a_detach_during_an_attach_waits_for_it_and_delivers_what_is_queued() {
+    let mut session = Session::open(Options::default());
+    let (device, attach) = session.begin_attach("device-1");
+    let published = session.publish(device, "last words");
+    let op = session.gateway.detach(device, session.now).unwrap();
+    let id = session.expect_publish("/devices/device-1/attach");
+    assert_eq!(session.events(), []);
+    session.puback(id);
+    assert_eq!(session.ended(attach), Some(Ok(Outcome::Attached)));
+    deliver_and_detach(&mut session, published, op);
+}
+
+#[test]
+fn no_command_takes_the_key_of_a_device_that_is_gone() {
+    let (mut session, gone) = Session::attached(Options::default());
+    session.gateway.detach(gone, session.now).unwrap();
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    session.attach("device-2");
+    let (now, config, qos) = (session.now, Subscription::Config, QoS::AtLeastOnce);
+    let token = session.token();
+    let gateway = &mut session.gateway;
+    let unknown = CommandError::UnknownDevice;
+    assert_eq!(gateway.detach(gone, now), Err(unknown.clone()));
+    assert_eq!(gateway.authorize(gone, token, now), Err(unknown.clone()));
+    let subscribing = gateway.subscribe(gone, config, qos, now);
+    assert_eq!(subscribing, Err(unknown.clone()));
+    assert_eq!(gateway.unsubscribe(gone, config, now), Err(unknown));
 }
 
 #[test]

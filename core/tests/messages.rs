@@ -164,12 +164,30 @@ fn an_acknowledgement_of_an_earlier_connection_changes_nothing() {
 }
 
 #[test]
+fn deliveries_count_up_over_all_connections() {
+    let (mut session, _) = subscribed(manual());
+    session.deliver(CONFIG, "acknowledged", Some(1));
+    let mut given = deliveries(&mut session);
+    session.gateway.acknowledge(given[0], session.now);
+    session.deliver(CONFIG, "lost", Some(2));
+    session.deliver(CONFIG, "lost", Some(3));
+    session.reconnect();
+    session.acknowledge_attach("device-1");
+    session.deliver(CONFIG, "new", Some(1));
+    given.extend(deliveries(&mut session));
+    let numbers: Vec<_> = given.into_iter().map(DeliveryId::as_u64).collect();
+    assert_eq!(numbers.len(), 4);
+    assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
+}
+
+#[test]
 fn a_copy_of_a_message_that_waits_for_its_acknowledgement_is_not_delivered_again() {
     let (mut session, _) = subscribed(manual());
     session.deliver(CONFIG, "1", Some(11));
     session.deliver_again(CONFIG, "1", 11);
     let given = deliveries(&mut session);
     assert_eq!(given.len(), 1);
+    assert_eq!(session.gateway.stats().duplicates, 1);
     session.gateway.acknowledge(given[0], session.now);
     assert_eq!(session.sent(), [Sent::PubAck(11)]);
     session.deliver_again(CONFIG, "1", 11);

@@ -90,6 +90,33 @@ fn every_mistake_names_its_option_and_what_it_must_be() {
 }
 
 #[test]
+fn a_backoff_that_does_not_grow_is_legal() {
+    let constant = |options: &mut Options| options.backoff.max = options.backoff.min;
+    assert_eq!(refusal(constant), None);
+    let constant = |options: &mut Options| options.max_ack_timeout = options.ack_timeout;
+    assert_eq!(refusal(constant), None);
+}
+
+#[test]
+fn a_payload_is_at_most_64_mebibytes_and_a_frame_what_a_remaining_length_can_say() {
+    let payload = |bytes| {
+        refusal(|options| {
+            options.quota.max_telemetry_bytes = bytes;
+            options.device_queue.bytes = bytes;
+            options.total_queue.bytes = bytes;
+        })
+    };
+    assert_eq!(payload(67_108_864), None);
+    let larger = payload(67_108_865).expect("refused");
+    assert!(larger.contains("at most 67108864"), "{larger}");
+
+    let frame = |limit| refusal(|options| options.frame_limit = limit);
+    assert_eq!(frame(268_435_460), None);
+    let larger = frame(268_435_461).expect("refused");
+    assert!(larger.contains("at most 268435460"), "{larger}");
+}
+
+#[test]
 fn a_duration_is_at_most_seven_days() {
     let week = Duration::from_secs(604_800);
     assert_eq!(refusal(|options| options.attach_timeout = week), None);

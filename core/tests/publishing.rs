@@ -484,6 +484,25 @@ fn the_counters_tell_what_is_held() {
 }
 
 #[test]
+fn the_counters_tell_what_was_accepted_and_what_has_ended_well() {
+    let (mut session, device) = Session::attached(Options::default());
+    let publication = |qos| Publication::telemetry(device, "1").qos(qos);
+    for qos in [QoS::AtLeastOnce, QoS::AtLeastOnce, QoS::AtMostOnce] {
+        session
+            .gateway
+            .publish(publication(qos), session.now)
+            .unwrap();
+    }
+    let [(_, acknowledged), ..] = session.sent_payloads()[..] else {
+        panic!("nothing was sent")
+    };
+    session.puback(acknowledged);
+    let stats = session.gateway.stats();
+    assert_eq!((stats.accepted, stats.published), (3, 2));
+    assert_eq!((stats.connections, stats.in_flight), (1, 1));
+}
+
+#[test]
 fn operations_count_up_from_one() {
     let mut session = Session::new(Options::default());
     let opened = session.gateway.open(session.now).unwrap();

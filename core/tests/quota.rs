@@ -6,7 +6,7 @@ use std::{num::NonZeroU32, time::Duration};
 
 use iotcore_gateway::{
     DeviceKey, Failure, Options, Outcome, Overflow, Publication, PublishError, QoS, QueueLimit,
-    Quota,
+    Quota, quota,
 };
 use peer::{Session, seconds};
 
@@ -149,6 +149,55 @@ fn the_connection_keeps_its_message_rate() {
 }
 
 #[test]
+fn a_wait_for_a_rate_is_counted_once_and_as_long_as_it_is() {
+    let delays = |session: &Session| {
+        let stats = session.gateway.stats();
+        (stats.delays, stats.delayed)
+    };
+    let mut options = Options::default();
+    options.quota.messages_per_second = NonZeroU32::new(100);
+    let (mut session, device) = Session::attached(options);
+    let at = times(&mut session, device, 30, 1)[25..].to_vec();
+    assert_eq!(at, [0, 10, 20, 30, 40].map(Duration::from_millis));
+    assert_eq!(delays(&session), (4, Duration::from_millis(40)));
+
+    let mut options = Options::default();
+    options.quota.device_bytes_per_second = NonZeroU32::new(10_000);
+    let (mut session, device) = Session::attached(options);
+    let at = times(&mut session, device, 5, 1_000)[2..].to_vec();
+    assert_eq!(at, [0, 50, 150].map(Duration::from_millis));
+    assert_eq!(delays(&session), (2, Duration::from_millis(150)));
+
+    let (mut session, device) = Session::attached(Options::default());
+    for payload in ["1", "2", "3"] {
+        let state = Publication::state(device, payload);
+        session.gateway.publish(state, session.now).unwrap();
+    }
+    session.wait(seconds(2));
+    assert_eq!(payloads(&mut session), ["1", "3"]);
+    assert_eq!(delays(&session), (1, Duration::from_millis(1_250)));
+}
+
+#[test]
+fn the_byte_rate_of_a_device_outlives_its_detach() {
+    let mut options = Options::default();
+    options.quota.device_bytes_per_second = NonZeroU32::new(10_000);
+    let (mut session, device) = Session::attached(options);
+    session.publish(device, &"x".repeat(4_000));
+    let id = session.expect_publish("/devices/device-1/events");
+    session.puback(id);
+    session.gateway.detach(device, session.now).unwrap();
+    let id = session.expect_publish("/devices/device-1/detach");
+    session.puback(id);
+    let device = session.attach("device-1");
+    session.publish(device, "x");
+    session.wait(Duration::from_millis(149));
+    assert_eq!(payloads(&mut session), [""; 0]);
+    session.wait(Duration::from_millis(1));
+    assert_eq!(payloads(&mut session), ["x"]);
+}
+
+#[test]
 fn without_rates_nothing_waits() {
     let mut options = Options::default();
     options.quota = Quota::unpaced();
@@ -169,4 +218,16 @@ fn an_unpaced_quota_keeps_no_rate_and_all_other_limits() {
     assert_eq!(unpaced.max_telemetry_bytes, paced.max_telemetry_bytes);
     assert_eq!(unpaced.max_state_bytes, paced.max_state_bytes);
     assert_eq!(unpaced.max_devices, paced.max_devices);
+}
+
+#[test]
+fn the_limits_are_the_numbers_that_the_service_documents() {
+    let kib = 1_024;
+    assert_eq!(quota::MAX_TELEMETRY_BYTES, 256 * kib);
+    assert_eq!(quota::MAX_COMMAND_BYTES, 256 * kib);
+    assert_eq!(quota::MAX_STATE_BYTES, 64 * kib);
+    assert_eq!(quota::MAX_CONFIG_BYTES, 64 * kib);
+    assert_eq!(quota::IDLE_LIMIT, seconds(1_200));
+    assert_eq!(quota::MAX_TOKEN_LIFETIME, seconds(86_400));
+    assert_eq!(quota::CLOCK_SKEW, seconds(600));
 }

@@ -2,7 +2,10 @@
 
 mod peer;
 
-use iotcore_gateway::{DetachCause, DeviceState, ErrorReport, ErrorType, Event, Failure, Options};
+use iotcore_gateway::{
+    DetachCause, DeviceKey, DeviceState, ErrorReport, ErrorType, Event, Failure, OpId, Options,
+    Outcome, QoS, Subscription,
+};
 use peer::{GATEWAY, Session, seconds};
 
 const CODES: [&str; 7] = [
@@ -14,6 +17,15 @@ const CODES: [&str; 7] = [
     "GATEWAY_DETACHMENT_DEVICE_ERROR",
     "UNKNOWN",
 ];
+
+const CONFIG: &str = "/devices/device-1/config";
+
+fn subscribe(session: &mut Session, device: DeviceKey) -> OpId {
+    session
+        .gateway
+        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, session.now)
+        .unwrap()
+}
 
 fn report(session: &mut Session, payload: &str) {
     session.deliver(&format!("/devices/{GATEWAY}/errors"), payload, None);
@@ -90,6 +102,77 @@ fn reports_of_unexpected_packets_change_nothing() {
         );
         assert_eq!(session.gateway.stats().in_flight, 1);
     }
+}
+
+#[test]
+fn reports_of_unexpected_packets_end_no_attach_and_no_detach() {
+    for code in [
+        "GATEWAY_UNEXPECTED_PACKET_ID",
+        "GATEWAY_UNEXPECTED_MESSAGE_TYPE",
+    ] {
+        let mut session = Session::open(Options::default());
+        let (device, attach) = session.begin_attach("device-1");
+        let id = session.expect_publish("/devices/device-1/attach");
+        session.report(code, "device-1", Some(id));
+        session.puback(id);
+        assert_eq!(session.ended(attach), Some(Ok(Outcome::Attached)));
+        let detach = session.gateway.detach(device, session.now).unwrap();
+        let id = session.expect_publish("/devices/device-1/detach");
+        session.report(code, "device-1", Some(id));
+        session.puback(id);
+        assert_eq!(session.ended(detach), Some(Ok(Outcome::Detached)));
+    }
+}
+
+#[test]
+fn unknown_without_a_packet_identifier_is_about_the_attach_unless_it_names_another_topic() {
+    let mut session = Session::open(Options::default());
+    let (device, _) = session.begin_attach("device-1");
+    session.sent();
+    let unknown = |topic: &str| {
+        format!(r#"{{"error_type":"UNKNOWN","description":"","device_id":"device-1"{topic}}}"#)
+    };
+    let state = unknown(r#","mqtt_message_info":{"topic":"/devices/device-1/state"}"#);
+    report(&mut session, &state);
+    let device_state = |session: &Session| session.gateway.device_state(device);
+    assert_eq!(device_state(&session), Some(DeviceState::Attaching));
+    let attach = unknown(r#","mqtt_message_info":{"topic":"/devices/device-1/attach"}"#);
+    for about in [attach, unknown("")] {
+        report(&mut session, &about);
+        assert_eq!(device_state(&session), Some(DeviceState::Retrying));
+        session.step();
+        session.expect_publish("/devices/device-1/attach");
+        assert_eq!(device_state(&session), Some(DeviceState::Attaching));
+    }
+}
+
+#[test]
+fn a_device_not_found_for_a_subscription_attaches_and_subscribes_again() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = subscribe(&mut session, device);
+    let id = session.expect_subscribe(CONFIG);
+    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(id));
+    assert_eq!(session.ended(op), None);
+    session.step();
+    session.acknowledge_attach("device-1");
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    let subscribed = Outcome::Subscribed(QoS::AtLeastOnce);
+    assert_eq!(session.ended(op), Some(Ok(subscribed)));
+}
+
+#[test]
+fn an_invalid_topic_fails_that_subscription_until_the_next_connection() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = subscribe(&mut session, device);
+    let id = session.expect_subscribe(CONFIG);
+    session.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(id));
+    assert!(matches!(session.ended(op), Some(Err(Failure::Reported(_)))));
+    session.wait(seconds(50));
+    assert_eq!(session.sent(), []);
+    session.reconnect();
+    session.acknowledge_attach("device-1");
+    session.expect_subscribe(CONFIG);
 }
 
 #[test]

@@ -234,6 +234,30 @@ fn a_file_that_gives_no_key_is_called_what_it_is() {
     }
 }
 
+/// As RFC 8410 numbers them, in a PKCS#8 container.
+#[test]
+fn a_key_of_another_kind_is_named_as_far_as_its_kind_is_known() {
+    let ed25519 = der(&read("ed25519.pem"));
+    let identifier = [0x2B, 0x65, 0x70];
+    let at = ed25519
+        .windows(identifier.len())
+        .position(|window| window == identifier)
+        .unwrap();
+    for (last, kind) in [
+        (0x6E, "X25519"),
+        (0x6F, "neither RSA nor elliptic curve"),
+        (0x70, "Ed25519"),
+        (0x71, "Ed448"),
+    ] {
+        let mut bytes = ed25519.clone();
+        bytes[at + 2] = last;
+        let body = general_purpose::STANDARD.encode(&bytes);
+        let pem = format!("-----BEGIN PRIVATE KEY-----\n{body}\n-----END PRIVATE KEY-----\n");
+        let error = SigningKey::from_pem(pem.as_bytes(), Algorithm::Es256).unwrap_err();
+        assert_eq!(error, KeyError::UnsupportedKind(kind));
+    }
+}
+
 #[test]
 fn every_key_of_the_folder_is_in_a_test() {
     let bad = bad_keys();

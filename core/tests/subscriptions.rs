@@ -114,6 +114,26 @@ fn the_gateways_own_subscriptions_come_before_any_attach() {
 }
 
 #[test]
+fn a_device_that_goes_takes_no_turn_of_another_with_it() {
+    let (mut session, gone) = Session::attached(Options::default());
+    let [stays, leaves] = ["device-2", "device-3"].map(|id| session.attach(id));
+    let own = session.gateway.own_key();
+    session.publish(own, &"x".repeat(64 * 1024));
+    for device in [gone, stays] {
+        subscribe(&mut session, device, QoS::AtLeastOnce);
+    }
+    for device in [gone, leaves] {
+        session.gateway.detach(device, session.now).unwrap();
+    }
+    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", None);
+    assert_eq!(session.gateway.device_state(gone), None);
+    session.expect_publish("/devices/gw-1/events");
+    session.expect_subscribe("/devices/device-2/config");
+    session.expect_publish("/devices/device-3/detach");
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
 fn unsubscribing_ends_with_unsuback() {
     let (mut session, device) = Session::attached(Options::default());
     subscribe(&mut session, device, QoS::AtLeastOnce);
@@ -141,12 +161,83 @@ fn unsubscribing_what_is_not_subscribed_is_done_at_once() {
 }
 
 #[test]
+fn a_lost_connection_completes_an_unsubscribe() {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    session.events();
+    let op = unsubscribe(&mut session, device);
+    assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
+    session.lose_connection();
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Unsubscribed)));
+    session.redial();
+    session.acknowledge_attach("device-1");
+    assert_eq!(session.sent(), []);
+}
+
+#[test]
+fn a_subscription_that_could_not_go_out_waits_for_the_next_attachment() {
+    let (mut session, device) = Session::attached(Options::default());
+    let own = session.gateway.own_key();
+    session.publish(own, &"x".repeat(64 * 1024));
+    let op = subscribe(&mut session, device, QoS::AtLeastOnce);
+    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", None);
+    session.expect_publish("/devices/gw-1/events");
+    assert_eq!(session.sent(), []);
+    session.step();
+    session.acknowledge_attach("device-1");
+    let id = session.expect_subscribe(CONFIG);
+    assert_eq!(session.sent(), [], "once");
+    session.suback(id, 1);
+    let subscribed = Outcome::Subscribed(QoS::AtLeastOnce);
+    assert_eq!(session.ended(op), Some(Ok(subscribed)));
+}
+
+#[test]
+fn a_config_that_comes_between_two_attempts_to_subscribe_is_delivered() {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    session.expect_subscribe(CONFIG);
+    session.wait(seconds(30));
+    session.events();
+    session.deliver(CONFIG, "{}", Some(1));
+    assert!(matches!(session.events()[..], [Event::Config { .. }]));
+}
+
+#[test]
+fn a_config_is_delivered_until_the_unsuback() {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    let own = session.gateway.own_key();
+    session.publish(own, &"x".repeat(64 * 1024));
+    unsubscribe(&mut session, device);
+    session.events();
+    let is_delivered = |session: &mut Session| {
+        session.deliver(CONFIG, "{}", None);
+        matches!(session.events()[..], [Event::Config { .. }])
+    };
+    assert!(is_delivered(&mut session), "UNSUBSCRIBE has no room yet");
+    session.expect_publish("/devices/gw-1/events");
+    let Sent::Unsubscribe { id, .. } = session.next_sent() else {
+        panic!()
+    };
+    assert!(is_delivered(&mut session), "UNSUBACK is due");
+    session.unsuback(id);
+    session.events();
+    assert!(!is_delivered(&mut session));
+}
+
+#[test]
 fn a_changed_mind_supersedes_the_first_wish_and_ends_where_the_last_one_wants() {
     let (mut session, device) = Session::attached(Options::default());
     let first = subscribe(&mut session, device, QoS::AtLeastOnce);
     let id = session.expect_subscribe(CONFIG);
     let second = unsubscribe(&mut session, device);
     assert_eq!(session.ended(first), Some(Err(Failure::Superseded)));
+    assert_eq!(session.sent(), [], "one after the other");
     session.suback(id, 1);
     let Sent::Unsubscribe { id, .. } = session.next_sent() else {
         panic!()
@@ -204,6 +295,42 @@ fn a_refused_errors_topic_is_told_and_blocks_nothing() {
         failure: Failure::ErrorsTopicRefused
     }));
     assert!(session.gateway.is_open());
+}
+
+#[test]
+fn an_errors_topic_that_is_not_answered_in_time_is_told_once() {
+    let mut session = Session::dialing(Options::default());
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    session.sent();
+    session.connack(0);
+    let id = session.expect_subscribe("/devices/gw-1/errors");
+    session.events();
+    session.wait(seconds(30));
+    let failure = Failure::TimedOut(seconds(30));
+    assert_eq!(
+        session.events(),
+        [Event::ErrorsTopicUnavailable { failure }]
+    );
+    session.suback(id, 0);
+    assert_eq!(session.events(), []);
+    assert_eq!(
+        session.gateway.stats().unsolicited,
+        0,
+        "late is not strange"
+    );
+}
+
+#[test]
+fn what_was_counted_outlives_the_connection() {
+    let mut session = Session::open(Options::default());
+    for unsolicited in 1..=3 {
+        session.puback(999);
+        assert_eq!(session.gateway.stats().unsolicited, unsolicited);
+        session.reconnect();
+        assert_eq!(session.gateway.stats().unsolicited, unsolicited);
+    }
 }
 
 #[test]

@@ -55,6 +55,21 @@ fn a_failure_says_what_is_known() {
 }
 
 #[test]
+fn only_of_a_timeout_is_the_cause_inferred() {
+    assert_eq!(
+        Failure::TimedOut(seconds(30)).certainty(),
+        Certainty::Inferred
+    );
+    for confirmed in [
+        Failure::SubscriptionRefused(Subscription::Config),
+        Failure::Superseded,
+        Failure::Closed,
+    ] {
+        assert_eq!(confirmed.certainty(), Certainty::Confirmed, "{confirmed}");
+    }
+}
+
+#[test]
 fn a_refused_command_says_what_to_do() {
     let session = Session::new(Options::default());
     let own = session.gateway.own_key();
@@ -105,6 +120,25 @@ fn the_end_of_a_connection_says_why() {
         (&TokenRefresh, &["fresh token"]),
         (&Closed, &["closed"]),
     ]);
+}
+
+#[test]
+fn a_length_that_no_packet_has_is_said_with_those_that_it_may_have() {
+    for (packet, may_have) in [
+        (
+            [0x40, 3],
+            "PUBACK with remaining length 3, which must be 2 ",
+        ),
+        (
+            [0x30, 2],
+            "PUBLISH with remaining length 2, which must be 3 to 268435455 ",
+        ),
+    ] {
+        let mut session = Session::open(Options::default());
+        session.receive(&packet);
+        let said = session.disconnect_reason().to_string();
+        assert!(said.contains(may_have), "{said}");
+    }
 }
 
 /// What is said of a refusal with this code, of a token that says it was issued then.

@@ -86,6 +86,19 @@ fn a_subfolder_error_names_the_value_the_problem_and_the_limit() {
 }
 
 #[test]
+fn a_refused_subfolder_is_shown_up_to_64_characters() {
+    let refused = |value: &str| Subfolder::try_from(value).unwrap_err();
+    assert_eq!(refused("/alerts").value(), "/alerts");
+    assert_eq!(refused(&"é".repeat(257)).value(), "é".repeat(64) + "…");
+}
+
+#[test]
+fn debug_shows_a_subfolder() {
+    let subfolder = Subfolder::try_from("alerts/critical").unwrap();
+    assert_eq!(format!("{subfolder:?}"), "Subfolder(\"alerts/critical\")");
+}
+
+#[test]
 fn a_publish_topic_replaces_what_the_string_held() {
     let subfolder = "alerts/critical".parse().unwrap();
     let mut topic = TopicName::default();

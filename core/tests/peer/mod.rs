@@ -242,21 +242,26 @@ impl Session {
             .filter(|deadline| *deadline <= end)
         {
             self.now = self.now.max(deadline);
-            self.gateway.handle_timeout(self.now);
-            let next = self.gateway.poll_timeout();
-            assert!(
-                next.is_none_or(|next| next > self.now),
-                "a deadline that passed stays"
-            );
+            self.run_timers();
         }
         self.now = end;
-        self.gateway.handle_timeout(end);
+        self.run_timers();
     }
 
     /// Lets time pass to the next deadline.
     pub fn step(&mut self) {
         self.now = self.gateway.poll_timeout().expect("nothing is waited for");
+        self.run_timers();
+    }
+
+    /// Reports the time.
+    fn run_timers(&mut self) {
         self.gateway.handle_timeout(self.now);
+        let next = self.gateway.poll_timeout();
+        assert!(
+            next.is_none_or(|next| next > self.now),
+            "a deadline that passed stays"
+        );
     }
 
     pub fn events(&mut self) -> Vec<Event> {

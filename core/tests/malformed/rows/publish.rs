@@ -157,6 +157,7 @@ fn forbidden_characters() -> Vec<Row> {
         ("#", '#', 0),
         ("+", '+', 0),
         ("/devices/+/config", '+', 9),
+        ("/devices/+/commands/#", '+', 9),
         ("/devices/device-1/commands/#", '#', 27),
         ("/devices/device-1/commands/a#", '#', 28),
         ("/devices/device+1/config", '+', 15),
