@@ -100,3 +100,18 @@ fn an_unsubscribe_that_is_not_answered_is_sent_again_and_nothing_is_lost() {
     session.step();
     assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
 }
+
+#[test]
+fn a_late_look_at_the_clock_finds_what_is_overdue() {
+    let (mut session, device) = Session::attached(Options::default());
+    session.publish(device, "1");
+    let id = session.sent_payloads()[0].1;
+    session.begin_attach("device-2");
+    session.expect_publish("/devices/device-2/attach");
+    session.now += seconds(33);
+    session.gateway.handle_timeout(session.now);
+    assert_eq!(session.sent_payloads(), [("1".to_owned(), id)]);
+    session.now += seconds(10);
+    session.gateway.handle_timeout(session.now);
+    session.expect_publish("/devices/device-2/attach");
+}
