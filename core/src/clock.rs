@@ -121,6 +121,7 @@ mod tests {
         let later = clock.tick(start + SECOND);
         assert_eq!(clock.tick(start), later);
         assert_eq!(clock.tick(start - SECOND), later);
+        assert_eq!(clock.now(), later);
         assert_eq!(clock.tick(start + 2 * SECOND).since(later), SECOND);
     }
 

@@ -344,3 +344,19 @@ fn a_suback_for_another_kind_of_packet_is_counted_and_ignored() {
     assert_eq!(session.events(), []);
     assert_eq!(session.gateway.stats().unsolicited, 3);
 }
+
+#[test]
+fn a_suback_that_comes_after_a_report_failed_its_subscription_says_nothing_of_the_next() {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    let late = session.expect_subscribe(CONFIG);
+    session.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(late));
+    session.events();
+    let op = subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(late, 0x80);
+    assert_eq!(session.ended(op), None);
+    session.suback(id, 1);
+    let subscribed = Outcome::Subscribed(QoS::AtLeastOnce);
+    assert_eq!(session.ended(op), Some(Ok(subscribed)));
+}

@@ -254,10 +254,11 @@ impl Gateway {
             return;
         };
         self.devices.settle(awaiting);
+        // If it was a report that failed it, the answer may still come, and is none to the next attempt.
+        self.quarantine(awaiting.packet_id);
         let attempts = self.wish(turn).attempts;
         let progress = match failure {
             Failure::TimedOut(_) => {
-                self.quarantine(awaiting.packet_id);
                 let at = now + self.options.backoff.wait(attempts, &mut self.jitter);
                 self.devices.deadlines.add(at, Deadline::Subscribe(turn));
                 Progress::Retrying(at)

@@ -257,6 +257,31 @@ fn the_fixed_packets_are_written_byte_for_byte() {
     assert_eq!(out, &b"\x40\x02\x12\x34\xc0\0\xe0\0"[..]);
 }
 
+#[test]
+fn what_cannot_be_written_says_where_and_what_would_be_legal() {
+    let field = "topic filter";
+    for (error, expected) in [
+        (Unencodable::Empty { field }, "the topic filter is empty"),
+        (
+            Unencodable::TooLong {
+                field,
+                length: 65_536,
+                limit: MAX_STRING,
+            },
+            "the topic filter has 65536 bytes, at most 65535 are possible",
+        ),
+        (
+            Unencodable::Wildcard {
+                wildcard: '+',
+                at: 2,
+            },
+            "the topic has the wildcard + at byte 2 [MQTT-3.3.2-2]",
+        ),
+    ] {
+        assert_eq!(error.to_string(), expected);
+    }
+}
+
 proptest! {
     #[test]
     fn a_publish_comes_back_as_it_went(
