@@ -32,7 +32,9 @@ impl Gateway {
             }
             self.run_lifecycle_timers(now);
         }
-        self.run_device_timers(now);
+        if self.devices.has_deadlines() || self.outbox.is_pacing() {
+            self.run_device_timers(now);
+        }
         self.settle(now);
     }
 
@@ -55,9 +57,9 @@ impl Gateway {
         self.timers.listening.update(self.wants_input(), now);
     }
 
-    pub(super) fn run_device_timers(&mut self, now: Moment) {
-        while !self.devices.silences.is_empty()
-            && let Some(listening) = self.timers.listening.heard(now)
+    #[inline(never)]
+    fn run_device_timers(&mut self, now: Moment) {
+        while let Some(listening) = self.timers.listening.heard(now)
             && let Some(packet_id) = self.devices.silences.pop_due(listening)
         {
             self.on_no_answer(packet_id, now);

@@ -279,6 +279,11 @@ impl Devices {
         self.silences.remove(awaiting.deadline, awaiting.packet_id);
     }
 
+    /// Whether anything has its time.
+    pub(crate) fn has_deadlines(&self) -> bool {
+        !(self.silences.is_empty() && self.deadlines.is_empty())
+    }
+
     /// Whether anything waits to be attached, subscribed to or detached.
     pub(crate) fn has_turns(&self) -> bool {
         !(self.attach_turns.is_empty()

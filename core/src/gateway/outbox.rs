@@ -226,6 +226,11 @@ impl Outbox {
         self.turns.offer(device, queue);
     }
 
+    /// Whether anything waits for its pace.
+    pub(crate) fn is_pacing(&self) -> bool {
+        self.held_until.is_some() || !self.paced.is_empty()
+    }
+
     /// When what waits for its pace may go.
     pub(crate) fn paced_until(&self) -> Option<Moment> {
         [self.paced.next(), self.held_until]
