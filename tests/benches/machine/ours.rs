@@ -102,7 +102,7 @@ impl Subject for Ours {
         let mut done = 0;
         for piece in pubacks.chunks(BUFFER) {
             self.read(piece, &mut |event| {
-                done += usize::from(matches!(black_box(event), Event::Done { .. }));
+                done += usize::from(matches!(black_box(&event), Event::Done { .. }));
             });
         }
         done
@@ -113,7 +113,7 @@ impl Subject for Ours {
         let mut received = 0;
         for piece in publishes.chunks(piece) {
             self.read(piece, &mut |event| {
-                received += usize::from(matches!(black_box(event), Event::Command { .. }));
+                received += usize::from(matches!(black_box(&event), Event::Command { .. }));
             });
             self.write(wire);
         }

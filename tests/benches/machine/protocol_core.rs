@@ -60,7 +60,9 @@ impl ProtocolCore {
                     Event::RequestSendPacket { packet, .. } => write(&mut self.out, &packet),
                     Event::NotifyPacketReceived(packet) => on_packet(packet),
                     Event::NotifyError(error) => panic!("the peer keeps to the standard: {error}"),
-                    other => drop(black_box(other)),
+                    other => {
+                        black_box(&other);
+                    }
                 }
             }
         }
@@ -84,7 +86,9 @@ impl Subject for ProtocolCore {
             for event in self.connection.checked_send(publish) {
                 match event {
                     Event::RequestSendPacket { packet, .. } => write(&mut self.out, &packet),
-                    other => drop(black_box(other)),
+                    other => {
+                        black_box(&other);
+                    }
                 }
             }
             if self.out.len() >= WRITE_TARGET {
@@ -98,7 +102,7 @@ impl Subject for ProtocolCore {
         let mut done = 0;
         for piece in pubacks.chunks(BUFFER) {
             self.read(piece, &mut |packet| {
-                done += usize::from(matches!(black_box(packet), Packet::V3_1_1Puback(_)));
+                done += usize::from(matches!(black_box(&packet), Packet::V3_1_1Puback(_)));
             });
         }
         done
@@ -108,7 +112,7 @@ impl Subject for ProtocolCore {
         let mut received = 0;
         for piece in publishes.chunks(piece) {
             self.read(piece, &mut |packet| {
-                received += usize::from(matches!(black_box(packet), Packet::V3_1_1Publish(_)));
+                received += usize::from(matches!(black_box(&packet), Packet::V3_1_1Publish(_)));
             });
             self.hand_over(wire);
         }

@@ -73,7 +73,7 @@ impl Subject for Rumqttc {
                 .expect("room in the window");
             packet.write(&mut self.out, usize::MAX).expect("legal");
             while let Some(event) = self.state.events.pop_front() {
-                black_box(event);
+                black_box(&event);
             }
             if self.out.len() >= WRITE_TARGET {
                 self.hand_over(wire);
@@ -87,7 +87,7 @@ impl Subject for Rumqttc {
         for piece in pubacks.chunks(BUFFER) {
             self.read(piece, &mut |event| {
                 let is_done = matches!(
-                    black_box(event),
+                    black_box(&event),
                     Event::Incoming(Packet::PubAck(PubAck { .. }))
                 );
                 done += usize::from(is_done);
@@ -100,7 +100,7 @@ impl Subject for Rumqttc {
         let mut received = 0;
         for piece in publishes.chunks(piece) {
             self.read(piece, &mut |event| {
-                let is_message = matches!(black_box(event), Event::Incoming(Packet::Publish(_)));
+                let is_message = matches!(black_box(&event), Event::Incoming(Packet::Publish(_)));
                 received += usize::from(is_message);
             });
             self.hand_over(wire);
