@@ -5,7 +5,8 @@ mod peer;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Event, Options, Outcome, Publication, PublishError, QoS, QueueLimit, Quota, Subfolder,
+    Event, Options, Outcome, Publication, PublicationTopic, PublishError, QoS, QueueLimit, Quota,
+    Subfolder,
 };
 use peer::{Sent, Session, seconds};
 
@@ -443,6 +444,28 @@ fn the_transmit_buffer_stays_near_its_target() {
         total += len;
     }
     assert!(total > 1_262_144);
+}
+
+#[test]
+fn what_is_unsent_tells_where_it_goes_and_how() {
+    let mut session = Session::dialing(Options::default());
+    let own = session.gateway.own_key();
+    let alerts = Subfolder::try_from("alerts").unwrap();
+    for publication in [
+        Publication::state(own, "1"),
+        Publication::telemetry(own, "2").qos(QoS::AtMostOnce),
+        Publication::telemetry(own, "3").subfolder(alerts.clone()),
+    ] {
+        session.gateway.publish(publication, session.now).unwrap();
+    }
+    let unsent = session.gateway.unsent();
+    let unsent: Vec<_> = unsent.map(|unsent| (unsent.topic, unsent.qos)).collect();
+    let expected = [
+        (PublicationTopic::State, QoS::AtLeastOnce),
+        (PublicationTopic::Telemetry(None), QoS::AtMostOnce),
+        (PublicationTopic::Telemetry(Some(alerts)), QoS::AtLeastOnce),
+    ];
+    assert_eq!(unsent, expected);
 }
 
 #[test]

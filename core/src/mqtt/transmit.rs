@@ -120,6 +120,13 @@ mod tests {
     }
 
     #[test]
+    fn debug_tells_how_many_bytes_wait_and_none_of_them() {
+        let shown = format!("{:?}", queued(b"secret"));
+        assert!(shown.contains("[6 bytes]"), "{shown}");
+        assert!(!shown.contains("secret"), "{shown}");
+    }
+
+    #[test]
     fn one_large_packet_does_not_keep_its_memory() {
         let mut transmit = queued(&vec![7; 1 << 20]);
         transmit.advance(1 << 20);

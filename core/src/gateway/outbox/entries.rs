@@ -92,3 +92,46 @@ impl Entries {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+    use crate::{
+        command::{OpId, PublicationTopic},
+        mqtt::QoS,
+    };
+
+    fn insert(entries: &mut Entries) -> u32 {
+        let topic = PublicationTopic::State;
+        entries.insert(|| Entry::new(OpId(1), 0, topic, QoS::AtLeastOnce, Bytes::new()))
+    }
+
+    #[test]
+    fn a_block_is_full_before_there_is_another() {
+        let mut entries = Entries::default();
+        for block in 1..=3 {
+            for _ in 0..BLOCK {
+                insert(&mut entries);
+                assert_eq!(entries.blocks.len(), block);
+            }
+        }
+        let keys: Vec<u32> = entries.iter().map(|(key, _)| key).collect();
+        assert!(keys.into_iter().eq(0..3 * BLOCK as u32));
+    }
+
+    #[test]
+    fn the_key_that_was_left_last_is_used_next() {
+        let mut entries = Entries::default();
+        let keys: Vec<u32> = (0..BLOCK).map(|_| insert(&mut entries)).collect();
+        for key in [keys[3], keys[60], keys[5]] {
+            entries.remove(key);
+        }
+        assert_eq!(
+            [(); 3].map(|()| insert(&mut entries)),
+            [keys[5], keys[60], keys[3]]
+        );
+        assert_eq!(entries.blocks.len(), 1);
+    }
+}
