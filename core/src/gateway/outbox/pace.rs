@@ -89,3 +89,25 @@ fn ahead(paid_until: Option<Moment>, now: Moment) -> Option<Moment> {
     let paid_until = paid_until.filter(|at| at.since(now) > BURST)?;
     Some(paid_until - BURST)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pace_is_over_once_nothing_has_to_wait_for_it() {
+        let now = Moment::default() + Duration::from_secs(10);
+        let (past, future) = (now - BURST, now + BURST);
+        for (state, bytes, is_over) in [
+            (None, None, true),
+            (Some(past), Some(now), true),
+            (Some(future), None, false),
+            (None, Some(future), false),
+            (Some(future), Some(past), false),
+            (Some(past), Some(future), false),
+        ] {
+            let pace = Pace { state, bytes };
+            assert_eq!(pace.is_over(now), is_over, "{pace:?}");
+        }
+    }
+}
