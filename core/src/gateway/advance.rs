@@ -57,6 +57,7 @@ impl Gateway {
         self.timers.listening.update(self.wants_input(), now);
     }
 
+    /// Runs what is due of the devices. Never inlined: most messages find nothing here.
     #[inline(never)]
     fn run_device_timers(&mut self, now: Moment) {
         while let Some(listening) = self.timers.listening.heard(now)

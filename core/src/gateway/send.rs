@@ -29,7 +29,7 @@ impl Gateway {
         while self.outbox.has_turns() && self.send_publication(now) {}
     }
 
-    /// Writes what goes before new publications. Apart from them, for most messages find none of it.
+    /// Writes what goes before new publications. Never inlined: most messages find nothing here.
     #[inline(never)]
     fn send_first(&mut self, now: Moment) {
         while self.send_subscription(now) {}
