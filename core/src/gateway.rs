@@ -149,7 +149,8 @@ impl Gateway {
         self.advance(now);
     }
 
-    /// The transport is down, or could not be had. Whoever ended it, call this once it is.
+    /// The transport is down, or could not be had. Whoever ended it, call this once it is. A dial that failed while none
+    /// was wanted counts as no attempt.
     pub fn handle_disconnected(&mut self, end: TransportEnd, now: Instant) {
         let now = self.tick(now);
         self.on_transport_end(end, now);
@@ -381,16 +382,21 @@ impl Gateway {
     }
 
     /// Whether there should be a transport. Level, not edge: dial when it is true and there is none; when it is false
-    /// and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected).
+    /// and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected). No attempt begins while
+    /// `max_events` events wait to be taken: each one's end is one more.
     pub fn wants_transport(&self) -> bool {
-        self.lifecycle.wants_transport()
+        let may_begin = self.lifecycle.state != State::Dialing || self.has_room_for_events();
+        may_begin && self.lifecycle.wants_transport()
     }
 
     /// Whether to read from the transport now. False is back-pressure: events, or acknowledgements that the user or a
     /// slow peer holds back, have reached their bound.
     pub fn wants_input(&self) -> bool {
+        self.has_room_for_events() && self.inbox.len() < self.options.max_unacknowledged
+    }
+
+    fn has_room_for_events(&self) -> bool {
         self.events.len() < self.options.max_events
-            && self.inbox.len() < self.options.max_unacknowledged
     }
 }
 

@@ -49,8 +49,8 @@ pub struct Options {
     pub reattach: bool,
     /// When a config or command at QoS 1 is acknowledged (default: once its event is queued).
     pub acknowledge: Acknowledge,
-    /// Events waiting in [`poll_event`](crate::Gateway::poll_event) at which the gateway stops wanting input
-    /// (default 1,024).
+    /// Events waiting in [`poll_event`](crate::Gateway::poll_event) at which the gateway stops wanting input, and begins
+    /// no attempt to connect (default 1,024).
     pub max_events: usize,
     /// Configs and commands delivered and not yet acknowledged at which the gateway stops wanting input (default 1,024).
     pub max_unacknowledged: usize,

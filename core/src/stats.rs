@@ -30,7 +30,7 @@ pub struct Stats {
     pub queued_bytes: usize,
     /// Publications in flight, now.
     pub in_flight: usize,
-    /// Events not yet taken, now. At `max_events` the gateway stops wanting input.
+    /// Events not yet taken, now. At `max_events` the gateway stops wanting input, or a transport if it has none.
     pub events: usize,
     /// Configs and commands delivered and not yet acknowledged to the bridge, now. At `max_unacknowledged` the gateway
     /// stops wanting input.

@@ -141,6 +141,36 @@ fn nothing_wants_a_transport_before_open() {
 }
 
 #[test]
+fn no_attempt_begins_while_events_wait_at_their_bound() {
+    let mut options = Options::default();
+    options.max_events = 3;
+    let mut session = Session::dialing(options);
+    let fail = |session: &mut Session| {
+        let end = TransportEnd::DialFailed;
+        session.gateway.handle_disconnected(end, session.now);
+        session.wait(seconds(60));
+    };
+    for _ in 0..3 {
+        assert!(session.gateway.wants_transport());
+        fail(&mut session);
+    }
+    assert!(!session.gateway.wants_transport());
+    assert_eq!(session.gateway.poll_timeout(), None);
+    fail(&mut session);
+    session
+        .gateway
+        .handle_connected(session.token(), session.now);
+    assert_eq!(session.sent(), []);
+    assert_eq!(
+        session.events().len(),
+        3,
+        "what was not wanted is no attempt"
+    );
+    assert!(session.gateway.wants_transport());
+    session.connect();
+}
+
+#[test]
 fn every_return_code_but_zero_is_a_refusal_that_says_what_is_known() {
     for code in 1..=255 {
         let mut session = Session::dialing(Options::default());

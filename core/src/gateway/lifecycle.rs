@@ -159,7 +159,7 @@ impl Gateway {
 
     /// The transport is up.
     pub(super) fn start_connection(&mut self, token: Token, now: Moment) {
-        if self.lifecycle.state != State::Dialing {
+        if self.lifecycle.state != State::Dialing || !self.has_room_for_events() {
             return;
         }
         self.lifecycle.state = State::Connecting;
@@ -274,31 +274,23 @@ impl Gateway {
                 .any(|(_, device)| device.detach.is_some())
     }
 
-    /// Ends the connection politely, or the wait for one.
+    /// Ends the connection politely. Where none is open, only a close comes here: it ends the wait for one.
     fn leave(&mut self, now: Moment) {
-        let is_closing = self.lifecycle.close_op.is_some();
         self.timers.stop(Timer::Drain);
         match (self.lifecycle.state, &mut self.link) {
             (State::Open | State::Refreshing, Some(link)) => {
                 link.disconnect(&mut self.timers);
                 self.timers.set(Timer::HangUp, HANG_UP_TIMEOUT, now);
-                let then = if is_closing {
-                    Then::Close
-                } else {
-                    Then::Redial
+                let then = match self.lifecycle.close_op {
+                    Some(_) => Then::Close,
+                    None => Then::Redial,
                 };
                 self.lifecycle.state = State::Leaving(then);
             }
-            (State::Connecting, _) if is_closing => {
-                self.end_connection(DisconnectReason::Closed, now)
-            }
-            (State::Idle | State::Waiting | State::Dialing, _) if is_closing => self.finish(),
-            (State::Leaving(_), _) if is_closing => {
-                self.lifecycle.state = State::Leaving(Then::Close)
-            }
-            (State::HangingUp(_), _) if is_closing => {
-                self.lifecycle.state = State::HangingUp(Then::Close)
-            }
+            (State::Connecting, _) => self.end_connection(DisconnectReason::Closed, now),
+            (State::Idle | State::Waiting | State::Dialing, _) => self.finish(),
+            (State::Leaving(_), _) => self.lifecycle.state = State::Leaving(Then::Close),
+            (State::HangingUp(_), _) => self.lifecycle.state = State::HangingUp(Then::Close),
             _ => {}
         }
     }
@@ -344,6 +336,7 @@ impl Gateway {
     pub(super) fn on_transport_end(&mut self, end: TransportEnd, now: Moment) {
         match self.lifecycle.state {
             State::Idle | State::Waiting | State::Closed => return,
+            State::Dialing if !self.has_room_for_events() => return,
             State::Dialing | State::Connecting | State::Open | State::Refreshing => {
                 self.end_connection(DisconnectReason::Transport(end), now);
             }
