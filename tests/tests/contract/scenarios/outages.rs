@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use iotcore_gateway::{
     DisconnectReason,
-    driver::{Client, Delivery, Device},
+    driver::{Client, Delivery, Device, StatusChanges},
 };
 use iotcore_gateway_testkit::{CloseReason, EventKind, link::BOUND};
 
@@ -61,8 +61,8 @@ pub(crate) async fn finds_a_half_open_peer_by_keep_alive<W: World>(world: &W, mu
 }
 
 pub(crate) async fn gives_up_on_stalled_writes<W: World>(world: &W, plan: Plan) {
-    let (client, running, deliveries) = stall(world, plan).await;
-    let (ended, _) = disconnection(&mut client.status()).await;
+    let (client, mut status, running, deliveries) = stall(world, plan).await;
+    let (ended, _) = disconnection(&mut status).await;
     assert_eq!(ended.reason, DisconnectReason::WriteStalled(SECOND));
     world.stall(false);
     for delivery in deliveries {
@@ -75,9 +75,9 @@ pub(crate) async fn gives_up_on_stalled_writes<W: World>(world: &W, plan: Plan) 
 }
 
 pub(crate) async fn takes_few_turns_while_the_peer_stalls<W: World>(world: &W, plan: Plan) {
-    let (client, running, deliveries) = stall(world, plan).await;
+    let (client, mut status, running, deliveries) = stall(world, plan).await;
     let before = running.polls();
-    disconnection(&mut client.status()).await;
+    disconnection(&mut status).await;
     let polls = running.polls() - before;
     assert!(polls < 1_000, "{polls} polls while the peer took nothing");
     world.stall(false);
@@ -88,17 +88,21 @@ pub(crate) async fn takes_few_turns_while_the_peer_stalls<W: World>(world: &W, p
 }
 
 /// A peer that takes nothing more, and more for it than any buffer holds.
-async fn stall<W: World>(world: &W, mut plan: Plan) -> (Client, Running, Vec<Delivery>) {
+async fn stall<W: World>(
+    world: &W,
+    mut plan: Plan,
+) -> (Client, StatusChanges, Running, Vec<Delivery>) {
     plan.options.keep_alive = SECOND;
     plan.options.device_queue.bytes = MANY * LARGE;
     let (client, running) = world.start(&plan);
     let device = attach(&client, DEVICE).await;
+    let status = client.status();
     world.stall(true);
     let mut deliveries = Vec::new();
     for _ in 0..MANY {
         deliveries.push(device.telemetry(vec![b'x'; LARGE]).await.unwrap());
     }
-    (client, running, deliveries)
+    (client, status, running, deliveries)
 }
 
 pub(crate) async fn loses_nothing_over_reconnects<W: World>(world: &W, plan: Plan) {
