@@ -102,9 +102,7 @@ impl State {
             for message in &mut slot.queue {
                 message.is_owed = false;
             }
-            if excess > 0 {
-                dropped.push((*key, excess));
-            }
+            dropped.push((*key, excess));
         }
         for (key, messages) in dropped {
             self.report_dropped(key, messages);

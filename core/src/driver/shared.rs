@@ -283,7 +283,7 @@ impl State {
     }
 
     pub(crate) fn close(&mut self, now: Instant) {
-        if self.end.is_none() && !self.is_closing {
+        if self.end.is_none() {
             self.is_closing = true;
             self.gateway.close(now);
             for slot in self.slots.values_mut() {

@@ -1,6 +1,6 @@
 //! Dialing, refusals, tokens.
 
-use std::{error::Error, future::pending, sync::atomic::Ordering, time::Duration};
+use std::{error::Error, future::pending, io, sync::atomic::Ordering, time::Duration};
 
 use iotcore_gateway::{
     DisconnectReason, Options, Reconnect, Token, TransportEnd,
@@ -304,6 +304,55 @@ fn a_peer_that_closes_is_named_and_dialed_again() {
     opened.world.pass(ended.retry_in.unwrap());
     Server::open(&mut opened.world);
     assert!(matches!(opened.changes()[..], [Status::Connected]));
+}
+
+#[test]
+fn a_stream_that_ends_without_the_notice_of_tls_is_one_that_the_peer_has_closed() {
+    for (kind, is_closed) in [
+        (io::ErrorKind::UnexpectedEof, true),
+        (io::ErrorKind::ConnectionReset, false),
+    ] {
+        let mut opened = open(Options::default());
+        opened.server.break_off(&mut opened.world, kind);
+        let changes = opened.changes();
+        let [
+            Status::Disconnected {
+                error: Some(error), ..
+            },
+        ] = &changes[..]
+        else {
+            panic!("{changes:?}");
+        };
+        match &**error {
+            TransportError::PeerClosed => assert!(is_closed, "{kind}"),
+            TransportError::Broken(error) => {
+                assert!(!is_closed, "{kind}");
+                assert_eq!(error.kind(), kind);
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn gateways_without_a_seed_wait_for_different_times() {
+    let waits = || {
+        let mut world = World::new();
+        world.net.dialing(Dialing::Refused);
+        let (client, driver) = on_host("localhost").start(world.net.clone()).unwrap();
+        let mut status = client.status();
+        let _driver = world.spawn(driver.run());
+        world.pass(Duration::from_secs(600));
+        let changes = read(&mut world, &mut status).into_iter();
+        let waits = changes.map(|change| match change {
+            Status::Disconnected { ended, .. } => ended.retry_in.unwrap(),
+            other => panic!("{other:?}"),
+        });
+        Vec::from_iter(waits)
+    };
+    let (first, second) = (waits(), waits());
+    assert!(first.len() > 15, "{first:?}");
+    assert_ne!(first, second);
 }
 
 #[test]

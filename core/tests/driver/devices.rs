@@ -1,13 +1,16 @@
 //! Attaching, detaching, and devices with tokens of their own.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use iotcore_gateway::{
     CommandError, DeviceState, Failure, Options, PublishError, QoS, Subscription, Token,
-    driver::{AcceptError, Attach, AttachError, DeliveryError, OperationError, Status},
+    driver::{
+        AcceptError, Attach, AttachError, BoxError, DeliveryError, OperationError, Runtime, Status,
+        StatusChanges, TokenRequest, TokenSource,
+    },
 };
 
-use super::{Opened, Sent, Server, id, open, poll_once};
+use super::{Opened, Sent, Server, Tokens, World, id, open, poll_once, read, setup_with};
 
 fn topics(sent: &[Sent]) -> Vec<&str> {
     let topics = sent.iter().filter_map(|packet| match packet {
@@ -243,7 +246,6 @@ fn a_device_whose_token_has_expired_gets_a_new_one_from_the_source() {
 #[test]
 fn a_device_without_a_token_in_the_source_asks_the_user() {
     let mut opened = open(Options::default());
-    use iotcore_gateway::driver::Runtime;
     let now = opened.world.net.now();
     let short = Token::new("short-lived", now + Duration::from_secs(60)).unwrap();
     let device = opened.attach(Attach::new(id("device-1")).token(short));
@@ -289,7 +291,6 @@ fn a_command_is_accepted_when_it_is_called_and_named_by_its_operation() {
 
 #[test]
 fn a_token_that_a_deadline_asks_for_is_fetched_at_once() {
-    use iotcore_gateway::driver::Runtime;
     let mut opened = open(Options::default());
     let now = opened.world.net.now();
     let short = Token::new("short-lived", now + Duration::from_secs(10)).unwrap();
@@ -306,4 +307,72 @@ fn a_token_that_a_deadline_asks_for_is_fetched_at_once() {
         attaching.ended(),
         Err(AttachError::Attach(OperationError::Failed(_), _))
     ));
+}
+
+/// Gives the gateway tokens, and its devices some that have expired by the time they are used.
+struct Stale(Tokens);
+
+impl TokenSource for Stale {
+    async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+        self.0.gateway(request).await
+    }
+
+    async fn device(&self, request: TokenRequest<'_>) -> Option<Result<Token, BoxError>> {
+        Some(Ok(Token::new("stale", request.now).unwrap()))
+    }
+}
+
+/// A gateway with a device whose token expires before its attach is tried again, which is after 30 to 32 seconds.
+fn expiring<T: TokenSource>(tokens: T) -> (World, StatusChanges, Server, impl Sized) {
+    let mut world = World::new();
+    let mut options = Options::default();
+    options.keep_alive = Duration::from_secs(1_000);
+    let (client, driver) = setup_with(options, tokens)
+        .start(world.net.clone())
+        .unwrap();
+    let status = client.status();
+    let driver = world.spawn(driver.run());
+    let server = Server::open(&mut world);
+    let expiry = world.net.now() + Duration::from_secs(10);
+    let token = Token::new("short-lived", expiry).unwrap();
+    let attach = Attach::new(id("token-1")).token(token);
+    let attaching = world.spawn(client.attach(attach));
+    server.received();
+    (world, status, server, (client, driver, attaching))
+}
+
+#[test]
+fn a_token_source_that_fails_for_a_device_is_asked_again_with_backoff() {
+    let tokens = Tokens::default();
+    let (mut world, mut status, server, _running) = expiring(tokens.clone());
+    let failing = || tokens.failing.load(Ordering::Relaxed);
+    tokens.failing.store(8, Ordering::Relaxed);
+    world.pass(Duration::from_secs(30));
+    while failing() == 8 {
+        world.pass(Duration::from_millis(1));
+    }
+    for (left, wait) in (0..7).rev().zip([1, 2, 4, 8, 16, 32, 32]) {
+        world.pass(Duration::from_secs(wait) - Duration::from_millis(1));
+        assert_eq!(failing(), left + 1, "before {wait} s");
+        world.pass(Duration::from_millis(1));
+        assert_eq!(failing(), left, "after {wait} s");
+    }
+    assert!(server.received().is_empty());
+    world.pass(Duration::from_secs(32));
+    assert_eq!(topics(&server.received()), ["/devices/token-1/attach"]);
+    let failed = |change: &Status| matches!(change, Status::TokenFailed { device, .. } if *device == id("token-1"));
+    let changes = read(&mut world, &mut status);
+    assert_eq!(changes.iter().filter(|change| failed(change)).count(), 8);
+}
+
+#[test]
+fn a_token_that_has_expired_when_it_is_given_is_none() {
+    let (mut world, mut status, server, _running) = expiring(Stale(Tokens::default()));
+    world.pass(Duration::from_secs(33));
+    assert!(server.received().is_empty());
+    let changes = read(&mut world, &mut status);
+    assert!(
+        matches!(&changes[..], [Status::Connected, Status::TokenNeeded { device }] if *device == id("token-1")),
+        "{changes:?}"
+    );
 }

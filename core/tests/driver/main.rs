@@ -5,8 +5,10 @@ mod cancellation;
 mod connecting;
 mod devices;
 mod ending;
+mod errors;
 mod flow;
 mod holding;
+mod messages;
 mod server;
 #[cfg(feature = "tracing")]
 mod traced;

@@ -1,6 +1,7 @@
 //! The bridge's side of a connection in memory, played by the test.
 
 use std::{
+    io,
     sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
@@ -147,6 +148,16 @@ impl Server {
         {
             let mut pipe = self.pipe();
             pipe.room = room;
+            pipe.wake();
+        }
+        world.settle();
+    }
+
+    /// Reading from this connection fails from now on.
+    pub(crate) fn break_off(&self, world: &mut World, kind: io::ErrorKind) {
+        {
+            let mut pipe = self.pipe();
+            pipe.broken = Some(kind);
             pipe.wake();
         }
         world.settle();

@@ -58,6 +58,8 @@ pub(crate) struct Pipe {
     pub(crate) room: usize,
     /// The next write fails, and this is what the peer had said before.
     pub(crate) last_words: Option<Vec<u8>>,
+    /// Reading fails with this.
+    pub(crate) broken: Option<io::ErrorKind>,
     pub(crate) calls: Vec<Call>,
     client: Option<Waker>,
 }
@@ -127,6 +129,7 @@ impl Runtime for Simulated {
                     most_per_write: inner.most_per_write,
                     room: usize::MAX,
                     last_words: inner.last_words.take(),
+                    broken: None,
                     calls: Vec::new(),
                     client: None,
                 }));
@@ -197,6 +200,9 @@ impl AsyncRead for Stream {
             buffer[..len].copy_from_slice(&pipe.to_client[..len]);
             pipe.to_client.drain(..len);
             return Poll::Ready(Ok(len));
+        }
+        if let Some(kind) = pipe.broken {
+            return Poll::Ready(Err(kind.into()));
         }
         if pipe.server_has_closed {
             pipe.called(Call::ReadEnd);

@@ -1,0 +1,204 @@
+//! What the driver's errors say, and what handles show of themselves.
+
+use std::{error::Error, io, time::Duration};
+
+use iotcore_gateway::{
+    CommandError, Failure, Options, OptionsError, PublishError,
+    driver::{
+        AcceptError, Attach, AttachError, DeliveryError, DriverStopped, HostError, OperationError,
+        SetupError, TlsError, TokenFailure, TransportError,
+    },
+};
+use rustls::CertificateError;
+
+use super::{World, id, open, poll_once, start};
+
+const STOPPED: &str = "the driver was dropped: its `run` must be kept running until it ends";
+
+#[test]
+fn a_dropped_driver_is_named_by_every_error_that_it_is_the_reason_for() {
+    let world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    drop(driver);
+    let gateway = client.gateway();
+    let refused = gateway.try_telemetry("x").unwrap_err();
+    assert!(!refused.is_blocked());
+    let attach = poll_once(client.attach(id("device-1"))).unwrap();
+    let attach = attach.unwrap_err();
+    assert!(attach.failure().is_none());
+    for shown in [
+        DriverStopped.to_string(),
+        refused.to_string(),
+        DeliveryError::DriverStopped.to_string(),
+        OperationError::DriverStopped.to_string(),
+        attach.source().unwrap().to_string(),
+    ] {
+        assert_eq!(shown, STOPPED);
+    }
+}
+
+#[test]
+fn an_error_of_a_handle_says_what_the_gateway_says() {
+    let opened = open(Options::default());
+    let error = opened.client.gateway().try_state(vec![0; 65_537]);
+    let AcceptError::Refused(refused) = error.unwrap_err() else {
+        panic!("refused");
+    };
+    assert!(matches!(refused, PublishError::TooLarge { .. }));
+    let failure = Failure::TimedOut(Duration::from_secs(30));
+    for (shown, says) in [
+        (
+            AcceptError::Refused(refused.clone()).to_string(),
+            refused.to_string(),
+        ),
+        (
+            DeliveryError::Failed(failure.clone()).to_string(),
+            failure.to_string(),
+        ),
+        (
+            OperationError::Failed(failure.clone()).to_string(),
+            failure.to_string(),
+        ),
+        (
+            OperationError::Refused(CommandError::Closed).to_string(),
+            CommandError::Closed.to_string(),
+        ),
+    ] {
+        assert_eq!(shown, says);
+        assert!(!shown.is_empty());
+    }
+}
+
+#[test]
+fn an_attach_that_did_not_succeed_says_what_did_not_and_has_its_reason() {
+    let mut opened = open(Options::default());
+    let device = opened.attach(Attach::new(id("device-1")));
+    let failed = || OperationError::Failed(Failure::Closed);
+    for (error, shown, source) in [
+        (
+            AttachError::Token(TokenFailure::Source("no key".into())),
+            "no token for the device",
+            "the token source failed: no key",
+        ),
+        (
+            AttachError::Attach(failed(), None),
+            "the device was not attached",
+            &failed().to_string(),
+        ),
+        (
+            AttachError::Subscribe(failed(), device),
+            "the device is attached, but a subscription did not succeed",
+            &failed().to_string(),
+        ),
+    ] {
+        assert_eq!(error.to_string(), shown);
+        assert_eq!(error.source().unwrap().to_string(), source);
+    }
+}
+
+#[test]
+fn a_token_source_s_own_reason_is_the_source_of_its_failure() {
+    let unreadable = TlsError::File("ca.pem".into(), io::Error::other("locked"));
+    let failure = TokenFailure::Source(Box::new(unreadable));
+    assert_eq!(failure.source().unwrap().to_string(), "locked");
+    let late = TokenFailure::TimedOut(Duration::from_secs(20));
+    assert!(late.source().is_none());
+    assert_eq!(
+        late.to_string(),
+        "the token source gave no answer within 20s"
+    );
+    let transport = TransportError::Token(failure);
+    assert_eq!(transport.source().unwrap().to_string(), "locked");
+}
+
+#[test]
+fn a_setup_that_cannot_start_says_what_is_wrong_with_it() {
+    let host = HostError::Invalid("a b".into());
+    assert_eq!(SetupError::Host(host.clone()).to_string(), host.to_string());
+    let world = World::new();
+    let mut options = Options::default();
+    options.max_events = 0;
+    let Err(error) = super::setup(options).start(world.net.clone()) else {
+        panic!("started without room for events");
+    };
+    let SetupError::Options(problem) = &error else {
+        panic!("{error:?}");
+    };
+    let problem: &OptionsError = problem;
+    assert_eq!(error.to_string(), problem.to_string());
+    assert!(error.to_string().contains("max_events"), "{error}");
+}
+
+/// What is said of a handshake that failed for this reason, behind the reason.
+fn advice(reason: impl Into<Box<dyn Error + Send + Sync>>) -> String {
+    let source = io::Error::new(io::ErrorKind::InvalidData, reason);
+    let said = source.to_string();
+    let host = "mqtt.example.org".into();
+    let shown = TransportError::Tls { host, source }.to_string();
+    let start = format!("no TLS connection with mqtt.example.org: {said}");
+    shown.strip_prefix(&start).expect(&start).to_owned()
+}
+
+#[test]
+fn a_failed_handshake_says_what_to_do_about_it() {
+    let certificate = |problem| advice(rustls::Error::InvalidCertificate(problem));
+    for issuer in [
+        CertificateError::UnknownIssuer,
+        CertificateError::BadSignature,
+    ] {
+        assert!(certificate(issuer).contains("give the CA's certificate"));
+    }
+    let name = certificate(CertificateError::NotValidForName);
+    assert!(name.contains("check the host"), "{name}");
+    assert!(!name.contains("CA"), "{name}");
+    for date in [CertificateError::Expired, CertificateError::NotValidYet] {
+        assert!(certificate(date).contains("this machine's date"));
+    }
+    assert_eq!(certificate(CertificateError::Revoked), "");
+    let plain = rustls::Error::InvalidMessage(rustls::InvalidMessage::InvalidContentType);
+    assert_eq!(advice(plain), " (is this a port for TLS?)");
+    assert_eq!(advice(rustls::Error::HandshakeNotComplete), "");
+    assert_eq!(advice("connection reset"), "");
+}
+
+#[test]
+fn every_handle_shows_whose_it_is() {
+    let mut world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let shown = format!("{driver:?}");
+    for part in ["gw-1", "localhost", "8883"] {
+        assert!(shown.contains(part), "{part:?} is not in {shown}");
+    }
+    let _driver = world.spawn(driver.run());
+    let server = super::Server::open(&mut world);
+    let mut attaching = Box::pin(client.attach(id("device-1")));
+    assert!(poll_once(attaching.as_mut()).is_none());
+    let op = attaching.op().unwrap();
+    assert!(format!("{attaching:?}").contains(&format!("{op:?}")));
+    let device = attaching.device().unwrap();
+    server.serve(&mut world);
+    server.publish(&mut world, "/devices/device-1/config", "warm", 1);
+    let mut messages = device.messages();
+    let message = poll_once(messages.next()).unwrap().unwrap();
+    for (shown, parts) in [
+        (format!("{client:?}"), &["Client", "gw-1"][..]),
+        (format!("{device:?}"), &["Device", "device-1"]),
+        (format!("{messages:?}"), &["Messages", "device-1"]),
+        (
+            format!("{:?}", client.status()),
+            &["StatusChanges", "Shared"],
+        ),
+        (
+            format!("{message:?}"),
+            &["Message", "device-1", "Config", "warm", "DeliveryId"],
+        ),
+        (
+            format!("{:?}", device.telemetry("cold")),
+            &["Accepting", "cold"],
+        ),
+    ] {
+        for part in parts {
+            assert!(shown.contains(part), "{part:?} is not in {shown}");
+        }
+    }
+}
