@@ -177,6 +177,16 @@ mod tests {
     }
 
     #[test]
+    fn they_show_for_whom_they_mint_and_nothing_of_the_keys() {
+        let device = DeviceId::try_from("boiler-7").unwrap();
+        let shown = format!("{:?}", KeyTokens::new(key()).device_key(device, key()));
+        for part in ["KeyTokens", "boiler-7", "3600s"] {
+            assert!(shown.contains(part), "{part:?} is not in {shown}");
+        }
+        assert_eq!(shown.matches(&format!("{:?}", key())).count(), 2, "{shown}");
+    }
+
+    #[test]
     fn a_lifetime_that_the_bridge_would_refuse_is_refused_at_once() {
         for lifetime in [Duration::ZERO, Duration::from_secs(86_401)] {
             let refused = KeyTokens::new(key()).lifetime(lifetime).unwrap_err();

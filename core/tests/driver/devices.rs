@@ -190,6 +190,21 @@ fn a_detached_device_takes_nothing_more_and_its_messages_end() {
 }
 
 #[test]
+fn what_a_detached_device_has_received_can_still_be_taken() {
+    let mut opened = open(Options::default());
+    let device = opened.attach(id("device-1"));
+    let Opened { world, server, .. } = &mut opened;
+    server.publish(world, "/devices/device-1/config", "last", 1);
+    let detaching = world.spawn(device.detach());
+    server.serve(world);
+    assert_eq!(detaching.ended(), Ok(()));
+    let mut messages = device.messages();
+    let message = poll_once(messages.next()).unwrap().unwrap();
+    assert_eq!(message.payload, "last");
+    assert!(poll_once(messages.next()).unwrap().is_none());
+}
+
+#[test]
 fn a_caller_that_waits_for_room_learns_that_its_device_is_gone() {
     let mut options = Options::default();
     options.device_queue.messages = 1;

@@ -7,7 +7,7 @@ use iotcore_gateway::{
     driver::{AcceptError, DeliveryError, ReportedState, Status, Telemetry},
 };
 
-use super::{Opened, Sent, Server, World, open, poll_once, start};
+use super::{Opened, Sent, Server, World, open, poll_once, read, start};
 
 #[test]
 fn a_message_is_accepted_first_and_acknowledged_later() {
@@ -186,4 +186,21 @@ fn a_reader_that_is_too_slow_for_the_status_is_told_how_much_it_missed() {
     let changes = opened.changes();
     assert!(matches!(changes[0], Status::Missed(6)), "{:?}", changes[0]);
     assert_eq!(changes.len(), 1_025);
+}
+
+#[test]
+fn every_reader_of_the_status_gets_every_change() {
+    let mut opened = open(Options::default());
+    let mut second = opened.client.status();
+    let mut third = opened.client.status();
+    let Opened { world, server, .. } = &mut opened;
+    server.publish(world, "/devices/nobody/config", "", 1);
+    drop(opened.changes());
+    for status in [&mut second, &mut third] {
+        let changes = read(&mut opened.world, status);
+        assert!(
+            matches!(changes[..], [Status::Unrequested { .. }]),
+            "{changes:?}"
+        );
+    }
 }

@@ -7,7 +7,7 @@ use iotcore_gateway::{
     driver::{Status, StatusChanges, TransportError},
 };
 
-use super::{Opened, Server, open, read};
+use super::{Opened, Server, open, poll_once, read};
 
 /// What a reader holds before it holds the gateway up.
 const HELD: usize = 1_024;
@@ -67,6 +67,29 @@ fn an_unread_one_holds_up_the_ends_of_operations() {
     opened.server.serve(&mut opened.world);
     assert!(delivery.is_pending());
     read(&mut opened.world, &mut status);
+    opened.world.settle();
+    assert_eq!(delivery.ended(), Ok(()));
+}
+
+#[test]
+fn the_gateway_goes_on_once_half_of_them_are_read() {
+    let (mut opened, mut status) = held();
+    chatter(&mut opened, HELD);
+    let delivery = opened.client.gateway().try_telemetry("x").unwrap();
+    let delivery = opened.world.spawn(delivery);
+    opened.server.serve(&mut opened.world);
+    let turns = opened.driver.polls();
+    for _ in 1..HELD / 2 {
+        assert!(poll_once(status.next()).is_some());
+    }
+    opened.world.settle();
+    assert_eq!(
+        opened.driver.polls(),
+        turns,
+        "no turn for each that is read"
+    );
+    assert!(delivery.is_pending());
+    assert!(poll_once(status.next()).is_some());
     opened.world.settle();
     assert_eq!(delivery.ended(), Ok(()));
 }

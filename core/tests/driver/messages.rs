@@ -212,6 +212,16 @@ fn messages_that_nobody_can_take_are_acknowledged_and_reported() {
 }
 
 #[test]
+fn a_device_that_is_let_go_without_messages_is_no_loss() {
+    let mut opened = open(Options::default());
+    let device = opened.attach(id("device-1"));
+    opened.changes();
+    drop(device);
+    let changes = opened.changes();
+    assert!(changes.is_empty(), "{changes:?}");
+}
+
+#[test]
 fn a_manual_acknowledgement_waits_for_the_user() {
     let mut world = World::new();
     let (client, driver) = setup(Options::default())
