@@ -85,6 +85,23 @@ fn a_full_queue_holds_the_caller_until_there_is_room() {
 }
 
 #[test]
+fn every_caller_that_waits_for_room_gets_its_turn() {
+    let mut options = Options::default();
+    options.device_queue.messages = 1;
+    let mut opened = open(options);
+    let gateway = opened.client.gateway();
+    let waiting = ["1", "2", "3"].map(|payload| {
+        let accepting = gateway.telemetry(payload);
+        opened.world.spawn(async { accepting.await.unwrap().await })
+    });
+    let sent = opened.server.serve(&mut opened.world);
+    assert_eq!(sent.len(), 3, "{sent:?}");
+    for sent in waiting {
+        assert_eq!(sent.ended(), Ok(()));
+    }
+}
+
+#[test]
 fn a_payload_over_the_limit_comes_back() {
     let opened = open(Options::default());
     let gateway = opened.client.gateway();
