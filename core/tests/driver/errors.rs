@@ -113,8 +113,19 @@ fn a_token_source_s_own_reason_is_the_source_of_its_failure() {
 
 #[test]
 fn a_setup_that_cannot_start_says_what_is_wrong_with_it() {
-    let host = HostError::Invalid("a b".into());
-    assert_eq!(SetupError::Host(host.clone()).to_string(), host.to_string());
+    for (host, parts) in [
+        (HostError::Invalid("a b".into()), ["`a b`", "a DNS name"]),
+        (
+            HostError::NotLoopback("10.0.0.1".into()),
+            ["`10.0.0.1`", "use TLS"],
+        ),
+    ] {
+        let shown = SetupError::Host(host.clone()).to_string();
+        assert_eq!(shown, host.to_string());
+        for part in parts {
+            assert!(shown.contains(part), "{part:?} is not in {shown}");
+        }
+    }
     let world = World::new();
     let mut options = Options::default();
     options.max_events = 0;
