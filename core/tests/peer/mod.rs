@@ -19,6 +19,11 @@ pub use self::wire::{Sent, parse, publish};
 
 pub const GATEWAY: &str = "gw-1";
 
+// Topics of the device that most tests attach.
+pub const ATTACH: &str = "/devices/device-1/attach";
+pub const EVENTS: &str = "/devices/device-1/events";
+pub const CONFIG: &str = "/devices/device-1/config";
+
 /// A gateway, its clock, and what it has sent.
 pub struct Session {
     pub gateway: Gateway,
@@ -189,6 +194,12 @@ impl Session {
             _ => None,
         });
         payloads.collect()
+    }
+
+    /// The payloads of the PUBLISHes among what was sent.
+    pub fn sent_texts(&mut self) -> Vec<String> {
+        let sent = self.sent_payloads().into_iter();
+        sent.map(|(payload, _)| payload).collect()
     }
 
     pub fn receive(&mut self, bytes: &[u8]) {

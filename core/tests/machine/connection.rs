@@ -1,14 +1,13 @@
 //! One connection after another: CONNECT to the end, backoff, refresh, close.
 
-mod peer;
-
 use std::time::Duration;
 
 use iotcore_gateway::{
     Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication, QoS,
     Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
 };
-use peer::{Sent, Session, seconds};
+
+use super::peer::{Sent, Session, seconds};
 
 #[test]
 fn connect_says_who_it_is_and_asks_for_a_clean_session() {
@@ -371,98 +370,6 @@ fn another_packet_before_connack_is_a_violation_and_so_is_a_second_connack() {
 }
 
 #[test]
-fn a_quiet_connection_is_kept_alive_within_the_keep_alive() {
-    let mut session = Session::open(Options::default());
-    for _ in 0..5 {
-        session.wait(seconds(60));
-        assert_eq!(session.sent(), [Sent::PingReq]);
-        session.receive(&[0xd0, 0]);
-    }
-    assert!(session.gateway.is_open());
-}
-
-#[test]
-fn a_busy_connection_needs_no_ping() {
-    let mut session = Session::open(Options::default());
-    let own = session.gateway.own_key();
-    for _ in 0..10 {
-        session.wait(seconds(20));
-        session.publish(own, "1");
-        let id = session.expect_publish("/devices/gw-1/events");
-        session.puback(id);
-    }
-    assert_eq!(session.sent(), []);
-}
-
-#[test]
-fn a_ping_is_due_a_while_after_either_side_has_fallen_silent() {
-    let mut session = Session::open(Options::default());
-    let own = session.gateway.own_key();
-    session.wait(seconds(10));
-    session.publish(own, "1");
-    let id = session.expect_publish("/devices/gw-1/events");
-    session.wait(seconds(2));
-    session.puback(id);
-    session.wait(seconds(53) - Duration::from_millis(1));
-    assert_eq!(session.sent(), []);
-    session.wait(Duration::from_millis(1));
-    assert_eq!(session.sent(), [Sent::PingReq], "55 s after the PUBLISH");
-}
-
-#[test]
-fn a_ping_without_an_answer_ends_the_connection() {
-    let mut session = Session::open(Options::default());
-    session.wait(seconds(55));
-    assert_eq!(session.sent(), [Sent::PingReq]);
-    session.wait(seconds(20));
-    let disconnected = session.disconnected();
-    assert_eq!(
-        disconnected.reason,
-        DisconnectReason::PingRespTimedOut(seconds(20))
-    );
-    assert_eq!(disconnected.certainty, Certainty::Inferred);
-}
-
-#[test]
-fn bytes_that_make_no_progress_for_one_keep_alive_end_the_connection() {
-    let mut session = Session::open(Options::default());
-    session.publish(session.gateway.own_key(), &"x".repeat(1_000));
-    session.wait(seconds(50));
-    session.gateway.handle_transmitted(1, session.now);
-    session.wait(seconds(59));
-    assert!(session.gateway.is_open(), "one byte is progress");
-    session.wait(seconds(1));
-    assert_eq!(
-        session.disconnect_reason(),
-        DisconnectReason::WriteStalled(seconds(60))
-    );
-}
-
-#[test]
-fn to_hand_nothing_over_is_no_progress() {
-    let mut session = Session::open(Options::default());
-    session.publish(session.gateway.own_key(), "1");
-    session.wait(seconds(30));
-    session.gateway.handle_transmitted(0, session.now);
-    session.wait(seconds(30));
-    assert_eq!(
-        session.disconnect_reason(),
-        DisconnectReason::WriteStalled(seconds(60))
-    );
-}
-
-#[test]
-fn a_short_keep_alive_is_kept_with_a_quarter_to_spare() {
-    let mut options = Options::default();
-    options.keep_alive = seconds(4);
-    let mut session = Session::open(options);
-    session.wait(Duration::from_millis(2_999));
-    assert_eq!(session.sent(), []);
-    session.wait(Duration::from_millis(1));
-    assert_eq!(session.sent(), [Sent::PingReq]);
-}
-
-#[test]
 fn a_transport_that_ends_after_the_backoff_is_dialed_again_at_once() {
     let mut session = Session::open(Options::default());
     session.receive(&[0xf0]);
@@ -470,83 +377,6 @@ fn a_transport_that_ends_after_the_backoff_is_dialed_again_at_once() {
     assert!(!session.gateway.wants_transport(), "the old one is there");
     session.lose_connection();
     assert!(session.gateway.wants_transport());
-}
-
-#[test]
-fn connections_that_end_soon_after_they_were_accepted_are_a_probable_takeover() {
-    let mut session = Session::open(Options::default());
-    for round in 1..=4 {
-        session.wait(seconds(1));
-        session.lose_connection();
-        assert_eq!(
-            session.disconnected().takeover_suspected,
-            round >= 3,
-            "round {round}"
-        );
-        session.redial();
-    }
-    session.wait(seconds(20));
-    session.lose_connection();
-    assert!(!session.disconnected().takeover_suspected);
-}
-
-#[test]
-fn only_a_peer_that_hangs_up_within_ten_seconds_is_a_probable_takeover() {
-    let violate: fn(&mut Session) = |session| session.receive(&[0xf0]);
-    let hang_up: fn(&mut Session) = Session::lose_connection;
-    for (lasts, end, is_suspected) in [
-        (Duration::from_millis(9_999), hang_up, true),
-        (seconds(10), hang_up, false),
-        (seconds(1), violate, false),
-    ] {
-        let mut session = Session::open(Options::default());
-        for round in 1..=3 {
-            session.wait(lasts);
-            end(&mut session);
-            let suspected = session.disconnected().takeover_suspected;
-            assert_eq!(suspected, is_suspected && round == 3, "{lasts:?}");
-            session.lose_connection();
-            session.redial();
-        }
-    }
-}
-
-#[test]
-fn a_hang_up_names_the_operations_sent_just_before_it() {
-    let mut session = Session::open(Options::default());
-    let own = session.gateway.own_key();
-    let ops: Vec<_> = (0..10)
-        .map(|n| session.publish(own, &n.to_string()))
-        .collect();
-    session.sent();
-    session.lose_connection();
-    let disconnected = session.disconnected();
-    let newest: Vec<_> = ops.into_iter().rev().take(8).collect();
-    assert_eq!(disconnected.suspects, newest);
-    assert_eq!(disconnected.certainty, Certainty::Suspected);
-}
-
-#[test]
-fn a_hang_up_names_what_was_asked_for_devices_too_and_what_was_sent_again() {
-    let mut options = Options::default();
-    options.ack_timeout = seconds(5);
-    let mut session = Session::open(options);
-    let own = session.gateway.own_key();
-    let leaving = session.attach("device-0");
-    let published = session.publish(own, "sent again");
-    session.sent();
-    session.wait(seconds(1));
-    let detached = session.gateway.detach(leaving, session.now).unwrap();
-    session.wait(seconds(1));
-    let (_, attached) = session.begin_attach("device-1");
-    session.wait(seconds(1));
-    let (commands, qos) = (Subscription::Commands, QoS::AtLeastOnce);
-    let subscribing = session.gateway.subscribe(own, commands, qos, session.now);
-    let subscribed = subscribing.unwrap();
-    session.wait(Duration::from_millis(2_500));
-    session.lose_connection();
-    let suspects = session.disconnected().suspects;
-    assert_eq!(suspects, [published, subscribed, attached, detached]);
 }
 
 #[test]
@@ -568,26 +398,4 @@ fn inputs_are_legal_in_any_order_and_time_never_runs_backwards() {
         session.gateway.poll_timeout().is_some_and(|at| at > late),
         "time stands at the latest"
     );
-}
-
-#[test]
-fn a_peer_that_takes_everything_and_says_nothing_is_asked_for_a_sign_of_life() {
-    let mut options = Options::default();
-    options.ack_timeout = seconds(300);
-    let mut session = Session::open(options);
-    let own = session.gateway.own_key();
-    for n in 0..5 {
-        session.publish(own, &n.to_string());
-        assert!(!session.sent().contains(&Sent::PingReq));
-        session.wait(seconds(10));
-    }
-    session.wait(seconds(5));
-    assert_eq!(session.sent(), [Sent::PingReq]);
-    session.publish(own, "5");
-    session.sent();
-    session.wait(seconds(20));
-    assert!(matches!(
-        session.disconnect_reason(),
-        DisconnectReason::PingRespTimedOut(_)
-    ));
 }

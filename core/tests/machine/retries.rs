@@ -1,14 +1,10 @@
 //! What is not answered, or fails in a way that may pass, is tried again, and waits longer each time.
 
-mod peer;
-
 use std::time::Duration;
 
-use iotcore_gateway::{DeviceKey, Failure, Options, QoS, Subscription};
-use peer::{Sent, Session, seconds};
+use iotcore_gateway::{DeviceKey, Failure, Options, Outcome, QoS, Subscription};
 
-const ATTACH: &str = "/devices/device-1/attach";
-const CONFIG: &str = "/devices/device-1/config";
+use super::peer::{ATTACH, CONFIG, EVENTS, Sent, Session, seconds};
 
 /// Fails unless a wait is this long, and by its jitter up to a second longer.
 fn assert_wait(wait: Duration, expected: u64) {
@@ -114,4 +110,30 @@ fn a_late_look_at_the_clock_finds_what_is_overdue() {
     session.now += seconds(10);
     session.gateway.handle_timeout(session.now);
     session.expect_publish("/devices/device-2/attach");
+}
+
+#[test]
+fn silence_sends_it_again_on_the_same_identifier_with_dup_and_backoff() {
+    let mut options = Options::default();
+    options.keep_alive = seconds(1_199);
+    let (mut session, device) = Session::attached(options);
+    let op = session.publish(device, "1");
+    let id = session.expect_publish(EVENTS);
+    for wait in [30, 60, 120, 240, 300, 300] {
+        session.wait(seconds(wait) - Duration::from_millis(1));
+        assert_eq!(session.sent(), [], "before {wait} s");
+        session.wait(Duration::from_millis(1));
+        assert_eq!(
+            session.sent(),
+            [Sent::Publish {
+                topic: EVENTS.into(),
+                payload: b"1".into(),
+                id: Some(id),
+                dup: true,
+            }]
+        );
+    }
+    session.puback(id);
+    assert_eq!(session.ended(op), Some(Ok(Outcome::Acknowledged)));
+    assert_eq!(session.gateway.stats().resent, 6);
 }

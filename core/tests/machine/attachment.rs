@@ -1,17 +1,11 @@
 //! A device's life: one test for each row of its table, and for the order in which answers may come.
 
-mod peer;
-
-use std::time::Duration;
-
 use iotcore_gateway::{
-    CommandError, DetachCause, DeviceId, DeviceState, ErrorType, Event, Failure, Options, Outcome,
-    Publication, PublishError, QoS, Subscription, Token,
+    CommandError, DeviceId, DeviceState, ErrorType, Event, Failure, Options, Outcome, Publication,
+    PublishError, QoS, Subscription, Token,
 };
-use peer::{Sent, Session, seconds};
 
-const ATTACH: &str = "/devices/device-1/attach";
-const EVENTS: &str = "/devices/device-1/events";
+use super::peer::{ATTACH, EVENTS, Sent, Session, seconds};
 
 #[test]
 fn a_puback_attaches_and_only_then_are_subscriptions_and_publications_sent() {
@@ -107,39 +101,6 @@ fn a_reported_refusal_is_final_until_the_user_attaches_again() {
 }
 
 #[test]
-fn a_new_token_tries_a_refused_device_again() {
-    let mut session = Session::open(Options::default());
-    let (device, _) = session.begin_attach("device-1");
-    let id = session.expect_publish(ATTACH);
-    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
-    let token = Token::new("fresh.to.ken", session.now + seconds(60)).unwrap();
-    let op = session
-        .gateway
-        .authorize(device, token, session.now)
-        .unwrap();
-    session.acknowledge_attach("device-1");
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
-}
-
-#[test]
-fn a_refused_token_is_never_used_again() {
-    let mut session = Session::open(Options::default());
-    let token = Token::new("refused.to.ken", session.now + seconds(3_600)).unwrap();
-    let id = || "device-1".try_into().unwrap();
-    session
-        .gateway
-        .attach(id(), Some(token), session.now)
-        .unwrap();
-    let packet_id = session.expect_publish(ATTACH);
-    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(packet_id));
-    session.gateway.attach(id(), None, session.now).unwrap();
-    let [(payload, _)] = &session.sent_payloads()[..] else {
-        panic!("one attach");
-    };
-    assert_eq!(payload, "{}");
-}
-
-#[test]
 fn an_unknown_error_leaves_the_attach_pending_and_it_is_tried_again_with_backoff() {
     let mut session = Session::open(Options::default());
     let (_, op) = session.begin_attach("device-1");
@@ -196,52 +157,6 @@ fn a_puback_that_comes_after_its_deadline_completes_nothing_else() {
 }
 
 #[test]
-fn a_connection_lost_while_attaching_leaves_it_pending_for_the_next() {
-    let mut session = Session::open(Options::default());
-    let (_, op) = session.begin_attach("device-1");
-    session.expect_publish(ATTACH);
-    session.reconnect();
-    assert_eq!(session.ended(op), None);
-    session.acknowledge_attach("device-1");
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
-}
-
-#[test]
-fn an_attach_has_its_whole_time_on_each_connection() {
-    let mut session = Session::open(Options::default());
-    let (_, op) = session.begin_attach("device-1");
-    session.expect_publish(ATTACH);
-    session.wait(seconds(20));
-    session.reconnect();
-    session.expect_publish(ATTACH);
-    session.wait(seconds(30) - Duration::from_millis(1));
-    assert_eq!(session.ended(op), None);
-    session.wait(Duration::from_millis(1));
-    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
-}
-
-#[test]
-fn a_refusal_that_follows_the_puback_detaches_and_the_device_is_tried_again() {
-    let mut session = Session::open(Options::default());
-    let (device, op) = session.begin_attach("device-1");
-    let id = session.expect_publish(ATTACH);
-    session.puback(id);
-    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
-    let events = session.events();
-    assert!(events.contains(&Event::Done {
-        op,
-        outcome: Outcome::Attached
-    }));
-    assert!(events.iter().any(|event| matches!(event, Event::Detached { device: gone, cause: DetachCause::Reported(_) } if *gone == device)));
-    session.step();
-    session.acknowledge_attach("device-1");
-    assert_eq!(
-        session.gateway.device_state(device),
-        Some(DeviceState::Attached)
-    );
-}
-
-#[test]
 fn a_puback_that_follows_the_refusal_changes_nothing() {
     let mut session = Session::open(Options::default());
     let (device, op) = session.begin_attach("device-1");
@@ -284,76 +199,6 @@ fn a_report_of_another_device_with_the_same_packet_identifier_fails_nothing() {
 
 /// What the bridge does to a device, what it is attached again after, and what must not be lost.
 #[test]
-fn a_device_that_the_bridge_detached_comes_back_with_its_subscriptions_and_its_queue() {
-    for error_type in [
-        "GATEWAY_DETACHMENT_DEVICE_ERROR",
-        "GATEWAY_DEVICE_NOT_FOUND",
-    ] {
-        let (mut session, device) = Session::attached(Options::default());
-        session
-            .gateway
-            .subscribe(device, Subscription::Config, QoS::AtLeastOnce, session.now)
-            .unwrap();
-        let id = session.expect_subscribe("/devices/device-1/config");
-        session.suback(id, 1);
-        let first = session.publish(device, "1");
-        session.sent();
-        session.report(error_type, "device-1", None);
-        let second = session.publish(device, "2");
-        assert_eq!(session.sent(), [], "{error_type}");
-        let events = session.events();
-        assert!(
-            events
-                .iter()
-                .any(|event| matches!(event, Event::Detached { .. })),
-            "{events:?}"
-        );
-
-        session.step();
-        session.acknowledge_attach("device-1");
-        session.expect_subscribe("/devices/device-1/config");
-        let sent = session.sent_payloads();
-        assert_eq!(
-            sent.iter()
-                .map(|(payload, _)| &payload[..])
-                .collect::<Vec<_>>(),
-            ["1", "2"]
-        );
-        for (_, id) in sent {
-            session.puback(id);
-        }
-        let done = session.events();
-        for op in [first, second] {
-            assert!(done.contains(&Event::Done {
-                op,
-                outcome: Outcome::Acknowledged
-            }));
-        }
-    }
-}
-
-#[test]
-fn a_device_that_the_bridge_detached_stays_so_if_the_options_say() {
-    let mut options = Options::default();
-    options.reattach = false;
-    let (mut session, device) = Session::attached(options);
-    let op = session.publish(device, "1");
-    session.sent();
-    session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
-    session.wait(seconds(50));
-    assert_eq!(session.sent(), []);
-    assert_eq!(
-        session.gateway.device_state(device),
-        Some(DeviceState::Dormant)
-    );
-    session.begin_attach("device-1");
-    session.acknowledge_attach("device-1");
-    let id = session.expect_publish(EVENTS);
-    session.puback(id);
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Acknowledged)));
-}
-
-#[test]
 fn attaching_an_attached_device_is_done_without_a_packet() {
     let (mut session, device) = Session::attached(Options::default());
     let (same, op) = session.begin_attach("device-1");
@@ -374,7 +219,7 @@ fn repeating_a_pending_attach_gives_the_same_operation() {
 #[test]
 fn the_gateway_needs_no_attach_for_itself() {
     let mut session = Session::open(Options::default());
-    let id = peer::GATEWAY.try_into().unwrap();
+    let id = super::peer::GATEWAY.try_into().unwrap();
     let refused = session.gateway.attach(id, None, session.now);
     assert!(matches!(refused, Err(CommandError::OwnDevice(_))));
     let own = session.gateway.own_key();
@@ -390,7 +235,7 @@ fn the_gateway_needs_no_attach_for_itself() {
 fn a_device_is_found_by_its_id_and_named_by_its_key_until_it_is_detached() {
     let (mut session, device) = Session::attached(Options::default());
     let [ours, other, own] =
-        ["device-1", "device-2", peer::GATEWAY].map(|id| DeviceId::try_from(id).unwrap());
+        ["device-1", "device-2", super::peer::GATEWAY].map(|id| DeviceId::try_from(id).unwrap());
     assert_eq!(session.gateway.device_key(&ours), Some(device));
     assert_eq!(session.gateway.device_id(device), Some(&ours));
     assert_eq!(session.gateway.device_key(&other), None);
@@ -469,128 +314,4 @@ fn a_device_that_is_detached_before_its_turn_leaves_the_others_theirs() {
     session.acknowledge_attach("device-1");
     session.acknowledge_attach("device-3");
     assert_eq!(session.sent(), []);
-}
-
-#[test]
-fn a_lost_connection_leaves_the_whole_attach_window_to_the_next() {
-    let mut options = Options::default();
-    options.attach_window = 1;
-    let mut session = Session::open(options);
-    session.begin_attach("device-1");
-    session.expect_publish(ATTACH);
-    session.reconnect();
-    session.acknowledge_attach("device-1");
-}
-
-#[test]
-fn a_thousand_devices_come_back_through_the_attach_window() {
-    let mut session = Session::open(Options::default());
-    for n in 0..1_000 {
-        session
-            .gateway
-            .attach(format!("device-{n}").try_into().unwrap(), None, session.now)
-            .unwrap();
-    }
-    for round in 0..2 {
-        let mut attached = 0;
-        while attached < 1_000 {
-            let attaches = session.sent();
-            assert_eq!(attaches.len(), 100, "round {round}");
-            for sent in attaches {
-                let Sent::Publish { id: Some(id), .. } = sent else {
-                    panic!("{sent:?}")
-                };
-                session.puback(id);
-                attached += 1;
-            }
-        }
-        session.events();
-        session.reconnect();
-    }
-}
-
-#[test]
-fn an_expired_device_token_is_asked_for_and_never_sent() {
-    let mut session = Session::open(Options::default());
-    let token = Token::new("old.to.ken", session.now + seconds(60)).unwrap();
-    let (device, _) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), Some(token), session.now)
-        .unwrap();
-    session.acknowledge_attach("device-1");
-    session.wait(seconds(61));
-    session.lose_connection();
-    session.events();
-    session.redial();
-    assert_eq!(session.sent(), []);
-    assert!(session.events().contains(&Event::TokenNeeded { device }));
-    let token = Token::new("new.to.ken", session.now + seconds(60)).unwrap();
-    let op = session
-        .gateway
-        .authorize(device, token, session.now)
-        .unwrap();
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Authorized)));
-    let [(payload, id)] = &session.sent_payloads()[..] else {
-        panic!("one attach")
-    };
-    assert_eq!(payload, r#"{"authorization":"new.to.ken"}"#);
-    session.puback(*id);
-    assert_eq!(
-        session.gateway.device_state(device),
-        Some(DeviceState::Attached)
-    );
-}
-
-#[test]
-fn a_token_is_asked_for_when_the_turn_of_its_attach_has_come() {
-    let mut options = Options::default();
-    options.attach_window = 1;
-    let mut session = Session::open(options);
-    session.begin_attach("device-1");
-    let token = Token::new("old.to.ken", session.now + seconds(1)).unwrap();
-    let (device, _) = session
-        .gateway
-        .attach("device-2".try_into().unwrap(), Some(token), session.now)
-        .unwrap();
-    session.wait(seconds(5));
-    assert_eq!(session.events(), [], "whoever reports the time, or not");
-    session.acknowledge_attach("device-1");
-    assert!(session.events().contains(&Event::TokenNeeded { device }));
-}
-
-#[test]
-fn a_detach_does_not_wait_for_a_token_that_nobody_will_give() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("old.to.ken", session.now + seconds(60)).unwrap();
-    let (device, attach) = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), Some(token), session.now)
-        .unwrap();
-    let published = session.publish(device, "1");
-    let detach = session.gateway.detach(device, session.now).unwrap();
-    session.wait(seconds(61));
-    session.connect();
-    assert_eq!(session.sent(), []);
-    let events = session.events();
-    for op in [published, attach] {
-        let failure = Failure::Detached;
-        assert!(events.contains(&Event::Failed { op, failure }), "{op}");
-    }
-    assert_eq!(
-        events.last(),
-        Some(&Event::Done {
-            op: detach,
-            outcome: Outcome::Detached
-        })
-    );
-}
-
-#[test]
-fn a_token_that_has_expired_is_refused_at_once() {
-    let mut session = Session::open(Options::default());
-    let token = Token::new("old.to.ken", session.now).unwrap();
-    let refused = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), Some(token), session.now);
-    assert_eq!(refused, Err(CommandError::TokenExpired));
 }

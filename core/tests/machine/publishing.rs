@@ -1,24 +1,8 @@
 //! From accepted to acknowledged: order, losses, windows, bounds, states, silence.
 
-mod peer;
+use iotcore_gateway::{Event, Options, Outcome, Publication, PublishError, QoS, Subfolder};
 
-use std::time::Duration;
-
-use iotcore_gateway::{
-    Event, Options, Outcome, Publication, PublicationTopic, PublishError, QoS, QueueLimit, Quota,
-    Subfolder,
-};
-use peer::{Sent, Session, seconds};
-
-const EVENTS: &str = "/devices/device-1/events";
-
-fn payloads(session: &mut Session) -> Vec<String> {
-    session
-        .sent_payloads()
-        .into_iter()
-        .map(|(payload, _)| payload)
-        .collect()
-}
+use super::peer::{EVENTS, Sent, Session, seconds};
 
 #[test]
 fn each_kind_of_publication_has_its_topic() {
@@ -90,7 +74,7 @@ fn a_payload_over_the_limit_is_handed_back_and_nothing_is_sent() {
     assert_eq!(session.sent(), []);
     let largest = Publication::telemetry(device, vec![b'x'; 262_144]);
     session.gateway.publish(largest, session.now).unwrap();
-    assert_eq!(payloads(&mut session)[0].len(), 262_144);
+    assert_eq!(session.sent_texts()[0].len(), 262_144);
 }
 
 #[test]
@@ -138,7 +122,7 @@ fn at_qos_0_what_was_not_handed_over_survives_the_connection() {
     session.gateway.handle_transmitted(3, session.now);
     session.reconnect();
     session.acknowledge_attach("device-1");
-    assert_eq!(payloads(&mut session), ["1"]);
+    assert_eq!(session.sent_texts(), ["1"]);
     assert_eq!(session.ended(op), Some(Ok(Outcome::Transmitted)));
 }
 
@@ -232,7 +216,7 @@ fn a_device_that_is_not_attached_blocks_no_other() {
         session.publish(slow, "waits");
         session.publish(device, &n.to_string());
     }
-    assert_eq!(payloads(&mut session), ["0", "1", "2", "3", "4"]);
+    assert_eq!(session.sent_texts(), ["0", "1", "2", "3", "4"]);
 }
 
 #[test]
@@ -271,57 +255,6 @@ fn a_device_window_of_one_sends_one_after_the_other() {
 }
 
 #[test]
-fn a_full_queue_hands_the_publication_back_and_says_when_there_is_room() {
-    let mut options = Options::default();
-    options.device_queue = QueueLimit {
-        messages: 4,
-        bytes: 1 << 20,
-    };
-    options.window = 1;
-    let (mut session, device) = Session::attached(options);
-    for n in 0..4 {
-        session.publish(device, &n.to_string());
-    }
-    let publication = Publication::telemetry(device, "one too many");
-    let blocked = session.gateway.publish(publication.clone(), session.now);
-    assert_eq!(blocked, Err(PublishError::Blocked(publication.clone())));
-    assert_eq!(
-        session.gateway.publish(publication.clone(), session.now),
-        Err(PublishError::Blocked(publication.clone()))
-    );
-    let acknowledge = |session: &mut Session| {
-        let id = session.expect_publish(EVENTS);
-        session.puback(id);
-        session
-            .events()
-            .iter()
-            .filter(|event| **event == Event::Writable { device })
-            .count()
-    };
-    assert_eq!(acknowledge(&mut session), 0, "not for every single one");
-    assert_eq!(acknowledge(&mut session), 1);
-    assert_eq!(acknowledge(&mut session), 0, "once");
-    session.gateway.publish(publication, session.now).unwrap();
-}
-
-#[test]
-fn room_is_told_when_there_is_enough_for_what_was_handed_back() {
-    let mut options = Options::default();
-    options.device_queue.bytes = 262_144;
-    let (mut session, device) = Session::attached(options);
-    session.publish(device, &"x".repeat(60_000));
-    let large = Publication::telemetry(device, vec![b'x'; 240_000]);
-    let blocked = session.gateway.publish(large.clone(), session.now);
-    assert!(matches!(blocked, Err(PublishError::Blocked(_))));
-    session.gateway.handle_timeout(session.now);
-    assert_eq!(session.events(), [], "less than half full, and yet no room");
-    let id = session.expect_publish(EVENTS);
-    session.puback(id);
-    assert!(session.events().contains(&Event::Writable { device }));
-    session.gateway.publish(large, session.now).unwrap();
-}
-
-#[test]
 fn at_qos_0_what_is_on_its_way_is_not_sent_again_with_the_attachment() {
     let (mut session, device) = Session::attached(Options::default());
     let once = Publication::telemetry(device, "once").qos(QoS::AtMostOnce);
@@ -353,58 +286,6 @@ fn what_comes_back_in_two_parts_keeps_its_order() {
 }
 
 #[test]
-fn the_bound_on_all_devices_blocks_too() {
-    let mut options = Options::default();
-    options.total_queue = QueueLimit {
-        messages: 100,
-        bytes: 262_144,
-    };
-    let mut session = Session::open(options);
-    let devices = ["device-1", "device-2"].map(|id| session.attach(id));
-    session.events();
-    session.publish(devices[0], &"x".repeat(200_000));
-    let large = Publication::telemetry(devices[1], vec![b'x'; 100_000]);
-    assert!(matches!(
-        session.gateway.publish(large.clone(), session.now),
-        Err(PublishError::Blocked(_))
-    ));
-    let id = session.expect_publish(EVENTS);
-    session.puback(id);
-    assert!(
-        session
-            .events()
-            .contains(&Event::Writable { device: devices[1] })
-    );
-    session.gateway.publish(large, session.now).unwrap();
-}
-
-#[test]
-fn silence_sends_it_again_on_the_same_identifier_with_dup_and_backoff() {
-    let mut options = Options::default();
-    options.keep_alive = seconds(1_199);
-    let (mut session, device) = Session::attached(options);
-    let op = session.publish(device, "1");
-    let id = session.expect_publish(EVENTS);
-    for wait in [30, 60, 120, 240, 300, 300] {
-        session.wait(seconds(wait) - Duration::from_millis(1));
-        assert_eq!(session.sent(), [], "before {wait} s");
-        session.wait(Duration::from_millis(1));
-        assert_eq!(
-            session.sent(),
-            [Sent::Publish {
-                topic: EVENTS.into(),
-                payload: b"1".into(),
-                id: Some(id),
-                dup: true,
-            }]
-        );
-    }
-    session.puback(id);
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Acknowledged)));
-    assert_eq!(session.gateway.stats().resent, 6);
-}
-
-#[test]
 fn a_packet_identifier_is_not_used_again_while_its_acknowledgement_can_come() {
     let mut options = Options::default();
     options.device_queue.messages = 100_000;
@@ -418,119 +299,4 @@ fn a_packet_identifier_is_not_used_again_while_its_acknowledgement_can_come() {
         session.puback(id);
         session.events();
     }
-}
-
-#[test]
-fn the_transmit_buffer_stays_near_its_target() {
-    let mut options = Options::default();
-    options.quota = Quota::unpaced();
-    options.device_queue.bytes = 64 << 20;
-    options.window = 1_000;
-    options.device_window = 1_000;
-    let (mut session, device) = Session::attached(options);
-    for _ in 0..100 {
-        session.publish(device, &"x".repeat(10_000));
-    }
-    assert!(session.gateway.poll_transmit().len() <= 64 * 1024);
-    session.publish(device, &"y".repeat(262_144));
-    let mut total = 0;
-    while !session.gateway.poll_transmit().is_empty() {
-        let len = session.gateway.poll_transmit().len();
-        assert!(
-            len <= 64 * 1024 || len < 262_144 + 300,
-            "a larger frame goes alone: {len}"
-        );
-        session.gateway.handle_transmitted(len, session.now);
-        total += len;
-    }
-    assert!(total > 1_262_144);
-}
-
-#[test]
-fn what_is_unsent_tells_where_it_goes_and_how() {
-    let mut session = Session::dialing(Options::default());
-    let own = session.gateway.own_key();
-    let alerts = Subfolder::try_from("alerts").unwrap();
-    for publication in [
-        Publication::state(own, "1"),
-        Publication::telemetry(own, "2").qos(QoS::AtMostOnce),
-        Publication::telemetry(own, "3").subfolder(alerts.clone()),
-    ] {
-        session.gateway.publish(publication, session.now).unwrap();
-    }
-    let unsent = session.gateway.unsent();
-    let unsent: Vec<_> = unsent.map(|unsent| (unsent.topic, unsent.qos)).collect();
-    let expected = [
-        (PublicationTopic::State, QoS::AtLeastOnce),
-        (PublicationTopic::Telemetry(None), QoS::AtMostOnce),
-        (PublicationTopic::Telemetry(Some(alerts)), QoS::AtLeastOnce),
-    ];
-    assert_eq!(unsent, expected);
-}
-
-#[test]
-fn everything_unsent_can_be_read_in_order() {
-    let (mut session, device) = Session::attached(Options::default());
-    for n in 0..3 {
-        session.publish(device, &n.to_string());
-    }
-    session.sent();
-    session.publish(session.gateway.own_key(), "3");
-    let unsent: Vec<_> = session
-        .gateway
-        .unsent()
-        .map(|unsent| (unsent.device.to_string(), unsent.payload.clone()))
-        .collect();
-    let expected = [
-        ("device-1", "0"),
-        ("device-1", "1"),
-        ("device-1", "2"),
-        ("gw-1", "3"),
-    ];
-    assert_eq!(
-        unsent,
-        expected.map(|(device, payload)| (device.to_owned(), payload.into()))
-    );
-}
-
-#[test]
-fn the_counters_tell_what_is_held() {
-    let mut session = Session::dialing(Options::default());
-    let own = session.gateway.own_key();
-    session.begin_attach("device-1");
-    session.begin_attach("device-2");
-    session.publish(own, "123");
-    session.publish(own, "4567");
-    let stats = session.gateway.stats();
-    assert_eq!((stats.queued, stats.queued_bytes), (2, 7));
-    assert_eq!((stats.devices, stats.in_flight), (2, 0));
-}
-
-#[test]
-fn the_counters_tell_what_was_accepted_and_what_has_ended_well() {
-    let (mut session, device) = Session::attached(Options::default());
-    let publication = |qos| Publication::telemetry(device, "1").qos(qos);
-    for qos in [QoS::AtLeastOnce, QoS::AtLeastOnce, QoS::AtMostOnce] {
-        session
-            .gateway
-            .publish(publication(qos), session.now)
-            .unwrap();
-    }
-    let [(_, acknowledged), ..] = session.sent_payloads()[..] else {
-        panic!("nothing was sent")
-    };
-    session.puback(acknowledged);
-    let stats = session.gateway.stats();
-    assert_eq!((stats.accepted, stats.published), (3, 2));
-    assert_eq!((stats.connections, stats.in_flight), (1, 1));
-}
-
-#[test]
-fn operations_count_up_from_one() {
-    let mut session = Session::new(Options::default());
-    let opened = session.gateway.open(session.now).unwrap();
-    let own = session.gateway.own_key();
-    let published = session.publish(own, "1");
-    assert_eq!((opened.as_u64(), published.as_u64()), (1, 2));
-    assert_eq!(published.to_string(), "#2");
 }

@@ -1,14 +1,11 @@
 //! The end of a device's life: its publications first, then the detach.
 
-mod peer;
-
 use iotcore_gateway::{
     CommandError, DetachCause, Event, Failure, OpId, Options, Outcome, Publication, PublishError,
     QoS, Subscription,
 };
-use peer::{Session, seconds};
 
-const EVENTS: &str = "/devices/device-1/events";
+use super::peer::{EVENTS, Session, seconds};
 
 #[test]
 fn a_detach_goes_out_behind_the_publications_and_ends_with_its_puback() {

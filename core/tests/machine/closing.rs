@@ -1,14 +1,13 @@
 //! Closing: what can be sent has its time, then every operation ends.
 
-mod peer;
-
 use std::time::Duration;
 
 use iotcore_gateway::{
     Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication,
     PublishError, QoS, Reconnect, Subscription, Token, TransportEnd,
 };
-use peer::{Sent, Session, seconds};
+
+use super::peer::{Sent, Session, seconds};
 
 #[test]
 fn close_sends_what_it_can_then_disconnects() {

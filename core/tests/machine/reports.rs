@@ -1,12 +1,11 @@
 //! Error reports: what each code does to what it is about, whichever shape it has.
 
-mod peer;
-
 use iotcore_gateway::{
     DetachCause, DeviceKey, DeviceState, ErrorReport, ErrorType, Event, Failure, OpId, Options,
     Outcome, QoS, Subscription,
 };
-use peer::{GATEWAY, Session, seconds};
+
+use super::peer::{CONFIG, GATEWAY, Session, seconds};
 
 const CODES: [&str; 7] = [
     "GATEWAY_ATTACHMENT_ERROR",
@@ -17,8 +16,6 @@ const CODES: [&str; 7] = [
     "GATEWAY_DETACHMENT_DEVICE_ERROR",
     "UNKNOWN",
 ];
-
-const CONFIG: &str = "/devices/device-1/config";
 
 fn subscribe(session: &mut Session, device: DeviceKey) -> OpId {
     session

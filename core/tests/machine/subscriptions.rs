@@ -1,11 +1,8 @@
 //! Subscribing and unsubscribing, for devices and the gateway itself.
 
-mod peer;
-
 use iotcore_gateway::{DeviceKey, Event, Failure, OpId, Options, Outcome, QoS, Subscription};
-use peer::{Sent, Session, seconds};
 
-const CONFIG: &str = "/devices/device-1/config";
+use super::peer::{CONFIG, Sent, Session, seconds};
 
 fn subscribe(session: &mut Session, device: DeviceKey, qos: QoS) -> OpId {
     session

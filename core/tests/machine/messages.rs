@@ -1,13 +1,10 @@
 //! Configs and commands: delivery, acknowledgement, back-pressure.
 
-mod peer;
-
 use iotcore_gateway::{
     Acknowledge, DeliveryId, DeviceKey, Event, Failure, Options, Outcome, QoS, Subscription,
 };
-use peer::{Sent, Session, seconds};
 
-const CONFIG: &str = "/devices/device-1/config";
+use super::peer::{CONFIG, Sent, Session, seconds};
 
 fn manual() -> Options {
     let mut options = Options::default();

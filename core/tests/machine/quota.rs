@@ -1,19 +1,13 @@
 //! Limits of number and rate: what is too much is refused or dropped as the options say, what is too fast waits.
 
-mod peer;
-
 use std::{num::NonZeroU32, time::Duration};
 
 use iotcore_gateway::{
     DeviceKey, Failure, Options, Outcome, Overflow, Publication, PublishError, QoS, QueueLimit,
     Quota, quota,
 };
-use peer::{Session, seconds};
 
-fn payloads(session: &mut Session) -> Vec<String> {
-    let sent = session.sent_payloads().into_iter();
-    sent.map(|(payload, _)| payload).collect()
-}
+use super::peer::{Session, seconds};
 
 fn small_queue(overflow: Overflow) -> Options {
     let mut options = Options::default();
@@ -99,7 +93,7 @@ fn times(session: &mut Session, device: DeviceKey, count: usize, size: usize) ->
     }
     let mut times = Vec::new();
     while times.len() < count {
-        let written = payloads(session).len();
+        let written = session.sent_texts().len();
         times.extend((0..written).map(|_| session.now - start));
         if times.len() < count {
             session.step();
@@ -131,7 +125,7 @@ fn a_device_keeps_its_byte_rate_and_delays_no_other() {
     assert!(session.gateway.stats().delays > 10);
     assert!(session.gateway.stats().delayed > seconds(1));
     session.publish(other, "at once");
-    assert_eq!(payloads(&mut session), ["at once"]);
+    assert_eq!(session.sent_texts(), ["at once"]);
 }
 
 #[test]
@@ -174,7 +168,7 @@ fn a_wait_for_a_rate_is_counted_once_and_as_long_as_it_is() {
         session.gateway.publish(state, session.now).unwrap();
     }
     session.wait(seconds(2));
-    assert_eq!(payloads(&mut session), ["1", "3"]);
+    assert_eq!(session.sent_texts(), ["1", "3"]);
     assert_eq!(delays(&session), (1, Duration::from_millis(1_250)));
 }
 
@@ -192,9 +186,9 @@ fn the_byte_rate_of_a_device_outlives_its_detach() {
     let device = session.attach("device-1");
     session.publish(device, "x");
     session.wait(Duration::from_millis(149));
-    assert_eq!(payloads(&mut session), [""; 0]);
+    assert_eq!(session.sent_texts(), [""; 0]);
     session.wait(Duration::from_millis(1));
-    assert_eq!(payloads(&mut session), ["x"]);
+    assert_eq!(session.sent_texts(), ["x"]);
 }
 
 #[test]

@@ -1,12 +1,11 @@
 //! Replaying: fragments, polls and spurious timeouts make no difference, and the same inputs give the same outputs.
 
-mod peer;
-
 use std::time::Duration;
 
 use iotcore_gateway::{Acknowledge, Event, Options, Publication, QoS, Subscription};
-use peer::{GATEWAY, Session, seconds};
 use proptest::{collection::vec, prelude::*};
+
+use super::peer::{GATEWAY, Session, seconds};
 
 /// How one run differs from another that must come out the same.
 #[derive(Clone, Debug, Default)]
@@ -55,7 +54,7 @@ fn packet() -> impl Strategy<Value = Vec<u8>> {
         3 => (id.clone(), prop_oneof![Just(0u8), Just(1), Just(0x80)]).prop_map(|(id, code)| vec![0x90, 3, 0, id, code]),
         1 => Just(vec![0xd0, 0]),
         2 => (id.clone(), device.clone()).prop_map(|(id, device)| {
-            peer::publish(&format!("/devices/device-{device}/config"), b"x", Some(id.into()), false)
+            super::peer::publish(&format!("/devices/device-{device}/config"), b"x", Some(id.into()), false)
         }),
         2 => (id, device, prop_oneof![
             Just("GATEWAY_ATTACHMENT_ERROR"),
@@ -65,7 +64,7 @@ fn packet() -> impl Strategy<Value = Vec<u8>> {
             Just("UNKNOWN"),
         ]).prop_map(|(id, device, code)| {
             let report = format!(r#"{{"error_type":"{code}","device_id":"device-{device}","packet_id":{id}}}"#);
-            peer::publish(&format!("/devices/{GATEWAY}/errors"), report.as_bytes(), None, false)
+            super::peer::publish(&format!("/devices/{GATEWAY}/errors"), report.as_bytes(), None, false)
         }),
         1 => vec(any::<u8>(), 1..3),
     ]

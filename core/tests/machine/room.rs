@@ -1,15 +1,14 @@
 //! Bounds: of what waits to be written, of queues, of packet identifiers. What finds no room waits, and goes on once there
 //! is some.
 
-mod peer;
-
 use std::time::Duration;
 
 use iotcore_gateway::{
     DisconnectReason, Event, Options, Publication, PublishError, QoS, QueueLimit, Quota, Subfolder,
     Subscription, Token,
 };
-use peer::{Session, seconds};
+
+use super::peer::{EVENTS, Session, seconds};
 
 /// Bytes that may wait to be written, unless it is a single packet.
 const BOUND: usize = 64 * 1024;
@@ -194,4 +193,107 @@ fn when_no_packet_identifier_is_free_the_gateway_comes_back_at_once() {
     session.connect();
     session.acknowledge_attach("device-1");
     assert_eq!(session.sent().len(), 65_000, "nothing is lost");
+}
+
+#[test]
+fn a_full_queue_hands_the_publication_back_and_says_when_there_is_room() {
+    let mut options = Options::default();
+    options.device_queue = QueueLimit {
+        messages: 4,
+        bytes: 1 << 20,
+    };
+    options.window = 1;
+    let (mut session, device) = Session::attached(options);
+    for n in 0..4 {
+        session.publish(device, &n.to_string());
+    }
+    let publication = Publication::telemetry(device, "one too many");
+    let blocked = session.gateway.publish(publication.clone(), session.now);
+    assert_eq!(blocked, Err(PublishError::Blocked(publication.clone())));
+    assert_eq!(
+        session.gateway.publish(publication.clone(), session.now),
+        Err(PublishError::Blocked(publication.clone()))
+    );
+    let acknowledge = |session: &mut Session| {
+        let id = session.expect_publish(EVENTS);
+        session.puback(id);
+        session
+            .events()
+            .iter()
+            .filter(|event| **event == Event::Writable { device })
+            .count()
+    };
+    assert_eq!(acknowledge(&mut session), 0, "not for every single one");
+    assert_eq!(acknowledge(&mut session), 1);
+    assert_eq!(acknowledge(&mut session), 0, "once");
+    session.gateway.publish(publication, session.now).unwrap();
+}
+
+#[test]
+fn room_is_told_when_there_is_enough_for_what_was_handed_back() {
+    let mut options = Options::default();
+    options.device_queue.bytes = 262_144;
+    let (mut session, device) = Session::attached(options);
+    session.publish(device, &"x".repeat(60_000));
+    let large = Publication::telemetry(device, vec![b'x'; 240_000]);
+    let blocked = session.gateway.publish(large.clone(), session.now);
+    assert!(matches!(blocked, Err(PublishError::Blocked(_))));
+    session.gateway.handle_timeout(session.now);
+    assert_eq!(session.events(), [], "less than half full, and yet no room");
+    let id = session.expect_publish(EVENTS);
+    session.puback(id);
+    assert!(session.events().contains(&Event::Writable { device }));
+    session.gateway.publish(large, session.now).unwrap();
+}
+
+#[test]
+fn the_bound_on_all_devices_blocks_too() {
+    let mut options = Options::default();
+    options.total_queue = QueueLimit {
+        messages: 100,
+        bytes: 262_144,
+    };
+    let mut session = Session::open(options);
+    let devices = ["device-1", "device-2"].map(|id| session.attach(id));
+    session.events();
+    session.publish(devices[0], &"x".repeat(200_000));
+    let large = Publication::telemetry(devices[1], vec![b'x'; 100_000]);
+    assert!(matches!(
+        session.gateway.publish(large.clone(), session.now),
+        Err(PublishError::Blocked(_))
+    ));
+    let id = session.expect_publish(EVENTS);
+    session.puback(id);
+    assert!(
+        session
+            .events()
+            .contains(&Event::Writable { device: devices[1] })
+    );
+    session.gateway.publish(large, session.now).unwrap();
+}
+
+#[test]
+fn the_transmit_buffer_stays_near_its_target() {
+    let mut options = Options::default();
+    options.quota = Quota::unpaced();
+    options.device_queue.bytes = 64 << 20;
+    options.window = 1_000;
+    options.device_window = 1_000;
+    let (mut session, device) = Session::attached(options);
+    for _ in 0..100 {
+        session.publish(device, &"x".repeat(10_000));
+    }
+    assert!(session.gateway.poll_transmit().len() <= 64 * 1024);
+    session.publish(device, &"y".repeat(262_144));
+    let mut total = 0;
+    while !session.gateway.poll_transmit().is_empty() {
+        let len = session.gateway.poll_transmit().len();
+        assert!(
+            len <= 64 * 1024 || len < 262_144 + 300,
+            "a larger frame goes alone: {len}"
+        );
+        session.gateway.handle_transmitted(len, session.now);
+        total += len;
+    }
+    assert!(total > 1_262_144);
 }

@@ -1,11 +1,10 @@
 //! A connection ends before its token does, and comes back with a fresh one.
 
-mod peer;
-
 use std::time::Duration;
 
 use iotcore_gateway::{DisconnectReason, Event, Options, Outcome, Token, TransportEnd};
-use peer::{Sent, Session, seconds};
+
+use super::peer::{Sent, Session, seconds};
 
 /// A gateway that was accepted with a token of so many seconds; its errors topic is granted.
 fn accepted(options: Options, life: u64) -> Session {

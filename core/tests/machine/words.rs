@@ -1,14 +1,13 @@
 //! What errors and reasons say: the value, the limit, and what to do.
 
-mod peer;
-
 use std::time::Duration;
 
 use iotcore_gateway::{
     Certainty, CommandError, DisconnectReason, ErrorReport, Failure, Options, Publication,
     PublishError, Subscription, TransportEnd, UnixTime,
 };
-use peer::{Session, seconds};
+
+use super::peer::{Session, seconds};
 
 /// Fails unless each text has all of its parts.
 fn say(all: &[(&dyn ToString, &[&str])]) {

@@ -1,22 +1,16 @@
 //! States: the newest wins, and they keep the pace that the bridge asks for.
 
-mod peer;
-
 use std::time::Duration;
 
 use iotcore_gateway::{DeviceKey, Failure, OpId, Options, Outcome, Publication, QoS};
-use peer::{Session, seconds};
+
+use super::peer::{Session, seconds};
 
 fn publish_state(session: &mut Session, device: DeviceKey, payload: &str) -> OpId {
     session
         .gateway
         .publish(Publication::state(device, payload.to_owned()), session.now)
         .unwrap()
-}
-
-fn payloads(session: &mut Session) -> Vec<String> {
-    let sent = session.sent_payloads().into_iter();
-    sent.map(|(payload, _)| payload).collect()
 }
 
 #[test]
@@ -26,10 +20,10 @@ fn states_keep_their_pace_and_the_newest_wins() {
     let second = publish_state(&mut session, device, "2");
     let third = publish_state(&mut session, device, "3");
     session.publish(device, "telemetry goes on");
-    assert_eq!(payloads(&mut session), ["1", "telemetry goes on"]);
+    assert_eq!(session.sent_texts(), ["1", "telemetry goes on"]);
     assert_eq!(session.ended(second), Some(Err(Failure::Superseded)));
     session.wait(Duration::from_millis(1_249));
-    assert_eq!(payloads(&mut session), [""; 0]);
+    assert_eq!(session.sent_texts(), [""; 0]);
     session.wait(Duration::from_millis(1));
     let sent = session.sent_payloads();
     assert_eq!(sent[0].0, "3");
@@ -43,12 +37,12 @@ fn the_pace_of_states_outlives_a_connection() {
     options.quota.state_interval = seconds(10);
     let (mut session, device) = Session::attached(options);
     publish_state(&mut session, device, "1");
-    assert_eq!(payloads(&mut session), ["1"]);
+    assert_eq!(session.sent_texts(), ["1"]);
     session.reconnect();
     session.acknowledge_attach("device-1");
-    assert_eq!(payloads(&mut session), [""; 0]);
+    assert_eq!(session.sent_texts(), [""; 0]);
     session.wait(seconds(10));
-    assert_eq!(payloads(&mut session), ["1"]);
+    assert_eq!(session.sent_texts(), ["1"]);
 }
 
 #[test]
@@ -84,7 +78,7 @@ fn an_older_state_is_never_sent_after_a_newer_one() {
     session.puback(sent[0].1);
     assert_eq!(session.ended(newer), Some(Ok(Outcome::Acknowledged)));
     session.wait(seconds(40));
-    assert_eq!(payloads(&mut session), [""; 0]);
+    assert_eq!(session.sent_texts(), [""; 0]);
     assert_eq!(session.ended(older), Some(Err(Failure::Superseded)));
 }
 
@@ -102,7 +96,7 @@ fn an_older_state_is_not_put_back_behind_a_newer_one_that_has_arrived() {
     assert_eq!(session.ended(older), Some(Err(Failure::Superseded)));
     session.acknowledge_attach("device-1");
     session.wait(seconds(2));
-    assert_eq!(payloads(&mut session), [""; 0]);
+    assert_eq!(session.sent_texts(), [""; 0]);
 }
 
 #[test]
@@ -111,11 +105,11 @@ fn a_state_that_is_sent_again_keeps_the_pace_too() {
     options.ack_timeout = seconds(1);
     let (mut session, device) = Session::attached(options);
     publish_state(&mut session, device, "1");
-    assert_eq!(payloads(&mut session), ["1"]);
+    assert_eq!(session.sent_texts(), ["1"]);
     session.wait(Duration::from_millis(1_249));
-    assert_eq!(payloads(&mut session), [""; 0]);
+    assert_eq!(session.sent_texts(), [""; 0]);
     session.wait(seconds(1));
-    assert_eq!(payloads(&mut session), ["1"]);
+    assert_eq!(session.sent_texts(), ["1"]);
 }
 
 #[test]
@@ -130,9 +124,9 @@ fn the_pace_of_states_outlives_a_detach() {
     let device = session.attach("device-1");
     publish_state(&mut session, device, "2");
     session.wait(Duration::from_millis(1_249));
-    assert_eq!(payloads(&mut session), [""; 0]);
+    assert_eq!(session.sent_texts(), [""; 0]);
     session.wait(Duration::from_millis(1));
-    assert_eq!(payloads(&mut session), ["2"]);
+    assert_eq!(session.sent_texts(), ["2"]);
 }
 
 #[test]

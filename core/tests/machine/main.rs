@@ -1,0 +1,25 @@
+//! The machine against a scripted peer, in virtual time: one file for each part of what it does.
+
+mod attachment;
+mod closing;
+mod connection;
+mod detachment;
+mod device_tokens;
+mod keep_alive;
+mod messages;
+mod options;
+#[path = "../peer/mod.rs"]
+mod peer;
+mod publishing;
+mod quota;
+mod reattachment;
+mod refresh;
+mod replay;
+mod reports;
+mod retries;
+mod room;
+mod states;
+mod subscriptions;
+mod suspects;
+mod unsent;
+mod words;
