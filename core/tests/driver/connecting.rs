@@ -21,6 +21,19 @@ fn password(server: &Server) -> String {
     }
 }
 
+/// The error of a connection's end that is the only change.
+#[track_caller]
+fn only_error(changes: &[Status]) -> &TransportError {
+    match changes {
+        [
+            Status::Disconnected {
+                error: Some(error), ..
+            },
+        ] => error,
+        _ => panic!("{changes:?}"),
+    }
+}
+
 #[test]
 fn a_refused_connection_is_tried_again_with_a_new_token() {
     let mut world = World::new();
@@ -112,15 +125,8 @@ fn a_dial_has_a_deadline() {
     assert!(read(&mut world, &mut status).is_empty());
     world.pass(Duration::from_millis(1));
     let changes = read(&mut world, &mut status);
-    let [
-        Status::Disconnected {
-            error: Some(error), ..
-        },
-    ] = &changes[..]
-    else {
-        panic!("{changes:?}");
-    };
-    let TransportError::Dial { source, .. } = &**error else {
+    let error = only_error(&changes);
+    let TransportError::Dial { source, .. } = error else {
         panic!("{error:?}");
     };
     assert_eq!(source.to_string(), "no answer within 20s");
@@ -204,16 +210,11 @@ fn a_token_source_has_a_deadline() {
     let _driver = world.spawn(driver.run());
     world.pass(limit);
     let changes = read(&mut world, &mut status);
-    let [
-        Status::Disconnected {
-            error: Some(error), ..
-        },
-    ] = &changes[..]
-    else {
-        panic!("{changes:?}");
-    };
-    let timed_out = |error: &TransportError| matches!(error, TransportError::Token(TokenFailure::TimedOut(after)) if *after == limit);
-    assert!(timed_out(error), "{error:?}");
+    let error = only_error(&changes);
+    assert!(
+        matches!(error, TransportError::Token(TokenFailure::TimedOut(after)) if *after == limit),
+        "{error:?}"
+    );
 }
 
 #[test]
@@ -315,15 +316,7 @@ fn a_stream_that_ends_without_the_notice_of_tls_is_one_that_the_peer_has_closed(
         let mut opened = open(Options::default());
         opened.server.break_off(&mut opened.world, kind);
         let changes = opened.changes();
-        let [
-            Status::Disconnected {
-                error: Some(error), ..
-            },
-        ] = &changes[..]
-        else {
-            panic!("{changes:?}");
-        };
-        match &**error {
+        match only_error(&changes) {
             TransportError::PeerClosed => assert!(is_closed, "{kind}"),
             TransportError::Broken(error) => {
                 assert!(!is_closed, "{kind}");
