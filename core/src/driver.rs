@@ -136,7 +136,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
                 let closed = poll_fn(|cx| {
                     let wants_transport = self.attend(cx);
                     let step = |state: &mut State| (state.end().cloned(), state.is_held_up());
-                    match self.shared.with(|state, _| step(state)) {
+                    match self.shared.lock(|state| step(state)) {
                         (Some(closed), _) => Poll::Ready(Some(closed)),
                         // The last connection's end is told before the next one begins.
                         (None, false) if wants_transport => Poll::Ready(None),
@@ -163,7 +163,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
 
     /// Has this task woken by the handles. First in each turn, so that nothing they do is missed.
     fn listen(&mut self, cx: &mut Context<'_>) {
-        self.shared.with(|state, _| state.listen(cx));
+        self.shared.lock(|state| state.listen(cx));
     }
 
     /// Tells the gateway the time if it is due, and gives out its events; gives whether a transport is wanted.
@@ -189,7 +189,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
 
     /// Has this task woken at the gateway's next deadline. Last in each turn, for all that happens can change it.
     fn set_alarm(&mut self, cx: &mut Context<'_>) {
-        let deadline = self.shared.with(|state, _| state.gateway.poll_timeout());
+        let deadline = self.shared.lock(|state| state.gateway.poll_timeout());
         if self.alarm.rings(deadline, cx) {
             cx.waker().wake_by_ref();
         }
@@ -198,7 +198,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
 
 impl<R: Runtime, T: TokenSource> Drop for Driver<R, T> {
     fn drop(&mut self) {
-        self.shared.with(|state, _| state.stop());
+        self.shared.lock(|state| state.stop());
     }
 }
 
