@@ -1,0 +1,114 @@
+//! A connection that lives until its packet identifiers have gone round, in both directions: of 65,535 identifiers some are
+//! in flight all the time, some wait for late acknowledgements, and the model looks at every packet.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use iotcore_gateway::{QoS, Subscription};
+use iotcore_gateway_testkit::bridge::faults::{AnswerKind, FaultKind, Treatment};
+use iotcore_gateway_testkit::script::{
+    self, Command, History, Operation, Script, Setup, Step, Weather,
+};
+
+const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
+
+/// How many messages are on their way at once.
+const AT_ONCE: usize = 50;
+
+/// So many rounds use every identifier once, and some of them again.
+const ROUNDS: usize = 65_535 / AT_ONCE + 60;
+
+fn attach(device: usize) -> Step {
+    Step::User(Command::Attach {
+        device,
+        lifetime: LIFETIME,
+    })
+}
+
+fn telemetry(device: usize) -> Step {
+    Step::User(Command::Telemetry {
+        device,
+        qos: QoS::AtLeastOnce,
+        size: 8,
+    })
+}
+
+/// The next so many PUBACKs wait.
+fn hold(count: u32) -> Step {
+    let count = NonZeroU32::new(count);
+    Step::Fault(FaultKind::Answer {
+        answer: AnswerKind::Puback,
+        treatment: Treatment::Hold { count },
+    })
+}
+
+/// Opens a gateway, attaches its devices, and lets `rounds` go on with nothing between the two sides.
+fn play(opening: Vec<Step>, mut round: impl FnMut(usize, &mut Vec<Step>)) -> History {
+    let mut steps = vec![
+        Step::Network(Weather::Latency(Duration::ZERO)),
+        Step::User(Command::Open),
+        attach(1),
+        attach(2),
+        Step::Wait(Duration::from_secs(1)),
+    ];
+    steps.extend(opening);
+    for number in 0..ROUNDS {
+        round(number, &mut steps);
+        steps.push(Step::Wait(Duration::from_millis(1)));
+    }
+    let setup = Setup::default();
+    match script::run(&Script { setup, steps }) {
+        Ok(history) => history,
+        Err(broken) => panic!("{broken}"),
+    }
+}
+
+#[test]
+fn outbound_identifiers_go_round_past_those_that_wait_for_their_acknowledgements() {
+    // The attach is given up after 30 s, and its identifier waits for an answer that comes at the end.
+    let given_up = vec![hold(1), attach(3), Step::Wait(Duration::from_secs(31))];
+    let history = play(given_up, |round, steps| {
+        match round % 200 {
+            1 => steps.push(hold(3)),
+            2 => steps.push(Step::User(Command::Subscribe {
+                device: 1,
+                subscription: Subscription::Commands,
+                qos: QoS::AtLeastOnce,
+            })),
+            3 => steps.push(Step::User(Command::Unsubscribe {
+                device: 1,
+                subscription: Subscription::Commands,
+            })),
+            _ => {}
+        }
+        steps.extend((0..AT_ONCE).map(|n| telemetry(1 + n % 2)));
+        if round + 1 == ROUNDS {
+            steps.push(Step::Fault(FaultKind::Release {
+                answer: AnswerKind::Puback,
+            }));
+        }
+    });
+    let counts = history.counts();
+    assert_eq!(counts.connections, 1);
+    assert_eq!(counts.publications, (ROUNDS * AT_ONCE) as u64);
+    assert_eq!(counts.arrivals, counts.publications);
+}
+
+#[test]
+fn inbound_identifiers_go_round() {
+    let subscribe = vec![
+        Step::User(Command::Subscribe {
+            device: 1,
+            subscription: Subscription::Commands,
+            qos: QoS::AtLeastOnce,
+        }),
+        Step::Wait(Duration::from_secs(1)),
+    ];
+    let history = play(subscribe, |_, steps| {
+        let command = Operation::Command { device: 1, size: 8 };
+        steps.extend((0..AT_ONCE).map(|_| Step::Cloud(command)));
+    });
+    let counts = history.counts();
+    assert_eq!(counts.connections, 1);
+    assert_eq!(counts.deliveries, (ROUNDS * AT_ONCE) as u64);
+}
