@@ -10,6 +10,7 @@ use std::{
         mpsc,
     },
     thread,
+    time::{Duration, SystemTime},
 };
 
 use iotcore_gateway_testkit::{
@@ -18,6 +19,7 @@ use iotcore_gateway_testkit::{
     keys::{DeviceKey, ServerIdentity},
     serve::{Server, tls},
 };
+use iotcore_gateway_tokio::{Algorithm, SigningKey, UnixTime};
 
 /// A fleet: `gateway-1`, to which `boiler-7` and `pump-1` are bound; `stranger-1`, which is not; and `gateway-2`, whose
 /// devices need tokens.
@@ -128,6 +130,15 @@ impl Cloud {
         }
         options.extend(more.iter().map(|&option| option.to_owned()));
         options
+    }
+
+    /// A token of `boiler-7` that expires after so many seconds.
+    pub(crate) fn device_token(&self, seconds: u64) -> String {
+        let pem = self.device_key.private_pem.as_bytes();
+        let key = SigningKey::from_pem(pem, Algorithm::Es256).unwrap();
+        let now = UnixTime::try_from(SystemTime::now()).unwrap();
+        key.mint(&"plant".parse().unwrap(), now, Duration::from_secs(seconds))
+            .unwrap()
     }
 
     pub(crate) fn config(&self, device: &str, payload: &'static [u8]) {

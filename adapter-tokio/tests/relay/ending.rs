@@ -1,0 +1,106 @@
+//! How it ends: by the end of its input, by a signal, or because it may not reconnect.
+
+use std::net::TcpListener;
+
+use serde_json::{Value, json};
+
+use crate::{
+    child::Relay,
+    cloud::{CLOSED_PORT, Cloud, folder, options},
+    telemetry,
+};
+
+#[cfg(unix)]
+#[test]
+fn signals_close_like_the_end_of_the_input() {
+    let cloud = Cloud::plain();
+    for name in ["TERM", "INT"] {
+        let mut relay = Relay::start(&cloud.options(&[]));
+        relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+        relay.send(telemetry(2, name));
+        relay.expect_end(2);
+        relay.signal(name);
+        relay.wait().assert_closed(0);
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn what_cannot_be_sent_before_the_end_fails_once_and_counts_as_unsent() {
+    let folder = folder();
+    let key = iotcore_gateway_testkit::keys::DeviceKey::generate().unwrap();
+    std::fs::write(folder.join("gateway.pem"), key.private_pem).unwrap();
+    let mut options = options(&folder, "127.0.0.1", CLOSED_PORT);
+    options.extend(["--plain", "--max-queued", "2"].map(str::to_owned));
+    let mut relay = Relay::start(&options);
+    for id in 1..6 {
+        relay.send(json!({"op": "telemetry", "id": id, "payload": "x"}));
+    }
+    relay.expect("disconnected");
+    relay.send("the last line");
+    relay.expect("invalid");
+    relay.signal("TERM");
+    let end = relay.wait();
+    end.assert_closed(5);
+    for id in 1..6 {
+        let ends = end.ends(id);
+        assert_eq!(ends.len(), 1);
+        assert_eq!(
+            (&ends[0]["error"], &ends[0]["retry"]),
+            (&"closed".into(), &"backoff".into())
+        );
+    }
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+#[test]
+fn without_reconnect_everything_ends_with_the_first_refusal_and_exit_code_1() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&["--no-reconnect"]));
+    relay.expect("connected");
+    cloud.act(|bridge, now| bridge.set_blocked("gateway-1", true, now));
+    let lost = relay.wait();
+    assert_eq!(lost.code, Some(1));
+    let refused = Relay::start(&cloud.options(&["--no-reconnect"])).wait();
+    assert_eq!(refused.code, Some(1));
+    let ended = &refused.events[0];
+    assert_eq!(ended["reason"], "refused");
+    assert_eq!(ended["retry_in_ms"], Value::Null);
+    assert_eq!(refused.events[1], json!({"event": "closed", "unsent": 0}));
+}
+
+#[test]
+fn without_reconnect_all_that_is_open_fails_once_when_it_gives_up() {
+    let cloud = Cloud::plain();
+    let peer = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut options = options(
+        &cloud.folder,
+        "127.0.0.1",
+        peer.local_addr().unwrap().port(),
+    );
+    options.extend(["--plain", "--no-reconnect", "--max-queued", "2"].map(str::to_owned));
+    let mut relay = Relay::start(&options);
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    relay.send(telemetry(2, "waits for the attach"));
+    relay.send(json!({"op": "telemetry", "id": 3, "payload": "waits for the connection"}));
+    relay.send(json!({"op": "telemetry", "id": 4, "payload": "waits for room"}));
+    let token = cloud.device_token(3_600);
+    relay.send(json!({"op": "authorize", "id": 5, "device": "boiler-7", "token": token}));
+    relay.send("the last line");
+    relay.expect("invalid");
+    drop(peer.accept().unwrap());
+    let end = relay.wait();
+    assert_eq!(end.code, Some(1));
+    assert_eq!(
+        end.events.last(),
+        Some(&json!({"event": "closed", "unsent": 3}))
+    );
+    // The token was kept for the attach.
+    assert_eq!(end.ends(5), [&json!({"event": "done", "id": 5})]);
+    for id in 1..5 {
+        let ends = end.ends(id);
+        assert_eq!(ends.len(), 1, "{id}: {ends:?}");
+        let error = ends[0]["error"].as_str().unwrap();
+        assert!(["gave_up", "closed"].contains(&error), "{id}: {error}");
+    }
+}
