@@ -116,7 +116,8 @@
 //! connection has used, of 65,535; 88 bytes and what it carries for each event that was not taken, the rest of its packet
 //! with it if that came in pieces; the packet that has not come as a whole, from when its length is known; four times what
 //! lately waited to be written, or 64 KiB. [`Options`] bounds them: devices by
-//! [`Quota::max_devices`], publications by the queues, events by `max_events` and one call's, packets by `frame_limit`.
+//! [`Quota::max_devices`], publications by the queues, packets by `frame_limit`, events by `max_events` and one call's. To
+//! these comes one for each operation that has ended, which only the user's commands bound: take events between them.
 //!
 //! # Panics, errors and losses
 //!
