@@ -144,7 +144,8 @@ impl Gateway {
         self.advance(now);
     }
 
-    /// The time has come that [`poll_timeout`](Self::poll_timeout) named. Spurious calls change nothing.
+    /// The time has come that [`poll_timeout`](Self::poll_timeout) named. Report the time that it is, not the one that was
+    /// named. Spurious calls change nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.tick(now);
         self.advance(now);

@@ -98,10 +98,7 @@ fn step(machine: &mut Machine, source: &mut Source<'_>, fragment: usize) {
         0xc0..0xd0 => machine.wait(WAITS[usize::from(kind & 0x0f)]),
         // The next deadline, or soon after it; and times of the past.
         0xd0..0xd8 => machine.timeout(machine.deadline() + WAITS[usize::from(kind & 0x07)]),
-        0xd8..0xe0 => {
-            let earlier = WAITS[usize::from(source.byte() & 0x0f)];
-            machine.timeout(machine.now().checked_sub(earlier).unwrap_or(machine.now()));
-        }
+        0xd8..0xe0 => machine.turn_back(WAITS[usize::from(source.byte() & 0x0f)]),
         0xe0..0xe8 => machine.transmit(usize::from(source.byte())),
         0xe8..0xf0 => machine.transmit_all(),
         0xf0..0xf4 => machine.take_events(1 + usize::from(kind & 3)),

@@ -219,23 +219,27 @@ impl Machine {
         panic!("{most} timeouts within {duration:?}");
     }
 
-    /// Time is reported, be it early, late or of the past.
+    /// Time is reported: this, or what it is by now if that is later.
     pub(super) fn timeout(&mut self, at: Instant) {
         self.now = self.now.max(at);
-        self.gateway.handle_timeout(at);
+        self.gateway.handle_timeout(self.now);
         let next = self.gateway.poll_timeout();
-        let is_later = next.is_none_or(|next| next > at);
+        let is_later = next.is_none_or(|next| next > self.now);
         assert!(is_later, "a deadline that passed stays");
+        self.check();
+    }
+
+    /// Time is reported, and then a time of the past.
+    pub(super) fn turn_back(&mut self, by: Duration) {
+        self.timeout(self.now);
+        let past = self.now.checked_sub(by).unwrap_or(self.start);
+        self.gateway.handle_timeout(past);
         self.check();
     }
 
     /// The next deadline, or now.
     pub(super) fn deadline(&self) -> Instant {
         self.gateway.poll_timeout().unwrap_or(self.now)
-    }
-
-    pub(super) fn now(&self) -> Instant {
-        self.now
     }
 
     /// The user takes so many events.
