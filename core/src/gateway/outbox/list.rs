@@ -6,6 +6,9 @@ use super::{entries::Entries, entry::Entry};
 pub(super) const NONE: u32 = u32::MAX;
 
 /// A doubly linked list through the entries: every operation is O(1) and allocates nothing.
+///
+/// What the head says of an entry before it means nothing. So whoever takes the head away need not touch the next one,
+/// which may have waited for long and be far from the processor.
 #[derive(Clone, Debug)]
 pub(super) struct List {
     head: u32,
@@ -53,9 +56,10 @@ impl List {
             return self.push_back(entries, key);
         };
         let previous = core::mem::replace(&mut entries.at_mut(next).previous, key);
-        match previous {
-            NONE => self.head = key,
-            previous => entries.at_mut(previous).next = key,
+        if next == self.head {
+            self.head = key;
+        } else {
+            entries.at_mut(previous).next = key;
         }
         let entry = entries.at_mut(key);
         entry.previous = previous;
@@ -64,10 +68,14 @@ impl List {
 
     pub(super) fn remove(&mut self, entries: &mut Entries, key: u32) {
         let Entry { previous, next, .. } = *entries.at(key);
-        match previous {
-            NONE => self.head = next,
-            previous => entries.at_mut(previous).next = next,
+        if key == self.head {
+            self.head = next;
+            if next == NONE {
+                self.tail = NONE;
+            }
+            return;
         }
+        entries.at_mut(previous).next = next;
         match next {
             NONE => self.tail = previous,
             next => entries.at_mut(next).previous = previous,
@@ -84,9 +92,75 @@ impl List {
 
     /// From the tail to the head.
     pub(super) fn iter_back<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
-        core::iter::successors(self.tail(), |&key| {
-            let previous = entries.at(key).previous;
-            (previous != NONE).then_some(previous)
+        let head = self.head;
+        core::iter::successors(self.tail(), move |&key| {
+            (key != head).then(|| entries.at(key).previous)
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+    use proptest::{collection::vec, prelude::*, sample::Index};
+
+    use super::*;
+    use crate::{
+        command::{OpId, PublicationTopic},
+        mqtt::QoS,
+    };
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        PushBack,
+        Remove(Index),
+        /// Takes one out, and puts it where its operation belongs.
+        PutBack(Index),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        prop_oneof![
+            Just(Step::PushBack),
+            any::<Index>().prop_map(Step::Remove),
+            any::<Index>().prop_map(Step::PutBack),
+        ]
+    }
+
+    fn assert_is(list: &List, entries: &Entries, expected: &[u32]) {
+        assert!(list.iter(entries).eq(expected.iter().copied()));
+        assert!(list.iter_back(entries).eq(expected.iter().rev().copied()));
+        assert_eq!(list.head(), expected.first().copied());
+        assert_eq!(list.tail(), expected.last().copied());
+        assert_eq!(list.is_empty(), expected.is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn it_reads_the_same_from_both_ends_whatever_comes_and_goes(steps in vec(step(), 0..60)) {
+            let mut entries = Entries::default();
+            let (mut list, mut expected) = (List::default(), Vec::new());
+            for (op, step) in (1..).zip(steps) {
+                match step {
+                    Step::Remove(index) | Step::PutBack(index) if !expected.is_empty() => {
+                        let key = expected.remove(index.index(expected.len()));
+                        list.remove(&mut entries, key);
+                        assert_is(&list, &entries, &expected);
+                        if matches!(step, Step::PutBack(_)) {
+                            list.insert(&mut entries, key);
+                            expected.push(key);
+                            expected.sort_by_key(|&key| entries.at(key).op);
+                        }
+                    }
+                    _ => {
+                        let topic = PublicationTopic::State;
+                        let qos = QoS::AtLeastOnce;
+                        let key = entries.insert(|| Entry::new(OpId(op), 0, topic, qos, Bytes::new()));
+                        list.push_back(&mut entries, key);
+                        expected.push(key);
+                    }
+                }
+                assert_is(&list, &entries, &expected);
+            }
+        }
     }
 }
