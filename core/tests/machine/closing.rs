@@ -284,9 +284,7 @@ fn a_close_whose_time_is_up_before_the_transport_is_down_ends_with_it() {
 fn a_close_ends_an_attempt_that_is_not_answered_in_its_time() {
     let mut session = Session::dialing(Options::default());
     session.publish(session.gateway.own_key(), "never sent");
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     session.gateway.close(session.now);
     session.wait(seconds(10));
     let disconnected = session.disconnected();

@@ -12,9 +12,7 @@ use super::peer::{Sent, Session, seconds};
 #[test]
 fn connect_says_who_it_is_and_asks_for_a_clean_session() {
     let mut session = Session::dialing(Options::default());
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     assert_eq!(
         session.sent(),
         [Sent::Connect {
@@ -47,17 +45,13 @@ fn connect_is_the_first_packet_and_nothing_follows_it_before_connack() {
     wishes(&mut session);
     assert_eq!(session.sent(), [], "without a transport");
     for _ in 0..2 {
-        session
-            .gateway
-            .handle_connected(session.token(), session.now);
+        session.transport_up();
         wishes(&mut session);
     }
     session.wait(seconds(19));
     assert!(matches!(session.sent()[..], [Sent::Connect { .. }]));
     session.connack(0);
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     let sent = session.sent();
     assert!(sent.len() > 3, "{sent:?}");
     let connects = sent
@@ -101,9 +95,7 @@ fn nothing_is_sent_behind_a_disconnect() {
 #[test]
 fn debug_shows_no_token_that_waits_to_be_written() {
     let mut session = Session::dialing(Options::default());
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     let shown = format!("{:?} {:#?}", session.gateway, session.gateway);
     assert!(!shown.contains("header.claims"), "{shown}");
 
@@ -124,9 +116,7 @@ fn debug_shows_no_token_that_waits_to_be_written() {
 fn nothing_wants_a_transport_before_open() {
     let mut session = Session::new(Options::default());
     assert!(!session.gateway.wants_transport());
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     assert_eq!(session.sent(), []);
     let op = session.gateway.open(session.now).unwrap();
     assert_eq!(
@@ -156,9 +146,7 @@ fn no_attempt_begins_while_events_wait_at_their_bound() {
     assert!(!session.gateway.wants_transport());
     assert_eq!(session.gateway.poll_timeout(), None);
     fail(&mut session);
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     assert_eq!(session.sent(), []);
     assert_eq!(
         session.events().len(),
@@ -212,9 +200,7 @@ fn a_refusal_says_that_the_clock_is_probably_wrong() {
 #[test]
 fn a_missing_connack_ends_the_attempt() {
     let mut session = Session::dialing(Options::default());
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     session.sent();
     session.wait(Duration::from_millis(19_999));
     assert!(session.gateway.wants_transport());
@@ -233,9 +219,7 @@ fn before_connack_nothing_else_is_waited_for() {
     let mut options = Options::default();
     options.keep_alive = seconds(4);
     let mut session = Session::dialing(options);
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     session.sent();
     let connack = session.now + seconds(20);
     assert_eq!(session.gateway.poll_timeout(), Some(connack));
@@ -351,9 +335,7 @@ fn a_violation_ends_the_connection_and_nothing_more_is_sent_on_it() {
 #[test]
 fn another_packet_before_connack_is_a_violation_and_so_is_a_second_connack() {
     let mut session = Session::dialing(Options::default());
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     session.sent();
     session.receive(&[0xd0, 0]);
     assert!(matches!(

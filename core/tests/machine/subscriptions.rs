@@ -18,6 +18,16 @@ fn unsubscribe(session: &mut Session, device: DeviceKey) -> OpId {
         .unwrap()
 }
 
+/// A device that is subscribed to its configs.
+fn subscribed() -> (Session, DeviceKey) {
+    let (mut session, device) = Session::attached(Options::default());
+    subscribe(&mut session, device, QoS::AtLeastOnce);
+    let id = session.expect_subscribe(CONFIG);
+    session.suback(id, 1);
+    session.events();
+    (session, device)
+}
+
 #[test]
 fn a_suback_completes_it_with_what_was_asked() {
     for (qos, code) in [(QoS::AtMostOnce, 0), (QoS::AtLeastOnce, 1)] {
@@ -132,11 +142,7 @@ fn a_device_that_goes_takes_no_turn_of_another_with_it() {
 
 #[test]
 fn unsubscribing_ends_with_unsuback() {
-    let (mut session, device) = Session::attached(Options::default());
-    subscribe(&mut session, device, QoS::AtLeastOnce);
-    let id = session.expect_subscribe(CONFIG);
-    session.suback(id, 1);
-    session.events();
+    let (mut session, device) = subscribed();
     let op = unsubscribe(&mut session, device);
     let Sent::Unsubscribe { id, filter } = session.next_sent() else {
         panic!()
@@ -159,11 +165,7 @@ fn unsubscribing_what_is_not_subscribed_is_done_at_once() {
 
 #[test]
 fn a_lost_connection_completes_an_unsubscribe() {
-    let (mut session, device) = Session::attached(Options::default());
-    subscribe(&mut session, device, QoS::AtLeastOnce);
-    let id = session.expect_subscribe(CONFIG);
-    session.suback(id, 1);
-    session.events();
+    let (mut session, device) = subscribed();
     let op = unsubscribe(&mut session, device);
     assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
     session.lose_connection();
@@ -260,11 +262,7 @@ fn a_pending_wish_repeated_is_the_same_operation() {
 
 #[test]
 fn a_wish_that_holds_already_is_done_without_a_packet() {
-    let (mut session, device) = Session::attached(Options::default());
-    subscribe(&mut session, device, QoS::AtLeastOnce);
-    let id = session.expect_subscribe(CONFIG);
-    session.suback(id, 1);
-    session.events();
+    let (mut session, device) = subscribed();
     let op = subscribe(&mut session, device, QoS::AtLeastOnce);
     assert_eq!(
         session.ended(op),
@@ -277,9 +275,7 @@ fn a_wish_that_holds_already_is_done_without_a_packet() {
 fn a_refused_errors_topic_is_told_and_blocks_nothing() {
     let mut session = Session::dialing(Options::default());
     session.begin_attach("device-1");
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     session.sent();
     session.connack(0);
     let Sent::Subscribe { id, .. } = session.next_sent() else {
@@ -297,9 +293,7 @@ fn a_refused_errors_topic_is_told_and_blocks_nothing() {
 #[test]
 fn an_errors_topic_that_is_not_answered_in_time_is_told_once() {
     let mut session = Session::dialing(Options::default());
-    session
-        .gateway
-        .handle_connected(session.token(), session.now);
+    session.transport_up();
     session.sent();
     session.connack(0);
     let id = session.expect_subscribe("/devices/gw-1/errors");

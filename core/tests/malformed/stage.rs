@@ -116,9 +116,7 @@ impl Stage {
         if self == Self::Dialing {
             return session;
         }
-        session
-            .gateway
-            .handle_connected(session.token(), session.now);
+        session.transport_up();
         if self == Self::Unwritten {
             return session;
         }

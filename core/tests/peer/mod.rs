@@ -83,9 +83,14 @@ impl Session {
         .unwrap()
     }
 
+    /// Brings the transport up.
+    pub fn transport_up(&mut self) {
+        self.gateway.handle_connected(self.token(), self.now);
+    }
+
     /// Brings the transport up and accepts the connection and the errors topic.
     pub fn connect(&mut self) {
-        self.gateway.handle_connected(self.token(), self.now);
+        self.transport_up();
         let sent = self.sent();
         assert!(matches!(sent[..], [Sent::Connect { .. }]), "{sent:?}");
         self.connack(0);
