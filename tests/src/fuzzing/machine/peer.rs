@@ -1,6 +1,6 @@
 //! The other end of a transport: checks what the gateway writes, and knows when it must hang up.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use crate::bridge::codec::{Decoder, Packet};
 use crate::fuzzing::differential::Reference;
@@ -19,6 +19,8 @@ pub(super) struct Peer {
     is_broken: bool,
     /// The PUBLISHes of QoS 1 without their PUBACK, oldest first.
     owed: VecDeque<Owed>,
+    /// How many of them may have been answered all the same: each number that fits the PUBACKs so far.
+    answered: BTreeSet<usize>,
     /// What the gateway has written, also what the transport has not taken yet.
     heard: Decoder,
     /// How many of the waiting bytes were heard already.
@@ -57,6 +59,7 @@ impl Peer {
             has_said_connack: false,
             is_broken: false,
             owed: VecDeque::new(),
+            answered: BTreeSet::from([0]),
             heard: Decoder::new(),
             ahead: 0,
             packets: 0,
@@ -184,14 +187,27 @@ impl Peer {
         assert_eq!(used, is_again.then_some(awaits), "{packet_id} again");
     }
 
-    /// A PUBACK answers a PUBLISH [MQTT-2.3.1-6], in their order [MQTT-4.6.0-2].
+    /// A PUBACK answers a PUBLISH [MQTT-2.3.1-6], in their order [MQTT-4.6.0-2]; one that was sent again may have been
+    /// taken for one with the first. Which one it answers need not be plain: then all that it may be are kept in mind.
     fn settle(&mut self, packet_id: u16) {
-        loop {
-            match self.owed.pop_front() {
-                Some(owed) if owed.packet_id == packet_id => return,
-                Some(owed) if owed.dup => {}
-                other => panic!("PUBACK {packet_id}, where {other:?} is to be answered"),
+        let mut answered = BTreeSet::new();
+        for &from in &self.answered {
+            for (at, owed) in self.owed.iter().enumerate().skip(from) {
+                if owed.packet_id == packet_id {
+                    answered.insert(at + 1);
+                }
+                if !owed.dup {
+                    break;
+                }
             }
         }
+        let Some(&least) = answered.first() else {
+            panic!(
+                "PUBACK {packet_id}, where of {:?} it is not its turn",
+                self.owed
+            );
+        };
+        self.owed.drain(..least);
+        self.answered = answered.into_iter().map(|count| count - least).collect();
     }
 }
