@@ -157,16 +157,22 @@ fn no_attempt_begins_while_events_wait_at_their_bound() {
     session.connect();
 }
 
+/// A gateway whose connection was refused with this code, and its token of 1970 with it.
+fn refused(code: u8) -> Session {
+    let mut session = Session::dialing(Options::default());
+    let token = session
+        .token()
+        .with_lifetime(UnixTime::from_secs(17), UnixTime::from_secs(3_617));
+    session.gateway.handle_connected(token, session.now);
+    session.sent();
+    session.connack(code);
+    session
+}
+
 #[test]
 fn every_return_code_but_zero_is_a_refusal_that_says_what_is_known() {
     for code in 1..=255 {
-        let mut session = Session::dialing(Options::default());
-        let token = session
-            .token()
-            .with_lifetime(UnixTime::from_secs(17), UnixTime::from_secs(3_617));
-        session.gateway.handle_connected(token, session.now);
-        session.sent();
-        session.connack(code);
+        let mut session = refused(code);
         let disconnected = session.disconnected();
         let DisconnectReason::Refused(refusal) = &disconnected.reason else {
             panic!("{disconnected:?}");
@@ -184,13 +190,7 @@ fn every_return_code_but_zero_is_a_refusal_that_says_what_is_known() {
 
 #[test]
 fn a_refusal_says_that_the_clock_is_probably_wrong() {
-    let mut session = Session::dialing(Options::default());
-    let token = session
-        .token()
-        .with_lifetime(UnixTime::from_secs(17), UnixTime::from_secs(3_617));
-    session.gateway.handle_connected(token, session.now);
-    session.sent();
-    session.connack(4);
+    let mut session = refused(4);
     let reason = session.disconnect_reason().to_string();
     for part in ["4", "devices/gw-1", "1970-01-01T00:00:17Z", "clock"] {
         assert!(reason.contains(part), "{part:?} is not in {reason:?}");

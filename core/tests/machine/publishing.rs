@@ -83,11 +83,7 @@ fn a_puback_completes_its_own_publication_in_any_order() {
     let ops: Vec<_> = ["a", "b", "c"]
         .map(|payload| session.publish(device, payload))
         .into();
-    let ids: Vec<_> = session
-        .sent_payloads()
-        .into_iter()
-        .map(|(_, id)| id)
-        .collect();
+    let ids = session.sent_ids();
     for at in [2, 0, 1] {
         session.puback(ids[at]);
         assert_eq!(

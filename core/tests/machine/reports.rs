@@ -54,11 +54,7 @@ fn an_invalid_topic_fails_that_publication_and_no_other() {
     let (mut session, device) = Session::attached(Options::default());
     let first = session.publish(device, "1");
     session.publish(device, "2");
-    let ids: Vec<_> = session
-        .sent_payloads()
-        .into_iter()
-        .map(|(_, id)| id)
-        .collect();
+    let ids = session.sent_ids();
     session.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(ids[0]));
     let events = session.events();
     assert!(
@@ -193,11 +189,7 @@ fn a_late_report_about_a_packet_of_an_earlier_attachment_detaches_nothing() {
     let (mut session, device) = Session::attached(Options::default());
     session.publish(device, "1");
     session.publish(device, "2");
-    let ids: Vec<_> = session
-        .sent_payloads()
-        .into_iter()
-        .map(|(_, id)| id)
-        .collect();
+    let ids = session.sent_ids();
     session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(ids[0]));
     session.step();
     session.acknowledge_attach("device-1");

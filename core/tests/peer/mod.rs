@@ -201,6 +201,12 @@ impl Session {
         payloads.collect()
     }
 
+    /// The packet identifiers of the PUBLISHes among what was sent.
+    pub fn sent_ids(&mut self) -> Vec<u16> {
+        let sent = self.sent_payloads().into_iter();
+        sent.map(|(_, id)| id).collect()
+    }
+
     /// The payloads of the PUBLISHes among what was sent.
     pub fn sent_texts(&mut self) -> Vec<String> {
         let sent = self.sent_payloads().into_iter();

@@ -222,18 +222,20 @@ impl Machine {
     /// Time is reported: this, or what it is by now if that is later.
     pub(super) fn timeout(&mut self, at: Instant) {
         self.now = self.now.max(at);
-        self.gateway.handle_timeout(self.now);
-        let next = self.gateway.poll_timeout();
-        let is_later = next.is_none_or(|next| next > self.now);
-        assert!(is_later, "a deadline that passed stays");
-        self.check();
+        self.report_time(self.now);
     }
 
     /// Time is reported, and then a time of the past.
     pub(super) fn turn_back(&mut self, by: Duration) {
-        self.timeout(self.now);
-        let past = self.now.checked_sub(by).unwrap_or(self.start);
-        self.gateway.handle_timeout(past);
+        self.report_time(self.now);
+        self.report_time(self.now.checked_sub(by).unwrap_or(self.start));
+    }
+
+    fn report_time(&mut self, at: Instant) {
+        self.gateway.handle_timeout(at);
+        let next = self.gateway.poll_timeout();
+        let is_later = next.is_none_or(|next| next > at);
+        assert!(is_later, "a deadline that passed stays");
         self.check();
     }
 
