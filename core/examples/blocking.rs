@@ -33,7 +33,12 @@ fn main() -> Result<()> {
     options.drain_timeout = HOUR;
     let mut gateway = Gateway::new(id, options, process::id().into())?;
     gateway.open(Instant::now())?;
-    let (device, _) = gateway.attach(arg(9)?.parse()?, None, Instant::now())?;
+    let (device, _) = gateway.attach(
+        arg(9)?.parse()?,
+        None,
+        SystemTime::now().try_into()?,
+        Instant::now(),
+    )?;
     gateway.publish(Publication::telemetry(device, "21.5"), Instant::now())?;
     gateway.close(Instant::now());
     run(&mut gateway, |gateway| {
@@ -43,7 +48,7 @@ fn main() -> Result<()> {
         let tls = ClientConnection::new(Arc::clone(&tls), host.clone().try_into()?)?;
         let (audience, date) = (gateway.client_id().project(), SystemTime::now().try_into()?);
         let token = key.token(audience, HOUR, Instant::now(), date)?; // a fresh one: the bridge refuses what has expired
-        gateway.handle_connected(token, Instant::now());
+        gateway.handle_connected(token, date, Instant::now());
         Ok(StreamOwned::new(tls, socket)) // shakes hands as it goes, in the time that CONNACK has
     })?;
     let delivered = (gateway.stats().published > 0).then_some(());

@@ -1,13 +1,18 @@
-//! The machine's own clock: it starts with the first instant that it is told, and counts nanoseconds in one word.
+//! The machine's own clock, and the peer's time: nanoseconds in one word, from the first instant that the machine is told.
 //!
 //! An [`Instant`] takes two words and a check for each comparison, and there are dozens of them for each message.
+//!
+//! | type | is | ends |
+//! |---|---|---|
+//! | [`Moment`] | machine time | with the gateway |
+//! | [`PeerTime`] | machine time less the time during which nothing was read from the peer | with its connection |
 
 use core::{
     num::NonZeroU64,
     ops::{Add, Sub},
 };
 
-use crate::time::{Duration, Instant};
+use crate::time::{Duration, Instant, UnixTime};
 
 /// Turns the instants that the machine is told into [`Moment`]s, and back.
 #[derive(Debug, Default)]
@@ -16,11 +21,13 @@ pub(crate) struct Clock {
     /// The instant that was told last: a driver tells the same for all that it does in one turn.
     last: Option<Instant>,
     now: Moment,
+    /// The date as it was told last. It may jump, and is shown to people only.
+    unix: Option<UnixTime>,
 }
 
 impl Clock {
-    /// It is this late now. Time never runs backwards: an earlier instant than before counts as that one.
-    pub(crate) fn tick(&mut self, now: Instant) -> Moment {
+    /// Records the instant of an input. Time never runs backwards: an earlier instant than before counts as that one.
+    pub(crate) fn observe(&mut self, now: Instant) -> Moment {
         if self.last != Some(now) {
             self.last = Some(now);
             let origin = *self.origin.get_or_insert(now);
@@ -31,6 +38,16 @@ impl Clock {
 
     pub(crate) fn now(&self) -> Moment {
         self.now
+    }
+
+    /// Records the date that came with a token.
+    pub(crate) fn observe_date(&mut self, unix_now: UnixTime) {
+        self.unix = Some(unix_now);
+    }
+
+    /// The date as it was told last.
+    pub(crate) fn date(&self) -> Option<UnixTime> {
+        self.unix
     }
 
     /// The moment of an instant; one before the clock started is its start.
@@ -98,6 +115,82 @@ fn nanos(duration: Duration) -> u64 {
         .saturating_add(u64::from(duration.subsec_nanos()))
 }
 
+/// Time as it passes for deadlines on the peer: it stands still while nothing is read, because a peer that nobody reads is
+/// not silent. It never runs ahead of machine time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct PeerTime(Moment);
+
+impl PeerTime {
+    /// The earliest machine time at which it can be this late for the peer.
+    pub(crate) fn earliest(self) -> Moment {
+        self.0
+    }
+}
+
+impl Add<Duration> for PeerTime {
+    type Output = Self;
+
+    fn add(self, duration: Duration) -> Self {
+        Self(self.0 + duration)
+    }
+}
+
+impl Sub<Duration> for PeerTime {
+    type Output = Self;
+
+    fn sub(self, duration: Duration) -> Self {
+        Self(self.0 - duration)
+    }
+}
+
+/// Turns machine time into [`PeerTime`], and back.
+#[derive(Debug, Default)]
+pub(crate) struct PeerClock {
+    /// All pauses that are over.
+    paused: Duration,
+    paused_since: Option<Moment>,
+}
+
+impl PeerClock {
+    /// Records whether the peer is read from `now` on.
+    pub(crate) fn observe(&mut self, is_reading: bool, now: Moment) {
+        match self.paused_since {
+            None if !is_reading => self.paused_since = Some(now),
+            Some(since) if is_reading => {
+                self.paused += now.since(since);
+                self.paused_since = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// Since when the peer has not been read, as far as the machine was told.
+    pub(crate) fn paused_since(&self) -> Option<Moment> {
+        self.paused_since
+    }
+
+    /// The peer time at `now`.
+    pub(crate) fn time(&self, now: Moment) -> PeerTime {
+        let running = self.paused_since.unwrap_or(now);
+        if self.paused.is_zero() {
+            return PeerTime(running); // most connections never pause
+        }
+        PeerTime(running - self.paused)
+    }
+
+    /// The peer time at `now`, unless it stands still: nothing that waits for the peer falls due then.
+    pub(crate) fn running(&self, now: Moment) -> Option<PeerTime> {
+        self.paused_since.is_none().then(|| self.time(now))
+    }
+
+    /// When peer time reaches `deadline`; `None` while it stands still.
+    pub(crate) fn machine_time(&self, deadline: PeerTime) -> Option<Moment> {
+        self.paused_since
+            .is_none()
+            .then(|| deadline.0 + self.paused)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -111,18 +204,18 @@ mod tests {
     fn started() -> (Clock, Instant) {
         let start = Instant::now() + SECOND;
         let mut clock = Clock::default();
-        clock.tick(start);
+        clock.observe(start);
         (clock, start)
     }
 
     #[test]
     fn time_never_runs_backwards() {
         let (mut clock, start) = started();
-        let later = clock.tick(start + SECOND);
-        assert_eq!(clock.tick(start), later);
-        assert_eq!(clock.tick(start - SECOND), later);
+        let later = clock.observe(start + SECOND);
+        assert_eq!(clock.observe(start), later);
+        assert_eq!(clock.observe(start - SECOND), later);
         assert_eq!(clock.now(), later);
-        assert_eq!(clock.tick(start + 2 * SECOND).since(later), SECOND);
+        assert_eq!(clock.observe(start + 2 * SECOND).since(later), SECOND);
     }
 
     #[test]
@@ -161,5 +254,25 @@ mod tests {
     #[test]
     fn a_clock_that_was_told_nothing_knows_no_instants() {
         assert_eq!(Clock::default().instant(Moment::START), None);
+    }
+
+    #[test]
+    fn peer_time_stands_still_while_the_peer_is_not_read() {
+        let start = Moment::default() + SECOND;
+        let mut clock = PeerClock::default();
+        let deadline = clock.time(start) + 3 * SECOND;
+        assert_eq!(clock.machine_time(deadline), Some(start + 3 * SECOND));
+
+        clock.observe(false, start + SECOND);
+        clock.observe(false, start + 2 * SECOND);
+        assert_eq!(clock.paused_since(), Some(start + SECOND));
+        assert_eq!(clock.running(start + 9 * SECOND), None);
+        assert_eq!(clock.machine_time(deadline), None);
+        assert_eq!(clock.time(start + 9 * SECOND), clock.time(start + SECOND));
+
+        clock.observe(true, start + 10 * SECOND);
+        assert_eq!(clock.machine_time(deadline), Some(start + 12 * SECOND));
+        assert_eq!(clock.running(start + 12 * SECOND), Some(deadline));
+        assert!(clock.time(start + 12 * SECOND).earliest() < start + 12 * SECOND);
     }
 }

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{mqtt::QoS, topic::Subfolder};
+use crate::{id::DeviceId, mqtt::QoS, topic::Subfolder};
 
 /// Addresses one device of a [`Gateway`](crate::Gateway); the gateway itself has one too.
 ///
@@ -10,8 +10,19 @@ use crate::{mqtt::QoS, topic::Subfolder};
 /// attach of the same id gives another key, and the old one is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceKey {
-    pub(crate) index: u32,
+    pub(crate) slot: Slot,
+    /// Tells the devices of one slot apart, and in all likelihood those of two gateways.
     pub(crate) generation: u32,
+}
+
+/// The place of a device in the tables of its gateway: 0 for the gateway itself, at most 1,000 beside it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Slot(pub(crate) u32);
+
+impl Slot {
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
 }
 
 /// Names one accepted command, for its [`Event::Done`](crate::Event::Done) or
@@ -150,4 +161,20 @@ pub enum PublicationTopic {
     Telemetry(Option<Subfolder>),
     /// `/devices/{id}/state`.
     State,
+}
+
+/// A publication that was accepted and was not acknowledged. Cheap to clone: the payload is shared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Unsent {
+    /// The operation that accepted it.
+    pub op: OpId,
+    /// The device that it speaks for.
+    pub device: DeviceId,
+    /// Which of the device's topics it goes to.
+    pub topic: PublicationTopic,
+    /// The quality of service that it was accepted with.
+    pub qos: QoS,
+    /// Payload.
+    pub payload: Bytes,
 }

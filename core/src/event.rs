@@ -5,10 +5,9 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::{
-    command::{DeliveryId, DeviceKey, OpId, Subscription},
+    command::{DeliveryId, DeviceKey, OpId, Subscription, Unsent},
     error::{Certainty, Failure},
     error_report::{ErrorReport, ErrorReportError},
-    gateway::Unsent,
     id::ClientId,
     mqtt::{QoS, Violation},
     time::{Duration, UnixTime},
@@ -260,6 +259,8 @@ pub struct Refusal {
     pub issued_at: Option<UnixTime>,
     /// When the refused token says that it expires, if known.
     pub expires_at: Option<UnixTime>,
+    /// What the wall clock of this machine showed when it was told last, with a token.
+    pub unix_now: Option<UnixTime>,
 }
 
 impl fmt::Display for Refusal {
@@ -269,6 +270,7 @@ impl fmt::Display for Refusal {
             client_id,
             issued_at,
             expires_at,
+            unix_now,
         } = self;
         let meaning = match return_code {
             1 => "the protocol level is not supported",
@@ -289,6 +291,9 @@ impl fmt::Display for Refusal {
             if *issued_at < PLAUSIBLE {
                 f.write_str(": the clock of this machine is wrong, for it had not been set when the token was made")?;
             }
+        }
+        if let Some(unix_now) = unix_now {
+            write!(f, "; the clock of this machine says {unix_now}")?;
         }
         f.write_str("; check the ids, that the key is registered and the gateway not blocked, and the clock")
     }

@@ -1,160 +1,134 @@
 //! The gateway: inputs, commands and outputs. It delegates; each rule of the bridge has its own file below.
+//!
+//! | state that | is in |
+//! |---|---|
+//! | lives and dies with one connection | `online` |
+//! | outlives connections | `session`, with the data of `devices` and `outbox` |
+//! | says what becomes of connections | `lifecycle` |
 
 mod admission;
 mod advance;
 mod attachment;
+mod control;
 mod detachment;
 mod devices;
 mod diagnosis;
+mod events;
 mod getters;
 mod inbox;
+mod incoming;
 mod lifecycle;
+mod online;
 mod outbox;
+mod publications;
+mod reports;
 mod send;
+mod session;
 mod subscriptions;
 
-use std::collections::VecDeque;
-
-pub use self::{devices::DeviceState, outbox::Unsent};
+pub use self::devices::DeviceState;
 use self::{
-    devices::{Devices, Life, OWN},
-    inbox::Inbox,
+    devices::SubscriptionKey,
     lifecycle::{Lifecycle, State},
-    outbox::Outbox,
-    subscriptions::Turn,
+    session::Session,
 };
 use crate::{
-    backoff::Jitter,
-    clock::{Clock, Moment},
+    clock::Moment,
     command::{DeliveryId, DeviceKey, OpId, Publication, Subscription},
-    error::{CommandError, Failure, PublishError},
+    error::{CommandError, PublishError},
     event::{DisconnectReason, Event, TransportEnd},
     id::{ClientId, DeviceId},
-    mqtt::{Connection, QoS, TopicName},
+    mqtt::{Incoming, QoS},
     options::{Options, OptionsError},
-    stats::Stats,
-    time::Instant,
-    timers::Timers,
+    time::{Instant, UnixTime},
     token::Token,
 };
 
 /// One gateway on the bridge, for itself and up to 1,000 devices: a state machine without I/O.
 ///
-/// Its methods come in four families. **Inputs** (`handle_*`) take what the transport and the clock have to say; they
-/// never fail and are legal in any order. **Commands** take what the user wants, each answered at once: refused with a
-/// typed error, or accepted with an [`OpId`] that ends in exactly one [`Event::Done`] or [`Event::Failed`]. **Outputs**
-/// (`poll_*`, `wants_*`) give what is to be done next and change nothing of the protocol. **Getters** tell how things
+/// Its methods come in four families. **Inputs** (`handle_*`) record what the transport and the clock report; they never
+/// fail and are legal in any order. **Commands** record what the user wants, each answered at once: refused with a typed
+/// error, or accepted with an [`OpId`] that ends in exactly one [`Event::Done`] or [`Event::Failed`]. **Outputs**
+/// (`poll_*`, `wants_*`) return what is to be done next and change nothing of the protocol. **Getters** return how things
 /// stand. Every input and command takes the instant at which it happens; an earlier one than before counts as that one.
+/// [`apply`](Self::apply) takes each of them as plain data.
 ///
 /// See the [crate documentation](crate) for a run loop.
 #[derive(Debug)]
 pub struct Gateway {
-    client_id: ClientId,
-    options: Options,
     lifecycle: Lifecycle,
-    timers: Timers,
-    link: Option<Connection<Ticket>>,
-    devices: Devices,
-    outbox: Outbox,
-    inbox: Inbox,
-    events: VecDeque<Event>,
-    ops: u64,
-    jitter: Jitter,
-    clock: Clock,
-    /// Reused for topics that no device keeps.
-    topic: TopicName,
-    stats: Stats,
-}
-
-/// What waits behind a packet identifier.
-#[derive(Clone, Copy, Debug)]
-enum Ticket {
-    Publication(u32),
-    Attach(u32),
-    Detach(u32),
-    Subscription(Turn),
-    /// The subscription to the errors topic.
-    Errors,
+    session: Session,
 }
 
 impl Gateway {
-    /// A gateway that has not been opened yet. `seed` is that of the backoff's jitter: give each gateway another one, or
-    /// the same one to replay a session.
+    /// A gateway that has not been opened yet. `seed` is that of the backoff's jitter: use a different seed for each
+    /// gateway, or the same one to replay a session.
     ///
     /// # Errors
     ///
     /// [`OptionsError`] names the option that no gateway can work with, and its limit.
     pub fn new(client_id: ClientId, options: Options, seed: u64) -> Result<Self, OptionsError> {
         options.check()?;
-        let mut outbox = Outbox::new(&options);
-        outbox.add_device(OWN, client_id.gateway());
         Ok(Self {
             lifecycle: Lifecycle::new(),
-            timers: Timers::default(),
-            link: None,
-            devices: Devices::new(client_id.gateway().clone()),
-            outbox,
-            inbox: Inbox::new(),
-            events: VecDeque::new(),
-            ops: 0,
-            jitter: Jitter::new(seed),
-            clock: Clock::default(),
-            topic: TopicName::default(),
-            stats: Stats::default(),
-            client_id,
-            options,
+            session: Session::new(client_id, options, seed),
         })
     }
 }
 
-/// Inputs: what the transport and the clock have to say.
+/// Inputs: what the transport and the clock report.
 impl Gateway {
-    /// The transport is up: queues CONNECT with this token. While [`wants_transport`](Self::wants_transport) is false it
-    /// transmits nothing and counts as no attempt. A token that has expired is a failed attempt.
-    pub fn handle_connected(&mut self, token: Token, now: Instant) {
-        let now = self.tick(now);
+    /// Records that the transport is up: queues CONNECT with this token. While
+    /// [`wants_transport`](Self::wants_transport) is false it transmits nothing and counts as no attempt. A token that has
+    /// expired is a failed attempt.
+    ///
+    /// `unix_now` is what the machine's wall clock shows; a refusal reports it.
+    pub fn handle_connected(&mut self, token: Token, unix_now: UnixTime, now: Instant) {
+        let now = self.observe_time(now);
+        self.session.clock.observe_date(unix_now);
         self.start_connection(token, now);
         self.advance(now);
     }
 
-    /// The peer sent these bytes, in any fragments. Takes all of them, and settles what follows after each packet, so that
+    /// Records bytes from the peer, in any fragments. Takes all of them, and sends what follows after each packet, so that
     /// fragments make no difference. It runs no timers: read first, then report the time, and an answer that has come is
     /// not taken for silence. A peer that breaks the standard ends the connection, through [`Event::Disconnected`].
     pub fn handle_input(&mut self, mut bytes: &[u8], now: Instant) {
-        let now = self.tick(now);
-        while let Some(link) = &mut self.link {
-            match link.next(&mut bytes, &mut self.timers, now) {
-                Ok(Some(incoming)) => self.on_incoming(incoming, now),
+        let now = self.observe_time(now);
+        while let State::Online(online) = &mut self.lifecycle.state {
+            match online.link.next(&mut bytes, now) {
+                Ok(Some(Incoming::ConnAck(return_code))) => self.on_connack(return_code, now),
+                Ok(Some(incoming)) => self.session.on_incoming(online, incoming, now),
                 Ok(None) => break,
                 Err(violation) => {
                     self.end_connection(DisconnectReason::Violation(violation), now);
                 }
             }
-            self.settle(now);
+            self.flush(now);
         }
     }
 
-    /// The first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed to the transport.
+    /// Records that the first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed to the transport.
     pub fn handle_transmitted(&mut self, len: usize, now: Instant) {
-        let now = self.tick(now);
-        if let Some(link) = &mut self.link {
-            link.transmitted(len, &mut self.timers, now);
-            self.end_handed_over();
+        let now = self.observe_time(now);
+        if let State::Online(online) = &mut self.lifecycle.state {
+            online.link.transmitted(len, now);
+            self.session.end_handed_over(online);
         }
         self.advance(now);
     }
 
-    /// The time has come that [`poll_timeout`](Self::poll_timeout) named. Report the time that it is, not the one that was
-    /// named. Spurious calls change nothing.
+    /// Records that the time has come that [`poll_timeout`](Self::poll_timeout) named. Report the time that it is, not the
+    /// one that was named. Spurious calls change nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
-        let now = self.tick(now);
+        let now = self.observe_time(now);
         self.advance(now);
     }
 
-    /// The transport is down, or could not be had. Whoever ended it, call this once it is. A dial that failed while none
-    /// was wanted counts as no attempt.
+    /// Records that the transport is down, or could not be had. Whoever ended it, call this once it is. A dial that failed
+    /// while none was wanted counts as no attempt.
     pub fn handle_disconnected(&mut self, end: TransportEnd, now: Instant) {
-        let now = self.tick(now);
+        let now = self.observe_time(now);
         self.on_transport_end(end, now);
         self.advance(now);
     }
@@ -169,7 +143,7 @@ impl Gateway {
     ///
     /// [`CommandError::Closed`]: a gateway is closed for good.
     pub fn open(&mut self, now: Instant) -> Result<OpId, CommandError> {
-        let now = self.tick(now);
+        let now = self.observe_time(now);
         let op = self.want_open()?;
         self.advance(now);
         Ok(op)
@@ -179,6 +153,8 @@ impl Gateway {
     /// theirs. Subscribe and publish for it straight away: both wait for the bridge's PUBACK. A device that is attached
     /// is done at once; one that the bridge had refused is tried again.
     ///
+    /// `unix_now` is what the machine's wall clock shows.
+    ///
     /// # Errors
     ///
     /// [`CommandError`]: the gateway itself, too many devices, an expired token, a device being detached, or closed.
@@ -186,32 +162,38 @@ impl Gateway {
         &mut self,
         device: DeviceId,
         token: Option<Token>,
+        unix_now: UnixTime,
         now: Instant,
     ) -> Result<(DeviceKey, OpId), CommandError> {
-        let now = self.tick(now);
-        self.check_open()?;
-        let attached = self.want_attached(device, token)?;
+        let now = self.observe_time(now);
+        self.session.clock.observe_date(unix_now);
+        self.lifecycle.check_open()?;
+        let online = self.lifecycle.online_mut();
+        let attached = self.session.want_attached(online, device, token)?;
         self.advance(now);
         Ok(attached)
     }
 
-    /// Detaches a device once its publications are acknowledged, or have had `drain_timeout`. Its key is valid until the
+    /// Detaches a device once its publications are acknowledged, or `drain_timeout` has passed. Its key is valid until the
     /// operation ends.
     ///
     /// # Errors
     ///
     /// [`CommandError`]: no such device, the gateway itself, or closed.
     pub fn detach(&mut self, device: DeviceKey, now: Instant) -> Result<OpId, CommandError> {
-        let now = self.tick(now);
-        self.check_open()?;
-        let index = self.resolve(device)?;
-        let op = self.want_detached(index, now)?;
+        let now = self.observe_time(now);
+        self.lifecycle.check_open()?;
+        let slot = self.session.resolve(device)?;
+        let online = self.lifecycle.online_mut();
+        let op = self.session.want_detached(online, slot, now)?;
         self.advance(now);
         Ok(op)
     }
 
-    /// Gives a device's new token, for its next attach; answers [`Event::TokenNeeded`]. A device that was refused is
+    /// Records a device's new token, for its next attach; answers [`Event::TokenNeeded`]. A device that was refused is
     /// tried again with it.
+    ///
+    /// `unix_now` is what the machine's wall clock shows.
     ///
     /// # Errors
     ///
@@ -220,18 +202,15 @@ impl Gateway {
         &mut self,
         device: DeviceKey,
         token: Token,
+        unix_now: UnixTime,
         now: Instant,
     ) -> Result<OpId, CommandError> {
-        let now = self.tick(now);
-        self.check_open()?;
-        let index = self.resolve_staying(device)?;
-        if matches!(self.devices.at(index).life, Life::Own) {
-            return Err(CommandError::OwnDevice(self.devices.at(index).id.clone()));
-        }
-        if self.clock.is_past(token.expires_at()) {
-            return Err(CommandError::TokenExpired);
-        }
-        let op = self.take_token(index, token);
+        let now = self.observe_time(now);
+        self.session.clock.observe_date(unix_now);
+        self.lifecycle.check_open()?;
+        let slot = self.session.resolve_staying(device)?;
+        let online = self.lifecycle.online_mut();
+        let op = self.session.authorize(online, slot, token)?;
         self.advance(now);
         Ok(op)
     }
@@ -247,24 +226,15 @@ impl Gateway {
         publication: Publication,
         now: Instant,
     ) -> Result<OpId, PublishError> {
-        let now = self.tick(now);
-        if let Err(refused) = self.admit(publication.device) {
+        let now = self.observe_time(now);
+        if self.lifecycle.is_closing() {
+            return Err(PublishError::Closed(publication));
+        }
+        if let Err(refused) = self.session.admit(publication.device) {
             return Err(refused(publication));
         }
-        let limit = self.payload_limit(&publication.topic);
-        if publication.payload.len() > limit {
-            return Err(PublishError::TooLarge { limit, publication });
-        }
-        if !self.make_room(&publication) {
-            let bytes = publication.payload.len();
-            self.outbox.block(publication.device.index, bytes);
-            return Err(PublishError::Blocked(publication));
-        }
-        let op = self.new_op();
-        self.stats.accepted += 1;
-        if let Some(replaced) = self.outbox.accept(op, publication) {
-            self.fail(replaced, Failure::Superseded);
-        }
+        let online = self.lifecycle.online_mut();
+        let op = self.session.accept(online, publication)?;
         self.advance(now);
         Ok(op)
     }
@@ -301,15 +271,17 @@ impl Gateway {
     /// Acknowledges a config or command, if the options leave that to the user. One given out of order is held until the
     /// earlier ones are given [MQTT-4.6.0-2]; one from an earlier connection, or given twice, changes nothing.
     pub fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
-        let now = self.tick(now);
-        self.give_acknowledgement(delivery);
+        let now = self.observe_time(now);
+        if let Some(online) = self.lifecycle.online_mut() {
+            online.owed.give(delivery);
+        }
         self.advance(now);
     }
 
     /// Closes for good: sends what can still be sent within `drain_timeout`, disconnects, and ends every operation. A
-    /// gateway closes once: repeated, also after its end, this gives the same operation.
+    /// gateway closes once: repeated, also after its end, this returns the same operation.
     pub fn close(&mut self, now: Instant) -> OpId {
-        let now = self.tick(now);
+        let now = self.observe_time(now);
         let op = self.want_closed(now);
         self.advance(now);
         op
@@ -322,16 +294,14 @@ impl Gateway {
         qos: Option<QoS>,
         now: Instant,
     ) -> Result<OpId, CommandError> {
-        let now = self.tick(now);
-        self.check_open()?;
-        let device = self.resolve_staying(device)?;
-        let op = self.want(
-            Turn {
-                device,
-                subscription,
-            },
-            qos,
-        );
+        let now = self.observe_time(now);
+        self.lifecycle.check_open()?;
+        let key = SubscriptionKey {
+            device: self.session.resolve_staying(device)?,
+            subscription,
+        };
+        let online = self.lifecycle.online_mut();
+        let op = self.session.want_subscription(online, key, qos);
         self.advance(now);
         Ok(op)
     }
@@ -339,44 +309,37 @@ impl Gateway {
 
 /// Outputs: what is to be done next.
 impl Gateway {
-    /// The bytes to hand to the transport next; [`handle_transmitted`](Self::handle_transmitted) tells how many it took.
+    /// The bytes to hand to the transport next; [`handle_transmitted`](Self::handle_transmitted) records how many it took.
     /// They stay here until then. Every input and command can change them.
     pub fn poll_transmit(&self) -> &[u8] {
-        self.link.as_ref().map_or(&[], |link| link.transmit())
+        let online = self.lifecycle.online();
+        online.map_or(&[], |online| online.link.transmit())
     }
 
     /// The oldest event that was not taken yet.
     pub fn poll_event(&mut self) -> Option<Event> {
-        self.events.pop_front()
+        self.session.events.pop_front()
     }
 
     /// When to call [`handle_timeout`](Self::handle_timeout) next. After that call it is later, or `None`: bytes that wait
     /// are no reason to wake up. Every input and command can change it, and so can taking the events that had stopped
-    /// the reading: then it is due at once, to learn since when the peer is heard again.
+    /// the reading: then it is due at once, to learn since when the peer is read again.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.clock.instant(self.next_deadline()?)
+        self.session.clock.instant(self.next_deadline()?)
     }
 
     fn next_deadline(&self) -> Option<Moment> {
-        let listening = &self.timers.listening;
-        // Since the last call the events were taken, without a word of the time.
-        if self.link.is_some()
-            && self.wants_input()
-            && let Some(since) = listening.deaf_since()
-        {
-            return Some(since);
-        }
-        let silence = self
-            .devices
-            .silences
-            .next()
-            .and_then(|at| listening.wall(at));
+        let of_connection = match self.lifecycle.online() {
+            Some(online) => match self.session.reading_resumed(online) {
+                Some(since) => return Some(since),
+                None => self.session.next_deadline(online),
+            },
+            None => None,
+        };
         [
-            self.timers.next(),
-            silence,
-            self.overdue_at(),
-            self.devices.deadlines.next(),
-            self.outbox.paced_until(),
+            of_connection,
+            self.lifecycle.next_deadline(),
+            self.session.outbox.paced_until(),
         ]
         .into_iter()
         .flatten()
@@ -387,17 +350,17 @@ impl Gateway {
     /// and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected). No attempt begins while
     /// `max_events` events wait to be taken: each one's end is one more.
     pub fn wants_transport(&self) -> bool {
-        let may_begin = self.lifecycle.state != State::Dialing || self.has_room_for_events();
+        let is_dialing = matches!(self.lifecycle.state, State::Dialing);
+        let may_begin = !is_dialing || self.session.has_room_for_events();
         may_begin && self.lifecycle.wants_transport()
     }
 
     /// Whether to read from the transport now. False is back-pressure: events, or acknowledgements that the user or a
     /// slow peer holds back, have reached their bound.
     pub fn wants_input(&self) -> bool {
-        self.has_room_for_events() && self.inbox.len() < self.options.max_unacknowledged
-    }
-
-    fn has_room_for_events(&self) -> bool {
-        self.events.len() < self.options.max_events
+        match self.lifecycle.online() {
+            Some(online) => self.session.wants_input(online),
+            None => self.session.has_room_for_events(),
+        }
     }
 }

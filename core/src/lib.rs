@@ -21,12 +21,13 @@
 //!
 //! # A run loop
 //!
-//! There is no order in which the methods must be called. A loop reads before it reports time, so that an answer that has
+//! There is no order in which the methods must be called. [`Gateway::apply`] takes each of them as plain data, an
+//! [`Input`], which can be recorded and replayed. A loop reads before it reports time, so that an answer that has
 //! come is not taken for silence. Here the transport is a pair of queues, with a bridge on the other side that
 //! acknowledges everything.
 //!
 //! ```
-//! use std::{collections::VecDeque, time::{Duration, Instant}};
+//! use std::{collections::VecDeque, time::{Duration, Instant, SystemTime}};
 //! use iotcore_gateway::{ClientId, Event, Gateway, Options, Outcome, Publication, Token, TransportEnd};
 //!
 //! # #[derive(Default)]
@@ -57,7 +58,8 @@
 //! let mut now = Instant::now();
 //!
 //! gateway.open(now)?;
-//! let (sensor, _) = gateway.attach("sensor-1".try_into()?, None, now)?;
+//! let unix_now = SystemTime::now().try_into()?;
+//! let (sensor, _) = gateway.attach("sensor-1".try_into()?, None, unix_now, now)?;
 //! let reading = gateway.publish(Publication::telemetry(sensor, "21.5"), now)?;
 //!
 //! let mut is_up = false;
@@ -65,7 +67,8 @@
 //! while !gateway.is_closed() {
 //!     if gateway.wants_transport() && !is_up {
 //!         is_up = true; // dial here; a fresh token for every connection
-//!         gateway.handle_connected(Token::new("a.jwt.here", now + Duration::from_secs(3600))?, now);
+//!         let token = Token::new("a.jwt.here", now + Duration::from_secs(3600))?;
+//!         gateway.handle_connected(token, unix_now, now);
 //!     }
 //!     if is_up && gateway.wants_input() {
 //!         gateway.handle_input(&transport.read(), now);
@@ -160,6 +163,7 @@ mod error_report;
 mod event;
 mod gateway;
 mod id;
+mod input;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod mqtt;
@@ -171,14 +175,17 @@ mod timers;
 mod token;
 mod topic;
 
-pub use command::{DeliveryId, DeviceKey, OpId, Publication, PublicationTopic, Subscription};
+pub use command::{
+    DeliveryId, DeviceKey, OpId, Publication, PublicationTopic, Subscription, Unsent,
+};
 pub use error::{Certainty, CommandError, Failure, PublishError};
 pub use error_report::{ErrorReport, ErrorReportError, ErrorType, MqttMessageInfo, Retry};
 pub use event::{
     DetachCause, DisconnectReason, Disconnected, Event, Outcome, Refusal, TransportEnd,
 };
-pub use gateway::{DeviceState, Gateway, Unsent};
+pub use gateway::{DeviceState, Gateway};
 pub use id::{ClientId, DeviceId, IdError, IdKind, IdProblem, Location, ProjectId, RegistryId};
+pub use input::{Answer, Input};
 #[cfg(feature = "jwt")]
 pub use jwt::{Algorithm, AlgorithmError, KeyError, MintError, SigningKey};
 #[cfg(feature = "internals")]

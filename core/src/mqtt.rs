@@ -7,6 +7,7 @@ mod codec;
 pub mod internals;
 mod packet_ids;
 mod receive;
+mod timers;
 mod transmit;
 
 use core::mem;
@@ -16,6 +17,7 @@ use self::{
     codec::Packet,
     packet_ids::{Acknowledged, Awaits, PacketIds},
     receive::Receive,
+    timers::{Answer, Timer, Timers},
     transmit::Transmit,
 };
 pub(crate) use self::{
@@ -23,9 +25,8 @@ pub(crate) use self::{
     packet_ids::Found,
 };
 use crate::{
-    clock::Moment,
+    clock::{Moment, PeerClock},
     time::Duration,
-    timers::{Timer, Timers},
 };
 
 /// Waiting bytes above which no new packet is queued, unless it is the only one.
@@ -34,11 +35,13 @@ pub(crate) const TRANSMIT_TARGET: usize = 64 * 1024;
 /// Filters and the client id are built from checked ids, and topics, payloads and a token are checked when they are made.
 const CHECKED: &str = "only checked strings come here";
 
-/// One connection. `T` is what the owner wants to hear again when a packet with an identifier is acknowledged.
+/// One connection, with its timers and its peer's time. `T` is the caller's tag of a packet with an identifier, returned
+/// with its acknowledgement.
 #[derive(Debug)]
 pub(crate) struct Connection<T> {
     phase: Phase,
     timing: Timing,
+    timers: Timers,
     receive: Receive,
     transmit: Transmit,
     ids: PacketIds<T>,
@@ -101,16 +104,17 @@ impl<T: Copy> Connection<T> {
         connect: &Connect<'_>,
         timing: Timing,
         frame_limit: usize,
-        timers: &mut Timers,
         now: Moment,
     ) -> Self {
         let mut transmit = Transmit::default();
         codec::connect(transmit.buffer(), connect).expect(CHECKED);
-        timers.set(Timer::ConnAck, timing.connack_timeout, now);
+        let mut timers = Timers::default();
+        timers.expect(Answer::ConnAck, timing.connack_timeout, now);
         timers.set(Timer::Stall, timing.keep_alive, now);
         Self {
             phase: Phase::Connecting,
             timing,
+            timers,
             receive: Receive::new(frame_limit),
             transmit,
             ids: PacketIds::new(),
@@ -125,29 +129,23 @@ impl<T: Copy> Connection<T> {
     pub(crate) fn next(
         &mut self,
         input: &mut &[u8],
-        timers: &mut Timers,
         now: Moment,
     ) -> Result<Option<Incoming<T>>, Violation> {
         while let Some(packet) = self.receive.next(input)? {
-            self.heard(timers, now);
-            if let Some(incoming) = self.on_packet(packet, timers, now)? {
+            self.record_receipt(now);
+            if let Some(incoming) = self.on_packet(packet, now)? {
                 return Ok(Some(incoming));
             }
         }
         Ok(None)
     }
 
-    fn on_packet(
-        &mut self,
-        packet: Packet,
-        timers: &mut Timers,
-        now: Moment,
-    ) -> Result<Option<Incoming<T>>, Violation> {
+    fn on_packet(&mut self, packet: Packet, now: Moment) -> Result<Option<Incoming<T>>, Violation> {
         match (self.phase, packet) {
             (Phase::Connecting, Packet::ConnAck { return_code, .. }) => {
-                timers.stop(Timer::ConnAck);
+                self.timers.answered(Answer::ConnAck);
                 self.phase = Phase::Open;
-                self.schedule_ping(timers, now);
+                self.schedule_ping(now);
                 Ok(Some(Incoming::ConnAck(return_code)))
             }
             (Phase::Connecting, packet) => Err(Violation::NotConnAckFirst {
@@ -172,17 +170,17 @@ impl<T: Copy> Connection<T> {
                 .acknowledged(id, Awaits::UnsubAck)
                 .map(Incoming::UnsubAck)),
             (_, Packet::PingResp) => {
-                timers.stop(Timer::PingResp);
+                self.timers.answered(Answer::PingResp);
                 Ok(None)
             }
         }
     }
 
-    /// The peer has spoken. Only the first word since ours moves the next PINGREQ: of many packets, one.
-    fn heard(&mut self, timers: &mut Timers, now: Moment) {
+    /// Records receipt and reschedules PINGREQ. Only the first packet since we wrote moves it.
+    fn record_receipt(&mut self, now: Moment) {
         let before = mem::replace(&mut self.last_heard, now);
         if before < self.last_handed_over {
-            self.schedule_ping(timers, now);
+            self.schedule_ping(now);
         }
     }
 
@@ -262,11 +260,11 @@ impl<T: Copy> Connection<T> {
     }
 
     /// Queues DISCONNECT, the last packet of the connection.
-    pub(crate) fn disconnect(&mut self, timers: &mut Timers) {
+    pub(crate) fn disconnect(&mut self) {
         codec::disconnect(self.transmit.buffer());
         self.phase = Phase::Leaving;
-        timers.stop(Timer::PingReq);
-        timers.stop(Timer::PingResp);
+        self.timers.stop(Timer::PingReq);
+        self.timers.answered(Answer::PingResp);
     }
 
     /// The operation behind `id` ended without its acknowledgement: the id is not used again until that comes late.
@@ -304,62 +302,85 @@ impl<T: Copy> Connection<T> {
     }
 
     /// A prefix of the waiting bytes was handed to the transport.
-    pub(crate) fn transmitted(&mut self, len: usize, timers: &mut Timers, now: Moment) {
+    pub(crate) fn transmitted(&mut self, len: usize, now: Moment) {
         if len == 0 || self.transmit.is_empty() {
             return;
         }
         self.transmit.advance(len);
         self.last_handed_over = now;
-        timers.stop(Timer::Stall);
-        self.schedule_ping(timers, now);
+        self.timers.stop(Timer::Stall);
+        self.schedule_ping(now);
+    }
+
+    /// The peer's time on this connection.
+    #[inline]
+    pub(crate) fn peer_clock(&self) -> &PeerClock {
+        &self.timers.clock
+    }
+
+    /// Records whether the peer is read from `now` on: deadlines on it pause while it is not.
+    #[inline]
+    pub(crate) fn observe_reading(&mut self, is_reading: bool, now: Moment) {
+        self.timers.clock.observe(is_reading, now);
+    }
+
+    /// When [`run_timers`](Self::run_timers) is to be called next.
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        self.timers.next()
     }
 
     /// Runs the timers that are due. Called after everything that may have queued bytes.
-    pub(crate) fn advance(&mut self, timers: &mut Timers, now: Moment) -> Option<Silence> {
-        if timers.expire(Timer::ConnAck, now) {
+    #[inline]
+    pub(crate) fn run_timers(&mut self, now: Moment) -> Option<Silence> {
+        match self.timers.may_be_due(now) {
+            true => self.run_due(now),
+            false => None,
+        }
+    }
+
+    fn run_due(&mut self, now: Moment) -> Option<Silence> {
+        if self.timers.expire_answer(Answer::ConnAck, now) {
             return Some(Silence::ConnAck(self.timing.connack_timeout));
         }
-        if timers.expire(Timer::PingResp, now) {
+        if self.timers.expire_answer(Answer::PingResp, now) {
             return Some(Silence::PingResp(self.timing.ping_timeout()));
         }
-        if timers.expire(Timer::Stall, now) {
+        if self.timers.expire(Timer::Stall, now) {
             return Some(Silence::Stall(self.timing.keep_alive));
         }
-        if timers.expire(Timer::PingReq, now)
+        if self.timers.expire(Timer::PingReq, now)
             && self.phase == Phase::Open
             && self.transmit.is_empty()
         {
             codec::pingreq(self.transmit.buffer());
-            if !timers.is_set(Timer::PingResp) {
-                timers.set(Timer::PingResp, self.timing.ping_timeout(), now);
+            if !self.timers.is_expected(Answer::PingResp) {
+                let limit = self.timing.ping_timeout();
+                self.timers.expect(Answer::PingResp, limit, now);
             }
         }
         None
     }
 
-    /// Bytes that wait must make progress. Called once what an input has to say is queued.
-    pub(crate) fn watch_progress(&self, timers: &mut Timers, now: Moment) {
+    /// Starts the time in which bytes that wait must make progress. Called once what an input causes is queued.
+    pub(crate) fn watch_progress(&mut self, now: Moment) {
         if self.transmit.is_empty() {
-            timers.stop(Timer::Stall);
-        } else if !timers.is_set(Timer::Stall) {
-            timers.set(Timer::Stall, self.timing.keep_alive, now);
+            self.timers.stop(Timer::Stall);
+        } else if !self.timers.is_set(Timer::Stall) {
+            self.timers.set(Timer::Stall, self.timing.keep_alive, now);
         }
     }
 
     /// The keep alive asks for packets of ours, and only a PINGREQ makes a peer speak that takes them and says nothing.
     /// While bytes wait, they are what is to be taken first.
-    fn schedule_ping(&self, timers: &mut Timers, now: Moment) {
+    fn schedule_ping(&mut self, now: Moment) {
         if self.phase == Phase::Open && self.transmit.is_empty() {
-            let since = match timers.is_set(Timer::PingResp) {
+            let since = match self.timers.is_expected(Answer::PingResp) {
                 true => self.last_handed_over,
                 false => self.last_handed_over.min(self.last_heard),
             };
             let elapsed = now.since(since);
-            timers.set(
-                Timer::PingReq,
-                self.timing.ping_after().saturating_sub(elapsed),
-                now,
-            );
+            let wait = self.timing.ping_after().saturating_sub(elapsed);
+            self.timers.set(Timer::PingReq, wait, now);
         }
     }
 }

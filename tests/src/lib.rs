@@ -47,11 +47,11 @@
 //! use iotcore_gateway_testkit::link::Link;
 //!
 //! let mut link = Link::new(Options::default());
-//! let now = link.now();
+//! let (now, unix_now) = (link.now(), link.unix_now());
 //! link.bridge.inject("refuse 1 connack 3".parse()?, now)?;
 //! link.bridge.inject("cut instead attach".parse()?, now)?;
 //! link.gateway.open(now)?;
-//! link.gateway.attach("sensor-1".try_into()?, None, now)?;
+//! link.gateway.attach("sensor-1".try_into()?, None, unix_now, now)?;
 //! link.run(Duration::from_secs(60));
 //! assert!(link.bridge.faults().is_empty());
 //! assert!(link.bridge.attached("gateway-1").eq(["sensor-1"]));

@@ -6,9 +6,9 @@
 //! use iotcore_gateway_testkit::link::Link;
 //!
 //! let mut link = Link::new(Options::default());
-//! let now = link.now();
+//! let (now, unix_now) = (link.now(), link.unix_now());
 //! link.gateway.open(now)?;
-//! let (sensor, _) = link.gateway.attach("sensor-1".try_into()?, None, now)?;
+//! let (sensor, _) = link.gateway.attach("sensor-1".try_into()?, None, unix_now, now)?;
 //! let op = link.gateway.publish(Publication::telemetry(sensor, "21.5"), now)?;
 //! link.run(Duration::from_millis(500));
 //! link.cut();

@@ -60,11 +60,11 @@ impl Bench {
     fn connected(ids: impl Iterator<Item = String>) -> Self {
         let mut bench = Self::new();
         let token = Token::new("token", bench.now + Duration::from_secs(86_400)).unwrap();
-        bench.gateway.handle_connected(token, bench.now);
+        bench.gateway.handle_connected(token, UNIX_NOW, bench.now);
         bench.converse();
         for id in ids {
             let id = id.try_into().unwrap();
-            let (device, _) = bench.gateway.attach(id, None, bench.now).unwrap();
+            let (device, _) = bench.gateway.attach(id, None, UNIX_NOW, bench.now).unwrap();
             for subscription in [Subscription::Config, Subscription::Commands] {
                 bench
                     .gateway

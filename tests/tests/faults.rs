@@ -30,7 +30,7 @@ impl Script {
         let gateway = &mut link.gateway;
         let mut ops = vec![gateway.open(now).unwrap()];
         let (device, attach) = gateway
-            .attach(DEVICE.try_into().unwrap(), None, now)
+            .attach(DEVICE.try_into().unwrap(), None, UNIX_NOW, now)
             .unwrap();
         ops.push(attach);
         for key in [device, gateway.own_key()] {

@@ -16,7 +16,7 @@ fn open(options: Options) -> (Link, DeviceKey) {
     link.gateway.open(now).unwrap();
     let (device, _) = link
         .gateway
-        .attach(BOUND[0].try_into().unwrap(), None, now)
+        .attach(BOUND[0].try_into().unwrap(), None, UNIX_NOW, now)
         .unwrap();
     link.run(SECOND);
     link.events();
@@ -149,7 +149,12 @@ fn what_was_unsent_when_the_process_ended_is_published_by_the_next_one() {
         .map(|kept| {
             let (device, _) = link
                 .gateway
-                .attach(kept.device.try_into().unwrap(), None, link.now())
+                .attach(
+                    kept.device.try_into().unwrap(),
+                    None,
+                    link.unix_now(),
+                    link.now(),
+                )
                 .unwrap();
             let publication = match kept.topic {
                 PublicationTopic::State => Publication::state(device, kept.payload),

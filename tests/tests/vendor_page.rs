@@ -26,7 +26,7 @@ fn open(method: AuthMethod) -> Link {
 fn attach(link: &mut Link, id: &str, token: Option<Token>) -> (DeviceKey, OpId) {
     let attached = link
         .gateway
-        .attach(id.try_into().unwrap(), token, link.now())
+        .attach(id.try_into().unwrap(), token, link.unix_now(), link.now())
         .unwrap();
     link.run(SECOND);
     attached

@@ -1,126 +1,139 @@
-//! The end of a device's life here: its publications have their time, then the detach goes out behind them.
+//! The end of a device's life here: its publications go out first, within `drain_timeout`, then the detach behind them.
 
 use super::{
-    Gateway,
-    attachment::Control,
-    devices::{Deadline, Detach, Life},
+    control::Control,
+    devices::{Detach, Life},
+    online::{Deadline, Online},
+    session::Session,
 };
 use crate::{
     clock::Moment,
-    command::OpId,
+    command::{OpId, Slot},
     error::{CommandError, Failure},
     event::{DetachCause, Event, Outcome},
 };
 
-impl Gateway {
-    /// Takes the wish to detach a device in.
-    pub(super) fn want_detached(&mut self, index: u32, now: Moment) -> Result<OpId, CommandError> {
-        let device = self.devices.at(index);
-        if matches!(device.life, Life::Own) {
+impl Session {
+    /// Records the request to detach a device.
+    pub(super) fn want_detached(
+        &mut self,
+        mut online: Option<&mut Online>,
+        slot: Slot,
+        now: Moment,
+    ) -> Result<OpId, CommandError> {
+        let device = self.devices.at(slot);
+        let life = device.life;
+        if matches!(life, Life::Own) {
             return Err(CommandError::OwnDevice(device.id.clone()));
         }
         if let Some(detach) = device.detach {
             return Ok(detach.op);
         }
-        let life = device.life;
         let op = self.new_op();
-        self.devices.at_mut(index).detach = Some(Detach { op, deadline: None });
-        match life {
-            Life::Attached(_) => self.start_detach(index, now),
-            Life::Attaching(_) => {}
-            Life::Waiting if self.outbox.len_of(index) > 0 => {}
+        self.devices.at_mut(slot).detach = Some(Detach { op, deadline: None });
+        match (life, online.as_deref_mut()) {
+            (Life::Attached(_), Some(online)) => self.start_detach(online, slot, now),
+            (Life::Attaching(_), _) => {}
+            (Life::Waiting, _) if self.outbox.len_of(slot) > 0 => {}
             _ => {
-                self.fail_publications(index, &Failure::Detached);
-                self.forget(index, Ok(Outcome::Detached));
+                self.fail_publications_of(online.as_deref_mut(), slot, &Failure::Detached);
+                self.forget(online, slot, Ok(Outcome::Detached));
             }
         }
         Ok(op)
     }
 
-    /// Gives an attached device's publications their time, before it is detached.
-    pub(super) fn start_detach(&mut self, index: u32, now: Moment) {
+    /// Starts the time in which an attached device's publications go out, before it is detached.
+    pub(super) fn start_detach(&mut self, online: &mut Online, slot: Slot, now: Moment) {
         let deadline = now + self.options.drain_timeout;
-        if let Some(detach) = &mut self.devices.at_mut(index).detach {
+        if let Some(detach) = &mut self.devices.at_mut(slot).detach {
             detach.deadline = Some(deadline);
-            self.devices.deadlines.add(deadline, Deadline::Drain(index));
+            online.deadlines.add(deadline, Deadline::drain(slot));
         }
-        self.continue_detach(index);
+        self.continue_detach(online, slot);
     }
 
-    /// Gives a device that is to be detached its turn, once nothing of its is left.
-    pub(super) fn continue_detach(&mut self, index: u32) {
-        let device = self.devices.at(index);
+    /// Gives a device that is to be detached its turn, once its queue is empty.
+    pub(super) fn continue_detach(&mut self, online: &mut Online, slot: Slot) {
+        let device = self.devices.at(slot);
         let is_ready = device.detach.is_some() && matches!(device.life, Life::Attached(_));
-        if is_ready && self.outbox.len_of(index) == 0 {
-            self.devices.detach_turns.push_back(index);
+        if is_ready && self.outbox.len_of(slot) == 0 {
+            online.turns.detach.push_back(slot);
         }
     }
 
-    /// What a detach waited for has had its time. The end of the last publication gives the detach its turn.
-    pub(super) fn on_detach_overdue(&mut self, index: u32) {
-        if let Some(detach) = &mut self.devices.at_mut(index).detach {
+    /// What a detach waited for has timed out. The end of the last publication gives the detach its turn.
+    pub(super) fn on_detach_overdue(&mut self, online: &mut Online, slot: Slot) {
+        if let Some(detach) = &mut self.devices.at_mut(slot).detach {
             detach.deadline = None;
         }
-        self.fail_publications(index, &Failure::Detached);
+        self.fail_publications_of(Some(online), slot, &Failure::Detached);
     }
 
-    /// Writes the detach of the device whose turn it is; gives whether one was written.
-    pub(super) fn send_detach(&mut self, now: Moment) -> bool {
-        let Some(&index) = self.devices.detach_turns.front() else {
+    /// Writes the detach of the device whose turn it is; returns whether one was written.
+    pub(super) fn send_detach(&mut self, online: &mut Online, now: Moment) -> bool {
+        let Some(&slot) = online.turns.detach.front() else {
             return false;
         };
-        let Some(awaiting) = self.write_control(index, Control::Detach, now) else {
+        let Some(awaiting) = self.write_control(online, slot, Control::Detach, now) else {
             return false;
         };
-        self.devices.detach_turns.pop_front();
-        self.outbox.set_open(index, false);
-        self.lose_subscriptions(index);
-        self.devices.at_mut(index).life = Life::Detaching(awaiting);
+        online.turns.detach.pop_front();
+        self.outbox.close(&mut online.flight, slot);
+        self.lose_subscriptions(Some(online), slot);
+        self.devices.at_mut(slot).life = Life::Detaching(awaiting);
         true
     }
 
     /// PUBACK of a detach.
-    pub(super) fn on_detached(&mut self, index: u32) {
-        self.end_detaching(index, Ok(Outcome::Detached));
-    }
-
-    /// No answer to a detach came in time, or a bad one. The bridge ends the attachment with the connection at the latest.
-    pub(super) fn on_detach_failed(&mut self, index: u32, failure: Failure) {
-        if let Life::Detaching(awaiting) = self.devices.at(index).life {
-            self.quarantine(awaiting.packet_id);
-            self.end_detaching(index, Err(failure));
+    pub(super) fn on_detached(&mut self, online: &mut Online, slot: Slot) {
+        if let Life::Detaching(awaiting) = self.devices.at(slot).life {
+            online.stop_awaiting(awaiting);
+            self.end_detaching(online, slot, Ok(Outcome::Detached));
         }
     }
 
-    fn end_detaching(&mut self, index: u32, result: Result<Outcome, Failure>) {
-        let Life::Detaching(awaiting) = self.devices.at(index).life else {
-            return;
-        };
-        self.devices.settle(awaiting);
-        let device = self.devices.key(index);
+    /// No answer to a detach came in time, or a bad one. The bridge ends the attachment with the connection at the latest.
+    pub(super) fn on_detach_failed(&mut self, online: &mut Online, slot: Slot, failure: Failure) {
+        if let Life::Detaching(awaiting) = self.devices.at(slot).life {
+            online.abandon(awaiting);
+            self.end_detaching(online, slot, Err(failure));
+        }
+    }
+
+    fn end_detaching(&mut self, online: &mut Online, slot: Slot, result: Result<Outcome, Failure>) {
+        let device = self.devices.key(slot);
         self.emit(Event::Detached {
             device,
             cause: DetachCause::Requested,
         });
-        self.forget(index, result);
+        self.forget(Some(online), slot, result);
     }
 
     /// Ends all that a device has, and its key with it.
-    pub(super) fn forget(&mut self, index: u32, result: Result<Outcome, Failure>) {
-        self.lose_subscriptions(index);
-        let device = self.devices.remove(index);
-        if let Life::Retrying(at) = device.life {
-            self.devices.deadlines.remove(at, Deadline::Attach(index));
+    pub(super) fn forget(
+        &mut self,
+        mut online: Option<&mut Online>,
+        slot: Slot,
+        result: Result<Outcome, Failure>,
+    ) {
+        self.lose_subscriptions(online.as_deref_mut(), slot);
+        let device = self.devices.remove(slot);
+        if let Some(online) = online.as_deref_mut() {
+            if let Life::Retrying(at) = device.life {
+                online.deadlines.remove(at, Deadline::attach(slot));
+            }
+            if let Some(at) = device.detach.and_then(|detach| detach.deadline) {
+                online.deadlines.remove(at, Deadline::drain(slot));
+            }
+            online.turns.remove(slot);
         }
-        if let Some(at) = device.detach.and_then(|detach| detach.deadline) {
-            self.devices.deadlines.remove(at, Deadline::Drain(index));
-        }
-        self.devices.forget_turns(index);
         for op in device.pending_ops() {
             self.fail(op, Failure::Detached);
         }
-        self.outbox
-            .remove_device(index, device.id, self.clock.now());
+        let flight = online.map(|online| &mut online.flight);
+        let now = self.clock.now();
+        self.outbox.remove_device(flight, slot, device.id, now);
         if let Some(detach) = device.detach {
             match result {
                 Ok(outcome) => self.done(detach.op, outcome),

@@ -1,13 +1,16 @@
-//! Which operation an error report or a hang-up is about. No peer of MQTT 3.1.1 tells: the bridge's reports come at
-//! QoS 0, on a topic of their own, before or after an acknowledgement or instead of it.
+//! Which operation an error report or a hang-up is about: queries, which change nothing. No peer of MQTT 3.1.1 tells. The
+//! bridge's reports come at QoS 0, on a topic of their own, before or after an acknowledgement or instead of it.
 
-use super::{Gateway, Ticket, devices::Life};
+use super::{
+    online::{Online, PacketOwner},
+    session::Session,
+};
 use crate::{
     clock::Moment,
-    command::OpId,
-    error::{Certainty, Failure},
-    error_report::{ErrorReport, ErrorType},
-    event::{DisconnectReason, Event, TransportEnd},
+    command::{OpId, Slot},
+    error::Certainty,
+    error_report::ErrorReport,
+    event::{DisconnectReason, TransportEnd},
     mqtt::Found,
     time::Duration,
 };
@@ -19,117 +22,57 @@ const MAX_SUSPECTS: usize = 8;
 const QUICK: Duration = Duration::from_secs(10);
 
 /// So many quick ends in a row are probably another client with the same client id.
-const TAKEOVER_AFTER: u32 = 3;
+pub(super) const TAKEOVER_AFTER: u32 = 3;
 
 /// What a report is about.
-enum About {
+pub(super) enum About {
     /// An operation that is in flight.
-    InFlight(Ticket),
+    InFlight(PacketOwner),
     /// One that has ended otherwise already, and whose acknowledgement may still come: the report is old news.
     Past,
-    /// It does not say, or names an identifier that is not in use.
+    /// It names a device, and no identifier that is in use.
+    Device(Slot),
     Unknown,
 }
 
-impl Gateway {
-    /// Acts on a report, and tells the user of it in any case.
-    pub(super) fn on_error_report(&mut self, report: ErrorReport, now: Moment) {
-        let device = report.device_id().and_then(|id| self.devices.find(id));
-        match self.subject(&report) {
-            About::InFlight(ticket) => self.on_report_about(ticket, &report, now),
-            About::Past => {}
-            About::Unknown => {
-                if let Some(device) = device {
-                    self.on_report_of_device(device, &report, now);
-                }
-            }
-        }
-        self.emit(Event::ErrorReport(report));
-    }
-
-    fn subject(&self, report: &ErrorReport) -> About {
+impl Session {
+    pub(super) fn subject(&self, online: &Online, report: &ErrorReport) -> About {
         let packet_id = report.message().and_then(|message| message.packet_id());
-        let (Some(packet_id), Some(link)) = (packet_id, &self.link) else {
-            return About::Unknown;
-        };
-        match link.find(packet_id) {
-            Found::InFlight(_, ticket) if self.is_named(ticket, report) => About::InFlight(ticket),
-            Found::InFlight(..) | Found::Free => About::Unknown,
-            Found::Quarantined => About::Past,
+        match packet_id.map(|packet_id| online.link.find(packet_id)) {
+            Some(Found::InFlight(_, owner)) if self.is_named(owner, report) => {
+                About::InFlight(owner)
+            }
+            Some(Found::Quarantined) => About::Past,
+            Some(Found::InFlight(..) | Found::Free) | None => {
+                let device = report.device_id().and_then(|id| self.devices.find(id));
+                device.map_or(About::Unknown, About::Device)
+            }
         }
     }
 
     /// Whether a report names the device of this operation, or none at all.
-    fn is_named(&self, ticket: Ticket, report: &ErrorReport) -> bool {
-        let device = match ticket {
-            Ticket::Publication(key) => self.outbox.entry(key).device,
-            Ticket::Attach(device) | Ticket::Detach(device) => device,
-            Ticket::Subscription(turn) => turn.device,
-            Ticket::Errors => return false,
+    fn is_named(&self, owner: PacketOwner, report: &ErrorReport) -> bool {
+        let device = match owner {
+            PacketOwner::Publication(key) => self.outbox.entry(key).device,
+            PacketOwner::Attach(device) | PacketOwner::Detach(device) => device,
+            PacketOwner::Subscription(key) => key.device,
+            PacketOwner::Errors => return false,
         };
         report
             .device_id()
             .is_none_or(|id| id == self.devices.at(device).id.as_str())
     }
 
-    fn on_report_about(&mut self, ticket: Ticket, report: &ErrorReport, now: Moment) {
-        match (ticket, report.error_type()) {
-            (_, ErrorType::UnexpectedPacketId | ErrorType::UnexpectedMessageType) => {}
-            (Ticket::Attach(device), ErrorType::Unknown) => self.on_attach_failed(device, now),
-            (Ticket::Attach(device), _) => self.on_attach_refused(device, report),
-            (Ticket::Detach(device), _) => {
-                self.on_detach_failed(device, Failure::Reported(report.clone()));
-            }
-            (Ticket::Publication(key), ErrorType::InvalidMqttTopic) => {
-                self.fail_reported(key, report)
-            }
-            (
-                Ticket::Publication(key),
-                ErrorType::DeviceNotFound | ErrorType::DetachmentDeviceError,
-            ) => {
-                let device = self.outbox.entry(key).device;
-                self.on_detached_by_bridge(device, report, now);
-            }
-            (
-                Ticket::Subscription(turn),
-                ErrorType::DeviceNotFound | ErrorType::DetachmentDeviceError,
-            ) => self.on_detached_by_bridge(turn.device, report, now),
-            (Ticket::Subscription(turn), ErrorType::InvalidMqttTopic) => {
-                let failure = Failure::Reported(report.clone());
-                self.fail_subscription(turn, failure, now);
-            }
-            // The rest says nothing final: silence ends the operation, or sends the publication again.
-            _ => {}
-        }
-    }
-
-    fn on_report_of_device(&mut self, device: u32, report: &ErrorReport, now: Moment) {
-        match (report.error_type(), self.devices.at(device).life) {
-            (ErrorType::AttachmentError, Life::Attaching(_)) => {
-                self.on_attach_refused(device, report)
-            }
-            (ErrorType::Unknown, Life::Attaching(_)) if is_about_attach(report) => {
-                self.on_attach_failed(device, now);
-            }
-            (
-                ErrorType::AttachmentError
-                | ErrorType::DetachmentDeviceError
-                | ErrorType::DeviceNotFound,
-                Life::Attached(_),
-            ) => self.on_detached_by_bridge(device, report, now),
-            _ => {}
-        }
-    }
-
-    fn fail_reported(&mut self, key: u32, report: &ErrorReport) {
-        self.fail_publication(key, Failure::Reported(report.clone()));
-    }
-
     /// The operations that a hang-up without a reason may be about, newest first, and how surely the reason is known.
-    pub(super) fn suspects(&self, reason: &DisconnectReason) -> (Vec<OpId>, Certainty) {
+    pub(super) fn suspects(
+        &self,
+        online: Option<&Online>,
+        reason: &DisconnectReason,
+    ) -> (Vec<OpId>, Certainty) {
         match reason {
             DisconnectReason::Transport(TransportEnd::PeerClosed | TransportEnd::Broken) => {
-                let suspects = self.newest_unanswered();
+                let suspects =
+                    online.map_or_else(Vec::new, |online| self.newest_unanswered(online));
                 let certainty = if suspects.is_empty() {
                     Certainty::Confirmed
                 } else {
@@ -144,36 +87,39 @@ impl Gateway {
         }
     }
 
-    fn newest_unanswered(&self) -> Vec<OpId> {
+    fn newest_unanswered(&self, online: &Online) -> Vec<OpId> {
         let devices = self.devices.iter();
+        let publications = self.outbox.newest_in_flight(&online.flight, MAX_SUSPECTS);
         let mut unanswered: Vec<_> = devices
             .flat_map(|(_, device)| device.unanswered(&self.options))
-            .chain(self.outbox.newest_in_flight(MAX_SUSPECTS))
+            .chain(publications)
             .collect();
         unanswered.sort_unstable_by(|one, other| other.cmp(one));
         let newest = unanswered.into_iter().take(MAX_SUSPECTS);
         newest.map(|(_, op)| op).collect()
     }
+}
 
-    /// Whether connections end so soon after they were accepted, and so often in a row, that another client probably
-    /// uses the same client id.
-    pub(super) fn suspects_takeover(&mut self, reason: &DisconnectReason, now: Moment) -> bool {
-        let is_hang_up = matches!(
-            reason,
-            DisconnectReason::Transport(TransportEnd::PeerClosed | TransportEnd::Broken)
-        );
-        match self.lifecycle.open_since {
-            Some(since) if is_hang_up && now.since(since) < QUICK => {
-                self.lifecycle.quick_ends += 1;
-            }
-            Some(_) => self.lifecycle.quick_ends = 0,
-            None => {}
-        }
-        self.lifecycle.quick_ends >= TAKEOVER_AFTER
+/// How many connections in a row the peer has ended soon after accepting them, after one more end; `before` were so
+/// before. An attempt that was not accepted changes nothing.
+pub(super) fn quick_ends(
+    before: u32,
+    online: Option<&Online>,
+    reason: &DisconnectReason,
+    now: Moment,
+) -> u32 {
+    let is_hang_up = matches!(
+        reason,
+        DisconnectReason::Transport(TransportEnd::PeerClosed | TransportEnd::Broken)
+    );
+    match online.and_then(|online| online.accepted_at) {
+        Some(since) if is_hang_up && now.since(since) < QUICK => before + 1,
+        Some(_) => 0,
+        None => before,
     }
 }
 
-fn is_about_attach(report: &ErrorReport) -> bool {
+pub(super) fn is_about_attach(report: &ErrorReport) -> bool {
     let topic = report.message().and_then(|message| message.topic());
     topic.is_none_or(|topic| topic.ends_with("/attach"))
 }

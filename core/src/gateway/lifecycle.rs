@@ -1,85 +1,84 @@
-//! Whether the gateway wants a transport: connecting, backoff, token refresh, leaving, closing. The transitions of
-//! [`State`] are here and nowhere else.
+//! Connection lifecycle: connecting, backoff, token refresh, leaving, closing. The transitions of [`State`] and of a
+//! connection's [`Phase`] are here and in `ending`, and nowhere else.
 //!
 //! ```text
-//!            open              handle_connected         CONNACK 0
-//!  Idle ───────────▶ Dialing ───────────────▶ Connecting ─────────▶ Open ──┐ token expires soon
-//!                     ▲   ▲                        │                 │     ▼
-//!       backoff over  │   │ redial                 │ any end         │  Refreshing
-//!                     │   │                        ▼                 ▼     │ acknowledged, or time is up
-//!                  Waiting ◀──────────────── HangingUp ◀───────── Leaving ◀┘
-//!                          handle_disconnected    │     DISCONNECT handed over
-//!                                                 ▼
-//!                                               Closed
+//!            open              handle_connected    ┌────────── Online ───────────────────────────┐
+//!  Idle ───────────▶ Dialing ─────────────────────▶│ Connecting ─────────▶ Open ──┐ token expires │
+//!                     ▲   ▲                        │     │     CONNACK 0    │     ▼ soon          │
+//!       backoff over  │   │ redial                 │     │ any end          │  Refreshing         │
+//!                     │   │                        │     ▼                  ▼     │ acknowledged, │
+//!                  Waiting ◀──────────── HangingUp ◀────────────────────── Leaving ◀┘ or time is up│
+//!                        handle_disconnected │     └──────────────────────────────── DISCONNECT ───┘
+//!                                            ▼                                       handed over
+//!                                          Closed
 //! ```
 
-use super::Gateway;
+mod ending;
+
+use super::{
+    Gateway,
+    online::{Online, Phase},
+};
 use crate::{
     clock::Moment,
     command::OpId,
-    error::{CommandError, Failure},
-    event::{DisconnectReason, Disconnected, Event, Outcome, Refusal, TransportEnd},
-    mqtt::{Connect, Connection, Silence, Timing},
-    options::Reconnect,
+    error::CommandError,
+    event::{DisconnectReason, Event, Outcome, Refusal, TransportEnd},
+    mqtt::{Connect, Connection, Timing},
     time::Duration,
-    timers::Timer,
     token::Token,
 };
 
 /// The bridge ignores the user name, but a password needs one [MQTT-3.1.2-22].
 const USER_NAME: &str = "unused";
 
-/// How long DISCONNECT may take to be handed over.
-const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
-
 /// At most this long before its expiry a token is refreshed; a short-lived one at a fifth of its life.
 const MAX_REFRESH_MARGIN: Duration = Duration::from_secs(300);
 
 /// Where the gateway is between its first connection and its last.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub(crate) enum State {
     /// Not opened yet.
     Idle,
-    /// Between two attempts; [`Timer::Reconnect`] ends it.
-    Waiting,
+    /// Between two attempts.
+    Waiting {
+        /// When the next one begins.
+        until: Moment,
+    },
     /// Wants a transport.
     Dialing,
-    /// CONNECT was queued.
-    Connecting,
-    /// CONNACK 0 came.
-    Open,
-    /// Sends nothing new and waits for acknowledgements, to leave and come back with a fresh token.
-    Refreshing,
-    /// DISCONNECT was queued.
-    Leaving(Then),
+    /// On a connection.
+    Online(Box<Online>),
     /// Wants the transport to end.
-    HangingUp(Then),
+    HangingUp(AfterHangUp),
     Closed,
 }
 
-/// What follows the end of a connection.
+/// What follows the end of a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Then {
+pub(crate) enum AfterHangUp {
     /// The next attempt, at once.
     Redial,
-    /// The next attempt, when [`Timer::Reconnect`] says so.
-    Wait,
+    /// The next attempt.
+    Wait {
+        /// When it begins.
+        until: Moment,
+    },
     Close,
 }
 
-/// The way from connection to connection.
+/// What is to become of connections, and the one that there is.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     pub(crate) state: State,
     open_op: Option<OpId>,
     close_op: Option<OpId>,
+    /// When a close leaves in any case.
+    close_by: Option<Moment>,
     /// Attempts that failed in a row, or did not last.
     attempts: u32,
-    token: Option<Token>,
-    /// When this connection was accepted.
-    pub(crate) open_since: Option<Moment>,
     /// Connections that ended soon after they were accepted, in a row.
-    pub(crate) quick_ends: u32,
+    quick_ends: u32,
 }
 
 impl Lifecycle {
@@ -88,87 +87,139 @@ impl Lifecycle {
             state: State::Idle,
             open_op: None,
             close_op: None,
+            close_by: None,
             attempts: 0,
-            token: None,
-            open_since: None,
             quick_ends: 0,
         }
     }
 
-    pub(crate) fn wants_transport(&self) -> bool {
-        match self.state {
-            State::Dialing
-            | State::Connecting
-            | State::Open
-            | State::Refreshing
-            | State::Leaving(_) => true,
-            State::Idle | State::Waiting | State::HangingUp(_) | State::Closed => false,
+    #[inline]
+    pub(crate) fn online(&self) -> Option<&Online> {
+        match &self.state {
+            State::Online(online) => Some(online),
+            _ => None,
         }
     }
 
+    #[inline]
+    pub(crate) fn online_mut(&mut self) -> Option<&mut Online> {
+        match &mut self.state {
+            State::Online(online) => Some(online),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.online().is_some_and(Online::is_open)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    pub(crate) fn wants_transport(&self) -> bool {
+        matches!(self.state, State::Dialing | State::Online(_))
+    }
+
     /// Whether the connection, or all of it, is to end in order.
+    #[inline]
     pub(crate) fn is_winding_down(&self) -> bool {
-        self.close_op.is_some() || matches!(self.state, State::Refreshing | State::Leaving(_))
+        self.close_op.is_some() || self.online().is_some_and(Online::is_winding_down)
+    }
+
+    /// Refuses a command once the gateway is closing.
+    pub(crate) fn check_open(&self) -> Result<(), CommandError> {
+        match self.is_closing() {
+            true => Err(CommandError::Closed),
+            false => Ok(()),
+        }
     }
 
     /// Whether no more commands are taken.
     pub(crate) fn is_closing(&self) -> bool {
-        self.close_op.is_some() || matches!(self.state, State::Closed)
+        self.close_op.is_some() || self.is_closed()
+    }
+
+    /// When [`Gateway::run_lifecycle_timers`] is to be called next.
+    pub(crate) fn next_deadline(&self) -> Option<Moment> {
+        let of_state = match &self.state {
+            State::Waiting { until } | State::HangingUp(AfterHangUp::Wait { until }) => {
+                Some(*until)
+            }
+            State::Online(online) => online.next_lifecycle_deadline(),
+            _ => None,
+        };
+        [of_state, self.close_by].into_iter().flatten().min()
+    }
+}
+
+impl Online {
+    /// When the lifecycle has something to do with this connection.
+    #[inline]
+    fn next_lifecycle_deadline(&self) -> Option<Moment> {
+        let of_phase = match self.phase {
+            Phase::Refreshing { until } | Phase::Leaving { until, .. } => Some(until),
+            Phase::Connecting | Phase::Open => None,
+        };
+        [self.stable_at, self.refresh_at, of_phase]
+            .into_iter()
+            .flatten()
+            .min()
     }
 }
 
 impl Gateway {
-    /// Takes the wish to be connected in.
+    /// Records the request to connect.
     pub(super) fn want_open(&mut self) -> Result<OpId, CommandError> {
-        if self.lifecycle.is_closing() {
-            return Err(CommandError::Closed);
-        }
+        self.lifecycle.check_open()?;
         if let Some(pending) = self.lifecycle.open_op {
             return Ok(pending);
         }
-        let op = self.new_op();
-        if self.is_open() {
-            self.done(op, Outcome::Opened);
+        let op = self.session.new_op();
+        if self.lifecycle.is_open() {
+            self.session.done(op, Outcome::Opened);
         } else {
             self.lifecycle.open_op = Some(op);
         }
-        if self.lifecycle.state == State::Idle {
+        if matches!(self.lifecycle.state, State::Idle) {
             self.lifecycle.state = State::Dialing;
         }
         Ok(op)
     }
 
-    /// Takes the wish to be closed in: what can still be sent has its time.
+    /// Records the request to close: what can still be sent has `drain_timeout` for it.
     pub(super) fn want_closed(&mut self, now: Moment) -> OpId {
         if let Some(op) = self.lifecycle.close_op {
             return op;
         }
-        let op = self.new_op();
+        let op = self.session.new_op();
         self.lifecycle.close_op = Some(op);
-        if self.lifecycle.state == State::Closed {
-            self.done(op, Outcome::Closed);
-            return op;
+        match &mut self.lifecycle.state {
+            State::Closed => {
+                self.session.done(op, Outcome::Closed);
+                return op;
+            }
+            State::Online(online) if matches!(online.phase, Phase::Refreshing { .. }) => {
+                online.phase = Phase::Open;
+            }
+            _ => {}
         }
-        if self.lifecycle.state == State::Refreshing {
-            self.lifecycle.state = State::Open;
-        }
-        self.timers
-            .set(Timer::Drain, self.options.drain_timeout, now);
+        self.lifecycle.close_by = Some(now + self.session.options.drain_timeout);
         op
     }
 
     /// The transport is up.
     pub(super) fn start_connection(&mut self, token: Token, now: Moment) {
-        if self.lifecycle.state != State::Dialing || !self.has_room_for_events() {
+        if !matches!(self.lifecycle.state, State::Dialing) || !self.session.has_room_for_events() {
             return;
         }
-        self.lifecycle.state = State::Connecting;
-        if self.clock.is_past(token.expires_at()) {
+        if self.session.clock.is_past(token.expires_at()) {
             self.end_connection(DisconnectReason::TokenExpired, now);
             return;
         }
-        let client_id = self.client_id.to_string();
-        let keep_alive = self.options.keep_alive;
+        let session = &self.session;
+        let client_id = session.client_id.to_string();
+        let keep_alive = session.options.keep_alive;
         let connect = Connect {
             client_id: &client_id,
             user_name: USER_NAME,
@@ -177,254 +228,112 @@ impl Gateway {
         };
         let timing = Timing {
             keep_alive,
-            connack_timeout: self.options.connack_timeout,
+            connack_timeout: session.options.connack_timeout,
         };
-        let link = Connection::connect(
-            &connect,
-            timing,
-            self.options.frame_limit,
-            &mut self.timers,
-            now,
-        );
-        self.link = Some(link);
-        self.lifecycle.token = Some(token);
+        let link = Connection::connect(&connect, timing, session.options.frame_limit, now);
+        let online = Online::new(link, token, session.next_delivery, &session.options);
+        self.lifecycle.state = State::Online(Box::new(online));
     }
 
     /// CONNACK came.
     pub(super) fn on_connack(&mut self, return_code: u8, now: Moment) {
+        let (session, lifecycle) = (&mut self.session, &mut self.lifecycle);
+        let State::Online(online) = &mut lifecycle.state else {
+            return;
+        };
         if return_code != 0 {
-            let token = self.lifecycle.token.as_ref();
             let refusal = Refusal {
                 return_code,
-                client_id: self.client_id.clone(),
-                issued_at: token.and_then(Token::issued_at),
-                expires_at: token.and_then(Token::expires),
+                client_id: session.client_id.clone(),
+                issued_at: online.token.issued_at(),
+                expires_at: online.token.expires(),
+                unix_now: session.clock.date(),
             };
             self.end_connection(DisconnectReason::Refused(Box::new(refusal)), now);
             return;
         }
-        self.lifecycle.state = State::Open;
-        self.lifecycle.open_since = Some(now);
-        self.stats.connections += 1;
-        self.timers
-            .set(Timer::Stable, self.options.stable_after, now);
-        self.start_refresh_timer(now);
-        self.emit(Event::Connected);
-        if let Some(op) = self.lifecycle.open_op.take() {
-            self.done(op, Outcome::Opened);
-        }
-        self.subscribe_to_errors(now);
-        self.resume_attachments();
-    }
-
-    fn start_refresh_timer(&mut self, now: Moment) {
-        let Some(token) = &self.lifecycle.token else {
-            return;
-        };
-        let life = self.clock.moment(token.expires_at()).since(now);
+        let life = session.clock.moment(online.token.expires_at()).since(now);
         let margin = (life / 5).min(MAX_REFRESH_MARGIN);
-        let spread = self.jitter.up_to(margin / 10);
-        self.timers
-            .set(Timer::Refresh, life.saturating_sub(margin + spread), now);
+        let spread = session.jitter.up_to(margin / 10);
+        online.phase = Phase::Open;
+        online.accepted_at = Some(now);
+        online.stable_at = Some(now + session.options.stable_after);
+        online.refresh_at = Some(now + life.saturating_sub(margin + spread));
+        session.stats.connections += 1;
+        session.emit(Event::Connected);
+        if let Some(op) = lifecycle.open_op.take() {
+            session.done(op, Outcome::Opened);
+        }
+        session.subscribe_to_errors(online, now);
+        session.resume_attachments(online);
     }
 
-    /// Runs the timers of the way between connections.
+    /// Runs the timers of the lifecycle that are due.
+    #[inline]
     pub(super) fn run_lifecycle_timers(&mut self, now: Moment) {
-        if self.timers.expire(Timer::Stable, now) {
-            self.lifecycle.attempts = 0;
-            self.lifecycle.quick_ends = 0;
-        }
-        if self.timers.expire(Timer::Refresh, now) && !self.lifecycle.is_closing() {
-            self.lifecycle.state = State::Refreshing;
-            self.timers
-                .set(Timer::Drain, self.options.drain_timeout, now);
-        }
-        if self.timers.expire(Timer::Reconnect, now) {
-            self.lifecycle.state = match self.lifecycle.state {
-                State::Waiting => State::Dialing,
-                State::HangingUp(Then::Wait) => State::HangingUp(Then::Redial),
-                state => state,
-            };
-        }
-        if self.timers.expire(Timer::Drain, now) {
-            self.leave(now);
-        }
-        if self.timers.expire(Timer::HangUp, now) {
-            self.end_leaving(now);
+        if self.lifecycle.next_deadline().is_some_and(|at| at <= now) {
+            self.run_due_lifecycle(now);
         }
     }
 
-    /// Leaves once nothing is left to wait for.
-    pub(super) fn leave_if_drained(&mut self, now: Moment) {
-        let is_drained = match (self.lifecycle.state, &self.link) {
-            (State::Refreshing, Some(link)) => link.in_flight() == 0 && link.transmit().is_empty(),
-            _ => false,
-        };
-        let is_closed = self.lifecycle.close_op.is_some() && self.has_nothing_to_send();
-        if is_drained || is_closed {
-            self.leave(now);
-        }
-    }
-
-    fn has_nothing_to_send(&self) -> bool {
-        self.outbox.len() == 0
-            && !self
-                .devices
-                .iter()
-                .any(|(_, device)| device.detach.is_some())
-    }
-
-    /// Ends the connection politely. Where none is open, only a close comes here: it ends the wait for one.
-    fn leave(&mut self, now: Moment) {
-        self.timers.stop(Timer::Drain);
-        match (self.lifecycle.state, &mut self.link) {
-            (State::Open | State::Refreshing, Some(link)) => {
-                link.disconnect(&mut self.timers);
-                self.timers.set(Timer::HangUp, HANG_UP_TIMEOUT, now);
-                let then = match self.lifecycle.close_op {
-                    Some(_) => Then::Close,
-                    None => Then::Redial,
-                };
-                self.lifecycle.state = State::Leaving(then);
+    /// A refresh whose drain has no time at all leaves in the same pass.
+    #[inline(never)]
+    fn run_due_lifecycle(&mut self, now: Moment) {
+        let is_closing = self.lifecycle.is_closing();
+        let lifecycle = &mut self.lifecycle;
+        let is_due = |at: &mut Option<Moment>| at.take_if(|at| *at <= now).is_some();
+        match &mut lifecycle.state {
+            State::Online(online) => {
+                if is_due(&mut online.stable_at) {
+                    lifecycle.attempts = 0;
+                    lifecycle.quick_ends = 0;
+                }
+                if is_due(&mut online.refresh_at) && !is_closing {
+                    let until = now + self.session.options.drain_timeout;
+                    online.phase = Phase::Refreshing { until };
+                }
             }
-            (State::Connecting, _) => self.end_connection(DisconnectReason::Closed, now),
-            (State::Idle | State::Waiting | State::Dialing, _) => self.finish(),
-            (State::Leaving(_), _) => self.lifecycle.state = State::Leaving(Then::Close),
-            (State::HangingUp(_), _) => self.lifecycle.state = State::HangingUp(Then::Close),
+            State::Waiting { until } if *until <= now => lifecycle.state = State::Dialing,
+            State::HangingUp(AfterHangUp::Wait { until }) if *until <= now => {
+                lifecycle.state = State::HangingUp(AfterHangUp::Redial);
+            }
             _ => {}
         }
-    }
-
-    /// Comes back with a new connection when no packet identifier is free, for too many wait for late acknowledgements.
-    pub(super) fn reconnect_if_starved(&mut self, now: Moment) {
-        if self.link.as_ref().is_some_and(Connection::is_starved) {
-            self.end_connection(DisconnectReason::PacketIdsExhausted, now);
+        let is_drained = match lifecycle.online().map(|online| online.phase) {
+            Some(Phase::Refreshing { until }) => until <= now,
+            _ => false,
+        };
+        if is_drained || is_due(&mut lifecycle.close_by) {
+            self.leave(now);
         }
-    }
-
-    /// Hangs up once DISCONNECT was handed over.
-    pub(super) fn hang_up_if_handed_over(&mut self, now: Moment) {
-        if self
-            .link
-            .as_ref()
-            .is_some_and(|link| link.transmit().is_empty())
+        if let Some(Phase::Leaving { until, .. }) =
+            self.lifecycle.online().map(|online| online.phase)
+            && until <= now
         {
             self.end_leaving(now);
         }
-    }
-
-    /// DISCONNECT was handed over, or could not be.
-    fn end_leaving(&mut self, now: Moment) {
-        match self.lifecycle.state {
-            State::Leaving(Then::Close) => self.end_connection(DisconnectReason::Closed, now),
-            State::Leaving(_) => self.end_connection(DisconnectReason::TokenRefresh, now),
-            _ => {}
-        }
-    }
-
-    /// The peer has been silent for too long.
-    pub(super) fn on_silence(&mut self, silence: Silence, now: Moment) {
-        let reason = match silence {
-            Silence::ConnAck(after) => DisconnectReason::ConnAckTimedOut(after),
-            Silence::PingResp(after) => DisconnectReason::PingRespTimedOut(after),
-            Silence::Stall(after) => DisconnectReason::WriteStalled(after),
-        };
-        self.end_connection(reason, now);
     }
 
     /// The transport is down, whoever ended it.
     pub(super) fn on_transport_end(&mut self, end: TransportEnd, now: Moment) {
-        match self.lifecycle.state {
-            State::Idle | State::Waiting | State::Closed => return,
-            State::Dialing if !self.has_room_for_events() => return,
-            State::Dialing | State::Connecting | State::Open | State::Refreshing => {
+        match &self.lifecycle.state {
+            State::Idle | State::Waiting { .. } | State::Closed => return,
+            State::Dialing if !self.session.has_room_for_events() => return,
+            State::Online(online) if matches!(online.phase, Phase::Leaving { .. }) => {
+                self.end_leaving(now);
+            }
+            State::Dialing | State::Online(_) => {
                 self.end_connection(DisconnectReason::Transport(end), now);
             }
-            State::Leaving(_) => self.end_leaving(now),
             State::HangingUp(_) => {}
         }
         match self.lifecycle.state {
-            State::HangingUp(Then::Redial) => self.lifecycle.state = State::Dialing,
-            State::HangingUp(Then::Wait) => self.lifecycle.state = State::Waiting,
-            State::HangingUp(Then::Close) => self.finish(),
-            _ => {}
-        }
-    }
-
-    /// Ends a connection, or an attempt at one, and decides what follows. The transport may still be up.
-    pub(super) fn end_connection(&mut self, reason: DisconnectReason, now: Moment) {
-        let (suspects, certainty) = self.suspects(&reason);
-        let takeover_suspected = self.suspects_takeover(&reason, now);
-        self.stats.unsolicited += self.link.take().map_or(0, |link| link.unsolicited());
-        self.timers.stop_connection();
-        if self.lifecycle.close_op.is_none() {
-            self.timers.stop(Timer::Drain);
-        }
-        self.lifecycle.open_since = None;
-        self.lifecycle.token = None;
-        self.put_back(None);
-        self.inbox.clear();
-        self.lose_attachments();
-        let (then, retry_in) = self.next_attempt(&reason, now);
-        self.lifecycle.state = State::HangingUp(then);
-        self.emit(Event::Disconnected(Disconnected {
-            reason,
-            certainty,
-            retry_in,
-            suspects,
-            takeover_suspected,
-        }));
-    }
-
-    fn next_attempt(&mut self, reason: &DisconnectReason, now: Moment) -> (Then, Option<Duration>) {
-        let is_leaving = self.lifecycle.state == State::Leaving(Then::Close);
-        let is_over =
-            is_leaving || (self.lifecycle.close_op.is_some() && self.has_nothing_to_send());
-        match reason {
-            DisconnectReason::Closed => return (Then::Close, None),
-            _ if is_over => return (Then::Close, None),
-            DisconnectReason::TokenRefresh | DisconnectReason::PacketIdsExhausted => {
-                return (Then::Redial, Some(Duration::ZERO));
+            State::HangingUp(AfterHangUp::Redial) => self.lifecycle.state = State::Dialing,
+            State::HangingUp(AfterHangUp::Wait { until }) => {
+                self.lifecycle.state = State::Waiting { until };
             }
+            State::HangingUp(AfterHangUp::Close) => self.finish(),
             _ => {}
         }
-        let attempts = self.lifecycle.attempts;
-        if matches!(self.options.reconnect, Reconnect::Attempts(most) if attempts >= most) {
-            return (Then::Close, None);
-        }
-        self.lifecycle.attempts += 1;
-        let wait = self.options.backoff.wait(attempts, &mut self.jitter);
-        self.timers.set(Timer::Reconnect, wait, now);
-        (Then::Wait, Some(wait))
-    }
-
-    /// Ends for good: every operation that has not ended does now.
-    fn finish(&mut self) {
-        let is_closing = self.lifecycle.close_op.is_some();
-        let failure = if is_closing {
-            Failure::Closed
-        } else {
-            Failure::GaveUp
-        };
-        self.lifecycle.state = State::Closed;
-        self.timers.stop(Timer::Reconnect);
-        self.timers.stop(Timer::Drain);
-        self.devices.deadlines.clear();
-        let unsent = self.unsent().collect();
-        for key in self.outbox.all(None) {
-            self.end_publication(key, Err(failure.clone()));
-        }
-        for op in self
-            .devices
-            .take_ops()
-            .into_iter()
-            .chain(self.lifecycle.open_op.take())
-        {
-            self.fail(op, failure.clone());
-        }
-        if let Some(op) = self.lifecycle.close_op {
-            self.done(op, Outcome::Closed);
-        }
-        self.emit(Event::Closed { unsent });
     }
 }

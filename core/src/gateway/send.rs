@@ -2,49 +2,46 @@
 //! publications.
 
 use super::{
-    Gateway, Ticket,
     devices::Devices,
-    lifecycle::State,
+    online::{Online, PacketOwner, Phase},
     outbox::{Entry, Overdue},
+    session::Session,
 };
 use crate::{
     clock::Moment,
     error::Failure,
-    event::Outcome,
     mqtt::{QoS, TopicName},
     topic::{self, Channel},
 };
 
-impl Gateway {
+impl Session {
     /// Fills the transmit buffer with what may be sent now.
-    pub(super) fn fill(&mut self, now: Moment) {
-        while self.send_acknowledgement() {}
-        if !matches!(self.lifecycle.state, State::Open) {
+    #[inline]
+    pub(super) fn fill(&mut self, online: &mut Online, now: Moment) {
+        while send_acknowledgement(online) {}
+        if online.phase != Phase::Open {
             return;
         }
-        self.reconnect_if_starved(now);
-        if self.devices.has_turns() || self.outbox.may_be_overdue(now) {
-            self.send_first(now);
+        if !online.turns.is_empty() || online.flight.may_be_overdue(now) {
+            self.send_first(online, now);
         }
-        while self.outbox.has_turns() && self.send_publication(now) {}
+        while online.flight.has_turns() && self.send_publication(online, now) {}
     }
 
     /// Writes what goes before new publications. Never inlined: most messages find nothing here.
     #[inline(never)]
-    fn send_first(&mut self, now: Moment) {
-        while self.send_subscription(now) {}
-        while self.send_attach(now) {}
-        while self.send_overdue(now) {}
-        while self.send_detach(now) {}
+    fn send_first(&mut self, online: &mut Online, now: Moment) {
+        while self.send_subscription(online, now) {}
+        while self.send_attach(online, now) {}
+        while self.send_overdue(online, now) {}
+        while self.send_detach(online, now) {}
     }
 
-    /// Writes the next publication by turns of the devices; gives whether one was written.
+    /// Writes the next publication by turns of the devices; returns whether one was written.
     #[inline(never)]
-    fn send_publication(&mut self, now: Moment) -> bool {
-        let Some(link) = &mut self.link else {
-            return false;
-        };
-        let Some(key) = self.outbox.next(|size| link.can_send(size), now) else {
+    fn send_publication(&mut self, online: &mut Online, now: Moment) -> bool {
+        let Online { link, flight, .. } = online;
+        let Some(key) = self.outbox.next(flight, |size| link.can_send(size), now) else {
             return false;
         };
         let entry = self.outbox.entry(key);
@@ -52,12 +49,13 @@ impl Gateway {
         match entry.qos {
             QoS::AtMostOnce => {
                 let end = link.publish_once(topic, &entry.payload);
-                self.outbox.sent_once(key, end, now);
+                self.outbox.sent_once(flight, key, end, now);
             }
             QoS::AtLeastOnce => {
-                let packet_id = link.publish(topic, &entry.payload, Ticket::Publication(key));
-                let listening = self.timers.listening.time(now);
-                self.outbox.sent(key, packet_id, listening, now);
+                let owner = PacketOwner::Publication(key);
+                let packet_id = link.publish(topic, &entry.payload, owner);
+                let peer_now = link.peer_clock().time(now);
+                self.outbox.sent(flight, key, packet_id, peer_now, now);
             }
         }
         true
@@ -65,17 +63,17 @@ impl Gateway {
 
     /// Writes a publication again whose acknowledgement is overdue: the bridge drops some without a word when its
     /// buffers are full.
-    fn send_overdue(&mut self, now: Moment) -> bool {
-        let (Some(listening), Some(link)) = (self.timers.listening.heard(now), &mut self.link)
-        else {
+    fn send_overdue(&mut self, online: &mut Online, now: Moment) -> bool {
+        let Online { link, flight, .. } = online;
+        let Some(peer_now) = link.peer_clock().running(now) else {
             return false;
         };
         let has_room = |size| link.has_room(size);
-        let key = match self.outbox.overdue(has_room, listening, now) {
+        let key = match self.outbox.overdue(flight, has_room, peer_now, now) {
             None => return false,
             Some(Overdue::Due(key)) => key,
             Some(Overdue::Superseded(key)) => {
-                self.fail_publication(key, Failure::Superseded);
+                self.fail_publication(Some(online), key, Failure::Superseded);
                 return true;
             }
         };
@@ -85,19 +83,21 @@ impl Gateway {
         };
         let topic = topic_of(entry, &self.devices, &mut self.topic);
         link.publish_again(topic, &entry.payload, packet_id);
-        self.outbox.sent_again(key, listening, now);
+        self.outbox.sent_again(flight, key, peer_now, now);
         self.stats.resent += 1;
         true
     }
+}
 
-    /// Ends the publications at QoS 0 that were handed over in full.
-    pub(super) fn end_handed_over(&mut self) {
-        while let Some(link) = &self.link
-            && let Some(key) = self.outbox.handed_over(link.handed_over())
-        {
-            self.end_publication(key, Ok(Outcome::Transmitted));
-        }
+/// Writes the acknowledgement that is next, if one is; returns whether it was.
+fn send_acknowledgement(online: &mut Online) -> bool {
+    if !online.owed.has_given() || !online.link.has_room(4) {
+        return false;
     }
+    if let Some(packet_id) = online.owed.pop_given() {
+        online.link.acknowledge(packet_id);
+    }
+    true
 }
 
 /// The topic of a publication: the one that its device keeps, or one made in `scratch`.

@@ -5,7 +5,7 @@ use iotcore_gateway::{
     PublishError, QoS, Subscription, Token,
 };
 
-use super::peer::{ATTACH, EVENTS, Sent, Session, seconds};
+use super::peer::{ATTACH, EVENTS, Sent, Session, UNIX_NOW, seconds};
 
 #[test]
 fn a_puback_attaches_and_only_then_are_subscriptions_and_publications_sent() {
@@ -55,7 +55,12 @@ fn an_attach_without_a_token_is_an_empty_object_and_one_with_it_has_an_authoriza
     session.begin_attach("device-1");
     session
         .gateway
-        .attach("device-2".try_into().unwrap(), Some(token), session.now)
+        .attach(
+            "device-2".try_into().unwrap(),
+            Some(token),
+            UNIX_NOW,
+            session.now,
+        )
         .unwrap();
     let payloads: Vec<_> = session
         .sent_payloads()
@@ -220,7 +225,7 @@ fn repeating_a_pending_attach_gives_the_same_operation() {
 fn the_gateway_needs_no_attach_for_itself() {
     let mut session = Session::open(Options::default());
     let id = super::peer::GATEWAY.try_into().unwrap();
-    let refused = session.gateway.attach(id, None, session.now);
+    let refused = session.gateway.attach(id, None, UNIX_NOW, session.now);
     assert!(matches!(refused, Err(CommandError::OwnDevice(_))));
     let own = session.gateway.own_key();
     assert!(matches!(
@@ -294,9 +299,10 @@ fn no_more_devices_are_taken_than_the_limit() {
     for id in ["device-1", "device-2"] {
         session.attach(id);
     }
-    let refused = session
-        .gateway
-        .attach("device-3".try_into().unwrap(), None, session.now);
+    let refused =
+        session
+            .gateway
+            .attach("device-3".try_into().unwrap(), None, UNIX_NOW, session.now);
     assert_eq!(refused, Err(CommandError::TooManyDevices(2)));
     assert_eq!(session.sent(), []);
 }

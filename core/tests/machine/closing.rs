@@ -7,7 +7,7 @@ use iotcore_gateway::{
     PublishError, QoS, Reconnect, Subscription, Token, TransportEnd,
 };
 
-use super::peer::{Sent, Session, seconds};
+use super::peer::{Sent, Session, UNIX_NOW, seconds};
 
 #[test]
 fn close_sends_what_it_can_then_disconnects() {
@@ -219,7 +219,9 @@ fn a_close_during_the_last_moments_of_a_refresh_ends_in_its_time() {
     options.drain_timeout = seconds(4);
     let mut session = Session::dialing(options);
     let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
-    session.gateway.handle_connected(token, session.now);
+    session
+        .gateway
+        .handle_connected(token, UNIX_NOW, session.now);
     session.sent();
     session.connack(0);
     session.publish(session.gateway.own_key(), "never acknowledged");
@@ -317,9 +319,15 @@ fn a_closing_gateway_takes_no_more_commands() {
     let gateway = &mut session.gateway;
     let refused = CommandError::Closed;
     assert_eq!(gateway.open(now), Err(refused.clone()));
-    assert_eq!(gateway.attach(id, None, now), Err(refused.clone()));
+    assert_eq!(
+        gateway.attach(id, None, UNIX_NOW, now),
+        Err(refused.clone())
+    );
     assert_eq!(gateway.detach(device, now), Err(refused.clone()));
-    assert_eq!(gateway.authorize(device, token, now), Err(refused.clone()));
+    assert_eq!(
+        gateway.authorize(device, token, UNIX_NOW, now),
+        Err(refused.clone())
+    );
     let subscribing = gateway.subscribe(own, config, qos, now);
     assert_eq!(subscribing, Err(refused.clone()));
     assert_eq!(gateway.unsubscribe(own, config, now), Err(refused));

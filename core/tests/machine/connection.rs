@@ -7,7 +7,7 @@ use iotcore_gateway::{
     Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
 };
 
-use super::peer::{Sent, Session, seconds};
+use super::peer::{Sent, Session, UNIX_NOW, seconds};
 
 #[test]
 fn connect_says_who_it_is_and_asks_for_a_clean_session() {
@@ -64,7 +64,9 @@ fn connect_is_the_first_packet_and_nothing_follows_it_before_connack() {
 fn nothing_is_sent_behind_a_disconnect() {
     let mut session = Session::dialing(Options::default());
     let token = Token::new("short.lived.token", session.now + seconds(100)).unwrap();
-    session.gateway.handle_connected(token, session.now);
+    session
+        .gateway
+        .handle_connected(token, UNIX_NOW, session.now);
     session.sent();
     session.connack(0);
     session.sent();
@@ -105,6 +107,7 @@ fn debug_shows_no_token_that_waits_to_be_written() {
         .attach(
             "device-1".try_into().unwrap(),
             Some(session.token()),
+            UNIX_NOW,
             session.now,
         )
         .unwrap();
@@ -163,7 +166,9 @@ fn refused(code: u8) -> Session {
     let token = session
         .token()
         .with_lifetime(UnixTime::from_secs(17), UnixTime::from_secs(3_617));
-    session.gateway.handle_connected(token, session.now);
+    session
+        .gateway
+        .handle_connected(token, UNIX_NOW, session.now);
     session.sent();
     session.connack(code);
     session
@@ -229,7 +234,9 @@ fn before_connack_nothing_else_is_waited_for() {
 fn an_expired_token_is_a_failed_attempt_and_is_never_sent() {
     let mut session = Session::dialing(Options::default());
     let token = Token::new("old.to.ken", session.now).unwrap();
-    session.gateway.handle_connected(token, session.now);
+    session
+        .gateway
+        .handle_connected(token, UNIX_NOW, session.now);
     assert_eq!(session.sent(), []);
     assert_eq!(session.disconnect_reason(), DisconnectReason::TokenExpired);
 }

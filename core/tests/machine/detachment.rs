@@ -5,7 +5,7 @@ use iotcore_gateway::{
     QoS, Subscription,
 };
 
-use super::peer::{EVENTS, Session, seconds};
+use super::peer::{EVENTS, Session, UNIX_NOW, seconds};
 
 #[test]
 fn a_detach_goes_out_behind_the_publications_and_ends_with_its_puback() {
@@ -148,7 +148,10 @@ fn no_command_takes_the_key_of_a_device_that_is_gone() {
     let gateway = &mut session.gateway;
     let unknown = CommandError::UnknownDevice;
     assert_eq!(gateway.detach(gone, now), Err(unknown.clone()));
-    assert_eq!(gateway.authorize(gone, token, now), Err(unknown.clone()));
+    assert_eq!(
+        gateway.authorize(gone, token, UNIX_NOW, now),
+        Err(unknown.clone())
+    );
     let subscribing = gateway.subscribe(gone, config, qos, now);
     assert_eq!(subscribing, Err(unknown.clone()));
     assert_eq!(gateway.unsubscribe(gone, config, now), Err(unknown));
@@ -164,7 +167,7 @@ fn a_detached_key_is_refused_and_a_new_attach_gives_another() {
     assert!(matches!(refused, Err(PublishError::Detaching(_))));
     let again = session
         .gateway
-        .attach("device-1".try_into().unwrap(), None, session.now);
+        .attach("device-1".try_into().unwrap(), None, UNIX_NOW, session.now);
     assert_eq!(again, Err(CommandError::Detaching));
     let id = session.expect_publish("/devices/device-1/detach");
     session.puback(id);

@@ -2,7 +2,7 @@
 
 use iotcore_gateway::{CommandError, DeviceState, Event, Failure, Options, Outcome, Token};
 
-use super::peer::{ATTACH, Session, seconds};
+use super::peer::{ATTACH, Session, UNIX_NOW, seconds};
 
 #[test]
 fn a_new_token_tries_a_refused_device_again() {
@@ -13,7 +13,7 @@ fn a_new_token_tries_a_refused_device_again() {
     let token = Token::new("fresh.to.ken", session.now + seconds(60)).unwrap();
     let op = session
         .gateway
-        .authorize(device, token, session.now)
+        .authorize(device, token, UNIX_NOW, session.now)
         .unwrap();
     session.acknowledge_attach("device-1");
     assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
@@ -26,11 +26,14 @@ fn a_refused_token_is_never_used_again() {
     let id = || "device-1".try_into().unwrap();
     session
         .gateway
-        .attach(id(), Some(token), session.now)
+        .attach(id(), Some(token), UNIX_NOW, session.now)
         .unwrap();
     let packet_id = session.expect_publish(ATTACH);
     session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(packet_id));
-    session.gateway.attach(id(), None, session.now).unwrap();
+    session
+        .gateway
+        .attach(id(), None, UNIX_NOW, session.now)
+        .unwrap();
     let [(payload, _)] = &session.sent_payloads()[..] else {
         panic!("one attach");
     };
@@ -43,7 +46,12 @@ fn an_expired_device_token_is_asked_for_and_never_sent() {
     let token = Token::new("old.to.ken", session.now + seconds(60)).unwrap();
     let (device, _) = session
         .gateway
-        .attach("device-1".try_into().unwrap(), Some(token), session.now)
+        .attach(
+            "device-1".try_into().unwrap(),
+            Some(token),
+            UNIX_NOW,
+            session.now,
+        )
         .unwrap();
     session.acknowledge_attach("device-1");
     session.wait(seconds(61));
@@ -55,7 +63,7 @@ fn an_expired_device_token_is_asked_for_and_never_sent() {
     let token = Token::new("new.to.ken", session.now + seconds(60)).unwrap();
     let op = session
         .gateway
-        .authorize(device, token, session.now)
+        .authorize(device, token, UNIX_NOW, session.now)
         .unwrap();
     assert_eq!(session.ended(op), Some(Ok(Outcome::Authorized)));
     let [(payload, id)] = &session.sent_payloads()[..] else {
@@ -78,7 +86,12 @@ fn a_token_is_asked_for_when_the_turn_of_its_attach_has_come() {
     let token = Token::new("old.to.ken", session.now + seconds(1)).unwrap();
     let (device, _) = session
         .gateway
-        .attach("device-2".try_into().unwrap(), Some(token), session.now)
+        .attach(
+            "device-2".try_into().unwrap(),
+            Some(token),
+            UNIX_NOW,
+            session.now,
+        )
         .unwrap();
     session.wait(seconds(5));
     assert_eq!(session.events(), [], "whoever reports the time, or not");
@@ -92,7 +105,12 @@ fn a_detach_does_not_wait_for_a_token_that_nobody_will_give() {
     let token = Token::new("old.to.ken", session.now + seconds(60)).unwrap();
     let (device, attach) = session
         .gateway
-        .attach("device-1".try_into().unwrap(), Some(token), session.now)
+        .attach(
+            "device-1".try_into().unwrap(),
+            Some(token),
+            UNIX_NOW,
+            session.now,
+        )
         .unwrap();
     let published = session.publish(device, "1");
     let detach = session.gateway.detach(device, session.now).unwrap();
@@ -117,8 +135,11 @@ fn a_detach_does_not_wait_for_a_token_that_nobody_will_give() {
 fn a_token_that_has_expired_is_refused_at_once() {
     let mut session = Session::open(Options::default());
     let token = Token::new("old.to.ken", session.now).unwrap();
-    let refused = session
-        .gateway
-        .attach("device-1".try_into().unwrap(), Some(token), session.now);
+    let refused = session.gateway.attach(
+        "device-1".try_into().unwrap(),
+        Some(token),
+        UNIX_NOW,
+        session.now,
+    );
     assert_eq!(refused, Err(CommandError::TokenExpired));
 }

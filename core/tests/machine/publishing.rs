@@ -2,7 +2,7 @@
 
 use iotcore_gateway::{Event, Options, Outcome, Publication, PublishError, QoS, Subfolder};
 
-use super::peer::{EVENTS, Sent, Session, seconds};
+use super::peer::{EVENTS, Sent, Session, UNIX_NOW, seconds};
 
 #[test]
 fn each_kind_of_publication_has_its_topic() {
@@ -204,7 +204,7 @@ fn a_device_that_is_not_attached_blocks_no_other() {
     let mut session = Session::open(Options::default());
     let (slow, _) = session
         .gateway
-        .attach("slow-1".try_into().unwrap(), None, session.now)
+        .attach("slow-1".try_into().unwrap(), None, UNIX_NOW, session.now)
         .unwrap();
     session.expect_publish("/devices/slow-1/attach");
     let device = session.attach("device-1");

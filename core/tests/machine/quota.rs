@@ -7,7 +7,7 @@ use iotcore_gateway::{
     Quota, quota,
 };
 
-use super::peer::{Session, seconds};
+use super::peer::{Session, UNIX_NOW, seconds};
 
 fn small_queue(overflow: Overflow) -> Options {
     let mut options = Options::default();
@@ -79,7 +79,7 @@ fn the_limits_on_payloads_and_devices_are_settings() {
     assert!(
         session
             .gateway
-            .attach("device-2".try_into().unwrap(), None, session.now)
+            .attach("device-2".try_into().unwrap(), None, UNIX_NOW, session.now)
             .is_err()
     );
 }

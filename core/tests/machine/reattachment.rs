@@ -6,7 +6,7 @@ use iotcore_gateway::{
     DetachCause, DeviceState, Event, Failure, Options, Outcome, QoS, Subscription,
 };
 
-use super::peer::{ATTACH, EVENTS, Sent, Session, seconds};
+use super::peer::{ATTACH, EVENTS, Sent, Session, UNIX_NOW, seconds};
 
 #[test]
 fn a_refusal_that_follows_the_puback_detaches_and_the_device_is_tried_again() {
@@ -141,7 +141,12 @@ fn a_thousand_devices_come_back_through_the_attach_window() {
     for n in 0..1_000 {
         session
             .gateway
-            .attach(format!("device-{n}").try_into().unwrap(), None, session.now)
+            .attach(
+                format!("device-{n}").try_into().unwrap(),
+                None,
+                UNIX_NOW,
+                session.now,
+            )
             .unwrap();
     }
     for round in 0..2 {

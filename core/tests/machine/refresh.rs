@@ -4,13 +4,15 @@ use std::time::Duration;
 
 use iotcore_gateway::{DisconnectReason, Event, Options, Outcome, Token, TransportEnd};
 
-use super::peer::{Sent, Session, seconds};
+use super::peer::{Sent, Session, UNIX_NOW, seconds};
 
 /// A gateway that was accepted with a token of so many seconds; its errors topic is granted.
 fn accepted(options: Options, life: u64) -> Session {
     let mut session = Session::dialing(options);
     let token = Token::new("short.lived.token", session.now + seconds(life)).unwrap();
-    session.gateway.handle_connected(token, session.now);
+    session
+        .gateway
+        .handle_connected(token, UNIX_NOW, session.now);
     session.sent();
     session.connack(0);
     let id = session.expect_subscribe("/devices/gw-1/errors");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use iotcore_gateway::{Acknowledge, Event, Options, Publication, QoS, Subscription};
 use proptest::{collection::vec, prelude::*};
 
-use super::peer::{GATEWAY, Session, seconds};
+use super::peer::{GATEWAY, Session, UNIX_NOW, seconds};
 
 /// How one run differs from another that must come out the same.
 #[derive(Clone, Debug, Default)]
@@ -29,7 +29,7 @@ fn busy() -> Session {
     let gateway = &mut session.gateway;
     for n in 1..=4 {
         let id = format!("device-{n}").try_into().unwrap();
-        let (device, _) = gateway.attach(id, None, now).unwrap();
+        let (device, _) = gateway.attach(id, None, UNIX_NOW, now).unwrap();
         gateway
             .subscribe(device, Subscription::Config, QoS::AtLeastOnce, now)
             .unwrap();

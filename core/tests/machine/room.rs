@@ -8,7 +8,7 @@ use iotcore_gateway::{
     Subscription, Token,
 };
 
-use super::peer::{EVENTS, Session, seconds};
+use super::peer::{EVENTS, Session, UNIX_NOW, seconds};
 
 /// Bytes that may wait to be written, unless it is a single packet.
 const BOUND: usize = 64 * 1024;
@@ -49,7 +49,10 @@ fn attaches_fill_the_transmit_buffer_to_its_bound_and_go_on_once_it_was_taken() 
             let id = format!("d{n:0>249}").try_into().unwrap();
             let expires_at = session.now + seconds(60);
             let token = token.clone().map(|it| Token::new(it, expires_at).unwrap());
-            session.gateway.attach(id, token, session.now).unwrap();
+            session
+                .gateway
+                .attach(id, token, UNIX_NOW, session.now)
+                .unwrap();
         }
         let waiting = session.gateway.poll_transmit().len();
         assert!(

@@ -7,7 +7,7 @@ use iotcore_gateway::{
     PublishError, Subscription, TransportEnd, UnixTime,
 };
 
-use super::peer::{Session, seconds};
+use super::peer::{Session, UNIX_NOW, seconds};
 
 /// Fails unless each text has all of its parts.
 fn say(all: &[(&dyn ToString, &[&str])]) {
@@ -146,7 +146,9 @@ fn refusal(code: u8, issued_at: u64) -> String {
     let issued_at = UnixTime::from_secs(issued_at);
     let expires_at = issued_at.saturating_add(Duration::from_secs(3_600));
     let token = session.token().with_lifetime(issued_at, expires_at);
-    session.gateway.handle_connected(token, session.now);
+    session
+        .gateway
+        .handle_connected(token, UNIX_NOW, session.now);
     session.connack(code);
     session.disconnected().reason.to_string()
 }

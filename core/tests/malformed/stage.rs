@@ -4,7 +4,7 @@ use iotcore_gateway::{
     Acknowledge, DeviceKey, Options, Publication, QoS, Subscription, Token, TransportEnd,
 };
 
-use crate::peer::{GATEWAY, Sent, Session, publish, seconds};
+use crate::peer::{GATEWAY, Sent, Session, UNIX_NOW, publish, seconds};
 
 /// How far a gateway has come. The numbers are the packet identifiers that a peer has seen by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -257,7 +257,9 @@ fn subscribe(session: &mut Session, device: DeviceKey, what: Subscription, qos: 
 fn with_short_token() -> Session {
     let mut session = Session::dialing(Options::default());
     let token = Token::new("short.lived.token", session.now + seconds(30)).unwrap();
-    session.gateway.handle_connected(token, session.now);
+    session
+        .gateway
+        .handle_connected(token, UNIX_NOW, session.now);
     session.sent();
     session.connack(0);
     session.sent();

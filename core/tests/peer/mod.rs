@@ -12,12 +12,15 @@ use std::time::{Duration, Instant};
 
 use iotcore_gateway::{
     ClientId, DeviceKey, DisconnectReason, Disconnected, Event, Failure, Gateway, OpId, Options,
-    Outcome, Publication, Token, TransportEnd,
+    Outcome, Publication, Token, TransportEnd, UnixTime,
 };
 
 pub use self::wire::{Sent, parse, publish};
 
 pub const GATEWAY: &str = "gw-1";
+
+/// What the wall clock shows.
+pub const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 // Topics of the device that most tests attach.
 pub const ATTACH: &str = "/devices/device-1/attach";
@@ -85,7 +88,8 @@ impl Session {
 
     /// Brings the transport up.
     pub fn transport_up(&mut self) {
-        self.gateway.handle_connected(self.token(), self.now);
+        self.gateway
+            .handle_connected(self.token(), UNIX_NOW, self.now);
     }
 
     /// Brings the transport up and accepts the connection and the errors topic.
@@ -123,7 +127,7 @@ impl Session {
     /// Asks for a device to be attached without a token.
     pub fn begin_attach(&mut self, id: &str) -> (DeviceKey, OpId) {
         let id = id.try_into().unwrap();
-        self.gateway.attach(id, None, self.now).unwrap()
+        self.gateway.attach(id, None, UNIX_NOW, self.now).unwrap()
     }
 
     /// Attaches a device and acknowledges it.

@@ -154,7 +154,10 @@ fn simulated() -> f64 {
     let devices: Vec<_> = (0..DEVICES)
         .map(|n| {
             let id = subject::device(n).try_into().expect("legal");
-            link.gateway.attach(id, None, now).expect("room").0
+            link.gateway
+                .attach(id, None, UNIX_NOW, now)
+                .expect("room")
+                .0
         })
         .collect();
     link.run(Duration::from_secs(1));

@@ -44,7 +44,10 @@ impl Ours {
     fn attach(&mut self, devices: usize) {
         for n in 0..devices {
             let id = subject::device(n).try_into().expect("legal");
-            let (key, _) = self.gateway.attach(id, None, self.now).expect("room");
+            let (key, _) = self
+                .gateway
+                .attach(id, None, UNIX_NOW, self.now)
+                .expect("room");
             for subscription in [Subscription::Config, Subscription::Commands] {
                 self.gateway
                     .subscribe(key, subscription, QoS::AtLeastOnce, self.now)
@@ -56,7 +59,7 @@ impl Ours {
 
     pub(crate) fn connect(&mut self) {
         let token = Token::new("token", self.now + Duration::from_secs(86_400)).expect("legal");
-        self.gateway.handle_connected(token, self.now);
+        self.gateway.handle_connected(token, UNIX_NOW, self.now);
     }
 
     /// One turn of talk: writes what waits, and reads the answers, which are appended; `false` if nothing was said.

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use iotcore_gateway::{
-    ClientId, DeliveryId, DeviceKey, Event, Gateway, OpId, Options, Outcome, Publication, QoS,
-    Subscription, Token, TransportEnd,
+    Answer, ClientId, DeliveryId, DeviceKey, Event, Gateway, Input, OpId, Options, Outcome,
+    Publication, QoS, Subscription, Token, TransportEnd, UnixTime,
 };
 
 use super::start;
@@ -22,6 +22,9 @@ pub(super) const GATEWAY: &str = "gateway-1";
 
 /// The devices of the later stages.
 pub(super) const DEVICES: [&str; 3] = ["device-1", "device-2", "device-3"];
+
+/// What the wall clock shows.
+pub(super) const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 /// A payload whose packet is larger than what the gateway otherwise lets wait (64 KiB), and goes alone.
 const LARGE: usize = 70_000;
@@ -103,6 +106,11 @@ impl Machine {
         }
     }
 
+    /// Applies an input or a command to the gateway, now.
+    pub(super) fn apply(&mut self, input: Input<'_>) -> Answer {
+        self.gateway.apply(input, self.now)
+    }
+
     /// Everything that came out, with the time since the start.
     pub(super) fn into_history(self) -> Vec<(Duration, Output)> {
         self.history
@@ -119,7 +127,10 @@ impl Machine {
         let token = Token::new("header.claims.signature", self.now + lifetime);
         let token = token.expect("a token's characters");
         let before = (self.gateway.stats(), self.gateway.poll_transmit().to_vec());
-        self.gateway.handle_connected(token, self.now);
+        self.apply(Input::Connected {
+            token,
+            unix_now: UNIX_NOW,
+        });
         if is_wanted {
             self.transport = Some(Peer::new(self.setup.options.frame_limit));
         } else if self.gateway.poll_timeout().is_none_or(|at| at > self.now) {
@@ -142,7 +153,7 @@ impl Machine {
         peer.say(bytes);
         let is_broken = peer.is_broken();
         for fragment in bytes.chunks(fragment.max(1)) {
-            self.gateway.handle_input(fragment, self.now);
+            self.apply(Input::Received(fragment));
             self.fidget();
         }
         if is_broken {
@@ -177,7 +188,7 @@ impl Machine {
             let bytes = Output::Bytes(taken.to_vec());
             self.history.push((self.now - self.start, bytes));
         }
-        self.gateway.handle_transmitted(length, self.now);
+        self.apply(Input::Transmitted(length));
         self.check();
     }
 
@@ -195,7 +206,7 @@ impl Machine {
     /// The transport ends, if there is one, or could not be had.
     pub(super) fn disconnect(&mut self, end: TransportEnd) {
         self.transport = None;
-        self.gateway.handle_disconnected(end, self.now);
+        self.apply(Input::Disconnected(end));
         assert_eq!(self.gateway.poll_transmit(), b"");
         self.check();
     }
@@ -232,7 +243,7 @@ impl Machine {
     }
 
     fn report_time(&mut self, at: Instant) {
-        self.gateway.handle_timeout(at);
+        self.gateway.apply(Input::Timeout, at);
         let next = self.gateway.poll_timeout();
         let is_later = next.is_none_or(|next| next > at);
         assert!(is_later, "a deadline that passed stays");
@@ -247,7 +258,7 @@ impl Machine {
     /// The user takes so many events.
     pub(super) fn take_events(&mut self, most: usize) {
         for _ in 0..most {
-            let Some(event) = self.gateway.poll_event() else {
+            let Some(event) = self.apply(Input::PollEvent).event() else {
                 self.overshoot = [0; 2];
                 return;
             };
@@ -261,7 +272,7 @@ impl Machine {
     /// The user acknowledges a delivery that was told, the oldest being 0.
     pub(super) fn acknowledge(&mut self, which: usize) {
         if let Some(delivery) = self.deliveries.get(which) {
-            self.gateway.acknowledge(*delivery, self.now);
+            self.apply(Input::Acknowledge(*delivery));
             self.check();
         }
     }
@@ -286,7 +297,7 @@ impl Machine {
 
     /// Closes; a second time gives the same operation, which may have ended.
     fn close(&mut self) {
-        let op = self.gateway.close(self.now);
+        let op = self.apply(Input::Close).op().expect("never refused");
         if self.closing.replace(op) != Some(op) {
             self.accept(op);
         }
@@ -326,9 +337,9 @@ impl Machine {
     fn fidget(&mut self) {
         let is_nothing_due = self.gateway.poll_timeout().is_none_or(|at| at > self.now);
         if self.setup.is_fidgety && is_nothing_due {
-            self.gateway.handle_timeout(self.now);
-            self.gateway.handle_timeout(self.start);
-            self.gateway.handle_transmitted(0, self.now);
+            self.apply(Input::Timeout);
+            self.gateway.apply(Input::Timeout, self.start);
+            self.apply(Input::Transmitted(0));
         }
     }
 

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use iotcore_gateway::{Event, TransportEnd};
+use iotcore_gateway::{Answer, Event, Input, TransportEnd};
 
 use super::network::{Content, Transport};
 use super::{Disturbance, Link, Moment, Observer, Side};
@@ -44,6 +44,11 @@ impl<O: Observer> Link<O> {
         next.is_some()
     }
 
+    /// Applies an input or a command to the gateway, now.
+    pub fn apply(&mut self, input: Input<'_>) -> Answer {
+        self.gateway.apply(input, self.now)
+    }
+
     /// What the gateway has told since the last call.
     pub fn events(&mut self) -> Vec<Event> {
         self.settle();
@@ -78,7 +83,8 @@ impl<O: Observer> Link<O> {
         let connection = self.bridge.accept(self.now);
         self.transport = Some(Transport::new(connection));
         let token = self.token(self.token_lifetime);
-        self.gateway.handle_connected(token, self.now);
+        let unix_now = self.unix_now();
+        self.apply(Input::Connected { token, unix_now });
         self.observe(Moment::Dialed(connection));
         self.fidget();
     }
@@ -114,7 +120,7 @@ impl<O: Observer> Link<O> {
         if sent > 0 {
             let moment = Moment::Transmitted(&self.gateway.poll_transmit()[..sent]);
             self.observer.observe(moment, &self.gateway, self.now);
-            self.gateway.handle_transmitted(sent, self.now);
+            self.apply(Input::Transmitted(sent));
             self.fidget();
         }
         sent
@@ -190,7 +196,7 @@ impl<O: Observer> Link<O> {
 
     fn read(&mut self, bytes: &[u8]) {
         for piece in bytes.chunks(self.manner.split.max(1)) {
-            self.gateway.handle_input(piece, self.now);
+            self.apply(Input::Received(piece));
             self.fidget();
         }
         self.observe(Moment::Received(bytes));
@@ -215,14 +221,14 @@ impl<O: Observer> Link<O> {
     }
 
     pub(super) fn disconnected(&mut self, end: TransportEnd) {
-        self.gateway.handle_disconnected(end, self.now);
+        self.apply(Input::Disconnected(end));
         self.observe(Moment::Disconnected(end));
         self.fidget();
     }
 
     fn run_timers(&mut self) {
         if self.gateway.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.gateway.handle_timeout(self.now);
+            self.apply(Input::Timeout);
             self.observe(Moment::TimedOut);
         }
         if self.bridge.poll_timeout().is_some_and(|at| at <= self.now) {
@@ -237,7 +243,7 @@ impl<O: Observer> Link<O> {
             self.bridge_events.push(event);
         }
         if self.is_polled() {
-            while let Some(event) = self.gateway.poll_event() {
+            while let Some(event) = self.apply(Input::PollEvent).event() {
                 self.observe(Moment::Event(&event));
                 self.events.push(event);
             }
@@ -253,11 +259,11 @@ impl<O: Observer> Link<O> {
         if !self.manner.is_fidgety {
             return;
         }
-        let gateway = &mut self.gateway;
+        let gateway = &self.gateway;
         let _ = (gateway.poll_transmit(), gateway.unsent().count());
         let _ = (gateway.wants_transport(), gateway.wants_input());
         if gateway.poll_timeout().is_none_or(|at| at > self.now) {
-            gateway.handle_timeout(self.now);
+            self.apply(Input::Timeout);
         }
     }
 
@@ -266,7 +272,7 @@ impl<O: Observer> Link<O> {
         if self.manner.is_fidgety {
             let between = self.now + next.saturating_duration_since(self.now) / 2;
             if self.gateway.poll_timeout().is_none_or(|at| at > between) {
-                self.gateway.handle_timeout(between);
+                self.gateway.apply(Input::Timeout, between);
             }
         }
     }

@@ -3,7 +3,7 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DeviceId, DeviceKey, DeviceState, OpId, Publication, PublicationTopic,
+    CommandError, DeviceId, DeviceKey, DeviceState, Input, OpId, Publication, PublicationTopic,
     PublishError, QoS, Token, TransportEnd, Unsent,
 };
 
@@ -20,23 +20,23 @@ const MAX_REFUSALS: u32 = 5;
 
 impl Run {
     pub(super) fn command(&mut self, command: Command) -> String {
-        let now = self.link.now();
         match command {
             Command::Open => {
-                let opened = self.link.gateway.open(now);
+                let opened = self.link.apply(Input::Open).op();
                 self.answer(opened, Wish::Open)
             }
             Command::Attach { device, lifetime } => self.attach(device, lifetime),
             Command::Authorize { device, lifetime } => {
                 let token = self.link.token(lifetime);
-                self.with_key(device, Wish::Authorize(device), |run, key| {
-                    run.link.gateway.authorize(key, token, now)
+                let unix_now = self.link.unix_now();
+                self.with_key(device, Wish::Authorize(device), |device| Input::Authorize {
+                    device,
+                    token,
+                    unix_now,
                 })
             }
             Command::Detach { device } => {
-                self.with_key(device, Wish::Detach(device), |run, key| {
-                    run.link.gateway.detach(key, now)
-                })
+                self.with_key(device, Wish::Detach(device), Input::Detach)
             }
             Command::Telemetry { device, qos, size } => self.publish(device, false, qos, size),
             Command::State { device, qos, size } => self.publish(device, true, qos, size),
@@ -44,19 +44,24 @@ impl Run {
                 device,
                 subscription,
                 qos,
-            } => self.with_key(device, Wish::Subscribe(device), |run, key| {
-                run.link.gateway.subscribe(key, subscription, qos, now)
+            } => self.with_key(device, Wish::Subscribe(device), |device| Input::Subscribe {
+                device,
+                subscription,
+                qos,
             }),
             Command::Unsubscribe {
                 device,
                 subscription,
-            } => self.with_key(device, Wish::Unsubscribe(device), |run, key| {
-                run.link.gateway.unsubscribe(key, subscription, now)
+            } => self.with_key(device, Wish::Unsubscribe(device), |device| {
+                Input::Unsubscribe {
+                    device,
+                    subscription,
+                }
             }),
             Command::Acknowledge { delivery } => self.acknowledge(usize::from(delivery)),
             Command::Close => {
-                let op = self.link.gateway.close(now);
-                self.answer(Ok(op), Wish::Close)
+                let closed = self.link.apply(Input::Close).op();
+                self.answer(closed, Wish::Close)
             }
             Command::Restart => self.restart(),
         }
@@ -79,12 +84,12 @@ impl Run {
         &mut self,
         device: usize,
         wish: Wish,
-        act: impl FnOnce(&mut Self, DeviceKey) -> Result<OpId, CommandError>,
+        command: impl FnOnce(DeviceKey) -> Input<'static>,
     ) -> String {
         match self.keys[device] {
             None => "never attached".to_owned(),
             Some(key) => {
-                let answer = act(self, key);
+                let answer = self.link.apply(command(key)).op();
                 self.answer(answer, wish)
             }
         }
@@ -101,8 +106,12 @@ impl Run {
     }
 
     fn attach(&mut self, device: usize, lifetime: Duration) -> String {
-        let (token, now) = (self.device_token(lifetime), self.link.now());
-        let attached = self.link.gateway.attach(Self::id(device), token, now);
+        let input = Input::Attach {
+            device: Self::id(device),
+            token: self.device_token(lifetime),
+            unix_now: self.link.unix_now(),
+        };
+        let attached = self.link.apply(input).attached();
         let attached = attached.map(|(key, op)| {
             self.keys[device] = Some(key);
             self.model().know(key, device);
@@ -134,8 +143,8 @@ impl Run {
         };
         match self
             .link
-            .gateway
-            .publish(publication.qos(qos), self.link.now())
+            .apply(Input::Publish(publication.qos(qos)))
+            .published()
         {
             Ok(op) => {
                 self.link.observer.history.published();
@@ -159,7 +168,7 @@ impl Run {
         }
         let delivery = self.deliveries.remove(nth % self.deliveries.len());
         self.model().acknowledge(delivery);
-        self.link.gateway.acknowledge(delivery, self.link.now());
+        self.link.apply(Input::Acknowledge(delivery));
         format!("{delivery:?}")
     }
 

@@ -181,7 +181,7 @@ impl World {
 
     fn attach(&mut self, device: usize) {
         let id = DEVICES[device].parse().unwrap();
-        if let Ok((key, op)) = self.gateway.attach(id, None, self.now) {
+        if let Ok((key, op)) = self.gateway.attach(id, None, UNIX_NOW, self.now) {
             self.referee.keyed(device, key);
             self.referee.accepted(op, Kind::Attach(device));
         }
@@ -228,7 +228,7 @@ impl World {
         self.connections += 1;
         self.line = Some(Line::default());
         self.referee.connected();
-        self.gateway.handle_connected(token, self.now);
+        self.gateway.handle_connected(token, UNIX_NOW, self.now);
     }
 
     fn configure(&mut self, device: usize) {

@@ -153,7 +153,7 @@ impl Watched {
         for _ in 0..1_000 {
             if self.gateway.wants_transport() && self.connection.is_none() {
                 self.connection = Some(self.bridge.accept(self.now));
-                self.gateway.handle_connected(token, self.now);
+                self.gateway.handle_connected(token, UNIX_NOW, self.now);
                 self.look();
                 return;
             }
@@ -174,7 +174,7 @@ impl Watched {
         let id: DeviceId = id.try_into().unwrap();
         self.secrets
             .check("an attach", &format!("{id:?} {token:?}"));
-        let (device, _) = self.gateway.attach(id, token, self.now).unwrap();
+        let (device, _) = self.gateway.attach(id, token, UNIX_NOW, self.now).unwrap();
         self.look();
         device
     }
@@ -245,7 +245,10 @@ fn a_gateway_that_does_its_work_shows_no_token() {
     assert!(watched.has(|event| matches!(event, Event::TokenNeeded { .. })));
     let token = watched.token(3_600 * SECOND);
     let now = watched.now;
-    watched.gateway.authorize(device, token, now).unwrap();
+    watched
+        .gateway
+        .authorize(device, token, UNIX_NOW, now)
+        .unwrap();
     watched.look();
     watched.publish(device, "22.0");
     watched.run(3 * SECOND);
@@ -300,7 +303,7 @@ fn a_token_that_is_never_sent_is_never_shown() {
     let token = watched.token(3_600 * SECOND);
     watched.run(3 * SECOND);
     let now = watched.now;
-    watched.gateway.handle_connected(token, now);
+    watched.gateway.handle_connected(token, UNIX_NOW, now);
     assert!(
         watched
             .secrets

@@ -3,7 +3,7 @@
 
 use core::array;
 
-use super::entry::Entry;
+use super::entry::{Entry, EntryKey};
 
 /// Slots of a block.
 const BLOCK: usize = 64;
@@ -14,81 +14,81 @@ const KEYED_WHILE_HERE: &str = "a key is kept only while its entry is here";
 /// All entries. A key is used again once its entry was removed.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
-    blocks: Vec<Box<[Slot; BLOCK]>>,
+    blocks: Vec<Box<[Place; BLOCK]>>,
     /// The vacant slot that is used next: the one that was left last.
-    vacant: Option<u32>,
+    vacant: Option<EntryKey>,
 }
 
 #[derive(Debug)]
-enum Slot {
+enum Place {
     Occupied(Entry),
     /// Leads to the vacant slot that is used after it.
-    Vacant(Option<u32>),
+    Vacant(Option<EntryKey>),
 }
 
 impl Entries {
-    /// Makes an entry in its place: one that waits for its place while more room is made would be moved once more.
-    pub(super) fn insert(&mut self, entry: impl FnOnce() -> Entry) -> u32 {
+    /// Constructs the entry in its slot, so that it is not moved once more while room is made for it.
+    pub(super) fn insert(&mut self, entry: impl FnOnce() -> Entry) -> EntryKey {
         let key = match self.vacant {
             Some(key) => key,
             None => self.add_block(),
         };
-        let slot = self.slot_mut(key);
-        if let Slot::Vacant(next) = *slot {
-            *slot = Slot::Occupied(entry());
+        let place = self.place_mut(key);
+        if let Place::Vacant(next) = *place {
+            *place = Place::Occupied(entry());
             self.vacant = next;
         }
         key
     }
 
-    /// Gives the first key of a new block, whose slots lead to one another.
-    fn add_block(&mut self) -> u32 {
+    /// Returns the first key of a new block, whose slots lead to one another.
+    fn add_block(&mut self) -> EntryKey {
         let first = (self.blocks.len() * BLOCK) as u32;
         let slots = array::from_fn(|at| {
             let is_last = at + 1 == BLOCK;
-            Slot::Vacant((!is_last).then_some(first + at as u32 + 1))
+            Place::Vacant((!is_last).then_some(EntryKey(first + at as u32 + 1)))
         });
         self.blocks.push(Box::new(slots));
-        first
+        EntryKey(first)
     }
 
-    pub(super) fn remove(&mut self, key: u32) {
+    pub(super) fn remove(&mut self, key: EntryKey) {
         let vacant = self.vacant.replace(key);
-        *self.slot_mut(key) = Slot::Vacant(vacant);
+        *self.place_mut(key) = Place::Vacant(vacant);
     }
 
     #[inline]
-    pub(super) fn at(&self, key: u32) -> &Entry {
-        let block = self.blocks.get(key as usize / BLOCK);
-        match block.and_then(|block| block.get(key as usize % BLOCK)) {
-            Some(Slot::Occupied(entry)) => Some(entry),
-            Some(Slot::Vacant(_)) | None => None,
+    pub(super) fn at(&self, key: EntryKey) -> &Entry {
+        let block = self.blocks.get(key.0 as usize / BLOCK);
+        match block.and_then(|block| block.get(key.0 as usize % BLOCK)) {
+            Some(Place::Occupied(entry)) => Some(entry),
+            Some(Place::Vacant(_)) | None => None,
         }
         .expect(KEYED_WHILE_HERE)
     }
 
     #[inline]
-    pub(super) fn at_mut(&mut self, key: u32) -> &mut Entry {
-        match self.slot_mut(key) {
-            Slot::Occupied(entry) => Some(entry),
-            Slot::Vacant(_) => None,
+    pub(super) fn at_mut(&mut self, key: EntryKey) -> &mut Entry {
+        match self.place_mut(key) {
+            Place::Occupied(entry) => Some(entry),
+            Place::Vacant(_) => None,
         }
         .expect(KEYED_WHILE_HERE)
     }
 
     #[inline]
-    fn slot_mut(&mut self, key: u32) -> &mut Slot {
-        let block = self.blocks.get_mut(key as usize / BLOCK);
+    fn place_mut(&mut self, key: EntryKey) -> &mut Place {
+        let block = self.blocks.get_mut(key.0 as usize / BLOCK);
         block
-            .and_then(|block| block.get_mut(key as usize % BLOCK))
+            .and_then(|block| block.get_mut(key.0 as usize % BLOCK))
             .expect(KEYED_WHILE_HERE)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (u32, &Entry)> {
+    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryKey, &Entry)> {
         let slots = self.blocks.iter().flat_map(|block| block.iter());
         (0..).zip(slots).filter_map(|(key, slot)| match slot {
-            Slot::Occupied(entry) => Some((key, entry)),
-            Slot::Vacant(_) => None,
+            Place::Occupied(entry) => Some((EntryKey(key), entry)),
+            Place::Vacant(_) => None,
         })
     }
 }
@@ -99,13 +99,13 @@ mod tests {
 
     use super::*;
     use crate::{
-        command::{OpId, PublicationTopic},
+        command::{OpId, PublicationTopic, Slot},
         mqtt::QoS,
     };
 
-    fn insert(entries: &mut Entries) -> u32 {
+    fn insert(entries: &mut Entries) -> EntryKey {
         let topic = PublicationTopic::State;
-        entries.insert(|| Entry::new(OpId(1), 0, topic, QoS::AtLeastOnce, Bytes::new()))
+        entries.insert(|| Entry::new(OpId(1), Slot(0), topic, QoS::AtLeastOnce, Bytes::new()))
     }
 
     #[test]
@@ -117,14 +117,14 @@ mod tests {
                 assert_eq!(entries.blocks.len(), block);
             }
         }
-        let keys: Vec<u32> = entries.iter().map(|(key, _)| key).collect();
+        let keys: Vec<u32> = entries.iter().map(|(key, _)| key.0).collect();
         assert!(keys.into_iter().eq(0..3 * BLOCK as u32));
     }
 
     #[test]
     fn the_key_that_was_left_last_is_used_next() {
         let mut entries = Entries::default();
-        let keys: Vec<u32> = (0..BLOCK).map(|_| insert(&mut entries)).collect();
+        let keys: Vec<_> = (0..BLOCK).map(|_| insert(&mut entries)).collect();
         for key in [keys[3], keys[60], keys[5]] {
             entries.remove(key);
         }

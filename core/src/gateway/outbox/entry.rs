@@ -4,53 +4,29 @@ use bytes::Bytes;
 
 use super::list;
 use crate::{
-    clock::Moment,
-    command::{OpId, PublicationTopic},
+    clock::PeerTime,
+    command::{OpId, PublicationTopic, Slot, Unsent},
     id::DeviceId,
     mqtt::{PacketId, QoS},
     topic::{Channel, Subfolder},
 };
 
+/// Identifies an entry while it is in the outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct EntryKey(pub(super) u32);
+
 /// A publication that was accepted and is not yet acknowledged.
 #[derive(Debug)]
 pub(crate) struct Entry {
     pub(crate) op: OpId,
-    pub(crate) device: u32,
+    pub(crate) device: Slot,
     pub(crate) qos: QoS,
     is_state: bool,
     subfolder: Option<Subfolder>,
     pub(crate) payload: Bytes,
     pub(super) place: Place,
-    pub(super) previous: u32,
-    pub(super) next: u32,
-}
-
-/// A publication that was accepted and has not ended well. Cheap to clone: the payload is shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unsent {
-    /// Its operation.
-    pub op: OpId,
-    /// Whom it speaks for.
-    pub device: DeviceId,
-    /// Where it goes.
-    pub topic: PublicationTopic,
-    /// At which quality of service.
-    pub qos: QoS,
-    /// What it says.
-    pub payload: Bytes,
-}
-
-impl Unsent {
-    pub(crate) fn new(entry: &Entry, device: &DeviceId) -> Self {
-        Self {
-            op: entry.op,
-            device: device.clone(),
-            topic: entry.topic(),
-            qos: entry.qos,
-            payload: entry.payload.clone(),
-        }
-    }
+    pub(super) previous: EntryKey,
+    pub(super) next: EntryKey,
 }
 
 /// Where a publication is on its way.
@@ -58,11 +34,11 @@ impl Unsent {
 pub(super) enum Place {
     /// In its device's queue or, a state, in its slot.
     Waiting,
-    /// Written at QoS 1, in the lane of its attempt since this listening time.
+    /// Written at QoS 1 with this identifier, last at this peer time; `attempt` counts from 0.
     InFlight {
         id: PacketId,
-        sent: Moment,
-        lane: u8,
+        sent: PeerTime,
+        attempt: u8,
     },
     /// Written at QoS 0: done once the stream was handed over up to here.
     HandingOver { end: u64 },
@@ -74,7 +50,7 @@ const PACKET_OVERHEAD: usize = 300;
 impl Entry {
     pub(super) fn new(
         op: OpId,
-        device: u32,
+        device: Slot,
         topic: PublicationTopic,
         qos: QoS,
         payload: Bytes,
@@ -93,6 +69,17 @@ impl Entry {
             place: Place::Waiting,
             previous: list::NONE,
             next: list::NONE,
+        }
+    }
+
+    /// What the user is told of it when it was not delivered. `device` is the id of its device.
+    pub(crate) fn unsent(&self, device: &DeviceId) -> Unsent {
+        Unsent {
+            op: self.op,
+            device: device.clone(),
+            topic: self.topic(),
+            qos: self.qos,
+            payload: self.payload.clone(),
         }
     }
 
@@ -123,7 +110,7 @@ impl Entry {
     }
 
     /// When it was last written, if it has yet to be acknowledged, and its operation.
-    pub(super) fn unanswered(&self) -> Option<(Moment, OpId)> {
+    pub(super) fn unanswered(&self) -> Option<(PeerTime, OpId)> {
         match self.place {
             Place::InFlight { sent, .. } => Some((sent, self.op)),
             Place::Waiting | Place::HandingOver { .. } => None,

@@ -1,9 +1,12 @@
 //! Lists that publications are linked into.
 
-use super::{entries::Entries, entry::Entry};
+use super::{
+    entries::Entries,
+    entry::{Entry, EntryKey},
+};
 
 /// No entry: what is beyond the ends of a list.
-pub(super) const NONE: u32 = u32::MAX;
+pub(super) const NONE: EntryKey = EntryKey(u32::MAX);
 
 /// A doubly linked list through the entries: every operation is O(1) and allocates nothing.
 ///
@@ -11,8 +14,8 @@ pub(super) const NONE: u32 = u32::MAX;
 /// which may have waited for long and be far from the processor.
 #[derive(Clone, Debug)]
 pub(super) struct List {
-    head: u32,
-    tail: u32,
+    head: EntryKey,
+    tail: EntryKey,
 }
 
 impl Default for List {
@@ -25,11 +28,11 @@ impl Default for List {
 }
 
 impl List {
-    pub(super) fn head(&self) -> Option<u32> {
+    pub(super) fn head(&self) -> Option<EntryKey> {
         (self.head != NONE).then_some(self.head)
     }
 
-    pub(super) fn tail(&self) -> Option<u32> {
+    pub(super) fn tail(&self) -> Option<EntryKey> {
         (self.tail != NONE).then_some(self.tail)
     }
 
@@ -37,7 +40,7 @@ impl List {
         self.head == NONE
     }
 
-    pub(super) fn push_back(&mut self, entries: &mut Entries, key: u32) {
+    pub(super) fn push_back(&mut self, entries: &mut Entries, key: EntryKey) {
         let entry = entries.at_mut(key);
         entry.previous = self.tail;
         entry.next = NONE;
@@ -49,7 +52,7 @@ impl List {
     }
 
     /// Puts an entry before the first one that was accepted later: in O(1) unless older ones are at the head.
-    pub(super) fn insert(&mut self, entries: &mut Entries, key: u32) {
+    pub(super) fn insert(&mut self, entries: &mut Entries, key: EntryKey) {
         let op = entries.at(key).op;
         let later = self.iter(entries).find(|&other| entries.at(other).op > op);
         let Some(next) = later else {
@@ -66,7 +69,7 @@ impl List {
         entry.next = next;
     }
 
-    pub(super) fn remove(&mut self, entries: &mut Entries, key: u32) {
+    pub(super) fn remove(&mut self, entries: &mut Entries, key: EntryKey) {
         let Entry { previous, next, .. } = *entries.at(key);
         if key == self.head {
             self.head = next;
@@ -83,7 +86,7 @@ impl List {
     }
 
     /// From the head to the tail.
-    pub(super) fn iter<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
+    pub(super) fn iter<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = EntryKey> + 'a {
         core::iter::successors(self.head(), |&key| {
             let next = entries.at(key).next;
             (next != NONE).then_some(next)
@@ -91,7 +94,10 @@ impl List {
     }
 
     /// From the tail to the head.
-    pub(super) fn iter_back<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = u32> + 'a {
+    pub(super) fn iter_back<'a>(
+        &self,
+        entries: &'a Entries,
+    ) -> impl Iterator<Item = EntryKey> + 'a {
         let head = self.head;
         core::iter::successors(self.tail(), move |&key| {
             (key != head).then(|| entries.at(key).previous)
@@ -106,7 +112,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        command::{OpId, PublicationTopic},
+        command::{OpId, PublicationTopic, Slot},
         mqtt::QoS,
     };
 
@@ -126,7 +132,7 @@ mod tests {
         ]
     }
 
-    fn assert_is(list: &List, entries: &Entries, expected: &[u32]) {
+    fn assert_is(list: &List, entries: &Entries, expected: &[EntryKey]) {
         assert!(list.iter(entries).eq(expected.iter().copied()));
         assert!(list.iter_back(entries).eq(expected.iter().rev().copied()));
         assert_eq!(list.head(), expected.first().copied());
@@ -154,7 +160,7 @@ mod tests {
                     _ => {
                         let topic = PublicationTopic::State;
                         let qos = QoS::AtLeastOnce;
-                        let key = entries.insert(|| Entry::new(OpId(op), 0, topic, qos, Bytes::new()));
+                        let key = entries.insert(|| Entry::new(OpId(op), Slot(0), topic, qos, Bytes::new()));
                         list.push_back(&mut entries, key);
                         expected.push(key);
                     }

@@ -47,11 +47,11 @@ impl Pace {
 
 /// When the connection may send again.
 #[derive(Debug, Default)]
-pub(super) struct Turnstile {
+pub(super) struct ConnectionPacer {
     messages: Option<Moment>,
 }
 
-impl Turnstile {
+impl ConnectionPacer {
     /// Until when everything has to wait, if it has to.
     pub(super) fn holds_all(&self, now: Moment) -> Option<Moment> {
         ahead(self.messages, now)

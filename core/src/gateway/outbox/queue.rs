@@ -1,7 +1,17 @@
 //! One device's part of the outbox.
 
-use super::{entries::Entries, entry::Entry, list::List, pace::Pace};
-use crate::{clock::Moment, command::OpId, options::QueueLimit, quota::Quota};
+use super::{
+    entries::Entries,
+    entry::{Entry, EntryKey},
+    list::List,
+    pace::Pace,
+};
+use crate::{
+    clock::Moment,
+    command::{OpId, Slot},
+    options::QueueLimit,
+    quota::Quota,
+};
 
 /// What waits for one device, and whether it may go.
 #[derive(Debug, Default)]
@@ -9,14 +19,14 @@ pub(super) struct Queue {
     /// Telemetry, first in first out.
     pub(super) waiting: List,
     /// The newest state, which waits beside the telemetry.
-    pub(super) state: Option<u32>,
+    pub(super) state: Option<EntryKey>,
     pub(super) pace: Pace,
     /// Everything accepted and not yet ended.
     pub(super) load: Load,
     pub(super) in_flight: usize,
     /// The device is attached and may publish.
     pub(super) is_open: bool,
-    /// It is among the turns.
+    /// The device is in the round of those that can send.
     pub(super) has_turn: bool,
     /// The size of the publication that was handed back last, while its user waits for room.
     pub(super) blocked: Option<usize>,
@@ -34,7 +44,7 @@ impl Queue {
     }
 
     /// Takes out one that waits here.
-    pub(super) fn unlink(&mut self, entries: &mut Entries, key: u32) {
+    pub(super) fn unlink(&mut self, entries: &mut Entries, key: EntryKey) {
         if self.state == Some(key) {
             self.state = None;
         } else {
@@ -49,6 +59,13 @@ impl Queue {
 
     pub(super) fn has_waiting(&self) -> bool {
         self.state.is_some() || !self.waiting.is_empty()
+    }
+
+    /// Forgets what was true of the connection that has ended.
+    fn end_connection(&mut self) {
+        self.is_open = false;
+        self.has_turn = false;
+        self.in_flight = 0;
     }
 }
 
@@ -66,8 +83,8 @@ const HERE_WITH_ITS_DEVICE: &str = "a device has its queue from attach to detach
 
 impl Queues {
     /// Makes an empty queue for the device in this slot.
-    pub(super) fn add(&mut self, device: u32) {
-        let index = device as usize;
+    pub(super) fn add(&mut self, device: Slot) {
+        let index = device.index();
         if self.queues.len() <= index {
             // There are at most a thousand: moving them now and then costs less than keeping twice their room.
             self.queues
@@ -77,17 +94,20 @@ impl Queues {
         *self.at_mut(device) = Queue::default();
     }
 
-    #[inline]
-    pub(super) fn at(&self, device: u32) -> &Queue {
-        self.queues
-            .get(device as usize)
-            .expect(HERE_WITH_ITS_DEVICE)
+    /// Forgets, of all devices, what was true of the connection that has ended.
+    pub(super) fn end_connection(&mut self) {
+        self.queues.iter_mut().for_each(Queue::end_connection);
     }
 
     #[inline]
-    pub(super) fn at_mut(&mut self, device: u32) -> &mut Queue {
+    pub(super) fn at(&self, device: Slot) -> &Queue {
+        self.queues.get(device.index()).expect(HERE_WITH_ITS_DEVICE)
+    }
+
+    #[inline]
+    pub(super) fn at_mut(&mut self, device: Slot) -> &mut Queue {
         self.queues
-            .get_mut(device as usize)
+            .get_mut(device.index())
             .expect(HERE_WITH_ITS_DEVICE)
     }
 }

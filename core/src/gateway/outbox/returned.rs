@@ -1,9 +1,15 @@
 //! What comes back when an attachment or a connection is lost.
 
-use super::{Outbox, entry::Place};
-use crate::{command::OpId, mqtt::PacketId};
+use super::{
+    Flight, Outbox,
+    entry::{EntryKey, Place},
+};
+use crate::{
+    command::{OpId, Slot},
+    mqtt::PacketId,
+};
 
-/// What a lost attachment or connection gave back.
+/// What a lost attachment or connection returned.
 #[derive(Debug, Default)]
 pub(crate) struct Returned {
     /// The identifiers of those that were in flight.
@@ -13,13 +19,33 @@ pub(crate) struct Returned {
 }
 
 impl Outbox {
-    /// Puts everything that was written and not acknowledged back at the head of its queue, in the order in which it
-    /// was accepted: of one device, or of all when the connection was lost.
-    pub(crate) fn put_back(&mut self, device: Option<u32>) -> Returned {
+    /// Puts what a device had in flight back at the head of its queue, in the order in which it was accepted. The
+    /// connection lives on, so the bytes of what was written at QoS 0 still go out: sent again it would arrive twice.
+    pub(crate) fn put_back(&mut self, flight: &mut Flight, device: Slot) -> Returned {
+        let unacknowledged = flight.unacknowledged.iter(&self.entries);
+        let keys = unacknowledged
+            .filter(|&key| self.entry(key).device == device)
+            .collect();
+        self.put_back_keys(flight, keys)
+    }
+
+    /// Puts everything that was written and not acknowledged back at the head of its queue, in the order in which it was
+    /// accepted, and forgets the rest of the connection.
+    pub(crate) fn end_connection(&mut self, mut flight: Flight) -> Returned {
+        let handing_over = flight.handing_over.iter(&self.entries);
+        let unacknowledged = flight.unacknowledged.iter(&self.entries);
+        let keys = unacknowledged.chain(handing_over).collect();
+        let returned = self.put_back_keys(&mut flight, keys);
+        self.queues.end_connection();
+        returned
+    }
+
+    fn put_back_keys(&mut self, flight: &mut Flight, mut keys: Vec<EntryKey>) -> Returned {
+        keys.sort_unstable_by_key(|&key| self.entry(key).op);
         let mut returned = Returned::default();
-        for key in self.written(device).into_iter().rev() {
+        for key in keys.into_iter().rev() {
             returned.packet_ids.extend(self.entry(key).packet_id());
-            self.unlink(key);
+            self.unlink(flight, key);
             let (device, is_state) = (self.entry(key).device, self.entry(key).is_state());
             let queue = self.queues.at_mut(device);
             if queue.has_newer(self.entries.at(key)) {
@@ -32,23 +58,8 @@ impl Outbox {
                 queue.waiting.insert(&mut self.entries, key);
             }
             self.entries.at_mut(key).place = Place::Waiting;
-            self.turns.offer(device, queue);
+            flight.turns.offer(device, queue);
         }
         returned
-    }
-
-    /// The keys of what was written and is not done, in the order of acceptance. On a connection that lives on, the
-    /// bytes of what was written at QoS 0 still go out: sent again it would arrive twice.
-    fn written(&self, device: Option<u32>) -> Vec<u32> {
-        let handing_over = self.handing_over.iter(&self.entries);
-        let handing_over = handing_over.filter(|_| device.is_none());
-        let mut keys: Vec<_> = self
-            .lanes
-            .iter(&self.entries)
-            .chain(handing_over)
-            .filter(|&key| device.is_none_or(|device| self.entry(key).device == device))
-            .collect();
-        keys.sort_unstable_by_key(|&key| self.entry(key).op);
-        keys
     }
 }

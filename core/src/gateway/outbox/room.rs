@@ -1,13 +1,13 @@
 //! Room for publications: whether there is any, and who waits for it.
 
-use super::Outbox;
-use crate::command::{Publication, PublicationTopic};
+use super::{EntryKey, Outbox};
+use crate::command::{Publication, PublicationTopic, Slot};
 
 impl Outbox {
     /// Whether a publication would be accepted. A state needs no more room than the one that it replaces.
     pub(crate) fn has_room(&self, publication: &Publication) -> bool {
         let bytes = publication.payload.len();
-        let queue = self.queues.at(publication.device.index);
+        let queue = self.queues.at(publication.device.slot);
         let is_state = matches!(publication.topic, PublicationTopic::State);
         let replaced = queue
             .state
@@ -18,12 +18,12 @@ impl Outbox {
     }
 
     /// The oldest telemetry event of a device that was not written yet.
-    pub(crate) fn oldest_waiting(&self, device: u32) -> Option<u32> {
+    pub(crate) fn oldest_waiting(&self, device: Slot) -> Option<EntryKey> {
         self.queues.at(device).waiting.head()
     }
 
     /// Remembers that the user of this device waits for room for so many bytes.
-    pub(crate) fn block(&mut self, device: u32, bytes: usize) {
+    pub(crate) fn block(&mut self, device: Slot, bytes: usize) {
         let queue = self.queues.at_mut(device);
         if queue.blocked.replace(bytes).is_none() {
             self.blocked.push(device);
@@ -31,12 +31,12 @@ impl Outbox {
     }
 
     /// A device whose user waited for room and has it again.
-    pub(crate) fn take_writable(&mut self) -> Option<u32> {
+    pub(crate) fn take_writable(&mut self) -> Option<Slot> {
         if self.blocked.is_empty() || !self.load.is_relaxed(self.limits.total) {
             return None;
         }
         let (queues, load, limits) = (&self.queues, self.load, &self.limits);
-        let has_room = |device: &u32| {
+        let has_room = |device: &Slot| {
             let queue = queues.at(*device);
             let bytes = queue.blocked.unwrap_or_default();
             queue.load.is_relaxed(limits.device)

@@ -1,13 +1,14 @@
-//! Whose turn it is to send: devices that can go round.
+//! Round-robin over the devices that can send.
 
 use std::collections::VecDeque;
 
 use super::queue::Queue;
+use crate::command::Slot;
 
 /// The devices that can send, each once, in the order of their turns.
 #[derive(Debug)]
 pub(super) struct Turns {
-    devices: VecDeque<u32>,
+    devices: VecDeque<Slot>,
     /// How many publications of one device may be in flight.
     window: usize,
 }
@@ -20,14 +21,14 @@ impl Turns {
         }
     }
 
-    /// Whether a turn is of use to this queue.
+    /// Whether this queue can send now.
     pub(super) fn suit(&self, queue: &Queue) -> bool {
         queue.is_open && queue.in_flight < self.window && queue.has_waiting()
     }
 
-    /// Gives the device with this queue a turn, the last one, unless it has one already or cannot send.
+    /// Puts the device with this queue at the end of the round, unless it is in it or cannot send.
     #[inline]
-    pub(super) fn offer(&mut self, device: u32, queue: &mut Queue) {
+    pub(super) fn offer(&mut self, device: Slot, queue: &mut Queue) {
         if !queue.has_turn && self.suit(queue) {
             queue.has_turn = true;
             self.devices.push_back(device);
@@ -38,19 +39,22 @@ impl Turns {
         self.devices.is_empty()
     }
 
-    /// Whose turn it is.
-    pub(super) fn next(&self) -> Option<u32> {
+    /// The device whose turn it is.
+    pub(super) fn next(&self) -> Option<Slot> {
         self.devices.front().copied()
     }
 
-    /// The device whose turn it was, and its queue, have taken it.
+    /// Ends the turn of the device at the front, which has this queue.
     pub(super) fn take(&mut self, queue: &mut Queue) {
         self.devices.pop_front();
         queue.has_turn = false;
     }
 
-    /// A device that goes has no turn any more.
-    pub(super) fn forget(&mut self, device: u32) {
-        self.devices.retain(|&other| other != device);
+    /// Takes a device out of the round: it is no longer attached, or is gone.
+    pub(super) fn remove(&mut self, device: Slot, queue: &mut Queue) {
+        if queue.has_turn {
+            queue.has_turn = false;
+            self.devices.retain(|&other| other != device);
+        }
     }
 }

@@ -53,7 +53,7 @@ const SHORT_LIFETIME: Duration = Duration::from_secs(20);
 impl Machine {
     /// Brings a gateway that was not opened to a stage, without faults.
     pub(in crate::fuzzing) fn reach(&mut self, stage: Stage) {
-        let op = self.gateway.open(self.now).expect("a gateway opens");
+        let op = self.apply(Input::Open).op().expect("a gateway opens");
         self.accept(op);
         self.connect(match stage {
             Stage::Refreshing => SHORT_LIFETIME,
@@ -93,7 +93,12 @@ impl Machine {
 
     fn attach(&mut self, id: &str) -> DeviceKey {
         let id = id.try_into().expect("a legal id");
-        let attached = self.gateway.attach(id, None, self.now);
+        let input = Input::Attach {
+            device: id,
+            token: None,
+            unix_now: UNIX_NOW,
+        };
+        let attached = self.apply(input).attached();
         let (device, op) = attached.expect("a device can be attached");
         self.accept(op);
         device
@@ -108,9 +113,12 @@ impl Machine {
         });
         for device in devices.into_iter().chain([self.gateway.own_key()]) {
             for subscription in [Subscription::Config, Subscription::Commands] {
-                let wish = self
-                    .gateway
-                    .subscribe(device, subscription, QoS::AtLeastOnce, self.now);
+                let subscribe = Input::Subscribe {
+                    device,
+                    subscription,
+                    qos: QoS::AtLeastOnce,
+                };
+                let wish = self.apply(subscribe).op();
                 self.accept(wish.expect("a device can subscribe"));
             }
             for publication in [
@@ -133,13 +141,13 @@ impl Machine {
 
     /// Publishes, if there is room.
     fn publish(&mut self, publication: Publication) {
-        if let Ok(op) = self.gateway.publish(publication, self.now) {
+        if let Ok(op) = self.apply(Input::Publish(publication)).published() {
             self.accept(op);
         }
     }
 
     fn detach(&mut self, device: DeviceKey) {
-        let op = self.gateway.detach(device, self.now);
+        let op = self.apply(Input::Detach(device)).op();
         self.accept(op.expect("a device can be detached"));
     }
 

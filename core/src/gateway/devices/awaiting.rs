@@ -1,0 +1,10 @@
+//! An acknowledgement that is due.
+
+use crate::{clock::PeerTime, mqtt::PacketId};
+
+/// An acknowledgement that is due, of which packet and by when.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Awaiting {
+    pub(crate) packet_id: PacketId,
+    pub(crate) deadline: PeerTime,
+}

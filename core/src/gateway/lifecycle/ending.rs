@@ -1,0 +1,169 @@
+//! How a connection ends, and the gateway with its last one.
+
+use super::super::{
+    Gateway,
+    diagnosis::{TAKEOVER_AFTER, quick_ends},
+    online::{Online, Phase},
+};
+use super::{AfterHangUp, State};
+use crate::{
+    clock::Moment,
+    error::Failure,
+    event::{DisconnectReason, Disconnected, Event},
+    mqtt::Silence,
+    options::Reconnect,
+    time::Duration,
+};
+
+/// How long DISCONNECT may take to be handed over.
+const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
+
+impl Gateway {
+    /// Leaves once nothing is left to wait for.
+    pub(crate) fn leave_if_drained(&mut self, now: Moment) {
+        let is_drained = self.lifecycle.online().is_some_and(|online| {
+            matches!(online.phase, Phase::Refreshing { .. })
+                && online.link.in_flight() == 0
+                && online.link.transmit().is_empty()
+        });
+        let is_closed = self.lifecycle.close_op.is_some() && self.has_nothing_to_send();
+        if is_drained || is_closed {
+            self.leave(now);
+        }
+    }
+
+    fn has_nothing_to_send(&self) -> bool {
+        let mut devices = self.session.devices.iter();
+        self.session.outbox.len() == 0 && !devices.any(|(_, device)| device.detach.is_some())
+    }
+
+    /// Ends the connection politely. Where none is open, only a close comes here: it ends the wait for one.
+    pub(super) fn leave(&mut self, now: Moment) {
+        let lifecycle = &mut self.lifecycle;
+        lifecycle.close_by = None;
+        match &mut lifecycle.state {
+            State::Idle | State::Waiting { .. } | State::Dialing => self.finish(),
+            State::Online(online) => match &mut online.phase {
+                Phase::Connecting => self.end_connection(DisconnectReason::Closed, now),
+                Phase::Open | Phase::Refreshing { .. } => {
+                    online.link.disconnect();
+                    online.phase = Phase::Leaving {
+                        is_closing: lifecycle.close_op.is_some(),
+                        until: now + HANG_UP_TIMEOUT,
+                    };
+                }
+                Phase::Leaving { is_closing, .. } => *is_closing = true,
+            },
+            State::HangingUp(then) => *then = AfterHangUp::Close,
+            State::Closed => {}
+        }
+    }
+
+    /// Comes back with a new connection when no packet identifier is free, because too many wait for late
+    /// acknowledgements.
+    pub(crate) fn reconnect_if_starved(&mut self, now: Moment) {
+        let online = self.lifecycle.online();
+        if online.is_some_and(|online| online.phase == Phase::Open && online.link.is_starved()) {
+            self.end_connection(DisconnectReason::PacketIdsExhausted, now);
+        }
+    }
+
+    /// Hangs up once DISCONNECT was handed over.
+    pub(crate) fn hang_up_if_handed_over(&mut self, now: Moment) {
+        let online = self.lifecycle.online();
+        if online.is_some_and(|online| online.link.transmit().is_empty()) {
+            self.end_leaving(now);
+        }
+    }
+
+    /// DISCONNECT was handed over, or could not be.
+    pub(super) fn end_leaving(&mut self, now: Moment) {
+        let reason = match self.lifecycle.online().map(|online| online.phase) {
+            Some(Phase::Leaving { is_closing, .. }) if is_closing => DisconnectReason::Closed,
+            Some(Phase::Leaving { .. }) => DisconnectReason::TokenRefresh,
+            _ => return,
+        };
+        self.end_connection(reason, now);
+    }
+
+    /// The peer has been silent for too long.
+    pub(crate) fn on_silence(&mut self, silence: Silence, now: Moment) {
+        let reason = match silence {
+            Silence::ConnAck(after) => DisconnectReason::ConnAckTimedOut(after),
+            Silence::PingResp(after) => DisconnectReason::PingRespTimedOut(after),
+            Silence::Stall(after) => DisconnectReason::WriteStalled(after),
+        };
+        self.end_connection(reason, now);
+    }
+
+    /// Ends a connection, or an attempt at one, and decides what follows: the one place where an [`Online`] is dropped.
+    /// The transport may still be up.
+    pub(crate) fn end_connection(&mut self, reason: DisconnectReason, now: Moment) {
+        // What may have ended it is in flight until the connection is taken.
+        let online = self.lifecycle.online();
+        let (suspects, certainty) = self.session.suspects(online, &reason);
+        let quick_ends = quick_ends(self.lifecycle.quick_ends, online, &reason, now);
+        let is_last = online.is_some_and(is_leaving_for_good);
+        self.lifecycle.quick_ends = quick_ends;
+
+        let ended = core::mem::replace(&mut self.lifecycle.state, State::Dialing);
+        if let State::Online(online) = ended {
+            self.session.end_connection(*online);
+        }
+        let (then, retry_in) = self.next_attempt(&reason, is_last, now);
+        self.lifecycle.state = State::HangingUp(then);
+        self.session.emit(Event::Disconnected(Disconnected {
+            reason,
+            certainty,
+            retry_in,
+            suspects,
+            takeover_suspected: quick_ends >= TAKEOVER_AFTER,
+        }));
+    }
+
+    fn next_attempt(
+        &mut self,
+        reason: &DisconnectReason,
+        is_last: bool,
+        now: Moment,
+    ) -> (AfterHangUp, Option<Duration>) {
+        let is_over = is_last || (self.lifecycle.close_op.is_some() && self.has_nothing_to_send());
+        match reason {
+            DisconnectReason::Closed => return (AfterHangUp::Close, None),
+            _ if is_over => return (AfterHangUp::Close, None),
+            DisconnectReason::TokenRefresh | DisconnectReason::PacketIdsExhausted => {
+                return (AfterHangUp::Redial, Some(Duration::ZERO));
+            }
+            _ => {}
+        }
+        let attempts = self.lifecycle.attempts;
+        let session = &mut self.session;
+        if matches!(session.options.reconnect, Reconnect::Attempts(most) if attempts >= most) {
+            return (AfterHangUp::Close, None);
+        }
+        self.lifecycle.attempts += 1;
+        let wait = session.options.backoff.wait(attempts, &mut session.jitter);
+        let until = now + wait;
+        (AfterHangUp::Wait { until }, Some(wait))
+    }
+
+    /// Ends for good: every operation that has not ended does now.
+    pub(super) fn finish(&mut self) {
+        let is_closing = self.lifecycle.close_op.is_some();
+        let failure = if is_closing {
+            Failure::Closed
+        } else {
+            Failure::GaveUp
+        };
+        self.lifecycle.state = State::Closed;
+        self.lifecycle.close_by = None;
+        let open_op = self.lifecycle.open_op.take();
+        self.session
+            .finish(open_op, self.lifecycle.close_op, &failure);
+    }
+}
+
+/// Whether a connection ends because the gateway closes.
+fn is_leaving_for_good(online: &Online) -> bool {
+    matches!(online.phase, Phase::Leaving { is_closing, .. } if is_closing)
+}

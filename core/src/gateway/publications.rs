@@ -1,0 +1,137 @@
+//! How a publication begins and ends: accepted, acknowledged, put back, or failed.
+
+use super::{
+    online::Online,
+    outbox::{EntryKey, Returned},
+    session::Session,
+};
+use crate::{
+    command::{OpId, Publication, Slot},
+    error::{Failure, PublishError},
+    event::{Event, Outcome},
+    options::Overflow,
+};
+
+impl Session {
+    /// Accepts a publication whose device may publish, if there is room or the options make some.
+    pub(super) fn accept(
+        &mut self,
+        mut online: Option<&mut Online>,
+        publication: Publication,
+    ) -> Result<OpId, PublishError> {
+        let limit = self.payload_limit(&publication.topic);
+        if publication.payload.len() > limit {
+            return Err(PublishError::TooLarge { limit, publication });
+        }
+        if !self.make_room(online.as_deref_mut(), &publication) {
+            let bytes = publication.payload.len();
+            self.outbox.block(publication.device.slot, bytes);
+            return Err(PublishError::Blocked(publication));
+        }
+        let op = self.new_op();
+        self.stats.accepted += 1;
+        let flight = online.map(|online| &mut online.flight);
+        if let Some(replaced) = self.outbox.accept(flight, op, publication) {
+            self.fail(replaced, Failure::Superseded);
+        }
+        Ok(op)
+    }
+
+    /// Makes room for a publication by dropping older ones, if the options say so.
+    fn make_room(&mut self, mut online: Option<&mut Online>, publication: &Publication) -> bool {
+        while !self.outbox.has_room(publication) {
+            let oldest = match self.options.overflow {
+                Overflow::DropOldest => self.outbox.oldest_waiting(publication.device.slot),
+                Overflow::Reject => None,
+            };
+            let Some(oldest) = oldest else {
+                return false;
+            };
+            self.end_publication(online.as_deref_mut(), oldest, Err(Failure::Dropped));
+            self.stats.dropped += 1;
+        }
+        true
+    }
+
+    /// Ends a publication, wherever it is.
+    pub(super) fn end_publication(
+        &mut self,
+        mut online: Option<&mut Online>,
+        key: EntryKey,
+        result: Result<Outcome, Failure>,
+    ) {
+        let flight = online.as_deref_mut().map(|online| &mut online.flight);
+        let (op, device) = self.outbox.finish(flight, key);
+        match result {
+            Ok(outcome) => {
+                self.stats.published += 1;
+                self.done(op, outcome);
+            }
+            Err(failure) => self.fail(op, failure),
+        }
+        if let Some(online) = online {
+            self.continue_detach(online, device);
+        }
+    }
+
+    /// Ends a publication before its acknowledgement, which may still come.
+    pub(super) fn fail_publication(
+        &mut self,
+        mut online: Option<&mut Online>,
+        key: EntryKey,
+        failure: Failure,
+    ) {
+        if let (Some(online), Some(packet_id)) =
+            (online.as_deref_mut(), self.outbox.entry(key).packet_id())
+        {
+            online.link.quarantine(packet_id);
+        }
+        self.end_publication(online, key, Err(failure));
+    }
+
+    /// Ends everything that a device has in the outbox.
+    pub(super) fn fail_publications_of(
+        &mut self,
+        mut online: Option<&mut Online>,
+        device: Slot,
+        failure: &Failure,
+    ) {
+        for key in self.outbox.all(Some(device)) {
+            self.fail_publication(online.as_deref_mut(), key, failure.clone());
+        }
+    }
+
+    /// Ends the publications at QoS 0 that were handed over in full.
+    pub(super) fn end_handed_over(&mut self, online: &mut Online) {
+        let offset = online.link.handed_over();
+        while let Some(key) = self.outbox.handed_over(&online.flight, offset) {
+            self.end_publication(Some(online), key, Ok(Outcome::Transmitted));
+        }
+    }
+
+    /// Puts back what a device had in flight: it is no longer attached.
+    pub(super) fn put_back(&mut self, online: &mut Online, device: Slot) {
+        let Returned {
+            packet_ids,
+            superseded,
+        } = self.outbox.put_back(&mut online.flight, device);
+        for packet_id in packet_ids {
+            online.link.quarantine(packet_id);
+        }
+        self.fail_superseded(superseded);
+    }
+
+    pub(super) fn fail_superseded(&mut self, states: Vec<OpId>) {
+        for op in states {
+            self.fail(op, Failure::Superseded);
+        }
+    }
+
+    /// Tells the users who were turned away that there is room again.
+    pub(super) fn announce_room(&mut self) {
+        while let Some(slot) = self.outbox.take_writable() {
+            let device = self.devices.key(slot);
+            self.emit(Event::Writable { device });
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! What an error report changes.
+
+use super::{
+    devices::Life,
+    diagnosis::{About, is_about_attach},
+    online::{Online, PacketOwner},
+    session::Session,
+};
+use crate::{
+    clock::Moment,
+    command::Slot,
+    error::Failure,
+    error_report::{ErrorReport, ErrorType},
+};
+
+impl Session {
+    /// Acts on a report about something of this connection.
+    pub(super) fn act_on_report(&mut self, online: &mut Online, report: &ErrorReport, now: Moment) {
+        match self.subject(online, report) {
+            About::InFlight(owner) => self.on_report_about(online, owner, report, now),
+            About::Device(device) => self.on_report_of_device(online, device, report, now),
+            About::Past | About::Unknown => {}
+        }
+    }
+
+    fn on_report_about(
+        &mut self,
+        online: &mut Online,
+        owner: PacketOwner,
+        report: &ErrorReport,
+        now: Moment,
+    ) {
+        match (owner, report.error_type()) {
+            (_, ErrorType::UnexpectedPacketId | ErrorType::UnexpectedMessageType) => {}
+            (PacketOwner::Attach(device), ErrorType::Unknown) => {
+                self.on_attach_failed(online, device, now);
+            }
+            (PacketOwner::Attach(device), _) => self.on_attach_refused(online, device, report),
+            (PacketOwner::Detach(device), _) => {
+                self.on_detach_failed(online, device, Failure::Reported(report.clone()));
+            }
+            (PacketOwner::Publication(key), ErrorType::InvalidMqttTopic) => {
+                self.fail_publication(Some(online), key, Failure::Reported(report.clone()));
+            }
+            (
+                PacketOwner::Publication(key),
+                ErrorType::DeviceNotFound | ErrorType::DetachmentDeviceError,
+            ) => {
+                let device = self.outbox.entry(key).device;
+                self.on_detached_by_bridge(online, device, report, now);
+            }
+            (
+                PacketOwner::Subscription(key),
+                ErrorType::DeviceNotFound | ErrorType::DetachmentDeviceError,
+            ) => self.on_detached_by_bridge(online, key.device, report, now),
+            (PacketOwner::Subscription(key), ErrorType::InvalidMqttTopic) => {
+                let failure = Failure::Reported(report.clone());
+                self.fail_subscription(online, key, failure, now);
+            }
+            // The rest says nothing final: silence ends the operation, or sends the publication again.
+            _ => {}
+        }
+    }
+
+    fn on_report_of_device(
+        &mut self,
+        online: &mut Online,
+        device: Slot,
+        report: &ErrorReport,
+        now: Moment,
+    ) {
+        match (report.error_type(), self.devices.at(device).life) {
+            (ErrorType::AttachmentError, Life::Attaching(_)) => {
+                self.on_attach_refused(online, device, report);
+            }
+            (ErrorType::Unknown, Life::Attaching(_)) if is_about_attach(report) => {
+                self.on_attach_failed(online, device, now);
+            }
+            (
+                ErrorType::AttachmentError
+                | ErrorType::DetachmentDeviceError
+                | ErrorType::DeviceNotFound,
+                Life::Attached(_),
+            ) => self.on_detached_by_bridge(online, device, report, now),
+            _ => {}
+        }
+    }
+}

@@ -1,0 +1,228 @@
+//! Every input and command of a gateway as plain data, and the one method that takes them.
+
+use crate::{
+    command::{DeliveryId, DeviceKey, OpId, Publication, Subscription},
+    error::{CommandError, PublishError},
+    event::{Event, TransportEnd},
+    gateway::Gateway,
+    id::DeviceId,
+    mqtt::QoS,
+    time::{Instant, UnixTime},
+    token::Token,
+};
+
+/// Something that happens to a [`Gateway`], as plain data: each of its inputs and commands, and the taking of an event,
+/// which may let it read again. [`Gateway::apply`] takes them all, so that a session can be recorded, replayed byte for
+/// byte, drawn and shrunk. It borrows the bytes that were received.
+///
+/// ```
+/// use std::time::Instant;
+/// use iotcore_gateway::{ClientId, Gateway, Input, Options, Publication};
+///
+/// # let id = ClientId::new("p".try_into()?, "us-central1".try_into()?, "reg".try_into()?, "gw-1".try_into()?);
+/// let mut gateway = Gateway::new(id, Options::default(), 42)?;
+/// let now = Instant::now();
+/// let opened = gateway.apply(Input::Open, now).op()?;
+/// let reading = Publication::telemetry(gateway.own_key(), "21.5");
+/// let published = gateway.apply(Input::Publish(reading), now).published()?;
+/// assert!(opened < published);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Input<'a> {
+    /// [`Gateway::handle_connected`].
+    Connected {
+        /// The token for CONNECT.
+        token: Token,
+        /// What the wall clock shows.
+        unix_now: UnixTime,
+    },
+    /// [`Gateway::handle_input`].
+    Received(&'a [u8]),
+    /// [`Gateway::handle_transmitted`], with the number of bytes.
+    Transmitted(usize),
+    /// [`Gateway::handle_timeout`].
+    Timeout,
+    /// [`Gateway::handle_disconnected`].
+    Disconnected(TransportEnd),
+    /// [`Gateway::open`].
+    Open,
+    /// [`Gateway::attach`].
+    Attach {
+        /// The device.
+        device: DeviceId,
+        /// Its token, if the gateway authenticates devices by theirs.
+        token: Option<Token>,
+        /// What the wall clock shows.
+        unix_now: UnixTime,
+    },
+    /// [`Gateway::detach`].
+    Detach(DeviceKey),
+    /// [`Gateway::authorize`].
+    Authorize {
+        /// The device.
+        device: DeviceKey,
+        /// Its new token.
+        token: Token,
+        /// What the wall clock shows.
+        unix_now: UnixTime,
+    },
+    /// [`Gateway::publish`].
+    Publish(Publication),
+    /// [`Gateway::subscribe`].
+    Subscribe {
+        /// The device.
+        device: DeviceKey,
+        /// What to.
+        subscription: Subscription,
+        /// The quality of service to ask for.
+        qos: QoS,
+    },
+    /// [`Gateway::unsubscribe`].
+    Unsubscribe {
+        /// The device.
+        device: DeviceKey,
+        /// What from.
+        subscription: Subscription,
+    },
+    /// [`Gateway::acknowledge`].
+    Acknowledge(DeliveryId),
+    /// [`Gateway::close`].
+    Close,
+    /// [`Gateway::poll_event`].
+    PollEvent,
+}
+
+/// What [`Gateway::apply`] answers, as the method of the input does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Answer {
+    /// The inputs, and [`Input::Acknowledge`], have no answer.
+    None,
+    /// Of [`Input::Open`], [`Input::Detach`], [`Input::Authorize`], [`Input::Subscribe`], [`Input::Unsubscribe`] and
+    /// [`Input::Close`], which is never refused.
+    Op(Result<OpId, CommandError>),
+    /// Of [`Input::Attach`].
+    Attached(Result<(DeviceKey, OpId), CommandError>),
+    /// Of [`Input::Publish`].
+    Published(Result<OpId, PublishError>),
+    /// Of [`Input::PollEvent`].
+    Event(Option<Event>),
+}
+
+/// An input has one kind of answer, and its caller knows which.
+const OTHER_KIND: &str = "another kind of input was applied";
+
+impl Answer {
+    /// The operation of a command other than attach and publish.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]: the gateway refused the command.
+    ///
+    /// # Panics
+    ///
+    /// When it answers another kind of input: the caller's mistake.
+    #[inline]
+    pub fn op(self) -> Result<OpId, CommandError> {
+        match self {
+            Self::Op(op) => Some(op),
+            _ => None,
+        }
+        .expect(OTHER_KIND)
+    }
+
+    /// The key and the operation of an attach.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]: the gateway refused the attach.
+    ///
+    /// # Panics
+    ///
+    /// When it answers another kind of input: the caller's mistake.
+    #[inline]
+    pub fn attached(self) -> Result<(DeviceKey, OpId), CommandError> {
+        match self {
+            Self::Attached(attached) => Some(attached),
+            _ => None,
+        }
+        .expect(OTHER_KIND)
+    }
+
+    /// The operation of a publication.
+    ///
+    /// # Errors
+    ///
+    /// [`PublishError`] hands the publication back.
+    ///
+    /// # Panics
+    ///
+    /// When it answers another kind of input: the caller's mistake.
+    #[inline]
+    pub fn published(self) -> Result<OpId, PublishError> {
+        match self {
+            Self::Published(published) => Some(published),
+            _ => None,
+        }
+        .expect(OTHER_KIND)
+    }
+
+    /// The event that was taken.
+    ///
+    /// # Panics
+    ///
+    /// When it answers another kind of input: the caller's mistake.
+    #[inline]
+    pub fn event(self) -> Option<Event> {
+        match self {
+            Self::Event(event) => Some(event),
+            _ => None,
+        }
+        .expect(OTHER_KIND)
+    }
+}
+
+impl Gateway {
+    /// Applies any input or command at the instant `now`. It does what the method of that input does, which its
+    /// documentation says; taking an event needs no time, and `now` is not looked at.
+    #[inline]
+    pub fn apply(&mut self, input: Input<'_>, now: Instant) -> Answer {
+        match input {
+            Input::Connected { token, unix_now } => self.handle_connected(token, unix_now, now),
+            Input::Received(bytes) => self.handle_input(bytes, now),
+            Input::Transmitted(len) => self.handle_transmitted(len, now),
+            Input::Timeout => self.handle_timeout(now),
+            Input::Disconnected(end) => self.handle_disconnected(end, now),
+            Input::Acknowledge(delivery) => self.acknowledge(delivery, now),
+            Input::Open => return Answer::Op(self.open(now)),
+            Input::Attach {
+                device,
+                token,
+                unix_now,
+            } => return Answer::Attached(self.attach(device, token, unix_now, now)),
+            Input::Detach(device) => return Answer::Op(self.detach(device, now)),
+            Input::Authorize {
+                device,
+                token,
+                unix_now,
+            } => return Answer::Op(self.authorize(device, token, unix_now, now)),
+            Input::Publish(publication) => {
+                return Answer::Published(self.publish(publication, now));
+            }
+            Input::Subscribe {
+                device,
+                subscription,
+                qos,
+            } => return Answer::Op(self.subscribe(device, subscription, qos, now)),
+            Input::Unsubscribe {
+                device,
+                subscription,
+            } => return Answer::Op(self.unsubscribe(device, subscription, now)),
+            Input::Close => return Answer::Op(Ok(self.close(now))),
+            Input::PollEvent => return Answer::Event(self.poll_event()),
+        }
+        Answer::None
+    }
+}
