@@ -26,9 +26,9 @@ mod connection;
 mod delivery;
 mod device;
 mod device_tokens;
+mod environment;
 mod error;
 mod events;
-mod host;
 mod messages;
 mod operation;
 mod payloads;
@@ -72,7 +72,7 @@ pub use self::{
 use self::{
     connection::READ_BYTES,
     device_tokens::DeviceTokens,
-    host::World,
+    environment::{Environment, RuntimeEnvironment},
     runtime::Alarm,
     shared::{Shared, State},
     tls::Checked,
@@ -84,7 +84,7 @@ use crate::time::Instant;
 #[must_use = "nothing is sent or received until `run` is spawned"]
 pub struct Driver<R: Runtime, T: TokenSource> {
     shared: Arc<Shared>,
-    world: Arc<World<R, T>>,
+    environment: Arc<RuntimeEnvironment<R, T>>,
     target: Arc<Target>,
     alarm: Alarm<R>,
     device_tokens: DeviceTokens,
@@ -103,7 +103,7 @@ struct Target {
 impl<R: Runtime, T: TokenSource> Driver<R, T> {
     fn new(
         shared: Arc<Shared>,
-        world: Arc<World<R, T>>,
+        environment: Arc<RuntimeEnvironment<R, T>>,
         host: String,
         port: u16,
         security: Checked,
@@ -114,10 +114,10 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             security,
         };
         Self {
-            alarm: Alarm::new(Arc::clone(&world.runtime)),
-            trace: Trace::new(&shared, &world.client_id),
+            alarm: Alarm::new(Arc::clone(environment.runtime())),
+            trace: Trace::new(&shared, environment.client_id()),
             shared,
-            world,
+            environment,
             target: Arc::new(target),
             device_tokens: DeviceTokens::default(),
             buffer: vec![0; READ_BYTES].into(),
@@ -154,7 +154,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     /// One turn of what goes on with or without a transport; gives whether one is wanted.
     fn attend(&mut self, cx: &mut Context<'_>) -> bool {
         self.listen(cx);
-        let now = self.world.runtime.now();
+        let now = self.environment.now();
         let wants_transport = self.tend(now);
         self.fetch_tokens(cx);
         self.set_alarm(cx);
@@ -205,7 +205,7 @@ impl<R: Runtime, T: TokenSource> Drop for Driver<R, T> {
 impl<R: Runtime, T: TokenSource> fmt::Debug for Driver<R, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Driver")
-            .field("client_id", &self.world.client_id)
+            .field("client_id", self.environment.client_id())
             .field("host", &self.target.host)
             .field("port", &self.target.port)
             .finish_non_exhaustive()

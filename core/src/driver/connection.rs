@@ -13,6 +13,7 @@ use futures_rustls::TlsConnector;
 use crate::{
     driver::{
         Driver, Runtime, TokenSource, TransportError,
+        environment::Environment,
         runtime::{Alarm, BoxFuture, within},
         shared::State,
         tls::Checked,
@@ -67,15 +68,18 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
 
     /// A token, a connection and its TLS handshake; each step has its deadline.
     fn dial(&self) -> BoxFuture<Dial<R::Stream>> {
-        let world = Arc::clone(&self.world);
+        let environment = Arc::clone(&self.environment);
         let target = Arc::clone(&self.target);
         Box::pin(async move {
-            let token = world.gateway_token().await.map_err(TransportError::Token)?;
-            let runtime = &*world.runtime;
+            let token = environment
+                .gateway_token()
+                .await
+                .map_err(TransportError::Token)?;
+            let (runtime, limit) = (&**environment.runtime(), environment.step_timeout());
             let dial = runtime.connect(&target.host, target.port);
-            let dialed = within(runtime, world.limit, dial).await;
+            let dialed = within(runtime, limit, dial).await;
             let stream = dialed
-                .unwrap_or_else(|| Err(timed_out(world.limit)))
+                .unwrap_or_else(|| Err(timed_out(limit)))
                 .map_err(|source| TransportError::Dial {
                     host: target.host.clone(),
                     port: target.port,
@@ -86,9 +90,9 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             };
             let connector = TlsConnector::from(Arc::clone(&tls.config));
             let handshake = connector.connect(name.clone(), stream);
-            let secured = within(runtime, world.limit, handshake).await;
+            let secured = within(runtime, limit, handshake).await;
             let stream = secured
-                .unwrap_or_else(|| Err(timed_out(world.limit)))
+                .unwrap_or_else(|| Err(timed_out(limit)))
                 .map_err(|source| TransportError::Tls {
                     host: target.host.clone(),
                     source,
@@ -131,7 +135,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     fn turn(&mut self, stream: &mut Transport<R::Stream>, cx: &mut Context<'_>) -> Poll<End> {
         self.listen(cx);
         // One instant for all of the turn: what is read now came before it.
-        let now = self.world.runtime.now();
+        let now = self.environment.now();
         let is_waiting = match self.read_all(stream, now, cx) {
             Ok(is_waiting) => is_waiting,
             Err(error) => return Poll::Ready(End::Lost(error)),
@@ -272,8 +276,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
 
     /// Flushes, closes our half, and reads to the end of the peer's.
     async fn hang_up(&mut self, mut stream: Transport<R::Stream>) {
-        let deadline = self.world.runtime.now() + LINGER;
-        let mut linger = Alarm::new(Arc::clone(&self.world.runtime));
+        let deadline = self.environment.now() + LINGER;
+        let mut linger = Alarm::new(Arc::clone(self.environment.runtime()));
         let mut is_closed = false;
         poll_fn(|cx| {
             self.attend(cx);

@@ -55,7 +55,7 @@ impl DeviceTokens {
             }
         });
         if let Some((device, id)) = next {
-            let fetch = Arc::clone(&shared.host).device_token(id, self.wait());
+            let fetch = Arc::clone(&shared.environment).device_token(id, self.wait());
             self.fetch = Some((device, fetch));
         }
     }

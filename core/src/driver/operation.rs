@@ -114,7 +114,7 @@ async fn attach_device(
         Some(token) => Some(token),
         None => {
             let id = attach.device.clone();
-            let answer = Arc::clone(&shared.host).device_token(id, Duration::ZERO);
+            let answer = Arc::clone(&shared.environment).device_token(id, Duration::ZERO);
             answer.await.map_err(AttachError::Token)?
         }
     };

@@ -5,8 +5,8 @@ use std::{hash::RandomState, sync::Arc};
 
 use crate::{
     driver::{
-        Acknowledging, Client, Driver, Runtime, Security, SetupError, TokenSource, host::World,
-        shared::Shared,
+        Acknowledging, Client, Driver, Runtime, Security, SetupError, TokenSource,
+        environment::RuntimeEnvironment, shared::Shared,
     },
     gateway::Gateway,
     id::ClientId,
@@ -100,16 +100,20 @@ impl<T: TokenSource> Setup<T> {
         gateway
             .open(runtime.now())
             .expect("a new gateway is not closed");
-        let world = Arc::new(World {
-            runtime: Arc::new(runtime),
-            tokens: self.tokens,
-            client_id: self.client_id,
-            limit: self.dial_timeout,
-        });
-        let host = Arc::clone(&world);
-        let shared = Arc::new(Shared::new(gateway, &options, self.acknowledging, host));
+        let environment = Arc::new(RuntimeEnvironment::new(
+            runtime,
+            self.tokens,
+            self.client_id,
+            self.dial_timeout,
+        ));
+        let shared = Arc::new(Shared::new(
+            gateway,
+            &options,
+            self.acknowledging,
+            Arc::clone(&environment),
+        ));
         let client = Client::new(Arc::clone(&shared));
-        let driver = Driver::new(shared, world, self.host, self.port, security);
+        let driver = Driver::new(shared, environment, self.host, self.port, security);
         Ok((client, driver))
     }
 }

@@ -13,7 +13,7 @@ use crate::{
     command::{DeviceKey, OpId, Publication},
     driver::{
         AcceptError, Acknowledging, CloseCause, Closed, DeliveryError, DriverStopped, Status,
-        TransportError, host::Host, slots::Slot, status::Feed, waiters::Waiters,
+        TransportError, environment::Environment, slots::Slot, status::Feed, waiters::Waiters,
     },
     error::{Failure, PublishError},
     event::Outcome,
@@ -24,7 +24,7 @@ use crate::{
 
 /// Shared by the driver and all handles. The lock is held for one step of the machine and never across an await.
 pub(crate) struct Shared {
-    pub(crate) host: Arc<dyn Host>,
+    pub(crate) environment: Arc<dyn Environment>,
     state: Mutex<State>,
 }
 
@@ -69,7 +69,7 @@ impl Shared {
         gateway: Gateway,
         options: &Options,
         acknowledging: Acknowledging,
-        host: Arc<dyn Host>,
+        environment: Arc<impl Environment + 'static>,
     ) -> Self {
         let state = State {
             gateway,
@@ -91,14 +91,14 @@ impl Shared {
             drops: Vec::new(),
         };
         Self {
-            host,
+            environment,
             state: Mutex::new(state),
         }
     }
 
     /// Does one step under the lock, now.
     pub(crate) fn with<T>(&self, step: impl FnOnce(&mut State, Instant) -> T) -> T {
-        let now = self.host.now();
+        let now = self.environment.now();
         self.lock(|state| step(state, now))
     }
 

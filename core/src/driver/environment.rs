@@ -1,0 +1,104 @@
+//! The environment of a driver: its runtime and its token source.
+
+use std::sync::Arc;
+
+use crate::{
+    driver::{
+        error::TokenFailure,
+        runtime::{BoxFuture, Runtime, within},
+        tokens::{TokenRequest, TokenSource},
+    },
+    id::{ClientId, DeviceId},
+    time::{Duration, Instant},
+    token::Token,
+};
+
+/// What handles need of the environment, without the types of the runtime and the token source.
+pub(crate) trait Environment: Send + Sync {
+    /// Returns the time of the runtime's clock.
+    fn now(&self) -> Instant;
+
+    /// Asks the token source for a device's token, once `delay` has passed.
+    fn device_token(
+        self: Arc<Self>,
+        device: DeviceId,
+        delay: Duration,
+    ) -> BoxFuture<Result<Option<Token>, TokenFailure>>;
+}
+
+/// The environment on a runtime `R`, with a token source `T`.
+pub(crate) struct RuntimeEnvironment<R, T> {
+    runtime: Arc<R>,
+    tokens: T,
+    client_id: ClientId,
+    step_timeout: Duration,
+}
+
+impl<R: Runtime, T: TokenSource> RuntimeEnvironment<R, T> {
+    /// Creates the environment of one driver. `step_timeout` limits each step towards a connection.
+    pub(crate) fn new(runtime: R, tokens: T, client_id: ClientId, step_timeout: Duration) -> Self {
+        Self {
+            runtime: Arc::new(runtime),
+            tokens,
+            client_id,
+            step_timeout,
+        }
+    }
+
+    pub(crate) fn runtime(&self) -> &Arc<R> {
+        &self.runtime
+    }
+
+    pub(crate) fn client_id(&self) -> &ClientId {
+        &self.client_id
+    }
+
+    /// Returns the limit of each step towards a connection.
+    pub(crate) fn step_timeout(&self) -> Duration {
+        self.step_timeout
+    }
+
+    /// Asks the token source for the gateway's token.
+    pub(crate) async fn gateway_token(&self) -> Result<Token, TokenFailure> {
+        let request = self.request(self.client_id.gateway());
+        let answer = self.answer(self.tokens.gateway(request)).await?;
+        answer.map_err(TokenFailure::Source)
+    }
+
+    fn request<'a>(&'a self, device: &'a DeviceId) -> TokenRequest<'a> {
+        TokenRequest {
+            client_id: &self.client_id,
+            device,
+            now: self.runtime.now(),
+            unix_now: self.runtime.unix_now(),
+        }
+    }
+
+    /// Waits for an answer of the token source, within the limit of a step.
+    async fn answer<A>(&self, answer: impl Future<Output = A>) -> Result<A, TokenFailure> {
+        let answer = within(&*self.runtime, self.step_timeout, answer).await;
+        answer.ok_or(TokenFailure::TimedOut(self.step_timeout))
+    }
+}
+
+impl<R: Runtime, T: TokenSource> Environment for RuntimeEnvironment<R, T> {
+    fn now(&self) -> Instant {
+        self.runtime.now()
+    }
+
+    fn device_token(
+        self: Arc<Self>,
+        device: DeviceId,
+        delay: Duration,
+    ) -> BoxFuture<Result<Option<Token>, TokenFailure>> {
+        Box::pin(async move {
+            if !delay.is_zero() {
+                self.runtime.sleep_until(self.runtime.now() + delay).await;
+            }
+            let answer = self
+                .answer(self.tokens.device(self.request(&device)))
+                .await?;
+            answer.transpose().map_err(TokenFailure::Source)
+        })
+    }
+}
