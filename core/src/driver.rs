@@ -21,7 +21,13 @@
 //! [`Client::close`] sends what can still be sent, disconnects, and tells what was left. Dropping every handle closes as
 //! well. Dropping the driver ends every pending future with [`DriverStopped`].
 
+mod acknowledging;
+mod attach_error;
+mod attaching;
 mod client;
+mod closed;
+mod closing;
+mod completion;
 mod connection;
 mod delivery;
 mod device;
@@ -29,14 +35,17 @@ mod device_tokens;
 mod environment;
 mod error;
 mod events;
+mod handle;
 mod messages;
 mod operation;
 mod payloads;
+mod received_message;
 mod runtime;
 mod setup;
 mod shared;
 mod slots;
 mod status;
+mod status_changes;
 mod tls;
 mod tokens;
 mod trace;
@@ -53,19 +62,25 @@ use std::sync::Arc;
 #[cfg(feature = "jwt")]
 pub use self::tokens::KeyTokens;
 pub use self::{
-    client::{Client, CloseCause, Closed},
+    acknowledging::Acknowledging,
+    attach_error::AttachError,
+    attaching::Attaching,
+    client::Client,
+    closed::{CloseCause, Closed},
     delivery::{Accepting, Delivery},
     device::Device,
     error::{
-        AcceptError, AttachError, DeliveryError, DriverStopped, OperationError, SetupError,
-        TokenFailure, TransportError,
+        AcceptError, DeliveryError, DriverStopped, OperationError, SetupError, TokenFailure,
+        TransportError,
     },
-    messages::{Acknowledging, Message, MessageKind, Messages},
-    operation::{Attaching, Operation},
+    messages::{Message, Messages},
+    operation::Operation,
     payloads::{Attach, ReportedState, Telemetry},
+    received_message::MessageKind,
     runtime::Runtime,
     setup::Setup,
-    status::{Status, StatusChanges},
+    status::Status,
+    status_changes::StatusChanges,
     tls::{HostError, Security, Tls, TlsError},
     tokens::{BoxError, TokenRequest, TokenSource},
 };

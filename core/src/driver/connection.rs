@@ -12,11 +12,13 @@ use futures_rustls::TlsConnector;
 
 use crate::{
     driver::{
-        Driver, Runtime, TokenSource, TransportError,
+        Driver,
         environment::Environment,
-        runtime::{Alarm, BoxFuture, within},
+        error::TransportError,
+        runtime::{Alarm, BoxFuture, Runtime, within},
         shared::State,
         tls::Checked,
+        tokens::TokenSource,
         transport::Transport,
     },
     event::TransportEnd,

@@ -1,13 +1,17 @@
-//! A device's handle: what it sends, what it receives, and its end.
+//! A device as the user sees it: its telemetry, state, messages, subscriptions and detach.
 
 use core::fmt;
 use std::sync::Arc;
 
 use crate::{
-    command::{DeviceKey, OpId, Publication, Subscription},
+    command::{DeviceKey, OpId, Subscription},
     driver::{
-        AcceptError, Accepting, Delivery, Messages, Operation, ReportedState, Telemetry,
-        delivery::try_accept,
+        delivery::{Accepting, Delivery, try_accept},
+        error::AcceptError,
+        handle::Handle,
+        messages::Messages,
+        operation::Operation,
+        payloads::{ReportedState, Telemetry},
         shared::{Shared, State},
     },
     error::CommandError,
@@ -20,105 +24,99 @@ use crate::{
 
 /// A device that the gateway speaks for, or the gateway itself. Cheap to clone; all clones are one device.
 ///
-/// Its futures are `Send` and cancel safe: one that is dropped has either been accepted, and goes on without its caller,
-/// or has not and changes nothing. Dropping the handle detaches nothing; messages that come for it afterwards are
-/// acknowledged and dropped.
+/// Its futures are `Send` and cancel safe: a future that is dropped has either been accepted, and continues without its
+/// caller, or has changed nothing. Dropping the handle does not detach the device; messages that arrive for it afterwards
+/// are acknowledged and dropped.
 #[derive(Clone)]
 pub struct Device {
     handle: Arc<Handle>,
 }
 
-/// Counts as one that can take the device's messages and give commands.
-pub(crate) struct Handle {
-    pub(crate) shared: Arc<Shared>,
-    pub(crate) key: DeviceKey,
-    pub(crate) id: DeviceId,
-}
-
-impl Drop for Handle {
-    fn drop(&mut self) {
-        self.shared
-            .with(|state, now| state.remove_handle(self.key, now));
-    }
-}
-
 impl Device {
-    /// `key` was counted by [`add_handle`](State::add_handle).
+    /// Wraps a handle that [`State::add_handle`] has counted.
     pub(crate) fn new(shared: Arc<Shared>, key: DeviceKey, id: DeviceId) -> Self {
-        let handle = Handle { shared, key, id };
         Self {
-            handle: Arc::new(handle),
+            handle: Arc::new(Handle::new(shared, key, id)),
         }
     }
 
-    /// Its id.
+    /// Returns its id.
     pub fn id(&self) -> &DeviceId {
-        &self.handle.id
+        self.handle.id()
     }
 
-    /// How it stands with the bridge; `None` once it was detached.
+    /// Returns its state on the bridge, or `None` once it is detached.
     pub fn standing(&self) -> Option<DeviceState> {
-        let Handle { shared, key, .. } = &*self.handle;
-        shared.lock(|state| state.gateway.device_state(*key))
+        let key = self.handle.key();
+        self.handle
+            .shared()
+            .lock(|state| state.gateway.device_state(key))
     }
 
-    /// Sends a telemetry event. Ends once the gateway has **accepted** it, which waits only while its queues are full; the
-    /// [`Delivery`] ends once the bridge has acknowledged it. So one task that awaits only the acceptance fills the whole
-    /// window.
+    /// Sends a telemetry event. Completes once the gateway has **accepted** it, which waits only while its queues are
+    /// full; the [`Delivery`] completes once the bridge has acknowledged it. A task that awaits only the acceptance
+    /// therefore fills the whole window.
     ///
     /// # Errors
     ///
-    /// [`AcceptError`] hands the payload back: too large, detached, refused, closed, or the driver was dropped.
+    /// [`AcceptError`] returns the payload: too large, detached, refused, closed, or the driver was dropped.
     pub fn telemetry(&self, event: impl Into<Telemetry>) -> Accepting {
-        let publication = event.into().publication(self.handle.key);
+        let publication = event.into().into_publication(self.handle.key());
         Accepting::new(Arc::clone(&self.handle), publication)
     }
 
-    /// [`telemetry`](Self::telemetry) that does not wait.
+    /// Sends a telemetry event as [`telemetry`](Self::telemetry) does, but without waiting for room.
     ///
     /// # Errors
     ///
-    /// Its errors, and [`PublishError::Blocked`](crate::PublishError::Blocked) while the queues are full.
+    /// As for [`telemetry`](Self::telemetry), and [`PublishError::Blocked`](crate::PublishError::Blocked) while the
+    /// queues are full.
     pub fn try_telemetry(&self, event: impl Into<Telemetry>) -> Result<Delivery, AcceptError> {
-        try_accept(&self.handle, event.into().publication(self.handle.key))
+        try_accept(
+            &self.handle,
+            event.into().into_publication(self.handle.key()),
+        )
     }
 
-    /// Reports the device's state, as [`telemetry`](Self::telemetry) does an event. One that still waits is replaced, and
-    /// ends with [`Failure::Superseded`](crate::Failure::Superseded).
+    /// Reports the device's state, accepted and acknowledged as by [`telemetry`](Self::telemetry). A report that still
+    /// waits in the queue is replaced, and ends with [`Failure::Superseded`](crate::Failure::Superseded).
     ///
     /// # Errors
     ///
     /// As for [`telemetry`](Self::telemetry).
     pub fn state(&self, state: impl Into<ReportedState>) -> Accepting {
-        let publication = state.into().publication(self.handle.key);
+        let publication = state.into().into_publication(self.handle.key());
         Accepting::new(Arc::clone(&self.handle), publication)
     }
 
-    /// [`state`](Self::state) that does not wait.
+    /// Reports the device's state as [`state`](Self::state) does, but without waiting for room.
     ///
     /// # Errors
     ///
     /// As for [`try_telemetry`](Self::try_telemetry).
     pub fn try_state(&self, state: impl Into<ReportedState>) -> Result<Delivery, AcceptError> {
-        try_accept(&self.handle, state.into().publication(self.handle.key))
+        try_accept(
+            &self.handle,
+            state.into().into_publication(self.handle.key()),
+        )
     }
 
-    /// The configs and commands that it is subscribed to, from those that wait already on.
+    /// Returns the stream of its configs and commands, beginning with those that already wait.
     pub fn messages(&self) -> Messages {
         Messages::new(Arc::clone(&self.handle))
     }
 
-    /// Subscribes to its configs or commands, now and on every later connection. Accepted at once; ends once the bridge
-    /// has granted it.
+    /// Subscribes to its configs or commands, now and on every later connection. Accepted immediately; completes once the
+    /// bridge has granted it.
     ///
     /// # Errors
     ///
-    /// [`OperationError`](crate::driver::OperationError); after `Failed` it stays wanted and is tried again.
+    /// [`OperationError`](crate::driver::OperationError). After `Failed` the subscription is tried again.
     pub fn subscribe(&self, subscription: Subscription, qos: QoS) -> Operation {
         self.operate(|state, key, now| state.gateway.subscribe(key, subscription, qos, now))
     }
 
-    /// Ends a subscription. Accepted at once; ends once the bridge has confirmed it.
+    /// Ends a subscription. Accepted immediately; completes once the bridge has confirmed it.
     ///
     /// # Errors
     ///
@@ -127,8 +125,8 @@ impl Device {
         self.operate(|state, key, now| state.gateway.unsubscribe(key, subscription, now))
     }
 
-    /// Gives its new token, for its next attach: what [`Status::TokenNeeded`](crate::driver::Status::TokenNeeded) asks
-    /// for. A device that the bridge had refused is attached with it, and this ends with that.
+    /// Sets the token of its next attach, which answers [`Status::TokenNeeded`](crate::driver::Status::TokenNeeded). A
+    /// device that the bridge had refused is attached with it, and the operation completes with that attach.
     ///
     /// # Errors
     ///
@@ -137,8 +135,8 @@ impl Device {
         self.operate(|state, key, now| state.gateway.authorize(key, token, now))
     }
 
-    /// Detaches it, behind the messages that it has sent. Accepted at once; ends once the bridge has acknowledged it. Its
-    /// handles are of no use afterwards.
+    /// Detaches the device after the messages that it has sent. Accepted immediately; completes once the bridge has
+    /// acknowledged it. Its handles cannot send any more after that.
     ///
     /// # Errors
     ///
@@ -151,54 +149,23 @@ impl Device {
         })
     }
 
-    /// Gives a command to the gateway.
+    /// Hands a command to the gateway.
     fn operate(
         &self,
         command: impl FnOnce(&mut State, DeviceKey, Instant) -> Result<OpId, CommandError>,
     ) -> Operation {
-        let Handle { shared, key, .. } = &*self.handle;
+        let (shared, key) = (self.handle.shared(), self.handle.key());
         let op = shared.with(|state, now| {
             state.check_running()?;
-            let op = command(state, *key, now)?;
+            let op = command(state, key, now)?;
             Ok(state.accepted(op))
         });
         Operation::new(shared, op)
     }
 }
 
-impl State {
-    /// An operation was accepted that its caller waits for.
-    pub(crate) fn accepted(&mut self, op: OpId) -> OpId {
-        self.wait_for(op);
-        self.wake_driver();
-        op
-    }
-}
-
 impl fmt::Debug for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Device").field(&self.handle.id).finish()
-    }
-}
-
-impl fmt::Debug for Handle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Handle").field(&self.id).finish()
-    }
-}
-
-impl Telemetry {
-    fn publication(self, device: DeviceKey) -> Publication {
-        let publication = Publication::telemetry(device, self.payload).qos(self.qos);
-        match self.subfolder {
-            Some(subfolder) => publication.subfolder(subfolder),
-            None => publication,
-        }
-    }
-}
-
-impl ReportedState {
-    fn publication(self, device: DeviceKey) -> Publication {
-        Publication::state(device, self.payload).qos(self.qos)
+        f.debug_tuple("Device").field(self.id()).finish()
     }
 }

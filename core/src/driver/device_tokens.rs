@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     command::DeviceKey,
-    driver::{Status, TokenFailure, runtime::BoxFuture, shared::Shared},
+    driver::{error::TokenFailure, runtime::BoxFuture, shared::Shared, status::Status},
     time::Duration,
     token::Token,
 };

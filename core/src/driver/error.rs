@@ -8,7 +8,7 @@ use rustls::CertificateError;
 
 use crate::{
     command::Publication,
-    driver::{BoxError, Device, HostError},
+    driver::{tls::HostError, tokens::BoxError},
     error::{CommandError, Failure, PublishError},
     event::TransportEnd,
     options::OptionsError,
@@ -129,60 +129,6 @@ impl fmt::Display for OperationError {
 }
 
 impl Error for OperationError {}
-
-/// A device that was not attached, or whose messages will not come.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum AttachError {
-    /// The token source gave no token for the device; nothing was sent.
-    Token(TokenFailure),
-    /// The attach was not accepted, or did not succeed. After [`OperationError::Failed`] the device is still wanted: see
-    /// its [`standing`](Device::standing), and attach, authorize or detach it.
-    Attach(OperationError, Option<Device>),
-    /// The device is attached, but a subscription that came with it did not succeed.
-    Subscribe(OperationError, Device),
-}
-
-impl AttachError {
-    /// The device, if the gateway has taken it in.
-    pub fn into_device(self) -> Option<Device> {
-        match self {
-            Self::Token(_) => None,
-            Self::Attach(_, device) => device,
-            Self::Subscribe(_, device) => Some(device),
-        }
-    }
-
-    /// Why the bridge or the gateway did not do it, if it was asked.
-    pub fn failure(&self) -> Option<&Failure> {
-        match self {
-            Self::Attach(OperationError::Failed(failure), _)
-            | Self::Subscribe(OperationError::Failed(failure), _) => Some(failure),
-            _ => None,
-        }
-    }
-}
-
-impl fmt::Display for AttachError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Token(_) => f.write_str("no token for the device"),
-            Self::Attach(..) => f.write_str("the device was not attached"),
-            Self::Subscribe(..) => {
-                f.write_str("the device is attached, but a subscription did not succeed")
-            }
-        }
-    }
-}
-
-impl Error for AttachError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Token(error) => Some(error),
-            Self::Attach(error, _) | Self::Subscribe(error, _) => Some(error),
-        }
-    }
-}
 
 /// A token source that gave no token.
 #[derive(Debug)]

@@ -5,7 +5,12 @@ use bytes::Bytes;
 use crate::{
     command::{DeliveryId, DeviceKey},
     driver::{
-        Acknowledging, CloseCause, Closed, MessageKind, Status, shared::State, slots::Queued,
+        acknowledging::Acknowledging,
+        closed::{CloseCause, Closed},
+        received_message::MessageKind,
+        shared::State,
+        slots::Queued,
+        status::Status,
     },
     event::{Disconnected, Event},
     id::DeviceId,

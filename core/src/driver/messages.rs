@@ -13,28 +13,14 @@ use futures_core::Stream;
 
 use crate::{
     command::DeliveryId,
-    driver::{device::Handle, shared::Shared, slots::Queued},
+    driver::{handle::Handle, received_message::MessageKind, shared::Shared, slots::Queued},
     id::DeviceId,
 };
 
-/// When a config or command is acknowledged to the bridge, which tells the cloud that the device has it.
+/// The configs and commands of one device, oldest first. The stream ends once the device is detached or the driver has
+/// ended, and all messages are taken.
 ///
-/// Either way acknowledgements keep the order of the messages [MQTT-4.6.0-2], so one that is not given holds back those
-/// of all devices, and at `max_unacknowledged` of them nothing more is read from the bridge.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Acknowledging {
-    /// When it is taken from [`Messages`], the default. While nobody reads a device's messages, its newest config and up
-    /// to 16 messages in all are acknowledged as they come, and kept.
-    #[default]
-    WhenTaken,
-    /// When [`Message::acknowledge`] says so.
-    Manual,
-}
-
-/// The configs and commands of one device, oldest first; it ends once the device was detached or the driver has ended,
-/// and all were taken.
-///
-/// Two of one device share its messages: each goes to one of them.
+/// Streams of one device compete: each message goes to one of them.
 #[derive(Debug)]
 #[must_use = "messages gather until they are taken"]
 pub struct Messages {
@@ -44,15 +30,15 @@ pub struct Messages {
 
 impl Messages {
     pub(crate) fn new(device: Arc<Handle>) -> Self {
-        let Handle { shared, key, .. } = &*device;
-        shared.lock(|state| state.start_reading(*key));
+        let key = device.key();
+        device.shared().lock(|state| state.start_reading(key));
         Self {
             device,
             waiter: None,
         }
     }
 
-    /// The next message. Cancel safe: dropped before it ends, it has taken none.
+    /// Takes the next message. Cancel safe: dropped before it completes, it has taken none.
     pub async fn next(&mut self) -> Option<Message> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
@@ -63,16 +49,18 @@ impl Stream for Messages {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         let Self { device, waiter } = self.get_mut();
-        let Handle { shared, key, id } = &**device;
-        let polled = shared.with(|state, now| state.poll_message(*key, waiter, now, cx));
-        polled.map(|queued| queued.map(|queued| Message::new(queued, id, shared)))
+        let (shared, key) = (device.shared(), device.key());
+        let polled = shared.with(|state, now| state.poll_message(key, waiter, now, cx));
+        polled.map(|queued| queued.map(|queued| Message::new(queued, device)))
     }
 }
 
 impl Drop for Messages {
     fn drop(&mut self) {
-        let Handle { shared, key, .. } = &*self.device;
-        shared.lock(|state| state.stop_reading(*key, self.waiter));
+        let (key, waiter) = (self.device.key(), self.waiter);
+        self.device
+            .shared()
+            .lock(|state| state.stop_reading(key, waiter));
     }
 }
 
@@ -80,46 +68,34 @@ impl Drop for Messages {
 #[derive(Clone)]
 #[non_exhaustive]
 pub struct Message {
-    /// For whom it is.
+    /// The device that it is for.
     pub device: DeviceId,
-    /// What it is.
+    /// Config or command.
     pub kind: MessageKind,
-    /// What it says. An empty config is normal: the device was never configured.
+    /// The payload. An empty config is normal: the device was never configured.
     pub payload: Bytes,
     delivery: DeliveryId,
     shared: Arc<Shared>,
 }
 
-/// Whether a message is a config or a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum MessageKind {
-    /// The device's newest configuration.
-    Config,
-    /// A command, which the bridge does not store.
-    Command {
-        /// What follows `commands/` in its topic.
-        subfolder: Option<String>,
-    },
-}
-
 impl Message {
-    fn new(queued: Queued, device: &DeviceId, shared: &Arc<Shared>) -> Self {
+    fn new(queued: Queued, device: &Handle) -> Self {
         Self {
-            device: device.clone(),
+            device: device.id().clone(),
             kind: queued.kind,
             payload: queued.payload,
             delivery: queued.delivery,
-            shared: Arc::clone(shared),
+            shared: Arc::clone(device.shared()),
         }
     }
 
-    /// Names this delivery; the bridge's repetition of the same message has another one.
+    /// Returns the id of this delivery. A redelivery of the same message has a different one.
     pub fn delivery(&self) -> DeliveryId {
         self.delivery
     }
 
-    /// Acknowledges it, with [`Acknowledging::Manual`]. On a later connection, or given twice, it changes nothing.
+    /// Acknowledges the message, with [`Acknowledging::Manual`](crate::driver::Acknowledging::Manual). Has no effect on a
+    /// later connection or when called again.
     pub fn acknowledge(&self) {
         self.shared
             .with(|state, now| state.acknowledge(self.delivery, now));

@@ -1,29 +1,20 @@
-//! Futures of what handles ask the gateway to do.
+//! The future of a command.
 
 use core::{
-    fmt,
     pin::Pin,
     task::{Context, Poll},
 };
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
 use crate::{
-    command::{DeviceKey, OpId, Subscription},
-    driver::{
-        Attach, AttachError, Device, OperationError,
-        delivery::Completion,
-        runtime::BoxFuture,
-        shared::{Shared, State},
-    },
-    id::DeviceId,
-    mqtt::QoS,
-    time::{Duration, Instant},
-    token::Token,
+    command::OpId,
+    driver::{completion::Completion, error::OperationError, shared::Shared},
 };
 
-/// A command that was given to the gateway. Awaiting it tells how that ended.
+/// A command that was handed to the gateway. Awaiting it returns the command's result.
 ///
-/// Dropping it changes nothing for the command; should that fail, [`Status::Failed`](crate::driver::Status::Failed) tells.
+/// Dropping it does not affect the command; a later failure is then reported as
+/// [`Status::Failed`](crate::driver::Status::Failed).
 #[derive(Debug)]
 #[must_use = "the command was given, but only awaiting this tells how it ended"]
 pub struct Operation {
@@ -31,15 +22,15 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// `op` was counted as waited for by [`State::accepted`].
+    /// Waits for `op`, which [`State`](crate::driver::shared::State) has counted as waited for.
     pub(crate) fn new(shared: &Arc<Shared>, op: Result<OpId, OperationError>) -> Self {
         Self {
             accepted: op.map(|op| Completion::new(Arc::clone(shared), op)),
         }
     }
 
-    /// Names it in [`Status::Failed`](crate::driver::Status::Failed) and in
-    /// [`Disconnected::suspects`](crate::Disconnected::suspects); `None` if the gateway did not accept it.
+    /// Returns the operation's id, which identifies it in [`Status::Failed`](crate::driver::Status::Failed) and in
+    /// [`Disconnected::suspects`](crate::Disconnected::suspects), or `None` if the gateway did not accept the command.
     pub fn op(&self) -> Option<OpId> {
         self.accepted.as_ref().ok().map(Completion::op)
     }
@@ -56,124 +47,5 @@ impl Future for Operation {
             }
             Err(error) => Poll::Ready(Err(error.clone())),
         }
-    }
-}
-
-/// A device being attached, with its subscriptions. Nothing is asked of the gateway before this is polled; dropped later,
-/// it changes nothing.
-#[must_use = "nothing is attached until this is awaited"]
-pub struct Attaching {
-    attached: BoxFuture<Result<Device, AttachError>>,
-    accepted: Arc<OnceLock<(OpId, Device)>>,
-}
-
-impl Attaching {
-    pub(crate) fn new(shared: Arc<Shared>, attach: Attach) -> Self {
-        let accepted = Arc::default();
-        let attached = attach_device(shared, attach, Arc::clone(&accepted));
-        Self {
-            attached: Box::pin(attached),
-            accepted,
-        }
-    }
-
-    /// Names the attach in [`Disconnected::suspects`](crate::Disconnected::suspects), once the gateway has accepted it.
-    pub fn op(&self) -> Option<OpId> {
-        Some(self.accepted.get()?.0)
-    }
-
-    /// The device, once the gateway has accepted the attach: what it sends until the bridge has acknowledged that waits in
-    /// its queue. Without a token to be fetched for it, that is after the first poll.
-    pub fn device(&self) -> Option<Device> {
-        Some(self.accepted.get()?.1.clone())
-    }
-}
-
-impl Future for Attaching {
-    type Output = Result<Device, AttachError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.attached.as_mut().poll(cx)
-    }
-}
-
-impl fmt::Debug for Attaching {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Attaching")
-            .field("op", &self.op())
-            .finish_non_exhaustive()
-    }
-}
-
-async fn attach_device(
-    shared: Arc<Shared>,
-    attach: Attach,
-    told: Arc<OnceLock<(OpId, Device)>>,
-) -> Result<Device, AttachError> {
-    let token = match attach.token {
-        Some(token) => Some(token),
-        None => {
-            let id = attach.device.clone();
-            let answer = Arc::clone(&shared.environment).device_token(id, Duration::ZERO);
-            answer.await.map_err(AttachError::Token)?
-        }
-    };
-    let id = attach.device;
-    let subscriptions = [
-        (Subscription::Config, attach.config),
-        (Subscription::Commands, attach.commands),
-    ];
-    let accepted = shared
-        .with(|state, now| state.attach(&id, token, &subscriptions, now))
-        .map_err(|error| AttachError::Attach(error, None))?;
-    let device = Device::new(Arc::clone(&shared), accepted.key, id);
-    told.get_or_init(|| (accepted.attach, device.clone()));
-    let attached = Completion::new(Arc::clone(&shared), accepted.attach);
-    let subscribed = accepted
-        .subscribes
-        .map(|op| op.map(|op| Completion::new(Arc::clone(&shared), op)));
-    if let Err(error) = attached.await {
-        return Err(AttachError::Attach(error.into(), Some(device)));
-    }
-    for completion in subscribed.into_iter().flatten() {
-        if let Err(error) = completion.await {
-            return Err(AttachError::Subscribe(error.into(), device));
-        }
-    }
-    Ok(device)
-}
-
-/// The operations of an attach that was accepted, each counted as waited for.
-struct Accepted {
-    key: DeviceKey,
-    attach: OpId,
-    subscribes: [Option<OpId>; 2],
-}
-
-impl State {
-    /// Gives an attach and its subscriptions to the gateway: all of them, or none.
-    fn attach(
-        &mut self,
-        id: &DeviceId,
-        token: Option<Token>,
-        subscriptions: &[(Subscription, Option<QoS>); 2],
-        now: Instant,
-    ) -> Result<Accepted, OperationError> {
-        self.check_running()?;
-        let (key, attach) = self.gateway.attach(id.clone(), token, now)?;
-        let subscribes = subscriptions.map(|(subscription, qos)| {
-            // A gateway that has just taken the device in takes its subscriptions too.
-            self.gateway.subscribe(key, subscription, qos?, now).ok()
-        });
-        self.add_handle(key, id);
-        for op in subscribes.into_iter().flatten().chain([attach]) {
-            self.wait_for(op);
-        }
-        self.wake_driver();
-        Ok(Accepted {
-            key,
-            attach,
-            subscribes,
-        })
     }
 }

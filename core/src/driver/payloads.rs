@@ -1,19 +1,25 @@
-//! What a device sends, and how it is attached.
+//! What users hand in: telemetry, reported state, and how to attach a device.
 
 use bytes::Bytes;
 
-use crate::{id::DeviceId, mqtt::QoS, token::Token, topic::Subfolder};
+use crate::{
+    command::{DeviceKey, Publication},
+    id::DeviceId,
+    mqtt::QoS,
+    token::Token,
+    topic::Subfolder,
+};
 
-/// A telemetry event, at QoS 1 unless asked otherwise. Strings and bytes become one by themselves.
+/// A telemetry event, at QoS 1 by default. Strings and bytes convert into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    pub(crate) payload: Bytes,
-    pub(crate) subfolder: Option<Subfolder>,
-    pub(crate) qos: QoS,
+    payload: Bytes,
+    subfolder: Option<Subfolder>,
+    qos: QoS,
 }
 
 impl Telemetry {
-    /// At most 262,144 bytes (256 KiB); may be empty.
+    /// Creates an event of at most 262,144 bytes (256 KiB), which may be empty.
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
             payload: payload.into(),
@@ -29,23 +35,31 @@ impl Telemetry {
         self
     }
 
-    /// Publishes it at this quality of service. At QoS 0 its delivery ends once it was handed to the transport.
+    /// Sets its quality of service. At QoS 0 its delivery completes once it is handed to the transport.
     #[must_use]
     pub fn qos(mut self, qos: QoS) -> Self {
         self.qos = qos;
         self
     }
+
+    pub(crate) fn into_publication(self, device: DeviceKey) -> Publication {
+        let publication = Publication::telemetry(device, self.payload).qos(self.qos);
+        match self.subfolder {
+            Some(subfolder) => publication.subfolder(subfolder),
+            None => publication,
+        }
+    }
 }
 
-/// The state that a device reports, at QoS 1 unless asked otherwise. Strings and bytes become one by themselves.
+/// The state that a device reports, at QoS 1 by default. Strings and bytes convert into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportedState {
-    pub(crate) payload: Bytes,
-    pub(crate) qos: QoS,
+    payload: Bytes,
+    qos: QoS,
 }
 
 impl ReportedState {
-    /// At most 65,536 bytes (64 KiB).
+    /// Creates a report of at most 65,536 bytes (64 KiB).
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
             payload: payload.into(),
@@ -53,11 +67,15 @@ impl ReportedState {
         }
     }
 
-    /// Publishes it at this quality of service.
+    /// Sets its quality of service.
     #[must_use]
     pub fn qos(mut self, qos: QoS) -> Self {
         self.qos = qos;
         self
+    }
+
+    pub(crate) fn into_publication(self, device: DeviceKey) -> Publication {
+        Publication::state(device, self.payload).qos(self.qos)
     }
 }
 
@@ -79,8 +97,8 @@ macro_rules! from_bytes {
 
 from_bytes!(Bytes, Vec<u8>, String, &'static str, &'static [u8]);
 
-/// How a device is attached. A [`DeviceId`] becomes one by itself: with a token of the token source if it has one, and
-/// with subscriptions to its configs and commands at QoS 1.
+/// How to attach a device. A [`DeviceId`] converts into it, with the defaults: the token source is asked for a token, and
+/// the device is subscribed to its configs and commands at QoS 1.
 #[derive(Clone, Debug)]
 pub struct Attach {
     pub(crate) device: DeviceId,
@@ -90,7 +108,7 @@ pub struct Attach {
 }
 
 impl Attach {
-    /// The device, with the defaults above.
+    /// Attaches the device with the defaults above.
     pub fn new(device: DeviceId) -> Self {
         Self {
             device,
@@ -100,7 +118,7 @@ impl Attach {
         }
     }
 
-    /// Attaches it with this token, and does not ask the token source.
+    /// Attaches it with this token instead of asking the token source.
     #[must_use]
     pub fn token(mut self, token: Token) -> Self {
         self.token = Some(token);

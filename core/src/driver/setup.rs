@@ -5,8 +5,8 @@ use std::{hash::RandomState, sync::Arc};
 
 use crate::{
     driver::{
-        Acknowledging, Client, Driver, Runtime, Security, SetupError, TokenSource,
-        environment::RuntimeEnvironment, shared::Shared,
+        Driver, acknowledging::Acknowledging, client::Client, environment::RuntimeEnvironment,
+        error::SetupError, runtime::Runtime, shared::Shared, tls::Security, tokens::TokenSource,
     },
     gateway::Gateway,
     id::ClientId,

@@ -12,8 +12,13 @@ use std::{
 use crate::{
     command::{DeviceKey, OpId, Publication},
     driver::{
-        AcceptError, Acknowledging, CloseCause, Closed, DeliveryError, DriverStopped, Status,
-        TransportError, environment::Environment, slots::Slot, status::Feed, waiters::Waiters,
+        acknowledging::Acknowledging,
+        closed::{CloseCause, Closed},
+        environment::Environment,
+        error::{AcceptError, DeliveryError, DriverStopped, TransportError},
+        slots::Slot,
+        status::{Feed, Status},
+        waiters::Waiters,
     },
     error::{Failure, PublishError},
     event::Outcome,
@@ -184,6 +189,13 @@ impl State {
     /// Counts one more future that waits for `op`.
     pub(crate) fn wait_for(&mut self, op: OpId) {
         self.pending.entry(op).or_default().waiters += 1;
+    }
+
+    /// An operation was accepted that its caller waits for.
+    pub(crate) fn accepted(&mut self, op: OpId) -> OpId {
+        self.wait_for(op);
+        self.wake_driver();
+        op
     }
 
     pub(crate) fn poll_pending(

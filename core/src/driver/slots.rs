@@ -7,7 +7,10 @@ use bytes::Bytes;
 
 use crate::{
     command::{DeliveryId, DeviceKey},
-    driver::{Acknowledging, MessageKind, shared::State, waiters::Waiters},
+    driver::{
+        acknowledging::Acknowledging, received_message::MessageKind, shared::State,
+        waiters::Waiters,
+    },
     id::DeviceId,
     time::Instant,
 };

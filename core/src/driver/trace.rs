@@ -36,7 +36,7 @@ mod on {
     use tracing::{Span, info, info_span, warn};
 
     use crate::{
-        driver::{Status, StatusChanges, shared::Shared},
+        driver::{shared::Shared, status::Status, status_changes::StatusChanges},
         error_report::ErrorReport,
         event::DetachCause,
         id::{ClientId, DeviceId},
