@@ -34,7 +34,6 @@ mod device;
 mod device_tokens;
 mod environment;
 mod error;
-mod events;
 mod handle;
 mod messages;
 mod operation;
@@ -43,14 +42,13 @@ mod received_message;
 mod runtime;
 mod setup;
 mod shared;
-mod slots;
+mod state;
 mod status;
 mod status_changes;
 mod tls;
 mod tokens;
 mod trace;
 mod transport;
-mod waiters;
 
 use core::{
     fmt,
@@ -89,7 +87,8 @@ use self::{
     device_tokens::DeviceTokens,
     environment::{Environment, RuntimeEnvironment},
     runtime::Alarm,
-    shared::{Shared, State},
+    shared::Shared,
+    state::State,
     tls::Checked,
     trace::Trace,
 };
@@ -150,7 +149,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             loop {
                 let closed = poll_fn(|cx| {
                     let wants_transport = self.attend(cx);
-                    let step = |state: &mut State| (state.end().cloned(), state.is_held_up());
+                    let step =
+                        |state: &mut State| (state.closed().cloned(), state.awaits_status_reader());
                     match self.shared.lock(|state| step(state)) {
                         (Some(closed), _) => Poll::Ready(Some(closed)),
                         // The last connection's end is told before the next one begins.
@@ -178,18 +178,15 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
 
     /// Has this task woken by the handles. First in each turn, so that nothing they do is missed.
     fn listen(&mut self, cx: &mut Context<'_>) {
-        self.shared.lock(|state| state.listen(cx));
+        self.shared.lock(|state| state.register_driver(cx));
     }
 
     /// Tells the gateway the time if it is due, and gives out its events; gives whether a transport is wanted.
     fn tend(&mut self, now: Instant) -> bool {
         let wants_transport = self.shared.lock(|state| {
-            let is_due = state.gateway.poll_timeout().is_some_and(|at| at <= now);
-            if is_due {
-                state.gateway.handle_timeout(now);
-            }
-            state.give_out_events(now);
-            state.gateway.wants_transport()
+            state.handle_deadline(now);
+            state.distribute_events(now);
+            state.gateway().wants_transport()
         });
         self.trace.follow();
         wants_transport
@@ -204,7 +201,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
 
     /// Has this task woken at the gateway's next deadline. Last in each turn, for all that happens can change it.
     fn set_alarm(&mut self, cx: &mut Context<'_>) {
-        let deadline = self.shared.lock(|state| state.gateway.poll_timeout());
+        let deadline = self.shared.lock(|state| state.gateway().poll_timeout());
         if self.alarm.rings(deadline, cx) {
             cx.waker().wake_by_ref();
         }

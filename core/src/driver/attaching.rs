@@ -8,20 +8,12 @@ use core::{
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    command::{DeviceKey, OpId, Subscription},
+    command::{OpId, Subscription},
     driver::{
-        attach_error::AttachError,
-        completion::Completion,
-        device::Device,
-        error::OperationError,
-        payloads::Attach,
-        runtime::BoxFuture,
-        shared::{Shared, State},
+        attach_error::AttachError, completion::Completion, device::Device, payloads::Attach,
+        runtime::BoxFuture, shared::Shared,
     },
-    id::DeviceId,
-    mqtt::QoS,
-    time::{Duration, Instant},
-    token::Token,
+    time::Duration,
 };
 
 /// A device being attached, with its subscriptions. Nothing is asked of the gateway before this is polled; dropped later,
@@ -79,7 +71,7 @@ async fn attach_device(
         Some(token) => Some(token),
         None => {
             let id = attach.device.clone();
-            let answer = Arc::clone(&shared.environment).device_token(id, Duration::ZERO);
+            let answer = Arc::clone(shared.environment()).device_token(id, Duration::ZERO);
             answer.await.map_err(AttachError::Token)?
         }
     };
@@ -91,7 +83,7 @@ async fn attach_device(
     let accepted = shared
         .with(|state, now| state.attach(&id, token, &subscriptions, now))
         .map_err(|error| AttachError::Attach(error, None))?;
-    let device = Device::new(Arc::clone(&shared), accepted.key, id);
+    let device = Device::new(Arc::clone(&shared), accepted.device, id);
     told.get_or_init(|| (accepted.attach, device.clone()));
     let attached = Completion::new(Arc::clone(&shared), accepted.attach);
     let subscribed = accepted
@@ -106,39 +98,4 @@ async fn attach_device(
         }
     }
     Ok(device)
-}
-
-/// The operations of an attach that was accepted, each counted as waited for.
-struct Accepted {
-    key: DeviceKey,
-    attach: OpId,
-    subscribes: [Option<OpId>; 2],
-}
-
-impl State {
-    /// Gives an attach and its subscriptions to the gateway: all of them, or none.
-    fn attach(
-        &mut self,
-        id: &DeviceId,
-        token: Option<Token>,
-        subscriptions: &[(Subscription, Option<QoS>); 2],
-        now: Instant,
-    ) -> Result<Accepted, OperationError> {
-        self.check_running()?;
-        let (key, attach) = self.gateway.attach(id.clone(), token, now)?;
-        let subscribes = subscriptions.map(|(subscription, qos)| {
-            // A gateway that has just taken the device in takes its subscriptions too.
-            self.gateway.subscribe(key, subscription, qos?, now).ok()
-        });
-        self.add_handle(key, id);
-        for op in subscribes.into_iter().flatten().chain([attach]) {
-            self.wait_for(op);
-        }
-        self.wake_driver();
-        Ok(Accepted {
-            key,
-            attach,
-            subscribes,
-        })
-    }
 }

@@ -26,12 +26,7 @@ pub struct Client {
 
 impl Client {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
-        let (key, id) = shared.lock(|state| {
-            let key = state.gateway.own_key();
-            let id = state.gateway.client_id().gateway().clone();
-            state.add_handle(key, &id);
-            (key, id)
-        });
+        let (key, id) = shared.lock(|state| state.add_own_handle());
         let own = Device::new(Arc::clone(&shared), key, id);
         Self { shared, own }
     }
@@ -42,11 +37,7 @@ impl Client {
     ///
     /// [`OperationError`]: the gateway gave up or was closed, or the driver was dropped.
     pub async fn connected(&self) -> Result<(), OperationError> {
-        let op = self.shared.with(|state, now| {
-            state.check_running()?;
-            let op = state.gateway.open(now)?;
-            Ok::<_, OperationError>(state.accepted(op))
-        })?;
+        let op = self.shared.with(|state, now| state.open(now))?;
         Completion::new(Arc::clone(&self.shared), op).await?;
         Ok(())
     }
@@ -75,18 +66,18 @@ impl Client {
 
     /// Returns whether the connection is open: accepted by the bridge, and not ended.
     pub fn is_connected(&self) -> bool {
-        self.shared.lock(|state| state.gateway.is_open())
+        self.shared.lock(|state| state.gateway().is_open())
     }
 
     /// Returns the gateway's counters.
     pub fn stats(&self) -> Stats {
-        self.shared.lock(|state| state.gateway.stats())
+        self.shared.lock(|state| state.gateway().stats())
     }
 
     /// Returns every message that is accepted and not acknowledged, in the order of acceptance. Store these to keep them
     /// across a restart of the process.
     pub fn unsent(&self) -> Vec<Unsent> {
-        self.shared.lock(|state| state.gateway.unsent().collect())
+        self.shared.lock(|state| state.gateway().unsent().collect())
     }
 
     /// Closes the gateway for good: sends accepted messages for at most `drain_timeout`, then disconnects. Completes after

@@ -36,6 +36,6 @@ impl Future for Closing {
 impl Drop for Closing {
     fn drop(&mut self) {
         let waiter = self.waiter;
-        self.shared.lock(|state| state.stop_closing(waiter));
+        self.shared.lock(|state| state.stop_waiting_for_end(waiter));
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    /// Waits for `op`, which [`State`](crate::driver::shared::State) has counted as waited for.
+    /// Waits for `op`, which [`State`](crate::driver::state::State) has counted as waited for.
     pub(crate) fn new(shared: Arc<Shared>, op: OpId) -> Self {
         Self {
             shared,
@@ -40,7 +40,7 @@ impl Future for Completion {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shared, op, waiter } = self.get_mut();
-        shared.lock(|state| state.poll_pending(*op, waiter, cx))
+        shared.lock(|state| state.poll_operation(*op, waiter, cx))
     }
 }
 

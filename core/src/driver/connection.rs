@@ -16,12 +16,11 @@ use crate::{
         environment::Environment,
         error::TransportError,
         runtime::{Alarm, BoxFuture, Runtime, within},
-        shared::State,
+        state::State,
         tls::Checked,
         tokens::TokenSource,
         transport::Transport,
     },
-    event::TransportEnd,
     time::{Duration, Instant},
     token::Token,
 };
@@ -104,17 +103,12 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     }
 
     async fn converse(&mut self, token: Token, mut stream: Transport<R::Stream>) {
-        self.shared.with(|state, now| {
-            state.error = None;
-            state.gateway.handle_connected(token, now);
-        });
+        self.shared
+            .with(|state, now| state.start_connection(token, now));
         match poll_fn(|cx| self.turn(&mut stream, cx)).await {
             End::HangUp => {
                 self.hang_up(stream).await;
-                self.shared.with(|state, now| {
-                    let end = TransportEnd::PeerClosed;
-                    state.gateway.handle_disconnected(end, now);
-                });
+                self.shared.with(|state, now| state.end_connection(now));
             }
             End::Lost(error) => {
                 drop(stream);
@@ -124,11 +118,9 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     }
 
     fn lose(&mut self, error: TransportError) {
-        let end = error.end();
         self.shared.with(|state, now| {
-            state.error = Some(Arc::new(error));
-            state.gateway.handle_disconnected(end, now);
-            state.give_out_events(now);
+            state.lose_connection(error, now);
+            state.distribute_events(now);
         });
     }
 
@@ -151,10 +143,10 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             Err(error) => return self.hear_last_words(stream, error, now, cx),
         };
         let (wants_transport, may_go_on) = self.shared.lock(|state| {
-            state.give_out_events(now);
-            let can_write = !is_blocked && !state.gateway.poll_transmit().is_empty();
-            let can_read = !is_waiting && state.gateway.wants_input();
-            (state.gateway.wants_transport(), can_write || can_read)
+            state.distribute_events(now);
+            let can_write = !is_blocked && !state.gateway().poll_transmit().is_empty();
+            let can_read = !is_waiting && state.gateway().wants_input();
+            (state.gateway().wants_transport(), can_write || can_read)
         });
         if !wants_transport {
             return Poll::Ready(End::HangUp);
@@ -176,8 +168,9 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     ) -> Result<bool, TransportError> {
         for _ in 0..MAX_READS {
             // What the peer says after the gateway has done with it, its end above all, tells nothing any more.
-            let is_reading =
-                |state: &mut State| state.gateway.wants_input() && state.gateway.wants_transport();
+            let is_reading = |state: &mut State| {
+                state.gateway().wants_input() && state.gateway().wants_transport()
+            };
             if !self.shared.lock(is_reading) {
                 return Ok(false);
             }
@@ -201,8 +194,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             Poll::Ready(Ok(0)) => Err(TransportError::PeerClosed),
             Poll::Ready(Ok(len)) => {
                 let bytes = self.buffer.get(..len).unwrap_or_default();
-                self.shared
-                    .lock(|state| state.gateway.handle_input(bytes, now));
+                self.shared.lock(|state| state.receive(bytes, now));
                 Ok(true)
             }
             // An end of the stream without the notice that TLS wants is one all the same: MQTT has its own.
@@ -222,18 +214,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     ) -> Result<bool, TransportError> {
         let mut is_blocked = false;
         for _ in 0..MAX_WRITES {
-            let written = self.shared.lock(|state| {
-                let bytes = state.gateway.poll_transmit();
-                if bytes.is_empty() {
-                    return None;
-                }
-                let written = Pin::new(&mut *stream).poll_write(cx, bytes);
-                if let Poll::Ready(Ok(len)) = written {
-                    state.gateway.handle_transmitted(len, now);
-                }
-                Some(written)
-            });
-            match written {
+            let write = |bytes: &[u8]| Pin::new(&mut *stream).poll_write(cx, bytes);
+            match self.shared.lock(|state| state.transmit(now, write)) {
                 None => break,
                 Some(Poll::Pending) => {
                     is_blocked = true;
@@ -261,14 +243,14 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         cx: &mut Context<'_>,
     ) -> Poll<End> {
         for _ in 0..MAX_WRITES {
-            match self.shared.lock(|state| state.gateway.wants_input()) {
+            match self.shared.lock(|state| state.gateway().wants_input()) {
                 true if matches!(self.read(stream, now, cx), Ok(true)) => {
-                    self.shared.lock(|state| state.give_out_events(now))
+                    self.shared.lock(|state| state.distribute_events(now))
                 }
                 _ => break,
             }
         }
-        let is_wanted = self.shared.lock(|state| state.gateway.wants_transport());
+        let is_wanted = self.shared.lock(|state| state.gateway().wants_transport());
         Poll::Ready(if is_wanted {
             End::Lost(error)
         } else {

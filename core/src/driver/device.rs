@@ -7,14 +7,14 @@ use crate::{
     command::{DeviceKey, OpId, Subscription},
     driver::{
         delivery::{Accepting, Delivery, try_accept},
-        error::AcceptError,
+        error::{AcceptError, OperationError},
         handle::Handle,
         messages::Messages,
         operation::Operation,
         payloads::{ReportedState, Telemetry},
-        shared::{Shared, State},
+        shared::Shared,
+        state::State,
     },
-    error::CommandError,
     gateway::DeviceState,
     id::DeviceId,
     mqtt::QoS,
@@ -33,7 +33,7 @@ pub struct Device {
 }
 
 impl Device {
-    /// Wraps a handle that [`State::add_handle`] has counted.
+    /// Wraps a handle that [`State`] has counted.
     pub(crate) fn new(shared: Arc<Shared>, key: DeviceKey, id: DeviceId) -> Self {
         Self {
             handle: Arc::new(Handle::new(shared, key, id)),
@@ -50,7 +50,7 @@ impl Device {
         let key = self.handle.key();
         self.handle
             .shared()
-            .lock(|state| state.gateway.device_state(key))
+            .lock(|state| state.gateway().device_state(key))
     }
 
     /// Sends a telemetry event. Completes once the gateway has **accepted** it, which waits only while its queues are
@@ -113,7 +113,7 @@ impl Device {
     ///
     /// [`OperationError`](crate::driver::OperationError). After `Failed` the subscription is tried again.
     pub fn subscribe(&self, subscription: Subscription, qos: QoS) -> Operation {
-        self.operate(|state, key, now| state.gateway.subscribe(key, subscription, qos, now))
+        self.operate(|state, key, now| state.subscribe(key, subscription, qos, now))
     }
 
     /// Ends a subscription. Accepted immediately; completes once the bridge has confirmed it.
@@ -122,7 +122,7 @@ impl Device {
     ///
     /// [`OperationError`](crate::driver::OperationError).
     pub fn unsubscribe(&self, subscription: Subscription) -> Operation {
-        self.operate(|state, key, now| state.gateway.unsubscribe(key, subscription, now))
+        self.operate(|state, key, now| state.unsubscribe(key, subscription, now))
     }
 
     /// Sets the token of its next attach, which answers [`Status::TokenNeeded`](crate::driver::Status::TokenNeeded). A
@@ -132,7 +132,7 @@ impl Device {
     ///
     /// [`OperationError`](crate::driver::OperationError).
     pub fn authorize(&self, token: Token) -> Operation {
-        self.operate(|state, key, now| state.gateway.authorize(key, token, now))
+        self.operate(|state, key, now| state.authorize(key, token, now))
     }
 
     /// Detaches the device after the messages that it has sent. Accepted immediately; completes once the bridge has
@@ -142,24 +142,16 @@ impl Device {
     ///
     /// [`OperationError`](crate::driver::OperationError).
     pub fn detach(&self) -> Operation {
-        self.operate(|state, key, now| {
-            let op = state.gateway.detach(key, now)?;
-            state.detaches.insert(op, key);
-            Ok(op)
-        })
+        self.operate(|state, key, now| state.detach(key, now))
     }
 
     /// Hands a command to the gateway.
     fn operate(
         &self,
-        command: impl FnOnce(&mut State, DeviceKey, Instant) -> Result<OpId, CommandError>,
+        command: impl FnOnce(&mut State, DeviceKey, Instant) -> Result<OpId, OperationError>,
     ) -> Operation {
         let (shared, key) = (self.handle.shared(), self.handle.key());
-        let op = shared.with(|state, now| {
-            state.check_running()?;
-            let op = command(state, key, now)?;
-            Ok(state.accepted(op))
-        });
+        let op = shared.with(|state, now| command(state, key, now));
         Operation::new(shared, op)
     }
 }

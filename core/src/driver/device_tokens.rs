@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     command::DeviceKey,
-    driver::{error::TokenFailure, runtime::BoxFuture, shared::Shared, status::Status},
+    driver::{error::TokenFailure, runtime::BoxFuture, shared::Shared},
     time::Duration,
     token::Token,
 };
@@ -45,17 +45,9 @@ impl DeviceTokens {
     }
 
     fn start_next(&mut self, shared: &Arc<Shared>) {
-        let next = shared.lock(|state| {
-            loop {
-                let device = state.needing_tokens.pop_front()?;
-                // One that was detached in the meantime needs none.
-                if let Some(id) = state.gateway.device_id(device) {
-                    return Some((device, id.clone()));
-                }
-            }
-        });
+        let next = shared.lock(|state| state.next_expired_token());
         if let Some((device, id)) = next {
-            let fetch = Arc::clone(&shared.environment).device_token(id, self.wait());
+            let fetch = Arc::clone(shared.environment()).device_token(id, self.wait());
             self.fetch = Some((device, fetch));
         }
     }
@@ -79,22 +71,6 @@ impl DeviceTokens {
             Err(_) => self.failures.saturating_add(1),
             Ok(_) => 0,
         };
-        shared.with(|state, now| {
-            let Some(id) = state.gateway.device_id(device).cloned() else {
-                return;
-            };
-            match answer {
-                Ok(Some(token)) if token.expires_at() > now => {
-                    // Only a device that is being detached refuses it, and needs it no more.
-                    let _ = state.gateway.authorize(device, token, now);
-                }
-                Ok(_) => state.report(Status::TokenNeeded { device: id }),
-                Err(error) => {
-                    let error = Arc::new(error);
-                    state.report(Status::TokenFailed { device: id, error });
-                    state.needing_tokens.push_back(device);
-                }
-            }
-        });
+        shared.with(|state, now| state.renew_token(device, answer, now));
     }
 }

@@ -13,7 +13,7 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
-    /// Wraps a handle that [`State::add_handle`](crate::driver::shared::State::add_handle) has counted.
+    /// Wraps a handle that [`State`](crate::driver::state::State) has counted.
     pub(crate) fn new(shared: Arc<Shared>, key: DeviceKey, id: DeviceId) -> Self {
         Self { shared, key, id }
     }

@@ -13,7 +13,10 @@ use futures_core::Stream;
 
 use crate::{
     command::DeliveryId,
-    driver::{handle::Handle, received_message::MessageKind, shared::Shared, slots::Queued},
+    driver::{
+        handle::Handle, received_message::MessageKind, received_message::ReceivedMessage,
+        shared::Shared,
+    },
     id::DeviceId,
 };
 
@@ -51,7 +54,7 @@ impl Stream for Messages {
         let Self { device, waiter } = self.get_mut();
         let (shared, key) = (device.shared(), device.key());
         let polled = shared.with(|state, now| state.poll_message(key, waiter, now, cx));
-        polled.map(|queued| queued.map(|queued| Message::new(queued, device)))
+        polled.map(|received| Some(Message::new(received?, device)))
     }
 }
 
@@ -79,12 +82,12 @@ pub struct Message {
 }
 
 impl Message {
-    fn new(queued: Queued, device: &Handle) -> Self {
+    fn new(received: ReceivedMessage, device: &Handle) -> Self {
         Self {
             device: device.id().clone(),
-            kind: queued.kind,
-            payload: queued.payload,
-            delivery: queued.delivery,
+            kind: received.kind,
+            payload: received.payload,
+            delivery: received.delivery,
             shared: Arc::clone(device.shared()),
         }
     }

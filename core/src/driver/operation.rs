@@ -22,7 +22,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// Waits for `op`, which [`State`](crate::driver::shared::State) has counted as waited for.
+    /// Waits for `op`, which [`State`](crate::driver::state::State) has counted as waited for.
     pub(crate) fn new(shared: &Arc<Shared>, op: Result<OpId, OperationError>) -> Self {
         Self {
             accepted: op.map(|op| Completion::new(Arc::clone(shared), op)),

@@ -1,5 +1,16 @@
 //! Configs and commands as they arrive from the bridge.
 
+use bytes::Bytes;
+
+use crate::command::DeliveryId;
+
+/// A config or command on its way from the gateway to its reader.
+pub(crate) struct ReceivedMessage {
+    pub(crate) kind: MessageKind,
+    pub(crate) payload: Bytes,
+    pub(crate) delivery: DeliveryId,
+}
+
 /// Whether a message is a config or a command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]

@@ -1,25 +1,17 @@
 //! How the connection and the devices stand: changes, as a stream.
 
-use core::task::{Context, Poll};
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::{
-    command::{DeviceKey, OpId, Subscription},
-    driver::{
-        error::{TokenFailure, TransportError},
-        shared::State,
-        waiters::Waiters,
-    },
+    command::{OpId, Subscription},
+    driver::error::{TokenFailure, TransportError},
     error::Failure,
     error_report::{ErrorReport, ErrorReportError},
     event::{DetachCause, Disconnected},
     id::DeviceId,
 };
-
-/// Changes that wait for one reader of the status.
-const MAX_CHANGES: usize = 1_024;
 
 /// A change of the connection or of a device, or something the bridge said.
 #[derive(Clone, Debug)]
@@ -106,87 +98,4 @@ pub enum Status {
     },
     /// So many of the oldest changes were given up, for this reader was too slow.
     Missed(u64),
-}
-
-/// What one reader of the status has not read yet.
-#[derive(Default)]
-pub(super) struct Feed {
-    changes: VecDeque<Status>,
-    missed: u64,
-    /// Rather holds the gateway up than misses one.
-    is_holding: bool,
-    pub(super) reading: Waiters,
-}
-
-impl State {
-    pub(crate) fn open_feed(&mut self) -> u64 {
-        self.last_feed += 1;
-        self.feeds.insert(self.last_feed, Feed::default());
-        self.last_feed
-    }
-
-    pub(crate) fn make_holding(&mut self, feed: u64) {
-        if let Some(feed) = self.feeds.get_mut(&feed) {
-            feed.is_holding = true;
-        }
-    }
-
-    /// Gives what was not read, to be dropped without the lock.
-    pub(crate) fn close_feed(&mut self, feed: u64) -> impl Sized + use<> {
-        self.wake_driver();
-        self.feeds.remove(&feed)
-    }
-
-    /// Whether a reader that wants to miss nothing has to read first.
-    pub(crate) fn is_held_up(&self) -> bool {
-        self.feeds
-            .values()
-            .any(|feed| feed.is_holding && feed.changes.len() >= MAX_CHANGES)
-    }
-
-    pub(crate) fn report(&mut self, change: Status) {
-        for feed in self.feeds.values_mut() {
-            if feed.changes.len() >= MAX_CHANGES && !feed.is_holding {
-                feed.changes.pop_front();
-                feed.missed += 1;
-            }
-            feed.changes.push_back(change.clone());
-            self.wakes.extend(feed.reading.take());
-        }
-    }
-
-    pub(crate) fn report_dropped(&mut self, key: DeviceKey, messages: usize) {
-        if messages > 0
-            && let Some(slot) = self.slots.get(&key)
-        {
-            let device = slot.id.clone();
-            self.report(Status::Dropped { device, messages });
-        }
-    }
-
-    pub(crate) fn poll_feed(
-        &mut self,
-        feed: u64,
-        waiter: &mut Option<u64>,
-        cx: &Context<'_>,
-    ) -> Poll<Option<Status>> {
-        let is_over = self.end.is_some();
-        let Some(feed) = self.feeds.get_mut(&feed) else {
-            return Poll::Ready(None);
-        };
-        if feed.missed > 0 {
-            return Poll::Ready(Some(Status::Missed(core::mem::take(&mut feed.missed))));
-        }
-        if let Some(change) = feed.changes.pop_front() {
-            if feed.is_holding && feed.changes.len() == MAX_CHANGES / 2 {
-                self.wake_driver();
-            }
-            return Poll::Ready(Some(change));
-        }
-        if is_over {
-            return Poll::Ready(None);
-        }
-        self.drops.extend(feed.reading.register(waiter, cx));
-        Poll::Pending
-    }
 }

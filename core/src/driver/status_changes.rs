@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use futures_core::Stream;
 
-use crate::driver::{shared::Shared, status::Status};
+use crate::driver::{shared::Shared, state::FeedId, status::Status};
 
 /// The changes from [`Client::status`](crate::driver::Client::status) on; it ends when the driver does.
 ///
@@ -19,7 +19,7 @@ use crate::driver::{shared::Shared, status::Status};
 #[must_use = "changes gather until it is read or dropped"]
 pub struct StatusChanges {
     shared: Arc<Shared>,
-    feed: u64,
+    feed: FeedId,
     waiter: Option<u64>,
 }
 
@@ -38,7 +38,7 @@ impl StatusChanges {
     /// is not read. The peer is not taken for dead in the meantime. So read it in a task that waits for nothing else of
     /// this gateway.
     pub fn holding(self) -> Self {
-        self.shared.lock(|state| state.make_holding(self.feed));
+        self.shared.lock(|state| state.hold_feed(self.feed));
         self
     }
 

@@ -1,0 +1,227 @@
+//! The state behind the lock: the gateway, and who waits for what.
+
+mod commands;
+mod events;
+mod inputs;
+mod mailbox;
+mod mailboxes;
+mod operations;
+mod shutdown;
+mod status_feeds;
+mod waiters;
+mod wakers;
+
+use core::task::{Context, Poll};
+use std::{collections::VecDeque, sync::Arc};
+
+pub(crate) use self::status_feeds::FeedId;
+use self::{
+    mailbox::Taken,
+    mailboxes::Mailboxes,
+    operations::Operations,
+    shutdown::Shutdown,
+    status_feeds::StatusFeeds,
+    wakers::{DeferredWakers, Wakers},
+};
+use crate::{
+    command::{DeviceKey, OpId},
+    driver::{
+        acknowledging::Acknowledging,
+        closed::{CloseCause, Closed},
+        error::{DeliveryError, TransportError},
+        received_message::ReceivedMessage,
+        status::Status,
+    },
+    event::Outcome,
+    gateway::Gateway,
+    options::Options,
+    time::Instant,
+};
+
+/// Coordinates the gateway and those who wait for it.
+///
+/// Only its methods change the gateway: the inputs in [`inputs`], the commands in [`commands`], and [`events`], which takes
+/// what comes out.
+pub(crate) struct State {
+    gateway: Gateway,
+    operations: Operations,
+    mailboxes: Mailboxes,
+    status_feeds: StatusFeeds,
+    shutdown: Shutdown,
+    wakers: Wakers,
+    /// Why the transport ended whose `Disconnected` event is still to come.
+    transport_error: Option<Arc<TransportError>>,
+    /// Devices whose tokens have expired, in the order in which they are renewed.
+    expired_tokens: VecDeque<DeviceKey>,
+}
+
+impl State {
+    pub(crate) fn new(gateway: Gateway, options: &Options, acknowledging: Acknowledging) -> Self {
+        Self {
+            gateway,
+            operations: Operations::default(),
+            mailboxes: Mailboxes::new(acknowledging, options.max_unacknowledged),
+            status_feeds: StatusFeeds::default(),
+            shutdown: Shutdown::default(),
+            wakers: Wakers::default(),
+            transport_error: None,
+            expired_tokens: VecDeque::new(),
+        }
+    }
+
+    /// Returns the gateway, to be read.
+    pub(crate) fn gateway(&self) -> &Gateway {
+        &self.gateway
+    }
+
+    /// Registers the driver's task, which handles wake.
+    pub(crate) fn register_driver(&mut self, cx: &Context<'_>) {
+        self.wakers.register_driver(cx);
+    }
+
+    /// Takes the wakers that the last step has collected, to be used without the lock.
+    pub(crate) fn take_deferred_wakers(&mut self) -> DeferredWakers {
+        self.wakers.take_deferred()
+    }
+}
+
+/// The end.
+impl State {
+    /// Returns how the gateway ended, once it has.
+    pub(crate) fn closed(&self) -> Option<&Closed> {
+        self.shutdown.closed()
+    }
+
+    /// Waits for the gateway's end.
+    pub(crate) fn poll_closed(
+        &mut self,
+        waiter: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<Closed> {
+        self.shutdown.poll(waiter, cx, &mut self.wakers)
+    }
+
+    pub(crate) fn stop_waiting_for_end(&mut self, waiter: Option<u64>) {
+        self.shutdown.stop_waiting(waiter, &mut self.wakers);
+    }
+
+    /// Ends every pending future, because the driver is dropped.
+    pub(crate) fn stop(&mut self) {
+        if !self.shutdown.has_ended() {
+            let unsent = self.gateway.unsent().collect();
+            self.finish(Closed {
+                cause: CloseCause::DriverStopped,
+                unsent,
+            });
+        }
+    }
+
+    /// Records the end, and wakes everybody who waits for anything.
+    fn finish(&mut self, closed: Closed) {
+        self.operations.wake_all(&mut self.wakers);
+        self.mailboxes.wake_all(&mut self.wakers);
+        self.status_feeds.wake_all(&mut self.wakers);
+        self.shutdown.finish(closed, &mut self.wakers);
+        self.wakers.wake_driver();
+    }
+}
+
+/// Operations.
+impl State {
+    /// Waits for the result of an operation.
+    pub(crate) fn poll_operation(
+        &mut self,
+        op: OpId,
+        waiter: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<Result<Outcome, DeliveryError>> {
+        let has_ended = self.shutdown.has_ended();
+        self.operations
+            .poll(op, has_ended, waiter, cx, &mut self.wakers)
+    }
+
+    pub(crate) fn stop_waiting_for(&mut self, op: OpId, waiter: Option<u64>) {
+        self.operations
+            .stop_waiting_for(op, waiter, &mut self.wakers);
+    }
+}
+
+/// Messages.
+impl State {
+    /// Counts one more reader of a device's messages.
+    pub(crate) fn start_reading(&mut self, key: DeviceKey) {
+        if let Some(mailbox) = self.mailboxes.get_mut(key) {
+            mailbox.start_reading();
+        }
+    }
+
+    /// Counts one reader of a device's messages less.
+    pub(crate) fn stop_reading(&mut self, key: DeviceKey, waiter: Option<u64>) {
+        if let Some(mailbox) = self.mailboxes.get_mut(key) {
+            mailbox.stop_reading(waiter, &mut self.wakers);
+        }
+    }
+
+    /// Takes the next message of a device, `None` when no more come.
+    pub(crate) fn poll_message(
+        &mut self,
+        key: DeviceKey,
+        waiter: &mut Option<u64>,
+        now: Instant,
+        cx: &Context<'_>,
+    ) -> Poll<Option<ReceivedMessage>> {
+        let has_ended = self.shutdown.has_ended();
+        let polled = self
+            .mailboxes
+            .poll_take(key, has_ended, waiter, cx, &mut self.wakers);
+        polled.map(|taken| {
+            let Taken { message, is_due } = taken?;
+            if is_due {
+                self.acknowledge(message.delivery, now);
+            }
+            Some(message)
+        })
+    }
+}
+
+/// Status.
+impl State {
+    /// Opens a feed of the changes of status from now on.
+    pub(crate) fn open_feed(&mut self) -> FeedId {
+        self.status_feeds.open()
+    }
+
+    /// Lets a feed apply back-pressure instead of missing changes.
+    pub(crate) fn hold_feed(&mut self, feed: FeedId) {
+        self.status_feeds.hold(feed);
+    }
+
+    /// Closes a feed. Returns what was not read, to be dropped without the lock.
+    pub(crate) fn close_feed(&mut self, feed: FeedId) -> impl Sized + use<> {
+        // It may have applied back-pressure.
+        self.wakers.wake_driver();
+        self.status_feeds.close(feed)
+    }
+
+    /// Returns the next change of status, `None` when no more come.
+    pub(crate) fn poll_feed(
+        &mut self,
+        feed: FeedId,
+        waiter: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<Option<Status>> {
+        let has_ended = self.shutdown.has_ended();
+        self.status_feeds
+            .poll(feed, has_ended, waiter, cx, &mut self.wakers)
+    }
+
+    /// Returns whether a reader of the status applies back-pressure: it has to read before more events are distributed.
+    pub(crate) fn awaits_status_reader(&self) -> bool {
+        self.status_feeds.are_blocking()
+    }
+
+    /// Reports a change to all readers of the status.
+    fn report(&mut self, change: &Status) {
+        self.status_feeds.report(change, &mut self.wakers);
+    }
+}

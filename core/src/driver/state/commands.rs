@@ -1,0 +1,196 @@
+//! What handles ask of the gateway.
+
+use core::task::Context;
+
+use crate::{
+    command::{DeliveryId, DeviceKey, OpId, Publication, Subscription},
+    driver::{
+        error::{AcceptError, OperationError},
+        state::State,
+        status::Status,
+    },
+    error::{CommandError, PublishError},
+    gateway::Gateway,
+    id::DeviceId,
+    mqtt::QoS,
+    time::Instant,
+    token::Token,
+};
+
+/// An attach that was accepted, with one handle of its device counted, and each operation counted as waited for.
+pub(crate) struct AcceptedAttach {
+    pub(crate) device: DeviceKey,
+    pub(crate) attach: OpId,
+    pub(crate) subscribes: [Option<OpId>; 2],
+}
+
+/// Handles.
+impl State {
+    /// Counts one more handle of the gateway itself, and returns its key and id.
+    pub(crate) fn add_own_handle(&mut self) -> (DeviceKey, DeviceId) {
+        let key = self.gateway.own_key();
+        let id = self.gateway.client_id().gateway().clone();
+        self.mailboxes.add_handle(key, &id);
+        (key, id)
+    }
+
+    /// Counts one handle less. Messages that nobody can take any more are acknowledged, so that they hold back no others
+    /// [MQTT-4.6.0-2]. The gateway closes after its last handle.
+    pub(crate) fn remove_handle(&mut self, key: DeviceKey, now: Instant) {
+        let Some(abandoned) = self.mailboxes.remove_handle(key) else {
+            return;
+        };
+        for message in &abandoned.messages {
+            self.gateway.acknowledge(message.delivery, now);
+        }
+        let (device, messages) = (abandoned.device, abandoned.messages.len());
+        if messages > 0 {
+            self.report(&Status::Dropped { device, messages });
+        }
+        self.wakers.wake_driver();
+        if !self.mailboxes.have_handles() {
+            self.close(now);
+        }
+    }
+}
+
+/// Commands. Each operation that is returned is counted as waited for.
+impl State {
+    pub(crate) fn open(&mut self, now: Instant) -> Result<OpId, OperationError> {
+        self.command(|gateway| gateway.open(now))
+    }
+
+    /// Attaches and subscribes a device: the gateway accepts all of it, or nothing.
+    pub(crate) fn attach(
+        &mut self,
+        id: &DeviceId,
+        token: Option<Token>,
+        subscriptions: &[(Subscription, Option<QoS>); 2],
+        now: Instant,
+    ) -> Result<AcceptedAttach, OperationError> {
+        self.shutdown.check_driver()?;
+        let (device, attach) = self.gateway.attach(id.clone(), token, now)?;
+        let subscribes = subscriptions.map(|(subscription, qos)| {
+            // A gateway that has just accepted the device accepts its subscriptions too.
+            self.gateway.subscribe(device, subscription, qos?, now).ok()
+        });
+        self.mailboxes.add_handle(device, id);
+        for op in subscribes.into_iter().flatten().chain([attach]) {
+            self.accepted(op);
+        }
+        Ok(AcceptedAttach {
+            device,
+            attach,
+            subscribes,
+        })
+    }
+
+    pub(crate) fn subscribe(
+        &mut self,
+        device: DeviceKey,
+        subscription: Subscription,
+        qos: QoS,
+        now: Instant,
+    ) -> Result<OpId, OperationError> {
+        self.command(|gateway| gateway.subscribe(device, subscription, qos, now))
+    }
+
+    pub(crate) fn unsubscribe(
+        &mut self,
+        device: DeviceKey,
+        subscription: Subscription,
+        now: Instant,
+    ) -> Result<OpId, OperationError> {
+        self.command(|gateway| gateway.unsubscribe(device, subscription, now))
+    }
+
+    pub(crate) fn authorize(
+        &mut self,
+        device: DeviceKey,
+        token: Token,
+        now: Instant,
+    ) -> Result<OpId, OperationError> {
+        self.command(|gateway| gateway.authorize(device, token, now))
+    }
+
+    pub(crate) fn detach(
+        &mut self,
+        device: DeviceKey,
+        now: Instant,
+    ) -> Result<OpId, OperationError> {
+        let op = self.command(|gateway| gateway.detach(device, now))?;
+        self.operations.record_detach(op, device);
+        Ok(op)
+    }
+
+    /// Hands a publication to the gateway, which returns it if there is no room.
+    pub(crate) fn publish(
+        &mut self,
+        publication: Publication,
+        now: Instant,
+    ) -> Result<OpId, AcceptError> {
+        if self.shutdown.check_driver().is_err() {
+            return Err(AcceptError::DriverStopped(publication));
+        }
+        let accepted = self.gateway.publish(publication, now);
+        let op = accepted.map_err(AcceptError::Refused)?;
+        Ok(self.accepted(op))
+    }
+
+    /// Hands a publication to the gateway as [`publish`](Self::publish) does. If there is no room, returns it as the error
+    /// and registers the task for when there may be.
+    pub(crate) fn poll_publish(
+        &mut self,
+        publication: Publication,
+        waiter: &mut Option<u64>,
+        now: Instant,
+        cx: &Context<'_>,
+    ) -> Result<Result<OpId, AcceptError>, Publication> {
+        let device = publication.device();
+        match self.publish(publication, now) {
+            Err(AcceptError::Refused(PublishError::Blocked(publication))) => {
+                if let Some(mailbox) = self.mailboxes.get_mut(device) {
+                    mailbox.wait_for_room(waiter, cx, &mut self.wakers);
+                }
+                Err(publication)
+            }
+            result => Ok(result),
+        }
+    }
+
+    pub(crate) fn stop_publishing(&mut self, device: DeviceKey, waiter: Option<u64>) {
+        if let Some(mailbox) = self.mailboxes.get_mut(device) {
+            mailbox.stop_waiting_for_room(waiter, &mut self.wakers);
+        }
+    }
+
+    pub(crate) fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
+        self.gateway.acknowledge(delivery, now);
+        self.wakers.wake_driver();
+    }
+
+    pub(crate) fn close(&mut self, now: Instant) {
+        if self.shutdown.request() {
+            self.gateway.close(now);
+            self.mailboxes.wake_publishers(&mut self.wakers);
+            self.wakers.wake_driver();
+        }
+    }
+
+    /// Hands a command to the gateway.
+    fn command(
+        &mut self,
+        command: impl FnOnce(&mut Gateway) -> Result<OpId, CommandError>,
+    ) -> Result<OpId, OperationError> {
+        self.shutdown.check_driver()?;
+        let op = command(&mut self.gateway)?;
+        Ok(self.accepted(op))
+    }
+
+    /// Counts the caller as waiting for an operation that was accepted, and lets the driver act on it.
+    fn accepted(&mut self, op: OpId) -> OpId {
+        self.operations.wait_for(op);
+        self.wakers.wake_driver();
+        op
+    }
+}

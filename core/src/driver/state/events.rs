@@ -1,0 +1,135 @@
+//! Distributes the gateway's events to those whom they concern.
+
+use bytes::Bytes;
+
+use crate::{
+    command::{DeliveryId, DeviceKey, OpId},
+    driver::{
+        closed::Closed,
+        received_message::{MessageKind, ReceivedMessage},
+        state::{State, mailbox::Delivered},
+        status::Status,
+    },
+    error::Failure,
+    event::{Disconnected, Event, Outcome},
+    id::DeviceId,
+    time::Instant,
+};
+
+impl State {
+    /// Distributes the gateway's events. They stay in the gateway while a reader of the status applies back-pressure.
+    pub(crate) fn distribute_events(&mut self, now: Instant) {
+        while !self.awaits_status_reader()
+            && let Some(event) = self.gateway.poll_event()
+        {
+            self.distribute(event, now);
+        }
+    }
+
+    fn distribute(&mut self, event: Event, now: Instant) {
+        match event {
+            Event::Connected => self.report(&Status::Connected),
+            Event::Disconnected(ended) => self.on_disconnected(ended),
+            Event::Attached { device } => {
+                self.report_of(device, |device| Status::Attached { device });
+            }
+            Event::Detached { device, cause } => {
+                self.report_of(device, |device| Status::Detached { device, cause });
+            }
+            Event::Done { op, outcome } => self.complete(op, Ok(outcome)),
+            Event::Failed { op, failure } => self.complete(op, Err(failure)),
+            Event::Config {
+                device,
+                payload,
+                delivery,
+            } => self.deliver(device, MessageKind::Config, payload, delivery, now),
+            Event::Command {
+                device,
+                subfolder,
+                payload,
+                delivery,
+            } => {
+                let kind = MessageKind::Command { subfolder };
+                self.deliver(device, kind, payload, delivery, now);
+            }
+            Event::ErrorReport(report) => self.report(&Status::ErrorReport(report)),
+            Event::UnreadableErrorReport { payload, error } => {
+                self.report(&Status::UnreadableErrorReport { payload, error });
+            }
+            Event::Unrequested { topic, payload } => {
+                self.report(&Status::Unrequested { topic, payload });
+            }
+            Event::SubscriptionLost {
+                device,
+                subscription,
+                failure,
+            } => self.report_of(device, |device| Status::SubscriptionLost {
+                device,
+                subscription,
+                failure,
+            }),
+            Event::ErrorsTopicUnavailable { failure } => {
+                self.report(&Status::ErrorsTopicUnavailable { failure });
+            }
+            Event::TokenNeeded { device } => self.expired_tokens.push_back(device),
+            Event::Writable { device } => {
+                if let Some(mailbox) = self.mailboxes.get_mut(device) {
+                    mailbox.wake_publishers(&mut self.wakers);
+                }
+            }
+            Event::Closed { unsent } => {
+                let cause = self.shutdown.cause();
+                self.finish(Closed { cause, unsent });
+            }
+        }
+    }
+
+    fn report_of(&mut self, device: DeviceKey, status: impl FnOnce(DeviceId) -> Status) {
+        if let Some(mailbox) = self.mailboxes.get(device) {
+            self.report(&status(mailbox.device().clone()));
+        }
+    }
+
+    fn on_disconnected(&mut self, ended: Disconnected) {
+        let error = self.transport_error.take();
+        self.report(&Status::Disconnected { ended, error });
+        for (device, messages) in self.mailboxes.end_connection() {
+            self.report(&Status::Dropped { device, messages });
+        }
+    }
+
+    fn complete(&mut self, op: OpId, result: Result<Outcome, Failure>) {
+        if let Some(device) = self.operations.take_detached(op) {
+            self.mailboxes.detach(device, &mut self.wakers);
+        }
+        if let Some(failure) = self.operations.complete(op, result, &mut self.wakers) {
+            self.report(&Status::Failed { op, failure });
+        }
+    }
+
+    fn deliver(
+        &mut self,
+        device: DeviceKey,
+        kind: MessageKind,
+        payload: Bytes,
+        delivery: DeliveryId,
+        now: Instant,
+    ) {
+        let message = ReceivedMessage {
+            kind,
+            payload,
+            delivery,
+        };
+        match self.mailboxes.deliver(device, message, &mut self.wakers) {
+            Delivered::Owed => {}
+            Delivered::KeptUnread => self.gateway.acknowledge(delivery, now),
+            Delivered::Dropped => {
+                self.gateway.acknowledge(delivery, now);
+                self.report_of(device, |device| Status::Dropped {
+                    device,
+                    messages: 1,
+                });
+            }
+        }
+    }
+}

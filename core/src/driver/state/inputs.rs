@@ -1,0 +1,102 @@
+//! What the driver tells the gateway: transports, bytes, time and renewed tokens.
+
+use core::task::Poll;
+use std::{io, sync::Arc};
+
+use crate::{
+    command::DeviceKey,
+    driver::{
+        error::{TokenFailure, TransportError},
+        state::State,
+        status::Status,
+    },
+    event::TransportEnd,
+    id::DeviceId,
+    time::Instant,
+    token::Token,
+};
+
+impl State {
+    /// Reports a transport to the gateway, with the token to connect with.
+    pub(crate) fn start_connection(&mut self, token: Token, now: Instant) {
+        self.transport_error = None;
+        self.gateway.handle_connected(token, now);
+    }
+
+    /// Reports that the transport was closed, as the gateway wanted.
+    pub(crate) fn end_connection(&mut self, now: Instant) {
+        self.gateway
+            .handle_disconnected(TransportEnd::PeerClosed, now);
+    }
+
+    /// Reports that the transport was lost, or that there is none.
+    pub(crate) fn lose_connection(&mut self, error: TransportError, now: Instant) {
+        let end = error.end();
+        self.transport_error = Some(Arc::new(error));
+        self.gateway.handle_disconnected(end, now);
+    }
+
+    /// Hands bytes of the peer to the gateway.
+    pub(crate) fn receive(&mut self, bytes: &[u8], now: Instant) {
+        self.gateway.handle_input(bytes, now);
+    }
+
+    /// Has `write` write the gateway's next bytes. Returns its result, or `None` if there was nothing to write.
+    pub(crate) fn transmit(
+        &mut self,
+        now: Instant,
+        write: impl FnOnce(&[u8]) -> Poll<io::Result<usize>>,
+    ) -> Option<Poll<io::Result<usize>>> {
+        let bytes = self.gateway.poll_transmit();
+        if bytes.is_empty() {
+            return None;
+        }
+        let written = write(bytes);
+        if let Poll::Ready(Ok(len)) = written {
+            self.gateway.handle_transmitted(len, now);
+        }
+        Some(written)
+    }
+
+    /// Reports the time to the gateway if its deadline has passed.
+    pub(crate) fn handle_deadline(&mut self, now: Instant) {
+        if self.gateway.poll_timeout().is_some_and(|at| at <= now) {
+            self.gateway.handle_timeout(now);
+        }
+    }
+
+    /// Returns the next device that needs a token because its last one has expired.
+    pub(crate) fn next_expired_token(&mut self) -> Option<(DeviceKey, DeviceId)> {
+        loop {
+            let device = self.expired_tokens.pop_front()?;
+            // A device that was detached in the meantime needs none.
+            if let Some(id) = self.gateway.device_id(device) {
+                return Some((device, id.clone()));
+            }
+        }
+    }
+
+    /// Hands a device's new token to the gateway, or reports that there is none.
+    pub(crate) fn renew_token(
+        &mut self,
+        key: DeviceKey,
+        answer: Result<Option<Token>, TokenFailure>,
+        now: Instant,
+    ) {
+        let Some(device) = self.gateway.device_id(key).cloned() else {
+            return;
+        };
+        match answer {
+            Ok(Some(token)) if token.expires_at() > now => {
+                // Only a device that is being detached refuses it, and needs it no more.
+                let _ = self.gateway.authorize(key, token, now);
+            }
+            Ok(_) => self.report(&Status::TokenNeeded { device }),
+            Err(error) => {
+                let error = Arc::new(error);
+                self.report(&Status::TokenFailed { device, error });
+                self.expired_tokens.push_back(key);
+            }
+        }
+    }
+}
