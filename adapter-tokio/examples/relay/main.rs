@@ -3,6 +3,7 @@
 
 mod failure;
 mod input;
+mod operation;
 mod options;
 mod output;
 mod session;

@@ -9,7 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncWriteExt, Stdout};
 
-use crate::{failure::Reason, input::Id};
+use crate::{failure::Reason, operation::Id};
 
 /// One line of output.
 #[derive(Debug, Serialize)]

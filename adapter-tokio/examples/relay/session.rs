@@ -17,7 +17,8 @@ use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 use self::open::Open;
 use crate::{
     failure::Reason,
-    input::{Action, InvalidLine, Line, Operation, Request},
+    input::Line,
+    operation::{Action, InvalidLine, Operation, Request},
     options::{MAX_QUEUED_BYTES, Manner, Overflow},
     output::{Event, Output},
     sources::{Ended, Next, Sources},

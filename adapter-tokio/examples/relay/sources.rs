@@ -11,10 +11,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{
-    failure::Reason,
-    input::{Id, Line},
-};
+use crate::{failure::Reason, input::Line, operation::Id};
 
 /// What a session waits for.
 pub(crate) struct Sources {

@@ -11,7 +11,7 @@ use iotcore_gateway_tokio::{Attach, Device, DeviceId, OpId, ReportedState, Subfo
 use super::{Seat, Session};
 use crate::{
     failure::Reason,
-    input::{Action, Id, Request},
+    operation::{Action, Id, Request},
     sources::Ended,
     token,
 };

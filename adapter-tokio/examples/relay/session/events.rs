@@ -9,7 +9,7 @@ use iotcore_gateway_tokio::{
 use super::{Seat, Session};
 use crate::{
     failure::{Circumstances, Reason, certainty, detach_cause, disconnect_code, disconnect_detail},
-    input::{Id, Request},
+    operation::{Id, Request},
     options::Acknowledge,
     output::{Event, note},
     sources::Ended,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use iotcore_gateway_tokio::OpId;
 
-use crate::input::{Action, Id, Request};
+use crate::operation::{Action, Id, Request};
 
 /// Operations that have not ended.
 #[derive(Default)]

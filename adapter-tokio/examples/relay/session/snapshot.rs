@@ -6,7 +6,7 @@ use iotcore_gateway_tokio::{PublicationTopic, QoS, Unsent};
 
 use super::{Seat, Session};
 use crate::{
-    input::{Action, Id, Request},
+    operation::{Action, Id, Request},
     output::{Event, Message},
 };
 
