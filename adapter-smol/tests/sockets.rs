@@ -1,4 +1,5 @@
 //! The driver on smol, over real sockets on loopback: what every adapter has to pass.
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "jwt")]
 #[path = "../../tests/adapters/bridge.rs"]

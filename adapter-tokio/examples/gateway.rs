@@ -3,6 +3,7 @@
 //! `cargo run --release -p iotcore-gateway-tokio --example gateway` needs nothing else: it starts an emulator of the
 //! bridge on this machine, with keys and a certificate made on the spot. With `--host` and the ids of a real registry it
 //! does the same there, as far as that goes without the cloud's side; `--help` lists the options.
+#![forbid(unsafe_code)]
 
 use std::{error::Error, process::ExitCode, time::Duration};
 

@@ -1,4 +1,5 @@
 //! The driver on Tokio, over real sockets on loopback: what every adapter has to pass, on both flavors of the runtime.
+#![forbid(unsafe_code)]
 
 #[cfg(feature = "jwt")]
 #[path = "../../tests/adapters/bridge.rs"]

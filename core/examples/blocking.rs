@@ -1,5 +1,6 @@
 //! A gateway without a runtime: the bare machine, `std::net`, rustls and one thread. It attaches a device, sends one
 //! reading, and leaves once that has ended. `main` is the program; `run` is the adapter, and would serve any program.
+#![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "it has the clock")]
 
 use std::io::{self, ErrorKind::*, Read, Write};

@@ -1,4 +1,5 @@
 //! Tokens minted from every form of key that the vendor's recipes produce.
+#![forbid(unsafe_code)]
 #![cfg(feature = "jwt")]
 #![expect(clippy::disallowed_methods, reason = "an instant has no other source")]
 

@@ -1,4 +1,5 @@
 //! What a file is called that gives no private key, and what its error keeps to itself.
+#![forbid(unsafe_code)]
 #![cfg(feature = "jwt")]
 
 mod keys;

@@ -57,6 +57,7 @@
 //! assert!(link.bridge.attached("gateway-1").eq(["sensor-1"]));
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
+#![forbid(unsafe_code)]
 
 pub mod bridge;
 #[cfg(feature = "serve")]

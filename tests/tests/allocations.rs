@@ -1,5 +1,6 @@
 //! What the machine asks of the allocator: nothing for a message that goes out, little for one that comes in, and no
 //! more memory than the documentation says. Counted, so each run gives the same.
+#![deny(unsafe_code)] // No allocator can count without.
 
 use core::time::Duration;
 use std::time::Instant;

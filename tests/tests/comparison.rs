@@ -3,6 +3,7 @@
 //!
 //! Real sockets, for rumqttc knows no other. The network between is ours: it takes everything and delivers nothing from
 //! the moment at which the connection is lost, as a dead line does.
+#![forbid(unsafe_code)]
 
 use core::time::Duration;
 use std::net::SocketAddr;

@@ -1,4 +1,5 @@
 //! Every committed seed and every past crash through the function of its fuzz target, on stable.
+#![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -1,4 +1,5 @@
 //! Whatever goes wrong on the way, and wherever: everything accepted arrives, in order, and every operation ends once.
+#![forbid(unsafe_code)]
 
 use core::time::Duration;
 use std::collections::BTreeMap;

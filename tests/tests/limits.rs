@@ -1,4 +1,5 @@
 //! The bridge's limits and our own: pace, memory, and a restart of the process.
+#![forbid(unsafe_code)]
 
 use core::time::Duration;
 

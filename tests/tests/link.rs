@@ -1,4 +1,5 @@
 //! What the virtual network does to a gateway, one thing at a time.
+#![forbid(unsafe_code)]
 
 use core::time::Duration;
 

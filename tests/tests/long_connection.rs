@@ -1,5 +1,6 @@
 //! A connection that lives until its packet identifiers have gone round, in both directions: of 65,535 identifiers some are
 //! in flight all the time, some wait for late acknowledgements, and the model looks at every packet.
+#![forbid(unsafe_code)]
 
 use std::num::NonZeroU32;
 use std::time::Duration;

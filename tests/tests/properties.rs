@@ -2,6 +2,7 @@
 //!
 //! Each property draws scripts from the steps that put its guarantee to the test, and lets the reference model judge;
 //! what can be counted in the history is counted here once more, without it.
+#![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;

@@ -1,4 +1,5 @@
 //! Seeds: hundreds of scripts of everything that can go wrong, and all that ever broke a guarantee.
+#![forbid(unsafe_code)]
 
 use iotcore_gateway::QoS;
 use iotcore_gateway_testkit::script::{self, Command, Manner, Script, Setup, Step, Weather};

@@ -1,5 +1,6 @@
 //! A gateway for programs in any language: operations come in as JSON Lines on standard input, events go out as JSON
 //! Lines on standard output. `relay --help` lists the options, the README the operations and events.
+#![forbid(unsafe_code)]
 
 mod failure;
 mod input;

@@ -1,4 +1,5 @@
 //! The example `relay`, run as a program against the emulator and against peers that do less.
+#![forbid(unsafe_code)]
 
 mod child;
 mod cloud;

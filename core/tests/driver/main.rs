@@ -1,4 +1,5 @@
 //! The driver and its handles on a runtime in memory, against a server that the test plays: one thread, virtual time.
+#![forbid(unsafe_code)]
 #![cfg(feature = "driver")]
 
 mod cancellation;

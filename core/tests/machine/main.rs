@@ -1,4 +1,5 @@
 //! The machine against a scripted peer, in virtual time: one file for each part of what it does.
+#![forbid(unsafe_code)]
 
 mod attachment;
 mod closing;

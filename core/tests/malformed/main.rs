@@ -4,6 +4,7 @@
 //! A row runs at every split of its bytes into two fragments and byte by byte, and each time the events, the bytes out
 //! and the counters are those of the whole. After a row that ends the connection nothing more is transmitted on it, and
 //! the next one works; after any other this one still does.
+#![forbid(unsafe_code)]
 
 #[path = "../peer/mod.rs"]
 mod peer;

@@ -12,6 +12,7 @@
 //! one after another. CPU time is that of the client's process, the kernel's work for it included, from the first
 //! message to the last PUBACK; connecting does not count. The clients in Rust run on one thread each.
 
+#![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,

@@ -14,6 +14,7 @@
 //! mqtt-protocol-core's client connection with their codecs, and the floor, a loop that writes the bytes and reads the
 //! identifiers without a check. [`dialogue`] tells how it is measured.
 
+#![deny(unsafe_code)] // No allocator can count without.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,

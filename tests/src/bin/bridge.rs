@@ -1,5 +1,6 @@
 //! The bridge emulator as a program: serves a registry file to any MQTT 3.1.1 client, prints what
 //! happens, and takes the operator's commands on its standard input.
+#![forbid(unsafe_code)]
 
 use std::fs;
 use std::io::{self, BufRead, Write};

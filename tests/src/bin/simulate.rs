@@ -1,4 +1,5 @@
 //! Plays scripts by the thousand, in virtual time: everything that can go wrong, against the guarantees.
+#![forbid(unsafe_code)]
 
 use std::io::{self, IsTerminal, Write};
 use std::process::ExitCode;

@@ -3,6 +3,7 @@
 //!
 //! A future is polled whenever the clock moves, woken or not, so that it is dropped between any two things that happen.
 //! Meanwhile other tasks send, receive and acknowledge, and at the end their books are compared with the bridge's.
+#![forbid(unsafe_code)]
 
 mod stage;
 

@@ -13,6 +13,7 @@
 //!
 //! Out of its reach: what takes more than two connections, tokens that expire, and packet identifiers that are used again,
 //! for the first 65,535 of a connection are all fresh.
+#![forbid(unsafe_code)]
 
 mod connection;
 mod referee;

@@ -1,5 +1,6 @@
 //! No token and no key is ever shown: not by an event, an error, a `Debug`, a log line or a program, whatever goes well or
 //! wrong. What a gateway gives its transport is the one exception, for there the token has to be.
+#![forbid(unsafe_code)]
 #![cfg(all(feature = "serve", feature = "simulation"))]
 
 mod driver;
