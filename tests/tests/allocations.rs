@@ -8,8 +8,11 @@ use std::time::Instant;
 use bytes::Bytes;
 use iotcore_gateway::{
     ClientId, DeviceKey, Event, Gateway, Options, Publication, QoS, QueueLimit, Quota,
-    Subscription, Token,
+    Subscription, Token, UnixTime,
 };
+
+/// What the wall clock shows.
+const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 #[path = "../benches/machine/allocator.rs"]
 mod allocator;

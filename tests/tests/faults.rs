@@ -28,10 +28,11 @@ impl Script {
     fn new() -> Self {
         let mut link = Link::new(Options::default());
         let now = link.now();
+        let unix_now = link.unix_now();
         let gateway = &mut link.gateway;
         let mut ops = vec![gateway.open(now).unwrap()];
         let (device, attach) = gateway
-            .attach(DEVICE.try_into().unwrap(), None, UNIX_NOW, now)
+            .attach(DEVICE.try_into().unwrap(), None, unix_now, now)
             .unwrap();
         ops.push(attach);
         for key in [device, gateway.own_key()] {

@@ -17,7 +17,7 @@ fn open(options: Options) -> (Link, DeviceKey) {
     link.gateway.open(now).unwrap();
     let (device, _) = link
         .gateway
-        .attach(BOUND[0].try_into().unwrap(), None, UNIX_NOW, now)
+        .attach(BOUND[0].try_into().unwrap(), None, link.unix_now(), now)
         .unwrap();
     link.run(SECOND);
     link.events();

@@ -80,8 +80,9 @@ async fn attach_device(
         (Subscription::Config, attach.config),
         (Subscription::Commands, attach.commands),
     ];
+    let unix_now = shared.environment().unix_now();
     let accepted = shared
-        .with(|state, now| state.attach(&id, token, &subscriptions, now))
+        .with(|state, now| state.attach(&id, token, &subscriptions, unix_now, now))
         .map_err(|error| AttachError::Attach(error, None))?;
     let device = Device::new(Arc::clone(&shared), accepted.device, id);
     told.get_or_init(|| (accepted.attach, device.clone()));

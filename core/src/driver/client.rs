@@ -4,12 +4,12 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::{
+    command::Unsent,
     driver::{
         attaching::Attaching, closed::Closed, closing::Closing, completion::Completion,
         device::Device, error::OperationError, payloads::Attach, shared::Shared,
         status_changes::StatusChanges,
     },
-    gateway::Unsent,
     stats::Stats,
 };
 

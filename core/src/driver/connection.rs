@@ -103,8 +103,9 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     }
 
     async fn converse(&mut self, token: Token, mut stream: Transport<R::Stream>) {
+        let unix_now = self.shared.environment().unix_now();
         self.shared
-            .with(|state, now| state.start_connection(token, now));
+            .with(|state, now| state.start_connection(token, unix_now, now));
         match poll_fn(|cx| self.turn(&mut stream, cx)).await {
             End::HangUp => {
                 self.hang_up(stream).await;

@@ -132,7 +132,8 @@ impl Device {
     ///
     /// [`OperationError`](crate::driver::OperationError).
     pub fn authorize(&self, token: Token) -> Operation {
-        self.operate(|state, key, now| state.authorize(key, token, now))
+        let unix_now = self.handle.shared().environment().unix_now();
+        self.operate(|state, key, now| state.authorize(key, token, unix_now, now))
     }
 
     /// Detaches the device after the messages that it has sent. Accepted immediately; completes once the bridge has

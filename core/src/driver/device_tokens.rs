@@ -71,6 +71,7 @@ impl DeviceTokens {
             Err(_) => self.failures.saturating_add(1),
             Ok(_) => 0,
         };
-        shared.with(|state, now| state.renew_token(device, answer, now));
+        let unix_now = shared.environment().unix_now();
+        shared.with(|state, now| state.renew_token(device, answer, unix_now, now));
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         tokens::{TokenRequest, TokenSource},
     },
     id::{ClientId, DeviceId},
-    time::{Duration, Instant},
+    time::{Duration, Instant, UnixTime},
     token::Token,
 };
 
@@ -17,6 +17,9 @@ use crate::{
 pub(crate) trait Environment: Send + Sync {
     /// Returns the time of the runtime's clock.
     fn now(&self) -> Instant;
+
+    /// Returns the date of the runtime's wall clock.
+    fn unix_now(&self) -> UnixTime;
 
     /// Asks the token source for a device's token, once `delay` has passed.
     fn device_token(
@@ -84,6 +87,10 @@ impl<R: Runtime, T: TokenSource> RuntimeEnvironment<R, T> {
 impl<R: Runtime, T: TokenSource> Environment for RuntimeEnvironment<R, T> {
     fn now(&self) -> Instant {
         self.runtime.now()
+    }
+
+    fn unix_now(&self) -> UnixTime {
+        self.runtime.unix_now()
     }
 
     fn device_token(

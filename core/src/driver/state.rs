@@ -34,14 +34,15 @@ use crate::{
     },
     event::Outcome,
     gateway::Gateway,
+    input::{Answer, Input},
     options::Options,
     time::Instant,
 };
 
 /// Coordinates the gateway and those who wait for it.
 ///
-/// Only its methods change the gateway: the inputs in [`inputs`], the commands in [`commands`], and [`events`], which takes
-/// what comes out.
+/// Only its method `apply` changes the gateway: for the inputs in [`inputs`], the commands in [`commands`], and [`events`],
+/// which takes what comes out.
 pub(crate) struct State {
     gateway: Gateway,
     operations: Operations,
@@ -72,6 +73,11 @@ impl State {
     /// Returns the gateway, to be read.
     pub(crate) fn gateway(&self) -> &Gateway {
         &self.gateway
+    }
+
+    /// Applies an input or a command to the gateway.
+    fn apply(&mut self, input: Input<'_>, now: Instant) -> Answer {
+        self.gateway.apply(input, now)
     }
 
     /// Registers the driver's task, which handles wake.

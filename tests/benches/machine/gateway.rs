@@ -155,7 +155,7 @@ fn simulated() -> f64 {
         .map(|n| {
             let id = subject::device(n).try_into().expect("legal");
             link.gateway
-                .attach(id, None, UNIX_NOW, now)
+                .attach(id, None, link.unix_now(), now)
                 .expect("room")
                 .0
         })

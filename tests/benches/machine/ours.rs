@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use iotcore_gateway::{
     ClientId, DeviceKey, Event, Gateway, Options, Publication, QoS, QueueLimit, Quota,
-    Subscription, Token,
+    Subscription, Token, UnixTime,
 };
 
 use crate::{
     peer,
     subject::{self, BUFFER, Subject, Wire, Work},
 };
+
+/// What the wall clock shows.
+const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 pub(crate) struct Ours {
     pub(crate) gateway: Gateway,

@@ -10,7 +10,7 @@ use std::{
 
 use iotcore_gateway::{
     ClientId, DeviceKey, DeviceState, Gateway, OpId, Options, Publication, QoS, Subscription,
-    Token, TransportEnd,
+    Token, TransportEnd, UnixTime,
 };
 
 use super::{
@@ -18,6 +18,9 @@ use super::{
     step::{Manner, Step},
     wire::{self, DEVICES, GATEWAY, Packet},
 };
+
+/// What the wall clock shows.
+const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 /// What a device may have accepted and not ended; a third publication is handed back.
 const QUEUE: usize = 2;

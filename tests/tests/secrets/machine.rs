@@ -13,6 +13,9 @@ use iotcore_gateway_testkit::{AuthMethod, Bridge, ConnectionId, Settings};
 
 use crate::{KEY, Secrets};
 
+/// What the wall clock shows.
+const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
+
 const SECOND: Duration = Duration::from_secs(1);
 const START: u64 = 1_767_225_600;
 

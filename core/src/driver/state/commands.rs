@@ -9,11 +9,11 @@ use crate::{
         state::State,
         status::Status,
     },
-    error::{CommandError, PublishError},
-    gateway::Gateway,
+    error::PublishError,
     id::DeviceId,
+    input::Input,
     mqtt::QoS,
-    time::Instant,
+    time::{Instant, UnixTime},
     token::Token,
 };
 
@@ -41,7 +41,7 @@ impl State {
             return;
         };
         for message in &abandoned.messages {
-            self.gateway.acknowledge(message.delivery, now);
+            self.apply(Input::Acknowledge(message.delivery), now);
         }
         let (device, messages) = (abandoned.device, abandoned.messages.len());
         if messages > 0 {
@@ -57,7 +57,7 @@ impl State {
 /// Commands. Each operation that is returned is counted as waited for.
 impl State {
     pub(crate) fn open(&mut self, now: Instant) -> Result<OpId, OperationError> {
-        self.command(|gateway| gateway.open(now))
+        self.command(Input::Open, now)
     }
 
     /// Attaches and subscribes a device: the gateway accepts all of it, or nothing.
@@ -66,13 +66,24 @@ impl State {
         id: &DeviceId,
         token: Option<Token>,
         subscriptions: &[(Subscription, Option<QoS>); 2],
+        unix_now: UnixTime,
         now: Instant,
     ) -> Result<AcceptedAttach, OperationError> {
         self.shutdown.check_driver()?;
-        let (device, attach) = self.gateway.attach(id.clone(), token, now)?;
+        let attach = Input::Attach {
+            device: id.clone(),
+            token,
+            unix_now,
+        };
+        let (device, attach) = self.apply(attach, now).attached()?;
         let subscribes = subscriptions.map(|(subscription, qos)| {
             // A gateway that has just accepted the device accepts its subscriptions too.
-            self.gateway.subscribe(device, subscription, qos?, now).ok()
+            let subscribe = Input::Subscribe {
+                device,
+                subscription,
+                qos: qos?,
+            };
+            self.apply(subscribe, now).op().ok()
         });
         self.mailboxes.add_handle(device, id);
         for op in subscribes.into_iter().flatten().chain([attach]) {
@@ -92,7 +103,12 @@ impl State {
         qos: QoS,
         now: Instant,
     ) -> Result<OpId, OperationError> {
-        self.command(|gateway| gateway.subscribe(device, subscription, qos, now))
+        let subscribe = Input::Subscribe {
+            device,
+            subscription,
+            qos,
+        };
+        self.command(subscribe, now)
     }
 
     pub(crate) fn unsubscribe(
@@ -101,16 +117,26 @@ impl State {
         subscription: Subscription,
         now: Instant,
     ) -> Result<OpId, OperationError> {
-        self.command(|gateway| gateway.unsubscribe(device, subscription, now))
+        let unsubscribe = Input::Unsubscribe {
+            device,
+            subscription,
+        };
+        self.command(unsubscribe, now)
     }
 
     pub(crate) fn authorize(
         &mut self,
         device: DeviceKey,
         token: Token,
+        unix_now: UnixTime,
         now: Instant,
     ) -> Result<OpId, OperationError> {
-        self.command(|gateway| gateway.authorize(device, token, now))
+        let authorize = Input::Authorize {
+            device,
+            token,
+            unix_now,
+        };
+        self.command(authorize, now)
     }
 
     pub(crate) fn detach(
@@ -118,7 +144,7 @@ impl State {
         device: DeviceKey,
         now: Instant,
     ) -> Result<OpId, OperationError> {
-        let op = self.command(|gateway| gateway.detach(device, now))?;
+        let op = self.command(Input::Detach(device), now)?;
         self.operations.record_detach(op, device);
         Ok(op)
     }
@@ -132,7 +158,7 @@ impl State {
         if self.shutdown.check_driver().is_err() {
             return Err(AcceptError::DriverStopped(publication));
         }
-        let accepted = self.gateway.publish(publication, now);
+        let accepted = self.apply(Input::Publish(publication), now).published();
         let op = accepted.map_err(AcceptError::Refused)?;
         Ok(self.accepted(op))
     }
@@ -165,25 +191,22 @@ impl State {
     }
 
     pub(crate) fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
-        self.gateway.acknowledge(delivery, now);
+        self.apply(Input::Acknowledge(delivery), now);
         self.wakers.wake_driver();
     }
 
     pub(crate) fn close(&mut self, now: Instant) {
         if self.shutdown.request() {
-            self.gateway.close(now);
+            self.apply(Input::Close, now);
             self.mailboxes.wake_publishers(&mut self.wakers);
             self.wakers.wake_driver();
         }
     }
 
     /// Hands a command to the gateway.
-    fn command(
-        &mut self,
-        command: impl FnOnce(&mut Gateway) -> Result<OpId, CommandError>,
-    ) -> Result<OpId, OperationError> {
+    fn command(&mut self, command: Input<'_>, now: Instant) -> Result<OpId, OperationError> {
         self.shutdown.check_driver()?;
-        let op = command(&mut self.gateway)?;
+        let op = self.apply(command, now).op()?;
         Ok(self.accepted(op))
     }
 

@@ -13,6 +13,7 @@ use crate::{
     error::Failure,
     event::{Disconnected, Event, Outcome},
     id::DeviceId,
+    input::Input,
     time::Instant,
 };
 
@@ -20,7 +21,7 @@ impl State {
     /// Distributes the gateway's events. They stay in the gateway while a reader of the status applies back-pressure.
     pub(crate) fn distribute_events(&mut self, now: Instant) {
         while !self.awaits_status_reader()
-            && let Some(event) = self.gateway.poll_event()
+            && let Some(event) = self.apply(Input::PollEvent, now).event()
         {
             self.distribute(event, now);
         }
@@ -122,9 +123,11 @@ impl State {
         };
         match self.mailboxes.deliver(device, message, &mut self.wakers) {
             Delivered::Owed => {}
-            Delivered::KeptUnread => self.gateway.acknowledge(delivery, now),
+            Delivered::KeptUnread => {
+                self.apply(Input::Acknowledge(delivery), now);
+            }
             Delivered::Dropped => {
-                self.gateway.acknowledge(delivery, now);
+                self.apply(Input::Acknowledge(delivery), now);
                 self.report_of(device, |device| Status::Dropped {
                     device,
                     messages: 1,

@@ -12,33 +12,33 @@ use crate::{
     },
     event::TransportEnd,
     id::DeviceId,
-    time::Instant,
+    input::Input,
+    time::{Instant, UnixTime},
     token::Token,
 };
 
 impl State {
     /// Reports a transport to the gateway, with the token to connect with.
-    pub(crate) fn start_connection(&mut self, token: Token, now: Instant) {
+    pub(crate) fn start_connection(&mut self, token: Token, unix_now: UnixTime, now: Instant) {
         self.transport_error = None;
-        self.gateway.handle_connected(token, now);
+        self.apply(Input::Connected { token, unix_now }, now);
     }
 
     /// Reports that the transport was closed, as the gateway wanted.
     pub(crate) fn end_connection(&mut self, now: Instant) {
-        self.gateway
-            .handle_disconnected(TransportEnd::PeerClosed, now);
+        self.apply(Input::Disconnected(TransportEnd::PeerClosed), now);
     }
 
     /// Reports that the transport was lost, or that there is none.
     pub(crate) fn lose_connection(&mut self, error: TransportError, now: Instant) {
         let end = error.end();
         self.transport_error = Some(Arc::new(error));
-        self.gateway.handle_disconnected(end, now);
+        self.apply(Input::Disconnected(end), now);
     }
 
     /// Hands bytes of the peer to the gateway.
     pub(crate) fn receive(&mut self, bytes: &[u8], now: Instant) {
-        self.gateway.handle_input(bytes, now);
+        self.apply(Input::Received(bytes), now);
     }
 
     /// Has `write` write the gateway's next bytes. Returns its result, or `None` if there was nothing to write.
@@ -53,7 +53,7 @@ impl State {
         }
         let written = write(bytes);
         if let Poll::Ready(Ok(len)) = written {
-            self.gateway.handle_transmitted(len, now);
+            self.apply(Input::Transmitted(len), now);
         }
         Some(written)
     }
@@ -61,7 +61,7 @@ impl State {
     /// Reports the time to the gateway if its deadline has passed.
     pub(crate) fn handle_deadline(&mut self, now: Instant) {
         if self.gateway.poll_timeout().is_some_and(|at| at <= now) {
-            self.gateway.handle_timeout(now);
+            self.apply(Input::Timeout, now);
         }
     }
 
@@ -81,6 +81,7 @@ impl State {
         &mut self,
         key: DeviceKey,
         answer: Result<Option<Token>, TokenFailure>,
+        unix_now: UnixTime,
         now: Instant,
     ) {
         let Some(device) = self.gateway.device_id(key).cloned() else {
@@ -89,7 +90,12 @@ impl State {
         match answer {
             Ok(Some(token)) if token.expires_at() > now => {
                 // Only a device that is being detached refuses it, and needs it no more.
-                let _ = self.gateway.authorize(key, token, now);
+                let authorize = Input::Authorize {
+                    device: key,
+                    token,
+                    unix_now,
+                };
+                let _ = self.apply(authorize, now).op();
             }
             Ok(_) => self.report(&Status::TokenNeeded { device }),
             Err(error) => {
