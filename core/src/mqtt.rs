@@ -200,15 +200,23 @@ impl<T: Copy> Connection<T> {
         self.receive.take_publish()
     }
 
-    /// Whether a packet of about `size` bytes may be queued now.
-    pub(crate) fn has_room(&self, size: usize) -> bool {
-        self.phase == Phase::Open
-            && (self.transmit.is_empty() || self.transmit.len() + size <= TRANSMIT_TARGET)
+    /// The size of the largest packet that may be queued now: 0 for none, and any where nothing waits.
+    #[inline]
+    pub(crate) fn room(&self) -> usize {
+        match self.phase {
+            Phase::Open if self.transmit.is_empty() => usize::MAX,
+            Phase::Open => TRANSMIT_TARGET.saturating_sub(self.transmit.len()),
+            Phase::Connecting | Phase::Leaving => 0,
+        }
     }
 
-    /// Whether a packet of about `size` bytes may be queued now that needs an identifier.
-    pub(crate) fn can_send(&self, size: usize) -> bool {
-        self.ids.free() > 0 && self.has_room(size)
+    /// The same for a packet that needs an identifier.
+    #[inline]
+    pub(crate) fn room_with_id(&self) -> usize {
+        match self.ids.free() {
+            0 => 0,
+            _ => self.room(),
+        }
     }
 
     /// Whether no identifier is free, and some may stay so for ever.
@@ -329,16 +337,14 @@ impl<T: Copy> Connection<T> {
         self.timers.next()
     }
 
-    /// Runs the timers that are due. Called after everything that may have queued bytes.
+    /// Whether any timer may be due.
     #[inline]
-    pub(crate) fn run_timers(&mut self, now: Moment) -> Option<Silence> {
-        match self.timers.may_be_due(now) {
-            true => self.run_due(now),
-            false => None,
-        }
+    pub(crate) fn may_be_due(&mut self, now: Moment) -> bool {
+        self.timers.may_be_due(now)
     }
 
-    fn run_due(&mut self, now: Moment) -> Option<Silence> {
+    /// Runs the timers that are due. Called after everything that may have queued bytes.
+    pub(crate) fn run_timers(&mut self, now: Moment) -> Option<Silence> {
         if self.timers.expire_answer(Answer::ConnAck, now) {
             return Some(Silence::ConnAck(self.timing.connack_timeout));
         }

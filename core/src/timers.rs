@@ -1,6 +1,33 @@
-//! Many deadlines of one kind.
+//! Many deadlines of one kind, and the earliest of few.
 
 use std::collections::BTreeSet;
+
+use crate::clock::Moment;
+
+/// A lower bound of deadlines that are kept elsewhere: none is due before, so that most calls need not look at each.
+#[derive(Debug, Default)]
+pub(crate) struct QuietUntil(Option<Moment>);
+
+impl QuietUntil {
+    /// A deadline was set.
+    pub(crate) fn lower(&mut self, deadline: Moment) {
+        self.0 = Some(self.0.map_or(deadline, |quiet| quiet.min(deadline)));
+    }
+
+    /// Whether any deadline may be due; `earliest` is looked at only if so.
+    #[inline]
+    pub(crate) fn is_over(
+        &mut self,
+        now: Moment,
+        earliest: impl FnOnce() -> Option<Moment>,
+    ) -> bool {
+        if self.0.is_none_or(|quiet| quiet > now) {
+            return false;
+        }
+        self.0 = earliest();
+        self.0.is_some_and(|quiet| quiet <= now)
+    }
+}
 
 /// Deadlines by the clock `T`, in the order in which they are due; at one time in the order of their keys.
 #[derive(Debug)]

@@ -1,62 +1,80 @@
 //! What every input and command ends in: timers that are due, and what may be written now.
 
-use super::{Gateway, lifecycle::State};
+use super::{Gateway, lifecycle::State, online::Online, session::Session};
 use crate::{clock::Moment, time::Instant};
 
 impl Gateway {
     /// Clamps `now` and updates the peer clock.
     pub(super) fn observe_time(&mut self, now: Instant) -> Moment {
         let now = self.session.clock.observe(now);
-        self.observe_reading(now);
-        now
-    }
-
-    /// Tells the connection whether it is read from now on.
-    fn observe_reading(&mut self, now: Moment) {
         if let State::Online(online) = &mut self.lifecycle.state {
             let is_reading = self.session.wants_input(online);
             online.link.observe_reading(is_reading, now);
         }
+        now
     }
 
     /// Runs what is due, then flushes. Every input and command ends here, but for
     /// [`handle_input`](Self::handle_input), which runs no timers.
     pub(super) fn advance(&mut self, now: Moment) {
+        if self.may_be_due(now) {
+            self.run_due(now);
+        }
+        self.flush(now);
+    }
+
+    #[inline]
+    fn may_be_due(&mut self, now: Moment) -> bool {
+        let of_connection = match &mut self.lifecycle.state {
+            State::Online(online) => online.link.may_be_due(now) || online.has_deadlines(),
+            _ => false,
+        };
+        of_connection || self.lifecycle.may_be_due(now) || self.session.outbox.is_pacing()
+    }
+
+    /// Never inlined: most messages find nothing here.
+    #[inline(never)]
+    fn run_due(&mut self, now: Moment) {
         if let State::Online(online) = &mut self.lifecycle.state
             && let Some(silence) = online.link.run_timers(now)
         {
             self.on_silence(silence, now);
         }
         self.run_lifecycle_timers(now);
-        let (session, lifecycle) = (&mut self.session, &mut self.lifecycle);
-        if let State::Online(online) = &mut lifecycle.state
-            && online.has_deadlines()
-        {
+        let (session, mut online) = (&mut self.session, self.lifecycle.online_mut());
+        if let Some(online) = online.as_deref_mut() {
             session.run_device_timers(online, now);
         }
-        if session.outbox.is_pacing() {
-            let flight = lifecycle.online_mut().map(|online| &mut online.flight);
-            session.outbox.release_paced(flight, now);
-        }
-        self.flush(now);
+        let flight = online.map(|online| &mut online.flight);
+        session.outbox.release_paced(flight, now);
     }
 
     /// Writes what may be written now, and announces what has room again.
     pub(super) fn flush(&mut self, now: Moment) {
-        self.reconnect_if_starved(now);
+        let is_closing = self.lifecycle.is_closing();
         if let State::Online(online) = &mut self.lifecycle.state {
-            self.session.fill(online, now);
+            if self.session.fill(online, now) && !is_closing {
+                return self.session.end_flush(online, now);
+            }
         }
-        if self.lifecycle.is_winding_down() {
-            self.leave_if_drained(now);
-            self.hang_up_if_handed_over(now);
+        self.end_if_over(now);
+        match &mut self.lifecycle.state {
+            State::Online(online) => self.session.end_flush(online, now),
+            State::Closed => {}
+            _ => self.session.announce_room(),
         }
-        if let State::Online(online) = &mut self.lifecycle.state {
-            online.link.watch_progress(now);
+    }
+}
+
+impl Session {
+    /// Ends the flush of a connection that goes on.
+    #[inline]
+    fn end_flush(&mut self, online: &mut Online, now: Moment) {
+        if self.outbox.has_blocked() {
+            self.announce_room();
         }
-        if !self.is_closed() {
-            self.session.announce_room();
-        }
-        self.observe_reading(now);
+        online.link.watch_progress(now);
+        let is_reading = self.wants_input(online);
+        online.link.observe_reading(is_reading, now);
     }
 }

@@ -61,7 +61,7 @@ impl Session {
         let token = device.token.as_ref();
         let token = token.map_or(0, |token| token.expose().len());
         let size = device.id.as_str().len() + token + CONTROL_OVERHEAD;
-        online.link.can_send(size)
+        online.link.room_with_id() >= size
     }
 }
 

@@ -24,7 +24,7 @@ impl Session {
         match incoming {
             Incoming::Publish => self.on_publish(online, now),
             Incoming::PubAck(PacketOwner::Publication(key)) => {
-                self.end_publication(Some(online), key, Ok(Outcome::Acknowledged));
+                self.end_publication(online, key, Ok(Outcome::Acknowledged));
             }
             Incoming::PubAck(PacketOwner::Attach(device)) => self.on_attached(online, device, now),
             Incoming::PubAck(PacketOwner::Detach(device)) => self.on_detached(online, device),
@@ -119,7 +119,6 @@ impl Session {
         if online.phase != Phase::Open {
             return None;
         }
-        let has_room = |size| online.link.has_room(size);
-        self.outbox.overdue_at(&online.flight, has_room)
+        self.outbox.overdue_at(&online.flight, online.link.room())
     }
 }

@@ -26,6 +26,7 @@ use crate::{
     event::{DisconnectReason, Event, Outcome, Refusal, TransportEnd},
     mqtt::{Connect, Connection, Timing},
     time::Duration,
+    timers::QuietUntil,
     token::Token,
 };
 
@@ -79,6 +80,7 @@ pub(crate) struct Lifecycle {
     attempts: u32,
     /// Connections that ended soon after they were accepted, in a row.
     quick_ends: u32,
+    quiet_until: QuietUntil,
 }
 
 impl Lifecycle {
@@ -90,6 +92,7 @@ impl Lifecycle {
             close_by: None,
             attempts: 0,
             quick_ends: 0,
+            quiet_until: QuietUntil::default(),
         }
     }
 
@@ -122,8 +125,7 @@ impl Lifecycle {
     }
 
     /// Whether the connection, or all of it, is to end in order.
-    #[inline]
-    pub(crate) fn is_winding_down(&self) -> bool {
+    fn is_winding_down(&self) -> bool {
         self.close_op.is_some() || self.online().is_some_and(Online::is_winding_down)
     }
 
@@ -135,6 +137,13 @@ impl Lifecycle {
         }
     }
 
+    /// Whether [`Gateway::run_lifecycle_timers`] may have something to do.
+    #[inline]
+    pub(crate) fn may_be_due(&mut self, now: Moment) -> bool {
+        let earliest = || earliest(&self.state, self.close_by);
+        self.quiet_until.is_over(now, earliest)
+    }
+
     /// Whether no more commands are taken.
     pub(crate) fn is_closing(&self) -> bool {
         self.close_op.is_some() || self.is_closed()
@@ -142,15 +151,17 @@ impl Lifecycle {
 
     /// When [`Gateway::run_lifecycle_timers`] is to be called next.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        let of_state = match &self.state {
-            State::Waiting { until } | State::HangingUp(AfterHangUp::Wait { until }) => {
-                Some(*until)
-            }
-            State::Online(online) => online.next_lifecycle_deadline(),
-            _ => None,
-        };
-        [of_state, self.close_by].into_iter().flatten().min()
+        earliest(&self.state, self.close_by)
     }
+}
+
+fn earliest(state: &State, close_by: Option<Moment>) -> Option<Moment> {
+    let of_state = match state {
+        State::Waiting { until } | State::HangingUp(AfterHangUp::Wait { until }) => Some(*until),
+        State::Online(online) => online.next_lifecycle_deadline(),
+        _ => None,
+    };
+    [of_state, close_by].into_iter().flatten().min()
 }
 
 impl Online {
@@ -204,7 +215,9 @@ impl Gateway {
             }
             _ => {}
         }
-        self.lifecycle.close_by = Some(now + self.session.options.drain_timeout);
+        let close_by = now + self.session.options.drain_timeout;
+        self.lifecycle.close_by = Some(close_by);
+        self.lifecycle.quiet_until.lower(close_by);
         op
     }
 
@@ -257,8 +270,11 @@ impl Gateway {
         let spread = session.jitter.up_to(margin / 10);
         online.phase = Phase::Open;
         online.accepted_at = Some(now);
-        online.stable_at = Some(now + session.options.stable_after);
-        online.refresh_at = Some(now + life.saturating_sub(margin + spread));
+        let stable_at = now + session.options.stable_after;
+        let refresh_at = now + life.saturating_sub(margin + spread);
+        online.stable_at = Some(stable_at);
+        online.refresh_at = Some(refresh_at);
+        lifecycle.quiet_until.lower(stable_at.min(refresh_at));
         session.stats.connections += 1;
         session.emit(Event::Connected);
         if let Some(op) = lifecycle.open_op.take() {
@@ -268,17 +284,8 @@ impl Gateway {
         session.resume_attachments(online);
     }
 
-    /// Runs the timers of the lifecycle that are due.
-    #[inline]
+    /// Runs the timers that are due. A refresh whose drain has no time at all leaves in the same pass.
     pub(super) fn run_lifecycle_timers(&mut self, now: Moment) {
-        if self.lifecycle.next_deadline().is_some_and(|at| at <= now) {
-            self.run_due_lifecycle(now);
-        }
-    }
-
-    /// A refresh whose drain has no time at all leaves in the same pass.
-    #[inline(never)]
-    fn run_due_lifecycle(&mut self, now: Moment) {
         let is_closing = self.lifecycle.is_closing();
         let lifecycle = &mut self.lifecycle;
         let is_due = |at: &mut Option<Moment>| at.take_if(|at| *at <= now).is_some();
@@ -291,6 +298,7 @@ impl Gateway {
                 if is_due(&mut online.refresh_at) && !is_closing {
                     let until = now + self.session.options.drain_timeout;
                     online.phase = Phase::Refreshing { until };
+                    lifecycle.quiet_until.lower(until);
                 }
             }
             State::Waiting { until } if *until <= now => lifecycle.state = State::Dialing,

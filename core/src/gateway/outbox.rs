@@ -144,21 +144,12 @@ impl Outbox {
         replaced.map(|older| self.release(older).0)
     }
 
-    /// Ends a publication, wherever it is; returns its operation and its device.
-    pub(crate) fn finish(&mut self, flight: Option<&mut Flight>, key: EntryKey) -> (OpId, Slot) {
-        match flight {
-            Some(flight) => self.finish_in(flight, key),
-            None => {
-                self.unlink_waiting(key);
-                self.release(key)
-            }
-        }
-    }
-
-    /// Takes one out of its device's queue.
-    fn unlink_waiting(&mut self, key: EntryKey) {
+    /// Ends a publication that was not written on this connection, or has none; returns its operation.
+    pub(crate) fn finish_waiting(&mut self, key: EntryKey) -> OpId {
         let device = self.entry(key).device;
-        self.queues.at_mut(device).unlink(&mut self.entries, key);
+        let queue = self.queues.at_mut(device);
+        queue.unlink(&mut self.entries, key);
+        self.release(key).0
     }
 
     fn release(&mut self, key: EntryKey) -> (OpId, Slot) {

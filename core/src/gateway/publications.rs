@@ -16,14 +16,14 @@ impl Session {
     /// Accepts a publication whose device may publish, if there is room or the options make some.
     pub(super) fn accept(
         &mut self,
-        mut online: Option<&mut Online>,
+        online: Option<&mut Online>,
         publication: Publication,
     ) -> Result<OpId, PublishError> {
         let limit = self.payload_limit(&publication.topic);
         if publication.payload.len() > limit {
             return Err(PublishError::TooLarge { limit, publication });
         }
-        if !self.make_room(online.as_deref_mut(), &publication) {
+        if !self.make_room(&publication) {
             let bytes = publication.payload.len();
             self.outbox.block(publication.device.slot, bytes);
             return Err(PublishError::Blocked(publication));
@@ -38,7 +38,7 @@ impl Session {
     }
 
     /// Makes room for a publication by dropping older ones, if the options say so.
-    fn make_room(&mut self, mut online: Option<&mut Online>, publication: &Publication) -> bool {
+    fn make_room(&mut self, publication: &Publication) -> bool {
         while !self.outbox.has_room(publication) {
             let oldest = match self.options.overflow {
                 Overflow::DropOldest => self.outbox.oldest_waiting(publication.device.slot),
@@ -47,21 +47,20 @@ impl Session {
             let Some(oldest) = oldest else {
                 return false;
             };
-            self.end_publication(online.as_deref_mut(), oldest, Err(Failure::Dropped));
+            self.fail_waiting(oldest, Failure::Dropped);
             self.stats.dropped += 1;
         }
         true
     }
 
-    /// Ends a publication, wherever it is.
+    /// Ends a publication on a connection, wherever it is.
     pub(super) fn end_publication(
         &mut self,
-        mut online: Option<&mut Online>,
+        online: &mut Online,
         key: EntryKey,
         result: Result<Outcome, Failure>,
     ) {
-        let flight = online.as_deref_mut().map(|online| &mut online.flight);
-        let (op, device) = self.outbox.finish(flight, key);
+        let (op, device) = self.outbox.finish(&mut online.flight, key);
         match result {
             Ok(outcome) => {
                 self.stats.published += 1;
@@ -69,35 +68,41 @@ impl Session {
             }
             Err(failure) => self.fail(op, failure),
         }
-        if let Some(online) = online {
-            self.continue_detach(online, device);
-        }
+        self.continue_detach(online, device);
     }
 
     /// Ends a publication before its acknowledgement, which may still come.
     pub(super) fn fail_publication(
         &mut self,
-        mut online: Option<&mut Online>,
+        online: &mut Online,
         key: EntryKey,
         failure: Failure,
     ) {
-        if let (Some(online), Some(packet_id)) =
-            (online.as_deref_mut(), self.outbox.entry(key).packet_id())
-        {
+        if let Some(packet_id) = self.outbox.entry(key).packet_id() {
             online.link.quarantine(packet_id);
         }
         self.end_publication(online, key, Err(failure));
     }
 
+    /// Ends a publication that was not written on this connection, or has none.
+    pub(super) fn fail_waiting(&mut self, key: EntryKey, failure: Failure) {
+        let op = self.outbox.finish_waiting(key);
+        self.fail(op, failure);
+    }
+
     /// Ends everything that a device has in the outbox.
     pub(super) fn fail_publications_of(
         &mut self,
-        mut online: Option<&mut Online>,
+        online: Option<&mut Online>,
         device: Slot,
         failure: &Failure,
     ) {
-        for key in self.outbox.all(Some(device)) {
-            self.fail_publication(online.as_deref_mut(), key, failure.clone());
+        let keys = self.outbox.all(Some(device)).into_iter();
+        match online {
+            Some(online) => {
+                keys.for_each(|key| self.fail_publication(online, key, failure.clone()));
+            }
+            None => keys.for_each(|key| self.fail_waiting(key, failure.clone())),
         }
     }
 
@@ -105,7 +110,7 @@ impl Session {
     pub(super) fn end_handed_over(&mut self, online: &mut Online) {
         let offset = online.link.handed_over();
         while let Some(key) = self.outbox.handed_over(&online.flight, offset) {
-            self.end_publication(Some(online), key, Ok(Outcome::Transmitted));
+            self.end_publication(online, key, Ok(Outcome::Transmitted));
         }
     }
 
@@ -127,7 +132,8 @@ impl Session {
         }
     }
 
-    /// Tells the users who were turned away that there is room again.
+    /// Tells the users who were turned away that there is room again. Never inlined: mostly there are none.
+    #[inline(never)]
     pub(super) fn announce_room(&mut self) {
         while let Some(slot) = self.outbox.take_writable() {
             let device = self.devices.key(slot);

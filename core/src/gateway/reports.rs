@@ -40,7 +40,7 @@ impl Session {
                 self.on_detach_failed(online, device, Failure::Reported(report.clone()));
             }
             (PacketOwner::Publication(key), ErrorType::InvalidMqttTopic) => {
-                self.fail_publication(Some(online), key, Failure::Reported(report.clone()));
+                self.fail_publication(online, key, Failure::Reported(report.clone()));
             }
             (
                 PacketOwner::Publication(key),

@@ -15,17 +15,19 @@ use crate::{
 };
 
 impl Session {
-    /// Fills the transmit buffer with what may be sent now.
+    /// Fills the transmit buffer with what may be sent now; returns whether the connection goes on, for all that is known
+    /// of it itself.
     #[inline]
-    pub(super) fn fill(&mut self, online: &mut Online, now: Moment) {
+    pub(super) fn fill(&mut self, online: &mut Online, now: Moment) -> bool {
         while send_acknowledgement(online) {}
-        if online.phase != Phase::Open {
-            return;
+        if online.phase != Phase::Open || online.link.is_starved() {
+            return false;
         }
         if !online.turns.is_empty() || online.flight.may_be_overdue(now) {
             self.send_first(online, now);
         }
         while online.flight.has_turns() && self.send_publication(online, now) {}
+        true
     }
 
     /// Writes what goes before new publications. Never inlined: most messages find nothing here.
@@ -41,7 +43,7 @@ impl Session {
     #[inline(never)]
     fn send_publication(&mut self, online: &mut Online, now: Moment) -> bool {
         let Online { link, flight, .. } = online;
-        let Some(key) = self.outbox.next(flight, |size| link.can_send(size), now) else {
+        let Some(key) = self.outbox.next(flight, link.room_with_id(), now) else {
             return false;
         };
         let entry = self.outbox.entry(key);
@@ -68,12 +70,11 @@ impl Session {
         let Some(peer_now) = link.peer_clock().running(now) else {
             return false;
         };
-        let has_room = |size| link.has_room(size);
-        let key = match self.outbox.overdue(flight, has_room, peer_now, now) {
+        let key = match self.outbox.overdue(flight, link.room(), peer_now, now) {
             None => return false,
             Some(Overdue::Due(key)) => key,
             Some(Overdue::Superseded(key)) => {
-                self.fail_publication(Some(online), key, Failure::Superseded);
+                self.fail_publication(online, key, Failure::Superseded);
                 return true;
             }
         };
@@ -91,7 +92,7 @@ impl Session {
 
 /// Writes the acknowledgement that is next, if one is; returns whether it was.
 fn send_acknowledgement(online: &mut Online) -> bool {
-    if !online.owed.has_given() || !online.link.has_room(4) {
+    if !online.owed.has_given() || online.link.room() < 4 {
         return false;
     }
     if let Some(packet_id) = online.owed.pop_given() {

@@ -89,7 +89,7 @@ impl Session {
     ) {
         let unsent = self.unsent().collect();
         for key in self.outbox.all(None) {
-            self.end_publication(None, key, Err(failure.clone()));
+            self.fail_waiting(key, failure.clone());
         }
         for op in self.devices.pending_ops().into_iter().chain(open_op) {
             self.fail(op, failure.clone());

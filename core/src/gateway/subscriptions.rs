@@ -133,7 +133,7 @@ impl Session {
             Subscription::Config => topic::config_filter(id),
             Subscription::Commands => topic::commands_filter(id),
         };
-        if !online.link.can_send(filter.len() + 16) {
+        if online.link.room_with_id() < filter.len() + 16 {
             return false;
         }
         let owner = PacketOwner::Subscription(key);

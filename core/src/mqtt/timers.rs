@@ -3,6 +3,7 @@
 use crate::{
     clock::{Moment, PeerClock, PeerTime},
     time::Duration,
+    timers::QuietUntil,
 };
 
 /// What the peer owes. Its deadline pauses while the peer is not read.
@@ -26,8 +27,7 @@ pub(super) enum Timer {
 pub(super) struct Timers {
     answers: [Option<PeerTime>; 2],
     timers: [Option<Moment>; 2],
-    /// None is due before; a lower bound, so that most calls need not look at each.
-    quiet_until: Option<Moment>,
+    quiet_until: QuietUntil,
     pub(super) clock: PeerClock,
 }
 
@@ -36,13 +36,13 @@ impl Timers {
     pub(super) fn expect(&mut self, answer: Answer, limit: Duration, now: Moment) {
         let deadline = self.clock.time(now) + limit;
         self.put_answer(answer, Some(deadline));
-        self.lower_quiet(deadline.earliest());
+        self.quiet_until.lower(deadline.earliest());
     }
 
     pub(super) fn set(&mut self, timer: Timer, after: Duration, now: Moment) {
         let deadline = now + after;
         self.put(timer, Some(deadline));
-        self.lower_quiet(deadline);
+        self.quiet_until.lower(deadline);
     }
 
     /// An answer came, or is no longer expected.
@@ -65,13 +65,10 @@ impl Timers {
     /// Whether any may be due: then all are to be looked at.
     #[inline]
     pub(super) fn may_be_due(&mut self, now: Moment) -> bool {
-        if self.quiet_until.is_none_or(|quiet| quiet > now) {
-            return false;
-        }
         let answers = self.answers.iter().flatten().map(|at| at.earliest());
         let timers = self.timers.iter().flatten().copied();
-        self.quiet_until = answers.chain(timers).min();
-        self.quiet_until.is_some_and(|quiet| quiet <= now)
+        self.quiet_until
+            .is_over(now, || answers.chain(timers).min())
     }
 
     /// Whether an answer is overdue; it is no longer expected then.
@@ -118,12 +115,5 @@ impl Timers {
         if let Some(slot) = self.timers.get_mut(timer as usize) {
             *slot = deadline;
         }
-    }
-
-    fn lower_quiet(&mut self, deadline: Moment) {
-        let quiet = self
-            .quiet_until
-            .map_or(deadline, |quiet| quiet.min(deadline));
-        self.quiet_until = Some(quiet);
     }
 }

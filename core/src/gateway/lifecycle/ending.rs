@@ -19,8 +19,19 @@ use crate::{
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Gateway {
+    /// Ends a connection, or all of it, that has nothing left to wait for, or has no identifiers left. Never inlined: most
+    /// messages end nothing.
+    #[inline(never)]
+    pub(crate) fn end_if_over(&mut self, now: Moment) {
+        self.reconnect_if_starved(now);
+        if self.lifecycle.is_winding_down() {
+            self.leave_if_drained(now);
+            self.hang_up_if_handed_over(now);
+        }
+    }
+
     /// Leaves once nothing is left to wait for.
-    pub(crate) fn leave_if_drained(&mut self, now: Moment) {
+    fn leave_if_drained(&mut self, now: Moment) {
         let is_drained = self.lifecycle.online().is_some_and(|online| {
             matches!(online.phase, Phase::Refreshing { .. })
                 && online.link.in_flight() == 0
@@ -47,10 +58,12 @@ impl Gateway {
                 Phase::Connecting => self.end_connection(DisconnectReason::Closed, now),
                 Phase::Open | Phase::Refreshing { .. } => {
                     online.link.disconnect();
+                    let until = now + HANG_UP_TIMEOUT;
                     online.phase = Phase::Leaving {
                         is_closing: lifecycle.close_op.is_some(),
-                        until: now + HANG_UP_TIMEOUT,
+                        until,
                     };
+                    lifecycle.quiet_until.lower(until);
                 }
                 Phase::Leaving { is_closing, .. } => *is_closing = true,
             },
@@ -61,7 +74,7 @@ impl Gateway {
 
     /// Comes back with a new connection when no packet identifier is free, because too many wait for late
     /// acknowledgements.
-    pub(crate) fn reconnect_if_starved(&mut self, now: Moment) {
+    fn reconnect_if_starved(&mut self, now: Moment) {
         let online = self.lifecycle.online();
         if online.is_some_and(|online| online.phase == Phase::Open && online.link.is_starved()) {
             self.end_connection(DisconnectReason::PacketIdsExhausted, now);
@@ -69,7 +82,7 @@ impl Gateway {
     }
 
     /// Hangs up once DISCONNECT was handed over.
-    pub(crate) fn hang_up_if_handed_over(&mut self, now: Moment) {
+    fn hang_up_if_handed_over(&mut self, now: Moment) {
         let online = self.lifecycle.online();
         if online.is_some_and(|online| online.link.transmit().is_empty()) {
             self.end_leaving(now);
@@ -144,6 +157,7 @@ impl Gateway {
         self.lifecycle.attempts += 1;
         let wait = session.options.backoff.wait(attempts, &mut session.jitter);
         let until = now + wait;
+        self.lifecycle.quiet_until.lower(until);
         (AfterHangUp::Wait { until }, Some(wait))
     }
 

@@ -75,11 +75,12 @@ impl Outbox {
         flight.turns.remove(device, queue);
     }
 
-    /// The next publication to write, by turns of the devices, if the window and the pace allow and its packet has room.
+    /// The next publication to write, by turns of the devices, if the window and the pace allow and its packet is no
+    /// larger than `room`.
     pub(crate) fn next(
         &mut self,
         flight: &mut Flight,
-        has_room: impl Fn(usize) -> bool,
+        room: usize,
         now: Moment,
     ) -> Option<EntryKey> {
         while flight.in_flight() < self.limits.window {
@@ -91,7 +92,7 @@ impl Outbox {
                 return None;
             }
             let candidate = self.candidate(flight, device, now);
-            if candidate.is_some_and(|key| !has_room(self.entry(key).packet_size())) {
+            if candidate.is_some_and(|key| self.entry(key).packet_size() > room) {
                 return None;
             }
             flight.turns.take(self.queues.at_mut(device));
@@ -155,13 +156,9 @@ impl Outbox {
     }
 
     /// The peer time at which the next acknowledgement is overdue, if its packet has room to be sent again.
-    pub(crate) fn overdue_at(
-        &self,
-        flight: &Flight,
-        has_room: impl Fn(usize) -> bool,
-    ) -> Option<PeerTime> {
+    pub(crate) fn overdue_at(&self, flight: &Flight, room: usize) -> Option<PeerTime> {
         let (deadline, key) = flight.unacknowledged.first_due(&self.entries)?;
-        has_room(self.entry(key).packet_size()).then_some(deadline)
+        (self.entry(key).packet_size() <= room).then_some(deadline)
     }
 
     /// A publication whose acknowledgement is overdue, if its packet has room. A state that has to keep its pace waits
@@ -169,7 +166,7 @@ impl Outbox {
     pub(crate) fn overdue(
         &mut self,
         flight: &mut Flight,
-        has_room: impl Fn(usize) -> bool,
+        room: usize,
         peer_now: PeerTime,
         now: Moment,
     ) -> Option<Overdue> {
@@ -181,7 +178,7 @@ impl Outbox {
                 return Some(Overdue::Superseded(key));
             }
             if !entry.is_state() || queue.pace.holds_state(now).is_none() {
-                return has_room(entry.packet_size()).then_some(Overdue::Due(key));
+                return (entry.packet_size() <= room).then_some(Overdue::Due(key));
             }
             flight
                 .unacknowledged
@@ -225,8 +222,8 @@ impl Outbox {
         newest.filter_map(|key| self.entry(key).unanswered())
     }
 
-    /// [`finish`](Self::finish) on a connection: its device can send more now.
-    pub(super) fn finish_in(&mut self, flight: &mut Flight, key: EntryKey) -> (OpId, Slot) {
+    /// Ends a publication on a connection, wherever it is; returns its operation and its device, which can send more now.
+    pub(crate) fn finish(&mut self, flight: &mut Flight, key: EntryKey) -> (OpId, Slot) {
         self.unlink(flight, key);
         let (op, device) = self.release(key);
         flight.turns.offer(device, self.queues.at_mut(device));

@@ -30,9 +30,15 @@ impl Outbox {
         }
     }
 
+    /// Whether any user waits for room.
+    #[inline]
+    pub(crate) fn has_blocked(&self) -> bool {
+        !self.blocked.is_empty()
+    }
+
     /// A device whose user waited for room and has it again.
     pub(crate) fn take_writable(&mut self) -> Option<Slot> {
-        if self.blocked.is_empty() || !self.load.is_relaxed(self.limits.total) {
+        if !self.load.is_relaxed(self.limits.total) {
             return None;
         }
         let (queues, load, limits) = (&self.queues, self.load, &self.limits);
