@@ -1,25 +1,28 @@
-//! The async shell around the machine (feature `driver`): connections, TLS, timers, and handles for any number of tasks.
+//! The async driver of the state machine (feature `driver`): connections, TLS, timers, and handles for any number of
+//! tasks.
 //!
-//! [`Setup`] says where to connect and as whom; [`Setup::start`] gives a [`Client`] and a [`Driver`]. The driver does all
-//! the work in the one future of [`Driver::run`], which the user spawns; it runs on anything that is a [`Runtime`], spawns
-//! nothing, and reads no clock but the runtime's. The adapters are `iotcore-gateway-tokio` and `iotcore-gateway-smol`.
+//! [`Setup`] configures where and as which gateway to connect; [`Setup::start`] returns a [`Client`] and a [`Driver`].
+//! The driver does all the work in the one future of [`Driver::run`], which the user spawns. It runs on any
+//! [`Runtime`], spawns no tasks, and reads no clock but the runtime's. The adapters are `iotcore-gateway-tokio` and
+//! `iotcore-gateway-smol`.
 //!
 //! # Accepted, then acknowledged
 //!
-//! [`Device::telemetry`] ends when the gateway has accepted the message, and gives a [`Delivery`] that ends when the
-//! bridge has acknowledged it. What is accepted is kept over as many connections as it takes. A handle gives its command
-//! to the machine in one step under one lock: a future that is dropped has either been accepted or changed nothing.
+//! [`Device::telemetry`] completes when the gateway has accepted the message, and returns a [`Delivery`] that completes
+//! when the bridge has acknowledged it. Accepted messages are kept across connections until then. A handle hands its
+//! command to the gateway in one step under one lock: a future that is dropped has either been accepted or changed
+//! nothing.
 //!
 //! # Back-pressure
 //!
-//! Upwards, full queues make [`Device::telemetry`] wait. Downwards, a config or command is acknowledged when it is taken
-//! from [`Messages`], and at `max_unacknowledged` of them the driver stops reading. The status holds nothing up, unless its
-//! reader asks for that with [`StatusChanges::holding`].
+//! For outgoing messages, full queues make [`Device::telemetry`] wait. A config or command is acknowledged when it is
+//! taken from [`Messages`], and at `max_unacknowledged` of them the driver stops reading. A reader of the status
+//! applies back-pressure only if it asks for that with [`StatusChanges::holding`].
 //!
-//! # The end
+//! # Shutdown
 //!
-//! [`Client::close`] sends what can still be sent, disconnects, and tells what was left. Dropping every handle closes as
-//! well. Dropping the driver ends every pending future with [`DriverStopped`].
+//! [`Client::close`] sends what can still be sent, disconnects, and returns the unsent messages. Dropping every handle
+//! closes the gateway as well. Dropping the driver ends every pending future with [`DriverStopped`].
 
 mod acknowledging;
 mod attach_error;
@@ -94,7 +97,7 @@ use self::{
 };
 use crate::time::Instant;
 
-/// Does the work of one gateway: connects, reads, writes, keeps time, and wakes the futures of the handles.
+/// Runs one gateway: connects, reads, writes, handles its deadlines, and wakes the futures of the handles.
 #[must_use = "nothing is sent or received until `run` is spawned"]
 pub struct Driver<R: Runtime, T: TokenSource> {
     shared: Arc<Shared>,
@@ -103,7 +106,7 @@ pub struct Driver<R: Runtime, T: TokenSource> {
     alarm: Alarm<R>,
     device_tokens: DeviceTokens,
     trace: Trace,
-    /// What was read last.
+    /// Holds the bytes of the last read.
     buffer: Box<[u8]>,
 }
 
@@ -138,22 +141,22 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         }
     }
 
-    /// Runs until the gateway is closed, and tells what was left unsent. Spawn it, or await it beside the program's own
-    /// work; dropped before its end, it ends every pending future with [`DriverStopped`].
+    /// Runs until the gateway is closed, and returns the unsent messages. Spawn it, or await it concurrently with the
+    /// program's own work. Dropped before it completes, it ends every pending future with [`DriverStopped`].
     #[expect(
         clippy::manual_async_fn,
-        reason = "that it is Send and 'static is a promise, which an async fn cannot make"
+        reason = "an async fn cannot promise that its future is Send and 'static"
     )]
     pub fn run(mut self) -> impl Future<Output = Closed> + Send + 'static {
         async move {
             loop {
                 let closed = poll_fn(|cx| {
-                    let wants_transport = self.attend(cx);
+                    let wants_transport = self.poll_gateway(cx);
                     let step =
                         |state: &mut State| (state.closed().cloned(), state.awaits_status_reader());
                     match self.shared.lock(|state| step(state)) {
                         (Some(closed), _) => Poll::Ready(Some(closed)),
-                        // The last connection's end is told before the next one begins.
+                        // The end of the last connection is reported before the next one begins.
                         (None, false) if wants_transport => Poll::Ready(None),
                         (None, _) => Poll::Pending,
                     }
@@ -166,23 +169,23 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         }
     }
 
-    /// One turn of what goes on with or without a transport; gives whether one is wanted.
-    fn attend(&mut self, cx: &mut Context<'_>) -> bool {
-        self.listen(cx);
+    /// Does what needs no transport: deadlines, events and tokens. Returns whether the gateway wants a transport.
+    fn poll_gateway(&mut self, cx: &mut Context<'_>) -> bool {
+        self.register_waker(cx);
         let now = self.environment.now();
-        let wants_transport = self.tend(now);
+        let wants_transport = self.advance(now);
         self.fetch_tokens(cx);
         self.set_alarm(cx);
         wants_transport
     }
 
-    /// Has this task woken by the handles. First in each turn, so that nothing they do is missed.
-    fn listen(&mut self, cx: &mut Context<'_>) {
+    /// Registers the waker that handles notify. Called first in each turn, so that no notification is missed.
+    fn register_waker(&mut self, cx: &mut Context<'_>) {
         self.shared.lock(|state| state.register_driver(cx));
     }
 
-    /// Tells the gateway the time if it is due, and gives out its events; gives whether a transport is wanted.
-    fn tend(&mut self, now: Instant) -> bool {
+    /// Handles a deadline that has passed and distributes the events. Returns whether the gateway wants a transport.
+    fn advance(&mut self, now: Instant) -> bool {
         let wants_transport = self.shared.lock(|state| {
             state.handle_deadline(now);
             state.distribute_events(now);
@@ -192,14 +195,14 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         wants_transport
     }
 
-    /// Fetches the tokens that devices need. After the events of the turn, which ask for them.
+    /// Fetches the tokens that devices need. Called after the events of the turn, which request them.
     fn fetch_tokens(&mut self, cx: &mut Context<'_>) {
         if self.device_tokens.poll(&self.shared, cx) {
             cx.waker().wake_by_ref();
         }
     }
 
-    /// Has this task woken at the gateway's next deadline. Last in each turn, for all that happens can change it.
+    /// Sets the alarm to the gateway's next deadline. Called last in each turn, because everything else can change it.
     fn set_alarm(&mut self, cx: &mut Context<'_>) {
         let deadline = self.shared.lock(|state| state.gateway().poll_timeout());
         if self.alarm.rings(deadline, cx) {

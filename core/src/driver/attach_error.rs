@@ -10,21 +10,21 @@ use crate::{
     error::Failure,
 };
 
-/// A device that was not attached, or whose messages will not come.
+/// A device that was not attached or not subscribed.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// The token source gave no token for the device; nothing was sent.
+    /// The token source returned no token for the device; nothing was sent.
     Token(TokenFailure),
-    /// The attach was not accepted, or did not succeed. After [`OperationError::Failed`] the device is still wanted: see
-    /// its [`standing`](Device::standing), and attach, authorize or detach it.
+    /// The attach was not accepted, or did not succeed. After [`OperationError::Failed`] the gateway still has the
+    /// device: see its [`standing`](Device::standing), and attach, authorize or detach it.
     Attach(OperationError, Option<Device>),
-    /// The device is attached, but a subscription that came with it did not succeed.
+    /// The device is attached, but one of its subscriptions did not succeed.
     Subscribe(OperationError, Device),
 }
 
 impl AttachError {
-    /// The device, if the gateway has taken it in.
+    /// Returns the device, if the gateway has accepted it.
     pub fn into_device(self) -> Option<Device> {
         match self {
             Self::Token(_) => None,
@@ -33,7 +33,7 @@ impl AttachError {
         }
     }
 
-    /// Why the bridge or the gateway did not do it, if it was asked.
+    /// Returns why an accepted operation failed, if one did.
     pub fn failure(&self) -> Option<&Failure> {
         match self {
             Self::Attach(OperationError::Failed(failure), _)

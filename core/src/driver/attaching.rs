@@ -16,8 +16,8 @@ use crate::{
     time::Duration,
 };
 
-/// A device being attached, with its subscriptions. Nothing is asked of the gateway before this is polled; dropped later,
-/// it changes nothing.
+/// A device being attached and subscribed. The gateway is not asked before the first poll; dropping this after the
+/// gateway has accepted the attach does not affect it.
 #[must_use = "nothing is attached until this is awaited"]
 pub struct Attaching {
     attached: BoxFuture<Result<Device, AttachError>>,
@@ -34,13 +34,14 @@ impl Attaching {
         }
     }
 
-    /// Names the attach in [`Disconnected::suspects`](crate::Disconnected::suspects), once the gateway has accepted it.
+    /// Returns the operation's id once the gateway has accepted the attach. It identifies the attach in
+    /// [`Disconnected::suspects`](crate::Disconnected::suspects).
     pub fn op(&self) -> Option<OpId> {
         Some(self.accepted.get()?.0)
     }
 
-    /// The device, once the gateway has accepted the attach: what it sends until the bridge has acknowledged that waits in
-    /// its queue. Without a token to be fetched for it, that is after the first poll.
+    /// Returns the device once the gateway has accepted the attach, which is after the first poll unless a token has to
+    /// be fetched first. What the device sends waits in its queue until the bridge has acknowledged the attach.
     pub fn device(&self) -> Option<Device> {
         Some(self.accepted.get()?.1.clone())
     }

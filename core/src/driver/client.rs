@@ -1,4 +1,4 @@
-//! The handle of the gateway as a whole.
+//! The handle of the gateway.
 
 use core::fmt;
 use std::sync::Arc;
@@ -54,7 +54,8 @@ impl Client {
         Attaching::new(Arc::clone(&self.shared), attach.into())
     }
 
-    /// Returns the gateway itself as a device: it has its own telemetry, state, config and commands, and needs no attach.
+    /// Returns the gateway itself as a device: it has its own telemetry, state, config and commands, and needs no
+    /// attach.
     pub fn gateway(&self) -> Device {
         self.own.clone()
     }
@@ -74,14 +75,14 @@ impl Client {
         self.shared.lock(|state| state.gateway().stats())
     }
 
-    /// Returns every message that is accepted and not acknowledged, in the order of acceptance. Store these to keep them
-    /// across a restart of the process.
+    /// Returns every message that is accepted and not acknowledged, in the order of acceptance. Store these to keep
+    /// them across a restart of the process.
     pub fn unsent(&self) -> Vec<Unsent> {
         self.shared.lock(|state| state.gateway().unsent().collect())
     }
 
-    /// Closes the gateway for good: sends accepted messages for at most `drain_timeout`, then disconnects. Completes after
-    /// that and returns the messages left unsent. Every other future has completed by then.
+    /// Closes the gateway for good: sends accepted messages for at most `drain_timeout`, then disconnects. Completes
+    /// after that and returns the messages left unsent. Every other future has completed by then.
     pub async fn close(&self) -> Closed {
         self.shared.with(|state, now| state.close(now));
         Closing::new(Arc::clone(&self.shared)).await

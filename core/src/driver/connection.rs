@@ -1,4 +1,4 @@
-//! One connection: from the dial to the end of its transport.
+//! One connection, from the dial to the end of its transport.
 
 use core::{
     future::poll_fn,
@@ -25,35 +25,35 @@ use crate::{
     token::Token,
 };
 
-/// The most that is read in one turn.
+/// Size of the buffer, which limits a single read.
 pub(crate) const READ_BYTES: usize = 16 * 1024;
 
-/// The most reads in one turn; a turn that stops here comes again at once.
+/// Maximum of reads in one turn. A turn that reaches it wakes itself.
 const MAX_READS: usize = 4;
 
-/// The most writes in one turn; the same holds.
+/// Maximum of writes in one turn. A turn that reaches it wakes itself.
 const MAX_WRITES: usize = 32;
 
-/// How long a hang-up may take: what the peer has not read yet is lost when the transport is dropped.
+/// Time limit of a hang-up. Bytes that the peer has not read by then are lost with the transport.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// A token and a transport, or why there is none.
+/// A token and a transport, or the reason why there is none.
 type Dial<S> = Result<(Token, Transport<S>), TransportError>;
 
 /// Why a connection is over.
 enum End {
-    /// The gateway wants no transport any more.
+    /// The gateway no longer wants a transport.
     HangUp,
-    /// The transport is of no more use.
+    /// The transport failed or was closed by the peer.
     Lost(TransportError),
 }
 
 impl<R: Runtime, T: TokenSource> Driver<R, T> {
-    /// Dials, and stays connected until the connection ends.
+    /// Dials, and runs the connection until it ends.
     pub(crate) async fn connect(&mut self) {
         let mut dial = self.dial();
         let dialed = poll_fn(|cx| {
-            if !self.attend(cx) {
+            if !self.poll_gateway(cx) {
                 return Poll::Ready(None);
             }
             dial.as_mut().poll(cx).map(Some)
@@ -67,7 +67,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         }
     }
 
-    /// A token, a connection and its TLS handshake; each step has its deadline.
+    /// Fetches a token, connects, and does the TLS handshake. Each step has its own time limit.
     fn dial(&self) -> BoxFuture<Dial<R::Stream>> {
         let environment = Arc::clone(&self.environment);
         let target = Arc::clone(&self.target);
@@ -125,23 +125,23 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         });
     }
 
-    /// One turn: what came is read before time is looked at, what is to be sent is written and flushed. Each part is
-    /// bounded; a turn that stopped at a bound wakes itself.
+    /// Runs one turn: reads, then handles deadlines, then writes and flushes. Each part is bounded; a turn that stopped
+    /// at a bound wakes itself.
     fn turn(&mut self, stream: &mut Transport<R::Stream>, cx: &mut Context<'_>) -> Poll<End> {
-        self.listen(cx);
-        // One instant for all of the turn: what is read now came before it.
+        self.register_waker(cx);
+        // One instant for the whole turn, because what is read now arrived before it.
         let now = self.environment.now();
         let is_waiting = match self.read_all(stream, now, cx) {
             Ok(is_waiting) => is_waiting,
             Err(error) => return Poll::Ready(End::Lost(error)),
         };
-        if !self.tend(now) {
+        if !self.advance(now) {
             return Poll::Ready(End::HangUp);
         }
         let written = self.write(stream, now, cx);
         let is_blocked = match written {
             Ok(is_blocked) => is_blocked,
-            Err(error) => return self.hear_last_words(stream, error, now, cx),
+            Err(error) => return self.read_last_words(stream, error, now, cx),
         };
         let (wants_transport, may_go_on) = self.shared.lock(|state| {
             state.distribute_events(now);
@@ -160,7 +160,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         Poll::Pending
     }
 
-    /// Reads what there is, within bounds; gives whether this task is woken when more comes.
+    /// Reads what has arrived, within bounds. Returns whether this task is registered to be woken for more.
     fn read_all(
         &mut self,
         stream: &mut Transport<R::Stream>,
@@ -168,7 +168,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         cx: &mut Context<'_>,
     ) -> Result<bool, TransportError> {
         for _ in 0..MAX_READS {
-            // What the peer says after the gateway has done with it, its end above all, tells nothing any more.
+            // Once the gateway wants no transport, bytes and the end of the stream carry no information any more.
             let is_reading = |state: &mut State| {
                 state.gateway().wants_input() && state.gateway().wants_transport()
             };
@@ -182,7 +182,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         Ok(false)
     }
 
-    /// Reads once; gives whether something came.
+    /// Reads once. Returns whether any bytes arrived.
     fn read(
         &mut self,
         stream: &mut Transport<R::Stream>,
@@ -198,7 +198,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
                 self.shared.lock(|state| state.receive(bytes, now));
                 Ok(true)
             }
-            // An end of the stream without the notice that TLS wants is one all the same: MQTT has its own.
+            // An end without close_notify is a normal end, because MQTT frames its own packets.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 Err(TransportError::PeerClosed)
             }
@@ -206,7 +206,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         }
     }
 
-    /// Writes what waits, and flushes; gives whether the transport would take no more.
+    /// Writes what waits and flushes. Returns whether the transport is blocked.
     fn write(
         &mut self,
         stream: &mut Transport<R::Stream>,
@@ -235,8 +235,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         }
     }
 
-    /// A peer that refuses us says so and closes; if we were writing, only what it said tells why.
-    fn hear_last_words(
+    /// Reads what the peer sent before a write failed, because a peer that refuses us sends the reason and closes.
+    fn read_last_words(
         &mut self,
         stream: &mut Transport<R::Stream>,
         error: TransportError,
@@ -259,13 +259,13 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         })
     }
 
-    /// Flushes, closes our half, and reads to the end of the peer's.
+    /// Flushes, closes our half of the stream, and reads to the end of the peer's.
     async fn hang_up(&mut self, mut stream: Transport<R::Stream>) {
         let deadline = self.environment.now() + LINGER;
         let mut linger = Alarm::new(Arc::clone(self.environment.runtime()));
         let mut is_closed = false;
         poll_fn(|cx| {
-            self.attend(cx);
+            self.poll_gateway(cx);
             if linger.rings(Some(deadline), cx) {
                 return Poll::Ready(());
             }

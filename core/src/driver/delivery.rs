@@ -17,8 +17,8 @@ use crate::{
     },
 };
 
-/// A message that the gateway has accepted. Awaiting it returns the result: acknowledged by the bridge (QoS 1) or handed
-/// to the transport (QoS 0).
+/// A message that the gateway has accepted. Awaiting it returns the result: acknowledged by the bridge (QoS 1) or
+/// handed to the transport (QoS 0).
 ///
 /// Dropping it does not affect the message; a later failure is then reported as
 /// [`Status::Failed`](crate::driver::Status::Failed).
@@ -35,8 +35,8 @@ impl Delivery {
         }
     }
 
-    /// Returns the operation's id, which identifies the message in [`Status::Failed`](crate::driver::Status::Failed), in
-    /// [`Disconnected::suspects`](crate::Disconnected::suspects) and in
+    /// Returns the operation's id, which identifies the message in [`Status::Failed`](crate::driver::Status::Failed),
+    /// in [`Disconnected::suspects`](crate::Disconnected::suspects) and in
     /// [`Closed::unsent`](crate::driver::Closed::unsent).
     pub fn op(&self) -> OpId {
         self.completion.op()

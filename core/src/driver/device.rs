@@ -25,8 +25,8 @@ use crate::{
 /// A device that the gateway speaks for, or the gateway itself. Cheap to clone; all clones are one device.
 ///
 /// Its futures are `Send` and cancel safe: a future that is dropped has either been accepted, and continues without its
-/// caller, or has changed nothing. Dropping the handle does not detach the device; messages that arrive for it afterwards
-/// are acknowledged and dropped.
+/// caller, or has changed nothing. Dropping the handle does not detach the device; messages that arrive for it
+/// afterwards are acknowledged and dropped.
 #[derive(Clone)]
 pub struct Device {
     handle: Arc<Handle>,
@@ -106,12 +106,12 @@ impl Device {
         Messages::new(Arc::clone(&self.handle))
     }
 
-    /// Subscribes to its configs or commands, now and on every later connection. Accepted immediately; completes once the
-    /// bridge has granted it.
+    /// Subscribes to its configs or commands, now and on every later connection. Accepted immediately; completes once
+    /// the bridge has granted it.
     ///
     /// # Errors
     ///
-    /// [`OperationError`](crate::driver::OperationError). After `Failed` the subscription is tried again.
+    /// [`OperationError`]. After `Failed` the subscription is tried again.
     pub fn subscribe(&self, subscription: Subscription, qos: QoS) -> Operation {
         self.operate(|state, key, now| state.subscribe(key, subscription, qos, now))
     }
@@ -120,7 +120,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`OperationError`](crate::driver::OperationError).
+    /// [`OperationError`].
     pub fn unsubscribe(&self, subscription: Subscription) -> Operation {
         self.operate(|state, key, now| state.unsubscribe(key, subscription, now))
     }
@@ -130,7 +130,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`OperationError`](crate::driver::OperationError).
+    /// [`OperationError`].
     pub fn authorize(&self, token: Token) -> Operation {
         let unix_now = self.handle.shared().environment().unix_now();
         self.operate(|state, key, now| state.authorize(key, token, unix_now, now))
@@ -141,7 +141,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`OperationError`](crate::driver::OperationError).
+    /// [`OperationError`].
     pub fn detach(&self) -> Operation {
         self.operate(|state, key, now| state.detach(key, now))
     }

@@ -1,4 +1,4 @@
-//! Fetches new tokens for devices whose old ones have expired.
+//! Renewal of expired device tokens.
 
 use core::task::{Context, Poll};
 use std::sync::Arc;
@@ -10,22 +10,22 @@ use crate::{
     token::Token,
 };
 
-/// The wait after one failure of the source; it doubles with each further one, up to [`MAX_WAIT`].
+/// Delay after one failure of the token source. It doubles with each further failure, up to [`MAX_WAIT`].
 const MIN_WAIT: Duration = Duration::from_secs(1);
 const MAX_WAIT: Duration = Duration::from_secs(32);
 
 type Fetch = BoxFuture<Result<Option<Token>, TokenFailure>>;
 
-/// One fetch at a time; the others wait for their turn.
+/// Fetches tokens for devices whose tokens have expired, one at a time.
 #[derive(Default)]
 pub(crate) struct DeviceTokens {
     fetch: Option<(DeviceKey, Fetch)>,
-    /// Fetches that failed in a row.
+    /// Failed fetches in a row.
     failures: u32,
 }
 
 impl DeviceTokens {
-    /// Goes on fetching; gives whether there is more to do at once.
+    /// Polls the current fetch, or starts the next. Returns whether to poll again immediately.
     pub(crate) fn poll(&mut self, shared: &Arc<Shared>, cx: &mut Context<'_>) -> bool {
         if self.fetch.is_none() {
             self.start_next(shared);
@@ -38,7 +38,7 @@ impl DeviceTokens {
             Poll::Pending => false,
             Poll::Ready(answer) => {
                 self.fetch = None;
-                self.give(shared, device, answer);
+                self.finish(shared, device, answer);
                 true
             }
         }
@@ -61,7 +61,7 @@ impl DeviceTokens {
         }
     }
 
-    fn give(
+    fn finish(
         &mut self,
         shared: &Shared,
         device: DeviceKey,

@@ -1,4 +1,4 @@
-//! What goes wrong between the handles, the driver and the transport.
+//! Errors of handles, of the driver and of the transport.
 
 use core::{error::Error, fmt};
 use std::io;
@@ -15,8 +15,8 @@ use crate::{
     time::Duration,
 };
 
-/// The driver was dropped before the gateway was closed: nothing moves any more. Keep the future of
-/// [`Driver::run`](crate::driver::Driver::run) running until it ends.
+/// The driver was dropped before the gateway was closed. Keep the future of [`Driver::run`](crate::driver::Driver::run)
+/// running until it completes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct DriverStopped;
 
@@ -28,7 +28,7 @@ impl fmt::Display for DriverStopped {
 
 impl Error for DriverStopped {}
 
-/// A message that was not accepted. Nothing was sent; [`into_payload`](Self::into_payload) hands it back.
+/// A message that was not accepted. Nothing was sent; [`into_payload`](Self::into_payload) returns it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum AcceptError {
@@ -39,12 +39,12 @@ pub enum AcceptError {
 }
 
 impl AcceptError {
-    /// Whether the queue was full, which passes.
+    /// Returns whether the queue was full, which is temporary.
     pub fn is_blocked(&self) -> bool {
         matches!(self, Self::Refused(PublishError::Blocked(_)))
     }
 
-    /// The payload that was handed in.
+    /// Returns the payload that was handed in.
     pub fn into_payload(self) -> Bytes {
         match self {
             Self::Refused(error) => error.into_publication().payload,
@@ -64,13 +64,13 @@ impl fmt::Display for AcceptError {
 
 impl Error for AcceptError {}
 
-/// A message that was accepted and did not arrive, as far as is known.
+/// A message that was accepted but is not known to have arrived.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryError {
-    /// The gateway says why.
+    /// The gateway reported this failure.
     Failed(Failure),
-    /// The driver was dropped first.
+    /// The driver was dropped before.
     DriverStopped,
 }
 
@@ -85,13 +85,13 @@ impl fmt::Display for DeliveryError {
 
 impl Error for DeliveryError {}
 
-/// A command of a handle that did not succeed.
+/// A command that did not succeed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OperationError {
-    /// It was not accepted, and nothing was sent.
+    /// The gateway did not accept it; nothing was sent.
     Refused(CommandError),
-    /// It was accepted, and the gateway says why it ended otherwise.
+    /// It was accepted, then failed.
     Failed(Failure),
     /// The driver was dropped.
     DriverStopped,
@@ -130,11 +130,11 @@ impl fmt::Display for OperationError {
 
 impl Error for OperationError {}
 
-/// A token source that gave no token.
+/// A token source that returned no token.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TokenFailure {
-    /// It says why.
+    /// The error that it returned.
     Source(BoxError),
     /// It did not answer within this time.
     TimedOut(Duration),
@@ -158,11 +158,11 @@ impl Error for TokenFailure {
     }
 }
 
-/// What ended a transport, or kept it from coming up, in the words of whoever saw it.
+/// The error that ended a transport or prevented it, with its source.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum TransportError {
-    /// No token could be had.
+    /// There was no token.
     Token(TokenFailure),
     /// The host could not be resolved or reached.
     Dial {
@@ -170,14 +170,14 @@ pub enum TransportError {
         host: String,
         /// The port.
         port: u16,
-        /// What the runtime says.
+        /// The error of the runtime.
         source: io::Error,
     },
     /// The TLS handshake failed.
     Tls {
         /// The host.
         host: String,
-        /// What rustls or the transport says.
+        /// The error of rustls or the transport.
         source: io::Error,
     },
     /// The peer closed its side.
@@ -187,7 +187,7 @@ pub enum TransportError {
 }
 
 impl TransportError {
-    /// The same in the gateway's terms.
+    /// Returns the reason in the gateway's terms.
     pub(crate) fn end(&self) -> TransportEnd {
         match self {
             Self::Token(_) => TransportEnd::TokenFailed,
@@ -228,7 +228,7 @@ impl Error for TransportError {
     }
 }
 
-/// What to do about a failed handshake.
+/// Returns advice about a failed handshake.
 fn advice(error: &io::Error) -> &'static str {
     let tls = error
         .get_ref()
@@ -254,13 +254,13 @@ fn advice(error: &io::Error) -> &'static str {
     }
 }
 
-/// A setup that no gateway can start with: the caller's mistake.
+/// An invalid setup, which is a mistake of the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum SetupError {
-    /// The host.
+    /// The host is invalid.
     Host(HostError),
-    /// An option of the gateway.
+    /// An option of the gateway is invalid.
     Options(OptionsError),
 }
 

@@ -1,4 +1,4 @@
-//! Configs and commands, as a stream.
+//! The stream of configs and commands.
 
 use core::{
     fmt,
@@ -97,8 +97,8 @@ impl Message {
         self.delivery
     }
 
-    /// Acknowledges the message, with [`Acknowledging::Manual`](crate::driver::Acknowledging::Manual). Has no effect on a
-    /// later connection or when called again.
+    /// Acknowledges the message, with [`Acknowledging::Manual`](crate::driver::Acknowledging::Manual). Has no effect on
+    /// a later connection or when called again.
     pub fn acknowledge(&self) {
         self.shared
             .with(|state, now| state.acknowledge(self.delivery, now));

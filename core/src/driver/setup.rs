@@ -1,4 +1,4 @@
-//! Everything that a gateway needs to start.
+//! Configuration and start of a gateway.
 
 use core::hash::{BuildHasher, Hasher};
 use std::{hash::RandomState, sync::Arc};
@@ -14,10 +14,10 @@ use crate::{
     time::Duration,
 };
 
-/// The port of the bridge's MQTT over TLS.
+/// Port of the bridge for MQTT over TLS.
 const PORT: u16 = 8_883;
 
-/// Where a gateway connects, as whom, and how it behaves.
+/// The configuration of a gateway: where it connects, its identity, and its options.
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens until it is started"]
 pub struct Setup<T> {
@@ -33,7 +33,7 @@ pub struct Setup<T> {
 }
 
 impl<T: TokenSource> Setup<T> {
-    /// The gateway `client_id` on the bridge at `host`, port 8883, with tokens from `tokens`.
+    /// Configures the gateway `client_id` on the bridge at `host`, port 8883, with tokens from `tokens`.
     pub fn new(
         host: impl Into<String>,
         security: Security,
@@ -53,43 +53,43 @@ impl<T: TokenSource> Setup<T> {
         }
     }
 
-    /// Connects to this port. The bridge takes the same protocol on 443, for networks that let nothing else out.
+    /// Sets the port. The bridge speaks the same protocol on 443, for networks that block other ports.
     pub fn port(mut self, port: u16) -> Self {
         self.port = port;
         self
     }
 
-    /// The options of the gateway, but for `acknowledge`, which is the driver's: see
+    /// Sets the options of the gateway. The driver sets `acknowledge` itself: see
     /// [`acknowledging`](Self::acknowledging).
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
         self
     }
 
-    /// When configs and commands are acknowledged (default: when they are taken).
+    /// Sets when configs and commands are acknowledged (default: when they are taken).
     pub fn acknowledging(mut self, acknowledging: Acknowledging) -> Self {
         self.acknowledging = acknowledging;
         self
     }
 
-    /// How long each step towards a connection may take: the token, the dial, the TLS handshake (default 20 s each). The
-    /// wait for CONNACK is an option.
+    /// Sets the time limit of each step towards a connection: the token, the dial, the TLS handshake (default 20 s
+    /// each). The wait for CONNACK is an option.
     pub fn dial_timeout(mut self, limit: Duration) -> Self {
         self.dial_timeout = limit;
         self
     }
 
-    /// The seed of the jitter in all waits, to make them the same from run to run (default: another one each time).
+    /// Sets the seed of the jitter in all delays, to make them reproducible (default: a random seed).
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// The client, and the driver that does its work: spawn [`Driver::run`]. Adapters call this with their runtime.
+    /// Creates the client and its driver: spawn [`Driver::run`]. Adapters call this with their runtime.
     ///
     /// # Errors
     ///
-    /// [`SetupError`]: the host, or an option, and what it must be.
+    /// [`SetupError`] names the host or option that is invalid, and what it must be.
     pub fn start<R: Runtime>(self, runtime: R) -> Result<(Client, Driver<R, T>), SetupError> {
         let security = self.security.check(&self.host).map_err(SetupError::Host)?;
         let mut options = self.options;
@@ -118,7 +118,7 @@ impl<T: TokenSource> Setup<T> {
     }
 }
 
-/// Spreads the reconnects of a fleet; no secret depends on it.
+/// Returns a seed that spreads the reconnects of a fleet. No secret depends on it.
 fn random_seed() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,4 +1,4 @@
-//! How the connection and the devices stand: changes, as a stream.
+//! The status of the connection and the devices.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::{
     id::DeviceId,
 };
 
-/// A change of the connection or of a device, or something the bridge said.
+/// A change of the connection or of a device, or a message of the bridge about them.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Status {
@@ -21,81 +21,81 @@ pub enum Status {
     Connected,
     /// A connection, or an attempt at one, ended.
     Disconnected {
-        /// Why, how surely that is known, and when the next attempt begins.
+        /// The reason, its certainty, and when the next attempt begins.
         ended: Disconnected,
-        /// What the transport or the token source said, if one of them is why.
+        /// The error of the transport or the token source, if it is the reason.
         error: Option<Arc<TransportError>>,
     },
-    /// The bridge attached this device; again on each connection.
+    /// The bridge attached this device, which happens on each connection.
     Attached {
         /// The device.
         device: DeviceId,
     },
-    /// This device is no longer attached, though the connection lives on.
+    /// This device is no longer attached, but the connection remains.
     Detached {
         /// The device.
         device: DeviceId,
-        /// Why.
+        /// The reason.
         cause: DetachCause,
     },
-    /// The bridge reported an error, whether or not it concerns an operation of ours.
+    /// The bridge reported an error, which may or may not concern an operation of this gateway.
     ErrorReport(ErrorReport),
     /// A message on the errors topic was not an error report.
     UnreadableErrorReport {
-        /// What the bridge sent.
+        /// The payload that the bridge sent.
         payload: Bytes,
-        /// Why it cannot be read.
+        /// The reason why it cannot be read.
         error: ErrorReportError,
     },
-    /// The bridge sent a message that nobody had asked for. It was acknowledged.
+    /// The bridge sent a message that the gateway had not requested. It was acknowledged.
     Unrequested {
         /// Its topic.
         topic: String,
         /// Its payload.
         payload: Bytes,
     },
-    /// A subscription that had been granted before was refused or not answered; it is tried again.
+    /// A subscription that had been granted before was refused or not answered. It is tried again.
     SubscriptionLost {
-        /// Whose.
+        /// The device.
         device: DeviceId,
-        /// To what.
+        /// The subscription.
         subscription: Subscription,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// There will be no error reports on this connection.
+    /// The bridge sends no error reports on this connection.
     ErrorsTopicUnavailable {
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// The token of this device has expired, and the token source has none for it:
-    /// [`Device::authorize`](crate::driver::Device::authorize) answers.
+    /// The token of this device has expired, and the token source has none for it. Set one with
+    /// [`Device::authorize`](crate::driver::Device::authorize).
     TokenNeeded {
         /// The device.
         device: DeviceId,
     },
-    /// The token source failed to give a token for this device; it is asked again, with backoff.
+    /// The token source failed to return a token for this device. It is asked again, with backoff.
     TokenFailed {
         /// The device.
         device: DeviceId,
-        /// Why.
+        /// The reason.
         error: Arc<TokenFailure>,
     },
-    /// An operation failed whose future had been dropped.
+    /// An operation failed after its future had been dropped.
     Failed {
         /// The operation.
         op: OpId,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// Configs and commands were given up: no handle was left to take them, or more than `max_unacknowledged` of earlier
-    /// connections waited.
+    /// Configs and commands were dropped: no handle was left to take them, or more than `max_unacknowledged` were
+    /// waiting from earlier connections.
     Dropped {
-        /// For whom they were.
+        /// The device.
         device: DeviceId,
-        /// How many.
+        /// The number of messages.
         messages: usize,
     },
-    /// So many of the oldest changes were given up, for this reader was too slow.
+    /// This number of the oldest changes was dropped, because this reader was too slow.
     Missed(u64),
 }

@@ -1,4 +1,4 @@
-//! The changes of status, as a stream.
+//! The stream of status changes.
 
 use core::{
     future::poll_fn,
@@ -11,10 +11,11 @@ use futures_core::Stream;
 
 use crate::driver::{shared::Shared, state::FeedId, status::Status};
 
-/// The changes from [`Client::status`](crate::driver::Client::status) on; it ends when the driver does.
+/// The changes since [`Client::status`](crate::driver::Client::status) was called. The stream ends when the driver
+/// does.
 ///
-/// It never holds up the gateway, unless it is asked to by [`holding`](Self::holding): 1,024 changes wait at most, then
-/// each one takes the place of the oldest, and [`Status::Missed`] tells how many were lost.
+/// At most 1,024 changes wait. After that each change replaces the oldest, and [`Status::Missed`] reports how many were
+/// lost. The stream applies no back-pressure to the gateway, unless [`holding`](Self::holding) was called.
 #[derive(Debug)]
 #[must_use = "changes gather until it is read or dropped"]
 pub struct StatusChanges {
@@ -33,16 +34,16 @@ impl StatusChanges {
         }
     }
 
-    /// Holds the gateway up instead of missing changes. While 1,024 wait here, nothing more is told to anybody: no
-    /// operation ends, no message comes, no connection is made; and once `max_events` wait in the gateway too, the socket
-    /// is not read. The peer is not taken for dead in the meantime. So read it in a task that waits for nothing else of
-    /// this gateway.
+    /// Applies back-pressure to the gateway instead of missing changes. While 1,024 changes wait here, no operation
+    /// completes, no message is delivered and no connection is made; once `max_events` wait in the gateway too, the
+    /// socket is not read. The peer is not considered dead in the meantime. Read the stream in a task that waits for
+    /// nothing else of this gateway.
     pub fn holding(self) -> Self {
         self.shared.lock(|state| state.hold_feed(self.feed));
         self
     }
 
-    /// The next change; `None` once the driver has ended and all were read. Cancel safe.
+    /// Returns the next change, or `None` once the driver has ended and all changes are read. Cancel safe.
     pub async fn next(&mut self) -> Option<Status> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }

@@ -1,5 +1,5 @@
-//! What happens, told to `tracing` (feature `tracing`): a span for the gateway, for each connection in it, and for each
-//! attached device in that. No token and no payload is in them.
+//! Spans and events for `tracing` (feature `tracing`): a span for the gateway, one in it for each connection, and one
+//! in that for each attached device. They contain no token and no payload.
 
 #[cfg(not(feature = "tracing"))]
 pub(crate) use self::off::Trace;
@@ -12,7 +12,7 @@ mod off {
 
     use crate::{driver::shared::Shared, id::ClientId};
 
-    /// Tells nothing.
+    /// Records nothing.
     pub(crate) struct Trace;
 
     impl Trace {
@@ -42,7 +42,7 @@ mod on {
         id::{ClientId, DeviceId},
     };
 
-    /// Reads the changes of status as any other reader does, and tells them.
+    /// Reads the changes of status as any other reader does, and records them.
     pub(crate) struct Trace {
         changes: StatusChanges,
         gateway: Span,
@@ -60,15 +60,15 @@ mod on {
             }
         }
 
-        /// Tells what has happened since the last call.
+        /// Records what has happened since the last call.
         pub(crate) fn follow(&mut self) {
             let mut cx = Context::from_waker(Waker::noop());
             while let Poll::Ready(Some(change)) = Pin::new(&mut self.changes).poll_next(&mut cx) {
-                self.tell(change);
+                self.record(change);
             }
         }
 
-        fn tell(&mut self, change: Status) {
+        fn record(&mut self, change: Status) {
             let span = self.connection.as_ref().unwrap_or(&self.gateway);
             match change {
                 Status::Connected => {
@@ -100,12 +100,12 @@ mod on {
                         }
                     }
                 }
-                Status::ErrorReport(report) => self.tell_report(&report),
-                change => tell_trouble(span, change),
+                Status::ErrorReport(report) => self.record_report(&report),
+                change => record_problem(span, change),
             }
         }
 
-        fn tell_report(&self, report: &ErrorReport) {
+        fn record_report(&self, report: &ErrorReport) {
             let device = report.device_id().and_then(|id| self.devices.get(id));
             let span = device.or(self.connection.as_ref()).unwrap_or(&self.gateway);
             let (error_type, device) = (report.error_type(), report.device_id());
@@ -114,7 +114,7 @@ mod on {
         }
     }
 
-    fn tell_trouble(span: &Span, change: Status) {
+    fn record_problem(span: &Span, change: Status) {
         match change {
             Status::UnreadableErrorReport { error, .. } => {
                 warn!(parent: span, %error, "unreadable error report");

@@ -1,4 +1,4 @@
-//! What handles ask of the gateway.
+//! Commands of handles to the gateway.
 
 use core::task::Context;
 
@@ -34,8 +34,8 @@ impl State {
         (key, id)
     }
 
-    /// Counts one handle less. Messages that nobody can take any more are acknowledged, so that they hold back no others
-    /// [MQTT-4.6.0-2]. The gateway closes after its last handle.
+    /// Counts one handle less. Messages that nobody can take any more are acknowledged, so that they hold back no
+    /// others [MQTT-4.6.0-2]. The gateway closes after its last handle.
     pub(crate) fn remove_handle(&mut self, key: DeviceKey, now: Instant) {
         let Some(abandoned) = self.mailboxes.remove_handle(key) else {
             return;
@@ -163,8 +163,8 @@ impl State {
         Ok(self.accepted(op))
     }
 
-    /// Hands a publication to the gateway as [`publish`](Self::publish) does. If there is no room, returns it as the error
-    /// and registers the task for when there may be.
+    /// Hands a publication to the gateway as [`publish`](Self::publish) does. If there is no room, returns it as the
+    /// error and registers the task for when there may be.
     pub(crate) fn poll_publish(
         &mut self,
         publication: Publication,

@@ -1,4 +1,4 @@
-//! What the driver tells the gateway: transports, bytes, time and renewed tokens.
+//! Inputs of the driver to the gateway: transports, bytes, time and renewed tokens.
 
 use core::task::Poll;
 use std::{io, sync::Arc};
@@ -24,12 +24,12 @@ impl State {
         self.apply(Input::Connected { token, unix_now }, now);
     }
 
-    /// Reports that the transport was closed, as the gateway wanted.
+    /// Reports that the driver has closed the transport, as the gateway wanted.
     pub(crate) fn end_connection(&mut self, now: Instant) {
         self.apply(Input::Disconnected(TransportEnd::PeerClosed), now);
     }
 
-    /// Reports that the transport was lost, or that there is none.
+    /// Reports that the transport was lost, or could not be established.
     pub(crate) fn lose_connection(&mut self, error: TransportError, now: Instant) {
         let end = error.end();
         self.transport_error = Some(Arc::new(error));
@@ -41,7 +41,7 @@ impl State {
         self.apply(Input::Received(bytes), now);
     }
 
-    /// Has `write` write the gateway's next bytes. Returns its result, or `None` if there was nothing to write.
+    /// Passes the gateway's next bytes to `write`. Returns its result, or `None` if there was nothing to write.
     pub(crate) fn transmit(
         &mut self,
         now: Instant,

@@ -12,12 +12,12 @@ use crate::{
     id::DeviceId,
 };
 
-/// Messages that are acknowledged and kept for a device whose messages nobody reads; further ones wait for their
-/// acknowledgement. So a device that only sends holds back no others, and nothing acknowledged is dropped.
+/// Maximum of messages that are acknowledged and kept for a device whose messages nobody reads. Further ones wait for
+/// their acknowledgement. A device that only sends therefore holds back no others, and nothing acknowledged is dropped.
 const MAX_UNREAD: usize = 16;
 
-/// What a device's handles have to do with each other: the messages that wait for them, who reads those, and who waits for
-/// room to publish.
+/// The state that the handles of one device share: its unread messages, who reads them, and who waits for room to
+/// publish.
 pub(crate) struct Mailbox {
     device: DeviceId,
     handles: usize,
@@ -37,13 +37,13 @@ struct Queued {
     is_owed: bool,
 }
 
-/// What to do about the acknowledgement of a message that was delivered to a mailbox.
+/// The acknowledgement that a delivered message needs.
 pub(crate) enum Delivered {
-    /// Nothing yet: it is due when the message is taken, or when the user says so.
+    /// Later: when the message is taken, or when the user acknowledges it.
     Owed,
-    /// Acknowledge it now: it is kept for a later reader.
+    /// Now: the message is kept for a later reader.
     KeptUnread,
-    /// Acknowledge it now: it was dropped, because no handle can take it.
+    /// Now: the message was dropped, because the device has no handle to take it.
     Dropped,
 }
 
@@ -106,19 +106,23 @@ impl Mailbox {
         if !self.has_handles() {
             return Delivered::Dropped;
         }
-        let is_unread = acknowledging == Acknowledging::WhenTaken && self.readers == 0;
-        let is_owed = !(is_unread && self.makes_room_unread(&message.kind));
-        self.queue.push_back(Queued { message, is_owed });
+        let is_kept_unread = acknowledging == Acknowledging::WhenTaken
+            && self.readers == 0
+            && self.make_room_unread(&message.kind);
+        self.queue.push_back(Queued {
+            message,
+            is_owed: !is_kept_unread,
+        });
         self.reading.wake_all(wakers);
-        if is_owed {
-            Delivered::Owed
-        } else {
+        if is_kept_unread {
             Delivered::KeptUnread
+        } else {
+            Delivered::Owed
         }
     }
 
-    /// Returns whether there is room to keep a message of this kind for a later reader.
-    fn makes_room_unread(&mut self, kind: &MessageKind) -> bool {
+    /// Drops what a message of this kind replaces. Returns whether there is room to keep it for a later reader.
+    fn make_room_unread(&mut self, kind: &MessageKind) -> bool {
         if *kind == MessageKind::Config {
             // A late reader wants only the newest of the configs that the cloud knows to have arrived.
             self.queue
@@ -155,8 +159,8 @@ impl Mailbox {
             .map(|queued| queued.message)
     }
 
-    /// Records the end of a connection: acknowledgements end with it, messages do not. Keeps the newest `max_stale`, and
-    /// returns how many it dropped.
+    /// Records the end of a connection: acknowledgements end with it, messages do not. Keeps the newest `max_stale`,
+    /// and returns how many it dropped.
     pub(crate) fn end_connection(&mut self, max_stale: usize) -> usize {
         let excess = self.queue.len().saturating_sub(max_stale);
         self.queue.drain(..excess);

@@ -111,8 +111,8 @@ impl Mailboxes {
         }
     }
 
-    /// Records the end of a connection: acknowledgements end with it, messages do not. Returns how many messages of which
-    /// devices were dropped, because too many wait from earlier connections.
+    /// Records the end of a connection: acknowledgements end with it, messages do not. Returns how many messages of
+    /// which devices were dropped, because too many wait from earlier connections.
     pub(crate) fn end_connection(&mut self) -> Vec<(DeviceId, usize)> {
         self.mailboxes
             .values_mut()

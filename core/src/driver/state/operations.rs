@@ -68,8 +68,8 @@ impl Operations {
         }
     }
 
-    /// Records a result for those who wait for it. Returns a failure that nobody waits for, unless the end of the gateway
-    /// explains it.
+    /// Records a result for those who wait for it. Returns a failure that nobody waits for, unless the end of the
+    /// gateway explains it.
     pub(crate) fn complete(
         &mut self,
         op: OpId,

@@ -8,7 +8,7 @@ use crate::driver::{
     status::Status,
 };
 
-/// The changes that wait for one reader at most.
+/// Maximum of changes that wait for one reader.
 const MAX_CHANGES: usize = 1_024;
 
 /// Identifies the feed of one reader.
@@ -48,7 +48,7 @@ impl Feed {
 impl StatusFeeds {
     /// Opens a feed of the changes from now on.
     pub(crate) fn open(&mut self) -> FeedId {
-        // The id of a closed feed may come again: its reader, which alone knew it, is gone.
+        // A closed feed's id may be used again, because only its reader knew it.
         let last = self.feeds.last_key_value();
         let id = last.map_or(FeedId(0), |(FeedId(last), _)| FeedId(last + 1));
         self.feeds.insert(id, Feed::default());

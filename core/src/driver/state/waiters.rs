@@ -13,8 +13,8 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    /// Registers this task for the next [`wake_all`](Self::wake_all). `id` identifies the future, which keeps it between
-    /// its polls.
+    /// Registers this task for the next [`wake_all`](Self::wake_all). `id` identifies the future, which keeps it
+    /// between its polls.
     pub(crate) fn register(&mut self, id: &mut Option<u64>, cx: &Context<'_>, wakers: &mut Wakers) {
         let id = *id.get_or_insert_with(|| {
             self.last += 1;
