@@ -221,6 +221,21 @@ fn a_task_may_go_with_its_last_waker_and_its_handles_with_it() {
 }
 
 #[test]
+fn a_task_may_end_as_it_is_woken_and_its_handles_with_it() {
+    let mut opened = open(Options::default());
+    let orphan = Orphan {
+        _device: opened.attach(id("device-1")),
+        wakes: AtomicUsize::new(0),
+    };
+    let mut delivery = opened.client.gateway().try_telemetry("1").unwrap();
+    let waker = Waker::from(Arc::new(orphan));
+    assert!(poll_with(&mut delivery, &waker).is_pending());
+    drop(waker);
+    opened.server.serve(&mut opened.world);
+    assert!(poll_with(&mut delivery, Waker::noop()).is_ready());
+}
+
+#[test]
 fn a_dropped_future_leaves_no_waker_behind() {
     let mut options = Options::default();
     options.device_queue.messages = 1;
