@@ -95,11 +95,8 @@ impl<T: TokenSource> Setup<T> {
         let mut options = self.options;
         options.acknowledge = Acknowledge::Manual;
         let seed = self.seed.unwrap_or_else(random_seed);
-        let mut gateway = Gateway::new(self.client_id.clone(), options.clone(), seed)
+        let gateway = Gateway::new(self.client_id.clone(), options.clone(), seed)
             .map_err(SetupError::Options)?;
-        gateway
-            .open(runtime.now())
-            .expect("a new gateway is not closed");
         let environment = Arc::new(RuntimeEnvironment::new(
             runtime,
             self.tokens,
@@ -112,6 +109,7 @@ impl<T: TokenSource> Setup<T> {
             self.acknowledging,
             Arc::clone(&environment),
         ));
+        shared.with(|state, now| state.start(now));
         let client = Client::new(Arc::clone(&shared));
         let driver = Driver::new(shared, environment, self.host, self.port, security);
         Ok((client, driver))

@@ -54,8 +54,13 @@ impl State {
     }
 }
 
-/// Commands. Each operation that is returned is counted as waited for.
+/// Commands. Each operation that they return is counted as waited for.
 impl State {
+    /// Opens the new gateway. Nobody waits for the result.
+    pub(crate) fn start(&mut self, now: Instant) {
+        self.gateway.open(now).expect("a new gateway is not closed");
+    }
+
     pub(crate) fn open(&mut self, now: Instant) -> Result<OpId, OperationError> {
         self.command(Input::Open, now)
     }
