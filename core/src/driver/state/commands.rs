@@ -58,7 +58,8 @@ impl State {
 impl State {
     /// Opens the new gateway. Nobody waits for the result.
     pub(crate) fn start(&mut self, now: Instant) {
-        self.gateway.open(now).expect("a new gateway is not closed");
+        let opened = self.apply(Input::Open, now).op();
+        opened.expect("a new gateway is not closed");
     }
 
     pub(crate) fn open(&mut self, now: Instant) -> Result<OpId, OperationError> {
