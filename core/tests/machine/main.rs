@@ -6,6 +6,7 @@ mod closing;
 mod connection;
 mod detachment;
 mod device_tokens;
+mod door;
 mod keep_alive;
 mod messages;
 mod options;
