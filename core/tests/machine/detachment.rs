@@ -158,6 +158,20 @@ fn no_command_takes_the_key_of_a_device_that_is_gone() {
 }
 
 #[test]
+fn a_key_of_another_gateway_names_no_device() {
+    let (mut session, ours) = Session::attached(Options::default());
+    let theirs = Session::named("gw-2", Options::default())
+        .begin_attach("device-1")
+        .0;
+    assert_ne!(ours, theirs);
+    let publication = Publication::telemetry(theirs, "21.5");
+    let refused = session.gateway.publish(publication, session.now);
+    assert!(matches!(refused, Err(PublishError::UnknownDevice(_))));
+    let refused = session.gateway.detach(theirs, session.now);
+    assert_eq!(refused, Err(CommandError::UnknownDevice));
+}
+
+#[test]
 fn a_detached_key_is_refused_and_a_new_attach_gives_another() {
     let (mut session, device) = Session::attached(Options::default());
     session.gateway.detach(device, session.now).unwrap();

@@ -37,11 +37,16 @@ pub struct Session {
 impl Session {
     /// A gateway that was not opened.
     pub fn new(options: Options) -> Self {
+        Self::named(GATEWAY, options)
+    }
+
+    /// The same of another name.
+    pub fn named(gateway: &str, options: Options) -> Self {
         let id = ClientId::new(
             "my-project".try_into().unwrap(),
             "us-central1".try_into().unwrap(),
             "my-registry".try_into().unwrap(),
-            GATEWAY.try_into().unwrap(),
+            gateway.try_into().unwrap(),
         );
         #[expect(
             clippy::disallowed_methods,
