@@ -10,6 +10,9 @@ use std::{
 /// How much is carried at a time, in bytes.
 const CHUNK: usize = 16 * 1024;
 
+/// How much is still taken of a gateway that is stalled: a PINGREQ, which is to be answered until its writes wait.
+const STALLED: usize = 1024;
+
 pub(crate) struct Relay {
     shared: Arc<Shared>,
     port: u16,
@@ -25,7 +28,8 @@ struct Shared {
 #[derive(Default)]
 struct State {
     is_ending: bool,
-    is_stalled: bool,
+    /// While the gateway is stalled: how many more bytes are taken of what it writes.
+    room: Option<usize>,
     segment: Option<usize>,
     /// How many more bytes come to the gateway before everything is closed.
     close_after: Option<usize>,
@@ -75,7 +79,7 @@ impl Relay {
     }
 
     pub(crate) fn stall(&self, is_stalled: bool) {
-        self.shared.lock().is_stalled = is_stalled;
+        self.shared.lock().room = is_stalled.then_some(STALLED);
         self.shared.changed.notify_all();
     }
 }
@@ -131,11 +135,15 @@ impl Shared {
     fn pump(&self, number: usize, mut from: TcpStream, mut to: TcpStream, towards: Towards) {
         let mut chunk = [0; CHUNK];
         loop {
-            if towards == Towards::Bridge {
-                self.wait_while_stalled();
-            }
-            match from.read(&mut chunk) {
+            let room = match towards {
+                Towards::Bridge => self.wait_for_room(),
+                Towards::Gateway => CHUNK,
+            };
+            match from.read(&mut chunk[..room]) {
                 Ok(length) if length > 0 => {
+                    if towards == Towards::Bridge {
+                        self.take(length);
+                    }
                     if self
                         .carry(number, &chunk[..length], &mut to, towards)
                         .is_err()
@@ -148,7 +156,7 @@ impl Shared {
             }
         }
         // A peer that takes nothing does not hang up either.
-        self.wait_while_stalled();
+        drop(self.wait_while(|state| state.room.is_some()));
         if self.is_live(number) {
             let _ = to.shutdown(Shutdown::Write);
         }
@@ -193,9 +201,22 @@ impl Shared {
         self.lock().live <= number
     }
 
-    fn wait_while_stalled(&self) {
-        let is_stalled = |state: &mut State| state.is_stalled && !state.is_ending;
-        drop(self.changed.wait_while(self.lock(), is_stalled));
+    /// Waits until something is taken of what the gateway writes, and gives how much.
+    fn wait_for_room(&self) -> usize {
+        let state = self.wait_while(|state| state.room == Some(0));
+        state.room.map_or(CHUNK, |room| room.clamp(1, CHUNK))
+    }
+
+    fn take(&self, length: usize) {
+        if let Some(room) = &mut self.lock().room {
+            *room = room.saturating_sub(length);
+        }
+    }
+
+    fn wait_while(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+        let waits = |state: &mut State| condition(state) && !state.is_ending;
+        let state = self.changed.wait_while(self.lock(), waits);
+        state.unwrap_or_else(PoisonError::into_inner)
     }
 }
 

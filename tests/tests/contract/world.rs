@@ -56,7 +56,7 @@ pub(crate) trait World: Sized {
     /// Loses all that is sent on the connections that are up, and tells nobody.
     fn half_open(&self);
 
-    /// Takes no more of what the gateway writes, or takes it again.
+    /// Takes no more of what the gateway writes than a few small packets, or takes it again.
     fn stall(&self, is_stalled: bool);
 
     /// Injects a fault, by its line.
@@ -142,6 +142,17 @@ pub(crate) fn id(id: &str) -> DeviceId {
 /// Attaches this device, which must succeed.
 pub(crate) async fn attach(client: &Client, device: &str) -> Device {
     client.attach(id(device)).await.unwrap()
+}
+
+/// Begins to attach this device, and does not wait for the bridge.
+pub(crate) async fn attaching(client: &Client, device: &str) -> Device {
+    let mut attaching = client.attach(id(device));
+    poll_fn(|cx| {
+        assert!(Pin::new(&mut attaching).poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    attaching.device().expect("it was accepted")
 }
 
 /// Closes the gateway, which must leave nothing unsent, and waits for the end of its driver.
