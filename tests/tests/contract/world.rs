@@ -3,16 +3,19 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use iotcore_gateway::{
-    Algorithm, ClientId, DeviceId, Disconnected, Options, SigningKey,
+    Algorithm, ClientId, DeviceId, Disconnected, Options, SigningKey, Token,
     driver::{
-        Client, Closed, Device, KeyTokens, Runtime, Security, Setup, Status, StatusChanges,
-        TransportError,
+        BoxError, Client, Closed, Device, KeyTokens, Runtime, Security, Setup, Status,
+        StatusChanges, TokenRequest, TokenSource, TransportError,
     },
 };
 use iotcore_gateway_testkit::{
@@ -101,7 +104,8 @@ pub(crate) struct Plan {
     pub(crate) security: Security,
     pub(crate) port: u16,
     pub(crate) options: Options,
-    pub(crate) token_lifetime: Duration,
+    /// How long the first token lives. Those that follow it live for an hour.
+    pub(crate) first_token: Duration,
 }
 
 impl Plan {
@@ -115,23 +119,45 @@ impl Plan {
             security,
             port,
             options,
-            token_lifetime: Duration::from_secs(3_600),
+            first_token: Duration::from_secs(3_600),
         }
     }
 
-    fn setup(&self) -> Setup<KeyTokens> {
+    fn setup(&self) -> Setup<Tokens> {
         let id = ClientId::new(
             "my-project".parse().unwrap(),
             "us-central1".parse().unwrap(),
             "my-registry".parse().unwrap(),
             GATEWAY.parse().unwrap(),
         );
-        let key = SigningKey::from_pem(GATEWAY_KEY, Algorithm::Es256).unwrap();
-        let tokens = KeyTokens::new(key).lifetime(self.token_lifetime).unwrap();
+        let key = || SigningKey::from_pem(GATEWAY_KEY, Algorithm::Es256).unwrap();
+        let first = KeyTokens::new(key());
+        let tokens = Tokens {
+            first: first.lifetime(self.first_token).unwrap(),
+            later: KeyTokens::new(key()),
+            was_asked: AtomicBool::new(false),
+        };
         Setup::new("localhost", self.security.clone(), id, tokens)
             .port(self.port)
             .options(self.options.clone())
             .seed(1)
+    }
+}
+
+/// However slow the machine is, the second token outlives its scenario.
+struct Tokens {
+    first: KeyTokens,
+    later: KeyTokens,
+    was_asked: AtomicBool,
+}
+
+impl TokenSource for Tokens {
+    async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+        let source = match self.was_asked.swap(true, Ordering::Relaxed) {
+            false => &self.first,
+            true => &self.later,
+        };
+        source.gateway(request).await
     }
 }
 

@@ -153,7 +153,7 @@ async fn publish(device: &Device, numbers: std::ops::Range<usize>) -> Vec<Delive
 }
 
 pub(crate) async fn refreshes_its_token<W: World>(world: &W, mut plan: Plan) {
-    plan.token_lifetime = 3 * SECOND;
+    plan.first_token = 3 * SECOND;
     let (client, running) = world.start(&plan);
     let mut status = client.status();
     let device = attach(&client, DEVICE).await;
