@@ -16,21 +16,23 @@ use iotcore_gateway_testkit::{Bridge, keys::DeviceKey};
 use serde_json::json;
 
 use crate::{
-    child::Relay,
+    child::{PATIENCE, Relay},
     cloud::{CLOSED_PORT, Cloud, Packet, folder, options, serve},
     eventually,
 };
 
-/// What stands still for so long has stopped, for each step takes far less.
+/// What stands still for so long has stopped, for each step takes far less. On a busy machine it may be about to go on:
+/// whoever counts until then counts too few, and asserts no more than that there are few.
 const STANDSTILL: Duration = Duration::from_millis(300);
 
-/// Waits until nothing comes any more; gives how many came.
+/// Waits for the first to come, and then until none comes any more; gives how many came.
 fn count_until_standstill<T>(receiver: &Receiver<T>) -> usize {
-    let mut count = 0;
+    receiver.recv_timeout(PATIENCE).expect("one comes");
+    let mut count = 1;
     loop {
         match receiver.recv_timeout(STANDSTILL) {
             Ok(_) => count += 1,
-            Err(RecvTimeoutError::Timeout) if count > 0 => return count,
+            Err(RecvTimeoutError::Timeout) => return count,
             Err(error) => panic!("{error} after {count}"),
         }
     }
@@ -62,12 +64,13 @@ fn when_window_and_queues_are_full_the_input_is_not_read() {
             written.send(()).unwrap();
         }
     });
+    published.recv_timeout(PATIENCE).expect("one is published");
     let count = count_until_standstill(&lines);
     assert!(
         !writing.is_finished() && count < LINES / 2,
         "{count} lines were taken"
     );
-    assert_eq!(published.try_iter().count(), 1, "the window is 1");
+    assert_eq!(published.try_iter().count(), 0, "the window is 1");
     drop(allow);
     for id in 0..LINES {
         assert_eq!(
@@ -170,7 +173,8 @@ fn when_the_output_is_not_read_the_socket_is_not_read() {
     for _ in 0..COMMANDS {
         relay.expect("command");
     }
-    assert_eq!(backlog(), 0);
+    // The relay may have read the last bytes before the emulator's thread has told that it wrote them.
+    eventually("nothing waits any more", || backlog() == 0);
     relay.close().assert_closed(0);
 }
 
