@@ -7,7 +7,7 @@ use crate::{child::Relay, cloud::Cloud};
 #[test]
 fn states_in_one_go_are_paced_by_default_and_the_device_stays_attached() {
     let cloud = Cloud::plain();
-    let mut relay = Relay::start(&cloud.options(&["--state-interval", "1100"]));
+    let mut relay = Relay::start(&cloud.options(&[]));
     relay.send(json!({"op": "attach", "id": 0, "device": "boiler-7"}));
     relay.expect_end(0);
     for id in 1..4 {
