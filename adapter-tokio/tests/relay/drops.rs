@@ -1,9 +1,6 @@
 //! A connection that drops again and again.
 
-use std::{
-    collections::BTreeSet,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeSet;
 
 use serde_json::json;
 
@@ -38,7 +35,7 @@ fn cut(cloud: &Cloud) -> bool {
 }
 
 #[test]
-fn a_hundred_random_drops_in_twenty_seconds_lose_nothing() {
+fn a_hundred_random_drops_lose_nothing() {
     let cloud = Cloud::tls();
     let options = [
         "--backoff-min",
@@ -53,7 +50,6 @@ fn a_hundred_random_drops_in_twenty_seconds_lose_nothing() {
         relay.send(json!({"op": "attach", "id": format!("attach {id}"), "device": device}));
         relay.expect_end(format!("attach {id}"));
     }
-    let begun = Instant::now();
     let mut random = Random(1);
     let mut arrivals = 0;
     for drop in 0..DROPS {
@@ -71,12 +67,6 @@ fn a_hundred_random_drops_in_twenty_seconds_lose_nothing() {
             arrivals += 1;
         }
     }
-    assert!(
-        begun.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        begun.elapsed()
-    );
-
     relay.end_input();
     let end = relay.wait();
     end.assert_closed(0);
