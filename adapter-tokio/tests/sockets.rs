@@ -7,9 +7,10 @@ mod bridge;
 #[path = "../../tests/adapters/tls.rs"]
 mod tls;
 
-use std::{net::TcpListener, time::Duration};
+use std::{io::Read, net::TcpListener, time::Duration};
 
 use iotcore_gateway_tokio::{DisconnectReason, Security, Status};
+use tokio::task::spawn_blocking;
 
 mod runtime {
     pub(crate) use iotcore_gateway_tokio as adapter;
@@ -33,12 +34,20 @@ mod runtime {
 
 #[tokio::test(start_paused = true)]
 async fn timers_follow_a_paused_clock() {
-    // Nobody accepts, but the kernel completes the connection: CONNACK never comes.
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let (client, _driver) = tls::start("127.0.0.1", port, Security::PlainOnLoopback);
     let mut status = client.status();
     let begun = tokio::time::Instant::now();
+    // The clock stands still while a blocking task runs. Else it might move on to the dial's deadline while the kernel is
+    // still about to connect.
+    let connected = spawn_blocking(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        stream.read_exact(&mut [0]).unwrap();
+        stream
+    });
+    // CONNACK never comes.
+    let _stream = connected.await.unwrap();
     match status.next().await {
         Some(Status::Disconnected { ended, .. }) => assert_eq!(
             ended.reason,
