@@ -96,7 +96,7 @@ impl Cloud {
         if name == "gateway" {
             program.args(["--device", "boiler-7"]);
         } else {
-            program.args(["--no-reconnect", "--attach-timeout", "3"]);
+            program.args(["--no-reconnect"]);
         }
         program
     }
