@@ -130,8 +130,9 @@ impl Cloud {
         let held = self.server.with(|bridge, _| format!("{bridge:?}"));
         let shown = format!("{held} {:?} {:?}", self.server, self.key);
         self.secrets.check("the emulator", &shown);
-        self.server.shutdown();
+        // While the port, which names it, is this test's.
         fs::remove_dir_all(self.folder).unwrap();
+        self.server.shutdown();
         let log = self.log.lock().unwrap().clone();
         self.secrets.check("the emulator's log", &log);
         log
