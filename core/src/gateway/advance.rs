@@ -52,10 +52,11 @@ impl Gateway {
     /// Writes what may be written now, and announces what has room again.
     pub(super) fn flush(&mut self, now: Moment) {
         let is_closing = self.lifecycle.is_closing();
-        if let State::Online(online) = &mut self.lifecycle.state {
-            if self.session.fill(online, now) && !is_closing {
-                return self.session.end_flush(online, now);
-            }
+        if let State::Online(online) = &mut self.lifecycle.state
+            && self.session.fill(online, now)
+            && !is_closing
+        {
+            return self.session.end_flush(online, now);
         }
         self.end_if_over(now);
         match &mut self.lifecycle.state {

@@ -58,7 +58,6 @@ pub(crate) struct Outbox {
 
 #[derive(Debug)]
 struct Limits {
-    window: usize,
     device: QueueLimit,
     total: QueueLimit,
 }
@@ -77,7 +76,6 @@ impl Outbox {
             blocked: Vec::new(),
             load: Load::default(),
             limits: Limits {
-                window: usize::from(options.window),
                 device: options.device_queue,
                 total: options.total_queue,
             },

@@ -26,7 +26,7 @@ impl Session {
         if !online.turns.is_empty() || online.flight.may_be_overdue(now) {
             self.send_first(online, now);
         }
-        while online.flight.has_turns() && self.send_publication(online, now) {}
+        while online.flight.can_send() && self.send_publication(online, now) {}
         true
     }
 

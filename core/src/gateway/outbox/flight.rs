@@ -23,6 +23,8 @@ pub(crate) struct Flight {
     pub(super) unacknowledged: RetransmitQueues,
     /// Written at QoS 0 and not yet handed to the transport.
     pub(super) handing_over: List,
+    /// How many publications may be in flight.
+    window: usize,
 }
 
 /// A publication whose acknowledgement is overdue.
@@ -40,15 +42,18 @@ impl Flight {
             turns: Turns::new(usize::from(options.device_window)),
             unacknowledged: RetransmitQueues::new(options.ack_timeout, options.max_ack_timeout),
             handing_over: List::default(),
+            window: usize::from(options.window),
         }
     }
 
-    /// Whether any device can send.
-    pub(crate) fn has_turns(&self) -> bool {
-        !self.turns.is_empty()
+    /// Whether any device can send, and the window is open.
+    #[inline]
+    pub(crate) fn can_send(&self) -> bool {
+        !self.turns.is_empty() && self.in_flight() < self.window
     }
 
     /// Publications written at QoS 1 and not yet acknowledged.
+    #[inline]
     pub(crate) fn in_flight(&self) -> usize {
         self.unacknowledged.len()
     }
@@ -83,7 +88,7 @@ impl Outbox {
         room: usize,
         now: Moment,
     ) -> Option<EntryKey> {
-        while flight.in_flight() < self.limits.window {
+        while flight.can_send() {
             let device = flight.turns.next()?;
             if let Some(at) = self.connection_pacer.holds_all(now) {
                 if self.held_until.replace(at) != Some(at) {
