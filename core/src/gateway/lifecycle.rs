@@ -2,15 +2,19 @@
 //! connection's [`Phase`] are here and in `ending`, and nowhere else.
 //!
 //! ```text
-//!            open              handle_connected    ┌────────── Online ───────────────────────────┐
-//!  Idle ───────────▶ Dialing ─────────────────────▶│ Connecting ─────────▶ Open ──┐ token expires │
-//!                     ▲   ▲                        │     │     CONNACK 0    │     ▼ soon          │
-//!       backoff over  │   │ redial                 │     │ any end          │  Refreshing         │
-//!                     │   │                        │     ▼                  ▼     │ acknowledged, │
-//!                  Waiting ◀──────────── HangingUp ◀────────────────────── Leaving ◀┘ or time is up│
-//!                        handle_disconnected │     └──────────────────────────────── DISCONNECT ───┘
-//!                                            ▼                                       handed over
-//!                                          Closed
+//!        open            handle_connected   ╔═ Online ═════════════════════════════════════════════╗
+//!  Idle ─────▶ Dialing ────────────────────▶║ Connecting ───────────▶ Open ────────────▶ Refreshing ║
+//!               ▲   ▲                       ║             CONNACK 0    │  token expires     │      ║
+//!  backoff over │   │ redial                ║                   close  │  soon              │      ║
+//!               │   │                       ║                          ▼                    │      ║
+//!               │   │                       ║                       Leaving ◀───────────────┘      ║
+//!               │   │                       ║                           acknowledged, or too late  ║
+//!               │   │                       ╚═══════════════════╤══════════════════════════════════╝
+//!               │   │                                           │ any end, or DISCONNECT handed over
+//!            Waiting ◀───────────────── HangingUp ◀─────────────┘
+//!                    handle_disconnected    │
+//!                                           ▼
+//!                                         Closed
 //! ```
 
 mod ending;
@@ -307,17 +311,15 @@ impl Gateway {
             }
             _ => {}
         }
-        let is_drained = match lifecycle.online().map(|online| online.phase) {
+        let is_refresh_late = match lifecycle.online().map(|online| online.phase) {
             Some(Phase::Refreshing { until }) => until <= now,
             _ => false,
         };
-        if is_drained || is_due(&mut lifecycle.close_by) {
+        if is_refresh_late || is_due(&mut lifecycle.close_by) {
             self.leave(now);
         }
-        if let Some(Phase::Leaving { until, .. }) =
-            self.lifecycle.online().map(|online| online.phase)
-            && until <= now
-        {
+        let phase = self.lifecycle.online().map(|online| online.phase);
+        if matches!(phase, Some(Phase::Leaving { until, .. }) if until <= now) {
             self.end_leaving(now);
         }
     }

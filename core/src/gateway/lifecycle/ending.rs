@@ -119,7 +119,9 @@ impl Gateway {
         let is_last = online.is_some_and(is_leaving_for_good);
         self.lifecycle.quick_ends = quick_ends;
 
-        let ended = core::mem::replace(&mut self.lifecycle.state, State::Dialing);
+        // What follows is decided once the devices and publications are as they are without it.
+        let hanging_up = State::HangingUp(AfterHangUp::Close);
+        let ended = core::mem::replace(&mut self.lifecycle.state, hanging_up);
         if let State::Online(online) = ended {
             self.session.end_connection(*online);
         }
