@@ -80,7 +80,8 @@ fn run(gateway: &mut Gateway, dial: impl Fn(&mut Gateway) -> Result<Line>) -> Re
         };
         let Err(error) = moved else { continue };
         let end = match error.downcast_ref().map(io::Error::kind) {
-            Some(WouldBlock | TimedOut | Interrupted) if is_wanted && line.is_some() => continue,
+            _ if !is_wanted && line.is_some() => TransportEnd::HungUp,
+            Some(WouldBlock | TimedOut | Interrupted) if line.is_some() => continue,
             Some(UnexpectedEof) => TransportEnd::PeerClosed,
             Some(_) if line.is_some() => TransportEnd::Broken,
             Some(_) => TransportEnd::DialFailed,

@@ -231,6 +231,8 @@ pub enum TransportEnd {
     TokenFailed,
     /// The peer closed its side.
     PeerClosed,
+    /// We closed it, because [`wants_transport`](crate::Gateway::wants_transport) was false.
+    HungUp,
     /// Reading or writing failed.
     Broken,
 }
@@ -242,6 +244,7 @@ impl fmt::Display for TransportEnd {
             Self::TlsFailed => "the TLS handshake failed",
             Self::TokenFailed => "no token could be had",
             Self::PeerClosed => "the peer closed the connection",
+            Self::HungUp => "we closed the connection",
             Self::Broken => "the connection broke",
         })
     }

@@ -85,7 +85,7 @@
 //!     }
 //!     if !gateway.wants_transport() && is_up {
 //!         is_up = false; // hang up here
-//!         gateway.handle_disconnected(TransportEnd::PeerClosed, now);
+//!         gateway.handle_disconnected(TransportEnd::HungUp, now);
 //!     }
 //!     if gateway.poll_timeout().is_some_and(|deadline| deadline <= now) {
 //!         gateway.handle_timeout(now);

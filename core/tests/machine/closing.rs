@@ -27,7 +27,7 @@ fn close_sends_what_it_can_then_disconnects() {
     assert!(!session.gateway.wants_transport());
     session
         .gateway
-        .handle_disconnected(TransportEnd::PeerClosed, session.now);
+        .handle_disconnected(TransportEnd::HungUp, session.now);
     let events = session.events();
     assert_eq!(
         events.first(),
@@ -106,7 +106,7 @@ fn close_gives_up_after_its_deadline_and_names_what_was_left() {
     assert_eq!(session.sent(), [Sent::Disconnect]);
     session
         .gateway
-        .handle_disconnected(TransportEnd::PeerClosed, session.now);
+        .handle_disconnected(TransportEnd::HungUp, session.now);
     let events = session.events();
     assert!(events.contains(&Event::Failed {
         op: published,

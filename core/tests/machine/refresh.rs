@@ -44,7 +44,7 @@ fn before_its_token_expires_the_gateway_drains_leaves_and_comes_back_at_once() {
     assert!(!session.gateway.wants_transport());
     session
         .gateway
-        .handle_disconnected(TransportEnd::PeerClosed, session.now);
+        .handle_disconnected(TransportEnd::HungUp, session.now);
     assert!(session.gateway.wants_transport(), "without backoff");
     session.connect();
     let id = session.expect_publish("/devices/gw-1/events");

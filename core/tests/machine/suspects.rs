@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{Certainty, Options, QoS, Subscription};
+use iotcore_gateway::{Certainty, DisconnectReason, Options, QoS, Subscription, TransportEnd};
 
 use super::peer::{Session, seconds};
 
@@ -42,6 +42,25 @@ fn only_a_peer_that_hangs_up_within_ten_seconds_is_a_probable_takeover() {
             session.lose_connection();
             session.redial();
         }
+    }
+}
+
+#[test]
+fn a_hang_up_of_our_own_suspects_nobody() {
+    let mut session = Session::open(Options::default());
+    let own = session.gateway.own_key();
+    for round in 1..=4 {
+        session.publish(own, "1");
+        session.sent();
+        let hung_up = TransportEnd::HungUp;
+        session.gateway.handle_disconnected(hung_up, session.now);
+        let ended = session.disconnected();
+        assert_eq!(ended.reason, DisconnectReason::Transport(hung_up));
+        assert_eq!(ended.certainty, Certainty::Confirmed);
+        assert_eq!(ended.suspects, [], "round {round}");
+        assert!(!ended.takeover_suspected, "round {round}");
+        session.redial();
+        session.sent();
     }
 }
 

@@ -217,7 +217,7 @@ impl Machine {
         let most = 64 + 8 * duration.as_secs();
         for _ in 0..most {
             if self.transport.is_some() && !self.gateway.wants_transport() {
-                self.disconnect(TransportEnd::PeerClosed);
+                self.disconnect(TransportEnd::HungUp);
             }
             match self.gateway.poll_timeout().filter(|at| *at <= end) {
                 Some(at) => self.timeout(at),

@@ -93,7 +93,7 @@ impl<O: Observer> Link<O> {
     fn hang_up(&mut self) {
         if let Some(transport) = self.transport.take() {
             self.closing.push(transport.close(&self.network, self.now));
-            self.disconnected(TransportEnd::PeerClosed);
+            self.disconnected(TransportEnd::HungUp);
         }
     }
 

@@ -129,7 +129,7 @@ impl Watched {
     fn turn(&mut self) -> bool {
         self.look();
         if !self.gateway.wants_transport() && self.connection.is_some() {
-            self.hang_up(TransportEnd::PeerClosed);
+            self.hang_up(TransportEnd::HungUp);
         }
         let Some(connection) = self.connection else {
             return false;

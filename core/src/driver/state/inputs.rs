@@ -26,7 +26,7 @@ impl State {
 
     /// Reports that the driver has closed the transport, as the gateway wanted.
     pub(crate) fn end_connection(&mut self, now: Instant) {
-        self.apply(Input::Disconnected(TransportEnd::PeerClosed), now);
+        self.apply(Input::Disconnected(TransportEnd::HungUp), now);
     }
 
     /// Reports that the transport was lost, or could not be established.
