@@ -105,58 +105,51 @@ impl fmt::Display for Certainty {
     }
 }
 
-/// A publication that was not accepted. Nothing was sent; [`into_publication`](Self::into_publication) hands it back.
+/// A publication that was not accepted, and why. Nothing was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PublishError {
+    /// Why it was not accepted.
+    pub kind: PublishErrorKind,
+    /// What was handed in.
+    pub publication: Publication,
+}
+
+/// Why a publication was not accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum PublishError {
+pub enum PublishErrorKind {
     /// The queue of the device, or of all devices, is full; [`Event::Writable`](crate::Event::Writable) follows.
-    Blocked(Publication),
+    Blocked,
     /// The payload is larger than the bridge takes. The caller's mistake.
     TooLarge {
         /// The most that this topic takes, in bytes.
         limit: usize,
-        /// What was handed in.
-        publication: Publication,
     },
     /// The key names no device, or one that was detached. The caller's mistake.
-    UnknownDevice(Publication),
+    UnknownDevice,
     /// The device is being detached.
-    Detaching(Publication),
+    Detaching,
     /// The bridge has refused to attach the device; attach or authorize it again.
-    DeviceRefused(Publication),
+    DeviceRefused,
     /// The gateway is closing or closed.
-    Closed(Publication),
-}
-
-impl PublishError {
-    /// The publication that was handed in.
-    pub fn into_publication(self) -> Publication {
-        match self {
-            Self::Blocked(publication)
-            | Self::TooLarge { publication, .. }
-            | Self::UnknownDevice(publication)
-            | Self::Detaching(publication)
-            | Self::DeviceRefused(publication)
-            | Self::Closed(publication) => publication,
-        }
-    }
+    Closed,
 }
 
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Blocked(_) => {
+        match self.kind {
+            PublishErrorKind::Blocked => {
                 f.write_str("the queue is full: publish it again when the device is writable")
             }
-            Self::TooLarge { limit, publication } => write!(
+            PublishErrorKind::TooLarge { limit } => write!(
                 f,
                 "the payload has {} bytes: the bridge takes at most {limit} here",
-                publication.payload.len()
+                self.publication.payload.len()
             ),
-            Self::UnknownDevice(_) => CommandError::UnknownDevice.fmt(f),
-            Self::Detaching(_) => CommandError::Detaching.fmt(f),
-            Self::DeviceRefused(_) => Failure::DeviceRefused.fmt(f),
-            Self::Closed(_) => CommandError::Closed.fmt(f),
+            PublishErrorKind::UnknownDevice => CommandError::UnknownDevice.fmt(f),
+            PublishErrorKind::Detaching => CommandError::Detaching.fmt(f),
+            PublishErrorKind::DeviceRefused => Failure::DeviceRefused.fmt(f),
+            PublishErrorKind::Closed => CommandError::Closed.fmt(f),
         }
     }
 }

@@ -35,7 +35,7 @@ use self::{
 use crate::{
     clock::Moment,
     command::{DeliveryId, DeviceKey, OpId, Publication, Subscription},
-    error::{CommandError, PublishError},
+    error::{CommandError, PublishError, PublishErrorKind},
     event::{DisconnectReason, Event, TransportEnd},
     id::{ClientId, DeviceId},
     mqtt::{Incoming, QoS},
@@ -227,14 +227,15 @@ impl Gateway {
         now: Instant,
     ) -> Result<OpId, PublishError> {
         let now = self.observe_time(now);
-        if self.lifecycle.is_closing() {
-            return Err(PublishError::Closed(publication));
-        }
-        if let Err(refused) = self.session.admit(publication.device) {
-            return Err(refused(publication));
+        let admitted = match self.lifecycle.is_closing() {
+            true => Err(PublishErrorKind::Closed),
+            false => self.session.admit(&publication),
+        };
+        if let Err(kind) = admitted {
+            return Err(PublishError { kind, publication });
         }
         let online = self.lifecycle.online_mut();
-        let op = self.session.accept(online, publication)?;
+        let op = self.session.accept(online, publication);
         self.advance(now);
         Ok(op)
     }

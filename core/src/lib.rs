@@ -178,7 +178,7 @@ mod topic;
 pub use command::{
     DeliveryId, DeviceKey, OpId, Publication, PublicationTopic, Subscription, Unsent,
 };
-pub use error::{Certainty, CommandError, Failure, PublishError};
+pub use error::{Certainty, CommandError, Failure, PublishError, PublishErrorKind};
 pub use error_report::{ErrorReport, ErrorReportError, ErrorType, MqttMessageInfo, Retry};
 pub use event::{
     DetachCause, DisconnectReason, Disconnected, Event, Outcome, Refusal, TransportEnd,

@@ -224,7 +224,7 @@ pub struct QueueLimit {
 /// What happens to a publication that finds its queue full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// It is handed back as [`PublishError::Blocked`](crate::PublishError::Blocked), and
+    /// It is handed back as [`PublishErrorKind::Blocked`](crate::PublishErrorKind::Blocked), and
     /// [`Event::Writable`](crate::Event::Writable) follows.
     Reject,
     /// It takes the place of the oldest telemetry event of its device that still waits, which ends in

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use iotcore_gateway::{
     DeviceKey, Event, OpId, Options, Outcome, Publication, PublicationTopic, PublishError,
-    QueueLimit, Quota,
+    PublishErrorKind, QueueLimit, Quota,
 };
 use iotcore_gateway_testkit::link::{BOUND, Link};
 
@@ -80,7 +80,16 @@ fn a_gateway_whose_memory_is_full_says_so_loses_nothing_and_recovers() {
             Err(error) => break error,
         }
     };
-    assert!(matches!(blocked, PublishError::Blocked(_)), "{blocked}");
+    assert!(
+        matches!(
+            blocked,
+            PublishError {
+                kind: PublishErrorKind::Blocked,
+                ..
+            }
+        ),
+        "{blocked}"
+    );
     assert_eq!(accepted, 50);
     link.run(60 * SECOND);
     assert_eq!(link.gateway.unsent().count(), 50, "no connection, no loss");
@@ -91,7 +100,7 @@ fn a_gateway_whose_memory_is_full_says_so_loses_nothing_and_recovers() {
     link.run(60 * SECOND);
     assert!(link.events().contains(&Event::Writable { device }));
     link.gateway
-        .publish(blocked.into_publication(), link.now())
+        .publish(blocked.publication, link.now())
         .unwrap();
     link.run(SECOND);
     let record = link.bridge.device(BOUND[0]).unwrap();

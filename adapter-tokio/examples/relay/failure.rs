@@ -5,7 +5,7 @@ use std::{borrow::Cow, error::Error, io::ErrorKind};
 use iotcore_gateway_tokio::{
     AcceptError, AttachError, Certainty, CommandError, DeliveryError, DetachCause,
     DisconnectReason, Disconnected, DriverStopped, ErrorType, Failure, IdError, OperationError,
-    PublishError, Retry, SubfolderError, TransportError,
+    PublishError, PublishErrorKind, Retry, SubfolderError, TransportError,
 };
 use serde::Serialize;
 
@@ -93,13 +93,13 @@ impl From<Failure> for Reason {
 
 impl From<PublishError> for Reason {
     fn from(error: PublishError) -> Self {
-        match &error {
-            PublishError::Blocked(_) => Self::refused_now(LACK_OF_ROOM, error),
-            PublishError::TooLarge { .. } => Self::refused("payload_too_large", error),
-            PublishError::UnknownDevice(_) => CommandError::UnknownDevice.into(),
-            PublishError::Detaching(_) => CommandError::Detaching.into(),
-            PublishError::DeviceRefused(_) => Failure::DeviceRefused.into(),
-            PublishError::Closed(_) => CommandError::Closed.into(),
+        match error.kind {
+            PublishErrorKind::Blocked => Self::refused_now(LACK_OF_ROOM, error),
+            PublishErrorKind::TooLarge { .. } => Self::refused("payload_too_large", error),
+            PublishErrorKind::UnknownDevice => CommandError::UnknownDevice.into(),
+            PublishErrorKind::Detaching => CommandError::Detaching.into(),
+            PublishErrorKind::DeviceRefused => Failure::DeviceRefused.into(),
+            PublishErrorKind::Closed => CommandError::Closed.into(),
             _ => Self::refused("refused", error),
         }
     }

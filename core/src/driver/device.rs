@@ -69,7 +69,7 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// As for [`telemetry`](Self::telemetry), and [`PublishError::Blocked`](crate::PublishError::Blocked) while the
+    /// As for [`telemetry`](Self::telemetry), and [`PublishErrorKind::Blocked`](crate::PublishErrorKind::Blocked) while the
     /// queues are full.
     pub fn try_telemetry(&self, event: impl Into<Telemetry>) -> Result<Delivery, AcceptError> {
         try_accept(

@@ -9,7 +9,7 @@ use rustls::CertificateError;
 use crate::{
     command::Publication,
     driver::{tls::HostError, tokens::BoxError},
-    error::{CommandError, Failure, PublishError},
+    error::{CommandError, Failure, PublishError, PublishErrorKind},
     event::TransportEnd,
     options::OptionsError,
     time::Duration,
@@ -41,13 +41,13 @@ pub enum AcceptError {
 impl AcceptError {
     /// Returns whether the queue was full, which is temporary.
     pub fn is_blocked(&self) -> bool {
-        matches!(self, Self::Refused(PublishError::Blocked(_)))
+        matches!(self, Self::Refused(error) if error.kind == PublishErrorKind::Blocked)
     }
 
     /// Returns the payload that was handed in.
     pub fn into_payload(self) -> Bytes {
         match self {
-            Self::Refused(error) => error.into_publication().payload,
+            Self::Refused(error) => error.publication.payload,
             Self::DriverStopped(publication) => publication.payload,
         }
     }

@@ -3,27 +3,35 @@
 use super::{devices::Life, session::Session};
 use crate::{
     command::{DeviceKey, Publication, PublicationTopic, Slot},
-    error::{CommandError, PublishError},
+    error::{CommandError, PublishErrorKind},
 };
 
 impl Session {
-    /// Whether the publications of a device can be accepted, however much room there is; if not, how one is handed back.
-    pub(super) fn admit(&self, device: DeviceKey) -> Result<(), fn(Publication) -> PublishError> {
-        let Some(slot) = self.devices.resolve(device) else {
-            return Err(PublishError::UnknownDevice);
+    /// Whether a publication can be accepted now. Makes room for it by dropping older ones, if the options say so.
+    pub(super) fn admit(&mut self, publication: &Publication) -> Result<(), PublishErrorKind> {
+        let Some(slot) = self.devices.resolve(publication.device) else {
+            return Err(PublishErrorKind::UnknownDevice);
         };
         let device = self.devices.at(slot);
         if device.detach.is_some() {
-            return Err(PublishError::Detaching);
+            return Err(PublishErrorKind::Detaching);
         }
         if matches!(device.life, Life::Refused) {
-            return Err(PublishError::DeviceRefused);
+            return Err(PublishErrorKind::DeviceRefused);
+        }
+        let limit = self.payload_limit(&publication.topic);
+        if publication.payload.len() > limit {
+            return Err(PublishErrorKind::TooLarge { limit });
+        }
+        if !self.make_room(publication) {
+            self.outbox.block(slot, publication.payload.len());
+            return Err(PublishErrorKind::Blocked);
         }
         Ok(())
     }
 
     /// The largest payload of a publication to this topic.
-    pub(super) fn payload_limit(&self, topic: &PublicationTopic) -> usize {
+    fn payload_limit(&self, topic: &PublicationTopic) -> usize {
         match topic {
             PublicationTopic::Telemetry(_) => self.options.quota.max_telemetry_bytes,
             PublicationTopic::State => self.options.quota.max_state_bytes,

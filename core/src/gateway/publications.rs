@@ -7,38 +7,25 @@ use super::{
 };
 use crate::{
     command::{OpId, Publication, Slot},
-    error::{Failure, PublishError},
+    error::Failure,
     event::{Event, Outcome},
     options::Overflow,
 };
 
 impl Session {
-    /// Accepts a publication whose device may publish, if there is room or the options make some.
-    pub(super) fn accept(
-        &mut self,
-        online: Option<&mut Online>,
-        publication: Publication,
-    ) -> Result<OpId, PublishError> {
-        let limit = self.payload_limit(&publication.topic);
-        if publication.payload.len() > limit {
-            return Err(PublishError::TooLarge { limit, publication });
-        }
-        if !self.make_room(&publication) {
-            let bytes = publication.payload.len();
-            self.outbox.block(publication.device.slot, bytes);
-            return Err(PublishError::Blocked(publication));
-        }
+    /// Accepts a publication that was admitted.
+    pub(super) fn accept(&mut self, online: Option<&mut Online>, publication: Publication) -> OpId {
         let op = self.new_op();
         self.stats.accepted += 1;
         let flight = online.map(|online| &mut online.flight);
         if let Some(replaced) = self.outbox.accept(flight, op, publication) {
             self.fail(replaced, Failure::Superseded);
         }
-        Ok(op)
+        op
     }
 
     /// Makes room for a publication by dropping older ones, if the options say so.
-    fn make_room(&mut self, publication: &Publication) -> bool {
+    pub(super) fn make_room(&mut self, publication: &Publication) -> bool {
         while !self.outbox.has_room(publication) {
             let oldest = match self.options.overflow {
                 Overflow::DropOldest => self.outbox.oldest_waiting(publication.device.slot),

@@ -3,7 +3,8 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use iotcore_gateway::{
-    CommandError, DeviceState, Failure, Options, PublishError, QoS, Subscription, Token,
+    CommandError, DeviceState, Failure, Options, PublishError, PublishErrorKind, QoS, Subscription,
+    Token,
     driver::{
         AcceptError, Attach, AttachError, BoxError, DeliveryError, OperationError, Runtime, Status,
         StatusChanges, TokenRequest, TokenSource,
@@ -123,7 +124,10 @@ fn a_refused_attach_gives_the_report_and_the_device() {
     let refused = poll_once(device.telemetry("lost")).unwrap().unwrap_err();
     assert!(matches!(
         refused,
-        AcceptError::Refused(PublishError::DeviceRefused(_))
+        AcceptError::Refused(PublishError {
+            kind: PublishErrorKind::DeviceRefused,
+            ..
+        })
     ));
 }
 
@@ -183,7 +187,10 @@ fn a_detached_device_takes_nothing_more_and_its_messages_end() {
     let error = poll_once(device.telemetry("late")).unwrap().unwrap_err();
     assert!(matches!(
         error,
-        AcceptError::Refused(PublishError::UnknownDevice(_))
+        AcceptError::Refused(PublishError {
+            kind: PublishErrorKind::UnknownDevice,
+            ..
+        })
     ));
     let error = poll_once(device.detach()).unwrap().unwrap_err();
     assert_eq!(error, OperationError::Refused(CommandError::UnknownDevice));

@@ -3,7 +3,7 @@
 use std::{error::Error, io, time::Duration};
 
 use iotcore_gateway::{
-    CommandError, Failure, Options, OptionsError, PublishError,
+    CommandError, Failure, Options, OptionsError, PublishError, PublishErrorKind,
     driver::{
         AcceptError, Attach, AttachError, DeliveryError, DriverStopped, HostError, OperationError,
         SetupError, TlsError, TokenFailure, TransportError,
@@ -44,7 +44,13 @@ fn an_error_of_a_handle_says_what_the_gateway_says() {
     let AcceptError::Refused(refused) = error.unwrap_err() else {
         panic!("refused");
     };
-    assert!(matches!(refused, PublishError::TooLarge { .. }));
+    assert!(matches!(
+        refused,
+        PublishError {
+            kind: PublishErrorKind::TooLarge { .. },
+            ..
+        }
+    ));
     let failure = Failure::TimedOut(Duration::from_secs(30));
     for (shown, says) in [
         (

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Failure, Options, PublishError, QoS, QueueLimit,
+    Failure, Options, PublishError, PublishErrorKind, QoS, QueueLimit,
     driver::{AcceptError, DeliveryError, ReportedState, Status, Telemetry},
 };
 
@@ -110,7 +110,10 @@ fn a_payload_over_the_limit_comes_back() {
         .unwrap_err();
     assert!(matches!(
         error,
-        AcceptError::Refused(PublishError::TooLarge { .. })
+        AcceptError::Refused(PublishError {
+            kind: PublishErrorKind::TooLarge { .. },
+            ..
+        })
     ));
     assert_eq!(error.into_payload().len(), 65_537);
 }

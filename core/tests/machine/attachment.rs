@@ -2,7 +2,7 @@
 
 use iotcore_gateway::{
     CommandError, DeviceId, DeviceState, ErrorType, Event, Failure, Options, Outcome, Publication,
-    PublishError, QoS, Subscription, Token,
+    PublishError, PublishErrorKind, QoS, Subscription, Token,
 };
 
 use super::peer::{ATTACH, EVENTS, Sent, Session, UNIX_NOW, seconds};
@@ -94,7 +94,13 @@ fn a_reported_refusal_is_final_until_the_user_attaches_again() {
 
     let publication = Publication::telemetry(device, "22.0");
     let refused = session.gateway.publish(publication.clone(), session.now);
-    assert_eq!(refused, Err(PublishError::DeviceRefused(publication)));
+    assert_eq!(
+        refused,
+        Err(PublishError {
+            kind: PublishErrorKind::DeviceRefused,
+            publication
+        })
+    );
     session.wait(seconds(600));
     session.reconnect();
     assert_eq!(session.sent(), [], "not even after a reconnect");

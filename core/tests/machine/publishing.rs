@@ -1,6 +1,8 @@
 //! From accepted to acknowledged: order, losses, windows, bounds, states, silence.
 
-use iotcore_gateway::{Event, Options, Outcome, Publication, PublishError, QoS, Subfolder};
+use iotcore_gateway::{
+    Event, Options, Outcome, Publication, PublishError, PublishErrorKind, QoS, Subfolder,
+};
 
 use super::peer::{EVENTS, Sent, Session, UNIX_NOW, seconds};
 
@@ -61,15 +63,15 @@ fn a_payload_over_the_limit_is_handed_back_and_nothing_is_sent() {
             .unwrap_err();
         assert_eq!(
             error,
-            PublishError::TooLarge {
-                limit,
+            PublishError {
+                kind: PublishErrorKind::TooLarge { limit },
                 publication: publication.clone()
             }
         );
         for part in [len.to_string(), limit.to_string()] {
             assert!(error.to_string().contains(&part), "{error}");
         }
-        assert_eq!(error.into_publication(), publication);
+        assert_eq!(error.publication, publication);
     }
     assert_eq!(session.sent(), []);
     let largest = Publication::telemetry(device, vec![b'x'; 262_144]);

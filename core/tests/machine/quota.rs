@@ -3,8 +3,8 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use iotcore_gateway::{
-    DeviceKey, Failure, Options, Outcome, Overflow, Publication, PublishError, QoS, QueueLimit,
-    Quota, quota,
+    DeviceKey, Failure, Options, Outcome, Overflow, Publication, PublishError, PublishErrorKind,
+    QoS, QueueLimit, Quota, quota,
 };
 
 use super::peer::{Session, UNIX_NOW, seconds};
@@ -47,7 +47,13 @@ fn what_is_in_flight_is_never_dropped_for_a_newer_one() {
     session.sent();
     let publication = Publication::telemetry(device, "3");
     let blocked = session.gateway.publish(publication.clone(), session.now);
-    assert_eq!(blocked, Err(PublishError::Blocked(publication)));
+    assert_eq!(
+        blocked,
+        Err(PublishError {
+            kind: PublishErrorKind::Blocked,
+            publication
+        })
+    );
 }
 
 #[test]
@@ -73,7 +79,13 @@ fn the_limits_on_payloads_and_devices_are_settings() {
     let large = Publication::telemetry(device, "12345678901");
     let error = session.gateway.publish(large, session.now).unwrap_err();
     assert!(
-        matches!(error, PublishError::TooLarge { limit: 10, .. }),
+        matches!(
+            error,
+            PublishError {
+                kind: PublishErrorKind::TooLarge { limit: 10 },
+                ..
+            }
+        ),
         "{error}"
     );
     assert!(

@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DisconnectReason, Event, Options, Publication, PublishError, QoS, QueueLimit, Quota, Subfolder,
-    Subscription, Token,
+    DisconnectReason, Event, Options, Publication, PublishError, PublishErrorKind, QoS, QueueLimit,
+    Quota, Subfolder, Subscription, Token,
 };
 
 use super::peer::{EVENTS, Session, UNIX_NOW, seconds};
@@ -112,7 +112,13 @@ fn room_is_told_once_half_of_what_was_full_is_free() {
         let blocked = session
             .gateway
             .publish(Publication::telemetry(device, "y"), session.now);
-        assert!(matches!(blocked, Err(PublishError::Blocked(_))));
+        assert!(matches!(
+            blocked,
+            Err(PublishError {
+                kind: PublishErrorKind::Blocked,
+                ..
+            })
+        ));
         let ids = session.sent_payloads();
         session.puback(ids[0].1);
         assert!(!session.events().contains(&Event::Writable { device }));
@@ -134,7 +140,13 @@ fn a_device_that_goes_leaves_the_others_their_turns_and_their_room() {
     for device in [gone, stays] {
         let publication = Publication::telemetry(device, "no room");
         let blocked = session.gateway.publish(publication, session.now);
-        assert!(matches!(blocked, Err(PublishError::Blocked(_))));
+        assert!(matches!(
+            blocked,
+            Err(PublishError {
+                kind: PublishErrorKind::Blocked,
+                ..
+            })
+        ));
     }
     let first = session.expect_publish("/devices/gw-1/events");
     session.gateway.detach(gone, session.now).unwrap();
@@ -212,10 +224,19 @@ fn a_full_queue_hands_the_publication_back_and_says_when_there_is_room() {
     }
     let publication = Publication::telemetry(device, "one too many");
     let blocked = session.gateway.publish(publication.clone(), session.now);
-    assert_eq!(blocked, Err(PublishError::Blocked(publication.clone())));
+    assert_eq!(
+        blocked,
+        Err(PublishError {
+            kind: PublishErrorKind::Blocked,
+            publication: publication.clone()
+        })
+    );
     assert_eq!(
         session.gateway.publish(publication.clone(), session.now),
-        Err(PublishError::Blocked(publication.clone()))
+        Err(PublishError {
+            kind: PublishErrorKind::Blocked,
+            publication: publication.clone()
+        })
     );
     let acknowledge = |session: &mut Session| {
         let id = session.expect_publish(EVENTS);
@@ -240,7 +261,13 @@ fn room_is_told_when_there_is_enough_for_what_was_handed_back() {
     session.publish(device, &"x".repeat(60_000));
     let large = Publication::telemetry(device, vec![b'x'; 240_000]);
     let blocked = session.gateway.publish(large.clone(), session.now);
-    assert!(matches!(blocked, Err(PublishError::Blocked(_))));
+    assert!(matches!(
+        blocked,
+        Err(PublishError {
+            kind: PublishErrorKind::Blocked,
+            ..
+        })
+    ));
     session.gateway.handle_timeout(session.now);
     assert_eq!(session.events(), [], "less than half full, and yet no room");
     let id = session.expect_publish(EVENTS);
@@ -263,7 +290,10 @@ fn the_bound_on_all_devices_blocks_too() {
     let large = Publication::telemetry(devices[1], vec![b'x'; 100_000]);
     assert!(matches!(
         session.gateway.publish(large.clone(), session.now),
-        Err(PublishError::Blocked(_))
+        Err(PublishError {
+            kind: PublishErrorKind::Blocked,
+            ..
+        })
     ));
     let id = session.expect_publish(EVENTS);
     session.puback(id);

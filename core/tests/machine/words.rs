@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use iotcore_gateway::{
     Certainty, CommandError, DisconnectReason, ErrorReport, Failure, Options, Publication,
-    PublishError, Subscription, TransportEnd, UnixTime,
+    PublishError, PublishErrorKind, Subscription, TransportEnd, UnixTime,
 };
 
 use super::peer::{Session, UNIX_NOW, seconds};
@@ -73,23 +73,24 @@ fn a_refused_command_says_what_to_do() {
     let session = Session::new(Options::default());
     let own = session.gateway.own_key();
     let publication = || Publication::telemetry(own, vec![0; 9]);
-    let too_large = PublishError::TooLarge {
-        limit: 8,
+    let refused = |kind| PublishError {
+        kind,
         publication: publication(),
     };
+    let too_large = refused(PublishErrorKind::TooLarge { limit: 8 });
     say(&[
-        (&PublishError::Blocked(publication()), &["full", "writable"]),
+        (&refused(PublishErrorKind::Blocked), &["full", "writable"]),
         (&too_large, &["9 bytes", "at most 8"]),
         (
-            &PublishError::UnknownDevice(publication()),
+            &refused(PublishErrorKind::UnknownDevice),
             &["no such device"],
         ),
         (
-            &PublishError::Detaching(publication()),
+            &refused(PublishErrorKind::Detaching),
             &["being detached", "wait"],
         ),
-        (&PublishError::DeviceRefused(publication()), &["bind it"]),
-        (&PublishError::Closed(publication()), &["closed"]),
+        (&refused(PublishErrorKind::DeviceRefused), &["bind it"]),
+        (&refused(PublishErrorKind::Closed), &["closed"]),
         (
             &CommandError::OwnDevice("gw-1".try_into().unwrap()),
             &["`gw-1`", "gateway itself"],

@@ -4,7 +4,7 @@ use core::time::Duration;
 
 use iotcore_gateway::{
     CommandError, DeviceId, DeviceKey, DeviceState, Input, OpId, Publication, PublicationTopic,
-    PublishError, QoS, Token, TransportEnd, Unsent,
+    PublishError, PublishErrorKind, QoS, Token, TransportEnd, Unsent,
 };
 
 use super::broken::Rule;
@@ -153,7 +153,13 @@ impl Run {
                 format!("{op}, number {number}")
             }
             Err(error) => {
-                if matches!(error, PublishError::Blocked(_)) {
+                if matches!(
+                    error,
+                    PublishError {
+                        kind: PublishErrorKind::Blocked,
+                        ..
+                    }
+                ) {
                     self.struck("queue full");
                     self.model().block(key);
                 }

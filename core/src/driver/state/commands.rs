@@ -9,7 +9,7 @@ use crate::{
         state::State,
         status::Status,
     },
-    error::PublishError,
+    error::{PublishError, PublishErrorKind},
     id::DeviceId,
     input::Input,
     mqtt::QoS,
@@ -180,7 +180,10 @@ impl State {
     ) -> Result<Result<OpId, AcceptError>, Publication> {
         let device = publication.device();
         match self.publish(publication, now) {
-            Err(AcceptError::Refused(PublishError::Blocked(publication))) => {
+            Err(AcceptError::Refused(PublishError {
+                kind: PublishErrorKind::Blocked,
+                publication,
+            })) => {
                 if let Some(mailbox) = self.mailboxes.get_mut(device) {
                     mailbox.wait_for_room(waiter, cx, &mut self.wakers);
                 }
