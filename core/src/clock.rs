@@ -22,7 +22,7 @@ pub(crate) struct Clock {
     last: Option<Instant>,
     now: Moment,
     /// The date as it was told last. It may jump, and is shown to people only.
-    unix: Option<UnixTime>,
+    date: Option<UnixTime>,
 }
 
 impl Clock {
@@ -42,12 +42,12 @@ impl Clock {
 
     /// Records the date that came with a token.
     pub(crate) fn observe_date(&mut self, unix_now: UnixTime) {
-        self.unix = Some(unix_now);
+        self.date = Some(unix_now);
     }
 
     /// The date as it was told last.
     pub(crate) fn date(&self) -> Option<UnixTime> {
-        self.unix
+        self.date
     }
 
     /// The moment of an instant; one before the clock started is its start.
@@ -67,7 +67,7 @@ impl Clock {
     }
 }
 
-/// A moment on the machine's [`Clock`]. The start is one nanosecond, so that no moment takes no more room than one; the
+/// A moment on the machine's [`Clock`]. The start is one nanosecond, so that an `Option` of one is a word as well; the
 /// end, 584 years later, stands for all that is beyond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
@@ -121,7 +121,7 @@ fn nanos(duration: Duration) -> u64 {
 pub(crate) struct PeerTime(Moment);
 
 impl PeerTime {
-    /// The earliest machine time at which it can be this late for the peer.
+    /// The earliest machine time at which peer time can be this.
     pub(crate) fn earliest(self) -> Moment {
         self.0
     }
@@ -179,7 +179,7 @@ impl PeerClock {
     }
 
     /// The peer time at `now`, unless it stands still: nothing that waits for the peer falls due then.
-    pub(crate) fn running(&self, now: Moment) -> Option<PeerTime> {
+    pub(crate) fn time_if_running(&self, now: Moment) -> Option<PeerTime> {
         self.paused_since.is_none().then(|| self.time(now))
     }
 
@@ -266,13 +266,13 @@ mod tests {
         clock.observe(false, start + SECOND);
         clock.observe(false, start + 2 * SECOND);
         assert_eq!(clock.paused_since(), Some(start + SECOND));
-        assert_eq!(clock.running(start + 9 * SECOND), None);
+        assert_eq!(clock.time_if_running(start + 9 * SECOND), None);
         assert_eq!(clock.machine_time(deadline), None);
         assert_eq!(clock.time(start + 9 * SECOND), clock.time(start + SECOND));
 
         clock.observe(true, start + 10 * SECOND);
         assert_eq!(clock.machine_time(deadline), Some(start + 12 * SECOND));
-        assert_eq!(clock.running(start + 12 * SECOND), Some(deadline));
+        assert_eq!(clock.time_if_running(start + 12 * SECOND), Some(deadline));
         assert!(clock.time(start + 12 * SECOND).earliest() < start + 12 * SECOND);
     }
 }

@@ -10,6 +10,7 @@ mod admission;
 mod advance;
 mod attachment;
 mod control;
+mod deadlines;
 mod detachment;
 mod devices;
 mod diagnosis;
@@ -82,7 +83,8 @@ impl Gateway {
     /// [`wants_transport`](Self::wants_transport) is false it transmits nothing and counts as no attempt. A token that has
     /// expired is a failed attempt.
     ///
-    /// `unix_now` is what the machine's wall clock shows; a refusal reports it.
+    /// `unix_now` is what the machine's wall clock shows, for people to read in a [`Refusal`](crate::Refusal): it decides
+    /// nothing, and may jump.
     pub fn handle_connected(&mut self, token: Token, unix_now: UnixTime, now: Instant) {
         let now = self.observe_time(now);
         self.session.clock.observe_date(unix_now);
@@ -108,7 +110,8 @@ impl Gateway {
         }
     }
 
-    /// Records that the first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed to the transport.
+    /// Records that the first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed to the transport; more than
+    /// there are count as all.
     pub fn handle_transmitted(&mut self, len: usize, now: Instant) {
         let now = self.observe_time(now);
         if let State::Online(online) = &mut self.lifecycle.state {
@@ -136,8 +139,8 @@ impl Gateway {
 
 /// Commands: what the user wants.
 impl Gateway {
-    /// Connects, and stays connected until [`close`](Self::close). Ends in [`Outcome::Opened`](crate::Outcome::Opened) with the first accepted
-    /// connection.
+    /// Connects, and stays connected until [`close`](Self::close). Ends in [`Outcome::Opened`](crate::Outcome::Opened) with
+    /// the first accepted connection. Repeated while that is awaited, it returns the same operation.
     ///
     /// # Errors
     ///
@@ -151,9 +154,11 @@ impl Gateway {
 
     /// Attaches a device, now and on every later connection, with its token if the gateway authenticates devices by
     /// theirs. Subscribe and publish for it straight away: both wait for the bridge's PUBACK. A device that is attached
-    /// is done at once; one that the bridge had refused is tried again.
+    /// is done at once; one that the bridge had refused is tried again. Repeated while the attach is under way, it returns
+    /// the same operation.
     ///
-    /// `unix_now` is what the machine's wall clock shows.
+    /// `unix_now` is what the machine's wall clock shows, for people to read in a [`Refusal`](crate::Refusal): it decides
+    /// nothing.
     ///
     /// # Errors
     ///
@@ -167,7 +172,7 @@ impl Gateway {
     ) -> Result<(DeviceKey, OpId), CommandError> {
         let now = self.observe_time(now);
         self.session.clock.observe_date(unix_now);
-        self.lifecycle.check_open()?;
+        self.lifecycle.check_not_closing()?;
         let online = self.lifecycle.online_mut();
         let attached = self.session.want_attached(online, device, token)?;
         self.advance(now);
@@ -182,7 +187,7 @@ impl Gateway {
     /// [`CommandError`]: no such device, the gateway itself, or closed.
     pub fn detach(&mut self, device: DeviceKey, now: Instant) -> Result<OpId, CommandError> {
         let now = self.observe_time(now);
-        self.lifecycle.check_open()?;
+        self.lifecycle.check_not_closing()?;
         let slot = self.session.resolve(device)?;
         let online = self.lifecycle.online_mut();
         let op = self.session.want_detached(online, slot, now)?;
@@ -191,9 +196,10 @@ impl Gateway {
     }
 
     /// Records a device's new token, for its next attach; answers [`Event::TokenNeeded`]. A device that was refused is
-    /// tried again with it.
+    /// tried again with it, and the operation ends as that attach does; any other ends in
+    /// [`Outcome::Authorized`](crate::Outcome::Authorized) at once.
     ///
-    /// `unix_now` is what the machine's wall clock shows.
+    /// `unix_now` is as for [`attach`](Self::attach).
     ///
     /// # Errors
     ///
@@ -207,7 +213,7 @@ impl Gateway {
     ) -> Result<OpId, CommandError> {
         let now = self.observe_time(now);
         self.session.clock.observe_date(unix_now);
-        self.lifecycle.check_open()?;
+        self.lifecycle.check_not_closing()?;
         let slot = self.session.resolve_staying(device)?;
         let online = self.lifecycle.online_mut();
         let op = self.session.authorize(online, slot, token)?;
@@ -296,7 +302,7 @@ impl Gateway {
         now: Instant,
     ) -> Result<OpId, CommandError> {
         let now = self.observe_time(now);
-        self.lifecycle.check_open()?;
+        self.lifecycle.check_not_closing()?;
         let key = SubscriptionKey {
             device: self.session.resolve_staying(device)?,
             subscription,
@@ -351,9 +357,7 @@ impl Gateway {
     /// and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected). No attempt begins while
     /// `max_events` events wait to be taken: each one's end is one more.
     pub fn wants_transport(&self) -> bool {
-        let is_dialing = matches!(self.lifecycle.state, State::Dialing);
-        let may_begin = !is_dialing || self.session.has_room_for_events();
-        may_begin && self.lifecycle.wants_transport()
+        self.lifecycle.online().is_some() || self.may_dial()
     }
 
     /// Whether to read from the transport now. False is back-pressure: events, or acknowledgements that the user or a

@@ -15,6 +15,10 @@ use crate::{
 /// which may let it read again. [`Gateway::apply`] takes them all, so that a session can be recorded, replayed byte for
 /// byte, drawn and shrunk. It borrows the bytes that were received.
 ///
+/// A recording needs the `now` of each input as well, and the client id, options and seed of its gateway: another one that
+/// is made of these answers alike, and knows the same keys. Replayed at other instants, the expiry of each token has to be
+/// moved with them.
+///
 /// ```
 /// use std::time::Instant;
 /// use iotcore_gateway::{ClientId, Gateway, Input, Options, Publication};
@@ -98,7 +102,8 @@ pub enum Input<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// The inputs, and [`Input::Acknowledge`], have no answer.
+    /// Of [`Input::Connected`], [`Input::Received`], [`Input::Transmitted`], [`Input::Timeout`], [`Input::Disconnected`] and
+    /// [`Input::Acknowledge`]: they are never refused.
     None,
     /// Of [`Input::Open`], [`Input::Detach`], [`Input::Authorize`], [`Input::Subscribe`], [`Input::Unsubscribe`] and
     /// [`Input::Close`], which is never refused.
@@ -111,7 +116,7 @@ pub enum Answer {
     Event(Option<Event>),
 }
 
-/// An input has one kind of answer, and its caller knows which.
+/// An input has one kind of answer, and its caller knows which. A panic comes from `expect` alone in this crate.
 const OTHER_KIND: &str = "another kind of input was applied";
 
 impl Answer {
@@ -186,7 +191,8 @@ impl Answer {
 
 impl Gateway {
     /// Applies any input or command at the instant `now`. It does what the method of that input does, which its
-    /// documentation says; taking an event needs no time, and `now` is not looked at.
+    /// documentation says. To ignore the answer to a command is to ignore its refusal; to ignore that to
+    /// [`Input::PollEvent`] loses the event, for which `now` is not looked at.
     #[inline]
     pub fn apply(&mut self, input: Input<'_>, now: Instant) -> Answer {
         match input {

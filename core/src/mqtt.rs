@@ -17,7 +17,7 @@ use self::{
     codec::Packet,
     packet_ids::{Acknowledged, Awaits, PacketIds},
     receive::Receive,
-    timers::{Answer, Timer, Timers},
+    timers::{Expected, Timer, Timers},
     transmit::Transmit,
 };
 pub(crate) use self::{
@@ -90,7 +90,7 @@ pub(crate) enum Incoming<T> {
     UnsubAck(T),
 }
 
-/// The peer has been silent for too long.
+/// Something has not happened for too long: the peer said nothing, or took nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Silence {
     ConnAck(Duration),
@@ -109,7 +109,7 @@ impl<T: Copy> Connection<T> {
         let mut transmit = Transmit::default();
         codec::connect(transmit.buffer(), connect).expect(CHECKED);
         let mut timers = Timers::default();
-        timers.expect(Answer::ConnAck, timing.connack_timeout, now);
+        timers.expect(Expected::ConnAck, timing.connack_timeout, now);
         timers.set(Timer::Stall, timing.keep_alive, now);
         Self {
             phase: Phase::Connecting,
@@ -143,7 +143,7 @@ impl<T: Copy> Connection<T> {
     fn on_packet(&mut self, packet: Packet, now: Moment) -> Result<Option<Incoming<T>>, Violation> {
         match (self.phase, packet) {
             (Phase::Connecting, Packet::ConnAck { return_code, .. }) => {
-                self.timers.answered(Answer::ConnAck);
+                self.timers.answered(Expected::ConnAck);
                 self.phase = Phase::Open;
                 self.schedule_ping(now);
                 Ok(Some(Incoming::ConnAck(return_code)))
@@ -170,7 +170,7 @@ impl<T: Copy> Connection<T> {
                 .acknowledged(id, Awaits::UnsubAck)
                 .map(Incoming::UnsubAck)),
             (_, Packet::PingResp) => {
-                self.timers.answered(Answer::PingResp);
+                self.timers.answered(Expected::PingResp);
                 Ok(None)
             }
         }
@@ -236,7 +236,7 @@ impl<T: Copy> Connection<T> {
         codec::publish(self.transmit.buffer(), topic, payload, Some(id), true).expect(CHECKED);
     }
 
-    /// Queues a PUBLISH at QoS 0 and gives the offset in the stream at which it ends.
+    /// Queues a PUBLISH at QoS 0 and returns the offset in the stream at which it ends.
     pub(crate) fn publish_once(&mut self, topic: &TopicName, payload: &[u8]) -> u64 {
         codec::publish(self.transmit.buffer(), topic, payload, None, false).expect(CHECKED);
         self.transmit.queued_end()
@@ -272,7 +272,7 @@ impl<T: Copy> Connection<T> {
         codec::disconnect(self.transmit.buffer());
         self.phase = Phase::Leaving;
         self.timers.stop(Timer::PingReq);
-        self.timers.answered(Answer::PingResp);
+        self.timers.answered(Expected::PingResp);
     }
 
     /// The operation behind `id` ended without its acknowledgement: the id is not used again until that comes late.
@@ -343,12 +343,12 @@ impl<T: Copy> Connection<T> {
         self.timers.may_be_due(now)
     }
 
-    /// Runs the timers that are due. Called after everything that may have queued bytes.
+    /// Runs the timers that are due, after what an input has changed and before more is queued.
     pub(crate) fn run_timers(&mut self, now: Moment) -> Option<Silence> {
-        if self.timers.expire_answer(Answer::ConnAck, now) {
+        if self.timers.expire_answer(Expected::ConnAck, now) {
             return Some(Silence::ConnAck(self.timing.connack_timeout));
         }
-        if self.timers.expire_answer(Answer::PingResp, now) {
+        if self.timers.expire_answer(Expected::PingResp, now) {
             return Some(Silence::PingResp(self.timing.ping_timeout()));
         }
         if self.timers.expire(Timer::Stall, now) {
@@ -359,9 +359,9 @@ impl<T: Copy> Connection<T> {
             && self.transmit.is_empty()
         {
             codec::pingreq(self.transmit.buffer());
-            if !self.timers.is_expected(Answer::PingResp) {
+            if !self.timers.is_expected(Expected::PingResp) {
                 let limit = self.timing.ping_timeout();
-                self.timers.expect(Answer::PingResp, limit, now);
+                self.timers.expect(Expected::PingResp, limit, now);
             }
         }
         None
@@ -380,7 +380,7 @@ impl<T: Copy> Connection<T> {
     /// While bytes wait, they are what is to be taken first.
     fn schedule_ping(&mut self, now: Moment) {
         if self.phase == Phase::Open && self.transmit.is_empty() {
-            let since = match self.timers.is_expected(Answer::PingResp) {
+            let since = match self.timers.is_expected(Expected::PingResp) {
                 true => self.last_handed_over,
                 false => self.last_handed_over.min(self.last_heard),
             };

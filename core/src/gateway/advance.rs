@@ -68,6 +68,19 @@ impl Gateway {
 }
 
 impl Session {
+    /// Whether the peer is to be read now.
+    #[inline]
+    pub(super) fn wants_input(&self, online: &Online) -> bool {
+        self.has_room_for_events() && online.owed.len() < self.options.max_unacknowledged
+    }
+
+    /// Since when the peer was not read, if it is to be read again and the connection was not told: the user has taken
+    /// the events that had stopped the reading, without a word of the time.
+    pub(super) fn reading_resumed(&self, online: &Online) -> Option<Moment> {
+        let since = online.link.peer_clock().paused_since()?;
+        self.wants_input(online).then_some(since)
+    }
+
     /// Ends the flush of a connection that goes on.
     #[inline]
     fn end_flush(&mut self, online: &mut Online, now: Moment) {

@@ -36,6 +36,7 @@ pub(super) enum About {
 }
 
 impl Session {
+    /// What a report is about: the packet that it names, else the device.
     pub(super) fn subject(&self, online: &Online, report: &ErrorReport) -> About {
         let packet_id = report.message().and_then(|message| message.packet_id());
         match packet_id.map(|packet_id| online.link.find(packet_id)) {
@@ -91,7 +92,7 @@ impl Session {
         let devices = self.devices.iter();
         let publications = self.outbox.newest_in_flight(&online.flight, MAX_SUSPECTS);
         let mut unanswered: Vec<_> = devices
-            .flat_map(|(_, device)| device.unanswered(&self.options))
+            .flat_map(|(_, device)| device.unanswered())
             .chain(publications)
             .collect();
         unanswered.sort_unstable_by(|one, other| other.cmp(one));
@@ -100,8 +101,8 @@ impl Session {
     }
 }
 
-/// How many connections in a row the peer has ended soon after accepting them, after one more end; `before` were so
-/// before. An attempt that was not accepted changes nothing.
+/// How many connections in a row the peer has ended soon after it accepted them, once this one has ended as well. An
+/// attempt that was not accepted leaves the number as it was `before`.
 pub(super) fn quick_ends(
     before: u32,
     online: Option<&Online>,
@@ -119,6 +120,7 @@ pub(super) fn quick_ends(
     }
 }
 
+/// Whether a report names the topic of an attach, or none.
 pub(super) fn is_about_attach(report: &ErrorReport) -> bool {
     let topic = report.message().and_then(|message| message.topic());
     topic.is_none_or(|topic| topic.ends_with("/attach"))

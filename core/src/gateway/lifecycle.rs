@@ -37,10 +37,11 @@ use crate::{
 /// The bridge ignores the user name, but a password needs one [MQTT-3.1.2-22].
 const USER_NAME: &str = "unused";
 
-/// At most this long before its expiry a token is refreshed; a short-lived one at a fifth of its life.
+/// A token is refreshed when a fifth of its life is left, or this long, whichever is shorter, and up to a tenth of that
+/// earlier: the jitter, so that a fleet does not refresh at once.
 const MAX_REFRESH_MARGIN: Duration = Duration::from_secs(300);
 
-/// Where the gateway is between its first connection and its last.
+/// Where the gateway is, from its creation to its end.
 #[derive(Debug)]
 pub(crate) enum State {
     /// Not opened yet.
@@ -78,7 +79,7 @@ pub(crate) struct Lifecycle {
     pub(crate) state: State,
     open_op: Option<OpId>,
     close_op: Option<OpId>,
-    /// When a close leaves in any case.
+    /// When a close stops waiting for what is still to be sent.
     close_by: Option<Moment>,
     /// Attempts that failed in a row, or did not last.
     attempts: u32,
@@ -124,17 +125,13 @@ impl Lifecycle {
         matches!(self.state, State::Closed)
     }
 
-    pub(crate) fn wants_transport(&self) -> bool {
-        matches!(self.state, State::Dialing | State::Online(_))
-    }
-
     /// Whether the connection, or all of it, is to end in order.
     fn is_winding_down(&self) -> bool {
         self.close_op.is_some() || self.online().is_some_and(Online::is_winding_down)
     }
 
     /// Refuses a command once the gateway is closing.
-    pub(crate) fn check_open(&self) -> Result<(), CommandError> {
+    pub(crate) fn check_not_closing(&self) -> Result<(), CommandError> {
         match self.is_closing() {
             true => Err(CommandError::Closed),
             false => Ok(()),
@@ -186,7 +183,7 @@ impl Online {
 impl Gateway {
     /// Records the request to connect.
     pub(super) fn want_open(&mut self) -> Result<OpId, CommandError> {
-        self.lifecycle.check_open()?;
+        self.lifecycle.check_not_closing()?;
         if let Some(pending) = self.lifecycle.open_op {
             return Ok(pending);
         }
@@ -214,6 +211,7 @@ impl Gateway {
                 self.session.done(op, Outcome::Closed);
                 return op;
             }
+            // What is queued is still to be sent, which a refresh leaves for the next connection.
             State::Online(online) if matches!(online.phase, Phase::Refreshing { .. }) => {
                 online.phase = Phase::Open;
             }
@@ -225,9 +223,14 @@ impl Gateway {
         op
     }
 
+    /// Whether an attempt to connect may begin: each one's end is an event more.
+    pub(super) fn may_dial(&self) -> bool {
+        matches!(self.lifecycle.state, State::Dialing) && self.session.has_room_for_events()
+    }
+
     /// The transport is up.
     pub(super) fn start_connection(&mut self, token: Token, now: Moment) {
-        if !matches!(self.lifecycle.state, State::Dialing) || !self.session.has_room_for_events() {
+        if !self.may_dial() {
             return;
         }
         if self.session.clock.is_past(token.expires_at()) {
@@ -328,7 +331,7 @@ impl Gateway {
     pub(super) fn on_transport_end(&mut self, end: TransportEnd, now: Moment) {
         match &self.lifecycle.state {
             State::Idle | State::Waiting { .. } | State::Closed => return,
-            State::Dialing if !self.session.has_room_for_events() => return,
+            State::Dialing if !self.may_dial() => return,
             State::Online(online) if matches!(online.phase, Phase::Leaving { .. }) => {
                 self.end_leaving(now);
             }

@@ -1,9 +1,9 @@
 //! All that lives and dies with one connection: to end a connection is to drop its [`Online`].
 
+mod control_turns;
 mod owed;
-mod turns;
 
-pub(crate) use self::{owed::OwedAcks, turns::ControlTurns};
+pub(crate) use self::{control_turns::ControlTurns, owed::OwedAcks};
 use super::{
     devices::{Awaiting, SubscriptionKey},
     outbox::{EntryKey, Flight},
@@ -18,7 +18,7 @@ use crate::{
     token::Token,
 };
 
-/// One connection, from CONNECT to the end of its transport.
+/// One connection, from CONNECT until it is given up; its transport may end later.
 #[derive(Debug)]
 pub(crate) struct Online {
     pub(super) phase: Phase,
@@ -57,8 +57,8 @@ pub(crate) enum Phase {
     },
     /// DISCONNECT was queued.
     Leaving {
-        /// Whether the gateway closes, or connects again.
-        is_closing: bool,
+        /// Whether the gateway closes then, or connects again.
+        for_good: bool,
         /// By when DISCONNECT is to be handed over.
         until: Moment,
     },
@@ -160,10 +160,12 @@ impl Online {
         timeout: Duration,
         now: Moment,
     ) -> Awaiting {
-        let deadline = self.link.peer_clock().time(now) + timeout;
+        let sent = self.link.peer_clock().time(now);
+        let deadline = sent + timeout;
         self.ack_deadlines.add(deadline, packet_id);
         Awaiting {
             packet_id,
+            sent,
             deadline,
         }
     }

@@ -13,7 +13,7 @@ mod queue;
 mod retransmit;
 mod returned;
 mod room;
-mod turns;
+mod round;
 
 use std::collections::BTreeMap;
 
@@ -100,7 +100,7 @@ impl Outbox {
     ) {
         let queue = self.queues.at_mut(device);
         if let Some(flight) = flight {
-            flight.turns.remove(device, queue);
+            flight.round.remove(device, queue);
         }
         let pace = core::mem::take(&mut queue.pace);
         self.blocked.retain(|&other| other != device);
@@ -137,12 +137,12 @@ impl Outbox {
             None
         };
         if let Some(flight) = flight {
-            flight.turns.offer(device, queue);
+            flight.round.offer(device, queue);
         }
         replaced.map(|older| self.release(older).0)
     }
 
-    /// Ends a publication that was not written on this connection, or has none; returns its operation.
+    /// Ends a publication that waits in its queue; returns its operation.
     pub(crate) fn finish_waiting(&mut self, key: EntryKey) -> OpId {
         let device = self.entry(key).device;
         let queue = self.queues.at_mut(device);
@@ -184,7 +184,7 @@ impl Outbox {
         self.held_until = self.held_until.filter(|at| *at > now);
         while let Some(device) = self.paced.pop_due(now) {
             if let Some(flight) = flight.as_deref_mut() {
-                flight.turns.offer(device, self.queues.at_mut(device));
+                flight.round.offer(device, self.queues.at_mut(device));
             }
         }
     }

@@ -71,7 +71,7 @@ impl Session {
         self.end_publication(online, key, Err(failure));
     }
 
-    /// Ends a publication that was not written on this connection, or has none.
+    /// Ends a publication that waits in its queue.
     pub(super) fn fail_waiting(&mut self, key: EntryKey, failure: Failure) {
         let op = self.outbox.finish_waiting(key);
         self.fail(op, failure);

@@ -67,7 +67,7 @@ impl Session {
     /// buffers are full.
     fn send_overdue(&mut self, online: &mut Online, now: Moment) -> bool {
         let Online { link, flight, .. } = online;
-        let Some(peer_now) = link.peer_clock().running(now) else {
+        let Some(peer_now) = link.peer_clock().time_if_running(now) else {
             return false;
         };
         let key = match self.outbox.overdue(flight, link.room(), peer_now, now) {

@@ -61,13 +61,13 @@ impl Session {
     }
 
     /// Takes in what a connection that has ended leaves behind.
-    pub(super) fn end_connection(&mut self, online: Online) {
+    pub(super) fn take_back(&mut self, online: Online) {
         let Online {
             link, flight, owed, ..
         } = online;
         self.stats.unsolicited += link.unsolicited();
         self.next_delivery = owed.next();
-        let Returned { superseded, .. } = self.outbox.end_connection(flight);
+        let Returned { superseded, .. } = self.outbox.take_back(flight);
         self.fail_superseded(superseded);
         self.lose_attachments();
     }

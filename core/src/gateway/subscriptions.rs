@@ -56,13 +56,13 @@ impl Session {
         }
     }
 
-    /// Ends the operation of a subscription that is as it is wanted, or gives it a turn.
+    /// Ends the operation of a subscription that is as wanted, or queues it for its packet.
     fn pursue_subscription(&mut self, online: Option<&mut Online>, key: SubscriptionKey) {
         let online = online.filter(|online| self.is_attached(online, key.device));
         let state = self.devices.subscription_mut(key);
         match online {
-            Some(online) if state.is_unfulfilled() => online.turns.subscribe.push_back(key),
-            _ if !state.is_fulfilled() => {}
+            Some(online) if state.needs_packet() => online.turns.subscribe.push_back(key),
+            _ if !state.is_as_wanted() => {}
             _ => {
                 if let Some(op) = state.op.take() {
                     let wanted = state.wanted;
@@ -75,7 +75,7 @@ impl Session {
         }
     }
 
-    /// Gives a turn to what an attached device wants.
+    /// Pursues both subscriptions of a device that was attached.
     pub(super) fn resume_subscriptions(&mut self, online: &mut Online, device: Slot) {
         for subscription in Subscriptions::ALL {
             let key = SubscriptionKey {
@@ -112,7 +112,7 @@ impl Session {
         while let Some(&key) = online.turns.subscribe.front() {
             let is_attached = self.is_attached(online, key.device);
             let state = self.devices.subscription_mut(key);
-            if is_attached && state.is_unfulfilled() {
+            if is_attached && state.needs_packet() {
                 let qos = state.wanted;
                 return self.write_subscription(online, key, qos, now);
             }

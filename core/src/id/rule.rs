@@ -8,16 +8,16 @@ const MAX_LEN: usize = 255;
 const MIN_LEN: usize = 3;
 const RESERVED_PREFIX: &str = "goog";
 
-/// Which kind of identifier an [`IdError`] is about.
+/// Which kind of identifier an [`IdError`](super::IdError) is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdKind {
-    /// A [`ProjectId`].
+    /// A [`ProjectId`](super::ProjectId).
     Project,
-    /// A [`Location`].
+    /// A [`Location`](super::Location).
     Location,
-    /// A [`RegistryId`].
+    /// A [`RegistryId`](super::RegistryId).
     Registry,
-    /// A [`DeviceId`], of a gateway too.
+    /// A [`DeviceId`](super::DeviceId), of a gateway too.
     Device,
 }
 

@@ -8,7 +8,7 @@ use crate::{
 
 /// What the peer owes. Its deadline pauses while the peer is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
+pub(super) enum Expected {
     ConnAck,
     PingResp,
 }
@@ -22,98 +22,98 @@ pub(super) enum Timer {
     Stall,
 }
 
-/// When each [`Answer`] and each [`Timer`] is due.
+/// When each answer and each [`Timer`] is due.
 #[derive(Debug, Default)]
 pub(super) struct Timers {
-    answers: [Option<PeerTime>; 2],
-    timers: [Option<Moment>; 2],
+    connack: Option<PeerTime>,
+    pingresp: Option<PeerTime>,
+    pingreq: Option<Moment>,
+    stall: Option<Moment>,
     quiet_until: QuietUntil,
     pub(super) clock: PeerClock,
 }
 
 impl Timers {
     /// Expects an answer within `limit` of peer time.
-    pub(super) fn expect(&mut self, answer: Answer, limit: Duration, now: Moment) {
+    pub(super) fn expect(&mut self, expected: Expected, limit: Duration, now: Moment) {
         let deadline = self.clock.time(now) + limit;
-        self.put_answer(answer, Some(deadline));
+        *self.expected_mut(expected) = Some(deadline);
         self.quiet_until.lower(deadline.earliest());
     }
 
     pub(super) fn set(&mut self, timer: Timer, after: Duration, now: Moment) {
         let deadline = now + after;
-        self.put(timer, Some(deadline));
+        *self.timer_mut(timer) = Some(deadline);
         self.quiet_until.lower(deadline);
     }
 
     /// An answer came, or is no longer expected.
-    pub(super) fn answered(&mut self, answer: Answer) {
-        self.put_answer(answer, None);
+    pub(super) fn answered(&mut self, expected: Expected) {
+        *self.expected_mut(expected) = None;
     }
 
     pub(super) fn stop(&mut self, timer: Timer) {
-        self.put(timer, None);
+        *self.timer_mut(timer) = None;
     }
 
-    pub(super) fn is_expected(&self, answer: Answer) -> bool {
-        self.answer(answer).is_some()
+    pub(super) fn is_expected(&self, expected: Expected) -> bool {
+        match expected {
+            Expected::ConnAck => self.connack.is_some(),
+            Expected::PingResp => self.pingresp.is_some(),
+        }
     }
 
     pub(super) fn is_set(&self, timer: Timer) -> bool {
-        self.timer(timer).is_some()
+        match timer {
+            Timer::PingReq => self.pingreq.is_some(),
+            Timer::Stall => self.stall.is_some(),
+        }
     }
 
     /// Whether any may be due: then all are to be looked at.
     #[inline]
     pub(super) fn may_be_due(&mut self, now: Moment) -> bool {
-        let answers = self.answers.iter().flatten().map(|at| at.earliest());
-        let timers = self.timers.iter().flatten().copied();
-        self.quiet_until
-            .is_over(now, || answers.chain(timers).min())
+        let (connack, pingresp) = (self.connack, self.pingresp);
+        let timers = [self.pingreq, self.stall];
+        self.quiet_until.is_over(now, || {
+            let answers = [connack, pingresp].into_iter().flatten();
+            let answers = answers.map(PeerTime::earliest);
+            answers.chain(timers.into_iter().flatten()).min()
+        })
     }
 
     /// Whether an answer is overdue; it is no longer expected then.
-    pub(super) fn expire_answer(&mut self, answer: Answer, now: Moment) -> bool {
-        let peer_now = self.clock.running(now);
-        let is_overdue = self.answer(answer).is_some_and(|at| Some(at) <= peer_now);
-        if is_overdue {
-            self.answered(answer);
-        }
-        is_overdue
+    pub(super) fn expire_answer(&mut self, expected: Expected, now: Moment) -> bool {
+        let peer_now = self.clock.time_if_running(now);
+        let deadline = self.expected_mut(expected);
+        deadline.take_if(|at| Some(*at) <= peer_now).is_some()
     }
 
     /// Whether `timer` is due; it stops when it is.
     pub(super) fn expire(&mut self, timer: Timer, now: Moment) -> bool {
-        let is_due = self.timer(timer).is_some_and(|at| at <= now);
-        if is_due {
-            self.stop(timer);
-        }
-        is_due
+        let deadline = self.timer_mut(timer);
+        deadline.take_if(|at| *at <= now).is_some()
     }
 
     /// The earliest deadline, by machine time.
     pub(super) fn next(&self) -> Option<Moment> {
-        let answers = self.answers.iter().flatten();
-        let answers = answers.filter_map(|at| self.clock.machine_time(*at));
-        answers.chain(self.timers.iter().flatten().copied()).min()
+        let answers = [self.connack, self.pingresp].into_iter().flatten();
+        let answers = answers.filter_map(|at| self.clock.machine_time(at));
+        let timers = [self.pingreq, self.stall].into_iter().flatten();
+        answers.chain(timers).min()
     }
 
-    fn answer(&self, answer: Answer) -> Option<PeerTime> {
-        self.answers.get(answer as usize).copied().flatten()
-    }
-
-    fn timer(&self, timer: Timer) -> Option<Moment> {
-        self.timers.get(timer as usize).copied().flatten()
-    }
-
-    fn put_answer(&mut self, answer: Answer, deadline: Option<PeerTime>) {
-        if let Some(slot) = self.answers.get_mut(answer as usize) {
-            *slot = deadline;
+    fn expected_mut(&mut self, expected: Expected) -> &mut Option<PeerTime> {
+        match expected {
+            Expected::ConnAck => &mut self.connack,
+            Expected::PingResp => &mut self.pingresp,
         }
     }
 
-    fn put(&mut self, timer: Timer, deadline: Option<Moment>) {
-        if let Some(slot) = self.timers.get_mut(timer as usize) {
-            *slot = deadline;
+    fn timer_mut(&mut self, timer: Timer) -> &mut Option<Moment> {
+        match timer {
+            Timer::PingReq => &mut self.pingreq,
+            Timer::Stall => &mut self.stall,
         }
     }
 }

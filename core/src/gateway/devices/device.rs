@@ -6,7 +6,6 @@ use crate::{
     command::OpId,
     id::DeviceId,
     mqtt::TopicName,
-    options::Options,
     token::Token,
     topic::{self, Channel},
 };
@@ -122,21 +121,16 @@ impl Device {
         self.attach_op.into_iter().chain(of_subscriptions)
     }
 
-    /// Operations that the bridge has yet to answer, and when each was written.
-    pub(crate) fn unanswered(&self, options: &Options) -> impl Iterator<Item = (PeerTime, OpId)> {
+    /// Operations that the bridge has yet to answer, and when each was queued.
+    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (PeerTime, OpId)> {
         let of_life = match (self.life, self.attach_op, self.detach) {
-            (Life::Attaching(awaiting), Some(op), _) => {
-                Some((awaiting.deadline - options.attach_timeout, op))
-            }
-            (Life::Detaching(awaiting), _, Some(detach)) => {
-                Some((awaiting.deadline - options.ack_timeout, detach.op))
-            }
+            (Life::Attaching(awaiting), Some(op), _) => Some((awaiting.sent, op)),
+            (Life::Detaching(awaiting), _, Some(detach)) => Some((awaiting.sent, detach.op)),
             _ => None,
         };
         let subscriptions = Subscriptions::ALL.into_iter();
-        let of_subscriptions = subscriptions
-            .filter_map(|which| self.subscriptions.at(which).unanswered())
-            .map(|(deadline, op)| (deadline - options.ack_timeout, op));
+        let of_subscriptions =
+            subscriptions.filter_map(|which| self.subscriptions.at(which).unanswered());
         of_life.into_iter().chain(of_subscriptions)
     }
 }

@@ -66,12 +66,12 @@ impl Subscriptions {
 
 impl SubscriptionState {
     /// Whether a packet would bring what is held closer to what is wanted.
-    pub(crate) fn is_unfulfilled(&self) -> bool {
+    pub(crate) fn needs_packet(&self) -> bool {
         matches!(self.progress, Progress::Settled) && self.wanted != self.held
     }
 
     /// Whether what is wanted is the case.
-    pub(crate) fn is_fulfilled(&self) -> bool {
+    pub(crate) fn is_as_wanted(&self) -> bool {
         match self.wanted {
             Some(_) => self.held == self.wanted,
             None => self.held.is_none() && !matches!(self.progress, Progress::Asked(..)),
@@ -83,10 +83,10 @@ impl SubscriptionState {
         self.wanted.is_some() || self.held.is_some() || matches!(self.progress, Progress::Asked(..))
     }
 
-    /// The operation that the bridge has yet to answer, and by when it is to.
+    /// The operation that the bridge has yet to answer, and when it was queued.
     pub(crate) fn unanswered(&self) -> Option<(PeerTime, OpId)> {
         match self.progress {
-            Progress::Asked(awaiting, _) => Some((awaiting.deadline, self.op?)),
+            Progress::Asked(awaiting, _) => Some((awaiting.sent, self.op?)),
             Progress::Settled | Progress::Retrying(_) | Progress::Refused => None,
         }
     }

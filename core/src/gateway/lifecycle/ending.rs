@@ -32,20 +32,22 @@ impl Gateway {
 
     /// Leaves once nothing is left to wait for.
     fn leave_if_drained(&mut self, now: Moment) {
-        let is_drained = self.lifecycle.online().is_some_and(|online| {
+        let has_refresh_drained = self.lifecycle.online().is_some_and(|online| {
             matches!(online.phase, Phase::Refreshing { .. })
                 && online.link.in_flight() == 0
                 && online.link.transmit().is_empty()
         });
-        let is_closed = self.lifecycle.close_op.is_some() && self.has_nothing_to_send();
-        if is_drained || is_closed {
+        if has_refresh_drained || self.has_close_drained() {
             self.leave(now);
         }
     }
 
-    fn has_nothing_to_send(&self) -> bool {
+    /// Whether a close was asked for, and nothing is left to be sent.
+    fn has_close_drained(&self) -> bool {
         let mut devices = self.session.devices.iter();
-        self.session.outbox.len() == 0 && !devices.any(|(_, device)| device.detach.is_some())
+        self.lifecycle.close_op.is_some()
+            && self.session.outbox.len() == 0
+            && !devices.any(|(_, device)| device.detach.is_some())
     }
 
     /// Ends the connection politely. Where none is open, only a close comes here: it ends the wait for one.
@@ -60,12 +62,12 @@ impl Gateway {
                     online.link.disconnect();
                     let until = now + HANG_UP_TIMEOUT;
                     online.phase = Phase::Leaving {
-                        is_closing: lifecycle.close_op.is_some(),
+                        for_good: lifecycle.close_op.is_some(),
                         until,
                     };
                     lifecycle.quiet_until.lower(until);
                 }
-                Phase::Leaving { is_closing, .. } => *is_closing = true,
+                Phase::Leaving { for_good, .. } => *for_good = true,
             },
             State::HangingUp(then) => *then = AfterHangUp::Close,
             State::Closed => {}
@@ -92,7 +94,7 @@ impl Gateway {
     /// DISCONNECT was handed over, or could not be.
     pub(super) fn end_leaving(&mut self, now: Moment) {
         let reason = match self.lifecycle.online().map(|online| online.phase) {
-            Some(Phase::Leaving { is_closing, .. }) if is_closing => DisconnectReason::Closed,
+            Some(Phase::Leaving { for_good: true, .. }) => DisconnectReason::Closed,
             Some(Phase::Leaving { .. }) => DisconnectReason::TokenRefresh,
             _ => return,
         };
@@ -116,14 +118,14 @@ impl Gateway {
         let online = self.lifecycle.online();
         let (suspects, certainty) = self.session.suspects(online, &reason);
         let quick_ends = quick_ends(self.lifecycle.quick_ends, online, &reason, now);
-        let is_last = online.is_some_and(is_leaving_for_good);
+        let is_last = online.is_some_and(leaves_for_good);
         self.lifecycle.quick_ends = quick_ends;
 
         // What follows is decided once the devices and publications are as they are without it.
         let hanging_up = State::HangingUp(AfterHangUp::Close);
         let ended = core::mem::replace(&mut self.lifecycle.state, hanging_up);
         if let State::Online(online) = ended {
-            self.session.end_connection(*online);
+            self.session.take_back(*online);
         }
         let (then, retry_in) = self.next_attempt(&reason, is_last, now);
         self.lifecycle.state = State::HangingUp(then);
@@ -142,10 +144,11 @@ impl Gateway {
         is_last: bool,
         now: Moment,
     ) -> (AfterHangUp, Option<Duration>) {
-        let is_over = is_last || (self.lifecycle.close_op.is_some() && self.has_nothing_to_send());
+        let is_over = is_last || self.has_close_drained();
         match reason {
-            DisconnectReason::Closed => return (AfterHangUp::Close, None),
-            _ if is_over => return (AfterHangUp::Close, None),
+            _ if is_over || *reason == DisconnectReason::Closed => {
+                return (AfterHangUp::Close, None);
+            }
             DisconnectReason::TokenRefresh | DisconnectReason::PacketIdsExhausted => {
                 return (AfterHangUp::Redial, Some(Duration::ZERO));
             }
@@ -180,6 +183,6 @@ impl Gateway {
 }
 
 /// Whether a connection ends because the gateway closes.
-fn is_leaving_for_good(online: &Online) -> bool {
-    matches!(online.phase, Phase::Leaving { is_closing, .. } if is_closing)
+fn leaves_for_good(online: &Online) -> bool {
+    matches!(online.phase, Phase::Leaving { for_good: true, .. })
 }

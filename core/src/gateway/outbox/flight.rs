@@ -5,7 +5,7 @@ use super::{
     entry::{Entry, EntryKey, Place},
     list::List,
     retransmit::RetransmitQueues,
-    turns::Turns,
+    round::Round,
 };
 use crate::{
     clock::{Moment, PeerTime},
@@ -14,16 +14,16 @@ use crate::{
     options::Options,
 };
 
-/// What one connection has to do with the publications.
+/// The publications that one connection has queued, and the devices that can send on it.
 #[derive(Debug)]
 pub(crate) struct Flight {
     /// Devices that can send.
-    pub(super) turns: Turns,
+    pub(super) round: Round,
     /// Written at QoS 1 and not yet acknowledged.
     pub(super) unacknowledged: RetransmitQueues,
     /// Written at QoS 0 and not yet handed to the transport.
     pub(super) handing_over: List,
-    /// How many publications may be in flight.
+    /// How many publications at QoS 1 may be in flight.
     window: usize,
 }
 
@@ -39,7 +39,7 @@ pub(crate) enum Overdue {
 impl Flight {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            turns: Turns::new(usize::from(options.device_window)),
+            round: Round::new(usize::from(options.device_window)),
             unacknowledged: RetransmitQueues::new(options.ack_timeout, options.max_ack_timeout),
             handing_over: List::default(),
             window: usize::from(options.window),
@@ -49,7 +49,7 @@ impl Flight {
     /// Whether any device can send, and the window is open.
     #[inline]
     pub(crate) fn can_send(&self) -> bool {
-        !self.turns.is_empty() && self.in_flight() < self.window
+        !self.round.is_empty() && self.in_flight() < self.window
     }
 
     /// Publications written at QoS 1 and not yet acknowledged.
@@ -70,14 +70,14 @@ impl Outbox {
     pub(crate) fn open(&mut self, flight: &mut Flight, device: Slot) {
         let queue = self.queues.at_mut(device);
         queue.is_open = true;
-        flight.turns.offer(device, queue);
+        flight.round.offer(device, queue);
     }
 
     /// Stops a device that is no longer attached.
     pub(crate) fn close(&mut self, flight: &mut Flight, device: Slot) {
         let queue = self.queues.at_mut(device);
         queue.is_open = false;
-        flight.turns.remove(device, queue);
+        flight.round.remove(device, queue);
     }
 
     /// The next publication to write, by turns of the devices, if the window and the pace allow and its packet is no
@@ -89,7 +89,7 @@ impl Outbox {
         now: Moment,
     ) -> Option<EntryKey> {
         while flight.can_send() {
-            let device = flight.turns.next()?;
+            let device = flight.round.next()?;
             if let Some(at) = self.connection_pacer.holds_all(now) {
                 if self.held_until.replace(at) != Some(at) {
                     self.delays.count(at.since(now));
@@ -100,7 +100,7 @@ impl Outbox {
             if candidate.is_some_and(|key| self.entry(key).packet_size() > room) {
                 return None;
             }
-            flight.turns.take(self.queues.at_mut(device));
+            flight.round.take(self.queues.at_mut(device));
             if candidate.is_some() {
                 return candidate;
             }
@@ -111,7 +111,7 @@ impl Outbox {
     /// What a device would send now: its state if the pace allows, else the head of its queue.
     fn candidate(&mut self, flight: &Flight, device: Slot, now: Moment) -> Option<EntryKey> {
         let queue = self.queues.at(device);
-        if !flight.turns.suit(queue) {
+        if !flight.round.suit(queue) {
             return None;
         }
         if let Some(at) = queue.pace.holds_all(now) {
@@ -157,7 +157,7 @@ impl Outbox {
         self.connection_pacer.count(&self.quota, now);
         queue.in_flight += usize::from(entry.qos == QoS::AtLeastOnce);
         queue.unlink(&mut self.entries, key);
-        flight.turns.offer(device, queue);
+        flight.round.offer(device, queue);
     }
 
     /// The peer time at which the next acknowledgement is overdue, if its packet has room to be sent again.
@@ -217,7 +217,8 @@ impl Outbox {
         }
     }
 
-    /// The operations written last and not yet acknowledged, and when each was; more than `most` of them in any order.
+    /// The operations that were queued last and are not yet acknowledged, and when each was: at least the newest `most` of
+    /// them, in no order.
     pub(crate) fn newest_in_flight<'a>(
         &'a self,
         flight: &'a Flight,
@@ -231,7 +232,7 @@ impl Outbox {
     pub(crate) fn finish(&mut self, flight: &mut Flight, key: EntryKey) -> (OpId, Slot) {
         self.unlink(flight, key);
         let (op, device) = self.release(key);
-        flight.turns.offer(device, self.queues.at_mut(device));
+        flight.round.offer(device, self.queues.at_mut(device));
         (op, device)
     }
 

@@ -62,7 +62,7 @@ impl Queue {
     }
 
     /// Forgets what was true of the connection that has ended.
-    fn end_connection(&mut self) {
+    fn forget_connection(&mut self) {
         self.is_open = false;
         self.has_turn = false;
         self.in_flight = 0;
@@ -95,8 +95,8 @@ impl Queues {
     }
 
     /// Forgets, of all devices, what was true of the connection that has ended.
-    pub(super) fn end_connection(&mut self) {
-        self.queues.iter_mut().for_each(Queue::end_connection);
+    pub(super) fn forget_connection(&mut self) {
+        self.queues.iter_mut().for_each(Queue::forget_connection);
     }
 
     #[inline]

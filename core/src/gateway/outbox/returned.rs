@@ -31,12 +31,12 @@ impl Outbox {
 
     /// Puts everything that was written and not acknowledged back at the head of its queue, in the order in which it was
     /// accepted, and forgets the rest of the connection.
-    pub(crate) fn end_connection(&mut self, mut flight: Flight) -> Returned {
+    pub(crate) fn take_back(&mut self, mut flight: Flight) -> Returned {
         let handing_over = flight.handing_over.iter(&self.entries);
         let unacknowledged = flight.unacknowledged.iter(&self.entries);
         let keys = unacknowledged.chain(handing_over).collect();
         let returned = self.put_back_keys(&mut flight, keys);
-        self.queues.end_connection();
+        self.queues.forget_connection();
         returned
     }
 
@@ -58,7 +58,7 @@ impl Outbox {
                 queue.waiting.insert(&mut self.entries, key);
             }
             self.entries.at_mut(key).place = Place::Waiting;
-            flight.turns.offer(device, queue);
+            flight.round.offer(device, queue);
         }
         returned
     }

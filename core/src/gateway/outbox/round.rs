@@ -7,13 +7,13 @@ use crate::command::Slot;
 
 /// The devices that can send, each once, in the order of their turns.
 #[derive(Debug)]
-pub(super) struct Turns {
+pub(super) struct Round {
     devices: VecDeque<Slot>,
     /// How many publications of one device may be in flight.
     window: usize,
 }
 
-impl Turns {
+impl Round {
     pub(super) fn new(window: usize) -> Self {
         Self {
             devices: VecDeque::new(),
