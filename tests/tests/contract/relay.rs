@@ -7,11 +7,18 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use socket2::SockRef;
+
 /// How much is carried at a time, in bytes.
 const CHUNK: usize = 16 * 1024;
 
-/// How much is still taken of a gateway that is stalled: a PINGREQ, which is to be answered until its writes wait.
+/// How much is still taken of a gateway that is stalled: a PINGREQ, which is to be answered until a message waits.
 const STALLED: usize = 1024;
+
+/// The gateway's segments, and what comes of it and is not yet taken, in bytes. The kernel lets a gateway write so many
+/// segments ahead: with these, less than a large message is on its way.
+const SEGMENT: u32 = 1024;
+const BUFFER: usize = 4 * 1024;
 
 pub(crate) struct Relay {
     shared: Arc<Shared>,
@@ -47,6 +54,9 @@ enum Towards {
 impl Relay {
     pub(crate) fn start(bridge: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let socket = SockRef::from(&listener);
+        socket.set_tcp_mss(SEGMENT)?;
+        socket.set_recv_buffer_size(BUFFER)?;
         let port = listener.local_addr()?.port();
         let shared = Arc::<Shared>::default();
         let accepting = Arc::clone(&shared);

@@ -170,17 +170,6 @@ pub(crate) async fn attach(client: &Client, device: &str) -> Device {
     client.attach(id(device)).await.unwrap()
 }
 
-/// Begins to attach this device, and does not wait for the bridge.
-pub(crate) async fn attaching(client: &Client, device: &str) -> Device {
-    let mut attaching = client.attach(id(device));
-    poll_fn(|cx| {
-        assert!(Pin::new(&mut attaching).poll(cx).is_pending());
-        Poll::Ready(())
-    })
-    .await;
-    attaching.device().expect("it was accepted")
-}
-
 /// Closes the gateway, which must leave nothing unsent, and waits for the end of its driver.
 pub(crate) async fn close(client: Client, running: Running) {
     let closed = client.close().await;

@@ -8,9 +8,7 @@ use iotcore_gateway::{
 };
 use iotcore_gateway_testkit::{CloseReason, EventKind, link::BOUND};
 
-use crate::world::{
-    Plan, Running, World, attach, attaching, close, count, disconnection, in_time, telemetry,
-};
+use crate::world::{Plan, Running, World, attach, close, count, disconnection, in_time, telemetry};
 
 const DEVICE: &str = BOUND[0];
 const SECOND: Duration = Duration::from_secs(1);
@@ -90,27 +88,20 @@ pub(crate) async fn takes_few_turns_while_the_peer_stalls<W: World>(world: &W, p
 }
 
 /// A peer that takes nothing more, and more for it than any buffer holds.
-///
-/// All of that waits for the PUBACK of the attach, and so is let out at once. Were it written bit by bit, the gateway would
-/// have nothing to write now and then; if a PINGREQ was due just then, its answer would be missed before the writes are.
 async fn stall<W: World>(
     world: &W,
     mut plan: Plan,
 ) -> (Client, StatusChanges, Running, Vec<Delivery>) {
     plan.options.keep_alive = SECOND;
     plan.options.device_queue.bytes = MANY * LARGE;
-    world.fault("puback hold");
     let (client, running) = world.start(&plan);
-    let device = attaching(&client, DEVICE).await;
+    let device = attach(&client, DEVICE).await;
+    let status = client.status();
+    world.stall(true);
     let mut deliveries = Vec::new();
     for _ in 0..MANY {
         deliveries.push(device.telemetry(vec![b'x'; LARGE]).await.unwrap());
     }
-    let attached = |event: &_| matches!(event, EventKind::Attached { .. });
-    world.until(|events| events.iter().any(attached)).await;
-    let status = client.status();
-    world.stall(true);
-    world.fault("clear");
     (client, status, running, deliveries)
 }
 
