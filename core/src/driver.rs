@@ -24,7 +24,6 @@
 //! [`Client::close`] sends what can still be sent, disconnects, and returns the unsent messages. Dropping every handle
 //! closes the gateway as well. Dropping the driver ends every pending future with [`DriverStopped`].
 
-mod acknowledging;
 mod attach_error;
 mod attaching;
 mod client;
@@ -63,7 +62,6 @@ use std::sync::Arc;
 #[cfg(feature = "jwt")]
 pub use self::tokens::KeyTokens;
 pub use self::{
-    acknowledging::Acknowledging,
     attach_error::AttachError,
     attaching::Attaching,
     client::Client,

@@ -47,7 +47,7 @@ pub struct Options {
     pub stable_after: Duration,
     /// Whether a device that the bridge detached is attached again, with backoff (default true).
     pub reattach: bool,
-    /// When a config or command at QoS 1 is acknowledged (default: once its event is queued).
+    /// When a config or command at QoS 1 is acknowledged (default: automatically).
     pub acknowledge: Acknowledge,
     /// Events waiting in [`poll_event`](crate::Gateway::poll_event) at which the gateway stops wanting input, and begins
     /// no attempt to connect (default 1,024).
@@ -86,7 +86,7 @@ impl Default for Options {
             reconnect: Reconnect::Forever,
             stable_after: Duration::from_secs(60),
             reattach: true,
-            acknowledge: Acknowledge::WhenQueued,
+            acknowledge: Acknowledge::Automatic,
             max_events: 1_024,
             max_unacknowledged: 1_024,
             quota: Quota::default(),
@@ -260,11 +260,17 @@ pub enum Reconnect {
 }
 
 /// When a config or command at QoS 1 is acknowledged to the bridge, which tells the cloud that the device has it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+///
+/// Acknowledgements keep the order of the messages [MQTT-4.6.0-2], so a missing one holds back those of all devices, and at
+/// [`max_unacknowledged`](Options::max_unacknowledged) of them nothing more is read from the bridge.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {
-    /// As soon as its event is queued.
-    WhenQueued,
-    /// When [`Gateway::acknowledge`](crate::Gateway::acknowledge) says so.
+    /// By the bare machine, as soon as its event is queued. By the driver, when it is taken from its `Messages`; while
+    /// nobody reads a device's messages, its newest config and up to 16 messages in all are acknowledged on arrival, and
+    /// kept.
+    #[default]
+    Automatic,
+    /// When [`Gateway::acknowledge`](crate::Gateway::acknowledge) is called; with the driver, `Message::acknowledge`.
     Manual,
 }
 

@@ -128,7 +128,7 @@ impl Model {
             wire: Wire::default(),
             is_deceived: false,
             is_calm: true,
-            is_heard: drafted.options.acknowledge == Acknowledge::WhenQueued,
+            is_heard: drafted.options.acknowledge == Acknowledge::Automatic,
             largest_packet: 0,
             largest_read: 0,
             burst: 0,

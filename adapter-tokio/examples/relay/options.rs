@@ -4,9 +4,9 @@ use std::{error::Error, fmt, fs, io, num::NonZeroU32, path::PathBuf, time::Durat
 
 use clap::{Parser, ValueEnum, builder::FalseyValueParser, value_parser};
 use iotcore_gateway_tokio::{
-    Acknowledging, Algorithm, Backoff, ClientId, DeviceId, KeyError, KeyTokens, Location,
-    MintError, Options, ProjectId, QueueLimit, Reconnect, RegistryId, Security, Setup, SetupError,
-    SigningKey, Tls, TlsError,
+    Algorithm, Backoff, ClientId, DeviceId, KeyError, KeyTokens, Location, MintError, Options,
+    ProjectId, QueueLimit, Reconnect, RegistryId, Security, Setup, SetupError, SigningKey, Tls,
+    TlsError,
 };
 
 /// Payloads that are accepted and not yet acknowledged, in bytes.
@@ -230,9 +230,7 @@ impl Arguments {
         let client_id = ClientId::new(self.project, self.location, self.registry, self.gateway);
         let setup = Setup::new(self.host, security, client_id, tokens)
             .port(self.port)
-            .options(options)
-            // A line that was written is acknowledged by the session, for only it knows when.
-            .acknowledging(Acknowledging::Manual);
+            .options(options);
         let setup = match self.seed {
             Some(seed) => setup.seed(seed),
             None => setup,
@@ -262,6 +260,8 @@ impl Arguments {
         if self.overflow == Overflow::DropOldest {
             options.overflow = iotcore_gateway_tokio::Overflow::DropOldest;
         }
+        // A line that was written is acknowledged by the session, for only it knows when.
+        options.acknowledge = iotcore_gateway_tokio::Acknowledge::Manual;
         options.max_unacknowledged = MAX_UNACKNOWLEDGED;
         options.backoff = Backoff {
             min: Duration::from_millis(self.backoff_min.into()),

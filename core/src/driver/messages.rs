@@ -97,7 +97,7 @@ impl Message {
         self.delivery
     }
 
-    /// Acknowledges the message, with [`Acknowledging::Manual`](crate::driver::Acknowledging::Manual). Has no effect on
+    /// Acknowledges the message, with [`Acknowledge::Manual`](crate::Acknowledge::Manual). Has no effect on
     /// a later connection or when called again.
     pub fn acknowledge(&self) {
         self.shared

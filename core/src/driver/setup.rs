@@ -5,8 +5,8 @@ use std::{hash::RandomState, sync::Arc};
 
 use crate::{
     driver::{
-        Driver, acknowledging::Acknowledging, client::Client, environment::RuntimeEnvironment,
-        error::SetupError, runtime::Runtime, shared::Shared, tls::Security, tokens::TokenSource,
+        Driver, client::Client, environment::RuntimeEnvironment, error::SetupError,
+        runtime::Runtime, shared::Shared, tls::Security, tokens::TokenSource,
     },
     gateway::Gateway,
     id::ClientId,
@@ -27,7 +27,6 @@ pub struct Setup<T> {
     client_id: ClientId,
     tokens: T,
     options: Options,
-    acknowledging: Acknowledging,
     dial_timeout: Duration,
     seed: Option<u64>,
 }
@@ -47,7 +46,6 @@ impl<T: TokenSource> Setup<T> {
             client_id,
             tokens,
             options: Options::default(),
-            acknowledging: Acknowledging::default(),
             dial_timeout: Duration::from_secs(20),
             seed: None,
         }
@@ -59,16 +57,9 @@ impl<T: TokenSource> Setup<T> {
         self
     }
 
-    /// Sets the options of the gateway. The driver sets `acknowledge` itself: see
-    /// [`acknowledging`](Self::acknowledging).
+    /// Sets the options of the gateway.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
-        self
-    }
-
-    /// Sets when configs and commands are acknowledged (default: when they are taken).
-    pub fn acknowledging(mut self, acknowledging: Acknowledging) -> Self {
-        self.acknowledging = acknowledging;
         self
     }
 
@@ -93,6 +84,8 @@ impl<T: TokenSource> Setup<T> {
     pub fn start<R: Runtime>(self, runtime: R) -> Result<(Client, Driver<R, T>), SetupError> {
         let security = self.security.check(&self.host).map_err(SetupError::Host)?;
         let mut options = self.options;
+        let acknowledge = options.acknowledge;
+        // The driver does it for the machine.
         options.acknowledge = Acknowledge::Manual;
         let seed = self.seed.unwrap_or_else(random_seed);
         let gateway = Gateway::new(self.client_id.clone(), options.clone(), seed)
@@ -106,7 +99,7 @@ impl<T: TokenSource> Setup<T> {
         let shared = Arc::new(Shared::new(
             gateway,
             &options,
-            self.acknowledging,
+            acknowledge,
             Arc::clone(&environment),
         ));
         shared.with(|state, now| state.start(now));

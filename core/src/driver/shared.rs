@@ -4,9 +4,9 @@ use core::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::{
-    driver::{acknowledging::Acknowledging, environment::Environment, state::State},
+    driver::{environment::Environment, state::State},
     gateway::Gateway,
-    options::Options,
+    options::{Acknowledge, Options},
     time::Instant,
 };
 
@@ -20,12 +20,12 @@ impl Shared {
     pub(crate) fn new(
         gateway: Gateway,
         options: &Options,
-        acknowledging: Acknowledging,
+        acknowledge: Acknowledge,
         environment: Arc<impl Environment + 'static>,
     ) -> Self {
         Self {
             environment,
-            state: Mutex::new(State::new(gateway, options, acknowledging)),
+            state: Mutex::new(State::new(gateway, options, acknowledge)),
         }
     }
 

@@ -26,7 +26,6 @@ use self::{
 use crate::{
     command::{DeviceKey, OpId},
     driver::{
-        acknowledging::Acknowledging,
         closed::{CloseCause, Closed},
         error::{DeliveryError, TransportError},
         received_message::ReceivedMessage,
@@ -35,7 +34,7 @@ use crate::{
     event::Outcome,
     gateway::Gateway,
     input::{Answer, Input},
-    options::Options,
+    options::{Acknowledge, Options},
     time::Instant,
 };
 
@@ -57,11 +56,11 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(gateway: Gateway, options: &Options, acknowledging: Acknowledging) -> Self {
+    pub(crate) fn new(gateway: Gateway, options: &Options, acknowledge: Acknowledge) -> Self {
         Self {
             gateway,
             operations: Operations::default(),
-            mailboxes: Mailboxes::new(acknowledging, options.max_unacknowledged),
+            mailboxes: Mailboxes::new(acknowledge, options.max_unacknowledged),
             status_feeds: StatusFeeds::default(),
             shutdown: Shutdown::default(),
             wakers: Wakers::default(),

@@ -97,7 +97,7 @@ impl Session {
             });
             return;
         };
-        let is_given = self.options.acknowledge == Acknowledge::WhenQueued;
+        let is_given = self.options.acknowledge == Acknowledge::Automatic;
         let delivery = online.owed.deliver(publish.packet_id, is_given);
         let device = self.devices.key(key.device);
         let payload = publish.payload;

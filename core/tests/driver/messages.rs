@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Options,
-    driver::{Acknowledging, Attach, MessageKind, Status},
+    Acknowledge, Options,
+    driver::{Attach, MessageKind, Status},
 };
 
 use super::{Opened, Server, World, id, open, poll_once, setup};
@@ -224,10 +224,9 @@ fn a_device_that_is_let_go_without_messages_is_no_loss() {
 #[test]
 fn a_manual_acknowledgement_waits_for_the_user() {
     let mut world = World::new();
-    let (client, driver) = setup(Options::default())
-        .acknowledging(Acknowledging::Manual)
-        .start(world.net.clone())
-        .unwrap();
+    let mut options = Options::default();
+    options.acknowledge = Acknowledge::Manual;
+    let (client, driver) = setup(options).start(world.net.clone()).unwrap();
     let _driver = world.spawn(driver.run());
     let server = Server::open(&mut world);
     let device = world.spawn(client.attach(Attach::new(id("device-1"))));

@@ -23,7 +23,7 @@ fn busy() -> Session {
     let mut options = Options::default();
     options.window = 3;
     options.attach_window = 2;
-    options.acknowledge = Acknowledge::WhenQueued;
+    options.acknowledge = Acknowledge::Automatic;
     let mut session = Session::open(options);
     let now = session.now;
     let gateway = &mut session.gateway;

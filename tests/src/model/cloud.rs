@@ -101,7 +101,7 @@ impl Model {
             return Err(Finding::new(Rule::Delivery, what));
         }
         match self.options.acknowledge {
-            Acknowledge::WhenQueued => {
+            Acknowledge::Automatic => {
                 device.delivered.insert(mark);
             }
             Acknowledge::Manual => {

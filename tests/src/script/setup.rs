@@ -86,7 +86,7 @@ knobs! {
     ];
     "stable_after": |to| to.options.stable_after => [secs(60), Duration::ZERO, secs(5)];
     "reattach": |to| to.options.reattach => [true, false];
-    "acknowledge": |to| to.options.acknowledge => [Acknowledge::WhenQueued, Acknowledge::Manual];
+    "acknowledge": |to| to.options.acknowledge => [Acknowledge::Automatic, Acknowledge::Manual];
     "max_events": |to| to.options.max_events => [1_024, 1, 5, 30];
     "max_unacknowledged": |to| to.options.max_unacknowledged => [1_024, 1, 3];
     "max_devices": |to| to.options.quota.max_devices => [1_000, 1, 2];

@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 
 use crate::{
     driver::{
-        acknowledging::Acknowledging,
         received_message::{MessageKind, ReceivedMessage},
         state::{waiters::Waiters, wakers::Wakers},
     },
     id::DeviceId,
+    options::Acknowledge,
 };
 
 /// Maximum of messages that are acknowledged and kept for a device whose messages nobody reads. Further ones wait for
@@ -100,13 +100,13 @@ impl Mailbox {
     pub(crate) fn deliver(
         &mut self,
         message: ReceivedMessage,
-        acknowledging: Acknowledging,
+        acknowledge: Acknowledge,
         wakers: &mut Wakers,
     ) -> Delivered {
         if !self.has_handles() {
             return Delivered::Dropped;
         }
-        let is_kept_unread = acknowledging == Acknowledging::WhenTaken
+        let is_kept_unread = acknowledge == Acknowledge::Automatic
             && self.readers == 0
             && self.make_room_unread(&message.kind);
         self.queue.push_back(Queued {
@@ -135,14 +135,14 @@ impl Mailbox {
     /// Takes the next message, `None` when no more come. `has_ended` means that the gateway has.
     pub(crate) fn poll_take(
         &mut self,
-        acknowledging: Acknowledging,
+        acknowledge: Acknowledge,
         has_ended: bool,
         waiter: &mut Option<u64>,
         cx: &Context<'_>,
         wakers: &mut Wakers,
     ) -> Poll<Option<Taken>> {
         if let Some(Queued { message, is_owed }) = self.queue.pop_front() {
-            let is_due = is_owed && acknowledging == Acknowledging::WhenTaken;
+            let is_due = is_owed && acknowledge == Acknowledge::Automatic;
             return Poll::Ready(Some(Taken { message, is_due }));
         }
         if has_ended || self.is_detached {

@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 use crate::{
     command::DeviceKey,
     driver::{
-        acknowledging::Acknowledging,
         received_message::ReceivedMessage,
         state::{
             mailbox::{Delivered, Mailbox, Taken},
@@ -14,21 +13,22 @@ use crate::{
         },
     },
     id::DeviceId,
+    options::Acknowledge,
 };
 
 /// One mailbox per device, kept until the device is detached and has no handles.
 pub(crate) struct Mailboxes {
     mailboxes: BTreeMap<DeviceKey, Mailbox>,
-    acknowledging: Acknowledging,
+    acknowledge: Acknowledge,
     /// Messages of one device that may wait from earlier connections.
     max_stale: usize,
 }
 
 impl Mailboxes {
-    pub(crate) fn new(acknowledging: Acknowledging, max_stale: usize) -> Self {
+    pub(crate) fn new(acknowledge: Acknowledge, max_stale: usize) -> Self {
         Self {
             mailboxes: BTreeMap::new(),
-            acknowledging,
+            acknowledge,
             max_stale,
         }
     }
@@ -91,7 +91,7 @@ impl Mailboxes {
         wakers: &mut Wakers,
     ) -> Delivered {
         match self.mailboxes.get_mut(&key) {
-            Some(mailbox) => mailbox.deliver(message, self.acknowledging, wakers),
+            Some(mailbox) => mailbox.deliver(message, self.acknowledge, wakers),
             None => Delivered::Dropped,
         }
     }
@@ -106,7 +106,7 @@ impl Mailboxes {
         wakers: &mut Wakers,
     ) -> Poll<Option<Taken>> {
         match self.mailboxes.get_mut(&key) {
-            Some(mailbox) => mailbox.poll_take(self.acknowledging, has_ended, waiter, cx, wakers),
+            Some(mailbox) => mailbox.poll_take(self.acknowledge, has_ended, waiter, cx, wakers),
             None => Poll::Ready(None),
         }
     }
