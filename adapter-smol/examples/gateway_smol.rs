@@ -73,7 +73,7 @@ async fn run() -> Outcome {
     step.done(format_args!("both acknowledged: PUBACK"));
 
     let step = timeline.step(format_args!("publish the state"));
-    device.state(r#"{"valve":"open"}"#).await?.await?;
+    device.report_state(r#"{"valve":"open"}"#).await?.await?;
     step.done(format_args!("acknowledged: PUBACK"));
 
     // Taking a message acknowledges it, which tells the cloud that the device has it.

@@ -137,7 +137,7 @@ fn a_device_takes_its_config_and_commands_and_a_stranger_is_refused() {
         };
         assert_eq!(*report.error_type(), ErrorType::AttachmentError);
 
-        bound.state("warm").await.unwrap().await.unwrap();
+        bound.report_state("warm").await.unwrap().await.unwrap();
         bound.detach().await.unwrap();
         assert!(messages.next().await.is_none());
         assert!(client.close().await.unsent.is_empty());

@@ -17,7 +17,7 @@ pub enum AttachError {
     /// The token source returned no token for the device; nothing was sent.
     Token(TokenFailure),
     /// The attach was not accepted, or did not succeed. After [`OperationError::Failed`] the gateway still has the
-    /// device: see its [`standing`](Device::standing), and attach, authorize or detach it.
+    /// device: see its [`status`](Device::status), and attach, authorize or detach it.
     Attach(OperationError, Option<Device>),
     /// The device is attached, but one of its subscriptions did not succeed.
     Subscribe(OperationError, Device),

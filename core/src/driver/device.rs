@@ -46,7 +46,7 @@ impl Device {
     }
 
     /// Returns its state on the bridge, or `None` once it is detached.
-    pub fn standing(&self) -> Option<DeviceState> {
+    pub fn status(&self) -> Option<DeviceState> {
         let key = self.handle.key();
         self.handle
             .shared()
@@ -84,17 +84,17 @@ impl Device {
     /// # Errors
     ///
     /// As for [`telemetry`](Self::telemetry).
-    pub fn state(&self, state: impl Into<ReportedState>) -> Accepting {
+    pub fn report_state(&self, state: impl Into<ReportedState>) -> Accepting {
         let publication = state.into().into_publication(self.handle.key());
         Accepting::new(Arc::clone(&self.handle), publication)
     }
 
-    /// Reports the device's state as [`state`](Self::state) does, but without waiting for room.
+    /// Reports the device's state as [`report_state`](Self::report_state) does, but without waiting for room.
     ///
     /// # Errors
     ///
     /// As for [`try_telemetry`](Self::try_telemetry).
-    pub fn try_state(&self, state: impl Into<ReportedState>) -> Result<Delivery, AcceptError> {
+    pub fn try_report_state(&self, state: impl Into<ReportedState>) -> Result<Delivery, AcceptError> {
         try_accept(
             &self.handle,
             state.into().into_publication(self.handle.key()),

@@ -55,7 +55,7 @@ fn an_attach_ends_once_its_subscriptions_are_granted() {
         ["/devices/device-1/config", "/devices/device-1/commands/#"]
     );
     let device = attaching.ended().unwrap();
-    assert_eq!(device.standing(), Some(DeviceState::Attached));
+    assert_eq!(device.status(), Some(DeviceState::Attached));
     let again = world.spawn(client.attach(id("device-1"))).ended().unwrap();
     assert_eq!(again.id(), device.id());
     assert!(server.received().is_empty());
@@ -120,7 +120,7 @@ fn a_refused_attach_gives_the_report_and_the_device() {
         "{error:?}"
     );
     let device = error.into_device().unwrap();
-    assert_eq!(device.standing(), Some(DeviceState::Refused));
+    assert_eq!(device.status(), Some(DeviceState::Refused));
     let refused = poll_once(device.telemetry("lost")).unwrap().unwrap_err();
     assert!(matches!(
         refused,
@@ -161,7 +161,7 @@ fn a_refused_subscription_leaves_the_device_attached() {
         failure,
         Failure::SubscriptionRefused(Subscription::Commands)
     );
-    assert_eq!(device.standing(), Some(DeviceState::Attached));
+    assert_eq!(device.status(), Some(DeviceState::Attached));
 }
 
 #[test]
@@ -183,7 +183,7 @@ fn a_detached_device_takes_nothing_more_and_its_messages_end() {
     assert_eq!(delivery.ended(), Ok(()));
     assert_eq!(detaching.ended(), Ok(()));
     assert!(reading.ended().is_none());
-    assert_eq!(device.standing(), None);
+    assert_eq!(device.status(), None);
     let error = poll_once(device.telemetry("late")).unwrap().unwrap_err();
     assert!(matches!(
         error,
@@ -276,7 +276,7 @@ fn a_device_without_a_token_in_the_source_asks_the_user() {
     opened.server.close(&mut opened.world);
     opened.world.pass(Duration::from_secs(5));
     let server = Server::open(&mut opened.world);
-    assert_eq!(device.standing(), Some(DeviceState::TokenNeeded));
+    assert_eq!(device.status(), Some(DeviceState::TokenNeeded));
     let asked = |change: &Status| matches!(change, Status::TokenNeeded { device } if *device == id("device-1"));
     assert_eq!(
         opened
@@ -293,7 +293,7 @@ fn a_device_without_a_token_in_the_source_asks_the_user() {
     });
     server.serve(&mut opened.world);
     assert_eq!(authorizing.ended(), Ok(()));
-    assert_eq!(device.standing(), Some(DeviceState::Attached));
+    assert_eq!(device.status(), Some(DeviceState::Attached));
 }
 
 #[test]

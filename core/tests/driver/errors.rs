@@ -40,7 +40,7 @@ fn a_dropped_driver_is_named_by_every_error_that_it_is_the_reason_for() {
 #[test]
 fn an_error_of_a_handle_says_what_the_gateway_says() {
     let opened = open(Options::default());
-    let error = opened.client.gateway().try_state(vec![0; 65_537]);
+    let error = opened.client.gateway().try_report_state(vec![0; 65_537]);
     let AcceptError::Refused(refused) = error.unwrap_err() else {
         panic!("refused");
     };

@@ -105,7 +105,7 @@ fn every_caller_that_waits_for_room_gets_its_turn() {
 fn a_payload_over_the_limit_comes_back() {
     let opened = open(Options::default());
     let gateway = opened.client.gateway();
-    let error = poll_once(gateway.state(vec![7; 65_537]))
+    let error = poll_once(gateway.report_state(vec![7; 65_537]))
         .unwrap()
         .unwrap_err();
     assert!(matches!(
@@ -136,7 +136,7 @@ fn a_newer_state_ends_the_waiting_one() {
     let gateway = opened.client.gateway();
     let states = ["1", "2", "3"].map(|state| {
         let state = ReportedState::new(state);
-        opened.world.spawn(gateway.try_state(state).unwrap())
+        opened.world.spawn(gateway.try_report_state(state).unwrap())
     });
     opened.server.serve(&mut opened.world);
     opened.world.pass(Duration::from_secs(2));
@@ -151,7 +151,7 @@ fn a_newer_state_ends_the_waiting_one() {
 fn a_failure_that_nobody_waits_for_shows_in_the_status() {
     let mut opened = open(Options::default());
     let gateway = opened.client.gateway();
-    let ops = ["1", "2", "3"].map(|state| gateway.try_state(state).unwrap().op());
+    let ops = ["1", "2", "3"].map(|state| gateway.try_report_state(state).unwrap().op());
     let changes = opened.changes();
     let [Status::Failed { op, failure }] = &changes[..] else {
         panic!("{changes:?}");

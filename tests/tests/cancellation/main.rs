@@ -88,7 +88,7 @@ fn telemetry_that_waits_for_room() {
 fn state() {
     at_every_poll(async |stage, polls| {
         let device = stage.attach(OTHER).await;
-        let accepted = stage.dropped(polls, device.state("on")).await;
+        let accepted = stage.dropped(polls, device.report_state("on")).await;
         let has_ended = accepted.is_some();
         if let Some(delivery) = accepted {
             assert_eq!(delivery.unwrap().await, Ok(()));

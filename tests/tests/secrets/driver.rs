@@ -178,7 +178,7 @@ async fn story(client: &Client, simulation: &Simulation, watch: &Watch) {
     watch.check("a delivery", &delivery);
     watch.look(simulation, client, Some(&device));
     delivery.await.unwrap();
-    device.state("on").await.unwrap().await.unwrap();
+    device.report_state("on").await.unwrap().await.unwrap();
     let config = messages.next().await.unwrap();
     watch.check("a config", &config);
     world.with(|bridge, now| {

@@ -90,7 +90,7 @@ impl Session {
             }
             Action::State { qos, payload } => {
                 let state = ReportedState::new(payload.clone()).qos(*qos);
-                let delivery = seated?.try_state(state)?;
+                let delivery = seated?.try_report_state(state)?;
                 self.await_end(id, Some(delivery.op()), delivery);
             }
         }

@@ -56,7 +56,7 @@ impl Session {
             Ended::Detached { id, device, result } => {
                 self.end(id, result.map_err(Into::into)).await?;
                 let seat = self.seats.remove(device.id());
-                if device.standing().is_some() {
+                if device.status().is_some() {
                     self.seats.insert(device.id().clone(), Seat::Ready(device));
                 }
                 if let Some(Seat::Detaching(waiting)) = seat {

@@ -13,7 +13,7 @@ pub(crate) async fn publishes_and_is_acknowledged<W: World>(world: &W, plan: Pla
     let (client, running) = world.start(&plan);
     let device = attach(&client, DEVICE).await;
     publish(world, &device, 300).await;
-    device.state("on").await.unwrap().await.unwrap();
+    device.report_state("on").await.unwrap().await.unwrap();
     let states = world.with(|bridge, _| bridge.device(DEVICE).unwrap().states_total());
     assert_eq!(states, 1);
     close(client, running).await;
