@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{id::DeviceId, mqtt::QoS, topic::Subfolder};
+use crate::{mqtt::QoS, topic::Subfolder};
 
 /// Addresses one device of a [`Gateway`](crate::Gateway); the gateway itself has one too.
 ///
@@ -161,20 +161,4 @@ pub enum PublicationTopic {
     Telemetry(Option<Subfolder>),
     /// `/devices/{id}/state`.
     State,
-}
-
-/// A publication that was accepted and was not acknowledged. Cheap to clone: the payload is shared.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Unsent {
-    /// The operation that accepted it.
-    pub op: OpId,
-    /// The device that it speaks for.
-    pub device: DeviceId,
-    /// Which of the device's topics it goes to.
-    pub topic: PublicationTopic,
-    /// The quality of service that it was accepted with.
-    pub qos: QoS,
-    /// Payload.
-    pub payload: Bytes,
 }

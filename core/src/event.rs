@@ -5,12 +5,13 @@ use core::fmt;
 use bytes::Bytes;
 
 use crate::{
-    command::{DeliveryId, DeviceKey, OpId, Subscription, Unsent},
+    command::{DeliveryId, DeviceKey, OpId, Subscription},
     error::{Certainty, Failure},
     error_report::{ErrorReport, ErrorReportError},
     id::ClientId,
     mqtt::{QoS, Violation},
     time::{Duration, UnixTime},
+    unsent::Unsent,
 };
 
 /// Something that happened. [`Event::Done`] and [`Event::Failed`] end an accepted command, each exactly once; the others
@@ -153,6 +154,16 @@ pub enum DetachCause {
     Reported(ErrorReport),
 }
 
+/// One sentence: who ended the attachment.
+impl fmt::Display for DetachCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Requested => f.write_str("it was asked for"),
+            Self::Reported(report) => write!(f, "the bridge reported {report}"),
+        }
+    }
+}
+
 /// How a connection, or an attempt at one, ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -169,6 +180,28 @@ pub struct Disconnected {
     /// The bridge has closed several connections in a row soon after accepting them: probably another client uses the
     /// same client id.
     pub takeover_suspected: bool,
+}
+
+/// One sentence: the reason, what follows, and what is suspected.
+impl fmt::Display for Disconnected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.reason.fmt(f)?;
+        match self.retry_in {
+            Some(Duration::ZERO) => f.write_str("; connecting again at once")?,
+            Some(wait) => write!(f, "; connecting again in {wait:?}")?,
+            None => f.write_str("; not connecting again")?,
+        }
+        if let Some((newest, others)) = self.suspects.split_first() {
+            write!(f, "; it may be about {newest}")?;
+            for op in others {
+                write!(f, ", {op}")?;
+            }
+        }
+        if self.takeover_suspected {
+            f.write_str("; another client probably uses the same client id")?;
+        }
+        Ok(())
+    }
 }
 
 /// What ended a connection, or an attempt at one.
@@ -308,6 +341,30 @@ const PLAUSIBLE: UnixTime = UnixTime::from_secs(1_577_836_800);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_end_says_why_what_follows_and_what_is_suspected() {
+        let ended = Disconnected {
+            reason: DisconnectReason::Transport(TransportEnd::PeerClosed),
+            certainty: Certainty::Suspected,
+            retry_in: Some(Duration::from_millis(1_250)),
+            suspects: vec![OpId(3), OpId(2)],
+            takeover_suspected: true,
+        };
+        assert_eq!(
+            ended.to_string(),
+            "the peer closed the connection; connecting again in 1.25s; it may be about #3, #2; another client probably \
+             uses the same client id"
+        );
+        let closed = Disconnected {
+            reason: DisconnectReason::Closed,
+            certainty: Certainty::Confirmed,
+            retry_in: None,
+            suspects: Vec::new(),
+            takeover_suspected: false,
+        };
+        assert_eq!(closed.to_string(), "closed; not connecting again");
+    }
 
     #[test]
     fn an_event_is_small() {

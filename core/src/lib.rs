@@ -146,6 +146,7 @@
 //!   from the machine, which only ever sees a [`Token`].
 //! * `driver`: the module `driver`, an async loop over any runtime with TLS, and handles to command the machine from any
 //!   number of tasks.
+//! * `serde`: [`Unsent`] can be written to a file and read back.
 //! * `tracing`: the driver's connections and devices as spans, and what happens to them as events, without a secret.
 //! * `internals`: what the project's own fuzzing needs of the codec. No API: it changes without notice, outside of semantic
 //!   versioning, and nothing else may use it.
@@ -174,10 +175,9 @@ mod time;
 mod timers;
 mod token;
 mod topic;
+mod unsent;
 
-pub use command::{
-    DeliveryId, DeviceKey, OpId, Publication, PublicationTopic, Subscription, Unsent,
-};
+pub use command::{DeliveryId, DeviceKey, OpId, Publication, PublicationTopic, Subscription};
 pub use error::{Certainty, CommandError, Failure, PublishError, PublishErrorKind};
 pub use error_report::{ErrorReport, ErrorReportError, ErrorType, MqttMessageInfo, Retry};
 pub use event::{
@@ -198,3 +198,4 @@ pub use stats::Stats;
 pub use time::UnixTime;
 pub use token::{Token, TokenError};
 pub use topic::{Subfolder, SubfolderError, SubfolderProblem};
+pub use unsent::Unsent;

@@ -4,13 +4,13 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::{
-    command::Unsent,
     driver::{
         attaching::Attaching, closed::Closed, closing::Closing, completion::Completion,
         device::Device, error::OperationError, payloads::Attach, shared::Shared,
         status_changes::StatusChanges,
     },
     stats::Stats,
+    unsent::Unsent,
 };
 
 /// The gateway's handle: attaches devices, reports the gateway's status, and closes it. Cheap to clone.

@@ -1,6 +1,6 @@
 //! How a gateway ended.
 
-use crate::command::Unsent;
+use crate::unsent::Unsent;
 
 /// The end of a gateway: its cause, and the messages left unsent.
 #[derive(Clone, Debug, PartialEq, Eq)]

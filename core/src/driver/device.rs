@@ -94,7 +94,10 @@ impl Device {
     /// # Errors
     ///
     /// As for [`try_telemetry`](Self::try_telemetry).
-    pub fn try_report_state(&self, state: impl Into<ReportedState>) -> Result<Delivery, AcceptError> {
+    pub fn try_report_state(
+        &self,
+        state: impl Into<ReportedState>,
+    ) -> Result<Delivery, AcceptError> {
         try_accept(
             &self.handle,
             state.into().into_publication(self.handle.key()),

@@ -3,11 +3,12 @@
 use bytes::Bytes;
 
 use crate::{
-    command::{DeviceKey, Publication},
+    command::{DeviceKey, Publication, PublicationTopic},
     id::DeviceId,
     mqtt::QoS,
     token::Token,
     topic::Subfolder,
+    unsent::Unsent,
 };
 
 /// A telemetry event, at QoS 1 by default. Strings and bytes convert into it.
@@ -76,6 +77,37 @@ impl ReportedState {
 
     pub(crate) fn into_publication(self, device: DeviceKey) -> Publication {
         Publication::state(device, self.payload).qos(self.qos)
+    }
+}
+
+/// Refuses a state, and returns it.
+impl TryFrom<Unsent> for Telemetry {
+    type Error = Unsent;
+
+    fn try_from(unsent: Unsent) -> Result<Self, Unsent> {
+        match unsent.topic {
+            PublicationTopic::Telemetry(subfolder) => Ok(Self {
+                payload: unsent.payload,
+                subfolder,
+                qos: unsent.qos,
+            }),
+            PublicationTopic::State => Err(unsent),
+        }
+    }
+}
+
+/// Refuses a telemetry event, and returns it.
+impl TryFrom<Unsent> for ReportedState {
+    type Error = Unsent;
+
+    fn try_from(unsent: Unsent) -> Result<Self, Unsent> {
+        match unsent.topic {
+            PublicationTopic::State => Ok(Self {
+                payload: unsent.payload,
+                qos: unsent.qos,
+            }),
+            PublicationTopic::Telemetry(_) => Err(unsent),
+        }
     }
 }
 
@@ -149,5 +181,33 @@ impl From<DeviceId> for Attach {
 impl From<&DeviceId> for Attach {
     fn from(device: &DeviceId) -> Self {
         Self::new(device.clone())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::OpId;
+
+    #[test]
+    fn what_is_unsent_becomes_what_it_was_and_nothing_else() {
+        let unsent = |topic| Unsent {
+            op: OpId(1),
+            device: "sensor-1".try_into().unwrap(),
+            topic,
+            qos: QoS::AtMostOnce,
+            payload: Bytes::from_static(b"1"),
+        };
+        let subfolder: Subfolder = "alerts".try_into().unwrap();
+        let telemetry = unsent(PublicationTopic::Telemetry(Some(subfolder.clone())));
+        let state = unsent(PublicationTopic::State);
+        let expected = Telemetry::new("1")
+            .subfolder(subfolder)
+            .qos(QoS::AtMostOnce);
+        assert_eq!(Telemetry::try_from(telemetry.clone()), Ok(expected));
+        assert_eq!(Telemetry::try_from(state.clone()), Err(state.clone()));
+        let expected = ReportedState::new("1").qos(QoS::AtMostOnce);
+        assert_eq!(ReportedState::try_from(state), Ok(expected));
+        assert_eq!(ReportedState::try_from(telemetry.clone()), Err(telemetry));
     }
 }

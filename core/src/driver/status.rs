@@ -1,5 +1,6 @@
 //! The status of the connection and the devices.
 
+use core::fmt;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -98,4 +99,88 @@ pub enum Status {
     },
     /// This number of the oldest changes was dropped, because this reader was too slow.
     Missed(u64),
+}
+
+/// One sentence, without payloads.
+impl fmt::Display for Status {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Connected => f.write_str("connected"),
+            Self::Disconnected { ended, error: None } => write!(f, "disconnected: {ended}"),
+            Self::Disconnected {
+                ended,
+                error: Some(error),
+            } => write!(f, "disconnected: {ended} ({error})"),
+            Self::Attached { device } => write!(f, "{device} is attached"),
+            Self::Detached { device, cause } => {
+                write!(f, "{device} is no longer attached: {cause}")
+            }
+            Self::ErrorReport(report) => write!(f, "the bridge reported {report}"),
+            Self::UnreadableErrorReport { payload, error } => write!(
+                f,
+                "a message of {} bytes on the errors topic is no error report: {error}",
+                payload.len()
+            ),
+            Self::Unrequested { topic, payload } => write!(
+                f,
+                "the bridge sent {} bytes on {topic:?}, which nothing here is subscribed to",
+                payload.len()
+            ),
+            Self::SubscriptionLost {
+                device,
+                subscription,
+                failure,
+            } => write!(
+                f,
+                "{device} has lost its subscription to {subscription}: {failure}"
+            ),
+            Self::ErrorsTopicUnavailable { failure } => {
+                write!(f, "no error reports on this connection: {failure}")
+            }
+            Self::TokenNeeded { device } => write!(f, "{device} needs a new token"),
+            Self::TokenFailed { device, error } => write!(f, "no token for {device}: {error}"),
+            Self::Failed { op, failure } => write!(f, "{op} failed: {failure}"),
+            Self::Dropped { device, messages } => {
+                write!(f, "{messages} messages for {device} were dropped")
+            }
+            Self::Missed(changes) => write!(f, "{changes} changes were missed"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_change_is_one_sentence_that_names_its_device() {
+        let device: DeviceId = "sensor-1".try_into().unwrap();
+        let dropped = Status::Dropped {
+            device: device.clone(),
+            messages: 3,
+        };
+        let lost = Status::SubscriptionLost {
+            device,
+            subscription: Subscription::Config,
+            failure: Failure::SubscriptionRefused(Subscription::Config),
+        };
+        let unrequested = Status::Unrequested {
+            topic: "/devices/x/config".to_owned(),
+            payload: Bytes::from_static(b"secret"),
+        };
+        for (status, shown) in [
+            (Status::Connected, "connected"),
+            (dropped, "3 messages for sensor-1 were dropped"),
+            (
+                lost,
+                "sensor-1 has lost its subscription to config: the bridge refused the subscription to config (SUBACK 0x80)",
+            ),
+            (
+                unrequested,
+                "the bridge sent 6 bytes on \"/devices/x/config\", which nothing here is subscribed to",
+            ),
+        ] {
+            assert_eq!(status.to_string(), shown);
+        }
+    }
 }

@@ -5,9 +5,10 @@ use super::{
     devices::{DeviceState, OWN},
 };
 use crate::{
-    command::{DeviceKey, Unsent},
+    command::DeviceKey,
     id::{ClientId, DeviceId},
     stats::Stats,
+    unsent::Unsent,
 };
 
 impl Gateway {

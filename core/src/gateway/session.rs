@@ -11,13 +11,14 @@ use super::{
 use crate::{
     backoff::Jitter,
     clock::Clock,
-    command::{OpId, Unsent},
+    command::OpId,
     error::Failure,
     event::{Event, Outcome},
     id::ClientId,
     mqtt::TopicName,
     options::Options,
     stats::Stats,
+    unsent::Unsent,
 };
 
 /// Everything of a gateway but its connection. What runs on a connection only takes that as an

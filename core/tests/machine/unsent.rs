@@ -27,6 +27,29 @@ fn what_is_unsent_tells_where_it_goes_and_how() {
 }
 
 #[test]
+fn what_is_unsent_can_be_published_again_by_the_next_gateway() {
+    let mut session = Session::dialing(Options::default());
+    let publications = |own| {
+        [
+            Publication::state(own, "1"),
+            Publication::telemetry(own, "2").qos(QoS::AtMostOnce),
+            Publication::telemetry(own, "3").subfolder("alerts".try_into().unwrap()),
+        ]
+    };
+    for publication in publications(session.gateway.own_key()) {
+        session.gateway.publish(publication, session.now).unwrap();
+    }
+    let next = Session::named("gw-2", Options::default());
+    let own = next.gateway.own_key();
+    let again: Vec<_> = session
+        .gateway
+        .unsent()
+        .map(|unsent| unsent.into_publication(own))
+        .collect();
+    assert_eq!(again, publications(own));
+}
+
+#[test]
 fn everything_unsent_can_be_read_in_order() {
     let (mut session, device) = Session::attached(Options::default());
     for n in 0..3 {

@@ -5,10 +5,11 @@ use bytes::Bytes;
 use super::list;
 use crate::{
     clock::PeerTime,
-    command::{OpId, PublicationTopic, Slot, Unsent},
+    command::{OpId, PublicationTopic, Slot},
     id::DeviceId,
     mqtt::{PacketId, QoS},
     topic::{Channel, Subfolder},
+    unsent::Unsent,
 };
 
 /// Identifies an entry while it is in the outbox.

@@ -1,0 +1,140 @@
+//! What was accepted and not acknowledged, to be kept across a restart and published again.
+
+use bytes::Bytes;
+
+use crate::{
+    command::{DeviceKey, OpId, Publication, PublicationTopic},
+    id::DeviceId,
+    mqtt::QoS,
+};
+
+/// A publication that was accepted and was not acknowledged. Cheap to clone: the payload is shared.
+///
+/// It can be published again by this gateway or the next one, once the device is attached there. With the feature `serde`
+/// it can be written to a file and read back; a record that names an illegal device or subfolder is refused.
+///
+/// ```
+/// # use std::time::Instant;
+/// # use iotcore_gateway::{ClientId, Gateway, Options, Publication};
+/// # let id = ClientId::new("p".try_into()?, "us-central1".try_into()?, "reg".try_into()?, "gw-1".try_into()?);
+/// # let now = Instant::now();
+/// # let mut old = Gateway::new(id.clone(), Options::default(), 1)?;
+/// # old.publish(Publication::telemetry(old.own_key(), "21.5"), now)?;
+/// let kept: Vec<_> = old.unsent().collect();
+///
+/// let mut new = Gateway::new(id, Options::default(), 2)?;
+/// for unsent in kept {
+///     if let Some(device) = new.device_key(&unsent.device) {
+///         new.publish(unsent.into_publication(device), now)?;
+///     }
+/// }
+/// assert_eq!(new.unsent().next().expect("kept").payload, "21.5");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(into = "record::Record", try_from = "record::Record")
+)]
+#[non_exhaustive]
+pub struct Unsent {
+    /// The operation that accepted it. Another gateway knows nothing of it.
+    pub op: OpId,
+    /// The device that it speaks for.
+    pub device: DeviceId,
+    /// Which of the device's topics it goes to.
+    pub topic: PublicationTopic,
+    /// The quality of service that it was accepted with.
+    pub qos: QoS,
+    /// Payload.
+    pub payload: Bytes,
+}
+
+impl Unsent {
+    /// Turns it back into a publication, for the device with this key.
+    pub fn into_publication(self, device: DeviceKey) -> Publication {
+        Publication {
+            device,
+            topic: self.topic,
+            qos: self.qos,
+            payload: self.payload,
+        }
+    }
+}
+
+#[cfg(feature = "serde")]
+mod record {
+    use bytes::Bytes;
+
+    use super::Unsent;
+    use crate::{
+        command::{OpId, PublicationTopic},
+        mqtt::QoS,
+    };
+
+    /// An [`Unsent`] as it is written.
+    #[derive(serde::Serialize, serde::Deserialize)]
+    pub(super) struct Record {
+        op: u64,
+        device: String,
+        topic: Topic,
+        qos: u8,
+        payload: Bytes,
+    }
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Topic {
+        Telemetry { subfolder: Option<String> },
+        State,
+    }
+
+    impl From<Unsent> for Record {
+        fn from(unsent: Unsent) -> Self {
+            Self {
+                op: unsent.op.0,
+                device: unsent.device.to_string(),
+                topic: match unsent.topic {
+                    PublicationTopic::Telemetry(subfolder) => Topic::Telemetry {
+                        subfolder: subfolder.map(|subfolder| subfolder.to_string()),
+                    },
+                    PublicationTopic::State => Topic::State,
+                },
+                qos: match unsent.qos {
+                    QoS::AtMostOnce => 0,
+                    QoS::AtLeastOnce => 1,
+                },
+                payload: unsent.payload,
+            }
+        }
+    }
+
+    impl TryFrom<Record> for Unsent {
+        type Error = String;
+
+        fn try_from(record: Record) -> Result<Self, String> {
+            let subfolder = |subfolder: String| subfolder.parse().map_err(shown);
+            Ok(Self {
+                op: OpId(record.op),
+                device: record.device.parse().map_err(shown)?,
+                topic: match record.topic {
+                    Topic::Telemetry { subfolder: given } => {
+                        PublicationTopic::Telemetry(given.map(subfolder).transpose()?)
+                    }
+                    Topic::State => PublicationTopic::State,
+                },
+                qos: match record.qos {
+                    0 => QoS::AtMostOnce,
+                    1 => QoS::AtLeastOnce,
+                    other => return Err(format!("quality of service {other}: it must be 0 or 1")),
+                },
+                payload: record.payload,
+            })
+        }
+    }
+
+    fn shown(error: impl core::error::Error) -> String {
+        error.to_string()
+    }
+}

@@ -1,0 +1,69 @@
+//! What is unsent, written to a file and read back (feature `serde`).
+#![forbid(unsafe_code)]
+#![cfg(feature = "serde")]
+
+use std::time::Instant;
+
+use iotcore_gateway::{ClientId, Gateway, Options, Publication, QoS, Unsent};
+
+fn gateway() -> Gateway {
+    let id = ClientId::new(
+        "my-project".try_into().unwrap(),
+        "us-central1".try_into().unwrap(),
+        "my-registry".try_into().unwrap(),
+        "gw-1".try_into().unwrap(),
+    );
+    Gateway::new(id, Options::default(), 7).unwrap()
+}
+
+#[expect(clippy::disallowed_methods, reason = "an instant has no other source")]
+fn unsent() -> Vec<Unsent> {
+    let mut gateway = gateway();
+    let own = gateway.own_key();
+    for publication in [
+        Publication::state(own, "on"),
+        Publication::telemetry(own, vec![0, 255]).qos(QoS::AtMostOnce),
+        Publication::telemetry(own, "").subfolder("alerts/high".try_into().unwrap()),
+    ] {
+        gateway.publish(publication, Instant::now()).unwrap();
+    }
+    gateway.unsent().collect()
+}
+
+#[test]
+fn what_is_unsent_is_the_same_when_it_is_read_back() {
+    let written = serde_json::to_string(&unsent()).unwrap();
+    let read: Vec<Unsent> = serde_json::from_str(&written).unwrap();
+    assert_eq!(read, unsent());
+}
+
+#[test]
+fn a_record_has_the_form_that_was_written_before() {
+    let written = serde_json::to_value(&unsent()[2]).unwrap();
+    let expected = serde_json::json!({
+        "op": 3,
+        "device": "gw-1",
+        "topic": { "telemetry": { "subfolder": "alerts/high" } },
+        "qos": 1,
+        "payload": [],
+    });
+    assert_eq!(written, expected);
+}
+
+#[test]
+fn a_record_that_nobody_can_publish_is_refused_with_its_reason() {
+    let record = |device: &str, subfolder: &str, qos: u8| {
+        serde_json::json!({
+            "op": 1, "device": device, "qos": qos, "payload": [1],
+            "topic": { "telemetry": { "subfolder": subfolder } },
+        })
+    };
+    for (record, reason) in [
+        (record("a+b", "x", 1), "device id"),
+        (record("sensor-1", "#", 1), "subfolder"),
+        (record("sensor-1", "x", 2), "quality of service 2"),
+    ] {
+        let refused = serde_json::from_value::<Unsent>(record).unwrap_err();
+        assert!(refused.to_string().contains(reason), "{refused}");
+    }
+}
