@@ -46,8 +46,12 @@ pub enum Event {
     Failed {
         /// The command.
         op: OpId,
+        /// The device that it was for; the gateway itself if it was for all of it.
+        device: DeviceKey,
         /// What is known of why, and how surely.
         failure: Failure,
+        /// What was not published, if the command was to publish.
+        unsent: Option<Box<Unsent>>,
     },
     /// The bridge delivered a configuration. An empty payload is normal: the device was never configured.
     Config {

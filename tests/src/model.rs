@@ -267,7 +267,7 @@ impl Model {
                 let wish = self.operations.end(*op)?;
                 self.check_outcome(wish, *outcome)
             }
-            Event::Failed { op, failure } => {
+            Event::Failed { op, failure, .. } => {
                 let wish = self.operations.end(*op)?;
                 self.check_failure(wish, failure)
             }

@@ -67,7 +67,7 @@ impl Script {
         for event in self.link.events() {
             match event {
                 Event::Done { op, outcome } => self.ends.entry(op).or_default().push(Ok(outcome)),
-                Event::Failed { op, failure } => {
+                Event::Failed { op, failure, .. } => {
                     self.ends.entry(op).or_default().push(Err(failure))
                 }
                 Event::Config { payload, .. } => self.configs.push(payload.to_vec()),

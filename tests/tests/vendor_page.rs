@@ -50,7 +50,9 @@ fn device_token(link: &Link) -> Token {
 fn ended(link: &mut Link, op: OpId) -> Option<Result<Outcome, Failure>> {
     link.events().into_iter().find_map(|event| match event {
         Event::Done { op: ended, outcome } if ended == op => Some(Ok(outcome)),
-        Event::Failed { op: ended, failure } if ended == op => Some(Err(failure)),
+        Event::Failed {
+            op: ended, failure, ..
+        } if ended == op => Some(Err(failure)),
         _ => None,
     })
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     command::OpId,
-    driver::{error::DeliveryError, shared::Shared},
+    driver::{error::Unsuccessful, shared::Shared},
     event::Outcome,
 };
 
@@ -36,7 +36,7 @@ impl Completion {
 }
 
 impl Future for Completion {
-    type Output = Result<Outcome, DeliveryError>;
+    type Output = Result<Outcome, Unsuccessful>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self { shared, op, waiter } = self.get_mut();

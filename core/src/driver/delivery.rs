@@ -49,7 +49,7 @@ impl Future for Delivery {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.completion)
             .poll(cx)
-            .map(|ended| ended.map(drop))
+            .map(|ended| ended.map(drop).map_err(Into::into))
     }
 }
 

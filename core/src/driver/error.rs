@@ -13,6 +13,7 @@ use crate::{
     event::TransportEnd,
     options::OptionsError,
     time::Duration,
+    unsent::Unsent,
 };
 
 /// The driver was dropped before the gateway was closed. Keep the future of [`Driver::run`](crate::driver::Driver::run)
@@ -68,16 +69,63 @@ impl Error for AcceptError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeliveryError {
-    /// The gateway reported this failure.
-    Failed(Failure),
-    /// The driver was dropped before.
+    /// The gateway gave it up.
+    Failed {
+        /// The reason.
+        failure: Failure,
+        /// The message.
+        unsent: Box<Unsent>,
+    },
+    /// The driver was dropped before. [`Closed::unsent`](crate::driver::Closed::unsent) holds the message.
     DriverStopped,
+}
+
+impl DeliveryError {
+    /// Returns the message, if the gateway gave it up.
+    pub fn into_unsent(self) -> Option<Unsent> {
+        match self {
+            Self::Failed { unsent, .. } => Some(*unsent),
+            Self::DriverStopped => None,
+        }
+    }
+}
+
+/// An operation that was accepted and did not succeed, of any kind.
+#[derive(Clone, Debug)]
+pub(crate) enum Unsuccessful {
+    Failed {
+        failure: Failure,
+        /// Of a publication.
+        unsent: Option<Box<Unsent>>,
+    },
+    DriverStopped,
+}
+
+impl From<Unsuccessful> for DeliveryError {
+    fn from(error: Unsuccessful) -> Self {
+        match error {
+            Unsuccessful::Failed { failure, unsent } => Self::Failed {
+                failure,
+                unsent: unsent.expect("a publication that fails is handed back"),
+            },
+            Unsuccessful::DriverStopped => Self::DriverStopped,
+        }
+    }
+}
+
+impl From<Unsuccessful> for OperationError {
+    fn from(error: Unsuccessful) -> Self {
+        match error {
+            Unsuccessful::Failed { failure, .. } => Self::Failed(failure),
+            Unsuccessful::DriverStopped => Self::DriverStopped,
+        }
+    }
 }
 
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed(failure) => failure.fmt(f),
+            Self::Failed { failure, .. } => failure.fmt(f),
             Self::DriverStopped => DriverStopped.fmt(f),
         }
     }
@@ -112,7 +160,7 @@ impl From<CommandError> for OperationError {
 impl From<DeliveryError> for OperationError {
     fn from(error: DeliveryError) -> Self {
         match error {
-            DeliveryError::Failed(failure) => Self::Failed(failure),
+            DeliveryError::Failed { failure, .. } => Self::Failed(failure),
             DeliveryError::DriverStopped => Self::DriverStopped,
         }
     }

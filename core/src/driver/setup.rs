@@ -28,6 +28,7 @@ pub struct Setup<T> {
     tokens: T,
     options: Options,
     dial_timeout: Duration,
+    reports_replaced_states: bool,
     seed: Option<u64>,
 }
 
@@ -47,6 +48,7 @@ impl<T: TokenSource> Setup<T> {
             tokens,
             options: Options::default(),
             dial_timeout: Duration::from_secs(20),
+            reports_replaced_states: false,
             seed: None,
         }
     }
@@ -67,6 +69,13 @@ impl<T: TokenSource> Setup<T> {
     /// each). The wait for CONNACK is an option.
     pub fn dial_timeout(mut self, limit: Duration) -> Self {
         self.dial_timeout = limit;
+        self
+    }
+
+    /// Reports each state that a newer one replaced as a [`Status::Failed`](crate::driver::Status::Failed), if its delivery
+    /// is not awaited (default: not, because that is what a newer state is for).
+    pub fn report_replaced_states(mut self) -> Self {
+        self.reports_replaced_states = true;
         self
     }
 
@@ -100,6 +109,7 @@ impl<T: TokenSource> Setup<T> {
             gateway,
             &options,
             acknowledge,
+            self.reports_replaced_states,
             Arc::clone(&environment),
         ));
         shared.with(|state, now| state.start(now));

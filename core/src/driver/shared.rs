@@ -21,11 +21,17 @@ impl Shared {
         gateway: Gateway,
         options: &Options,
         acknowledge: Acknowledge,
+        reports_replaced_states: bool,
         environment: Arc<impl Environment + 'static>,
     ) -> Self {
         Self {
             environment,
-            state: Mutex::new(State::new(gateway, options, acknowledge)),
+            state: Mutex::new(State::new(
+                gateway,
+                options,
+                acknowledge,
+                reports_replaced_states,
+            )),
         }
     }
 

@@ -27,7 +27,7 @@ use crate::{
     command::{DeviceKey, OpId},
     driver::{
         closed::{CloseCause, Closed},
-        error::{DeliveryError, TransportError},
+        error::{TransportError, Unsuccessful},
         received_message::ReceivedMessage,
         status::Status,
     },
@@ -56,10 +56,15 @@ pub(crate) struct State {
 }
 
 impl State {
-    pub(crate) fn new(gateway: Gateway, options: &Options, acknowledge: Acknowledge) -> Self {
+    pub(crate) fn new(
+        gateway: Gateway,
+        options: &Options,
+        acknowledge: Acknowledge,
+        reports_replaced_states: bool,
+    ) -> Self {
         Self {
             gateway,
-            operations: Operations::default(),
+            operations: Operations::new(reports_replaced_states),
             mailboxes: Mailboxes::new(acknowledge, options.max_unacknowledged),
             status_feeds: StatusFeeds::default(),
             shutdown: Shutdown::default(),
@@ -139,7 +144,7 @@ impl State {
         op: OpId,
         waiter: &mut Option<u64>,
         cx: &Context<'_>,
-    ) -> Poll<Result<Outcome, DeliveryError>> {
+    ) -> Poll<Result<Outcome, Unsuccessful>> {
         let has_ended = self.shutdown.has_ended();
         self.operations
             .poll(op, has_ended, waiter, cx, &mut self.wakers)

@@ -82,10 +82,13 @@ pub enum Status {
         /// The reason.
         error: Arc<TokenFailure>,
     },
-    /// An operation failed after its future had been dropped.
+    /// An operation failed after its future had been dropped. A state that a newer one replaced is no failure, unless
+    /// [`Setup::report_replaced_states`](crate::driver::Setup::report_replaced_states) says so.
     Failed {
         /// The operation.
         op: OpId,
+        /// The device that it was for; the gateway itself if it was for all of it.
+        device: DeviceId,
         /// The reason.
         failure: Failure,
     },
@@ -139,7 +142,11 @@ impl fmt::Display for Status {
             }
             Self::TokenNeeded { device } => write!(f, "{device} needs a new token"),
             Self::TokenFailed { device, error } => write!(f, "no token for {device}: {error}"),
-            Self::Failed { op, failure } => write!(f, "{op} failed: {failure}"),
+            Self::Failed {
+                op,
+                device,
+                failure,
+            } => write!(f, "{op} of {device} failed: {failure}"),
             Self::Dropped { device, messages } => {
                 write!(f, "{messages} messages for {device} were dropped")
             }

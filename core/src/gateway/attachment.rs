@@ -218,7 +218,8 @@ impl Session {
         // A refused token is never used again.
         device.token = None;
         if let Some(op) = device.attach_op.take() {
-            self.fail(op, Failure::Reported(report.clone()));
+            let device = self.devices.key(slot);
+            self.fail(op, device, Failure::Reported(report.clone()));
         }
         self.fail_publications_of(Some(online), slot, &Failure::DeviceRefused);
         if self.devices.at(slot).detach.is_some() {
@@ -241,7 +242,8 @@ impl Session {
         };
         online.abandon(awaiting);
         if let Some(op) = self.devices.at_mut(slot).attach_op.take() {
-            self.fail(op, Failure::TimedOut(self.options.attach_timeout));
+            let device = self.devices.key(slot);
+            self.fail(op, device, Failure::TimedOut(self.options.attach_timeout));
         }
         self.back_off(online, slot, now);
     }

@@ -118,6 +118,7 @@ impl Session {
         result: Result<Outcome, Failure>,
     ) {
         self.lose_subscriptions(online.as_deref_mut(), slot);
+        let key = self.devices.key(slot);
         let device = self.devices.remove(slot);
         if let Some(online) = online.as_deref_mut() {
             if let Life::Retrying(at) = device.life {
@@ -129,7 +130,7 @@ impl Session {
             online.turns.remove(slot);
         }
         for op in device.pending_ops() {
-            self.fail(op, Failure::Detached);
+            self.fail(op, key, Failure::Detached);
         }
         let flight = online.map(|online| &mut online.flight);
         let now = self.clock.now();
@@ -137,7 +138,7 @@ impl Session {
         if let Some(detach) = device.detach {
             match result {
                 Ok(outcome) => self.done(detach.op, outcome),
-                Err(failure) => self.fail(detach.op, failure),
+                Err(failure) => self.fail(detach.op, key, failure),
             }
         }
     }

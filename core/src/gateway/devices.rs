@@ -108,15 +108,14 @@ impl Devices {
         self.devices.iter()
     }
 
-    /// Every operation of a device that has not ended, oldest first.
-    pub(crate) fn pending_ops(&self) -> Vec<OpId> {
-        let devices = self.iter().map(|(_, device)| device);
-        let mut ops: Vec<_> = devices
-            .flat_map(|device| {
-                let detach = device.detach.map(|detach| detach.op);
-                device.pending_ops().chain(detach)
-            })
-            .collect();
+    /// Every operation of a device that has not ended, oldest first, and whose it is.
+    pub(crate) fn pending_ops(&self) -> Vec<(OpId, DeviceKey)> {
+        let mut ops = Vec::new();
+        for (slot, device) in self.iter() {
+            let detach = device.detach.map(|detach| detach.op);
+            let pending = device.pending_ops().chain(detach);
+            ops.extend(pending.map(|op| (op, self.key(slot))));
+        }
         ops.sort_unstable();
         ops
     }

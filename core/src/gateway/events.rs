@@ -1,8 +1,8 @@
 //! What the user is told: events, and the ends of operations.
 
-use super::session::Session;
+use super::{outbox::EntryKey, session::Session};
 use crate::{
-    command::OpId,
+    command::{DeviceKey, OpId},
     error::Failure,
     event::{Event, Outcome},
 };
@@ -18,9 +18,27 @@ impl Session {
         self.emit(Event::Done { op, outcome });
     }
 
-    /// Ends an operation otherwise.
-    pub(super) fn fail(&mut self, op: OpId, failure: Failure) {
-        self.emit(Event::Failed { op, failure });
+    /// Ends an operation of a device, other than a publication, without success.
+    pub(super) fn fail(&mut self, op: OpId, device: DeviceKey, failure: Failure) {
+        self.emit(Event::Failed {
+            op,
+            device,
+            failure,
+            unsent: None,
+        });
+    }
+
+    /// Ends a publication without success, and hands it back. It is still in the outbox.
+    pub(super) fn fail_unsent(&mut self, key: EntryKey, failure: Failure) {
+        let entry = self.outbox.entry(key);
+        let device = self.devices.key(entry.device);
+        let unsent = entry.unsent(&self.devices.at(entry.device).id);
+        self.emit(Event::Failed {
+            op: unsent.op,
+            device,
+            failure,
+            unsent: Some(Box::new(unsent)),
+        });
     }
 
     pub(super) fn emit(&mut self, event: Event) {

@@ -18,7 +18,7 @@ impl Session {
         match incoming {
             Incoming::Publish => self.on_publish(online, now),
             Incoming::PubAck(PacketOwner::Publication(key)) => {
-                self.end_publication(online, key, Ok(Outcome::Acknowledged));
+                self.complete_publication(online, key, Outcome::Acknowledged);
             }
             Incoming::PubAck(PacketOwner::Attach(device)) => self.on_attached(online, device, now),
             Incoming::PubAck(PacketOwner::Detach(device)) => self.on_detached(online, device),

@@ -109,13 +109,13 @@ impl Outbox {
         self.departed.retain(|_, pace| !pace.is_over(now));
     }
 
-    /// Takes a publication in; returns the operation of a waiting state that it replaced.
+    /// Takes a publication in; returns a waiting state that it replaced, which is in no queue and waits to be released.
     pub(crate) fn accept(
         &mut self,
         flight: Option<&mut Flight>,
         op: OpId,
         publication: Publication,
-    ) -> Option<OpId> {
+    ) -> Option<EntryKey> {
         let Publication {
             device,
             topic,
@@ -139,18 +139,19 @@ impl Outbox {
         if let Some(flight) = flight {
             flight.round.offer(device, queue);
         }
-        replaced.map(|older| self.release(older).0)
+        replaced
     }
 
-    /// Ends a publication that waits in its queue; returns its operation.
-    pub(crate) fn finish_waiting(&mut self, key: EntryKey) -> OpId {
+    /// Ends a publication that waits in its queue.
+    pub(crate) fn finish_waiting(&mut self, key: EntryKey) {
         let device = self.entry(key).device;
         let queue = self.queues.at_mut(device);
         queue.unlink(&mut self.entries, key);
-        self.release(key).0
+        self.release(key);
     }
 
-    fn release(&mut self, key: EntryKey) -> (OpId, Slot) {
+    /// Forgets a publication that is in no queue; returns its operation and its device.
+    pub(crate) fn release(&mut self, key: EntryKey) -> (OpId, Slot) {
         let Entry { op, device, .. } = *self.entry(key);
         let bytes = self.entry(key).payload.len();
         self.load.remove(bytes);

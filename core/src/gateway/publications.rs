@@ -19,7 +19,7 @@ impl Session {
         self.stats.accepted += 1;
         let flight = online.map(|online| &mut online.flight);
         if let Some(replaced) = self.outbox.accept(flight, op, publication) {
-            self.fail(replaced, Failure::Superseded);
+            self.fail_superseded(replaced);
         }
         op
     }
@@ -40,25 +40,20 @@ impl Session {
         true
     }
 
-    /// Ends a publication on a connection, wherever it is.
-    pub(super) fn end_publication(
+    /// Ends a publication on a connection well: it was acknowledged, or handed over at QoS 0.
+    pub(super) fn complete_publication(
         &mut self,
         online: &mut Online,
         key: EntryKey,
-        result: Result<Outcome, Failure>,
+        outcome: Outcome,
     ) {
         let (op, device) = self.outbox.finish(&mut online.flight, key);
-        match result {
-            Ok(outcome) => {
-                self.stats.published += 1;
-                self.done(op, outcome);
-            }
-            Err(failure) => self.fail(op, failure),
-        }
+        self.stats.published += 1;
+        self.done(op, outcome);
         self.continue_detach(online, device);
     }
 
-    /// Ends a publication before its acknowledgement, which may still come.
+    /// Ends a publication on a connection without success, wherever it is. Its acknowledgement may still come.
     pub(super) fn fail_publication(
         &mut self,
         online: &mut Online,
@@ -68,13 +63,21 @@ impl Session {
         if let Some(packet_id) = self.outbox.entry(key).packet_id() {
             online.link.quarantine(packet_id);
         }
-        self.end_publication(online, key, Err(failure));
+        self.fail_unsent(key, failure);
+        let (_, device) = self.outbox.finish(&mut online.flight, key);
+        self.continue_detach(online, device);
     }
 
-    /// Ends a publication that waits in its queue.
+    /// Ends a publication that waits in its queue without success.
     pub(super) fn fail_waiting(&mut self, key: EntryKey, failure: Failure) {
-        let op = self.outbox.finish_waiting(key);
-        self.fail(op, failure);
+        self.fail_unsent(key, failure);
+        self.outbox.finish_waiting(key);
+    }
+
+    /// Ends a state that a newer one has replaced, which is in no queue any more.
+    fn fail_superseded(&mut self, key: EntryKey) {
+        self.fail_unsent(key, Failure::Superseded);
+        self.outbox.release(key);
     }
 
     /// Ends everything that a device has in the outbox.
@@ -97,7 +100,7 @@ impl Session {
     pub(super) fn end_handed_over(&mut self, online: &mut Online) {
         let offset = online.link.handed_over();
         while let Some(key) = self.outbox.handed_over(&online.flight, offset) {
-            self.end_publication(online, key, Ok(Outcome::Transmitted));
+            self.complete_publication(online, key, Outcome::Transmitted);
         }
     }
 
@@ -110,12 +113,12 @@ impl Session {
         for packet_id in packet_ids {
             online.link.quarantine(packet_id);
         }
-        self.fail_superseded(superseded);
+        self.fail_all_superseded(superseded);
     }
 
-    pub(super) fn fail_superseded(&mut self, states: Vec<OpId>) {
-        for op in states {
-            self.fail(op, Failure::Superseded);
+    pub(super) fn fail_all_superseded(&mut self, states: Vec<EntryKey>) {
+        for key in states {
+            self.fail_superseded(key);
         }
     }
 

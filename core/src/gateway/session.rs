@@ -69,7 +69,7 @@ impl Session {
         self.stats.unsolicited += link.unsolicited();
         self.next_delivery = owed.next();
         let Returned { superseded, .. } = self.outbox.take_back(flight);
-        self.fail_superseded(superseded);
+        self.fail_all_superseded(superseded);
         self.lose_attachments();
     }
 
@@ -92,8 +92,9 @@ impl Session {
         for key in self.outbox.all(None) {
             self.fail_waiting(key, failure.clone());
         }
-        for op in self.devices.pending_ops().into_iter().chain(open_op) {
-            self.fail(op, failure.clone());
+        let open = open_op.map(|op| (op, self.devices.key(OWN)));
+        for (op, device) in self.devices.pending_ops().into_iter().chain(open) {
+            self.fail(op, device, failure.clone());
         }
         if let Some(op) = close_op {
             self.done(op, Outcome::Closed);

@@ -33,7 +33,8 @@ impl Session {
         let overtaken = state.op.take();
         self.stop_retrying(online.as_deref_mut(), key);
         if let Some(op) = overtaken {
-            self.fail(op, Failure::Superseded);
+            let device = self.devices.key(key.device);
+            self.fail(op, device, Failure::Superseded);
         }
         let op = self.new_op();
         self.devices.subscription_mut(key).op = Some(op);
@@ -204,11 +205,12 @@ impl Session {
             self.retry_subscription(online, key);
             return;
         }
-        match state.op.take() {
-            Some(op) => self.fail(op, failure),
+        let op = state.op.take();
+        let device = self.devices.key(key.device);
+        match op {
+            Some(op) => self.fail(op, device, failure),
             None if asked.is_none() => {}
             None => {
-                let device = self.devices.key(key.device);
                 let subscription = key.subscription;
                 self.emit(Event::SubscriptionLost {
                     device,

@@ -226,7 +226,11 @@ fn a_caller_that_waits_for_room_learns_that_its_device_is_gone() {
     server.serve(&mut opened.world);
     assert!(matches!(
         first.ended(),
-        Ok(()) | Err(DeliveryError::Failed(Failure::Detached))
+        Ok(())
+            | Err(DeliveryError::Failed {
+                failure: Failure::Detached,
+                ..
+            })
     ));
     let error = second.ended().unwrap_err();
     assert_eq!(error.into_payload(), "2");

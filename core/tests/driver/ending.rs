@@ -98,7 +98,10 @@ fn a_close_tells_message_by_message_what_was_left_unsent() {
     );
     assert!(unsent.iter().all(|unsent| unsent.device == id("gw-1")));
     for delivery in deliveries {
-        assert!(matches!(delivery.ended(), Err(DeliveryError::Failed(_))));
+        assert!(matches!(
+            delivery.ended(),
+            Err(DeliveryError::Failed { .. })
+        ));
     }
     let late = poll_once(gateway.telemetry("late")).unwrap();
     assert!(matches!(late, Err(AcceptError::Refused(_))));

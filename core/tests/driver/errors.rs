@@ -58,7 +58,7 @@ fn an_error_of_a_handle_says_what_the_gateway_says() {
             refused.to_string(),
         ),
         (
-            DeliveryError::Failed(failure.clone()).to_string(),
+            OperationError::Failed(failure.clone()).to_string(),
             failure.to_string(),
         ),
         (

@@ -3,11 +3,11 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Failure, Options, PublishError, PublishErrorKind, QoS, QueueLimit,
+    Failure, Options, Overflow, PublishError, PublishErrorKind, QoS, QueueLimit,
     driver::{AcceptError, DeliveryError, ReportedState, Status, Telemetry},
 };
 
-use super::{Opened, Sent, Server, World, open, poll_once, read, start};
+use super::{Opened, Sent, Server, World, open, poll_once, read, setup, start};
 
 #[test]
 fn a_message_is_accepted_first_and_acknowledged_later() {
@@ -143,21 +143,61 @@ fn a_newer_state_ends_the_waiting_one() {
     opened.server.serve(&mut opened.world);
     let [first, second, third] = states.map(|state| state.ended());
     assert_eq!(first, Ok(()));
-    assert_eq!(second, Err(DeliveryError::Failed(Failure::Superseded)));
+    let Err(DeliveryError::Failed { failure, unsent }) = second else {
+        panic!("{second:?}");
+    };
+    assert_eq!(failure, Failure::Superseded);
+    assert_eq!(unsent.payload, "2");
     assert_eq!(third, Ok(()));
 }
 
 #[test]
-fn a_failure_that_nobody_waits_for_shows_in_the_status() {
-    let mut opened = open(Options::default());
+fn a_failure_that_nobody_waits_for_shows_in_the_status_with_its_device() {
+    let mut options = Options::default();
+    options.window = 1;
+    options.overflow = Overflow::DropOldest;
+    options.device_queue.messages = 2;
+    let mut opened = open(options);
     let gateway = opened.client.gateway();
-    let ops = ["1", "2", "3"].map(|state| gateway.try_report_state(state).unwrap().op());
+    let ops = ["1", "2", "3"].map(|event| gateway.try_telemetry(event).unwrap().op());
     let changes = opened.changes();
-    let [Status::Failed { op, failure }] = &changes[..] else {
+    let [
+        Status::Failed {
+            op,
+            device,
+            failure,
+        },
+    ] = &changes[..]
+    else {
         panic!("{changes:?}");
     };
-    assert_eq!(*op, ops[1]);
-    assert_eq!(*failure, Failure::Superseded);
+    assert_eq!((*op, device), (ops[1], gateway.id()));
+    assert_eq!(*failure, Failure::Dropped);
+}
+
+#[test]
+fn a_replaced_state_shows_in_the_status_only_if_that_is_asked_for() {
+    for is_asked_for in [false, true] {
+        let mut world = World::new();
+        let setup = match is_asked_for {
+            true => setup(Options::default()).report_replaced_states(),
+            false => setup(Options::default()),
+        };
+        let (client, driver) = setup.start(world.net.clone()).unwrap();
+        let mut status = client.status();
+        let _driver = world.spawn(driver.run());
+        let _server = Server::open(&mut world);
+        let gateway = client.gateway();
+        let ops = ["1", "2", "3"].map(|state| gateway.try_report_state(state).unwrap().op());
+        world.settle();
+        let mut failed = Vec::new();
+        while let Some(Some(change)) = poll_once(status.next()) {
+            if let Status::Failed { op, .. } = change {
+                failed.push(op);
+            }
+        }
+        assert_eq!(failed, if is_asked_for { vec![ops[1]] } else { vec![] });
+    }
 }
 
 #[test]

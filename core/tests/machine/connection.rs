@@ -310,11 +310,15 @@ fn a_gateway_that_may_not_reconnect_gives_up_and_fails_everything() {
         [
             Event::Failed {
                 op: published,
-                failure: Failure::GaveUp
+                device: own,
+                failure: Failure::GaveUp,
+                unsent: Some(Box::new(unsent[0].clone())),
             },
             Event::Failed {
                 op: open,
-                failure: Failure::GaveUp
+                device: own,
+                failure: Failure::GaveUp,
+                unsent: None,
             },
             Event::Closed { unsent },
         ]

@@ -2,6 +2,7 @@
 
 use iotcore_gateway::{
     Event, Options, Outcome, Publication, PublishError, PublishErrorKind, QoS, Subfolder,
+    TransportEnd,
 };
 
 use super::peer::{EVENTS, Sent, Session, UNIX_NOW, seconds};
@@ -297,4 +298,30 @@ fn a_packet_identifier_is_not_used_again_while_its_acknowledgement_can_come() {
         session.puback(id);
         session.events();
     }
+}
+
+#[test]
+fn a_publication_that_fails_is_handed_back_with_its_device() {
+    let (mut session, device) = Session::attached(Options::default());
+    let op = session.publish(device, "21.5");
+    session.expect_publish(EVENTS);
+    session.gateway.close(session.now);
+    session.wait(seconds(11));
+    session.sent();
+    let hung_up = TransportEnd::HungUp;
+    session.gateway.handle_disconnected(hung_up, session.now);
+    let events = session.events();
+    let handed_back = events.iter().find_map(|event| match event {
+        Event::Failed {
+            op: failed,
+            device,
+            unsent,
+            ..
+        } if *failed == op => Some((*device, unsent.clone()?)),
+        _ => None,
+    });
+    let (failed, unsent) = handed_back.expect("the publication fails");
+    assert_eq!(failed, device);
+    assert_eq!((unsent.op, &unsent.payload[..]), (op, &b"21.5"[..]));
+    assert_eq!(unsent.device.as_str(), "device-1");
 }

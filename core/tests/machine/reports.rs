@@ -58,7 +58,7 @@ fn an_invalid_topic_fails_that_publication_and_no_other() {
     session.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(ids[0]));
     let events = session.events();
     assert!(
-        matches!(&events[..], [Event::Failed { op, failure: Failure::Reported(_) }, Event::ErrorReport(_)] if *op == first)
+        matches!(&events[..], [Event::Failed { op, failure: Failure::Reported(_), .. }, Event::ErrorReport(_)] if *op == first)
     );
     assert_eq!(session.gateway.stats().in_flight, 1);
     session.puback(ids[0]);

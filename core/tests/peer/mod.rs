@@ -317,13 +317,27 @@ impl Session {
     pub fn ended(&mut self, op: OpId) -> Option<Result<Outcome, Failure>> {
         let mut ends = self.events().into_iter().filter_map(|event| match event {
             Event::Done { op: ended, outcome } if ended == op => Some(Ok(outcome)),
-            Event::Failed { op: ended, failure } if ended == op => Some(Err(failure)),
+            Event::Failed {
+                op: ended, failure, ..
+            } if ended == op => Some(Err(failure)),
             _ => None,
         });
         let end = ends.next();
         assert!(ends.next().is_none(), "{op} ended twice");
         end
     }
+}
+
+/// How an operation failed, if these events say so.
+pub fn failed(events: &[Event], op: OpId) -> Option<&Failure> {
+    events.iter().find_map(|event| match event {
+        Event::Failed {
+            op: failed,
+            failure,
+            ..
+        } if *failed == op => Some(failure),
+        _ => None,
+    })
 }
 
 pub fn seconds(count: u64) -> Duration {

@@ -139,7 +139,12 @@ fn an_operation_that_ends_otherwise_than_it_can_is_found() {
     ] {
         let mut world = World::new();
         let (_, op) = world.publish(false, QoS::AtLeastOnce);
-        let failed = Event::Failed { op, failure };
+        let failed = Event::Failed {
+            op,
+            device: world.gateway.own_key(),
+            failure,
+            unsent: None,
+        };
         assert_eq!(world.event(failed), Err(Rule::Delivery));
     }
 }

@@ -141,7 +141,7 @@ impl Referee {
         assert!(!self.is_closed, "{event:?} after the last event");
         match event {
             Event::Done { op, outcome } => self.done(*op, *outcome),
-            Event::Failed { op, failure } => self.failed(*op, failure),
+            Event::Failed { op, failure, .. } => self.failed(*op, failure),
             Event::Detached { device, cause } => {
                 let device = self.device(*device);
                 if let Some(connection) = &mut self.connection {

@@ -15,6 +15,7 @@ use crate::{
     id::DeviceId,
     input::Input,
     time::Instant,
+    unsent::Unsent,
 };
 
 impl State {
@@ -37,8 +38,13 @@ impl State {
             Event::Detached { device, cause } => {
                 self.report_of(device, |device| Status::Detached { device, cause });
             }
-            Event::Done { op, outcome } => self.complete(op, Ok(outcome)),
-            Event::Failed { op, failure } => self.complete(op, Err(failure)),
+            Event::Done { op, outcome } => self.on_done(op, outcome),
+            Event::Failed {
+                op,
+                device,
+                failure,
+                unsent,
+            } => self.on_failed(op, device, failure, unsent),
             Event::Config {
                 device,
                 payload,
@@ -99,12 +105,33 @@ impl State {
         }
     }
 
-    fn complete(&mut self, op: OpId, result: Result<Outcome, Failure>) {
+    fn on_done(&mut self, op: OpId, outcome: Outcome) {
+        self.end_detach(op);
+        self.operations.succeed(op, outcome, &mut self.wakers);
+    }
+
+    fn on_failed(
+        &mut self,
+        op: OpId,
+        device: DeviceKey,
+        failure: Failure,
+        unsent: Option<Box<Unsent>>,
+    ) {
+        let failure = self.operations.fail(op, failure, unsent, &mut self.wakers);
+        if let Some(failure) = failure {
+            self.report_of(device, |device| Status::Failed {
+                op,
+                device,
+                failure,
+            });
+        }
+        self.end_detach(op);
+    }
+
+    /// Ends the messages of a device, if this operation was its detach.
+    fn end_detach(&mut self, op: OpId) {
         if let Some(device) = self.operations.take_detached(op) {
             self.mailboxes.detach(device, &mut self.wakers);
-        }
-        if let Some(failure) = self.operations.complete(op, result, &mut self.wakers) {
-            self.report(&Status::Failed { op, failure });
         }
     }
 

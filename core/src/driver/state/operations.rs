@@ -6,19 +6,20 @@ use std::collections::BTreeMap;
 use crate::{
     command::{DeviceKey, OpId},
     driver::{
-        error::DeliveryError,
+        error::Unsuccessful,
         state::{waiters::Waiters, wakers::Wakers},
     },
     error::Failure,
     event::Outcome,
+    unsent::Unsent,
 };
 
 /// The operations of the gateway that somebody waits for, and its detaches.
-#[derive(Default)]
 pub(crate) struct Operations {
     pending: BTreeMap<OpId, Pending>,
     /// Operations that end a device's key.
     detaches: BTreeMap<OpId, DeviceKey>,
+    reports_replaced_states: bool,
 }
 
 /// An operation that somebody waits for.
@@ -26,10 +27,27 @@ pub(crate) struct Operations {
 struct Pending {
     waiters: usize,
     tasks: Waiters,
-    result: Option<Result<Outcome, Failure>>,
+    result: Option<Result<Outcome, Unsuccessful>>,
+}
+
+impl Pending {
+    fn finish(&mut self, result: Result<Outcome, Unsuccessful>, wakers: &mut Wakers) {
+        self.result = Some(result);
+        self.tasks.wake_all(wakers);
+    }
 }
 
 impl Operations {
+    /// Creates the table without operations. `reports_replaced_states` tells whether a replaced state counts as a failure
+    /// that is to be reported.
+    pub(crate) fn new(reports_replaced_states: bool) -> Self {
+        Self {
+            pending: BTreeMap::new(),
+            detaches: BTreeMap::new(),
+            reports_replaced_states,
+        }
+    }
+
     /// Counts one more future that waits for `op`.
     pub(crate) fn wait_for(&mut self, op: OpId) {
         self.pending.entry(op).or_default().waiters += 1;
@@ -54,36 +72,45 @@ impl Operations {
         waiter: &mut Option<u64>,
         cx: &Context<'_>,
         wakers: &mut Wakers,
-    ) -> Poll<Result<Outcome, DeliveryError>> {
+    ) -> Poll<Result<Outcome, Unsuccessful>> {
         match self.pending.get_mut(&op) {
             Some(Pending {
                 result: Some(result),
                 ..
-            }) => Poll::Ready(result.clone().map_err(DeliveryError::Failed)),
+            }) => Poll::Ready(result.clone()),
             Some(pending) if !has_ended => {
                 pending.tasks.register(waiter, cx, wakers);
                 Poll::Pending
             }
-            _ => Poll::Ready(Err(DeliveryError::DriverStopped)),
+            _ => Poll::Ready(Err(Unsuccessful::DriverStopped)),
         }
     }
 
-    /// Records a result for those who wait for it. Returns a failure that nobody waits for, unless the end of the
-    /// gateway explains it.
-    pub(crate) fn complete(
+    /// Records the success of an operation for those who wait for it.
+    pub(crate) fn succeed(&mut self, op: OpId, outcome: Outcome, wakers: &mut Wakers) {
+        if let Some(pending) = self.pending.get_mut(&op) {
+            pending.finish(Ok(outcome), wakers);
+        }
+    }
+
+    /// Records the failure of an operation for those who wait for it. Returns it if nobody does, unless the end of the
+    /// gateway, or a newer state, explains it.
+    pub(crate) fn fail(
         &mut self,
         op: OpId,
-        result: Result<Outcome, Failure>,
+        failure: Failure,
+        unsent: Option<Box<Unsent>>,
         wakers: &mut Wakers,
     ) -> Option<Failure> {
-        match (self.pending.get_mut(&op), result) {
-            (Some(pending), result) => {
-                pending.result = Some(result);
-                pending.tasks.wake_all(wakers);
-                None
-            }
-            (None, Ok(_) | Err(Failure::Closed | Failure::GaveUp)) => None,
-            (None, Err(failure)) => Some(failure),
+        if let Some(pending) = self.pending.get_mut(&op) {
+            pending.finish(Err(Unsuccessful::Failed { failure, unsent }), wakers);
+            return None;
+        }
+        let is_replaced = failure == Failure::Superseded && unsent.is_some();
+        match failure {
+            Failure::Closed | Failure::GaveUp => None,
+            _ if is_replaced && !self.reports_replaced_states => None,
+            _ => Some(failure),
         }
     }
 

@@ -4,18 +4,15 @@ use super::{
     Flight, Outbox,
     entry::{EntryKey, Place},
 };
-use crate::{
-    command::{OpId, Slot},
-    mqtt::PacketId,
-};
+use crate::{command::Slot, mqtt::PacketId};
 
 /// What a lost attachment or connection returned.
 #[derive(Debug, Default)]
 pub(crate) struct Returned {
     /// The identifiers of those that were in flight.
     pub(crate) packet_ids: Vec<PacketId>,
-    /// States that a newer one had replaced meanwhile: they are not sent again.
-    pub(crate) superseded: Vec<OpId>,
+    /// States that a newer one had replaced meanwhile: they are in no queue, and wait to be released.
+    pub(crate) superseded: Vec<EntryKey>,
 }
 
 impl Outbox {
@@ -49,7 +46,7 @@ impl Outbox {
             let (device, is_state) = (self.entry(key).device, self.entry(key).is_state());
             let queue = self.queues.at_mut(device);
             if queue.has_newer(self.entries.at(key)) {
-                returned.superseded.push(self.release(key).0);
+                returned.superseded.push(key);
                 continue;
             }
             if is_state {

@@ -76,8 +76,19 @@ pub(crate) async fn tells_what_a_drain_could_not_send<W: World>(world: &W, mut p
         unsent.eq(HELD.iter().map(|payload| payload.as_bytes())),
         "{closed:?}"
     );
-    for delivery in deliveries {
-        assert_eq!(delivery.await, Err(DeliveryError::Failed(Failure::Closed)));
+    for (delivery, held) in deliveries.into_iter().zip(HELD) {
+        let error = delivery.await.unwrap_err();
+        assert!(
+            matches!(
+                error,
+                DeliveryError::Failed {
+                    failure: Failure::Closed,
+                    ..
+                }
+            ),
+            "{error:?}"
+        );
+        assert_eq!(error.into_unsent().expect("handed back").payload, held);
     }
     assert_eq!(running.closed().await, Some(closed));
     world.until(|events| count(events, is_left) == 1).await;
