@@ -9,6 +9,7 @@ use crate::{
         device::Device, error::OperationError, payloads::Attach, shared::Shared,
         status_changes::StatusChanges,
     },
+    id::DeviceId,
     stats::Stats,
     unsent::Unsent,
 };
@@ -58,6 +59,18 @@ impl Client {
     /// attach.
     pub fn gateway(&self) -> Device {
         self.own.clone()
+    }
+
+    /// Returns the device with this id, if the gateway has it: attached, or to be attached. The gateway itself is one.
+    pub fn device(&self, id: &DeviceId) -> Option<Device> {
+        let key = self.shared.lock(|state| state.add_handle_of(id))?;
+        Some(Device::new(Arc::clone(&self.shared), key, id.clone()))
+    }
+
+    /// Returns every device that the gateway has, attached or to be attached, itself not among them.
+    pub fn devices(&self) -> Vec<Device> {
+        let ids = self.shared.lock(|state| state.device_ids());
+        ids.iter().filter_map(|id| self.device(id)).collect()
     }
 
     /// Returns the changes of the connection and of devices from now on. Call it before the driver runs to miss none.

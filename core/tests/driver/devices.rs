@@ -402,3 +402,30 @@ fn a_token_that_has_expired_when_it_is_given_is_none() {
         "{changes:?}"
     );
 }
+
+#[test]
+fn a_client_lists_its_devices_and_finds_one_by_its_id() {
+    let mut opened = open(Options::default());
+    let found = |opened: &Opened| -> Vec<String> {
+        let devices = opened.client.devices().into_iter();
+        devices.map(|device| device.id().to_string()).collect()
+    };
+    assert_eq!(found(&opened), [""; 0]);
+    let first = opened.attach(id("device-1"));
+    let second = opened.attach(id("device-2"));
+    assert_eq!(found(&opened), ["device-1", "device-2"]);
+    let again = opened.client.device(&id("device-2")).unwrap();
+    assert_eq!(again.status(), Some(DeviceState::Attached));
+    assert_eq!(
+        opened.client.device(&id("gw-1")).unwrap().id(),
+        opened.client.gateway().id()
+    );
+    drop(second);
+
+    let detaching = opened.world.spawn(again.detach());
+    opened.server.serve(&mut opened.world);
+    assert_eq!(detaching.ended(), Ok(()));
+    assert_eq!(found(&opened), ["device-1"]);
+    assert!(opened.client.device(&id("device-2")).is_none());
+    assert_eq!(first.status(), Some(DeviceState::Attached));
+}

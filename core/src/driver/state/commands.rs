@@ -34,6 +34,22 @@ impl State {
         (key, id)
     }
 
+    /// Counts one more handle of the device with this id, if the gateway has it, and returns its key.
+    pub(crate) fn add_handle_of(&mut self, id: &DeviceId) -> Option<DeviceKey> {
+        let key = self.gateway.device_key(id)?;
+        self.mailboxes.add_handle(key, id);
+        Some(key)
+    }
+
+    /// Returns the ids of the devices that the gateway has, itself not among them.
+    pub(crate) fn device_ids(&self) -> Vec<DeviceId> {
+        let own = self.gateway.own_key();
+        let others = self.mailboxes.keys().filter(|key| *key != own);
+        others
+            .filter_map(|key| self.gateway.device_id(key).cloned())
+            .collect()
+    }
+
     /// Counts one handle less. Messages that nobody can take any more are acknowledged, so that they hold back no
     /// others [MQTT-4.6.0-2]. The gateway closes after its last handle.
     pub(crate) fn remove_handle(&mut self, key: DeviceKey, now: Instant) {
