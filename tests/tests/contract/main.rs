@@ -51,7 +51,7 @@ macro_rules! scenarios {
 
             $($(#[test]
             fn $scenario() {
-                crate::programs::example("blocking");
+                crate::programs::executable("blocking");
                 table::note(stringify!($scenario), stringify!($program), one_thread::$scenario);
             })?)+
         }

@@ -22,7 +22,7 @@ use iotcore_gateway_testkit::{
 };
 
 use super::{
-    programs::example,
+    programs::executable,
     relay::Relay,
     scenarios::endings::is_left,
     sockets::{LIMIT, network},
@@ -231,7 +231,7 @@ struct Program {
 
 impl Program {
     fn start(arguments: &[&str]) -> Self {
-        let mut program = Command::new(example("blocking"));
+        let mut program = Command::new(executable("blocking"));
         program.args(arguments).stdin(Stdio::null());
         let program = program.stdout(Stdio::piped()).stderr(Stdio::piped());
         let mut child = program.spawn().unwrap();

@@ -1,4 +1,4 @@
-//! The examples, run as programs of their own.
+//! The programs of other packages, run as such.
 
 #![allow(
     unreachable_pub,
@@ -8,16 +8,18 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::{Mutex, PoisonError};
+use std::sync::LazyLock;
 
-/// Builds an example once, which takes no time after `cargo test --workspace`, and gives its file.
-pub fn example(name: &'static str) -> PathBuf {
-    static BUILT: Mutex<BTreeMap<&str, PathBuf>> = Mutex::new(BTreeMap::new());
-    let mut all = BUILT.lock().unwrap_or_else(PoisonError::into_inner);
-    all.entry(name).or_insert_with(|| build(name)).clone()
+use serde_json::Value;
+
+/// The file of `gateway`, `blocking` or `iotcore-relay`. The first call builds all of them, which takes no time after
+/// `cargo test --workspace`.
+pub fn executable(name: &str) -> &'static PathBuf {
+    static BUILT: LazyLock<BTreeMap<String, PathBuf>> = LazyLock::new(build);
+    BUILT.get(name).expect("the program is built")
 }
 
-fn build(name: &str) -> PathBuf {
+fn build() -> BTreeMap<String, PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
     // What cargo tells a test of its own package would have ring, and all that needs it, built again.
     for (variable, _) in std::env::vars_os() {
@@ -26,16 +28,20 @@ fn build(name: &str) -> PathBuf {
             cargo.env_remove(variable);
         }
     }
+    // All at once: the relay alone would be built without the features of the tests, and its dependencies with it.
     let built = cargo
-        .args(["build", "--workspace", "--example", name])
+        .args(["build", "--workspace", "--bin", "iotcore-relay"])
+        .args(["--example", "gateway", "--example", "blocking"])
         .args(["--message-format", "json", "--quiet"])
         .current_dir(env!("CARGO_MANIFEST_DIR"))
         .output()
         .unwrap();
     let messages = String::from_utf8(built.stdout).unwrap();
-    let mut executables = messages.lines().filter_map(|line| {
-        let message: serde_json::Value = serde_json::from_str(line).unwrap();
-        message["executable"].as_str().map(PathBuf::from)
+    let executables = messages.lines().filter_map(|line| {
+        let message: Value = serde_json::from_str(line).unwrap();
+        let name = message["target"]["name"].as_str()?;
+        let file = message["executable"].as_str()?;
+        Some((name.to_owned(), PathBuf::from(file)))
     });
-    executables.next().expect("the example is built")
+    executables.collect()
 }

@@ -5,7 +5,7 @@
 
 mod driver;
 #[path = "../programs/mod.rs"]
-mod examples;
+mod executables;
 mod keys;
 mod machine;
 mod programs;

@@ -15,7 +15,7 @@ use iotcore_gateway_testkit::{AuthMethod, Event, Registry, Settings};
 use serde_json::json;
 
 use crate::Secrets;
-use crate::examples::example;
+use crate::executables::executable;
 
 /// A program that takes longer hangs.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -77,8 +77,8 @@ impl Cloud {
     }
 
     /// A program that is told where to connect, as which gateway, and what its key is.
-    fn program(&self, name: &'static str, gateway: &str, key: &str) -> Command {
-        let mut program = Command::new(example(name));
+    fn program(&self, name: &str, gateway: &str, key: &str) -> Command {
+        let mut program = Command::new(executable(name));
         program.env_clear();
         for (option, value) in [
             ("host", "localhost"),
@@ -165,7 +165,7 @@ fn the_story_on_the_terminal_shows_no_secret() {
     let mut program = cloud.program("gateway", "gateway-1", &cloud.path("other.pem"));
     let (said, is_good) = cloud.check(&mut program, "");
     assert!(!is_good && said.contains("return code"), "{said}");
-    let mut alone = Command::new(example("gateway"));
+    let mut alone = Command::new(executable("gateway"));
     let (said, is_good) = cloud.check(alone.env_clear(), "");
     assert!(is_good && said.contains("each as it should be"), "{said}");
     // Its keys are its own, but each JWT begins alike, and so does each key.
@@ -182,7 +182,7 @@ fn the_example_without_a_runtime_shows_no_secret() {
     let mut cloud = Cloud::start();
     let port = cloud.server.local_addr().port().to_string();
     for (key, is_delivered) in [("key.pem", true), ("ca.pem", false)] {
-        let mut program = Command::new(example("blocking"));
+        let mut program = Command::new(executable("blocking"));
         program.args(["localhost", &port, &cloud.path("ca.pem")]);
         program.args(["plant", "us-central1", "sensors", "gateway-1"]);
         program.args([&cloud.path(key), "boiler-7"]);
@@ -235,7 +235,7 @@ fn a_relay_shows_no_token_that_it_is_given() {
     input += &format!(
         "{good}\n{{\"op\":\"attach\",\"token\":\"{good}\n{{\"op\":\"attach\",\"token\":{good}}}\n"
     );
-    let mut program = cloud.program("relay", "gateway-2", &cloud.path("key.pem"));
+    let mut program = cloud.program("iotcore-relay", "gateway-2", &cloud.path("key.pem"));
     let (said, is_good) = cloud.check(&mut program, &input);
     assert!(is_good, "{said}");
     for part in [
@@ -257,7 +257,7 @@ fn a_key_that_a_program_cannot_use_is_not_repeated() {
     let spoilt = pem.replace("PRIVATE", "MARKED");
     fs::write(cloud.folder.join("spoilt.pem"), &spoilt).unwrap();
     fs::write(cloud.folder.join("half.pem"), &pem[..pem.len() / 2]).unwrap();
-    for name in ["relay", "gateway"] {
+    for name in ["iotcore-relay", "gateway"] {
         for key in ["spoilt.pem", "half.pem", "ca.pem", "none.pem"] {
             let mut program = cloud.program(name, "gateway-1", &cloud.path(key));
             let (said, is_good) = cloud.check(&mut program, "");
@@ -273,7 +273,7 @@ fn a_key_that_a_program_cannot_use_is_not_repeated() {
             !is_good && said.contains("must be the name of its file"),
             "{said}"
         );
-        let mut help = Command::new(example(name));
+        let mut help = Command::new(executable(name));
         help.env("IOTCORE_KEY", &pem).arg("--help");
         let (said, is_good) = cloud.check(&mut help, "");
         assert!(is_good && said.contains("IOTCORE_KEY"), "{said}");

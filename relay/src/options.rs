@@ -25,7 +25,8 @@ const MAX_UNACKNOWLEDGED: usize = 256;
 /// 1 failed, 2 usage.
 #[derive(Debug, Parser)]
 #[command(
-    name = "relay",
+    name = "iotcore-relay",
+    version,
     after_help = "Every option can also be set in the environment: IOTCORE_HOST, IOTCORE_PORT and so on."
 )]
 pub(crate) struct Arguments {

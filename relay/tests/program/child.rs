@@ -1,10 +1,8 @@
 //! The program under test, as a child process.
 
 use std::{
-    env,
     ffi::OsStr,
     io::{BufRead, BufReader, Read, Write},
-    path::PathBuf,
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread::{self, JoinHandle},
@@ -35,19 +33,8 @@ pub(crate) struct End {
     pub(crate) stderr: String,
 }
 
-/// The example that `cargo test` has built beside this test.
-pub(crate) fn program() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(|deps| deps.parent()).unwrap();
-    let name = format!("relay{}", env::consts::EXE_SUFFIX);
-    let program = profile.join("examples").join(name);
-    assert!(
-        program.exists(),
-        "{} is missing: `cargo test` builds it, `cargo test --test relay` does not",
-        program.display()
-    );
-    program
-}
+/// The program that cargo has built for this test.
+pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_iotcore-relay");
 
 impl Relay {
     pub(crate) fn start(arguments: &[impl AsRef<OsStr>]) -> Self {
@@ -61,7 +48,7 @@ impl Relay {
         arguments: &[impl AsRef<OsStr>],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut child = Command::new(program())
+        let mut child = Command::new(PROGRAM)
             .args(arguments)
             .env_clear()
             .envs(environment.iter().copied())

@@ -1,8 +1,9 @@
-//! The example `relay`, run as a program against the emulator and against peers that do less.
+//! The program, run against the emulator and against peers that do less.
 #![forbid(unsafe_code)]
 
 mod child;
 mod cloud;
+mod command_line;
 mod devices;
 mod drops;
 mod ending;
@@ -83,32 +84,6 @@ fn it_runs_over_tls_with_a_given_authority() {
     assert_eq!(relay.expect_end(2)["event"], "done");
     relay.send(json!({"op": "close"}));
     relay.wait().assert_closed(0);
-}
-
-#[test]
-fn options_may_stand_in_the_environment() {
-    let cloud = Cloud::plain();
-    let options = cloud.options(&[]);
-    let mut environment = vec![("IOTCORE_PLAIN", "1"), ("IOTCORE_WINDOW", "5")];
-    let names = options
-        .iter()
-        .step_by(2)
-        .map(|name| name.trim_start_matches('-').to_uppercase())
-        .map(|name| format!("IOTCORE_{name}"))
-        .collect::<Vec<_>>();
-    let values = options.iter().skip(1).step_by(2);
-    environment.extend(
-        names
-            .iter()
-            .map(String::as_str)
-            .zip(values.map(String::as_str)),
-    );
-    let mut relay = Relay::start_unread(&[] as &[&str], &environment);
-    relay.send(json!({"op": "telemetry", "id": 1, "payload": "x"}));
-    relay.end_input();
-    let end = relay.wait();
-    end.assert_closed(0);
-    assert_eq!(end.ends(1)[0]["event"], "done");
 }
 
 #[test]

@@ -1,11 +1,11 @@
 //! What is refused: lines, operations and options.
 
-use std::{fs, process::Command};
+use std::fs;
 
 use serde_json::{Value, json};
 
 use crate::{
-    child::{Relay, program},
+    child::Relay,
     cloud::{CLOSED_PORT, Cloud, options},
 };
 
@@ -394,40 +394,4 @@ fn a_device_in_the_place_of_a_gateway_is_told_as_that() {
         detail.contains("registered as a gateway, not as a device"),
         "{detail}"
     );
-}
-
-#[test]
-fn help_lists_every_option_and_its_variable() {
-    let output = Command::new(program()).arg("--help").output().unwrap();
-    let help = String::from_utf8(output.stdout).unwrap();
-    for name in [
-        "host",
-        "port",
-        "project",
-        "location",
-        "registry",
-        "gateway",
-        "key",
-        "algorithm",
-        "ca",
-        "plain",
-        "token-lifetime",
-        "keep-alive",
-        "attach-timeout",
-        "ack-timeout",
-        "window",
-        "max-queued",
-        "backoff-min",
-        "backoff-max",
-        "seed",
-        "no-reconnect",
-        "acknowledge",
-    ] {
-        let variable = format!("[env: IOTCORE_{}", name.replace('-', "_").to_uppercase());
-        assert!(
-            help.contains(&format!("--{name}")) && help.contains(&variable),
-            "{name}: {help}"
-        );
-    }
-    assert_eq!(output.status.code(), Some(0));
 }

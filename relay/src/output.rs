@@ -227,5 +227,5 @@ impl Output {
 /// Tells whoever runs the program what is no event of the protocol, on standard error.
 pub(crate) fn note(text: impl std::fmt::Display) {
     use std::io::Write as _;
-    let _ = writeln!(io::stderr(), "relay: {text}");
+    let _ = writeln!(io::stderr(), "iotcore-relay: {text}");
 }

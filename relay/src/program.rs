@@ -1,0 +1,74 @@
+//! The program from its start to its exit code.
+
+use std::{fmt, io, process::ExitCode, sync::Arc};
+
+use iotcore_gateway_tokio::{CloseCause, connect};
+use tokio::sync::Notify;
+
+use crate::{
+    input,
+    options::{Arguments, StartError},
+    output::note,
+    session::Session,
+    signals,
+    sources::Sources,
+};
+
+const FAILED: u8 = 1;
+const USAGE: u8 = 2;
+
+/// Runs until the gateway is closed; gives the exit code.
+pub(crate) async fn run(arguments: Arguments) -> ExitCode {
+    match relay(arguments).await {
+        Ok(CloseCause::Requested) => ExitCode::SUCCESS,
+        Ok(_) => ExitCode::from(FAILED),
+        Err(error) => {
+            note(&error);
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+async fn relay(arguments: Arguments) -> Result<CloseCause, Error> {
+    let (manner, setup) = arguments.manner_and_setup().map_err(Error::Start)?;
+    let stop = Arc::new(Notify::new());
+    signals::listen(Arc::clone(&stop), FAILED.into()).map_err(Error::Signals)?;
+    let (client, driver) =
+        connect(setup).map_err(|error| Error::Start(StartError::Setup(error)))?;
+    let (session, messages) = Session::new(client.clone(), manner);
+    let sources = Sources::new(client.status().holding(), messages, input::read(), stop);
+    let driver = tokio::spawn(driver.run());
+    let output = session.run(sources).await;
+    // Nobody reads the events any more: what was accepted is still sent.
+    client.close().await;
+    let closed = driver.await;
+    output.map_err(Error::Output)?;
+    Ok(closed.map_or(CloseCause::DriverStopped, |closed| closed.cause))
+}
+
+/// Why the program failed.
+#[derive(Debug)]
+enum Error {
+    Start(StartError),
+    Signals(io::Error),
+    Output(io::Error),
+}
+
+impl Error {
+    fn exit_code(&self) -> u8 {
+        match self {
+            Self::Start(error) if error.is_usage() => USAGE,
+            _ => FAILED,
+        }
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Start(error) => error.fmt(f),
+            Self::Signals(error) => write!(f, "cannot listen to signals: {error}"),
+            Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
+        }
+    }
+}

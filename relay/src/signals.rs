@@ -1,0 +1,54 @@
+//! The signals that ask for the end.
+
+use std::{io, sync::Arc};
+
+use tokio::sync::Notify;
+
+/// The first signal closes, the next one ends the program at once with this exit code: its output may not be read any more.
+pub(crate) fn listen(stop: Arc<Notify>, exit_code: i32) -> io::Result<()> {
+    let mut signals = Signals::new()?;
+    tokio::spawn(async move {
+        signals.next().await;
+        stop.notify_one();
+        signals.next().await;
+        std::process::exit(exit_code);
+    });
+    Ok(())
+}
+
+/// SIGTERM and SIGINT.
+#[cfg(unix)]
+struct Signals(tokio::signal::unix::Signal, tokio::signal::unix::Signal);
+
+#[cfg(unix)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+        Ok(Self(
+            signal(SignalKind::terminate())?,
+            signal(SignalKind::interrupt())?,
+        ))
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.0.recv() => {}
+            _ = self.1.recv() => {}
+        }
+    }
+}
+
+/// Ctrl-C.
+#[cfg(windows)]
+struct Signals(tokio::signal::windows::CtrlC);
+
+#[cfg(windows)]
+impl Signals {
+    fn new() -> io::Result<Self> {
+        tokio::signal::windows::ctrl_c().map(Self)
+    }
+
+    async fn next(&mut self) {
+        self.0.recv().await;
+    }
+}

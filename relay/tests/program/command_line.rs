@@ -1,0 +1,83 @@
+//! The command line and the environment.
+
+use std::process::{Command, Output};
+
+use serde_json::json;
+
+use crate::{
+    child::{PROGRAM, Relay},
+    cloud::Cloud,
+};
+
+/// What it says to one option.
+fn answer(option: &str) -> Output {
+    let output = Command::new(PROGRAM).arg(option).output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    output
+}
+
+#[test]
+fn options_may_stand_in_the_environment() {
+    let cloud = Cloud::plain();
+    let options = cloud.options(&[]);
+    let mut environment = vec![("IOTCORE_PLAIN", "1"), ("IOTCORE_WINDOW", "5")];
+    let names = options
+        .iter()
+        .step_by(2)
+        .map(|name| name.trim_start_matches('-').to_uppercase())
+        .map(|name| format!("IOTCORE_{name}"))
+        .collect::<Vec<_>>();
+    let values = options.iter().skip(1).step_by(2);
+    environment.extend(
+        names
+            .iter()
+            .map(String::as_str)
+            .zip(values.map(String::as_str)),
+    );
+    let mut relay = Relay::start_unread(&[] as &[&str], &environment);
+    relay.send(json!({"op": "telemetry", "id": 1, "payload": "x"}));
+    relay.end_input();
+    let end = relay.wait();
+    end.assert_closed(0);
+    assert_eq!(end.ends(1)[0]["event"], "done");
+}
+
+#[test]
+fn help_lists_every_option_and_its_variable() {
+    let help = String::from_utf8(answer("--help").stdout).unwrap();
+    for name in [
+        "host",
+        "port",
+        "project",
+        "location",
+        "registry",
+        "gateway",
+        "key",
+        "algorithm",
+        "ca",
+        "plain",
+        "token-lifetime",
+        "keep-alive",
+        "attach-timeout",
+        "ack-timeout",
+        "window",
+        "max-queued",
+        "backoff-min",
+        "backoff-max",
+        "seed",
+        "no-reconnect",
+        "acknowledge",
+    ] {
+        let variable = format!("[env: IOTCORE_{}", name.replace('-', "_").to_uppercase());
+        assert!(
+            help.contains(&format!("--{name}")) && help.contains(&variable),
+            "{name}: {help}"
+        );
+    }
+}
+
+#[test]
+fn version_tells_its_name_and_that_of_the_release() {
+    let version = concat!("iotcore-relay ", env!("CARGO_PKG_VERSION"), "\n");
+    assert_eq!(answer("--version").stdout, version.as_bytes());
+}
