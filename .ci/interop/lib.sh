@@ -150,7 +150,9 @@ make_certificates() {
 
 # -- The emulator -----------------------------------------------------------------------------------
 
-build_bridge() { (cd "$root" && timeout 1200 cargo build --release --locked --quiet -p iotcore-gateway-testkit --bin bridge); }
+build_bridge() {
+    (cd "$root" && timeout 1200 cargo build --release --locked --quiet -p iotcore-gateway-testkit --bin iotcore-bridge)
+}
 
 # start_bridge DEVICES GATEWAYS: with these two lists in the registry (JSON), over TLS on localhost:$port.
 start_bridge() {
@@ -161,7 +163,7 @@ JSON
     make_certificates "$folder"
     mkfifo "$folder/operator"
     exec {operator_input}<>"$folder/operator"
-    start bridge 120 "$target/release/bridge" --registry "$folder/registry.json" --port 0 \
+    start bridge 120 "$target/release/iotcore-bridge" --registry "$folder/registry.json" --port 0 \
         --tls-cert "$folder/server.pem" --tls-key "$folder/server.key" --json <&"$operator_input"
     says bridge '"event":"listening"' || fail 'the emulator starts'
     port=$(sed -En 's/.*"address":"[^"]*:([0-9]+)".*/\1/p;q' "$folder/bridge.log")

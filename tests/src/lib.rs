@@ -3,7 +3,7 @@
 //! [`bridge`] emulates the cloud's side: registry, tokens, attached devices, error reports, config,
 //! commands and limits. It is a pure state machine, to be run in virtual time by tests. With the
 //! feature `serve` (on by default) [`serve`](mod@serve) runs it on TCP and TLS for clients in any
-//! language, as the program `bridge` or inside another program.
+//! language, as the program `iotcore-bridge` or inside another program.
 //!
 //! It is made for a developer's machine and listens on loopback unless told otherwise. It is no
 //! production server: nothing outlives the process, clients are trusted not to be hostile in number,
@@ -25,8 +25,8 @@
 //! a script, and so is any number ([`seeds`]); a script that breaks a guarantee is made smaller and told in one line.
 //!
 //! ```text
-//! cargo run --release -p iotcore-gateway-testkit --bin simulate -- --seeds 10000
-//! cargo run --release -p iotcore-gateway-testkit --bin simulate -- --seed 7
+//! cargo run --release -p iotcore-gateway-testkit --bin iotcore-simulate -- --seeds 10000
+//! cargo run --release -p iotcore-gateway-testkit --bin iotcore-simulate -- --seed 7
 //! ```
 //!
 //! With the feature `fuzzing` (on by default) [`mod@fuzzing`] takes any bytes for a script of what a peer does, and checks
@@ -37,7 +37,7 @@
 //! What goes wrong in the field can be made to go wrong here: refused connections, answers that are
 //! held back, late, doubled or out of order, small segments, stray bytes, lost error reports, and
 //! connections cut around a packet. A [`Fault`] is a value and one line: given to
-//! [`Bridge::inject`], or typed after `fault` on the standard input of `bridge`. All the lines are
+//! [`Bridge::inject`], or typed after `fault` on the standard input of `iotcore-bridge`. All the lines are
 //! in [`bridge::faults::line`]. Nothing is left to chance: a fault strikes the next thing that fits
 //! it, and an event says so.
 //!

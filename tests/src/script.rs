@@ -29,7 +29,7 @@
 //! ```
 //!
 //! Unlike [`simulation`](crate::simulation), which is a runtime for code that uses the async driver, this drives the
-//! machine itself. [`seeds`](crate::seeds) makes scripts of numbers; the program `simulate` runs them by the thousand.
+//! machine itself. [`seeds`](crate::seeds) makes scripts of numbers; the program `iotcore-simulate` runs them by the thousand.
 
 mod broken;
 mod bytes;

@@ -8,7 +8,7 @@ use iotcore_gateway_testkit::seeds::{self, Tally};
 /// Scripts that once broke a guarantee, one a line, each after what was wrong then.
 const ONCE_BROKEN: &str = include_str!("once_broken.txt");
 
-/// `simulate` plays more of them.
+/// `iotcore-simulate` plays more of them.
 const SEEDS: u64 = 500;
 
 #[test]

@@ -308,10 +308,10 @@ fn the_emulator_as_a_program_repeats_no_key() {
         &["--registry", &sound, "--tls-cert", &key, "--tls-key", &ca],
         &["--registry", &key, "--tls-cert", &ca, "--tls-key", &key],
     ] {
-        let mut program = Command::new(env!("CARGO_BIN_EXE_bridge"));
+        let mut program = Command::new(env!("CARGO_BIN_EXE_iotcore-bridge"));
         program.args(["--port", "0"]).args(arguments);
         let (said, is_good) = cloud.check(&mut program, "quit\n");
-        assert!(!is_good && said.contains("bridge: "), "{said}");
+        assert!(!is_good && said.contains("iotcore-bridge: "), "{said}");
     }
     cloud.end();
 }

@@ -22,7 +22,7 @@ use serde_json::json;
 ///
 /// It is no production server. Type `help` on its standard input for the operator's commands.
 #[derive(Parser)]
-#[command(name = "bridge")]
+#[command(name = "iotcore-bridge")]
 #[command(group = ArgGroup::new("transport").required(true).args(["tls_cert", "plain"]))]
 struct Options {
     /// The registry: project, devices, gateways, public keys (JSON)
@@ -79,7 +79,7 @@ fn main() -> ExitCode {
     match run(&options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => {
-            let _ = writeln!(io::stderr(), "bridge: {message}");
+            let _ = writeln!(io::stderr(), "iotcore-bridge: {message}");
             ExitCode::FAILURE
         }
     }

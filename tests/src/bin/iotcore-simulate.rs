@@ -28,7 +28,7 @@ const COLUMNS: usize = 3;
 /// fragments, more polls, spurious timeouts; its history must have the same hash. On failure the script is made smaller,
 /// and the last line reproduces it.
 #[derive(Parser)]
-#[command(name = "simulate")]
+#[command(name = "iotcore-simulate")]
 struct Options {
     /// How many seeds
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
@@ -106,7 +106,7 @@ fn tell(out: &mut impl Write, script: Script, broken: Broken) -> io::Result<()> 
     writeln!(out, "BROKEN  {broken}\n")?;
     writeln!(
         out,
-        "cargo run --release -p iotcore-gateway-testkit --bin simulate -- --script {script}"
+        "cargo run --release -p iotcore-gateway-testkit --bin iotcore-simulate -- --script {script}"
     )
 }
 
