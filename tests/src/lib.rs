@@ -60,8 +60,6 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
-#[cfg(feature = "serve")]
-pub mod demo;
 #[cfg(feature = "fuzzing")]
 pub mod fuzzing;
 #[cfg(feature = "serve")]

@@ -1,14 +1,18 @@
 //! The cloud's side of a story: an emulator on a free loopback port, with keys made on the spot.
 
-use core::error::Error;
+use std::error::Error;
 
 use iotcore_gateway::{Algorithm, ClientId, SigningKey};
+use iotcore_gateway_testkit::{
+    AuthMethod, OperatorError, Registry, Settings,
+    keys::{DeviceKey, ServerIdentity},
+    serve::{Server, tls},
+};
 
-use super::{Place, Timeline, Trust};
-use crate::OperatorError;
-use crate::keys::{DeviceKey, ServerIdentity};
-use crate::serve::{Server, tls};
-use crate::{AuthMethod, Registry, Settings};
+use super::{
+    place::{Place, Trust},
+    timeline::Timeline,
+};
 
 const PROJECT: &str = "demo-project";
 const LOCATION: &str = "us-central1";
@@ -18,14 +22,15 @@ const DEVICE: &str = "thermostat-1";
 const STRANGER: &str = "stranger-1";
 
 /// The console of a small fleet: one gateway, one device that is bound to it, and one that is not.
-#[derive(Debug)]
-pub struct Cloud {
+pub(crate) struct Cloud {
     server: Server,
 }
 
 impl Cloud {
     /// Starts an emulator whose events are told on the timeline.
-    pub(super) fn start(timeline: &Timeline) -> Result<Place, Box<dyn Error + Send + Sync>> {
+    pub(crate) fn start(
+        timeline: &Timeline,
+    ) -> Result<(Place, Self), Box<dyn Error + Send + Sync>> {
         let key = DeviceKey::generate()?;
         let mut registry = Registry::new(PROJECT, LOCATION, REGISTRY)?;
         registry.add_gateway(GATEWAY, &[&key.public_pem], AuthMethod::AssociationOnly)?;
@@ -45,7 +50,7 @@ impl Cloud {
                 told.bridge(event);
             },
         )?;
-        Ok(Place {
+        let place = Place {
             host: "localhost".to_owned(),
             port: server.local_addr().port(),
             trust: Trust::Certificates(identity.ca_pem.into_bytes()),
@@ -57,29 +62,27 @@ impl Cloud {
             ),
             key: SigningKey::from_pem(key.private_pem.as_bytes(), Algorithm::Es256)?,
             device: DEVICE.try_into()?,
-            cloud: Some(Self { server }),
-        })
+        };
+        Ok((place, Self { server }))
     }
 
     /// A device that the gateway may not attach.
-    pub fn stranger(&self) -> &'static str {
+    pub(crate) fn stranger(&self) -> &'static str {
         STRANGER
     }
 
     /// Gives a device a new configuration.
-    ///
-    /// # Errors
-    /// The registry has no such device.
-    pub fn configure(&self, device: &str, payload: &'static str) -> Result<u64, OperatorError> {
+    pub(crate) fn configure(
+        &self,
+        device: &str,
+        payload: &'static str,
+    ) -> Result<u64, OperatorError> {
         self.server
             .with(|bridge, now| bridge.send_config(device, payload, now))
     }
 
     /// Sends a command to a device.
-    ///
-    /// # Errors
-    /// The device is not there, or has not subscribed.
-    pub fn command(
+    pub(crate) fn command(
         &self,
         device: &str,
         subfolder: &str,
@@ -90,20 +93,8 @@ impl Cloud {
     }
 
     /// Cuts the gateway's connection.
-    ///
-    /// # Errors
-    /// It is not connected.
-    pub fn cut(&self) -> Result<(), OperatorError> {
+    pub(crate) fn cut(&self) -> Result<(), OperatorError> {
         self.server
             .with(|bridge, now| bridge.drop_connection(GATEWAY, now))
-    }
-
-    /// How many telemetry events of a device the bridge has taken.
-    pub fn telemetry_total(&self, device: &str) -> u64 {
-        self.server.with(|bridge, _| {
-            bridge
-                .device(device)
-                .map_or(0, |record| record.telemetry_total())
-        })
     }
 }

@@ -1,20 +1,22 @@
 //! A story on the terminal: who did what, when, and how long it took.
 
-use core::fmt;
-use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::{Duration, Instant};
+use std::{
+    fmt,
+    io::{self, IsTerminal, Write},
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
-use super::{Place, Trust};
-use crate::bridge::event::{Event, EventKind};
+use iotcore_gateway_testkit::{Event, EventKind};
+
+use super::place::{Place, Trust};
 
 /// Prints one line for each thing that happens, from any thread.
-#[derive(Clone, Debug)]
-pub struct Timeline {
+#[derive(Clone)]
+pub(crate) struct Timeline {
     shared: Arc<Mutex<Shared>>,
 }
 
-#[derive(Debug)]
 struct Shared {
     start: Instant,
     steps: u32,
@@ -22,9 +24,8 @@ struct Shared {
 }
 
 /// Something that the gateway has begun.
-#[derive(Debug)]
 #[must_use = "a step ends"]
-pub struct Step {
+pub(crate) struct Step {
     timeline: Timeline,
     start: Instant,
 }
@@ -43,11 +44,10 @@ const WIDTH: usize = 72;
 
 impl Timeline {
     /// A timeline that begins now, coloured if a person reads it and has not set `NO_COLOR`.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let shared = Shared {
-            start: now(),
+            start: Instant::now(),
             steps: 0,
             colours,
         };
@@ -57,16 +57,15 @@ impl Timeline {
     }
 
     /// Says where the story takes place, and as whom.
-    pub fn begin(&self, place: &Place) {
+    pub(crate) fn begin(&self, place: &Place, is_emulated: bool) {
         let Place {
             host,
             port,
             client_id,
             trust,
-            cloud,
             ..
         } = place;
-        let whose = if cloud.is_some() {
+        let whose = if is_emulated {
             "an emulator of the bridge"
         } else {
             "the bridge"
@@ -82,26 +81,26 @@ impl Timeline {
     }
 
     /// The gateway begins something.
-    pub fn step(&self, what: fmt::Arguments<'_>) -> Step {
+    pub(crate) fn step(&self, what: fmt::Arguments<'_>) -> Step {
         self.line("gateway", Colour::Plain, &format!("▸ {what}"), None);
         Step {
             timeline: self.clone(),
-            start: now(),
+            start: Instant::now(),
         }
     }
 
     /// Something that the gateway was told.
-    pub fn note(&self, what: fmt::Arguments<'_>) {
+    pub(crate) fn note(&self, what: fmt::Arguments<'_>) {
         self.line("gateway", Colour::Yellow, &format!("· {what}"), None);
     }
 
     /// Something that the operator does in the cloud.
-    pub fn cloud(&self, what: fmt::Arguments<'_>) {
+    pub(crate) fn cloud(&self, what: fmt::Arguments<'_>) {
         self.line("cloud", Colour::Plain, &format!("▸ {what}"), None);
     }
 
     /// Something that happened at the bridge.
-    pub fn bridge(&self, event: &Event) {
+    pub(crate) fn bridge(&self, event: &Event) {
         if !matches!(event.kind, EventKind::Accepted | EventKind::Ping) {
             let line: String = event.kind.to_string().chars().take(WIDTH).collect();
             self.line("bridge", Colour::Dim, &format!("    {line}"), None);
@@ -109,7 +108,7 @@ impl Timeline {
     }
 
     /// The story has ended well.
-    pub fn end(&self) {
+    pub(crate) fn end(&self) {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let (steps, took) = (shared.steps, shared.start.elapsed());
         drop(shared);
@@ -141,15 +140,9 @@ impl Timeline {
     }
 }
 
-impl Default for Timeline {
-    fn default() -> Self {
-        Self::new()
-    }
-}
-
 impl Step {
     /// It ended as it should.
-    pub fn done(self, what: fmt::Arguments<'_>) {
+    pub(crate) fn done(self, what: fmt::Arguments<'_>) {
         let took = self.start.elapsed();
         self.timeline
             .shared
@@ -170,12 +163,4 @@ impl Colour {
             Self::Dim => ("\x1b[2m", "\x1b[0m"),
         }
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "a timeline is about the time of day"
-)]
-fn now() -> Instant {
-    Instant::now()
 }

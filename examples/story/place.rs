@@ -1,14 +1,13 @@
-//! Where a story takes place: on the emulator, or wherever the options say.
+//! Where a story takes place: wherever the options say.
 
-use core::error::Error;
-use core::fmt;
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::{
+    error::Error,
+    fmt, fs, io,
+    path::{Path, PathBuf},
+};
 
 use clap::Parser;
 use iotcore_gateway::{Algorithm, ClientId, DeviceId, IdError, KeyError, SigningKey};
-
-use super::{Cloud, Timeline};
 
 /// Tells the whole story of a gateway on the MQTT bridge, as a timeline.
 ///
@@ -19,7 +18,7 @@ use super::{Cloud, Timeline};
 #[command(
     after_help = "Every option can also be set in the environment, as IOTCORE_HOST and so on."
 )]
-pub struct Arguments {
+pub(crate) struct Arguments {
     /// The host of the bridge, such as us-central1-mqtt.clearblade.com
     #[arg(long, env = "IOTCORE_HOST", requires_all = ["project", "location", "registry", "gateway", "device", "key"])]
     host: Option<String>,
@@ -78,27 +77,23 @@ pub struct Arguments {
 }
 
 /// Where a story takes place, and as whom.
-#[derive(Debug)]
-pub struct Place {
+pub(crate) struct Place {
     /// The host of the bridge.
-    pub host: String,
+    pub(crate) host: String,
     /// Its port.
-    pub port: u16,
+    pub(crate) port: u16,
     /// How the connection is secured.
-    pub trust: Trust,
+    pub(crate) trust: Trust,
     /// The gateway.
-    pub client_id: ClientId,
+    pub(crate) client_id: ClientId,
     /// Its private key.
-    pub key: SigningKey,
+    pub(crate) key: SigningKey,
     /// A device that it may attach.
-    pub device: DeviceId,
-    /// The cloud's side, if it is an emulator of ours.
-    pub cloud: Option<Cloud>,
+    pub(crate) device: DeviceId,
 }
 
 /// How the connection is secured.
-#[derive(Debug)]
-pub enum Trust {
+pub(crate) enum Trust {
     /// By TLS, with the certificates of this machine.
     Platform,
     /// By TLS, with these certificates (PEM).
@@ -107,43 +102,31 @@ pub enum Trust {
     Plain,
 }
 
-impl Place {
-    /// What the command line and the environment say; without a host, an emulator that starts here.
-    ///
-    /// Prints and exits when they make no sense, or when help was asked for.
-    ///
-    /// # Errors
-    /// [`PlaceError`] names the value or file that cannot be used.
-    pub fn from_arguments(timeline: &Timeline) -> Result<Self, PlaceError> {
-        let arguments = Arguments::parse();
-        match &arguments.host {
-            Some(host) => Self::real(host, &arguments),
-            None => Cloud::start(timeline).map_err(PlaceError::Emulator),
-        }
-    }
-
-    fn real(host: &str, arguments: &Arguments) -> Result<Self, PlaceError> {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let key = read(arguments.key.as_deref().unwrap_or(Path::new("")))?;
-        let trust = match &arguments.ca {
-            _ if arguments.plain => Trust::Plain,
+impl Arguments {
+    /// What they say; none without a host.
+    pub(crate) fn place(self) -> Result<Option<Place>, PlaceError> {
+        let Some(host) = self.host else {
+            return Ok(None);
+        };
+        let key = read(&self.key.unwrap_or_default())?;
+        let trust = match &self.ca {
+            _ if self.plain => Trust::Plain,
             Some(file) => Trust::Certificates(read(file)?),
             None => Trust::Platform,
         };
-        Ok(Self {
-            host: host.to_owned(),
-            port: arguments.port,
+        Ok(Some(Place {
+            host,
+            port: self.port,
             trust,
             client_id: ClientId::new(
-                text(&arguments.project).try_into()?,
-                text(&arguments.location).try_into()?,
-                text(&arguments.registry).try_into()?,
-                text(&arguments.gateway).try_into()?,
+                self.project.unwrap_or_default().try_into()?,
+                self.location.unwrap_or_default().try_into()?,
+                self.registry.unwrap_or_default().try_into()?,
+                self.gateway.unwrap_or_default().try_into()?,
             ),
-            key: SigningKey::from_pem(&key, arguments.algorithm)?,
-            device: text(&arguments.device).try_into()?,
-            cloud: None,
-        })
+            key: SigningKey::from_pem(&key, self.algorithm)?,
+            device: self.device.unwrap_or_default().try_into()?,
+        }))
     }
 }
 
@@ -156,8 +139,7 @@ fn read(file: &Path) -> Result<Vec<u8>, PlaceError> {
 
 /// What cannot be used, and why.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum PlaceError {
+pub(crate) enum PlaceError {
     /// An id is not legal.
     Id(IdError),
     /// A PEM text was given instead of a file. It may be a key, and is not repeated.
@@ -166,8 +148,6 @@ pub enum PlaceError {
     File(PathBuf, io::Error),
     /// The private key cannot be used.
     Key(KeyError),
-    /// The emulator cannot start.
-    Emulator(Box<dyn Error + Send + Sync>),
 }
 
 impl fmt::Display for PlaceError {
@@ -179,7 +159,6 @@ impl fmt::Display for PlaceError {
             }
             Self::File(file, error) => write!(f, "{} cannot be read: {error}", file.display()),
             Self::Key(error) => write!(f, "the private key cannot be used: {error}"),
-            Self::Emulator(error) => write!(f, "the emulator cannot start: {error}"),
         }
     }
 }

@@ -1,12 +1,14 @@
 //! How a story ended.
 
-use core::error::Error;
-use core::iter::successors;
-use std::io::{self, Write};
-use std::process::ExitCode;
+use std::{
+    error::Error,
+    io::{self, Write},
+    iter::successors,
+    process::ExitCode,
+};
 
 /// What the story's program ends with. An error is told on standard error with its causes, each once.
-pub fn ending(story: Result<(), Box<dyn Error>>) -> ExitCode {
+pub(crate) fn ending(story: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = story else {
         return ExitCode::SUCCESS;
     };
