@@ -29,9 +29,6 @@
 //! cargo run --release -p iotcore-gateway-testkit --bin iotcore-simulate -- --seed 7
 //! ```
 //!
-//! With the feature `fuzzing` (on by default) [`mod@fuzzing`] takes any bytes for a script of what a peer does, and checks
-//! what must always hold.
-//!
 //! # Faults
 //!
 //! What goes wrong in the field can be made to go wrong here: refused connections, answers that are
@@ -61,6 +58,7 @@
 
 pub mod bridge;
 #[cfg(feature = "fuzzing")]
+#[doc(hidden)]
 pub mod fuzzing;
 #[cfg(feature = "serve")]
 pub mod keys;
@@ -81,7 +79,7 @@ pub use bridge::registry::{AuthMethod, Registry, RegistryError};
 pub use bridge::settings::Settings;
 pub use bridge::{Bridge, ConnectionId};
 
-/// Compiles the code of the README.
-#[cfg(doctest)]
+/// Compiles the code of the README, with the adapters: where the feature is on that only this project's tests turn on.
+#[cfg(all(doctest, feature = "fuzzing"))]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;
