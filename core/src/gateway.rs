@@ -1,10 +1,10 @@
-//! The gateway: inputs, commands and outputs. It delegates; each rule of the bridge has its own file below.
+//! The gateway: inputs, commands and outputs. This file only delegates; each rule of the bridge has its own file below.
 //!
-//! | state that | is in |
+//! | state | module |
 //! |---|---|
-//! | lives and dies with one connection | `online` |
-//! | outlives connections | `session`, with the data of `devices` and `outbox` |
-//! | says what becomes of connections | `lifecycle` |
+//! | of one connection | `online` |
+//! | that outlives connections | `session`, with the data of `devices` and `outbox` |
+//! | of the connection lifecycle | `lifecycle` |
 
 mod admission;
 mod advance;
@@ -47,11 +47,11 @@ use crate::{
 
 /// One gateway on the bridge, for itself and up to 1,000 devices: a state machine without I/O.
 ///
-/// Its methods come in four families. **Inputs** (`handle_*`) record what the transport and the clock report; they never
-/// fail and are legal in any order. **Commands** record what the user wants, each answered at once: refused with a typed
-/// error, or accepted with an [`OpId`] that ends in exactly one [`Event::Done`] or [`Event::Failed`]. **Outputs**
-/// (`poll_*`, `wants_*`) return what is to be done next and change nothing of the protocol. **Getters** return how things
-/// stand. Every input and command takes the instant at which it happens; an earlier one than before counts as that one.
+/// Its methods come in four families. **Inputs** (`handle_*`) record what the transport and the clock report; they
+/// never fail and may be called in any order. **Commands** record what the user wants and return at once: either a
+/// typed error, or an [`OpId`] that ends in exactly one [`Event::Done`] or [`Event::Failed`]. **Outputs** (`poll_*`,
+/// `wants_*`) return what to do next and do not change the protocol state. **Getters** return the current state. Every
+/// input and command takes the current instant; an instant earlier than a previous one is replaced by the latest.
 /// [`apply`](Self::apply) takes each of them as plain data.
 ///
 /// See the [crate documentation](crate) for a run loop.
@@ -62,12 +62,12 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// A gateway that has not been opened yet. `seed` is that of the backoff's jitter: use a different seed for each
-    /// gateway, or the same one to replay a session.
+    /// Creates a gateway that has not been opened yet. `seed` seeds the jitter of the backoff: use a different seed for
+    /// each gateway, or the same one to replay a session.
     ///
     /// # Errors
     ///
-    /// [`OptionsError`] names the option that no gateway can work with, and its limit.
+    /// [`OptionsError`] names the invalid option and its limit.
     pub fn new(client_id: ClientId, options: Options, seed: u64) -> Result<Self, OptionsError> {
         options.check()?;
         Ok(Self {
@@ -80,11 +80,11 @@ impl Gateway {
 /// Inputs: what the transport and the clock report.
 impl Gateway {
     /// Records that the transport is up: queues CONNECT with this token. While
-    /// [`wants_transport`](Self::wants_transport) is false it transmits nothing and counts as no attempt. A token that has
-    /// expired is a failed attempt.
+    /// [`wants_transport`](Self::wants_transport) is false, this transmits nothing and does not count as an attempt. An
+    /// expired token counts as a failed attempt.
     ///
-    /// `unix_now` is what the machine's wall clock shows, for people to read in a [`Refusal`](crate::Refusal): it decides
-    /// nothing, and may jump.
+    /// `unix_now` is the time of the machine's wall clock. It is only reported, in a [`Refusal`](crate::Refusal); it
+    /// affects nothing else and may jump.
     pub fn handle_connected(&mut self, token: Token, unix_now: UnixTime, now: Instant) {
         let now = self.observe_time(now);
         self.session.clock.observe_date(unix_now);
@@ -92,9 +92,10 @@ impl Gateway {
         self.advance(now);
     }
 
-    /// Records bytes from the peer, in any fragments. Takes all of them, and sends what follows after each packet, so that
-    /// fragments make no difference. It runs no timers: read first, then report the time, and an answer that has come is
-    /// not taken for silence. A peer that breaks the standard ends the connection, through [`Event::Disconnected`].
+    /// Records bytes from the peer, in fragments of any size. Processes all of them and queues the responses after each
+    /// packet, so the fragmentation makes no difference. Runs no timers: read first, then report the time, so that an
+    /// answer that has arrived does not time out. A violation of the standard by the peer ends the connection with
+    /// [`Event::Disconnected`].
     pub fn handle_input(&mut self, mut bytes: &[u8], now: Instant) {
         let now = self.observe_time(now);
         while let State::Online(online) = &mut self.lifecycle.state {
@@ -110,8 +111,8 @@ impl Gateway {
         }
     }
 
-    /// Records that the first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed to the transport; more than
-    /// there are count as all.
+    /// Records that the first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed over to the transport.
+    /// A larger `len` counts as all of them.
     pub fn handle_transmitted(&mut self, len: usize, now: Instant) {
         let now = self.observe_time(now);
         if let State::Online(online) = &mut self.lifecycle.state {
@@ -121,15 +122,15 @@ impl Gateway {
         self.advance(now);
     }
 
-    /// Records that the time has come that [`poll_timeout`](Self::poll_timeout) named. Report the time that it is, not the
-    /// one that was named. Spurious calls change nothing.
+    /// Records that the deadline returned by [`poll_timeout`](Self::poll_timeout) was reached. Pass the current time,
+    /// not the deadline. Spurious calls change nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.observe_time(now);
         self.advance(now);
     }
 
-    /// Records that the transport is down, or could not be had. Whoever ended it, call this once it is. A dial that failed
-    /// while none was wanted counts as no attempt.
+    /// Records that the transport is down or could not be established. Call this whichever side ended it. A failed dial
+    /// while [`wants_transport`](Self::wants_transport) is false does not count as an attempt.
     pub fn handle_disconnected(&mut self, end: TransportEnd, now: Instant) {
         let now = self.observe_time(now);
         self.on_transport_end(end, now);
@@ -139,12 +140,12 @@ impl Gateway {
 
 /// Commands: what the user wants.
 impl Gateway {
-    /// Connects, and stays connected until [`close`](Self::close). Ends in [`Outcome::Opened`](crate::Outcome::Opened) with
-    /// the first accepted connection. Repeated while that is awaited, it returns the same operation.
+    /// Connects, and stays connected until [`close`](Self::close). Ends in [`Outcome::Opened`](crate::Outcome::Opened)
+    /// with the first accepted connection. Returns the same operation if called again before that.
     ///
     /// # Errors
     ///
-    /// [`CommandError::Closed`]: a gateway is closed for good.
+    /// [`CommandError::Closed`]: a closed gateway cannot be opened again.
     pub fn open(&mut self, now: Instant) -> Result<OpId, CommandError> {
         let now = self.observe_time(now);
         let op = self.want_open()?;
@@ -152,17 +153,17 @@ impl Gateway {
         Ok(op)
     }
 
-    /// Attaches a device, now and on every later connection, with its token if the gateway authenticates devices by
-    /// theirs. Subscribe and publish for it straight away: both wait for the bridge's PUBACK. A device that is attached
-    /// is done at once; one that the bridge had refused is tried again. Repeated while the attach is under way, it returns
-    /// the same operation.
+    /// Attaches a device, now and on every later connection. Takes the device's token if the gateway authenticates
+    /// devices by their own tokens. You can subscribe and publish for the device at once: both wait for the PUBACK of
+    /// the attach. For a device that is already attached, the operation is done at once; a device that the bridge has
+    /// refused is tried again. Returns the same operation if called again while the attach is pending.
     ///
-    /// `unix_now` is what the machine's wall clock shows, for people to read in a [`Refusal`](crate::Refusal): it decides
-    /// nothing.
+    /// `unix_now` is the time of the machine's wall clock. It is only reported, in a [`Refusal`](crate::Refusal).
     ///
     /// # Errors
     ///
-    /// [`CommandError`]: the gateway itself, too many devices, an expired token, a device being detached, or closed.
+    /// [`CommandError`]: the device is the gateway itself or is being detached, there are too many devices, the token
+    /// has expired, or the gateway is closed.
     pub fn attach(
         &mut self,
         device: DeviceId,
@@ -179,12 +180,12 @@ impl Gateway {
         Ok(attached)
     }
 
-    /// Detaches a device once its publications are acknowledged, or `drain_timeout` has passed. Its key is valid until the
+    /// Detaches a device once its publications are acknowledged, or after `drain_timeout`. Its key is valid until the
     /// operation ends.
     ///
     /// # Errors
     ///
-    /// [`CommandError`]: no such device, the gateway itself, or closed.
+    /// [`CommandError`]: the device is unknown or is the gateway itself, or the gateway is closed.
     pub fn detach(&mut self, device: DeviceKey, now: Instant) -> Result<OpId, CommandError> {
         let now = self.observe_time(now);
         self.lifecycle.check_not_closing()?;
@@ -195,15 +196,16 @@ impl Gateway {
         Ok(op)
     }
 
-    /// Records a device's new token, for its next attach; answers [`Event::TokenNeeded`]. A device that was refused is
-    /// tried again with it, and the operation ends as that attach does; any other ends in
-    /// [`Outcome::Authorized`](crate::Outcome::Authorized) at once.
+    /// Records a device's new token for its next attach, in response to [`Event::TokenNeeded`]. A device that the
+    /// bridge has refused is attached again with it, and the operation ends with that attach; in all other cases it
+    /// ends in [`Outcome::Authorized`](crate::Outcome::Authorized) at once.
     ///
     /// `unix_now` is as for [`attach`](Self::attach).
     ///
     /// # Errors
     ///
-    /// [`CommandError`]: no such device, the gateway itself, an expired token, a device being detached, or closed.
+    /// [`CommandError`]: the device is unknown, is the gateway itself or is being detached, the token has expired, or
+    /// the gateway is closed.
     pub fn authorize(
         &mut self,
         device: DeviceKey,
@@ -221,12 +223,12 @@ impl Gateway {
         Ok(op)
     }
 
-    /// Accepts a message to the cloud, and keeps it until the bridge has acknowledged it (QoS 1) or the transport has
-    /// taken it (QoS 0), over as many connections as that takes. A state replaces one that still waits.
+    /// Accepts a message to the cloud. Keeps it until the bridge has acknowledged it (QoS 1) or it was handed over to
+    /// the transport (QoS 0), across reconnects. A state replaces an older state that is still waiting.
     ///
     /// # Errors
     ///
-    /// [`PublishError`] hands the publication back; nothing was sent.
+    /// [`PublishError`] returns the publication; nothing was sent.
     pub fn publish(
         &mut self,
         publication: Publication,
@@ -250,7 +252,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`CommandError`]: no such device, a device being detached, or closed.
+    /// [`CommandError`]: the device is unknown or is being detached, or the gateway is closed.
     pub fn subscribe(
         &mut self,
         device: DeviceKey,
@@ -265,7 +267,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`CommandError`]: no such device, a device being detached, or closed.
+    /// [`CommandError`]: the device is unknown or is being detached, or the gateway is closed.
     pub fn unsubscribe(
         &mut self,
         device: DeviceKey,
@@ -275,8 +277,9 @@ impl Gateway {
         self.change_subscription(device, subscription, None, now)
     }
 
-    /// Acknowledges a config or command, if the options leave that to the user. One given out of order is held until the
-    /// earlier ones are given [MQTT-4.6.0-2]; one from an earlier connection, or given twice, changes nothing.
+    /// Acknowledges a config or command, if the options leave that to the user. An acknowledgement out of order is held
+    /// back until the earlier ones are made [MQTT-4.6.0-2]; a repeated one, or one for an earlier connection, changes
+    /// nothing.
     pub fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
         let now = self.observe_time(now);
         if let Some(online) = self.lifecycle.online_mut() {
@@ -285,8 +288,8 @@ impl Gateway {
         self.advance(now);
     }
 
-    /// Closes for good: sends what can still be sent within `drain_timeout`, disconnects, and ends every operation. A
-    /// gateway closes once: repeated, also after its end, this returns the same operation.
+    /// Closes the gateway permanently: sends what can be sent within `drain_timeout`, disconnects, and ends every
+    /// operation. Returns the same operation if called again, even after the gateway is closed.
     pub fn close(&mut self, now: Instant) -> OpId {
         let now = self.observe_time(now);
         let op = self.want_closed(now);
@@ -314,23 +317,23 @@ impl Gateway {
     }
 }
 
-/// Outputs: what is to be done next.
+/// Outputs: what to do next.
 impl Gateway {
-    /// The bytes to hand to the transport next; [`handle_transmitted`](Self::handle_transmitted) records how many it took.
-    /// They stay here until then. Every input and command can change them.
+    /// Returns the bytes to hand over to the transport next; [`handle_transmitted`](Self::handle_transmitted) records
+    /// how many it took. They remain here until then. Every input and command can change them.
     pub fn poll_transmit(&self) -> &[u8] {
         let online = self.lifecycle.online();
         online.map_or(&[], |online| online.link.transmit())
     }
 
-    /// The oldest event that was not taken yet.
+    /// Returns the oldest event that was not taken yet.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.session.events.pop_front()
     }
 
-    /// When to call [`handle_timeout`](Self::handle_timeout) next. After that call it is later, or `None`: bytes that wait
-    /// are no reason to wake up. Every input and command can change it, and so can taking the events that had stopped
-    /// the reading: then it is due at once, to learn since when the peer is read again.
+    /// Returns when to call [`handle_timeout`](Self::handle_timeout) next. After that call the deadline is later, or
+    /// `None`; queued bytes cause no deadline. Every input and command can change it. So can taking the events that had
+    /// paused reading: it is then due at once, to record when reading resumed.
     pub fn poll_timeout(&self) -> Option<Instant> {
         self.session.clock.instant(self.next_deadline()?)
     }
@@ -353,15 +356,15 @@ impl Gateway {
         .min()
     }
 
-    /// Whether there should be a transport. Level, not edge: dial when it is true and there is none; when it is false
-    /// and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected). No attempt begins while
-    /// `max_events` events wait to be taken: each one's end is one more.
+    /// Returns whether there should be a transport. Level-triggered: if it is true and there is no transport, dial; if
+    /// it is false and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected). No attempt
+    /// begins while `max_events` events wait to be taken, because the end of each attempt adds one.
     pub fn wants_transport(&self) -> bool {
         self.lifecycle.online().is_some() || self.may_dial()
     }
 
-    /// Whether to read from the transport now. False is back-pressure: events, or acknowledgements that the user or a
-    /// slow peer holds back, have reached their bound.
+    /// Returns whether to read from the transport now. False means back-pressure: the events, or the acknowledgements
+    /// that the user or a slow peer holds back, have reached their limit.
     pub fn wants_input(&self) -> bool {
         match self.lifecycle.online() {
             Some(online) => self.session.wants_input(online),

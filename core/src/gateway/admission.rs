@@ -1,4 +1,4 @@
-//! What is refused at once, before it changes anything.
+//! Checks that refuse a command at once, before it changes anything.
 
 use super::{devices::Life, session::Session};
 use crate::{
@@ -7,7 +7,8 @@ use crate::{
 };
 
 impl Session {
-    /// Whether a publication can be accepted now. Makes room for it by dropping older ones, if the options say so.
+    /// Checks whether a publication can be accepted now. Makes room for it by dropping older ones, if the options say
+    /// so.
     pub(super) fn admit(&mut self, publication: &Publication) -> Result<(), PublishErrorKind> {
         let Some(slot) = self.devices.resolve(publication.device) else {
             return Err(PublishErrorKind::UnknownDevice);
@@ -30,7 +31,7 @@ impl Session {
         Ok(())
     }
 
-    /// The largest payload of a publication to this topic.
+    /// Returns the largest payload of a publication to this topic.
     fn payload_limit(&self, topic: &PublicationTopic) -> usize {
         match topic {
             PublicationTopic::Telemetry(_) => self.options.quota.max_telemetry_bytes,
@@ -44,7 +45,7 @@ impl Session {
             .ok_or(CommandError::UnknownDevice)
     }
 
-    /// The slot of a device that is not being detached.
+    /// Returns the slot of a device that is not being detached.
     pub(super) fn resolve_staying(&self, device: DeviceKey) -> Result<Slot, CommandError> {
         let slot = self.resolve(device)?;
         match self.devices.at(slot).detach {

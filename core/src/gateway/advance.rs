@@ -1,4 +1,4 @@
-//! What every input and command ends in: timers that are due, and what may be written now.
+//! The last step of every input and command: runs the timers that are due, and queues what may be sent now.
 
 use super::{Gateway, lifecycle::State, online::Online, session::Session};
 use crate::{clock::Moment, time::Instant};
@@ -14,8 +14,8 @@ impl Gateway {
         now
     }
 
-    /// Runs what is due, then flushes. Every input and command ends here, but for
-    /// [`handle_input`](Self::handle_input), which runs no timers.
+    /// Runs what is due, then flushes. Every input and command ends here, except [`handle_input`](Self::handle_input),
+    /// which runs no timers.
     pub(super) fn advance(&mut self, now: Moment) {
         if self.may_be_due(now) {
             self.run_due(now);
@@ -32,7 +32,7 @@ impl Gateway {
         of_connection || self.lifecycle.may_be_due(now) || self.session.outbox.is_pacing()
     }
 
-    /// Never inlined: most messages find nothing here.
+    /// Runs the timers that are due. Never inlined: for most messages there are none.
     #[inline(never)]
     fn run_due(&mut self, now: Moment) {
         if let State::Online(online) = &mut self.lifecycle.state
@@ -49,7 +49,7 @@ impl Gateway {
         session.outbox.release_paced(flight, now);
     }
 
-    /// Writes what may be written now, and announces what has room again.
+    /// Queues what may be sent now, and reports the queues that have room again.
     pub(super) fn flush(&mut self, now: Moment) {
         let is_closing = self.lifecycle.is_closing();
         if let State::Online(online) = &mut self.lifecycle.state
@@ -68,20 +68,20 @@ impl Gateway {
 }
 
 impl Session {
-    /// Whether the peer is to be read now.
+    /// Returns whether to read from the peer now.
     #[inline]
     pub(super) fn wants_input(&self, online: &Online) -> bool {
         self.has_room_for_events() && online.owed.len() < self.options.max_unacknowledged
     }
 
-    /// Since when the peer was not read, if it is to be read again and the connection was not told: the user has taken
-    /// the events that had stopped the reading, without a word of the time.
+    /// Returns since when reading was paused, if it is to resume and the connection does not know yet: the user has
+    /// taken the events that had paused reading, and taking events reports no time.
     pub(super) fn reading_resumed(&self, online: &Online) -> Option<Moment> {
         let since = online.link.peer_clock().paused_since()?;
         self.wants_input(online).then_some(since)
     }
 
-    /// Ends the flush of a connection that goes on.
+    /// Completes a flush after which the connection goes on.
     #[inline]
     fn end_flush(&mut self, online: &mut Online, now: Moment) {
         if self.outbox.has_blocked() {

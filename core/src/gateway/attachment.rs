@@ -1,4 +1,4 @@
-//! A device's life: from the command to attach it, through the bridge's answers, to its detach. The transitions of
+//! Device lifecycle: from the command to attach it, through the bridge's answers, to its detach. The transitions of
 //! [`Life`] are here and in `detachment`, and nowhere else.
 //!
 //! | event | attached? | the attach operation | afterwards |
@@ -8,9 +8,9 @@
 //! | report `UNKNOWN` | no | stays pending | tried again with backoff |
 //! | no answer in time | no | `Failed(TimedOut)` | stays wanted, tried again with backoff |
 //! | connection lost | no | stays pending | again after the next CONNACK |
-//! | report that it is gone | no longer | – | its queue stays; attached again with backoff |
+//! | report that it is detached | no longer | – | its queue stays; attached again with backoff |
 //! | attach of an attached device | yes | `Done`, no packet | – |
-//! | detach | until its PUBACK | – | goes out behind its publications; what cannot go fails |
+//! | detach | until its PUBACK | – | sent after its publications; those that cannot be sent fail |
 
 use super::{
     control::Control,
@@ -55,7 +55,7 @@ impl Session {
         Ok((self.devices.key(slot), op))
     }
 
-    /// The slot of a device that may be attached, a new one if it has none.
+    /// Returns the slot of a device that may be attached, a new slot for a new device.
     fn admit_device(
         &mut self,
         online: Option<&mut Online>,
@@ -86,7 +86,7 @@ impl Session {
         }
     }
 
-    /// Records a device's new token: the next attach uses it, and one that waited for it follows at once.
+    /// Records a device's new token: the next attach uses it. If the device waited for it, the attach follows at once.
     pub(super) fn authorize(
         &mut self,
         online: Option<&mut Online>,
@@ -115,7 +115,8 @@ impl Session {
         Ok(op)
     }
 
-    /// Has a device attached that is not attached, nor on its way: at its turn, on a connection.
+    /// Makes a device that has stopped waiting for its attach wait again, and queues it for its turn if there is a
+    /// connection.
     pub(super) fn retry_attach(&mut self, online: Option<&mut Online>, slot: Slot) {
         let life = self.devices.at(slot).life;
         match life {
@@ -135,14 +136,14 @@ impl Session {
         }
     }
 
-    /// Writes the attach of the device whose turn it is, within the window; returns whether one was written.
+    /// Queues the attach of the next device in turn, within the window; returns whether it did.
     pub(super) fn send_attach(&mut self, online: &mut Online, now: Moment) -> bool {
         while let Some(&slot) = online.turns.attach.front() {
             if !matches!(self.devices.at(slot).life, Life::Waiting) {
                 online.turns.attach.pop_front();
                 continue;
             }
-            // Nothing is looked at before it can be sent, so that a spurious timeout changes nothing.
+            // Nothing is checked before it can be sent, so that a spurious timeout changes nothing.
             if online.attaching >= usize::from(self.options.attach_window)
                 || !self.has_room_for_control(online, slot)
             {
@@ -158,7 +159,8 @@ impl Session {
         false
     }
 
-    /// Asks for a new token, because a device's own has expired before its attach. One that is to be detached needs none.
+    /// Requests a new token, because the device's own expired before its attach. A device that is to be detached needs
+    /// none.
     fn ask_for_token(&mut self, online: &mut Online, slot: Slot) {
         self.devices.at_mut(slot).life = Life::NeedsToken;
         if self.devices.at(slot).detach.is_some() {
@@ -180,7 +182,7 @@ impl Session {
         true
     }
 
-    /// PUBACK of an attach.
+    /// Handles the PUBACK of an attach.
     pub(super) fn on_attached(&mut self, online: &mut Online, slot: Slot, now: Moment) {
         let Some(awaiting) = self.end_attaching(online, slot) else {
             return;
@@ -202,7 +204,7 @@ impl Session {
         }
     }
 
-    /// The bridge reported that it will not attach this device.
+    /// Handles a report that the bridge will not attach this device.
     pub(super) fn on_attach_refused(
         &mut self,
         online: &mut Online,
@@ -227,7 +229,7 @@ impl Session {
         }
     }
 
-    /// The bridge reported a failure of the attach that may pass.
+    /// Handles a report that the attach failed for a reason that may be temporary.
     pub(super) fn on_attach_failed(&mut self, online: &mut Online, slot: Slot, now: Moment) {
         if let Some(awaiting) = self.end_attaching(online, slot) {
             online.abandon(awaiting);
@@ -235,7 +237,7 @@ impl Session {
         }
     }
 
-    /// No answer to an attach came in time. The connection lives on.
+    /// Handles an attach that timed out. The connection stays up.
     pub(super) fn on_attach_timed_out(&mut self, online: &mut Online, slot: Slot, now: Moment) {
         let Some(awaiting) = self.end_attaching(online, slot) else {
             return;
@@ -248,7 +250,7 @@ impl Session {
         self.back_off(online, slot, now);
     }
 
-    /// Takes an attach out of the window, if there is one under way.
+    /// Removes an attach from the window, if one is pending.
     fn end_attaching(&mut self, online: &mut Online, slot: Slot) -> Option<Awaiting> {
         let Life::Attaching(awaiting) = self.devices.at(slot).life else {
             return None;
@@ -257,7 +259,8 @@ impl Session {
         Some(awaiting)
     }
 
-    /// Tries to attach later, or detaches to be sure if that is what the user wants by now.
+    /// Schedules the next attempt to attach; if the user has asked for a detach meanwhile, sends that instead, to be
+    /// safe.
     fn back_off(&mut self, online: &mut Online, slot: Slot, now: Moment) {
         let attempts = self.devices.at(slot).attempts;
         let is_leaving = self.devices.at(slot).detach.is_some();
@@ -273,7 +276,7 @@ impl Session {
         }
     }
 
-    /// The bridge reported that an attached device no longer is, or never was.
+    /// Handles a report that an attached device is not attached any more, or never was.
     pub(super) fn on_detached_by_bridge(
         &mut self,
         online: &mut Online,
@@ -302,7 +305,7 @@ impl Session {
         }
     }
 
-    /// Ends every attachment: the connection is gone.
+    /// Ends every attachment, because the connection has ended.
     pub(super) fn lose_attachments(&mut self) {
         for slot in self.devices.slots() {
             self.lose_subscriptions(None, slot);
@@ -323,8 +326,8 @@ impl Session {
         }
     }
 
-    /// Begins anew on a connection that was accepted: the gateway itself may publish, and every other device that waits
-    /// has its turn to be attached.
+    /// Starts attaching on a newly accepted connection: the gateway itself may publish, and every other device that
+    /// waits is queued to be attached.
     pub(super) fn resume_attachments(&mut self, online: &mut Online) {
         let devices = self.devices.iter();
         online.turns.attach = devices

@@ -14,7 +14,7 @@ use crate::{
     topic::{self, Channel},
 };
 
-/// Everything in the packet of an attach or a detach but the device's id and its token.
+/// Size of an attach or detach packet without the device's id and its token.
 const CONTROL_OVERHEAD: usize = 64;
 
 #[derive(Clone, Copy, Debug)]
@@ -24,7 +24,7 @@ pub(super) enum Control {
 }
 
 impl Session {
-    /// Writes an attach or a detach, if its packet has room.
+    /// Queues an attach or a detach, if there is room for its packet.
     pub(super) fn write_control(
         &mut self,
         online: &mut Online,
@@ -55,7 +55,7 @@ impl Session {
         Some(online.await_answer(packet_id, timeout, now))
     }
 
-    /// Whether the packet of an attach or a detach has room.
+    /// Returns whether there is room for the packet of an attach or a detach.
     pub(super) fn has_room_for_control(&self, online: &Online, slot: Slot) -> bool {
         let device = self.devices.at(slot);
         let token = device.token.as_ref();

@@ -1,4 +1,4 @@
-//! The deadlines of one connection: what they are for, and when the next one is due.
+//! The deadlines of one connection: what to do when each passes, and which is next.
 
 use super::{
     devices::SubscriptionKey,
@@ -12,7 +12,7 @@ use crate::{
 };
 
 impl Session {
-    /// Runs what is due of the devices on a connection. Never inlined: most messages find nothing here.
+    /// Runs the device timers that are due on a connection. Never inlined: for most messages there are none.
     #[inline(never)]
     pub(super) fn run_device_timers(&mut self, online: &mut Online, now: Moment) {
         while let Some(peer_now) = online.link.peer_clock().time_if_running(now)
@@ -36,7 +36,7 @@ impl Session {
         }
     }
 
-    /// An acknowledgement did not come in time.
+    /// Handles an acknowledgement that timed out.
     fn on_no_answer(&mut self, online: &mut Online, packet_id: PacketId, now: Moment) {
         let timed_out = Failure::TimedOut(self.options.ack_timeout);
         match online.link.find(packet_id) {
@@ -54,7 +54,7 @@ impl Session {
         }
     }
 
-    /// When something of this connection is due next, but for the lifecycle's.
+    /// Returns the next deadline of this connection, not counting those of the lifecycle.
     pub(super) fn next_deadline(&self, online: &Online) -> Option<Moment> {
         let peer_clock = online.link.peer_clock();
         let answer = online.ack_deadlines.next();
@@ -70,7 +70,7 @@ impl Session {
         .min()
     }
 
-    /// When the next publication is to be sent again.
+    /// Returns when the next publication is to be sent again.
     fn overdue_at(&self, online: &Online) -> Option<PeerTime> {
         if online.phase != Phase::Open {
             return None;

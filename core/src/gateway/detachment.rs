@@ -1,4 +1,4 @@
-//! The end of a device's life here: its publications go out first, within `drain_timeout`, then the detach behind them.
+//! Detaching a device: its publications are sent first, within `drain_timeout`, then the detach.
 
 use super::{
     control::Control,
@@ -43,7 +43,7 @@ impl Session {
         Ok(op)
     }
 
-    /// Starts the time in which an attached device's publications go out, before it is detached.
+    /// Starts `drain_timeout`, during which an attached device's publications are sent before it is detached.
     pub(super) fn start_detach(&mut self, online: &mut Online, slot: Slot, now: Moment) {
         let deadline = now + self.options.drain_timeout;
         if let Some(detach) = &mut self.devices.at_mut(slot).detach {
@@ -53,7 +53,7 @@ impl Session {
         self.continue_detach(online, slot);
     }
 
-    /// Gives a device that is to be detached its turn, once its queue is empty.
+    /// Queues the detach of a device that is to be detached, once its queue is empty.
     pub(super) fn continue_detach(&mut self, online: &mut Online, slot: Slot) {
         let device = self.devices.at(slot);
         let is_ready = device.detach.is_some() && matches!(device.life, Life::Attached(_));
@@ -62,7 +62,8 @@ impl Session {
         }
     }
 
-    /// What a detach waited for has timed out. The end of the last publication gives the detach its turn.
+    /// Handles a detach whose `drain_timeout` passed: fails the publications that remain. The end of the last one
+    /// queues the detach.
     pub(super) fn on_detach_overdue(&mut self, online: &mut Online, slot: Slot) {
         if let Some(detach) = &mut self.devices.at_mut(slot).detach {
             detach.deadline = None;
@@ -70,7 +71,7 @@ impl Session {
         self.fail_publications_of(Some(online), slot, &Failure::Detached);
     }
 
-    /// Writes the detach of the device whose turn it is; returns whether one was written.
+    /// Queues the detach packet of the next device in turn; returns whether it did.
     pub(super) fn send_detach(&mut self, online: &mut Online, now: Moment) -> bool {
         let Some(&slot) = online.turns.detach.front() else {
             return false;
@@ -85,7 +86,7 @@ impl Session {
         true
     }
 
-    /// PUBACK of a detach.
+    /// Handles the PUBACK of a detach.
     pub(super) fn on_detached(&mut self, online: &mut Online, slot: Slot) {
         if let Life::Detaching(awaiting) = self.devices.at(slot).life {
             online.stop_awaiting(awaiting);
@@ -93,7 +94,8 @@ impl Session {
         }
     }
 
-    /// No answer to a detach came in time, or a bad one. The bridge ends the attachment with the connection at the latest.
+    /// Handles a detach that timed out or was answered with an error. The bridge ends the attachment with the
+    /// connection at the latest.
     pub(super) fn on_detach_failed(&mut self, online: &mut Online, slot: Slot, failure: Failure) {
         if let Life::Detaching(awaiting) = self.devices.at(slot).life {
             online.abandon(awaiting);
@@ -110,7 +112,7 @@ impl Session {
         self.forget(Some(online), slot, result);
     }
 
-    /// Ends all that a device has, and its key with it.
+    /// Removes a device: ends all its operations and invalidates its key.
     pub(super) fn forget(
         &mut self,
         mut online: Option<&mut Online>,

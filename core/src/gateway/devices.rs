@@ -1,4 +1,4 @@
-//! The devices that the gateway speaks for, itself first: data only. The transitions are in `attachment`, `detachment` and
+//! The devices of the gateway, itself first: data only. The transitions are in `attachment`, `detachment` and
 //! `subscriptions`.
 
 mod awaiting;
@@ -20,7 +20,8 @@ use crate::{
     id::{ClientId, DeviceId},
 };
 
-/// Packet identifiers, turns and deadlines of a device end before it is removed, so a slot that is named is in use.
+/// The packet identifiers, turns and deadlines of a device end before it is removed, so every slot that is referred to
+/// is in use.
 const NAMED_WHILE_HERE: &str = "a slot is named only while its device is here";
 
 /// The slot of the gateway itself.
@@ -35,8 +36,8 @@ pub(crate) struct Devices {
 }
 
 impl Devices {
-    /// The gateway alone. Generations begin at a hash of the client id, so that the key of another gateway's device is in
-    /// all likelihood unknown here instead of somebody else's.
+    /// Creates the table with the gateway alone. Generations begin at a hash of the client id, so that the key of
+    /// another gateway's device is most likely unknown here instead of matching a different device.
     pub(crate) fn new(client_id: &ClientId) -> Self {
         let mut devices = Self {
             devices: Slots::default(),
@@ -61,7 +62,7 @@ impl Devices {
         device
     }
 
-    /// The slot that a key names, unless its device has been detached.
+    /// Returns the slot of a key, unless its device has been detached.
     pub(crate) fn resolve(&self, key: DeviceKey) -> Option<Slot> {
         let device = self.devices.get(key.slot)?;
         (device.generation == key.generation).then_some(key.slot)
@@ -93,17 +94,17 @@ impl Devices {
         device.subscriptions.at_mut(key.subscription)
     }
 
-    /// The slots in use, the gateway's own first.
+    /// Returns the slots in use, the gateway's own first.
     pub(crate) fn slots(&self) -> Vec<Slot> {
         self.iter().map(|(slot, _)| slot).collect()
     }
 
-    /// Devices, the gateway not counted.
+    /// Returns the number of devices, not counting the gateway.
     pub(crate) fn len(&self) -> usize {
         self.devices.len() - 1
     }
 
-    /// Every device, the gateway first.
+    /// Returns every device, the gateway first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Device)> {
         self.devices.iter()
     }
@@ -145,7 +146,7 @@ mod tests {
 
     #[test]
     fn the_hash_is_fnv1a() {
-        // As its authors publish them.
+        // Test vectors published by the authors.
         for (text, hash) in [
             ("", 0x811c_9dc5),
             ("a", 0xe40c_292c),

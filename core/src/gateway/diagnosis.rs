@@ -1,5 +1,6 @@
-//! Which operation an error report or a hang-up is about: queries, which change nothing. No peer of MQTT 3.1.1 tells. The
-//! bridge's reports come at QoS 0, on a topic of their own, before or after an acknowledgement or instead of it.
+//! Attributes an error report or a hang-up to an operation: queries, which change nothing. MQTT 3.1.1 itself has no way
+//! for the peer to report this. The bridge's reports arrive at QoS 0, on a topic of their own, before, after or instead
+//! of an acknowledgement.
 
 use super::{
     online::{Online, PacketOwner},
@@ -15,28 +16,28 @@ use crate::{
     time::Duration,
 };
 
-/// How many of the newest operations in flight a hang-up names.
+/// How many of the newest operations in flight are reported with a hang-up.
 const MAX_SUSPECTS: usize = 8;
 
-/// A connection that ends sooner than this after its CONNACK was killed quickly.
+/// A connection that ends sooner than this after its CONNACK counts as a quick end.
 const QUICK: Duration = Duration::from_secs(10);
 
-/// So many quick ends in a row are probably another client with the same client id.
+/// This many quick ends in a row are probably caused by another client with the same client id.
 pub(super) const TAKEOVER_AFTER: u32 = 3;
 
 /// What a report is about.
 pub(super) enum About {
-    /// An operation that is in flight.
+    /// An operation in flight.
     InFlight(PacketOwner),
-    /// One that has ended otherwise already, and whose acknowledgement may still come: the report is old news.
+    /// An operation that has already ended, and whose acknowledgement may still arrive: the report changes nothing.
     Past,
-    /// It names a device, and no identifier that is in use.
+    /// The report names a device, and no identifier that is in use.
     Device(Slot),
     Unknown,
 }
 
 impl Session {
-    /// What a report is about: the packet that it names, else the device.
+    /// Returns what a report is about: the packet that it names, or else the device.
     pub(super) fn subject(&self, online: &Online, report: &ErrorReport) -> About {
         let packet_id = report.message().and_then(|message| message.packet_id());
         match packet_id.map(|packet_id| online.link.find(packet_id)) {
@@ -51,7 +52,7 @@ impl Session {
         }
     }
 
-    /// Whether a report names the device of this operation, or none at all.
+    /// Returns whether a report names the device of this operation, or no device.
     fn is_named(&self, owner: PacketOwner, report: &ErrorReport) -> bool {
         let device = match owner {
             PacketOwner::Publication(key) => self.outbox.entry(key).device,
@@ -64,7 +65,8 @@ impl Session {
             .is_none_or(|id| id == self.devices.at(device).id.as_str())
     }
 
-    /// The operations that a hang-up without a reason may be about, newest first, and how surely the reason is known.
+    /// Returns the operations that may have caused a hang-up without a reason, newest first, and how certain the cause
+    /// is.
     pub(super) fn suspects(
         &self,
         online: Option<&Online>,
@@ -101,8 +103,8 @@ impl Session {
     }
 }
 
-/// How many connections in a row the peer has ended soon after it accepted them, once this one has ended as well. An
-/// attempt that was not accepted leaves the number as it was `before`.
+/// Returns how many connections in a row the peer has ended soon after accepting them, including this one. An attempt
+/// that was not accepted leaves the number as it was `before`.
 pub(super) fn quick_ends(
     before: u32,
     online: Option<&Online>,
@@ -120,7 +122,7 @@ pub(super) fn quick_ends(
     }
 }
 
-/// Whether a report names the topic of an attach, or none.
+/// Returns whether a report names the topic of an attach, or no topic.
 pub(super) fn is_about_attach(report: &ErrorReport) -> bool {
     let topic = report.message().and_then(|message| message.topic());
     topic.is_none_or(|topic| topic.ends_with("/attach"))

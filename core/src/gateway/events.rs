@@ -1,4 +1,4 @@
-//! What the user is told: events, and the ends of operations.
+//! Events, and the ends of operations.
 
 use super::{outbox::EntryKey, session::Session};
 use crate::{
@@ -13,7 +13,7 @@ impl Session {
         OpId(self.ops)
     }
 
-    /// Ends an operation well.
+    /// Ends an operation successfully.
     pub(super) fn done(&mut self, op: OpId, outcome: Outcome) {
         self.emit(Event::Done { op, outcome });
     }
@@ -45,7 +45,7 @@ impl Session {
         self.events.push_back(event);
     }
 
-    /// Whether fewer events wait than the options allow.
+    /// Returns whether fewer events wait than the options allow.
     #[inline]
     pub(super) fn has_room_for_events(&self) -> bool {
         self.events.len() < self.options.max_events

@@ -1,4 +1,4 @@
-//! What the bridge publishes to us: configs, commands and error reports, and the acknowledgements owed for them.
+//! Messages from the bridge: configs, commands and error reports, and the acknowledgements owed for them.
 
 use super::{
     devices::SubscriptionKey,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Session {
-    /// Writes the SUBSCRIBE of the errors topic, at QoS 0 as the bridge asks. Nothing waits for its answer.
+    /// Queues the SUBSCRIBE of the errors topic, at QoS 0 as the bridge requires. Nothing waits for its SUBACK.
     pub(super) fn subscribe_to_errors(&mut self, online: &mut Online, now: Moment) {
         let filter = topic::errors_filter(self.client_id.gateway());
         let owner = PacketOwner::Errors;
@@ -44,7 +44,7 @@ impl Session {
         }
     }
 
-    /// A PUBLISH came. Every one is acknowledged, wanted or not [MQTT-4.5.0-2].
+    /// Handles a PUBLISH. Every one is acknowledged, subscribed or not [MQTT-4.5.0-2].
     pub(super) fn on_publish(&mut self, online: &mut Online, now: Moment) {
         let Some(publish) = online.link.take_publish() else {
             return;
@@ -71,7 +71,7 @@ impl Session {
         }
     }
 
-    /// The device and subscription that a message is for, if somebody asked for it.
+    /// Returns the device and subscription that a message is for, if it was subscribed to.
     fn expected(&self, device: &str, subscription: Subscription) -> Option<SubscriptionKey> {
         let device = self.devices.find(device)?;
         let state = self.devices.at(device).subscriptions.at(subscription);
@@ -81,7 +81,8 @@ impl Session {
         })
     }
 
-    /// `subfolder` is the length of a command's, at the end of its topic; 0 for none.
+    /// Delivers a config or command. `subfolder` is the length of a command's subfolder, at the end of its topic; 0 for
+    /// none.
     fn on_message(
         &mut self,
         online: &mut Online,
@@ -138,7 +139,7 @@ fn acknowledge_at_once(online: &mut Online, publish: &Publish) {
     }
 }
 
-/// The last `len` bytes of a text, in its own memory; nothing if there are none.
+/// Returns the last `len` bytes of a string, in an allocation of its own; `None` if `len` is 0.
 fn end_of(mut text: String, len: usize) -> Option<String> {
     text.drain(..text.len() - len);
     Some(text).filter(|end| !end.is_empty())

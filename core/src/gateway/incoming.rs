@@ -1,4 +1,4 @@
-//! What a packet of the peer's is for: dispatch only.
+//! Dispatch of the peer's packets.
 
 use super::{
     online::{Online, PacketOwner},
@@ -7,7 +7,7 @@ use super::{
 use crate::{clock::Moment, event::Outcome, mqtt::Incoming};
 
 impl Session {
-    /// Acts on what came from the peer, but for a CONNACK, which is the lifecycle's.
+    /// Handles a packet from the peer, except CONNACK, which the lifecycle handles.
     #[inline]
     pub(super) fn on_incoming(
         &mut self,
@@ -29,7 +29,7 @@ impl Session {
             Incoming::UnsubAck(PacketOwner::Subscription(key)) => {
                 self.on_subscription_answer(online, key);
             }
-            // The table of identifiers matches each acknowledgement with its kind of packet.
+            // The identifier table checks that each acknowledgement matches the kind of its packet.
             Incoming::ConnAck(_)
             | Incoming::PubAck(_)
             | Incoming::SubAck(..)

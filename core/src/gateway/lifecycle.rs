@@ -34,28 +34,28 @@ use crate::{
     token::Token,
 };
 
-/// The bridge ignores the user name, but a password needs one [MQTT-3.1.2-22].
+/// User name of CONNECT. The bridge ignores it, but MQTT requires one with a password [MQTT-3.1.2-22].
 const USER_NAME: &str = "unused";
 
-/// A token is refreshed when a fifth of its life is left, or this long, whichever is shorter, and up to a tenth of that
-/// earlier: the jitter, so that a fleet does not refresh at once.
+/// A token is refreshed when a fifth of its lifetime remains, or this long, whichever is shorter, and up to a tenth of
+/// that earlier, as jitter, so that the gateways of a fleet do not refresh at the same time.
 const MAX_REFRESH_MARGIN: Duration = Duration::from_secs(300);
 
-/// Where the gateway is, from its creation to its end.
+/// The lifecycle state, from creation to close.
 #[derive(Debug)]
 pub(crate) enum State {
     /// Not opened yet.
     Idle,
     /// Between two attempts.
     Waiting {
-        /// When the next one begins.
+        /// When the next attempt begins.
         until: Moment,
     },
-    /// Wants a transport.
+    /// Requests a transport.
     Dialing,
-    /// On a connection.
+    /// Connected or connecting.
     Online(Box<Online>),
-    /// Wants the transport to end.
+    /// Requests that the transport end.
     HangingUp(AfterHangUp),
     Closed,
 }
@@ -63,27 +63,27 @@ pub(crate) enum State {
 /// What follows the end of a transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AfterHangUp {
-    /// The next attempt, at once.
+    /// The next attempt, immediately.
     Redial,
-    /// The next attempt.
+    /// The next attempt, after a delay.
     Wait {
-        /// When it begins.
+        /// When the attempt begins.
         until: Moment,
     },
     Close,
 }
 
-/// What is to become of connections, and the one that there is.
+/// The lifecycle, and the current connection if there is one.
 #[derive(Debug)]
 pub(crate) struct Lifecycle {
     pub(crate) state: State,
     open_op: Option<OpId>,
     close_op: Option<OpId>,
-    /// When a close stops waiting for what is still to be sent.
+    /// When a close stops waiting for what has yet to be sent.
     close_by: Option<Moment>,
-    /// Attempts that failed in a row, or did not last.
+    /// Consecutive attempts that failed or did not last.
     attempts: u32,
-    /// Connections that ended soon after they were accepted, in a row.
+    /// Consecutive connections that ended soon after they were accepted.
     quick_ends: u32,
     quiet_until: QuietUntil,
 }
@@ -125,7 +125,7 @@ impl Lifecycle {
         matches!(self.state, State::Closed)
     }
 
-    /// Whether the connection, or all of it, is to end in order.
+    /// Returns whether the connection, or the gateway, is shutting down gracefully.
     fn is_winding_down(&self) -> bool {
         self.close_op.is_some() || self.online().is_some_and(Online::is_winding_down)
     }
@@ -138,19 +138,19 @@ impl Lifecycle {
         }
     }
 
-    /// Whether [`Gateway::run_lifecycle_timers`] may have something to do.
+    /// Returns whether [`Gateway::run_lifecycle_timers`] may have something to do.
     #[inline]
     pub(crate) fn may_be_due(&mut self, now: Moment) -> bool {
         let earliest = || earliest(&self.state, self.close_by);
         self.quiet_until.is_over(now, earliest)
     }
 
-    /// Whether no more commands are taken.
+    /// Returns whether commands are refused because the gateway is closing.
     pub(crate) fn is_closing(&self) -> bool {
         self.close_op.is_some() || self.is_closed()
     }
 
-    /// When [`Gateway::run_lifecycle_timers`] is to be called next.
+    /// Returns when to call [`Gateway::run_lifecycle_timers`] next.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         earliest(&self.state, self.close_by)
     }
@@ -166,7 +166,7 @@ fn earliest(state: &State, close_by: Option<Moment>) -> Option<Moment> {
 }
 
 impl Online {
-    /// When the lifecycle has something to do with this connection.
+    /// Returns the next lifecycle deadline of this connection.
     #[inline]
     fn next_lifecycle_deadline(&self) -> Option<Moment> {
         let of_phase = match self.phase {
@@ -199,7 +199,7 @@ impl Gateway {
         Ok(op)
     }
 
-    /// Records the request to close: what can still be sent has `drain_timeout` for it.
+    /// Records the request to close: what can still be sent is sent within `drain_timeout`.
     pub(super) fn want_closed(&mut self, now: Moment) -> OpId {
         if let Some(op) = self.lifecycle.close_op {
             return op;
@@ -211,7 +211,7 @@ impl Gateway {
                 self.session.done(op, Outcome::Closed);
                 return op;
             }
-            // What is queued is still to be sent, which a refresh leaves for the next connection.
+            // A close still sends what waits; a refresh would leave it for the next connection.
             State::Online(online) if matches!(online.phase, Phase::Refreshing { .. }) => {
                 online.phase = Phase::Open;
             }
@@ -223,12 +223,12 @@ impl Gateway {
         op
     }
 
-    /// Whether an attempt to connect may begin: each one's end is an event more.
+    /// Returns whether an attempt to connect may begin: the end of each attempt adds an event.
     pub(super) fn may_dial(&self) -> bool {
         matches!(self.lifecycle.state, State::Dialing) && self.session.has_room_for_events()
     }
 
-    /// The transport is up.
+    /// Handles a transport that is up.
     pub(super) fn start_connection(&mut self, token: Token, now: Moment) {
         if !self.may_dial() {
             return;
@@ -255,7 +255,7 @@ impl Gateway {
         self.lifecycle.state = State::Online(Box::new(online));
     }
 
-    /// CONNACK came.
+    /// Handles CONNACK.
     pub(super) fn on_connack(&mut self, return_code: u8, now: Moment) {
         let (session, lifecycle) = (&mut self.session, &mut self.lifecycle);
         let State::Online(online) = &mut lifecycle.state else {
@@ -291,7 +291,7 @@ impl Gateway {
         session.resume_attachments(online);
     }
 
-    /// Runs the timers that are due. A refresh whose drain has no time at all leaves in the same pass.
+    /// Runs the timers that are due. A refresh whose drain timeout is zero leaves in the same pass.
     pub(super) fn run_lifecycle_timers(&mut self, now: Moment) {
         let is_closing = self.lifecycle.is_closing();
         let lifecycle = &mut self.lifecycle;
@@ -327,7 +327,7 @@ impl Gateway {
         }
     }
 
-    /// The transport is down, whoever ended it.
+    /// Handles the end of the transport, whichever side ended it.
     pub(super) fn on_transport_end(&mut self, end: TransportEnd, now: Moment) {
         match &self.lifecycle.state {
             State::Idle | State::Waiting { .. } | State::Closed => return,

@@ -1,4 +1,4 @@
-//! All that lives and dies with one connection: to end a connection is to drop its [`Online`].
+//! The state of one connection: dropping its [`Online`] ends it.
 
 mod control_turns;
 mod owed;
@@ -18,7 +18,7 @@ use crate::{
     token::Token,
 };
 
-/// One connection, from CONNECT until it is given up; its transport may end later.
+/// One connection, from CONNECT until the gateway ends it; its transport may end later.
 #[derive(Debug)]
 pub(crate) struct Online {
     pub(super) phase: Phase,
@@ -26,40 +26,40 @@ pub(crate) struct Online {
     pub(super) flight: Flight,
     pub(super) owed: OwedAcks,
     pub(super) turns: ControlTurns,
-    /// Attaches written and not yet answered.
+    /// Attaches queued and not yet answered.
     pub(super) attaching: usize,
-    /// Deadlines on the peer, of all packets but publications.
+    /// Deadlines of the peer's acknowledgements of all packets except publications.
     pub(super) ack_deadlines: Schedule<PeerTime, PacketId>,
     pub(super) deadlines: Schedule<Moment, Deadline>,
-    /// The SUBACK of the errors topic that is due.
+    /// The pending SUBACK of the errors topic.
     pub(super) errors_suback: Option<Awaiting>,
     /// The token of its CONNECT.
     pub(super) token: Token,
-    /// When CONNACK 0 came.
+    /// When CONNACK 0 arrived.
     pub(super) accepted_at: Option<Moment>,
-    /// When it has lasted long enough for the backoff to start anew.
+    /// When the connection has lasted long enough to reset the backoff.
     pub(super) stable_at: Option<Moment>,
-    /// When the token is to be refreshed.
+    /// When to refresh the token.
     pub(super) refresh_at: Option<Moment>,
 }
 
-/// Where a connection is between CONNECT and its end.
+/// The phase of a connection, between CONNECT and its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// CONNECT was queued.
     Connecting,
-    /// CONNACK 0 came.
+    /// CONNACK 0 arrived.
     Open,
-    /// Sends nothing new and waits for acknowledgements, to leave and come back with a fresh token.
+    /// Sends nothing new and waits for acknowledgements, to reconnect with a fresh token.
     Refreshing {
-        /// When it leaves in any case.
+        /// When it disconnects at the latest.
         until: Moment,
     },
     /// DISCONNECT was queued.
     Leaving {
-        /// Whether the gateway closes then, or connects again.
+        /// Whether the gateway closes afterwards; otherwise it reconnects.
         for_good: bool,
-        /// By when DISCONNECT is to be handed over.
+        /// When DISCONNECT has to be handed over at the latest.
         until: Moment,
     },
 }
@@ -75,21 +75,21 @@ pub(crate) enum PacketOwner {
     Errors,
 }
 
-/// Something that is to be done for a device at some moment of this connection.
+/// An action for a device that is due at a set time on this connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Deadline {
     pub(crate) device: Slot,
     pub(crate) due: Due,
 }
 
-/// What a [`Deadline`] is for.
+/// The action of a [`Deadline`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Due {
     /// The next attempt to attach.
     Attach,
     /// The next attempt to subscribe.
     Subscribe(Subscription),
-    /// What a detach waits for has timed out.
+    /// The drain timeout of a detach has passed.
     Drain,
 }
 
@@ -114,7 +114,7 @@ impl Deadline {
 }
 
 impl Online {
-    /// A connection whose CONNECT was queued.
+    /// Creates a connection whose CONNECT was queued.
     pub(super) fn new(
         link: Connection<PacketOwner>,
         token: Token,
@@ -138,22 +138,22 @@ impl Online {
         }
     }
 
-    /// Whether the bridge has accepted the connection, and we have not left it.
+    /// Returns whether the bridge has accepted the connection, and the gateway is not leaving it.
     pub(super) fn is_open(&self) -> bool {
         matches!(self.phase, Phase::Open | Phase::Refreshing { .. })
     }
 
-    /// Whether the connection is about to end in order.
+    /// Returns whether the connection is ending gracefully.
     pub(super) fn is_winding_down(&self) -> bool {
         matches!(self.phase, Phase::Refreshing { .. } | Phase::Leaving { .. })
     }
 
-    /// Whether anything of a device, or an acknowledgement, has a deadline.
+    /// Returns whether a device or an acknowledgement has a deadline.
     pub(super) fn has_deadlines(&self) -> bool {
         !(self.ack_deadlines.is_empty() && self.deadlines.is_empty())
     }
 
-    /// Expects the acknowledgement of a packet that was just written.
+    /// Starts waiting for the acknowledgement of a packet that was just queued.
     pub(super) fn await_answer(
         &mut self,
         packet_id: PacketId,
@@ -170,13 +170,13 @@ impl Online {
         }
     }
 
-    /// Removes the deadline of an acknowledgement that came.
+    /// Removes the deadline of an acknowledgement that arrived.
     pub(super) fn stop_awaiting(&mut self, awaiting: Awaiting) {
         self.ack_deadlines
             .remove(awaiting.deadline, awaiting.packet_id);
     }
 
-    /// Gives an acknowledgement up: its identifier is not used again before it comes late.
+    /// Stops waiting for an acknowledgement. Its packet identifier is not reused until it arrives.
     pub(super) fn abandon(&mut self, awaiting: Awaiting) {
         self.stop_awaiting(awaiting);
         self.link.quarantine(awaiting.packet_id);

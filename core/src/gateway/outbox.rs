@@ -1,8 +1,8 @@
-//! What was accepted and is not yet acknowledged. It lives above any connection: a loss puts everything back at the head
-//! of its device's queue, in order.
+//! Publications that were accepted and are not yet acknowledged. They outlive connections: when one is lost, everything
+//! returns to the head of its device's queue, in order.
 //!
-//! A publication is in exactly one place at a time: its device's queue (a state: its slot), or, while there is a
-//! connection, in that connection's [`Flight`]. Devices that can send take turns.
+//! A publication is in exactly one place at a time: its device's queue (for a state: its slot), or, during a
+//! connection, that connection's [`Flight`]. Devices that can send take turns.
 
 mod entries;
 mod entry;
@@ -43,11 +43,12 @@ pub(crate) struct Outbox {
     entries: Entries,
     queues: Queues,
     connection_pacer: ConnectionPacer,
-    /// When devices that wait for their pace may send again. It outlives connections, or their delays would count twice.
+    /// When devices held back by their pace may send again. It outlives connections, because their delays would
+    /// otherwise count twice.
     paced: Schedule<Moment, Slot>,
-    /// The pace of devices that were detached a moment ago.
+    /// The pace of recently detached devices.
     departed: BTreeMap<DeviceId, Pace>,
-    /// Until when everything waits for the pace of the connection.
+    /// When everything held back by the pace of the connection may be sent.
     held_until: Option<Moment>,
     delays: Delays,
     quota: Quota,
@@ -90,7 +91,7 @@ impl Outbox {
         }
     }
 
-    /// Removes a device that has nothing here any more. Its pace stays, because the bridge still counts it.
+    /// Removes a device whose queue is empty. Its pace is kept, because the bridge still counts it.
     pub(crate) fn remove_device(
         &mut self,
         flight: Option<&mut Flight>,
@@ -160,12 +161,12 @@ impl Outbox {
         (op, device)
     }
 
-    /// Whether anything waits for its pace.
+    /// Returns whether anything is held back by its pace.
     pub(crate) fn is_pacing(&self) -> bool {
         self.held_until.is_some() || !self.paced.is_empty()
     }
 
-    /// When what waits for its pace may go.
+    /// Returns when the next publications held back by their pace may be sent.
     pub(crate) fn paced_until(&self) -> Option<Moment> {
         [self.paced.next(), self.held_until]
             .into_iter()
@@ -173,14 +174,14 @@ impl Outbox {
             .min()
     }
 
-    /// Keeps a device from its turn until then, for its pace.
+    /// Holds a device back until `at`, because of its pace.
     fn hold(&mut self, device: Slot, at: Moment, now: Moment) {
         if self.paced.add(at, device) {
             self.delays.count(at.since(now));
         }
     }
 
-    /// Lets the devices send that have waited for their pace.
+    /// Returns the devices to the round whose pace allows them to send again.
     pub(crate) fn release_paced(&mut self, mut flight: Option<&mut Flight>, now: Moment) {
         self.held_until = self.held_until.filter(|at| *at > now);
         while let Some(device) = self.paced.pop_due(now) {
@@ -190,12 +191,12 @@ impl Outbox {
         }
     }
 
-    /// How often publications had to wait for their pace, and how long in all.
+    /// Returns how often publications were held back by their pace, and how long in total.
     pub(crate) fn delays(&self) -> Delays {
         self.delays
     }
 
-    /// The keys of everything that a device has here, or all devices, in the order of acceptance.
+    /// Returns the keys of all publications of a device, or of all devices, in the order of acceptance.
     pub(crate) fn all(&self, device: Option<Slot>) -> Vec<EntryKey> {
         let entries = self
             .entries

@@ -1,4 +1,4 @@
-//! How a publication begins and ends: accepted, acknowledged, put back, or failed.
+//! The life of a publication: accepted, then acknowledged, put back, or failed.
 
 use super::{
     online::Online,
@@ -80,7 +80,7 @@ impl Session {
         self.outbox.release(key);
     }
 
-    /// Ends everything that a device has in the outbox.
+    /// Fails all publications of a device.
     pub(super) fn fail_publications_of(
         &mut self,
         online: Option<&mut Online>,
@@ -96,7 +96,7 @@ impl Session {
         }
     }
 
-    /// Ends the publications at QoS 0 that were handed over in full.
+    /// Ends the QoS 0 publications that were completely handed over.
     pub(super) fn end_handed_over(&mut self, online: &mut Online) {
         let offset = online.link.handed_over();
         while let Some(key) = self.outbox.handed_over(&online.flight, offset) {
@@ -104,7 +104,7 @@ impl Session {
         }
     }
 
-    /// Puts back what a device had in flight: it is no longer attached.
+    /// Puts back what a device had in flight, because it is no longer attached.
     pub(super) fn put_back(&mut self, online: &mut Online, device: Slot) {
         let Returned {
             packet_ids,
@@ -122,7 +122,8 @@ impl Session {
         }
     }
 
-    /// Tells the users who were turned away that there is room again. Never inlined: mostly there are none.
+    /// Notifies the users whose publications were refused that there is room again. Never inlined: usually there are
+    /// none.
     #[inline(never)]
     pub(super) fn announce_room(&mut self) {
         while let Some(slot) = self.outbox.take_writable() {

@@ -1,4 +1,4 @@
-//! What an error report changes.
+//! The effects of an error report.
 
 use super::{
     devices::Life,
@@ -14,7 +14,7 @@ use crate::{
 };
 
 impl Session {
-    /// Acts on a report about something of this connection.
+    /// Handles a report about something on this connection.
     pub(super) fn act_on_report(&mut self, online: &mut Online, report: &ErrorReport, now: Moment) {
         match self.subject(online, report) {
             About::InFlight(owner) => self.on_report_about(online, owner, report, now),
@@ -57,7 +57,7 @@ impl Session {
                 let failure = Failure::Reported(report.clone());
                 self.fail_subscription(online, key, failure, now);
             }
-            // The rest says nothing final: silence ends the operation, or sends the publication again.
+            // Other reports are not final: the operation ends when it times out, or the publication is sent again.
             _ => {}
         }
     }

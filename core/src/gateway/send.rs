@@ -1,5 +1,4 @@
-//! What is written next, and in which order: acknowledgements, subscriptions, attaches, what is overdue, detaches, then
-//! publications.
+//! What is queued next: acknowledgements, subscriptions, attaches, overdue publications, detaches, then publications.
 
 use super::{
     devices::Devices,
@@ -15,8 +14,8 @@ use crate::{
 };
 
 impl Session {
-    /// Fills the transmit buffer with what may be sent now; returns whether the connection goes on, for all that is known
-    /// of it itself.
+    /// Fills the transmit buffer with what may be sent now. Returns whether the connection goes on, as far as it can
+    /// tell by itself.
     #[inline]
     pub(super) fn fill(&mut self, online: &mut Online, now: Moment) -> bool {
         while send_acknowledgement(online) {}
@@ -30,7 +29,7 @@ impl Session {
         true
     }
 
-    /// Writes what goes before new publications. Never inlined: most messages find nothing here.
+    /// Queues what precedes new publications. Never inlined: for most messages there is nothing.
     #[inline(never)]
     fn send_first(&mut self, online: &mut Online, now: Moment) {
         while self.send_subscription(online, now) {}
@@ -39,7 +38,7 @@ impl Session {
         while self.send_detach(online, now) {}
     }
 
-    /// Writes the next publication by turns of the devices; returns whether one was written.
+    /// Queues the next publication, in turn over the devices; returns whether it did.
     #[inline(never)]
     fn send_publication(&mut self, online: &mut Online, now: Moment) -> bool {
         let Online { link, flight, .. } = online;
@@ -63,8 +62,8 @@ impl Session {
         true
     }
 
-    /// Writes a publication again whose acknowledgement is overdue: the bridge drops some without a word when its
-    /// buffers are full.
+    /// Queues an overdue publication again: the bridge drops some silently when its buffers are full. Returns whether
+    /// it did.
     fn send_overdue(&mut self, online: &mut Online, now: Moment) -> bool {
         let Online { link, flight, .. } = online;
         let Some(peer_now) = link.peer_clock().time_if_running(now) else {
@@ -90,7 +89,7 @@ impl Session {
     }
 }
 
-/// Writes the acknowledgement that is next, if one is; returns whether it was.
+/// Queues the next acknowledgement, if there is one; returns whether it did.
 fn send_acknowledgement(online: &mut Online) -> bool {
     if !online.owed.has_given() || online.link.room() < 4 {
         return false;
@@ -101,7 +100,7 @@ fn send_acknowledgement(online: &mut Online) -> bool {
     true
 }
 
-/// The topic of a publication: the one that its device keeps, or one made in `scratch`.
+/// Returns the topic of a publication: stored with its device, or built in `scratch`.
 fn topic_of<'a>(entry: &Entry, devices: &'a Devices, scratch: &'a mut TopicName) -> &'a TopicName {
     let device = devices.at(entry.device);
     let channel = match entry.channel() {

@@ -1,5 +1,6 @@
-//! What outlives connections. The bridge keeps no session of a gateway (CleanSession is always 1), so all that spans
-//! connections is here: what the user wants, what was accepted and has not ended, and what is counted.
+//! The state that outlives connections. The bridge keeps no session of a gateway (CleanSession is always 1), so
+//! everything that spans connections is here: what the user has requested, what was accepted and has not ended, and the
+//! counters.
 
 use std::collections::VecDeque;
 
@@ -21,8 +22,8 @@ use crate::{
     unsent::Unsent,
 };
 
-/// Everything of a gateway but its connection. What runs on a connection only takes that as an
-/// [`Online`]; what is legal off line as well takes an `Option` of one.
+/// The gateway without its connection. A method that needs a connection takes an [`Online`]; one that also works
+/// offline takes an `Option` of it.
 #[derive(Debug)]
 pub(crate) struct Session {
     pub(super) client_id: ClientId,
@@ -32,12 +33,12 @@ pub(crate) struct Session {
     pub(super) outbox: Outbox,
     /// Events that were not taken yet.
     pub(super) events: VecDeque<Event>,
-    /// Operations so far.
+    /// The number of operations so far.
     pub(super) ops: u64,
     /// The number of the first delivery of the next connection.
     pub(super) next_delivery: u64,
     pub(super) jitter: Jitter,
-    /// Reused for topics that no device keeps.
+    /// Buffer for topics that are not stored with a device.
     pub(super) topic: TopicName,
     pub(super) stats: Stats,
 }
@@ -61,7 +62,7 @@ impl Session {
         }
     }
 
-    /// Takes in what a connection that has ended leaves behind.
+    /// Recovers the state of a connection that has ended.
     pub(super) fn take_back(&mut self, online: Online) {
         let Online {
             link, flight, owed, ..
@@ -73,7 +74,7 @@ impl Session {
         self.lose_attachments();
     }
 
-    /// Everything that is accepted and has not ended, in the order of acceptance.
+    /// Returns every publication that was accepted and has not ended, in the order of acceptance.
     pub(super) fn unsent(&self) -> impl Iterator<Item = Unsent> {
         self.outbox.all(None).into_iter().map(|key| {
             let entry = self.outbox.entry(key);
@@ -81,7 +82,7 @@ impl Session {
         })
     }
 
-    /// Ends every operation that has not ended, the close last.
+    /// Ends every pending operation, the close last.
     pub(super) fn finish(
         &mut self,
         open_op: Option<OpId>,

@@ -1,4 +1,4 @@
-//! A device's subscriptions: from what the user wants to what this connection has granted.
+//! A device's subscriptions: what the user wants, and what this connection has granted.
 
 use super::{
     devices::{Life, Progress, SubscriptionKey, Subscriptions},
@@ -15,7 +15,7 @@ use crate::{
 };
 
 impl Session {
-    /// Sets what is wanted; `None` ends the subscription. Returns the operation that ends with it.
+    /// Sets the wanted quality of service; `None` ends the subscription. Returns the operation of the change.
     pub(super) fn want_subscription(
         &mut self,
         mut online: Option<&mut Online>,
@@ -42,7 +42,7 @@ impl Session {
         op
     }
 
-    /// Makes a subscription that waits for its next attempt, or for the next connection, ready for one now.
+    /// Makes a subscription that waits for its next attempt, or for the next connection, ready for an attempt now.
     fn stop_retrying(&mut self, online: Option<&mut Online>, key: SubscriptionKey) {
         let state = self.devices.subscription_mut(key);
         match state.progress {
@@ -57,7 +57,7 @@ impl Session {
         }
     }
 
-    /// Ends the operation of a subscription that is as wanted, or queues it for its packet.
+    /// Ends the operation of a subscription that is as wanted; otherwise queues the subscription for its packet.
     fn pursue_subscription(&mut self, online: Option<&mut Online>, key: SubscriptionKey) {
         let online = online.filter(|online| self.is_attached(online, key.device));
         let state = self.devices.subscription_mut(key);
@@ -76,7 +76,7 @@ impl Session {
         }
     }
 
-    /// Pursues both subscriptions of a device that was attached.
+    /// Continues with both subscriptions of a device that was attached.
     pub(super) fn resume_subscriptions(&mut self, online: &mut Online, device: Slot) {
         for subscription in Subscriptions::ALL {
             let key = SubscriptionKey {
@@ -87,7 +87,7 @@ impl Session {
         }
     }
 
-    /// Forgets what was granted to a device: its attachment is gone.
+    /// Clears what was granted to a device, because its attachment has ended.
     pub(super) fn lose_subscriptions(&mut self, mut online: Option<&mut Online>, device: Slot) {
         for subscription in Subscriptions::ALL {
             let key = SubscriptionKey {
@@ -108,7 +108,7 @@ impl Session {
         }
     }
 
-    /// Writes the SUBSCRIBE or UNSUBSCRIBE that is next, if one is; returns whether it was.
+    /// Queues the next SUBSCRIBE or UNSUBSCRIBE, if there is one; returns whether it did.
     pub(super) fn send_subscription(&mut self, online: &mut Online, now: Moment) -> bool {
         while let Some(&key) = online.turns.subscribe.front() {
             let is_attached = self.is_attached(online, key.device);
@@ -163,7 +163,7 @@ impl Session {
         }
     }
 
-    /// SUBACK granted, or UNSUBACK.
+    /// Handles a granting SUBACK, or UNSUBACK.
     pub(super) fn on_subscription_answer(&mut self, online: &mut Online, key: SubscriptionKey) {
         let state = self.devices.subscription_mut(key);
         let Progress::Asked(awaiting, qos) = state.progress else {
@@ -176,7 +176,8 @@ impl Session {
         self.pursue_subscription(Some(online), key);
     }
 
-    /// No answer came in time, or a bad one. A timeout is tried again with backoff, a refusal on the next connection.
+    /// Handles a subscription that timed out or was refused. After a timeout it is tried again with backoff, after a
+    /// refusal on the next connection.
     pub(super) fn fail_subscription(
         &mut self,
         online: &mut Online,
@@ -188,7 +189,7 @@ impl Session {
         let Progress::Asked(awaiting, asked) = state.progress else {
             return;
         };
-        // If it was a report that failed it, the answer may still come, and must not complete the next attempt.
+        // If a report has failed it, the answer may still arrive, and must not complete the next attempt.
         online.abandon(awaiting);
         let attempts = state.attempts;
         state.attempts += 1;
@@ -201,7 +202,7 @@ impl Session {
             _ => Progress::Refused,
         };
         if state.wanted != asked {
-            // Something else is wanted meanwhile: its own attempt has yet to come.
+            // The user wants something else by now, which has not been tried yet.
             self.retry_subscription(online, key);
             return;
         }
@@ -226,7 +227,7 @@ impl Session {
         self.pursue_subscription(Some(online), key);
     }
 
-    /// Whether the device can publish and subscribe on this connection now.
+    /// Returns whether the device can publish and subscribe on this connection now.
     pub(super) fn is_attached(&self, online: &Online, device: Slot) -> bool {
         match self.devices.at(device).life {
             Life::Own => online.is_open(),

@@ -1,8 +1,8 @@
-//! An acknowledgement that is due.
+//! Pending acknowledgements.
 
 use crate::{clock::PeerTime, mqtt::PacketId};
 
-/// An acknowledgement that is due: of which packet, and by when.
+/// A pending acknowledgement: its packet and its deadline.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Awaiting {
     pub(crate) packet_id: PacketId,

@@ -1,4 +1,4 @@
-//! One device: what the user wants of it, and what the bridge has granted.
+//! One device: what the user has requested for it, and what the bridge has granted.
 
 use super::{awaiting::Awaiting, subscription::Subscriptions};
 use crate::{
@@ -14,40 +14,40 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct Device {
     pub(crate) id: DeviceId,
-    /// The topic of its telemetry events outside any subfolder.
+    /// The topic of its telemetry events without a subfolder.
     pub(crate) events_topic: TopicName,
     pub(super) generation: u32,
     pub(crate) life: Life,
-    /// The attach that has not ended.
+    /// The pending attach.
     pub(crate) attach_op: Option<OpId>,
-    /// The detach that has not ended.
+    /// The pending detach.
     pub(crate) detach: Option<Detach>,
     pub(crate) token: Option<Token>,
-    /// Attempts to attach that failed, or did not last, in a row.
+    /// Consecutive attempts to attach that failed or did not last.
     pub(crate) attempts: u32,
     pub(crate) subscriptions: Subscriptions,
 }
 
-/// Where a device is in its life.
+/// The lifecycle state of a device.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Life {
     /// The gateway itself: attached by the connection.
     Own,
-    /// Wants to be attached: its turn, or a connection, has yet to come.
+    /// To be attached: waits for its turn or for a connection.
     Waiting,
-    /// The attach was written.
+    /// The attach was queued and waits for its PUBACK.
     Attaching(Awaiting),
-    /// Attached since then.
+    /// Attached, since this time.
     Attached(Moment),
-    /// The attach failed in a way that may pass; it is tried again then.
+    /// The attach failed for a reason that may be temporary; it is tried again at this time.
     Retrying(Moment),
-    /// Its token has expired, and a new one was asked for.
+    /// Its token has expired, and a new one was requested.
     NeedsToken,
-    /// The bridge refused it: nothing is tried, and nothing can be published, until the user says so.
+    /// The bridge refused it: it is not attached again, and cannot publish, until the user attaches or authorizes it.
     Refused,
-    /// The bridge detached it, and it is not to be attached again until the user says so.
+    /// The bridge detached it, and it is not attached again until the user asks for it.
     Dormant,
-    /// The detach was written.
+    /// The detach was queued and waits for its PUBACK.
     Detaching(Awaiting),
 }
 
@@ -67,33 +67,34 @@ impl Life {
     }
 }
 
-/// How a device stands with the bridge.
+/// The state of a device's attachment to the bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceState {
-    /// To be attached: a connection, or its turn, has yet to come.
+    /// To be attached: waits for its turn or for a connection.
     Waiting,
-    /// The attach was sent, and its PUBACK is due.
+    /// The attach was sent and waits for its PUBACK.
     Attaching,
-    /// It can publish and subscribe.
+    /// The device can publish and subscribe.
     Attached,
-    /// An attach failed in a way that may pass, or the bridge detached it: it is tried again with backoff.
+    /// An attach failed for a reason that may be temporary, or the bridge detached the device: it is attached again
+    /// with backoff.
     Retrying,
     /// Its token has expired; see [`Event::TokenNeeded`](crate::Event::TokenNeeded).
     TokenNeeded,
-    /// The bridge refused to attach it: nothing is tried until it is attached or authorized again.
+    /// The bridge refused to attach it: it is not tried again until it is attached or authorized again.
     Refused,
-    /// The bridge detached it, and the options say not to attach it again unasked.
+    /// The bridge detached it, and the options say not to attach it again automatically.
     Dormant,
-    /// The detach was sent, and its PUBACK is due.
+    /// The detach was sent and waits for its PUBACK.
     Detaching,
 }
 
-/// A detach that the user asked for.
+/// A detach requested by the user.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Detach {
     pub(crate) op: OpId,
-    /// When what is still queued has timed out; runs only while the device is attached.
+    /// When the publications that are still queued time out; set only while the device is attached.
     pub(crate) deadline: Option<Moment>,
 }
 
@@ -114,14 +115,14 @@ impl Device {
         }
     }
 
-    /// The operations that have not ended, the detach's not among them.
+    /// Returns the pending operations, except the detach.
     pub(crate) fn pending_ops(&self) -> impl Iterator<Item = OpId> + '_ {
         let subscriptions = Subscriptions::ALL.into_iter();
         let of_subscriptions = subscriptions.filter_map(|which| self.subscriptions.at(which).op);
         self.attach_op.into_iter().chain(of_subscriptions)
     }
 
-    /// Operations that the bridge has yet to answer, and when each was queued.
+    /// Returns the operations that the bridge has yet to answer, and when each was queued.
     pub(crate) fn unanswered(&self) -> impl Iterator<Item = (PeerTime, OpId)> {
         let of_life = match (self.life, self.attach_op, self.detach) {
             (Life::Attaching(awaiting), Some(op), _) => Some((awaiting.sent, op)),

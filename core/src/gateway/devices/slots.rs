@@ -1,4 +1,4 @@
-//! A table whose places are taken lowest first, so that no hidden order of vacancies decides anything.
+//! A table that fills the lowest vacant slot first, so that the order of removals has no effect on later slots.
 
 use std::collections::BTreeSet;
 
@@ -12,7 +12,7 @@ pub(super) struct Slots<T> {
 }
 
 impl<T> Slots<T> {
-    /// Puts a value into the lowest slot that is vacant.
+    /// Stores a value in the lowest vacant slot.
     pub(super) fn insert(&mut self, value: T) -> Slot {
         match self.vacant.pop_first() {
             Some(slot) => {
@@ -44,12 +44,12 @@ impl<T> Slots<T> {
         self.values.get_mut(slot.index())?.as_mut()
     }
 
-    /// How many slots are in use.
+    /// Returns how many slots are in use.
     pub(super) fn len(&self) -> usize {
         self.values.len() - self.vacant.len()
     }
 
-    /// The slots in use, lowest first.
+    /// Returns the slots in use, lowest first.
     pub(super) fn iter(&self) -> impl Iterator<Item = (Slot, &T)> {
         let slots = (0..).map(Slot).zip(&self.values);
         slots.filter_map(|(slot, value)| Some((slot, value.as_ref()?)))

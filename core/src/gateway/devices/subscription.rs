@@ -1,4 +1,4 @@
-//! What the user wants of a device's subscriptions, and what this connection has granted.
+//! The requested subscriptions of a device, and those that are granted on this connection.
 
 use super::awaiting::Awaiting;
 use crate::{
@@ -22,24 +22,24 @@ pub(crate) struct Subscriptions {
     commands: SubscriptionState,
 }
 
-/// One subscription: what is wanted, and what this connection has.
+/// One subscription: what is requested, and what is granted on this connection.
 #[derive(Debug, Default)]
 pub(crate) struct SubscriptionState {
     pub(crate) wanted: Option<QoS>,
     pub(crate) held: Option<QoS>,
     pub(crate) progress: Progress,
-    /// The subscribe or unsubscribe that has not ended.
+    /// The pending subscribe or unsubscribe.
     pub(crate) op: Option<OpId>,
-    /// Attempts that timed out or were refused, in a row.
+    /// Consecutive attempts that timed out or were refused.
     pub(crate) attempts: u32,
 }
 
-/// What is under way between what is wanted and what is held.
+/// The progress from what is held to what is wanted.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) enum Progress {
     #[default]
     Settled,
-    /// SUBSCRIBE was written for this quality of service, or UNSUBSCRIBE for none.
+    /// SUBSCRIBE was queued for this quality of service, or UNSUBSCRIBE for none.
     Asked(Awaiting, Option<QoS>),
     Retrying(Moment),
     /// The bridge refused it on this connection.
@@ -65,12 +65,12 @@ impl Subscriptions {
 }
 
 impl SubscriptionState {
-    /// Whether a packet would bring what is held closer to what is wanted.
+    /// Returns whether a packet is needed to get from what is held to what is wanted.
     pub(crate) fn needs_packet(&self) -> bool {
         matches!(self.progress, Progress::Settled) && self.wanted != self.held
     }
 
-    /// Whether what is wanted is the case.
+    /// Returns whether what is held is what is wanted.
     pub(crate) fn is_as_wanted(&self) -> bool {
         match self.wanted {
             Some(_) => self.held == self.wanted,
@@ -78,12 +78,12 @@ impl SubscriptionState {
         }
     }
 
-    /// Whether messages of this subscription are expected: also before its SUBACK, and until its UNSUBACK.
+    /// Returns whether messages of this subscription are expected: even before its SUBACK, and until its UNSUBACK.
     pub(crate) fn is_expected(&self) -> bool {
         self.wanted.is_some() || self.held.is_some() || matches!(self.progress, Progress::Asked(..))
     }
 
-    /// The operation that the bridge has yet to answer, and when it was queued.
+    /// Returns the operation that the bridge has yet to answer, and when it was queued.
     pub(crate) fn unanswered(&self) -> Option<(PeerTime, OpId)> {
         match self.progress {
             Progress::Asked(awaiting, _) => Some((awaiting.sent, self.op?)),
@@ -91,7 +91,8 @@ impl SubscriptionState {
         }
     }
 
-    /// Forgets what was granted, because the attachment is gone; returns the operation that this ends, an unsubscribe.
+    /// Clears what was granted, because the attachment has ended. Returns the operation that this completes, an
+    /// unsubscribe.
     pub(crate) fn lose(&mut self) -> Option<(OpId, Outcome)> {
         self.held = None;
         self.progress = Progress::Settled;

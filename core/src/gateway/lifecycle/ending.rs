@@ -1,4 +1,4 @@
-//! How a connection ends, and the gateway with its last one.
+//! The end of a connection, and of the gateway with its last one.
 
 use super::super::{
     Gateway,
@@ -15,12 +15,12 @@ use crate::{
     time::Duration,
 };
 
-/// How long DISCONNECT may take to be handed over.
+/// Limit on the time until DISCONNECT is handed over.
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Gateway {
-    /// Ends a connection, or all of it, that has nothing left to wait for, or has no identifiers left. Never inlined: most
-    /// messages end nothing.
+    /// Ends a connection, or the gateway, once it has nothing left to wait for, or a connection without free packet
+    /// identifiers. Never inlined: most messages end nothing.
     #[inline(never)]
     pub(crate) fn end_if_over(&mut self, now: Moment) {
         self.reconnect_if_starved(now);
@@ -30,7 +30,7 @@ impl Gateway {
         }
     }
 
-    /// Leaves once nothing is left to wait for.
+    /// Leaves once there is nothing left to wait for.
     fn leave_if_drained(&mut self, now: Moment) {
         let has_refresh_drained = self.lifecycle.online().is_some_and(|online| {
             matches!(online.phase, Phase::Refreshing { .. })
@@ -42,7 +42,7 @@ impl Gateway {
         }
     }
 
-    /// Whether a close was asked for, and nothing is left to be sent.
+    /// Returns whether a close was requested, and nothing is left to send.
     fn has_close_drained(&self) -> bool {
         let mut devices = self.session.devices.iter();
         self.lifecycle.close_op.is_some()
@@ -50,7 +50,8 @@ impl Gateway {
             && !devices.any(|(_, device)| device.detach.is_some())
     }
 
-    /// Ends the connection politely. Where none is open, only a close comes here: it ends the wait for one.
+    /// Ends the connection with DISCONNECT. Without an open connection it is called only for a close, and cancels the
+    /// attempt to connect.
     pub(super) fn leave(&mut self, now: Moment) {
         let lifecycle = &mut self.lifecycle;
         lifecycle.close_by = None;
@@ -74,8 +75,7 @@ impl Gateway {
         }
     }
 
-    /// Comes back with a new connection when no packet identifier is free, because too many wait for late
-    /// acknowledgements.
+    /// Reconnects when no packet identifier is free, because too many wait for late acknowledgements.
     fn reconnect_if_starved(&mut self, now: Moment) {
         let online = self.lifecycle.online();
         if online.is_some_and(|online| online.phase == Phase::Open && online.link.is_starved()) {
@@ -91,7 +91,7 @@ impl Gateway {
         }
     }
 
-    /// DISCONNECT was handed over, or could not be.
+    /// Ends the connection after DISCONNECT was handed over, or could not be.
     pub(super) fn end_leaving(&mut self, now: Moment) {
         let reason = match self.lifecycle.online().map(|online| online.phase) {
             Some(Phase::Leaving { for_good: true, .. }) => DisconnectReason::Closed,
@@ -101,7 +101,7 @@ impl Gateway {
         self.end_connection(reason, now);
     }
 
-    /// The peer has been silent for too long.
+    /// Ends the connection because the peer was silent for too long.
     pub(crate) fn on_silence(&mut self, silence: Silence, now: Moment) {
         let reason = match silence {
             Silence::ConnAck(after) => DisconnectReason::ConnAckTimedOut(after),
@@ -111,17 +111,17 @@ impl Gateway {
         self.end_connection(reason, now);
     }
 
-    /// Ends a connection, or an attempt at one, and decides what follows: the one place where an [`Online`] is dropped.
-    /// The transport may still be up.
+    /// Ends a connection, or an attempt at one, and decides what follows. The only place where an [`Online`] is
+    /// dropped. The transport may still be up.
     pub(crate) fn end_connection(&mut self, reason: DisconnectReason, now: Moment) {
-        // What may have ended it is in flight until the connection is taken.
+        // The suspects are in flight, and known only until `take_back`.
         let online = self.lifecycle.online();
         let (suspects, certainty) = self.session.suspects(online, &reason);
         let quick_ends = quick_ends(self.lifecycle.quick_ends, online, &reason, now);
         let is_last = online.is_some_and(leaves_for_good);
         self.lifecycle.quick_ends = quick_ends;
 
-        // What follows is decided once the devices and publications are as they are without it.
+        // The next state is decided after the devices and publications are detached from the connection.
         let hanging_up = State::HangingUp(AfterHangUp::Close);
         let ended = core::mem::replace(&mut self.lifecycle.state, hanging_up);
         if let State::Online(online) = ended {
@@ -166,7 +166,7 @@ impl Gateway {
         (AfterHangUp::Wait { until }, Some(wait))
     }
 
-    /// Ends for good: every operation that has not ended does now.
+    /// Closes the gateway: ends every pending operation.
     pub(super) fn finish(&mut self) {
         let is_closing = self.lifecycle.close_op.is_some();
         let failure = if is_closing {
@@ -182,7 +182,7 @@ impl Gateway {
     }
 }
 
-/// Whether a connection ends because the gateway closes.
+/// Returns whether a connection ends because the gateway closes.
 fn leaves_for_good(online: &Online) -> bool {
     matches!(online.phase, Phase::Leaving { for_good: true, .. })
 }

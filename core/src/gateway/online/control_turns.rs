@@ -1,18 +1,18 @@
-//! Whose turn it is to be attached, subscribed or detached.
+//! Turns of the devices to be attached, subscribed or detached.
 
 use std::collections::VecDeque;
 
 use super::super::devices::SubscriptionKey;
 use crate::command::Slot;
 
-/// What has yet to be asked of the bridge on one connection, in the order of the turns.
+/// The control packets that are still to be sent on one connection, in order.
 #[derive(Debug, Default)]
 pub(crate) struct ControlTurns {
-    /// Devices that have yet to be attached.
+    /// Devices to be attached.
     pub(crate) attach: VecDeque<Slot>,
-    /// Subscriptions that have yet to be made or ended.
+    /// Subscriptions to be made or ended.
     pub(crate) subscribe: VecDeque<SubscriptionKey>,
-    /// Devices with nothing left to send that are to be detached.
+    /// Devices to be detached that have nothing left to send.
     pub(crate) detach: VecDeque<Slot>,
 }
 
@@ -21,7 +21,7 @@ impl ControlTurns {
         self.attach.is_empty() && self.subscribe.is_empty() && self.detach.is_empty()
     }
 
-    /// Takes out a device that is gone.
+    /// Removes a device.
     pub(crate) fn remove(&mut self, device: Slot) {
         self.attach.retain(|&other| other != device);
         self.subscribe.retain(|key| key.device != device);

@@ -1,4 +1,4 @@
-//! The acknowledgements that we owe the bridge.
+//! The acknowledgements owed to the bridge.
 
 use std::collections::VecDeque;
 
@@ -18,13 +18,13 @@ pub(crate) struct OwedAcks {
 /// One delivery.
 #[derive(Debug)]
 struct Owed {
-    /// What to acknowledge; nothing at QoS 0.
+    /// The packet to acknowledge; `None` at QoS 0.
     packet_id: Option<PacketId>,
     is_given: bool,
 }
 
 impl OwedAcks {
-    /// Nothing is owed. The first delivery gets the number `next`.
+    /// Creates an empty list. The first delivery gets the number `next`.
     pub(super) fn new(next: u64) -> Self {
         Self {
             owed: VecDeque::new(),
@@ -32,13 +32,13 @@ impl OwedAcks {
         }
     }
 
-    /// Deliveries not yet acknowledged.
+    /// Returns the number of deliveries not yet acknowledged.
     #[inline]
     pub(crate) fn len(&self) -> usize {
         self.owed.len()
     }
 
-    /// The number of the next delivery: it goes on with the next connection.
+    /// Returns the number of the next delivery. The numbering continues with the next connection.
     pub(crate) fn next(&self) -> u64 {
         self.front + self.owed.len() as u64
     }
@@ -52,7 +52,7 @@ impl OwedAcks {
         delivery
     }
 
-    /// Whether this is a copy of a delivery that waits for its acknowledgement.
+    /// Returns whether this is a duplicate of a delivery that is not yet acknowledged.
     pub(crate) fn is_copy(&self, publish: &Publish) -> bool {
         publish.dup
             && publish.packet_id.is_some()
@@ -62,7 +62,7 @@ impl OwedAcks {
                 .any(|owed| owed.packet_id == publish.packet_id)
     }
 
-    /// Records that the user has this delivery. One of an earlier connection changes nothing.
+    /// Records the user's acknowledgement of this delivery. One for an earlier connection changes nothing.
     pub(crate) fn give(&mut self, delivery: DeliveryId) {
         let owed = delivery
             .0
@@ -73,7 +73,7 @@ impl OwedAcks {
         }
     }
 
-    /// Whether the oldest delivery is to be acknowledged: acknowledgements go in the order of the messages
+    /// Returns whether to acknowledge the oldest delivery: acknowledgements are sent in the order of the messages
     /// [MQTT-4.6.0-2].
     #[inline]
     pub(crate) fn has_given(&self) -> bool {

@@ -1,5 +1,5 @@
-//! All publications, by key, in blocks of one size: one more moves none of the others, however many there are, and leaves at
-//! most one block unused.
+//! All publications, by key, in blocks of fixed size: adding one moves none of the others, however many there are, and
+//! wastes at most one block.
 
 use core::array;
 
@@ -8,26 +8,26 @@ use super::entry::{Entry, EntryKey};
 /// Slots of a block.
 const BLOCK: usize = 64;
 
-/// A key leaves every list, lane and ticket before its entry is removed.
+/// A key is removed from every list, retransmit queue and packet identifier before its entry is removed.
 const KEYED_WHILE_HERE: &str = "a key is kept only while its entry is here";
 
-/// All entries. A key is used again once its entry was removed.
+/// All entries. A key is reused after its entry was removed.
 #[derive(Debug, Default)]
 pub(super) struct Entries {
     blocks: Vec<Box<[Place; BLOCK]>>,
-    /// The vacant slot that is used next: the one that was left last.
+    /// The vacant slot that is used next: the one vacated last.
     vacant: Option<EntryKey>,
 }
 
 #[derive(Debug)]
 enum Place {
     Occupied(Entry),
-    /// Leads to the vacant slot that is used after it.
+    /// Links to the vacant slot that is used after it.
     Vacant(Option<EntryKey>),
 }
 
 impl Entries {
-    /// Constructs the entry in its slot, so that it is not moved once more while room is made for it.
+    /// Constructs the entry in its slot, so that it is not moved while space is made for it.
     pub(super) fn insert(&mut self, entry: impl FnOnce() -> Entry) -> EntryKey {
         let key = match self.vacant {
             Some(key) => key,
@@ -41,7 +41,7 @@ impl Entries {
         key
     }
 
-    /// Returns the first key of a new block, whose slots lead to one another.
+    /// Adds a block whose slots are linked to one another; returns its first key.
     fn add_block(&mut self) -> EntryKey {
         let first = (self.blocks.len() * BLOCK) as u32;
         let slots = array::from_fn(|at| {

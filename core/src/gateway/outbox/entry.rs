@@ -30,18 +30,18 @@ pub(crate) struct Entry {
     pub(super) next: EntryKey,
 }
 
-/// Where a publication is on its way.
+/// The progress of a publication.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
-    /// In its device's queue or, a state, in its slot.
+    /// In its device's queue or, for a state, in its slot.
     Waiting,
-    /// Written at QoS 1 with this identifier, last at this peer time; `attempt` counts from 0.
+    /// Queued at QoS 1 with this identifier, last at this peer time; `attempt` counts from 0.
     InFlight {
         id: PacketId,
         sent: PeerTime,
         attempt: u8,
     },
-    /// Written at QoS 0: done once the stream was handed over up to here.
+    /// Queued at QoS 0: done once the stream was handed over up to this offset.
     HandingOver { end: u64 },
 }
 
@@ -73,7 +73,7 @@ impl Entry {
         }
     }
 
-    /// What the user is told of it when it was not delivered. `device` is the id of its device.
+    /// Returns what is reported to the user about an undelivered publication. `device` is the id of its device.
     pub(crate) fn unsent(&self, device: &DeviceId) -> Unsent {
         Unsent {
             op: self.op,
@@ -91,7 +91,7 @@ impl Entry {
         }
     }
 
-    /// Where it goes.
+    /// Returns the channel of its topic.
     pub(crate) fn channel(&self) -> Channel<'_> {
         match self.is_state {
             true => Channel::State,
@@ -99,7 +99,7 @@ impl Entry {
         }
     }
 
-    /// The bytes that its packet takes at most.
+    /// Returns the maximum size of its packet, in bytes.
     pub(super) fn packet_size(&self) -> usize {
         let subfolder = self.subfolder.as_ref();
         let subfolder = subfolder.map_or(0, |subfolder| subfolder.as_str().len());
@@ -110,7 +110,7 @@ impl Entry {
         self.is_state
     }
 
-    /// When it was last written, if it has yet to be acknowledged, and its operation.
+    /// Returns when it was last queued, and its operation, if it is not yet acknowledged.
     pub(super) fn unanswered(&self) -> Option<(PeerTime, OpId)> {
         match self.place {
             Place::InFlight { sent, .. } => Some((sent, self.op)),
@@ -118,7 +118,7 @@ impl Entry {
         }
     }
 
-    /// Its packet identifier, while it is in flight.
+    /// Returns its packet identifier, while it is in flight.
     pub(crate) fn packet_id(&self) -> Option<PacketId> {
         match self.place {
             Place::InFlight { id, .. } => Some(id),

@@ -1,4 +1,4 @@
-//! The part of the outbox that lives and dies with one connection: what was written, and whose turn it is.
+//! The part of the outbox that belongs to one connection: what was queued for transmission, and which device is next.
 
 use super::{
     Outbox,
@@ -14,23 +14,23 @@ use crate::{
     options::Options,
 };
 
-/// The publications that one connection has queued, and the devices that can send on it.
+/// The publications queued for transmission on one connection, and the devices that can send on it.
 #[derive(Debug)]
 pub(crate) struct Flight {
     /// Devices that can send.
     pub(super) round: Round,
-    /// Written at QoS 1 and not yet acknowledged.
+    /// Queued at QoS 1 and not yet acknowledged.
     pub(super) unacknowledged: RetransmitQueues,
-    /// Written at QoS 0 and not yet handed to the transport.
+    /// Queued at QoS 0 and not yet handed over to the transport.
     pub(super) handing_over: List,
-    /// How many publications at QoS 1 may be in flight.
+    /// Maximum number of QoS 1 publications in flight.
     window: usize,
 }
 
 /// A publication whose acknowledgement is overdue.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Overdue {
-    /// It is to be sent again.
+    /// To be sent again.
     Due(EntryKey),
     /// A state that a newer one has replaced meanwhile.
     Superseded(EntryKey),
@@ -46,19 +46,19 @@ impl Flight {
         }
     }
 
-    /// Whether any device can send, and the window is open.
+    /// Returns whether a device can send and the window has room.
     #[inline]
     pub(crate) fn can_send(&self) -> bool {
         !self.round.is_empty() && self.in_flight() < self.window
     }
 
-    /// Publications written at QoS 1 and not yet acknowledged.
+    /// Returns the number of QoS 1 publications queued and not yet acknowledged.
     #[inline]
     pub(crate) fn in_flight(&self) -> usize {
         self.unacknowledged.len()
     }
 
-    /// Whether any acknowledgement may be overdue.
+    /// Returns whether an acknowledgement may be overdue.
     #[inline]
     pub(crate) fn may_be_overdue(&self, now: Moment) -> bool {
         self.unacknowledged.may_be_overdue(now)
@@ -66,22 +66,22 @@ impl Flight {
 }
 
 impl Outbox {
-    /// Lets a device send that is attached now.
+    /// Lets a newly attached device send.
     pub(crate) fn open(&mut self, flight: &mut Flight, device: Slot) {
         let queue = self.queues.at_mut(device);
         queue.is_open = true;
         flight.round.offer(device, queue);
     }
 
-    /// Stops a device that is no longer attached.
+    /// Stops a device that is no longer attached from sending.
     pub(crate) fn close(&mut self, flight: &mut Flight, device: Slot) {
         let queue = self.queues.at_mut(device);
         queue.is_open = false;
         flight.round.remove(device, queue);
     }
 
-    /// The next publication to write, by turns of the devices, if the window and the pace allow and its packet is no
-    /// larger than `room`.
+    /// Returns the next publication to queue, in turn over the devices, if the window and the pace allow it and its
+    /// packet is not larger than `room`.
     pub(crate) fn next(
         &mut self,
         flight: &mut Flight,
@@ -108,7 +108,7 @@ impl Outbox {
         None
     }
 
-    /// What a device would send now: its state if the pace allows, else the head of its queue.
+    /// Returns what a device would send now: its state if the pace allows it, or else the head of its queue.
     fn candidate(&mut self, flight: &Flight, device: Slot, now: Moment) -> Option<EntryKey> {
         let queue = self.queues.at(device);
         if !flight.round.suit(queue) {
@@ -126,7 +126,7 @@ impl Outbox {
         self.queues.at(device).waiting.head()
     }
 
-    /// Records that a publication was written with this packet identifier.
+    /// Records that a publication was queued for transmission with this packet identifier.
     pub(crate) fn sent(
         &mut self,
         flight: &mut Flight,
@@ -141,14 +141,14 @@ impl Outbox {
             .push(&mut self.entries, key, id, peer_now);
     }
 
-    /// Records that a publication was written at QoS 0; it ends at this offset in the stream.
+    /// Records that a QoS 0 publication was queued for transmission; it ends at this offset in the stream.
     pub(crate) fn sent_once(&mut self, flight: &mut Flight, key: EntryKey, end: u64, now: Moment) {
         self.leave_queue(flight, key, now);
         self.entries.at_mut(key).place = Place::HandingOver { end };
         flight.handing_over.push_back(&mut self.entries, key);
     }
 
-    /// Takes what was written out of its queue, and lets its device take its next turn.
+    /// Removes a publication from its device's queue, and puts the device at the end of the round.
     fn leave_queue(&mut self, flight: &mut Flight, key: EntryKey, now: Moment) {
         let entry = self.entries.at(key);
         let device = entry.device;
@@ -160,14 +160,14 @@ impl Outbox {
         flight.round.offer(device, queue);
     }
 
-    /// The peer time at which the next acknowledgement is overdue, if its packet has room to be sent again.
+    /// Returns the peer time at which the next acknowledgement is overdue, if there is room to send its packet again.
     pub(crate) fn overdue_at(&self, flight: &Flight, room: usize) -> Option<PeerTime> {
         let (deadline, key) = flight.unacknowledged.first_due(&self.entries)?;
         (self.entry(key).packet_size() <= room).then_some(deadline)
     }
 
-    /// A publication whose acknowledgement is overdue, if its packet has room. A state that has to keep its pace waits
-    /// once more.
+    /// Returns a publication whose acknowledgement is overdue, if there is room for its packet. A state that is held
+    /// back by its pace waits once more.
     pub(crate) fn overdue(
         &mut self,
         flight: &mut Flight,
@@ -191,7 +191,7 @@ impl Outbox {
         }
     }
 
-    /// Records that an overdue publication was written again.
+    /// Records that an overdue publication was queued for transmission again.
     pub(crate) fn sent_again(
         &mut self,
         flight: &mut Flight,
@@ -208,7 +208,7 @@ impl Outbox {
         self.connection_pacer.count(&self.quota, now);
     }
 
-    /// The oldest publication at QoS 0 that was handed over in full, up to this offset in the stream.
+    /// Returns the oldest QoS 0 publication that was completely handed over, up to this offset in the stream.
     pub(crate) fn handed_over(&self, flight: &Flight, offset: u64) -> Option<EntryKey> {
         let key = flight.handing_over.head()?;
         match self.entry(key).place {
@@ -217,8 +217,8 @@ impl Outbox {
         }
     }
 
-    /// The operations that were queued last and are not yet acknowledged, and when each was: at least the newest `most` of
-    /// them, in no order.
+    /// Returns the most recently queued operations that are not yet acknowledged, and when each was queued: at least
+    /// the newest `most`, in no particular order.
     pub(crate) fn newest_in_flight<'a>(
         &'a self,
         flight: &'a Flight,
@@ -228,7 +228,8 @@ impl Outbox {
         newest.filter_map(|key| self.entry(key).unanswered())
     }
 
-    /// Ends a publication on a connection, wherever it is; returns its operation and its device, which can send more now.
+    /// Ends a publication on a connection, wherever it is; returns its operation and its device, which can send more
+    /// now.
     pub(crate) fn finish(&mut self, flight: &mut Flight, key: EntryKey) -> (OpId, Slot) {
         self.unlink(flight, key);
         let (op, device) = self.release(key);

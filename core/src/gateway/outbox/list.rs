@@ -1,17 +1,17 @@
-//! Lists that publications are linked into.
+//! Linked lists of publications.
 
 use super::{
     entries::Entries,
     entry::{Entry, EntryKey},
 };
 
-/// No entry: what is beyond the ends of a list.
+/// The key beyond either end of a list.
 pub(super) const NONE: EntryKey = EntryKey(u32::MAX);
 
 /// A doubly linked list through the entries: every operation is O(1) and allocates nothing.
 ///
-/// What the head says of an entry before it means nothing. So whoever takes the head away need not touch the next one,
-/// which may have waited for long and be far from the processor.
+/// The head's `previous` link is meaningless. So removing the head need not touch the next entry, which may have waited
+/// for long and be out of the processor's cache.
 #[derive(Clone, Debug)]
 pub(super) struct List {
     head: EntryKey,
@@ -51,7 +51,7 @@ impl List {
         self.tail = key;
     }
 
-    /// Puts an entry before the first one that was accepted later: in O(1) unless older ones are at the head.
+    /// Inserts an entry before the first one that was accepted later: in O(1) unless older ones are at the head.
     pub(super) fn insert(&mut self, entries: &mut Entries, key: EntryKey) {
         let op = entries.at(key).op;
         let later = self.iter(entries).find(|&other| entries.at(other).op > op);
@@ -85,7 +85,7 @@ impl List {
         }
     }
 
-    /// From the head to the tail.
+    /// Iterates from head to tail.
     pub(super) fn iter<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = EntryKey> + 'a {
         core::iter::successors(self.head(), |&key| {
             let next = entries.at(key).next;
@@ -93,7 +93,7 @@ impl List {
         })
     }
 
-    /// From the tail to the head.
+    /// Iterates from tail to head.
     pub(super) fn iter_back<'a>(
         &self,
         entries: &'a Entries,
@@ -120,7 +120,7 @@ mod tests {
     enum Step {
         PushBack,
         Remove(Index),
-        /// Takes one out, and puts it where its operation belongs.
+        /// Removes one and inserts it in the order of acceptance.
         PutBack(Index),
     }
 

@@ -1,38 +1,38 @@
-//! The pace that the quota asks for. It outlives connections, and counts what is sent again.
+//! Pacing by the quota. It outlives connections, and counts retransmissions.
 
 use super::entry::Entry;
 use crate::{clock::Moment, quota::Quota, time::Duration};
 
-/// An idle sender may be ahead of its rate by this much.
+/// How far an idle sender may run ahead of its rate.
 const BURST: Duration = Duration::from_millis(250);
 
 /// When one device may send again.
 #[derive(Debug, Default)]
 pub(super) struct Pace {
-    /// Its next state.
+    /// When its next state may be sent.
     state: Option<Moment>,
     /// When its bytes so far would have been sent at the rate of the quota.
     bytes: Option<Moment>,
 }
 
 impl Pace {
-    /// Until when a state has to wait, if it has to.
+    /// Returns until when a state has to wait, if it has to.
     pub(super) fn holds_state(&self, now: Moment) -> Option<Moment> {
         self.state.filter(|at| *at > now)
     }
 
-    /// Until when everything has to wait, if it has to.
+    /// Returns until when everything has to wait, if it has to.
     pub(super) fn holds_all(&self, now: Moment) -> Option<Moment> {
         ahead(self.bytes, now)
     }
 
-    /// Whether nothing has to wait for it any more.
+    /// Returns whether nothing has to wait for this pace any more.
     pub(super) fn is_over(&self, now: Moment) -> bool {
         let is_past = |at: Option<Moment>| at.is_none_or(|at| at <= now);
         is_past(self.state) && is_past(self.bytes)
     }
 
-    /// Something was written.
+    /// Counts a publication that was queued for transmission.
     pub(super) fn count(&mut self, entry: &Entry, quota: &Quota, now: Moment) {
         if entry.is_state() {
             self.state = Some(now + quota.state_interval);
@@ -52,12 +52,12 @@ pub(super) struct ConnectionPacer {
 }
 
 impl ConnectionPacer {
-    /// Until when everything has to wait, if it has to.
+    /// Returns until when everything has to wait, if it has to.
     pub(super) fn holds_all(&self, now: Moment) -> Option<Moment> {
         ahead(self.messages, now)
     }
 
-    /// A publication was written.
+    /// Counts a publication that was queued for transmission.
     pub(super) fn count(&mut self, quota: &Quota, now: Moment) {
         if let Some(rate) = quota.messages_per_second {
             let each = Duration::from_secs(1) / rate.get();
@@ -66,7 +66,7 @@ impl ConnectionPacer {
     }
 }
 
-/// How often publications had to wait for their pace, and how long in all.
+/// How often publications were held back by their pace, and how long in total.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Delays {
     pub(crate) count: u64,
@@ -84,7 +84,7 @@ fn spent(so_far: Option<Moment>, more: Duration, now: Moment) -> Moment {
     so_far.map_or(now, |at| at.max(now)) + more
 }
 
-/// The instant at which what was sent is no longer too far ahead of its rate, if that has yet to come.
+/// Returns when what was sent is no longer too far ahead of its rate, if that is still to come.
 fn ahead(paid_until: Option<Moment>, now: Moment) -> Option<Moment> {
     let paid_until = paid_until.filter(|at| at.since(now) > BURST)?;
     Some(paid_until - BURST)

@@ -13,29 +13,29 @@ use crate::{
     quota::Quota,
 };
 
-/// What waits for one device, and whether it may go.
+/// The publications that wait for one device, and whether they may be sent.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     /// Telemetry, first in first out.
     pub(super) waiting: List,
-    /// The newest state, which waits beside the telemetry.
+    /// The newest state, which waits apart from the telemetry.
     pub(super) state: Option<EntryKey>,
     pub(super) pace: Pace,
     /// Everything accepted and not yet ended.
     pub(super) load: Load,
     pub(super) in_flight: usize,
-    /// The device is attached and may publish.
+    /// Whether the device is attached and may publish.
     pub(super) is_open: bool,
-    /// The device is in the round of those that can send.
+    /// Whether the device is in the round of devices that can send.
     pub(super) has_turn: bool,
-    /// The size of the publication that was handed back last, while its user waits for room.
+    /// The size of the last refused publication, while its user waits for room.
     pub(super) blocked: Option<usize>,
-    /// The newest state that was written.
+    /// The newest state that was queued for transmission.
     pub(super) newest_state: Option<OpId>,
 }
 
 impl Queue {
-    /// Counts what was written, first or again, against the pace.
+    /// Counts a transmission, first or repeated, against the pace.
     pub(super) fn written(&mut self, entry: &Entry, quota: &Quota, now: Moment) {
         if entry.is_state() {
             self.newest_state = Some(entry.op);
@@ -43,7 +43,7 @@ impl Queue {
         self.pace.count(entry, quota, now);
     }
 
-    /// Takes out one that waits here.
+    /// Removes an entry that waits here.
     pub(super) fn unlink(&mut self, entries: &mut Entries, key: EntryKey) {
         if self.state == Some(key) {
             self.state = None;
@@ -52,7 +52,7 @@ impl Queue {
         }
     }
 
-    /// Whether this is a state and a newer one was written, or waits: the bridge is not to hear of it again.
+    /// Returns whether this is a state and a newer one waits or was queued for transmission: it must not be sent again.
     pub(super) fn has_newer(&self, entry: &Entry) -> bool {
         entry.is_state() && (self.state.is_some() || self.newest_state > Some(entry.op))
     }
@@ -61,7 +61,7 @@ impl Queue {
         self.state.is_some() || !self.waiting.is_empty()
     }
 
-    /// Forgets what was true of the connection that has ended.
+    /// Clears what belonged to the connection that has ended.
     fn forget_connection(&mut self) {
         self.is_open = false;
         self.has_turn = false;
@@ -75,18 +75,18 @@ pub(super) struct Queues {
     queues: Vec<Queue>,
 }
 
-/// Queues for which there is room at a time.
+/// How many queues are allocated at a time.
 const MORE: usize = 64;
 
-/// A queue is added with its device and stays in its slot.
+/// A queue is added with its device and remains in its slot.
 const HERE_WITH_ITS_DEVICE: &str = "a device has its queue from attach to detach";
 
 impl Queues {
-    /// Makes an empty queue for the device in this slot.
+    /// Creates an empty queue for the device in this slot.
     pub(super) fn add(&mut self, device: Slot) {
         let index = device.index();
         if self.queues.len() <= index {
-            // There are at most a thousand: moving them now and then costs less than keeping twice their room.
+            // There are at most a thousand: occasional moves cost less than keeping twice their size.
             self.queues
                 .reserve_exact(MORE.max(index + 1 - self.queues.len()));
             self.queues.resize_with(index + 1, Queue::default);
@@ -94,7 +94,7 @@ impl Queues {
         *self.at_mut(device) = Queue::default();
     }
 
-    /// Forgets, of all devices, what was true of the connection that has ended.
+    /// Clears what belonged to the connection that has ended, for all devices.
     pub(super) fn forget_connection(&mut self) {
         self.queues.iter_mut().for_each(Queue::forget_connection);
     }
@@ -130,7 +130,7 @@ impl Load {
         self.bytes -= bytes;
     }
 
-    /// The same without one publication of this size, if there is one.
+    /// Returns the load without one publication of this size, if there is one.
     pub(super) fn without(mut self, bytes: Option<usize>) -> Self {
         if let Some(bytes) = bytes {
             self.remove(bytes);
@@ -142,7 +142,7 @@ impl Load {
         self.messages < limit.messages && self.bytes + bytes <= limit.bytes
     }
 
-    /// Well below the limit, so that a blocked user is not woken for every single message.
+    /// Returns whether the load is well below the limit, so that a blocked user is not woken for every single message.
     pub(super) fn is_relaxed(&self, limit: QueueLimit) -> bool {
         self.messages <= limit.messages / 2 && self.bytes <= limit.bytes / 2
     }

@@ -1,5 +1,5 @@
-//! Publications in flight, in one queue for each attempt: all of a queue wait equally long, so each queue is in the order
-//! of its deadlines, and finding the next one looks at the heads only.
+//! Publications in flight, in one queue for each attempt. All entries of a queue have the same timeout, so each queue
+//! is in the order of its deadlines, and the next deadline is that of a head.
 
 use super::{
     entries::Entries,
@@ -20,17 +20,17 @@ struct RetransmitQueue {
     list: List,
 }
 
-/// Every publication at QoS 1 that was written and not yet acknowledged.
+/// Every QoS 1 publication queued for transmission and not yet acknowledged.
 #[derive(Debug)]
 pub(super) struct RetransmitQueues {
     queues: Vec<RetransmitQueue>,
     len: usize,
-    /// No entry is due before; a lower bound, so that most calls need not look at the heads.
+    /// No entry is due before this time: a lower bound, so that most calls need not check the heads.
     quiet_until: Option<PeerTime>,
 }
 
 impl RetransmitQueues {
-    /// The timeout of the first attempt doubles with each, up to `max`.
+    /// Creates empty queues. The timeout of the first attempt doubles with each further one, up to `max`.
     pub(super) fn new(first: Duration, max: Duration) -> Self {
         let mut queues = Vec::new();
         let mut timeout = first;
@@ -54,7 +54,7 @@ impl RetransmitQueues {
         self.len
     }
 
-    /// Puts an entry at the end of the queue of its first attempt.
+    /// Appends an entry to the queue of its first attempt.
     pub(super) fn push(
         &mut self,
         entries: &mut Entries,
@@ -76,7 +76,7 @@ impl RetransmitQueues {
         self.place(entries, key, id, sent, attempt.saturating_add(1).min(last));
     }
 
-    /// Lets an entry wait once more in its queue.
+    /// Lets an entry wait once more in the queue of its attempt.
     pub(super) fn postpone(&mut self, entries: &mut Entries, key: EntryKey, peer_now: PeerTime) {
         if let Place::InFlight { id, attempt, .. } = entries.at(key).place {
             self.unlink(entries, key, attempt);
@@ -94,7 +94,7 @@ impl RetransmitQueues {
     ) {
         entries.at_mut(key).place = Place::InFlight { id, sent, attempt };
         if let Some(queue) = self.queues.get_mut(usize::from(attempt)) {
-            // Behind another in its queue, it is not due before that.
+            // Behind another entry of its queue, it is not due before that one.
             if queue.list.is_empty() {
                 let due = sent + queue.timeout;
                 self.quiet_until = Some(self.quiet_until.map_or(due, |quiet| quiet.min(due)));
@@ -114,14 +114,14 @@ impl RetransmitQueues {
         }
     }
 
-    /// Whether any entry may be due: peer time never runs ahead of machine time.
+    /// Returns whether an entry may be due: peer time never runs ahead of machine time.
     #[inline]
     pub(super) fn may_be_overdue(&self, now: Moment) -> bool {
         self.quiet_until
             .is_some_and(|quiet| quiet.earliest() <= now)
     }
 
-    /// The entry that is due first, if it is.
+    /// Returns the entry that is due first, if it is due now.
     pub(super) fn overdue(&mut self, entries: &Entries, peer_now: PeerTime) -> Option<EntryKey> {
         if self.quiet_until? > peer_now {
             return None;
@@ -131,7 +131,7 @@ impl RetransmitQueues {
         key.filter(|_| due.is_some_and(|due| due <= peer_now))
     }
 
-    /// The entry that is due first, and when; of several the one that was accepted first.
+    /// Returns the entry that is due first, and when; of several, the one that was accepted first.
     pub(super) fn first_due(&self, entries: &Entries) -> Option<(PeerTime, EntryKey)> {
         let heads = self.queues.iter().filter_map(|queue| {
             let key = queue.list.head()?;
@@ -145,14 +145,14 @@ impl RetransmitQueues {
         first.map(|(due, _, key)| (due, key))
     }
 
-    /// Every entry in flight, by attempt.
+    /// Iterates over every entry in flight, by attempt.
     pub(super) fn iter<'a>(&'a self, entries: &'a Entries) -> impl Iterator<Item = EntryKey> + 'a {
         self.queues
             .iter()
             .flat_map(|queue| queue.list.iter(entries))
     }
 
-    /// The entries written last, at most `most` of each attempt.
+    /// Iterates over the entries queued last, at most `most` of each attempt.
     pub(super) fn newest<'a>(
         &'a self,
         most: usize,

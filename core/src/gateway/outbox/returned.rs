@@ -1,4 +1,4 @@
-//! What comes back when an attachment or a connection is lost.
+//! Putting publications back when an attachment or a connection is lost.
 
 use super::{
     Flight, Outbox,
@@ -6,18 +6,18 @@ use super::{
 };
 use crate::{command::Slot, mqtt::PacketId};
 
-/// What a lost attachment or connection returned.
+/// What was put back, as far as the caller has to act on it.
 #[derive(Debug, Default)]
 pub(crate) struct Returned {
-    /// The identifiers of those that were in flight.
+    /// The packet identifiers of the publications that were in flight.
     pub(crate) packet_ids: Vec<PacketId>,
     /// States that a newer one had replaced meanwhile: they are in no queue, and wait to be released.
     pub(crate) superseded: Vec<EntryKey>,
 }
 
 impl Outbox {
-    /// Puts what a device had in flight back at the head of its queue, in the order in which it was accepted. The
-    /// connection lives on, so the bytes of what was written at QoS 0 still go out: sent again it would arrive twice.
+    /// Puts what a device had in flight back at the head of its queue, in the order of acceptance. The connection stays
+    /// up, so QoS 0 packets in the transmit buffer are still sent and are not put back: they would arrive twice.
     pub(crate) fn put_back(&mut self, flight: &mut Flight, device: Slot) -> Returned {
         let unacknowledged = flight.unacknowledged.iter(&self.entries);
         let keys = unacknowledged
@@ -26,8 +26,8 @@ impl Outbox {
         self.put_back_keys(flight, keys)
     }
 
-    /// Puts everything that was written and not acknowledged back at the head of its queue, in the order in which it was
-    /// accepted, and forgets the rest of the connection.
+    /// Puts everything unacknowledged back at the head of its queue, in the order of acceptance, and clears the rest of
+    /// the connection's state.
     pub(crate) fn take_back(&mut self, mut flight: Flight) -> Returned {
         let handing_over = flight.handing_over.iter(&self.entries);
         let unacknowledged = flight.unacknowledged.iter(&self.entries);

@@ -1,10 +1,10 @@
-//! Room for publications: whether there is any, and who waits for it.
+//! Room for publications, and the users who wait for it.
 
 use super::{EntryKey, Outbox};
 use crate::command::{Publication, PublicationTopic, Slot};
 
 impl Outbox {
-    /// Whether a publication would be accepted. A state needs no more room than the one that it replaces.
+    /// Returns whether a publication would be accepted. A state needs no more room than the one that it replaces.
     pub(crate) fn has_room(&self, publication: &Publication) -> bool {
         let bytes = publication.payload.len();
         let queue = self.queues.at(publication.device.slot);
@@ -17,12 +17,12 @@ impl Outbox {
         device.has_room(bytes, self.limits.device) && total.has_room(bytes, self.limits.total)
     }
 
-    /// The oldest telemetry event of a device that was not written yet.
+    /// Returns the oldest telemetry event of a device that still waits in its queue.
     pub(crate) fn oldest_waiting(&self, device: Slot) -> Option<EntryKey> {
         self.queues.at(device).waiting.head()
     }
 
-    /// Remembers that the user of this device waits for room for so many bytes.
+    /// Records that the user of this device waits for room for this many bytes.
     pub(crate) fn block(&mut self, device: Slot, bytes: usize) {
         let queue = self.queues.at_mut(device);
         if queue.blocked.replace(bytes).is_none() {
@@ -30,13 +30,13 @@ impl Outbox {
         }
     }
 
-    /// Whether any user waits for room.
+    /// Returns whether any user waits for room.
     #[inline]
     pub(crate) fn has_blocked(&self) -> bool {
         !self.blocked.is_empty()
     }
 
-    /// A device whose user waited for room and has it again.
+    /// Takes a device whose user waited for room and has it again.
     pub(crate) fn take_writable(&mut self) -> Option<Slot> {
         if !self.load.is_relaxed(self.limits.total) {
             return None;

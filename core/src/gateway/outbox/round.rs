@@ -5,11 +5,11 @@ use std::collections::VecDeque;
 use super::queue::Queue;
 use crate::command::Slot;
 
-/// The devices that can send, each once, in the order of their turns.
+/// The devices that can send, each once, in order.
 #[derive(Debug)]
 pub(super) struct Round {
     devices: VecDeque<Slot>,
-    /// How many publications of one device may be in flight.
+    /// Maximum number of publications of one device in flight.
     window: usize,
 }
 
@@ -21,12 +21,12 @@ impl Round {
         }
     }
 
-    /// Whether this queue can send now.
+    /// Returns whether this queue can send now.
     pub(super) fn suit(&self, queue: &Queue) -> bool {
         queue.is_open && queue.in_flight < self.window && queue.has_waiting()
     }
 
-    /// Puts the device with this queue at the end of the round, unless it is in it or cannot send.
+    /// Appends the device with this queue to the round, unless it is in it already or cannot send.
     #[inline]
     pub(super) fn offer(&mut self, device: Slot, queue: &mut Queue) {
         if !queue.has_turn && self.suit(queue) {
@@ -39,7 +39,7 @@ impl Round {
         self.devices.is_empty()
     }
 
-    /// The device whose turn it is.
+    /// Returns the device whose turn it is.
     pub(super) fn next(&self) -> Option<Slot> {
         self.devices.front().copied()
     }
@@ -50,7 +50,7 @@ impl Round {
         queue.has_turn = false;
     }
 
-    /// Takes a device out of the round: it is no longer attached, or is gone.
+    /// Removes a device from the round, because it is no longer attached or was removed.
     pub(super) fn remove(&mut self, device: Slot, queue: &mut Queue) {
         if queue.has_turn {
             queue.has_turn = false;
