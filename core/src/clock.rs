@@ -1,11 +1,12 @@
-//! The machine's own clock, and the peer's time: nanoseconds in one word, from the first instant that the machine is told.
+//! Machine time and peer time: nanoseconds in one word, from the first instant that the machine receives.
 //!
-//! An [`Instant`] takes two words and a check for each comparison, and there are dozens of them for each message.
+//! An [`Instant`] takes two words and a check for each comparison, and there are dozens of comparisons for each
+//! message.
 //!
 //! | type | is | ends |
 //! |---|---|---|
 //! | [`Moment`] | machine time | with the gateway |
-//! | [`PeerTime`] | machine time less the time during which nothing was read from the peer | with its connection |
+//! | [`PeerTime`] | machine time minus the time during which nothing was read from the peer | with its connection |
 
 use core::{
     num::NonZeroU64,
@@ -14,19 +15,20 @@ use core::{
 
 use crate::time::{Duration, Instant, UnixTime};
 
-/// Turns the instants that the machine is told into [`Moment`]s, and back.
+/// Converts the instants that the machine receives to [`Moment`]s, and back.
 #[derive(Debug, Default)]
 pub(crate) struct Clock {
     origin: Option<Instant>,
-    /// The instant that was told last: a driver tells the same for all that it does in one turn.
+    /// The last instant received: a driver passes the same one for everything that it does in one turn.
     last: Option<Instant>,
     now: Moment,
-    /// The date as it was told last. It may jump, and is shown to people only.
+    /// The last date received. It may jump, and is only reported to the user.
     date: Option<UnixTime>,
 }
 
 impl Clock {
-    /// Records the instant of an input. Time never runs backwards: an earlier instant than before counts as that one.
+    /// Records the instant of an input. Time never runs backwards: an instant earlier than a previous one is replaced
+    /// by the latest.
     pub(crate) fn observe(&mut self, now: Instant) -> Moment {
         if self.last != Some(now) {
             self.last = Some(now);
@@ -40,35 +42,35 @@ impl Clock {
         self.now
     }
 
-    /// Records the date that came with a token.
+    /// Records the date that was passed with a token.
     pub(crate) fn observe_date(&mut self, unix_now: UnixTime) {
         self.date = Some(unix_now);
     }
 
-    /// The date as it was told last.
+    /// Returns the last date received.
     pub(crate) fn date(&self) -> Option<UnixTime> {
         self.date
     }
 
-    /// The moment of an instant; one before the clock started is its start.
+    /// Converts an instant; one before the start of the clock becomes its start.
     pub(crate) fn moment(&self, instant: Instant) -> Moment {
         let origin = self.origin.unwrap_or(instant);
         Moment::after(origin, instant)
     }
 
-    /// Whether an instant is over.
+    /// Returns whether an instant has passed.
     pub(crate) fn is_past(&self, instant: Instant) -> bool {
         self.moment(instant) <= self.now
     }
 
-    /// The instant of a moment; `None` before the clock has started.
+    /// Converts a moment back to an instant; `None` before the clock has started.
     pub(crate) fn instant(&self, moment: Moment) -> Option<Instant> {
         self.origin?.checked_add(moment.since(Moment::START))
     }
 }
 
-/// A moment on the machine's [`Clock`]. The start is one nanosecond, so that an `Option` of one is a word as well; the
-/// end, 584 years later, stands for all that is beyond.
+/// Machine time: a moment on the [`Clock`]. The start is one nanosecond, so that an `Option` of it is one word as well;
+/// the end, 584 years later, represents everything beyond.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Moment(NonZeroU64);
 
@@ -79,7 +81,7 @@ impl Moment {
         Self::START + instant.saturating_duration_since(origin)
     }
 
-    /// How long it is after an `earlier` one; zero if it is not.
+    /// Returns the duration since an `earlier` moment; zero if that is not earlier.
     pub(crate) fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
     }
@@ -115,13 +117,13 @@ fn nanos(duration: Duration) -> u64 {
         .saturating_add(u64::from(duration.subsec_nanos()))
 }
 
-/// Time as it passes for deadlines on the peer: it stands still while nothing is read, because a peer that nobody reads is
-/// not silent. It never runs ahead of machine time.
+/// Peer time: the clock of the deadlines of the peer. It is paused while nothing is read, because a peer that is not
+/// read is not silent. It never runs ahead of machine time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PeerTime(Moment);
 
 impl PeerTime {
-    /// The earliest machine time at which peer time can be this.
+    /// Returns the earliest machine time that can correspond to this peer time.
     pub(crate) fn earliest(self) -> Moment {
         self.0
     }
@@ -143,10 +145,10 @@ impl Sub<Duration> for PeerTime {
     }
 }
 
-/// Turns machine time into [`PeerTime`], and back.
+/// Converts machine time to [`PeerTime`], and back.
 #[derive(Debug, Default)]
 pub(crate) struct PeerClock {
-    /// All pauses that are over.
+    /// The sum of all pauses that have ended.
     paused: Duration,
     paused_since: Option<Moment>,
 }
@@ -164,12 +166,12 @@ impl PeerClock {
         }
     }
 
-    /// Since when the peer has not been read, as far as the machine was told.
+    /// Returns since when reading has been paused, as far as it was recorded.
     pub(crate) fn paused_since(&self) -> Option<Moment> {
         self.paused_since
     }
 
-    /// The peer time at `now`.
+    /// Returns the peer time at `now`.
     pub(crate) fn time(&self, now: Moment) -> PeerTime {
         let running = self.paused_since.unwrap_or(now);
         if self.paused.is_zero() {
@@ -178,12 +180,12 @@ impl PeerClock {
         PeerTime(running - self.paused)
     }
 
-    /// The peer time at `now`, unless it stands still: nothing that waits for the peer falls due then.
+    /// Returns the peer time at `now`, unless it is paused: no deadline of the peer is due then.
     pub(crate) fn time_if_running(&self, now: Moment) -> Option<PeerTime> {
         self.paused_since.is_none().then(|| self.time(now))
     }
 
-    /// When peer time reaches `deadline`; `None` while it stands still.
+    /// Returns when peer time reaches `deadline`; `None` while it is paused.
     pub(crate) fn machine_time(&self, deadline: PeerTime) -> Option<Moment> {
         self.paused_since
             .is_none()

@@ -1,21 +1,21 @@
-//! What a user asks of the gateway: keys, operation identifiers, publications.
+//! The data of commands: keys, operation identifiers, publications.
 
 use bytes::Bytes;
 
 use crate::{mqtt::QoS, topic::Subfolder};
 
-/// Addresses one device of a [`Gateway`](crate::Gateway); the gateway itself has one too.
+/// Identifies one device of a [`Gateway`](crate::Gateway); the gateway itself has a key too.
 ///
-/// Given by [`Gateway::attach`](crate::Gateway::attach). It is valid until the device has been detached: a later
-/// attach of the same id gives another key, and the old one is refused.
+/// Returned by [`Gateway::attach`](crate::Gateway::attach). Valid until the device has been detached: a later attach of
+/// the same id returns a different key, and the old one is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeviceKey {
     pub(crate) slot: Slot,
-    /// Tells the devices of one slot apart, and in all likelihood those of two gateways.
+    /// Distinguishes the successive devices of one slot, and most likely those of two gateways.
     pub(crate) generation: u32,
 }
 
-/// The place of a device in the tables of its gateway: 0 for the gateway itself, at most 1,000 beside it.
+/// The index of a device in the tables of its gateway: 0 for the gateway itself, at most 1,000 for the devices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Slot(pub(crate) u32);
 
@@ -25,13 +25,13 @@ impl Slot {
     }
 }
 
-/// Names one accepted command, for its [`Event::Done`](crate::Event::Done) or
+/// Identifies one accepted command, for its [`Event::Done`](crate::Event::Done) or
 /// [`Event::Failed`](crate::Event::Failed). Counts up from 1 and is never reused by a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct OpId(pub(crate) u64);
 
 impl OpId {
-    /// The number itself.
+    /// Returns the number.
     pub fn as_u64(self) -> u64 {
         self.0
     }
@@ -43,13 +43,13 @@ impl core::fmt::Display for OpId {
     }
 }
 
-/// Names one config or command that the bridge delivered, for [`Gateway::acknowledge`](crate::Gateway::acknowledge).
-/// Never reused by a gateway.
+/// Identifies one config or command that the bridge delivered, for
+/// [`Gateway::acknowledge`](crate::Gateway::acknowledge). Never reused by a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct DeliveryId(pub(crate) u64);
 
 impl DeliveryId {
-    /// The number itself.
+    /// Returns the number.
     pub fn as_u64(self) -> u64 {
         self.0
     }
@@ -58,7 +58,7 @@ impl DeliveryId {
 /// What a device can subscribe to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Subscription {
-    /// `/devices/{id}/config`: the newest configuration, sent once on subscribing and again on each change.
+    /// `/devices/{id}/config`: the newest configuration, sent once after subscribing and again on each change.
     Config,
     /// `/devices/{id}/commands/#`: commands, which the bridge does not store.
     Commands,
@@ -95,7 +95,7 @@ pub struct Publication {
 }
 
 impl Publication {
-    /// A telemetry event of `device`, at QoS 1. At most 262,144 bytes (256 KiB); may be empty.
+    /// Creates a telemetry event of `device`, at QoS 1. At most 262,144 bytes (256 KiB); may be empty.
     pub fn telemetry(device: DeviceKey, payload: impl Into<Bytes>) -> Self {
         Self {
             device,
@@ -105,8 +105,8 @@ impl Publication {
         }
     }
 
-    /// The state of `device`, at QoS 1. At most 65,536 bytes (64 KiB); the newest one wins, and the bridge takes one a
-    /// second a device.
+    /// Creates a state of `device`, at QoS 1. At most 65,536 bytes (64 KiB). A newer state replaces an older one; the
+    /// bridge accepts one per second and device.
     pub fn state(device: DeviceKey, payload: impl Into<Bytes>) -> Self {
         Self {
             device,
@@ -116,8 +116,8 @@ impl Publication {
         }
     }
 
-    /// Publishes a telemetry event under `/devices/{id}/events/{subfolder}`. A state has no subfolder: there it changes
-    /// nothing.
+    /// Publishes a telemetry event under `/devices/{id}/events/{subfolder}`. Does nothing for a state, which has no
+    /// subfolder.
     #[must_use]
     pub fn subfolder(mut self, subfolder: Subfolder) -> Self {
         if let PublicationTopic::Telemetry(slot) = &mut self.topic {
@@ -126,35 +126,36 @@ impl Publication {
         self
     }
 
-    /// Publishes at this quality of service. At QoS 0 the message is done once it was handed to the transport.
+    /// Publishes at this quality of service. At QoS 0 the operation is done once the message was handed over to the
+    /// transport.
     #[must_use]
     pub fn qos(mut self, qos: QoS) -> Self {
         self.qos = qos;
         self
     }
 
-    /// Whom it speaks for.
+    /// Returns the device that it is published for.
     pub fn device(&self) -> DeviceKey {
         self.device
     }
 
-    /// Whether it is a telemetry event or a state.
+    /// Returns whether it is a telemetry event or a state.
     pub fn topic(&self) -> &PublicationTopic {
         &self.topic
     }
 
-    /// What it says.
+    /// Returns the payload.
     pub fn payload(&self) -> &Bytes {
         &self.payload
     }
 
-    /// The quality of service it asks for.
+    /// Returns the quality of service.
     pub fn quality(&self) -> QoS {
         self.qos
     }
 }
 
-/// Which of a device's topics a [`Publication`] goes to.
+/// The topic of a [`Publication`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PublicationTopic {
     /// `/devices/{id}/events` or `/devices/{id}/events/{subfolder}`.

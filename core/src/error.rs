@@ -1,4 +1,4 @@
-//! What can go wrong with a command: refused at once, or failed later.
+//! Errors of commands: refused at once, or failed later.
 
 use core::fmt;
 
@@ -9,34 +9,34 @@ use crate::{
     time::Duration,
 };
 
-/// Why an accepted command ended without success.
+/// Why an accepted command failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Failure {
     /// The bridge reported it. Confirmed.
     Reported(ErrorReport),
-    /// No acknowledgement came within this time. Inferred: it may have been carried out.
+    /// No acknowledgement arrived within this time. Inferred: the command may have been carried out.
     TimedOut(Duration),
     /// The bridge answered SUBSCRIBE with 0x80. Confirmed.
     SubscriptionRefused(Subscription),
     /// The bridge answered the SUBSCRIBE of the errors topic with 0x80. Confirmed.
     ErrorsTopicRefused,
-    /// A newer command took its place. Confirmed.
+    /// A newer command replaced it. Confirmed.
     Superseded,
-    /// It was the oldest in a full queue, and the options say to drop that one for a newer.
+    /// It was the oldest in a full queue, and the options say to drop that one for a newer publication.
     Dropped,
-    /// The device was detached first.
+    /// The device was detached before.
     Detached,
     /// The bridge has refused to attach this device, so nothing can be published for it.
     DeviceRefused,
-    /// The gateway was closed first.
+    /// The gateway was closed before.
     Closed,
-    /// The gateway gave up connecting, as its options say.
+    /// The gateway gave up connecting, as the options say.
     GaveUp,
 }
 
 impl Failure {
-    /// How surely the cause is known.
+    /// Returns how certain the cause is.
     pub fn certainty(&self) -> Certainty {
         match self {
             Self::TimedOut(_) => Certainty::Inferred,
@@ -44,7 +44,7 @@ impl Failure {
         }
     }
 
-    /// Whether the same command may succeed later: what the bridge's documentation advises for a report.
+    /// Returns whether the same command may succeed later: for a report, what the bridge's documentation recommends.
     pub fn retry(&self) -> Retry {
         match self {
             Self::Reported(report) => report.error_type().retry(),
@@ -84,12 +84,12 @@ impl fmt::Display for Failure {
 
 impl core::error::Error for Failure {}
 
-/// How surely the cause of a failure is known. No peer of MQTT 3.1.1 tells why it hangs up.
+/// How certain the cause of a failure is. An MQTT 3.1.1 peer does not report why it hangs up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Certainty {
     /// One of several commands may have caused it.
     Suspected,
-    /// It follows from a deadline that passed.
+    /// It follows from a deadline that has passed.
     Inferred,
     /// A packet, a report or the transport said so.
     Confirmed,
@@ -110,7 +110,7 @@ impl fmt::Display for Certainty {
 pub struct PublishError {
     /// Why it was not accepted.
     pub kind: PublishErrorKind,
-    /// What was handed in.
+    /// The publication that was passed in.
     pub publication: Publication,
 }
 
@@ -120,12 +120,12 @@ pub struct PublishError {
 pub enum PublishErrorKind {
     /// The queue of the device, or of all devices, is full; [`Event::Writable`](crate::Event::Writable) follows.
     Blocked,
-    /// The payload is larger than the bridge takes. The caller's mistake.
+    /// The payload is larger than the bridge accepts: an error of the caller.
     TooLarge {
-        /// The most that this topic takes, in bytes.
+        /// Maximum for this topic, in bytes.
         limit: usize,
     },
-    /// The key names no device, or one that was detached. The caller's mistake.
+    /// The key belongs to no device, or to one that was detached: an error of the caller.
     UnknownDevice,
     /// The device is being detached.
     Detaching,
@@ -160,15 +160,15 @@ impl core::error::Error for PublishError {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CommandError {
-    /// The key names no device, or one that was detached. The caller's mistake.
+    /// The key belongs to no device, or to one that was detached: an error of the caller.
     UnknownDevice,
-    /// The gateway needs no attach or detach for itself. The caller's mistake.
+    /// The gateway itself cannot be attached or detached: an error of the caller.
     OwnDevice(DeviceId),
     /// The device is being detached: wait for its `Detached`.
     Detaching,
-    /// As many devices as the options allow are attached or to be attached.
+    /// The maximum number of devices, as set in the options, are attached or to be attached.
     TooManyDevices(usize),
-    /// The token has expired. The caller's mistake, or its clock's.
+    /// The token has expired: an error of the caller, or of its clock.
     TokenExpired,
     /// The gateway is closing or closed.
     Closed,

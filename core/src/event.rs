@@ -1,4 +1,4 @@
-//! What the gateway tells its user.
+//! The events of a gateway.
 
 use core::fmt;
 
@@ -14,35 +14,35 @@ use crate::{
     unsent::Unsent,
 };
 
-/// Something that happened. [`Event::Done`] and [`Event::Failed`] end an accepted command, each exactly once; the others
-/// tell of changes and messages.
+/// Something that happened. [`Event::Done`] and [`Event::Failed`] end an accepted command, each exactly once; the
+/// others report changes and messages.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Event {
-    /// The bridge accepted the connection (CONNACK 0). Every wanted attachment and subscription follows by itself.
+    /// The bridge accepted the connection (CONNACK 0). All wanted attachments and subscriptions follow automatically.
     Connected,
     /// The connection, or an attempt at one, ended. Every attachment ended with it; nothing accepted is lost.
     Disconnected(Disconnected),
-    /// The bridge acknowledged the attach of this device; again on each connection.
+    /// The bridge acknowledged the attach of this device. Repeated on each connection.
     Attached {
         /// The device.
         device: DeviceKey,
     },
-    /// This device is no longer attached, though the connection lives on.
+    /// This device is no longer attached, but the connection is still up.
     Detached {
         /// The device.
         device: DeviceKey,
-        /// Why.
+        /// The cause.
         cause: DetachCause,
     },
-    /// An accepted command ended well.
+    /// An accepted command succeeded.
     Done {
         /// The command.
         op: OpId,
-        /// What came of it.
+        /// Its result.
         outcome: Outcome,
     },
-    /// An accepted command ended otherwise.
+    /// An accepted command failed.
     Failed {
         /// The command.
         op: OpId,
@@ -53,9 +53,9 @@ pub enum Event {
         /// What was not published, if the command was to publish.
         unsent: Option<Box<Unsent>>,
     },
-    /// The bridge delivered a configuration. An empty payload is normal: the device was never configured.
+    /// The bridge delivered a configuration. An empty payload is normal for a device that was never configured.
     Config {
-        /// For whom.
+        /// The device that it is for.
         device: DeviceKey,
         /// The configuration, at most 64 KiB.
         payload: Bytes,
@@ -64,67 +64,67 @@ pub enum Event {
     },
     /// The bridge delivered a command.
     Command {
-        /// For whom.
+        /// The device that it is for.
         device: DeviceKey,
-        /// What follows `commands/` in its topic.
+        /// The part of its topic after `commands/`.
         subfolder: Option<String>,
         /// The command, at most 256 KiB.
         payload: Bytes,
         /// For [`Gateway::acknowledge`](crate::Gateway::acknowledge).
         delivery: DeliveryId,
     },
-    /// The bridge reported an error, whether or not it concerns a command of ours.
+    /// The bridge reported an error, whether or not it is about a command of this gateway.
     ErrorReport(ErrorReport),
     /// A message on the errors topic was not an error report.
     UnreadableErrorReport {
         /// What the bridge sent.
         payload: Bytes,
-        /// Why it cannot be read.
+        /// Why it cannot be parsed.
         error: ErrorReportError,
     },
-    /// The bridge sent a message that nobody had asked for. It was acknowledged.
+    /// The bridge sent a message that was not subscribed to. It was acknowledged.
     Unrequested {
         /// Its topic.
         topic: String,
         /// Its payload.
         payload: Bytes,
     },
-    /// The bridge refused or left unanswered a subscription; it is tried again as the failure says, and on the next
-    /// connection.
+    /// The bridge refused a subscription or did not answer in time. It is tried again as the failure says, and on the
+    /// next connection.
     SubscriptionLost {
-        /// Whose.
+        /// The device.
         device: DeviceKey,
-        /// To what.
+        /// The subscription.
         subscription: Subscription,
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// The bridge refused or left unanswered the subscription to the errors topic: failures of this connection will have
-    /// no reports.
+    /// The bridge refused the subscription to the errors topic or did not answer in time: failures on this connection
+    /// will not be reported.
     ErrorsTopicUnavailable {
-        /// Why.
+        /// The reason.
         failure: Failure,
     },
-    /// The token of this device has expired; [`Gateway::authorize`](crate::Gateway::authorize) answers.
+    /// The token of this device has expired; provide a new one with [`Gateway::authorize`](crate::Gateway::authorize).
     TokenNeeded {
         /// The device.
         device: DeviceKey,
     },
-    /// A device whose publication was handed back as blocked has room again.
+    /// A device whose publication was refused as blocked has room again.
     Writable {
         /// The device.
         device: DeviceKey,
     },
-    /// The gateway is closed for good: the last event, but for the end of a [`close`](crate::Gateway::close) that comes
-    /// after it has given up.
+    /// The gateway is permanently closed. This is the last event, except the end of a [`close`](crate::Gateway::close)
+    /// that is called after the gateway gave up connecting.
     Closed {
-        /// Publications that had been accepted and were not acknowledged, in the order of acceptance; each ended in its
-        /// own [`Event::Failed`] too.
+        /// Publications that were accepted and not acknowledged, in the order of acceptance; each also ended in its own
+        /// [`Event::Failed`].
         unsent: Vec<Unsent>,
     },
 }
 
-/// What came of a command that ended well.
+/// The result of a command that succeeded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Outcome {
@@ -132,17 +132,17 @@ pub enum Outcome {
     Opened,
     /// The device is attached.
     Attached,
-    /// The device is no longer attached, and its key no longer valid.
+    /// The device is no longer attached, and its key is no longer valid.
     Detached,
-    /// The token is kept for the next attach of the device.
+    /// The token is stored for the next attach of the device.
     Authorized,
-    /// The bridge granted the subscription, at this quality of service at most.
+    /// The bridge granted the subscription, at most at this quality of service.
     Subscribed(QoS),
     /// The subscription has ended.
     Unsubscribed,
     /// The bridge acknowledged the publication (QoS 1).
     Acknowledged,
-    /// The publication was handed to the transport (QoS 0).
+    /// The publication was handed over to the transport (QoS 0).
     Transmitted,
     /// The gateway is closed.
     Closed,
@@ -152,13 +152,13 @@ pub enum Outcome {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DetachCause {
-    /// [`Gateway::detach`](crate::Gateway::detach) asked for it.
+    /// [`Gateway::detach`](crate::Gateway::detach) requested it.
     Requested,
     /// The bridge reported it.
     Reported(ErrorReport),
 }
 
-/// One sentence: who ended the attachment.
+/// One sentence: what ended the attachment.
 impl fmt::Display for DetachCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -174,19 +174,19 @@ impl fmt::Display for DetachCause {
 pub struct Disconnected {
     /// What ended it.
     pub reason: DisconnectReason,
-    /// How surely that is known.
+    /// How certain the reason is.
     pub certainty: Certainty,
-    /// When the next attempt begins, from now; `None` when there is none.
+    /// The delay until the next attempt; `None` if there is none.
     pub retry_in: Option<Duration>,
     /// After a hang-up without a reason: the commands sent last and not yet answered, newest first, at most 8. One of
-    /// them may be what the bridge closed the connection for.
+    /// them may have made the bridge close the connection.
     pub suspects: Vec<OpId>,
-    /// The bridge has closed several connections in a row soon after accepting them: probably another client uses the
+    /// The bridge has closed several connections in a row soon after accepting them: another client probably uses the
     /// same client id.
     pub takeover_suspected: bool,
 }
 
-/// One sentence: the reason, what follows, and what is suspected.
+/// One sentence: the reason, what follows, and the suspected causes.
 impl fmt::Display for Disconnected {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.reason.fmt(f)?;
@@ -212,25 +212,25 @@ impl fmt::Display for Disconnected {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DisconnectReason {
-    /// The transport ended, or never came up.
+    /// The transport ended, or was never established.
     Transport(TransportEnd),
     /// The bridge refused the connection.
     Refused(Box<Refusal>),
-    /// The token given to [`handle_connected`](crate::Gateway::handle_connected) had expired.
+    /// The token passed to [`handle_connected`](crate::Gateway::handle_connected) had expired.
     TokenExpired,
-    /// No CONNACK came within this time.
+    /// No CONNACK arrived within this time.
     ConnAckTimedOut(Duration),
-    /// No PINGRESP came within this time: the peer is gone.
+    /// No PINGRESP arrived within this time: the peer is gone.
     PingRespTimedOut(Duration),
-    /// The transport took no byte for this time, though some were waiting.
+    /// The transport took no bytes for this time, although some were queued.
     WriteStalled(Duration),
-    /// The peer broke the MQTT standard.
+    /// The peer violated the MQTT standard.
     Violation(Violation),
-    /// Too many packet identifiers wait for late acknowledgements: only a new connection frees them.
+    /// Too many packet identifiers wait for late acknowledgements; only a new connection frees them.
     PacketIdsExhausted,
-    /// We left, to come back with a fresh token.
+    /// The gateway disconnected, to reconnect with a fresh token.
     TokenRefresh,
-    /// We left, for the gateway was closed.
+    /// The gateway disconnected because it was closed.
     Closed,
 }
 
@@ -264,11 +264,11 @@ pub enum TransportEnd {
     DialFailed,
     /// The TLS handshake failed.
     TlsFailed,
-    /// No token could be had for the connection.
+    /// No token could be obtained for the connection.
     TokenFailed,
     /// The peer closed its side.
     PeerClosed,
-    /// We closed it, because [`wants_transport`](crate::Gateway::wants_transport) was false.
+    /// The gateway's side closed it, because [`wants_transport`](crate::Gateway::wants_transport) was false.
     HungUp,
     /// Reading or writing failed.
     Broken,
@@ -291,15 +291,15 @@ impl fmt::Display for TransportEnd {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Refusal {
-    /// The return code, 1 to 255. The bridge uses some that the standard reserves.
+    /// The return code, 1 to 255. The bridge uses some that are reserved in the standard.
     pub return_code: u8,
     /// The client id that was refused.
     pub client_id: ClientId,
-    /// When the refused token says that it was issued, if known.
+    /// The `iat` of the refused token, if known.
     pub issued_at: Option<UnixTime>,
-    /// When the refused token says that it expires, if known.
+    /// The `exp` of the refused token, if known.
     pub expires_at: Option<UnixTime>,
-    /// What the wall clock of this machine showed when it was told last, with a token.
+    /// The time of this machine's wall clock, as last passed with a token.
     pub unix_now: Option<UnixTime>,
 }
 
@@ -339,7 +339,7 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// 2020-01-01: no token of this library's is older. Boxes without a battery boot in 1970.
+/// 2020-01-01: no token minted with a correct clock is older. Machines without a clock battery boot in 1970.
 const PLAUSIBLE: UnixTime = UnixTime::from_secs(1_577_836_800);
 
 #[cfg(test)]

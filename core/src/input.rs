@@ -11,13 +11,13 @@ use crate::{
     token::Token,
 };
 
-/// Something that happens to a [`Gateway`], as plain data: each of its inputs and commands, and the taking of an event,
-/// which may let it read again. [`Gateway::apply`] takes them all, so that a session can be recorded, replayed byte for
-/// byte, drawn and shrunk. It borrows the bytes that were received.
+/// An input or command of a [`Gateway`] as plain data; also [`Gateway::poll_event`], which may resume reading.
+/// [`Gateway::apply`] takes them all, so that a session can be recorded, replayed byte for byte, generated and shrunk.
+/// It borrows the received bytes.
 ///
-/// A recording needs the `now` of each input as well, and the client id, options and seed of its gateway: another one that
-/// is made of these answers alike, and knows the same keys. Replayed at other instants, the expiry of each token has to be
-/// moved with them.
+/// A recording also needs the `now` of each input, and the client id, options and seed of its gateway: another gateway
+/// created from these returns the same answers and the same keys. To replay it at other instants, shift the expiry of
+/// each token by the same amount.
 ///
 /// ```
 /// use std::time::Instant;
@@ -39,7 +39,7 @@ pub enum Input<'a> {
     Connected {
         /// The token for CONNECT.
         token: Token,
-        /// What the wall clock shows.
+        /// The time of the wall clock.
         unix_now: UnixTime,
     },
     /// [`Gateway::handle_input`].
@@ -56,9 +56,9 @@ pub enum Input<'a> {
     Attach {
         /// The device.
         device: DeviceId,
-        /// Its token, if the gateway authenticates devices by theirs.
+        /// Its token, if the gateway authenticates devices by their own tokens.
         token: Option<Token>,
-        /// What the wall clock shows.
+        /// The time of the wall clock.
         unix_now: UnixTime,
     },
     /// [`Gateway::detach`].
@@ -69,7 +69,7 @@ pub enum Input<'a> {
         device: DeviceKey,
         /// Its new token.
         token: Token,
-        /// What the wall clock shows.
+        /// The time of the wall clock.
         unix_now: UnixTime,
     },
     /// [`Gateway::publish`].
@@ -78,16 +78,16 @@ pub enum Input<'a> {
     Subscribe {
         /// The device.
         device: DeviceKey,
-        /// What to.
+        /// The subscription.
         subscription: Subscription,
-        /// The quality of service to ask for.
+        /// The requested quality of service.
         qos: QoS,
     },
     /// [`Gateway::unsubscribe`].
     Unsubscribe {
         /// The device.
         device: DeviceKey,
-        /// What from.
+        /// The subscription.
         subscription: Subscription,
     },
     /// [`Gateway::acknowledge`].
@@ -98,7 +98,7 @@ pub enum Input<'a> {
     PollEvent,
 }
 
-/// What [`Gateway::apply`] answers, as the method of the input does.
+/// The return value of [`Gateway::apply`]: that of the method for the input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
@@ -116,11 +116,11 @@ pub enum Answer {
     Event(Option<Event>),
 }
 
-/// An input has one kind of answer, and its caller knows which. A panic comes from `expect` alone in this crate.
+/// Each input has one kind of answer, which the caller knows. All panics in this crate come from `expect`.
 const OTHER_KIND: &str = "another kind of input was applied";
 
 impl Answer {
-    /// The operation of a command other than attach and publish.
+    /// Returns the operation of a command other than attach and publish.
     ///
     /// # Errors
     ///
@@ -128,7 +128,7 @@ impl Answer {
     ///
     /// # Panics
     ///
-    /// When it answers another kind of input: the caller's mistake.
+    /// If it is the answer to another kind of input: an error of the caller.
     #[inline]
     pub fn op(self) -> Result<OpId, CommandError> {
         match self {
@@ -138,7 +138,7 @@ impl Answer {
         .expect(OTHER_KIND)
     }
 
-    /// The key and the operation of an attach.
+    /// Returns the key and the operation of an attach.
     ///
     /// # Errors
     ///
@@ -146,7 +146,7 @@ impl Answer {
     ///
     /// # Panics
     ///
-    /// When it answers another kind of input: the caller's mistake.
+    /// If it is the answer to another kind of input: an error of the caller.
     #[inline]
     pub fn attached(self) -> Result<(DeviceKey, OpId), CommandError> {
         match self {
@@ -156,15 +156,15 @@ impl Answer {
         .expect(OTHER_KIND)
     }
 
-    /// The operation of a publication.
+    /// Returns the operation of a publication.
     ///
     /// # Errors
     ///
-    /// [`PublishError`] hands the publication back.
+    /// [`PublishError`] returns the publication.
     ///
     /// # Panics
     ///
-    /// When it answers another kind of input: the caller's mistake.
+    /// If it is the answer to another kind of input: an error of the caller.
     #[inline]
     pub fn published(self) -> Result<OpId, PublishError> {
         match self {
@@ -174,11 +174,11 @@ impl Answer {
         .expect(OTHER_KIND)
     }
 
-    /// The event that was taken.
+    /// Returns the event that was taken.
     ///
     /// # Panics
     ///
-    /// When it answers another kind of input: the caller's mistake.
+    /// If it is the answer to another kind of input: an error of the caller.
     #[inline]
     pub fn event(self) -> Option<Event> {
         match self {
@@ -190,9 +190,9 @@ impl Answer {
 }
 
 impl Gateway {
-    /// Applies any input or command at the instant `now`. It does what the method of that input does, which its
-    /// documentation says. To ignore the answer to a command is to ignore its refusal; to ignore that to
-    /// [`Input::PollEvent`] loses the event, for which `now` is not looked at.
+    /// Applies any input or command at the instant `now`, exactly as the method for that input does; see its
+    /// documentation. Ignoring the answer to a command ignores its refusal; ignoring the answer to [`Input::PollEvent`]
+    /// loses the event. `now` is not used for [`Input::PollEvent`].
     #[inline]
     pub fn apply(&mut self, input: Input<'_>, now: Instant) -> Answer {
         match input {

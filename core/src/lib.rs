@@ -1,30 +1,30 @@
 //! The protocol of a gateway on ClearBlade IoT Core's MQTT bridge, as a pure state machine.
 //!
-//! A gateway holds one MQTT 3.1.1 connection to the bridge and speaks on it for itself and for up to 1,000 attached
-//! devices. [`Gateway`] is all of that protocol and nothing else: bytes, commands and instants go in; bytes, events and a
-//! deadline come out. It has no sockets, clocks, threads or randomness of its own, so the same inputs give the same
+//! A gateway holds one MQTT 3.1.1 connection to the bridge, for itself and for up to 1,000 attached devices.
+//! [`Gateway`] is all of that protocol and nothing else: bytes, commands and instants go in; bytes, events and a
+//! deadline come out. It has no sockets, clocks, threads or randomness of its own. So the same inputs give the same
 //! outputs, byte for byte, and it runs on any runtime, or none.
 //!
 //! # The model
 //!
-//! You say what should be: open, these devices attached, these topics subscribed. After every CONNACK the gateway makes
-//! it so. What you publish is kept above the connection until the bridge has acknowledged it, for the bridge keeps no
-//! sessions and forgets a client with its connection. Every accepted command has an [`OpId`] and ends in exactly one
-//! [`Event::Done`] or [`Event::Failed`], whose [`Failure`] says what is known of the reason, and how surely.
+//! You declare what you want: open, these devices attached, these topics subscribed. The gateway establishes it after
+//! every CONNACK. Publications are kept across connections until the bridge has acknowledged them, because the bridge
+//! keeps no sessions and forgets a client when its connection ends. Every accepted command has an [`OpId`] and ends in
+//! exactly one [`Event::Done`] or [`Event::Failed`], whose [`Failure`] states what is known about the reason, and how
+//! certain it is.
 //!
 //! | family | methods | |
 //! |---|---|---|
-//! | inputs | `handle_connected`, `handle_input`, `handle_transmitted`, `handle_timeout`, `handle_disconnected` | what the transport and the clock have to say; never fail |
-//! | commands | `open`, `attach`, `detach`, `authorize`, `publish`, `subscribe`, `unsubscribe`, `acknowledge`, `close` | what you want; answered at once |
-//! | outputs | `poll_transmit`, `poll_event`, `poll_timeout`, `wants_transport`, `wants_input` | what is to be done next |
-//! | getters | `is_open`, `device_state`, `unsent`, `stats`, … | how things stand |
+//! | inputs | `handle_connected`, `handle_input`, `handle_transmitted`, `handle_timeout`, `handle_disconnected` | what the transport and the clock report; never fail |
+//! | commands | `open`, `attach`, `detach`, `authorize`, `publish`, `subscribe`, `unsubscribe`, `acknowledge`, `close` | what you want; return at once |
+//! | outputs | `poll_transmit`, `poll_event`, `poll_timeout`, `wants_transport`, `wants_input` | what to do next |
+//! | getters | `is_open`, `device_state`, `unsent`, `stats`, … | the current state |
 //!
 //! # A run loop
 //!
-//! There is no order in which the methods must be called. [`Gateway::apply`] takes each of them as plain data, an
-//! [`Input`], which can be recorded and replayed. A loop reads before it reports time, so that an answer that has
-//! come is not taken for silence. Here the transport is a pair of queues, with a bridge on the other side that
-//! acknowledges everything.
+//! The methods may be called in any order. [`Gateway::apply`] takes each of them as plain data, an [`Input`], which can
+//! be recorded and replayed. Read before you report the time, so that an answer that has arrived does not time out. In
+//! this example the transport is a pair of queues, with a bridge on the other side that acknowledges everything.
 //!
 //! ```
 //! use std::{collections::VecDeque, time::{Duration, Instant, SystemTime}};
@@ -114,42 +114,43 @@
 //!
 //! # Memory
 //!
-//! At most 64 KiB for the machine itself; 1 KiB for each device, attached and subscribed, with ids of up to 100 characters;
-//! 96 bytes and the payload for each publication that has not ended; 12 bytes for each packet identifier that this
-//! connection has used, of 65,535; 88 bytes and what it carries for each event that was not taken, the rest of its packet
-//! with it if that came in pieces; the packet that has not come as a whole, from when its length is known; four times what
-//! lately waited to be written, or 64 KiB. [`Options`] bounds them: devices by
-//! [`Quota::max_devices`], publications by the queues, packets by `frame_limit`, events by `max_events` and one call's. To
-//! these comes one for each operation that has ended, which only the user's commands bound: take events between them.
+//! At most 64 KiB for the machine itself; 1 KiB for each device, attached and subscribed, with ids of up to 100
+//! characters; 96 bytes and the payload for each publication that has not ended; 12 bytes for each packet identifier
+//! that this connection has used, of 65,535; 88 bytes and its contents for each event that was not taken, and the rest
+//! of its packet if that arrived in several pieces; the packet that has not completely arrived, once its length is
+//! known; four times what recently waited to be transmitted, or 64 KiB. [`Options`] limits them: devices by
+//! [`Quota::max_devices`], publications by the queues, packets by `frame_limit`, events by `max_events` plus those of
+//! one call. In addition there is one event for each operation that has ended, which is limited only by the user's
+//! commands: take events between commands.
 //!
 //! # Panics, errors and losses
 //!
-//! A panic is a bug, never an input. A mistake of the caller's is a typed error that hands back what was given. A mistake
-//! of the peer's ends the connection with a [`Violation`]. A loss of the connection is neither: it is an
-//! [`Event::Disconnected`], and what was accepted is sent again on the next one.
+//! A panic is a bug, never caused by input. An error of the caller is returned as a typed error, together with what was
+//! passed in. An error of the peer ends the connection with a [`Violation`]. A loss of the connection is neither: it is
+//! an [`Event::Disconnected`], and what was accepted is sent again on the next connection.
 //!
 //! # Shutdown
 //!
-//! [`Gateway::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and ends every operation;
-//! [`Event::Closed`] is the last event, and tells what was left unsent. [`Gateway::unsent`] tells it at any time: publish
-//! that again after a restart of the process. A gateway that is dropped sends nothing more.
+//! [`Gateway::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and ends every
+//! operation; [`Event::Closed`] is the last event, and contains what was left unsent. [`Gateway::unsent`] returns it at
+//! any time: publish it again after a restart of the process. A gateway that is dropped sends nothing more.
 //!
 //! # Test your own code
 //!
-//! Every input is plain data, so a session can be recorded and replayed. `iotcore-gateway-testkit` has an emulator of the
-//! bridge, a virtual link to run a `Gateway` on, and a virtual runtime for code that uses the driver; both break
-//! connections, answers and clocks where a test wants them to.
+//! Every input is plain data, so a session can be recorded and replayed. `iotcore-gateway-testkit` has an emulator of
+//! the bridge, a virtual link to run a `Gateway` on, and a virtual runtime for code that uses the driver; both can
+//! break connections, answers and clocks as a test requires.
 //!
 //! # Features
 //!
-//! * `jwt` (default): `SigningKey` mints the RS256 and ES256 tokens that the bridge asks for, with ring. It is apart
+//! * `jwt` (default): `SigningKey` mints the RS256 and ES256 tokens that the bridge requires, with ring. It is separate
 //!   from the machine, which only ever sees a [`Token`].
-//! * `driver`: the module `driver`, an async loop over any runtime with TLS, and handles to command the machine from any
-//!   number of tasks.
+//! * `driver`: the module `driver`, an async loop over any runtime with TLS, and handles to command the machine from
+//!   any number of tasks.
 //! * `serde`: [`Unsent`] can be written to a file and read back.
-//! * `tracing`: the driver's connections and devices as spans, and what happens to them as events, without a secret.
-//! * `internals`: what the project's own fuzzing needs of the codec. No API: it changes without notice, outside of semantic
-//!   versioning, and nothing else may use it.
+//! * `tracing`: spans for the driver's connections and devices, and events for what happens to them, without secrets.
+//! * `internals`: what the project's own fuzzing needs of the codec. Not an API: it changes without notice, outside of
+//!   semantic versioning, and nothing else may use it.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]

@@ -1,5 +1,5 @@
-//! One MQTT 3.1.1 client connection, from CONNECT to its end. It knows no gateway and no device, and a reconnect is a
-//! new [`Connection`]: no stale state survives.
+//! One MQTT 3.1.1 client connection, from CONNECT to its end. It is independent of gateways and devices. A reconnect is
+//! a new [`Connection`], so no stale state survives.
 
 mod buffer;
 mod codec;
@@ -29,14 +29,14 @@ use crate::{
     time::Duration,
 };
 
-/// Waiting bytes above which no new packet is queued, unless it is the only one.
+/// Queued bytes above which no new packet is queued, unless it is the only one.
 pub(crate) const TRANSMIT_TARGET: usize = 64 * 1024;
 
-/// Filters and the client id are built from checked ids, and topics, payloads and a token are checked when they are made.
+/// Filters and the client id are built from checked ids; topics, payloads and tokens are checked when they are created.
 const CHECKED: &str = "only checked strings come here";
 
-/// One connection, with its timers and its peer's time. `T` is the caller's tag of a packet with an identifier, returned
-/// with its acknowledgement.
+/// One connection, with its timers and its peer's clock. `T` is the caller's tag of a packet with an identifier,
+/// returned with its acknowledgement.
 #[derive(Debug)]
 pub(crate) struct Connection<T> {
     phase: Phase,
@@ -52,7 +52,7 @@ pub(crate) struct Connection<T> {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Phase {
-    /// CONNECT was queued, CONNACK is due.
+    /// CONNECT was queued, CONNACK is pending.
     Connecting,
     Open,
     /// DISCONNECT was queued: nothing follows it [MQTT-3.14.4-2].
@@ -67,7 +67,7 @@ pub(crate) struct Timing {
 }
 
 impl Timing {
-    /// Somewhat less than the keep alive, for the gap between packets must not exceed it [MQTT-3.1.2-23].
+    /// Returns somewhat less than the keep alive, because the gap between packets must not exceed it [MQTT-3.1.2-23].
     fn ping_after(&self) -> Duration {
         self.keep_alive - (self.keep_alive / 4).min(Duration::from_secs(5))
     }
@@ -77,20 +77,20 @@ impl Timing {
     }
 }
 
-/// What came from the peer.
+/// A packet from the peer, as far as the caller has to act on it.
 #[derive(Debug)]
 pub(crate) enum Incoming<T> {
     /// CONNACK, with its return code.
     ConnAck(u8),
-    /// A PUBLISH, to be had from [`Connection::take_publish`].
+    /// A PUBLISH, returned by [`Connection::take_publish`].
     Publish,
-    /// The PUBACK of one of our PUBLISHes.
+    /// PUBACK, with the tag of our PUBLISH.
     PubAck(T),
     SubAck(T, SubAckCode),
     UnsubAck(T),
 }
 
-/// Something has not happened for too long: the peer said nothing, or took nothing.
+/// A timeout of the connection: the peer sent nothing, or took nothing.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Silence {
     ConnAck(Duration),
@@ -99,7 +99,7 @@ pub(crate) enum Silence {
 }
 
 impl<T: Copy> Connection<T> {
-    /// Queues CONNECT.
+    /// Starts a connection: queues CONNECT.
     pub(crate) fn connect(
         connect: &Connect<'_>,
         timing: Timing,
@@ -124,8 +124,8 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// Takes the next thing that the peer said off the front of what arrived; `None` once it has taken all of that. An error
-    /// is final [MQTT-4.8.0-1].
+    /// Takes the next packet off the front of `input`; returns `None` once all of it is consumed. An error is final
+    /// [MQTT-4.8.0-1].
     pub(crate) fn next(
         &mut self,
         input: &mut &[u8],
@@ -176,7 +176,7 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// Records receipt and reschedules PINGREQ. Only the first packet since we wrote moves it.
+    /// Records receipt and reschedules PINGREQ. Only the first packet received after a transmission moves it.
     fn record_receipt(&mut self, now: Moment) {
         let before = mem::replace(&mut self.last_heard, now);
         if before < self.last_handed_over {
@@ -195,12 +195,12 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// What the [`Incoming::Publish`] says that came last; once.
+    /// Returns the PUBLISH of the last [`Incoming::Publish`], once.
     pub(crate) fn take_publish(&mut self) -> Option<Publish> {
         self.receive.take_publish()
     }
 
-    /// The size of the largest packet that may be queued now: 0 for none, and any where nothing waits.
+    /// Returns the size of the largest packet that may be queued now: 0 if none may be, unlimited if nothing is queued.
     #[inline]
     pub(crate) fn room(&self) -> usize {
         match self.phase {
@@ -210,7 +210,7 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// The same for a packet that needs an identifier.
+    /// Returns the same for a packet that needs an identifier.
     #[inline]
     pub(crate) fn room_with_id(&self) -> usize {
         match self.ids.free() {
@@ -219,7 +219,7 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// Whether no identifier is free, and some may stay so for ever.
+    /// Returns whether no identifier is free, and some may never become free.
     pub(crate) fn is_starved(&self) -> bool {
         self.ids.free() == 0 && self.ids.quarantined() > 0
     }
@@ -231,12 +231,12 @@ impl<T: Copy> Connection<T> {
         id
     }
 
-    /// Queues a PUBLISH again, on its identifier and with DUP 1 [MQTT-3.3.1-1].
+    /// Queues a PUBLISH again, with its identifier and DUP 1 [MQTT-3.3.1-1].
     pub(crate) fn publish_again(&mut self, topic: &TopicName, payload: &[u8], id: PacketId) {
         codec::publish(self.transmit.buffer(), topic, payload, Some(id), true).expect(CHECKED);
     }
 
-    /// Queues a PUBLISH at QoS 0 and returns the offset in the stream at which it ends.
+    /// Queues a PUBLISH at QoS 0. Returns the offset in the stream at which it ends.
     pub(crate) fn publish_once(&mut self, topic: &TopicName, payload: &[u8]) -> u64 {
         codec::publish(self.transmit.buffer(), topic, payload, None, false).expect(CHECKED);
         self.transmit.queued_end()
@@ -262,7 +262,7 @@ impl<T: Copy> Connection<T> {
             .expect("the caller asked whether it can send")
     }
 
-    /// Queues the PUBACK of a PUBLISH of the peer's.
+    /// Queues the PUBACK of a PUBLISH from the peer.
     pub(crate) fn acknowledge(&mut self, id: PacketId) {
         codec::puback(self.transmit.buffer(), id);
     }
@@ -275,7 +275,8 @@ impl<T: Copy> Connection<T> {
         self.timers.answered(Expected::PingResp);
     }
 
-    /// The operation behind `id` ended without its acknowledgement: the id is not used again until that comes late.
+    /// Quarantines `id`, whose operation ended without its acknowledgement: it is not reused until the acknowledgement
+    /// arrives.
     pub(crate) fn quarantine(&mut self, id: PacketId) {
         self.ids.quarantine(id);
     }
@@ -284,32 +285,32 @@ impl<T: Copy> Connection<T> {
         self.ids.find(id)
     }
 
-    /// Identifiers whose acknowledgement is awaited, those in quarantine not counted.
+    /// Returns the number of identifiers whose acknowledgement is pending, not counting those in quarantine.
     pub(crate) fn in_flight(&self) -> usize {
         self.ids.in_flight()
     }
 
-    /// Bytes that came of a packet that is not yet whole.
+    /// Returns the number of bytes received of an incomplete packet.
     pub(crate) fn received(&self) -> usize {
         self.receive.waiting()
     }
 
-    /// Acknowledgements that matched nothing.
+    /// Returns the number of acknowledgements that matched nothing.
     pub(crate) fn unsolicited(&self) -> u64 {
         self.unsolicited
     }
 
-    /// The bytes that wait to be written.
+    /// Returns the bytes to hand over to the transport.
     pub(crate) fn transmit(&self) -> &[u8] {
         self.transmit.bytes()
     }
 
-    /// The offset in the stream up to which bytes were handed to the transport.
+    /// Returns the offset in the stream up to which bytes were handed over to the transport.
     pub(crate) fn handed_over(&self) -> u64 {
         self.transmit.written_end()
     }
 
-    /// A prefix of the waiting bytes was handed to the transport.
+    /// Records that a prefix of the queued bytes was handed over to the transport.
     pub(crate) fn transmitted(&mut self, len: usize, now: Moment) {
         if len == 0 || self.transmit.is_empty() {
             return;
@@ -320,30 +321,30 @@ impl<T: Copy> Connection<T> {
         self.schedule_ping(now);
     }
 
-    /// The peer's time on this connection.
+    /// Returns the clock of the peer's time on this connection.
     #[inline]
     pub(crate) fn peer_clock(&self) -> &PeerClock {
         &self.timers.clock
     }
 
-    /// Records whether the peer is read from `now` on: deadlines on it pause while it is not.
+    /// Records whether the peer is read from `now` on: its deadlines are paused while it is not.
     #[inline]
     pub(crate) fn observe_reading(&mut self, is_reading: bool, now: Moment) {
         self.timers.clock.observe(is_reading, now);
     }
 
-    /// When [`run_timers`](Self::run_timers) is to be called next.
+    /// Returns when to call [`run_timers`](Self::run_timers) next.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         self.timers.next()
     }
 
-    /// Whether any timer may be due.
+    /// Returns whether any timer may be due.
     #[inline]
     pub(crate) fn may_be_due(&mut self, now: Moment) -> bool {
         self.timers.may_be_due(now)
     }
 
-    /// Runs the timers that are due, after what an input has changed and before more is queued.
+    /// Runs the timers that are due. To be called after the changes of an input and before more is queued.
     pub(crate) fn run_timers(&mut self, now: Moment) -> Option<Silence> {
         if self.timers.expire_answer(Expected::ConnAck, now) {
             return Some(Silence::ConnAck(self.timing.connack_timeout));
@@ -367,7 +368,8 @@ impl<T: Copy> Connection<T> {
         None
     }
 
-    /// Starts the time in which bytes that wait must make progress. Called once what an input causes is queued.
+    /// Starts the time limit for handing over queued bytes. To be called once everything that an input causes is
+    /// queued.
     pub(crate) fn watch_progress(&mut self, now: Moment) {
         if self.transmit.is_empty() {
             self.timers.stop(Timer::Stall);
@@ -376,8 +378,8 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// The keep alive asks for packets of ours, and only a PINGREQ makes a peer speak that takes them and says nothing.
-    /// While bytes wait, they are what is to be taken first.
+    /// Schedules PINGREQ: the keep alive requires packets from the client, and a PINGREQ makes a peer answer that takes
+    /// packets but sends none. Not while bytes are queued, because they have to be handed over first.
     fn schedule_ping(&mut self, now: Moment) {
         if self.phase == Phase::Open && self.transmit.is_empty() {
             let since = match self.timers.is_expected(Expected::PingResp) {

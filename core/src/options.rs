@@ -1,4 +1,4 @@
-//! The settings of a gateway ('config' is the bridge's word for something else).
+//! The options of a gateway (the bridge uses 'config' for something else).
 
 use core::fmt;
 
@@ -14,51 +14,55 @@ use crate::{
 #[non_exhaustive]
 pub struct Options {
     /// The keep alive announced in CONNECT, 1 s to 1,199 s, in whole seconds (default 60 s). The bridge closes a
-    /// connection that was idle for 1,200 s whatever was announced.
+    /// connection that was idle for 1,200 s, whatever the keep alive.
     pub keep_alive: Duration,
     /// How long to wait for CONNACK (default 20 s).
     pub connack_timeout: Duration,
-    /// How long to wait for the PUBACK of an attach, from its PUBLISH (default 30 s). Authorising a device may take
-    /// the bridge several seconds.
+    /// How long to wait for the PUBACK of an attach, from its PUBLISH (default 30 s). Authorizing a device may take the
+    /// bridge several seconds.
     pub attach_timeout: Duration,
     /// How long to wait for SUBACK, UNSUBACK and the PUBACK of a detach, and before a publication is first sent again
-    /// (default 30 s). For a publication it doubles with each attempt, up to [`max_ack_timeout`](Self::max_ack_timeout).
+    /// (default 30 s). For a publication it doubles with each attempt, up to
+    /// [`max_ack_timeout`](Self::max_ack_timeout).
     pub ack_timeout: Duration,
     /// The longest wait for the PUBACK of a publication before it is sent again (default 5 min).
     pub max_ack_timeout: Duration,
-    /// How long a close, a token refresh or a detach waits for what is still under way (default 10 s).
+    /// How long a close, a token refresh or a detach waits for pending acknowledgements and queued publications
+    /// (default 10 s).
     pub drain_timeout: Duration,
     /// QoS 1 publications in flight at once, 1 to 65,000 (default 100).
     pub window: u16,
-    /// QoS 1 publications of one device in flight at once (default 100). 1 keeps the order of a device strict even when
-    /// messages are sent again.
+    /// QoS 1 publications of one device in flight at once (default 100). 1 keeps the order of a device's messages
+    /// strict even when some are sent again.
     pub device_window: u16,
-    /// Attaches under way at once (default 100).
+    /// Attaches pending at once (default 100).
     pub attach_window: u16,
-    /// What one device may have accepted and not yet acknowledged (default 1,000 messages, 1 MiB of payload).
+    /// Maximum accepted and not yet acknowledged for one device (default 1,000 messages, 1 MiB of payload).
     pub device_queue: QueueLimit,
-    /// What all devices together may have accepted and not yet acknowledged (default 100,000 messages, 64 MiB).
+    /// Maximum accepted and not yet acknowledged for all devices together (default 100,000 messages, 64 MiB of
+    /// payload).
     pub total_queue: QueueLimit,
-    /// The waits between attempts to connect (default 1 s doubling to 32 s), to attach and to subscribe again.
+    /// The delays between attempts to connect (default 1 s doubling to 32 s), to attach and to subscribe again.
     pub backoff: Backoff,
-    /// How often to try before giving up (default: for ever).
+    /// How often to try before giving up (default: forever).
     pub reconnect: Reconnect,
-    /// How long a connection must have lasted before the backoff starts anew (default 60 s).
+    /// How long a connection must last to reset the backoff (default 60 s).
     pub stable_after: Duration,
     /// Whether a device that the bridge detached is attached again, with backoff (default true).
     pub reattach: bool,
     /// When a config or command at QoS 1 is acknowledged (default: automatically).
     pub acknowledge: Acknowledge,
-    /// Events waiting in [`poll_event`](crate::Gateway::poll_event) at which the gateway stops wanting input, and begins
-    /// no attempt to connect (default 1,024).
+    /// Number of events waiting in [`poll_event`](crate::Gateway::poll_event) at which the gateway pauses reading, and
+    /// begins no attempt to connect (default 1,024).
     pub max_events: usize,
-    /// Configs and commands delivered and not yet acknowledged at which the gateway stops wanting input (default 1,024).
+    /// Number of configs and commands delivered and not yet acknowledged at which the gateway pauses reading (default
+    /// 1,024).
     pub max_unacknowledged: usize,
-    /// What the bridge's limits are (default: those of the service that are known for sure).
+    /// The bridge's limits (default: the service's limits that are known for certain).
     pub quota: Quota,
-    /// What happens to a publication that finds its queue full (default: it is handed back).
+    /// What happens to a publication when its queue is full (default: it is refused and returned).
     pub overflow: Overflow,
-    /// The largest packet taken from the bridge, in bytes (default: a payload of 256 KiB and its topic).
+    /// The largest packet accepted from the bridge, in bytes (default: a payload of 256 KiB and its topic).
     pub frame_limit: usize,
 }
 
@@ -194,50 +198,51 @@ impl Options {
     }
 }
 
-/// No deadline is further away, so that none overflows.
+/// Maximum of all durations, so that no deadline overflows.
 const MAX_DURATION: Duration = Duration::from_secs(7 * 86_400);
 
 /// Queues are linked by 32-bit keys.
 const MAX_MESSAGES: usize = 1 << 30;
 
-/// What fits into an MQTT packet beside the longest topic, and a good deal more than any bridge takes.
+/// What fits into an MQTT packet with the longest topic, and much more than any bridge accepts.
 const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
 
-/// The most that a remaining length can say, and its fixed header (MQTT 3.1.1, 2.2.3).
+/// The largest remaining length and its fixed header (MQTT 3.1.1, 2.2.3).
 const MAX_FRAME_LIMIT: usize = 268_435_455 + 5;
 
-/// Leaves 535 of the 65,535 packet identifiers to attaches, subscriptions and late acknowledgements.
+/// Leaves 535 of the 65,535 packet identifiers for attaches, subscriptions and late acknowledgements.
 const MAX_WINDOW: usize = 65_000;
 
 /// An error report with the longest ids must fit.
 const MIN_FRAME_LIMIT: usize = 4_096;
 
-/// A bound on accepted publications, both in number and in bytes of payload.
+/// A limit on accepted publications, both in number and in bytes of payload.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct QueueLimit {
-    /// Publications, at least 1.
+    /// Number of publications, at least 1.
     pub messages: usize,
-    /// Bytes of payload, at least one of the largest that the quota allows.
+    /// Bytes of payload, at least the largest payload that the quota allows.
     pub bytes: usize,
 }
 
-/// What happens to a publication that finds its queue full.
+/// What happens to a publication when its queue is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Overflow {
-    /// It is handed back as [`PublishErrorKind::Blocked`](crate::PublishErrorKind::Blocked), and
+    /// It is refused as [`PublishErrorKind::Blocked`](crate::PublishErrorKind::Blocked) and returned, and
     /// [`Event::Writable`](crate::Event::Writable) follows.
     Reject,
-    /// It takes the place of the oldest telemetry event of its device that still waits, which ends in
-    /// [`Failure::Dropped`](crate::Failure::Dropped). If all are in flight, it is handed back.
+    /// It replaces the oldest telemetry event of its device that still waits, which ends in
+    /// [`Failure::Dropped`](crate::Failure::Dropped). If all are in flight, it is refused and returned.
     DropOldest,
 }
 
-/// Exponential waits with jitter: the n-th is `min·2ⁿ` plus up to the smaller of `min` and 1 s, and never above `max`.
+/// Exponential backoff with jitter: the n-th delay is `min·2ⁿ` plus up to the smaller of `min` and 1 s, and never above
+/// `max`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first wait (default 1 s).
+    /// The first delay (default 1 s).
     pub min: Duration,
-    /// The longest wait (default 32 s).
+    /// The longest delay (default 32 s).
     pub max: Duration,
 }
 
@@ -255,26 +260,27 @@ impl Default for Backoff {
 pub enum Reconnect {
     /// Until it is closed.
     Forever,
-    /// At most this many times in a row after the first attempt; 0 is one attempt and no reconnect.
+    /// At most this many reconnects in a row after the first attempt; 0 means one attempt and no reconnect.
     Attempts(u32),
 }
 
-/// When a config or command at QoS 1 is acknowledged to the bridge, which tells the cloud that the device has it.
+/// When a config or command at QoS 1 is acknowledged to the bridge; the acknowledgement confirms to the cloud that the
+/// device has it.
 ///
-/// Acknowledgements keep the order of the messages [MQTT-4.6.0-2], so a missing one holds back those of all devices, and at
-/// [`max_unacknowledged`](Options::max_unacknowledged) of them nothing more is read from the bridge.
+/// Acknowledgements keep the order of the messages [MQTT-4.6.0-2], so a missing one holds back those of all devices,
+/// and at [`max_unacknowledged`](Options::max_unacknowledged) of them the gateway pauses reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {
-    /// By the bare machine, as soon as its event is queued. By the driver, when it is taken from its `Messages`; while
-    /// nobody reads a device's messages, its newest config and up to 16 messages in all are acknowledged on arrival, and
-    /// kept.
+    /// With the bare machine, as soon as its event is queued. With the driver, when it is taken from its `Messages`;
+    /// while nobody reads a device's messages, its newest config and up to 16 messages in total are acknowledged on
+    /// arrival, and kept.
     #[default]
     Automatic,
     /// When [`Gateway::acknowledge`](crate::Gateway::acknowledge) is called; with the driver, `Message::acknowledge`.
     Manual,
 }
 
-/// [`Options`] that no gateway can work with: the caller's mistake.
+/// Invalid [`Options`]: an error of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OptionsError {
@@ -286,30 +292,30 @@ pub enum OptionsError {
     TooLong {
         /// Its name.
         name: &'static str,
-        /// What it was set to.
+        /// Its value.
         value: Duration,
     },
     /// This option is above its limit.
     TooLarge {
         /// Its name.
         name: &'static str,
-        /// What it was set to.
+        /// Its value.
         value: usize,
-        /// The most it may be.
+        /// Maximum.
         limit: usize,
     },
-    /// This option is below its least value.
+    /// This option is below its minimum.
     TooSmall {
         /// Its name.
         name: &'static str,
-        /// What it was set to.
+        /// Its value.
         value: usize,
-        /// The least it may be.
+        /// Minimum.
         least: usize,
     },
-    /// The longest backoff is shorter than the first.
+    /// `backoff.max` is less than `backoff.min`.
     Backoff(Backoff),
-    /// The longest acknowledgement timeout is shorter than the first.
+    /// `max_ack_timeout` is less than `ack_timeout`.
     AckTimeout {
         /// `ack_timeout`.
         first: Duration,

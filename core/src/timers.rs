@@ -1,20 +1,20 @@
-//! Many deadlines of one kind, and the earliest of few.
+//! Schedules of many deadlines, and lower bounds of a few.
 
 use std::collections::BTreeSet;
 
 use crate::clock::Moment;
 
-/// A lower bound of deadlines that are kept elsewhere: none is due before, so that most calls need not look at each.
+/// A lower bound of deadlines that are stored elsewhere: none is due before it, so that most calls need not check each.
 #[derive(Debug, Default)]
 pub(crate) struct QuietUntil(Option<Moment>);
 
 impl QuietUntil {
-    /// A deadline was set.
+    /// Records that a deadline was set.
     pub(crate) fn lower(&mut self, deadline: Moment) {
         self.0 = Some(self.0.map_or(deadline, |quiet| quiet.min(deadline)));
     }
 
-    /// Whether any deadline may be due; `earliest` is looked at only if so.
+    /// Returns whether any deadline may be due; `earliest` is called only if so.
     #[inline]
     pub(crate) fn is_over(
         &mut self,
@@ -29,7 +29,8 @@ impl QuietUntil {
     }
 }
 
-/// Deadlines by the clock `T`, in the order in which they are due; at one time in the order of their keys.
+/// Deadlines on the clock `T`, in the order in which they are due; deadlines at the same time are in the order of their
+/// keys.
 #[derive(Debug)]
 pub(crate) struct Schedule<T, K> {
     entries: BTreeSet<(T, K)>,

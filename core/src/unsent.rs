@@ -1,4 +1,4 @@
-//! What was accepted and not acknowledged, to be kept across a restart and published again.
+//! Publications that were accepted and not acknowledged, to keep across a restart and publish again.
 
 use bytes::Bytes;
 
@@ -10,8 +10,8 @@ use crate::{
 
 /// A publication that was accepted and was not acknowledged. Cheap to clone: the payload is shared.
 ///
-/// It can be published again by this gateway or the next one, once the device is attached there. With the feature `serde`
-/// it can be written to a file and read back; a record that names an illegal device or subfolder is refused.
+/// It can be published again by this gateway or the next one, once the device is attached there. With the feature
+/// `serde` it can be written to a file and read back; a record with an invalid device id or subfolder is refused.
 ///
 /// ```
 /// # use std::time::Instant;
@@ -39,20 +39,20 @@ use crate::{
 )]
 #[non_exhaustive]
 pub struct Unsent {
-    /// The operation that accepted it. Another gateway knows nothing of it.
+    /// The operation that accepted it. It means nothing to another gateway.
     pub op: OpId,
-    /// The device that it speaks for.
+    /// The device that it was published for.
     pub device: DeviceId,
-    /// Which of the device's topics it goes to.
+    /// The topic.
     pub topic: PublicationTopic,
-    /// The quality of service that it was accepted with.
+    /// The quality of service.
     pub qos: QoS,
-    /// Payload.
+    /// The payload.
     pub payload: Bytes,
 }
 
 impl Unsent {
-    /// Turns it back into a publication, for the device with this key.
+    /// Converts it back into a publication, for the device with this key.
     pub fn into_publication(self, device: DeviceKey) -> Publication {
         Publication {
             device,
@@ -73,7 +73,7 @@ mod record {
         mqtt::QoS,
     };
 
-    /// An [`Unsent`] as it is written.
+    /// The serialized form of an [`Unsent`].
     #[derive(serde::Serialize, serde::Deserialize)]
     pub(super) struct Record {
         op: u64,

@@ -1,16 +1,15 @@
-//! When a drained buffer gives its memory back.
+//! Freeing the memory of a drained buffer.
 
 use bytes::BytesMut;
 
 /// A drained buffer of at most this many bytes is always kept.
 const ALWAYS_KEPT: usize = 64 * 1024;
 
-/// Gives the memory of an empty buffer back if it holds more than four times `peak`, the most bytes
-/// that waited in it since it was last empty.
+/// Frees the memory of an empty buffer if its capacity is more than four times `peak`, the most bytes that waited in it
+/// since it was last empty.
 ///
-/// A buffer grows only while more than half of it is in use, and then doubles: what one use has
-/// grown is below four times its peak. So a use that repeats never allocates again, and one that
-/// was exceptional is forgotten by the next.
+/// A buffer grows only while more than half of it is in use, and then doubles, so it stays below four times its peak. A
+/// repeated use therefore never allocates again, and the memory of an exceptional use is freed by the next one.
 pub(super) fn give_back(buffer: &mut BytesMut, peak: usize) {
     debug_assert!(buffer.is_empty());
     let kept = ALWAYS_KEPT.max(4 * peak);

@@ -1,7 +1,7 @@
-//! The way between bytes and packets, strict in both directions.
+//! Encoding and decoding of packets, strict in both directions.
 //!
-//! The only file that names `mqttbytes`, which writes CONNECT, SUBSCRIBE and UNSUBSCRIBE, checks little and trusts its
-//! caller: what it would let through is refused here before it is called. All else is read and written in place.
+//! The only file that uses `mqttbytes`. `mqttbytes` encodes CONNECT, SUBSCRIBE and UNSUBSCRIBE, checks little and
+//! trusts its caller, so this file refuses invalid packets before calling it. All else is decoded and encoded in place.
 
 mod packet;
 mod publish;
@@ -24,20 +24,21 @@ pub(crate) use topic_name::TopicName;
 pub(crate) use unencodable::Unencodable;
 pub use violation::Violation;
 
-/// The longest string: its length is written in two bytes (MQTT 3.1.1, 1.5.3).
+/// The longest string: its length is encoded in two bytes (MQTT 3.1.1, 1.5.3).
 pub(crate) const MAX_STRING: usize = 65_535;
 
-/// The greatest remaining length: four bytes of seven bits (MQTT 3.1.1, 2.2.3).
+/// The largest remaining length: four bytes of seven bits (MQTT 3.1.1, 2.2.3).
 pub(crate) const MAX_REMAINING_LENGTH: usize = 268_435_455;
 
-/// The longest fixed header (MQTT 3.1.1, 2.2), and the longest packet of a server that is no PUBLISH: SUBACK of one filter.
+/// The longest fixed header (MQTT 3.1.1, 2.2), and the longest packet of a server other than PUBLISH: SUBACK of one
+/// filter.
 pub(crate) const SHORT: usize = 5;
 
 /// The default limit on an incoming packet, in bytes: a fixed header (5), the longest topic with
 /// its length (2 + 65,535), a packet identifier (2) and a payload of 256 KiB.
 pub(crate) const DEFAULT_FRAME_LIMIT: usize = 5 + 2 + MAX_STRING + 2 + 256 * 1024;
 
-/// The fixed header of a packet, which may not be there as a whole yet.
+/// The fixed header of a packet that may be incomplete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     packet: PacketType,
@@ -47,10 +48,11 @@ pub(crate) struct Header {
     end: usize,
 }
 
-/// The fixed header of the packet at the front of `input`, which `limit` bounds as a whole; `None` while it goes on.
+/// Reads the fixed header of the packet at the front of `input`; `limit` is the maximum size of the whole packet.
+/// `None` while the header is incomplete.
 ///
-/// Refuses at the first byte that allows it: the type and its flags on the first byte, the length
-/// before any of the body is there.
+/// Refuses a packet at the earliest byte possible: for its type and flags at the first byte, for its length before any
+/// of the body.
 #[inline(always)]
 pub(crate) fn header(input: &[u8], limit: usize) -> Result<Option<Header>, Violation> {
     let Some((&first, rest)) = input.split_first() else {
@@ -79,7 +81,7 @@ pub(crate) fn header(input: &[u8], limit: usize) -> Result<Option<Header>, Viola
     Ok(Some(Header { packet, start, end }))
 }
 
-/// The packet that `first` starts, and the remaining lengths it may have.
+/// Returns the type of the packet that starts with `first`, and the remaining lengths it may have.
 #[inline(always)]
 fn admit(first: u8) -> Result<(PacketType, RangeInclusive<usize>), Violation> {
     match first {
@@ -94,7 +96,7 @@ fn admit(first: u8) -> Result<(PacketType, RangeInclusive<usize>), Violation> {
     }
 }
 
-/// Why no packet of a server to this client starts with `first`.
+/// Returns why no packet from a server to this client starts with `first`.
 #[cold]
 fn refusal(first: u8) -> Violation {
     use PacketType::{ConnAck, PingResp, PubAck, PubComp, PubRec, PubRel, SubAck, UnsubAck};
@@ -113,8 +115,8 @@ fn refusal(first: u8) -> Violation {
     }
 }
 
-/// The remaining length at the front of `bytes`, and the length of the fixed header that it ends;
-/// `None` while it goes on.
+/// Returns the remaining length at the front of `bytes`, and the length of the whole fixed header; `None` while it is
+/// incomplete.
 #[inline(always)]
 fn remaining_length(packet: PacketType, bytes: &[u8]) -> Result<Option<(usize, usize)>, Violation> {
     let mut length = 0;
@@ -134,18 +136,18 @@ fn remaining_length(packet: PacketType, bytes: &[u8]) -> Result<Option<(usize, u
 }
 
 impl Header {
-    /// Whether the packet may have more than [`SHORT`] bytes.
+    /// Returns whether the packet may have more than [`SHORT`] bytes.
     pub(crate) fn is_publish(&self) -> bool {
         self.packet == PacketType::Publish
     }
 
-    /// The length of the packet, header included.
+    /// Returns the length of the packet, header included.
     pub(crate) fn len(&self) -> usize {
         self.end
     }
 }
 
-/// The packet of this header, which is no PUBLISH and which `frame` is from its first byte to its last.
+/// Decodes the packet with this header, which is not a PUBLISH; `frame` is the whole packet.
 #[inline(always)]
 pub(crate) fn decode(frame: &[u8], header: Header) -> Result<Packet, Violation> {
     let packet = header.packet;
@@ -194,15 +196,15 @@ pub(crate) fn connect(out: &mut BytesMut, connect: &Connect<'_>) -> Result<(), U
         last_will: None,
         login: Some(v4::Login::new(connect.user_name, connect.password)),
     };
-    // mqttbytes sets the connect flags at an offset from the start of the buffer that it is given.
+    // mqttbytes sets the connect flags at an offset from the start of the buffer that it is passed.
     let mut frame = BytesMut::new();
     write(&mut frame, PacketType::Connect, |frame| packet.write(frame))?;
     out.extend_from_slice(&frame);
     Ok(())
 }
 
-/// Appends a PUBLISH, of QoS 1 exactly when it has a packet identifier. Written in place: mqttbytes would take the topic
-/// and the payload by value.
+/// Appends a PUBLISH, of QoS 1 if and only if it has a packet identifier. Encoded in place: mqttbytes would take the
+/// topic and the payload by value.
 #[inline]
 pub(crate) fn publish(
     out: &mut BytesMut,
@@ -235,7 +237,7 @@ pub(crate) fn publish(
     Ok(())
 }
 
-/// Appends a remaining length in as few bytes as it takes (MQTT 3.1.1, 2.2.3).
+/// Appends a remaining length in as few bytes as possible (MQTT 3.1.1, 2.2.3).
 #[inline]
 fn put_remaining_length(out: &mut BytesMut, mut length: usize) {
     while length > 0x7f {
@@ -290,7 +292,7 @@ pub(crate) fn disconnect(out: &mut BytesMut) {
     out.extend_from_slice(&[0xe0, 0]);
 }
 
-/// Writes a packet as a whole or not at all: a failure leaves `out` as it was.
+/// Encodes a packet completely or not at all: an error leaves `out` as it was.
 fn write(
     out: &mut BytesMut,
     packet: PacketType,

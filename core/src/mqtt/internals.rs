@@ -1,5 +1,5 @@
-//! The way between bytes and packets, opened to the project's own fuzzing. No API: it follows the codec, without regard
-//! to semantic versioning.
+//! Access to the codec for the project's own fuzzing. Not an API: it follows the codec, regardless of semantic
+//! versioning.
 
 use core::error::Error;
 use core::num::NonZeroU16;
@@ -11,14 +11,14 @@ use super::{
     receive::Receive,
 };
 
-/// A packet of the server's.
+/// A packet from the server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Received {
     /// CONNACK.
     ConnAck {
-        /// Of a stored session.
+        /// Whether the server has a stored session.
         session_present: bool,
-        /// 0 accepts.
+        /// The return code; 0 means accepted.
         return_code: u8,
     },
     /// PUBLISH at QoS 0 or 1.
@@ -27,9 +27,9 @@ pub enum Received {
         topic: String,
         /// Its payload.
         payload: Bytes,
-        /// Present exactly at QoS 1.
+        /// Present if and only if at QoS 1.
         packet_id: Option<NonZeroU16>,
-        /// Whether it claims to be a re-delivery.
+        /// Whether it is marked as a re-delivery.
         dup: bool,
         /// Whether it is a retained message.
         retain: bool,
@@ -44,28 +44,28 @@ pub enum Received {
     PingResp,
 }
 
-/// The gateway's way from fragments to packets.
+/// The gateway's incremental packet reader.
 #[derive(Debug)]
 pub struct Decoder(Receive);
 
 impl Decoder {
-    /// For packets of at most `frame_limit` bytes, header included.
+    /// Creates a decoder for packets of at most `frame_limit` bytes, header included.
     #[must_use]
     pub fn new(frame_limit: usize) -> Self {
         Self(Receive::new(frame_limit))
     }
 
-    /// Takes the next packet off the front of a fragment; `None` once it has taken all of that.
+    /// Takes the next packet off the front of a fragment; returns `None` once all of it is consumed.
     ///
     /// # Errors
     ///
-    /// A violation of the server's is final.
+    /// A violation by the server; it is final.
     pub fn next_packet(&mut self, input: &mut &[u8]) -> Result<Option<Received>, Violation> {
         let packet = self.0.next(input)?;
         Ok(packet.map(|packet| Received::new(packet, self.0.take_publish())))
     }
 
-    /// Bytes that wait for the rest of their packet.
+    /// Returns the number of bytes that wait for the rest of their packet.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.0.waiting()
@@ -111,7 +111,7 @@ impl Received {
     }
 }
 
-/// A packet of the client's. Has no `Debug`: the password may be a token.
+/// A packet from the client. Has no `Debug`, because the password may be a token.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Sent<'a> {
     /// CONNECT of MQTT 3.1.1 with CleanSession 1 and no will.
@@ -120,12 +120,12 @@ pub enum Sent<'a> {
         client_id: &'a str,
         /// The user name.
         user_name: &'a str,
-        /// The password; left out when empty.
+        /// The password; omitted when empty.
         password: &'a str,
         /// Seconds.
         keep_alive: u16,
     },
-    /// PUBLISH, at QoS 1 exactly when it has a packet identifier.
+    /// PUBLISH, at QoS 1 if and only if it has a packet identifier.
     Publish {
         /// Its topic.
         topic: &'a str,
@@ -149,11 +149,11 @@ pub enum Sent<'a> {
 }
 
 impl Sent<'_> {
-    /// Appends the packet to `out`, or leaves it as it was.
+    /// Appends the packet to `out`; on an error, `out` is unchanged.
     ///
     /// # Errors
     ///
-    /// What MQTT has no encoding for.
+    /// If MQTT has no encoding for the packet.
     pub fn encode(&self, out: &mut BytesMut) -> Result<(), impl Error + use<>> {
         match *self {
             Self::Connect {

@@ -1,24 +1,23 @@
-//! Which packet identifiers are free, in flight, or in quarantine.
+//! The state of each packet identifier: free, in flight, or in quarantine.
 
 use super::codec::PacketId;
 
 #[cfg(test)]
 mod tests;
 
-/// How many packet identifiers there are.
+/// The number of packet identifiers.
 const ALL: usize = 65_535;
 
-/// The packet identifiers of one connection, and the ticket that each one in flight stands for.
+/// The packet identifiers of one connection, and the caller's tag of each one in flight.
 ///
-/// An identifier is used again as late as possible: every fresh one goes out before the first that
-/// was freed, and of those the one that has been free longest. A repeated or late acknowledgement
-/// thus meets a free identifier, and completes nothing. Every call takes constant time; memory
-/// grows with the highest identifier used, by one small entry each.
+/// An identifier is reused as late as possible: all unused ones are taken first, then the one that has been free
+/// longest. So a repeated or late acknowledgement finds a free identifier, and completes nothing. Every call takes
+/// constant time; memory grows with the highest identifier used, by one small entry each.
 #[derive(Debug)]
 pub(crate) struct PacketIds<T> {
-    /// The entry of identifier `n` is at `n - 1`; those beyond the end are fresh.
+    /// The entry of identifier `n` is at `n - 1`; those beyond the end are unused.
     entries: Vec<Entry<T>>,
-    /// Of the free entries, a linked list: the one that has been free longest, and the last one.
+    /// The first and the last of the linked list of free entries; the first has been free longest.
     free: Option<(PacketId, PacketId)>,
     in_flight: usize,
     quarantined: usize,
@@ -40,18 +39,18 @@ pub(crate) enum Awaits {
     UnsubAck,
 }
 
-/// What an acknowledgement was for.
+/// The result of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acknowledged<T> {
-    /// The packet with this ticket. Its identifier is free now.
+    /// It acknowledges the packet with this tag. Its identifier is free now.
     Matched(T),
-    /// A packet whose operation had ended. Its identifier was in quarantine and is free now.
+    /// It acknowledges a packet whose operation had ended. Its identifier was in quarantine and is free now.
     Late,
-    /// Nothing: the identifier is free, or awaits another kind. Nothing has changed.
+    /// It matches nothing: the identifier is free, or waits for another kind. Nothing has changed.
     Unsolicited,
 }
 
-/// What a packet identifier stands for.
+/// The state of a packet identifier.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Found<T> {
     InFlight(Awaits, T),
@@ -60,7 +59,7 @@ pub(crate) enum Found<T> {
 }
 
 impl<T: Copy> PacketIds<T> {
-    /// All 65,535 are free.
+    /// Creates the table; all 65,535 identifiers are free.
     pub(crate) fn new() -> Self {
         Self {
             entries: Vec::new(),
@@ -70,7 +69,7 @@ impl<T: Copy> PacketIds<T> {
         }
     }
 
-    /// Takes the identifier for a new packet; `None` when none is free.
+    /// Takes an identifier for a new packet; returns `None` if none is free.
     pub(crate) fn take(&mut self, awaits: Awaits, ticket: T) -> Option<PacketId> {
         let id = self.take_fresh().or_else(|| self.take_freed())?;
         *self.entry(id)? = Entry::InFlight(awaits, ticket);
@@ -78,7 +77,7 @@ impl<T: Copy> PacketIds<T> {
         Some(id)
     }
 
-    /// Frees the identifier that an acknowledgement of the kind `awaits` is for.
+    /// Frees an identifier after an acknowledgement of the kind `awaits`.
     pub(crate) fn acknowledge(&mut self, id: PacketId, awaits: Awaits) -> Acknowledged<T> {
         match self.entry(id) {
             Some(&mut Entry::InFlight(awaited, ticket)) if awaited == awaits => {
@@ -95,8 +94,8 @@ impl<T: Copy> PacketIds<T> {
         }
     }
 
-    /// Forgets the ticket of an identifier in flight, but keeps the identifier out of use until its
-    /// acknowledgement comes after all. Changes nothing for any other identifier.
+    /// Drops the tag of an identifier in flight, but keeps the identifier out of use until its acknowledgement arrives
+    /// late. Does nothing for any other identifier.
     pub(crate) fn quarantine(&mut self, id: PacketId) {
         if let Some(entry) = self.entry(id)
             && let Entry::InFlight(awaits, _) = *entry
@@ -107,7 +106,7 @@ impl<T: Copy> PacketIds<T> {
         }
     }
 
-    /// What an identifier stands for.
+    /// Returns the state of an identifier.
     pub(crate) fn find(&self, id: PacketId) -> Found<T> {
         match self.entries.get(index(id)) {
             Some(&Entry::InFlight(awaits, ticket)) => Found::InFlight(awaits, ticket),
@@ -116,17 +115,17 @@ impl<T: Copy> PacketIds<T> {
         }
     }
 
-    /// Identifiers whose acknowledgement completes an operation.
+    /// Returns the number of identifiers whose acknowledgement completes an operation.
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
-    /// Identifiers out of use because their acknowledgement may still come.
+    /// Returns the number of identifiers that are out of use because their acknowledgement may still arrive.
     pub(crate) fn quarantined(&self) -> usize {
         self.quarantined
     }
 
-    /// Identifiers that can be taken.
+    /// Returns the number of identifiers that can be taken.
     pub(crate) fn free(&self) -> usize {
         ALL - self.in_flight - self.quarantined
     }
@@ -150,7 +149,7 @@ impl<T: Copy> PacketIds<T> {
         Some(first)
     }
 
-    /// Puts an identifier behind all that are free.
+    /// Appends an identifier to the list of free ones.
     fn release(&mut self, id: PacketId) {
         let first = match self.free {
             Some((first, last)) => {

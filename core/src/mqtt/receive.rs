@@ -7,11 +7,11 @@ use super::codec::{self, Header, Packet, Publish, SHORT, Violation};
 #[cfg(test)]
 mod tests;
 
-/// The way from what arrives to packets.
+/// Incremental packet reader.
 ///
-/// Any split of the input gives the same packets and the same violation. A packet that arrives as a whole is read from
-/// where it is; of one that arrives in part that part is kept, in memory of exactly the packet's length, which is
-/// reserved once its header is legal: what a header claims reserves the limit at most. Between two packets nothing is kept.
+/// Any split of the input results in the same packets and the same violation. A packet that arrives complete is decoded
+/// where it is. If only a part arrives, that part is stored in an allocation of exactly the packet's length, made once
+/// its header was checked: so a header can reserve at most `frame_limit`. Between two packets nothing is stored.
 #[derive(Debug)]
 pub(crate) struct Receive {
     begun: Begun,
@@ -21,7 +21,7 @@ pub(crate) struct Receive {
 }
 
 impl Receive {
-    /// At the start of a stream of packets of at most `frame_limit` bytes, header included.
+    /// Creates a reader at the start of a stream of packets of at most `frame_limit` bytes, header included.
     pub(crate) fn new(frame_limit: usize) -> Self {
         Self {
             begun: Begun::Nothing,
@@ -30,12 +30,12 @@ impl Receive {
         }
     }
 
-    /// Takes the next packet off the front of what has arrived; `None` once it has taken all of that.
+    /// Takes the next packet off the front of `input`; returns `None` once all of it is consumed.
     ///
-    /// A violation is final: it comes after the packets before it, and then for ever, whatever arrives.
+    /// A violation is final: it is returned after the packets before it, and from then on by every call.
     ///
-    /// With all that it calls for a whole acknowledgement it is always inlined: else the packet comes back through memory,
-    /// which costs as much as reading it.
+    /// Always inlined, with all that it calls for a complete acknowledgement: otherwise the packet is returned through
+    /// memory, which costs as much as reading it.
     #[inline(always)]
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
         let read = match &mut self.begun {
@@ -60,7 +60,7 @@ impl Receive {
         read
     }
 
-    /// What the [`Packet::Publish`] says that was read last; once.
+    /// Returns the PUBLISH of the last [`Packet::Publish`], once.
     pub(crate) fn take_publish(&mut self) -> Option<Publish> {
         self.publish.take()
     }
@@ -73,7 +73,7 @@ impl Receive {
         Ok(Some(Packet::Publish))
     }
 
-    /// Bytes that wait for the rest of their packet.
+    /// Returns the number of bytes that wait for the rest of their packet.
     pub(crate) fn waiting(&self) -> usize {
         self.begun.len()
     }
@@ -97,7 +97,7 @@ impl Receive {
         Ok(None)
     }
 
-    /// Byte by byte: there are [`SHORT`] at most.
+    /// Continues a short packet, byte by byte: it has at most [`SHORT`] bytes.
     #[inline(never)]
     fn go_on(&mut self, mut short: Short, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
         while let Some((&byte, rest)) = input.split_first() {
@@ -120,21 +120,21 @@ impl Receive {
     }
 }
 
-/// Where the stream stands.
+/// The position in the stream.
 #[derive(Debug)]
 enum Begun {
     /// Between two packets.
     Nothing,
-    /// In a fixed header, or in a packet that is no PUBLISH.
+    /// In a fixed header, or in a packet other than PUBLISH.
     Short(Short),
     /// In a PUBLISH whose fixed header is known.
     Publish(Assembly),
-    /// Where nothing is read any more.
+    /// After a violation; nothing more is read.
     Broken(Violation),
 }
 
 impl Begun {
-    /// All that has come of a packet, with its header if that is known.
+    /// Stores the part of a packet that has arrived, with its header if that is complete.
     #[inline(never)]
     fn part(header: Option<Header>, part: &[u8]) -> Self {
         match header.filter(Header::is_publish) {
@@ -143,7 +143,7 @@ impl Begun {
         }
     }
 
-    /// The bytes that are kept.
+    /// Returns the number of bytes stored.
     fn len(&self) -> usize {
         match self {
             Self::Nothing | Self::Broken(_) => 0,
@@ -153,7 +153,7 @@ impl Begun {
     }
 }
 
-/// A beginning that needs no memory of its own.
+/// The beginning of a packet that needs no allocation.
 #[derive(Clone, Copy, Debug)]
 struct Short {
     bytes: [u8; SHORT],
@@ -170,7 +170,7 @@ impl Short {
         short
     }
 
-    /// Appends a byte of a fixed header that goes on, or of a packet that does and is no PUBLISH.
+    /// Appends a byte of an incomplete fixed header, or of an incomplete packet other than PUBLISH.
     fn push(&mut self, byte: u8) {
         let free = self.bytes.get_mut(self.len);
         *free.expect("as much holds any fixed header, and any other packet") = byte;
@@ -182,21 +182,21 @@ impl Short {
     }
 }
 
-/// A PUBLISH in memory of its own, of exactly its length. `Debug` shows none of it.
+/// A PUBLISH in an allocation of exactly its length. `Debug` shows none of it.
 struct Assembly {
     header: Header,
     bytes: Vec<u8>,
 }
 
 impl Assembly {
-    /// The packet with this header, of which this has come.
+    /// Stores the beginning of the packet with this header.
     fn new(header: Header, part: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(header.len());
         bytes.extend_from_slice(part);
         Self { header, bytes }
     }
 
-    /// Takes what belongs to the packet off the front of `input`, and gives it all once it is whole.
+    /// Takes what belongs to the packet off the front of `input`; returns the whole packet once it is complete.
     #[inline]
     fn take(&mut self, input: &mut &[u8]) -> Option<Vec<u8>> {
         let missing = self.header.len() - self.bytes.len();

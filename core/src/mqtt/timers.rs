@@ -6,23 +6,23 @@ use crate::{
     timers::QuietUntil,
 };
 
-/// What the peer owes. Its deadline pauses while the peer is not read.
+/// A pending answer of the peer. Its deadline is paused while the peer is not read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Expected {
     ConnAck,
     PingResp,
 }
 
-/// What is to be done, or has not happened, by machine time.
+/// A timer in machine time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
-    /// The keep alive asks for a PINGREQ.
+    /// The keep alive requires a PINGREQ.
     PingReq,
-    /// Bytes have waited too long without progress.
+    /// Queued bytes were not handed over in time.
     Stall,
 }
 
-/// When each answer and each [`Timer`] is due.
+/// The deadlines of each answer and each [`Timer`].
 #[derive(Debug, Default)]
 pub(super) struct Timers {
     connack: Option<PeerTime>,
@@ -34,7 +34,7 @@ pub(super) struct Timers {
 }
 
 impl Timers {
-    /// Expects an answer within `limit` of peer time.
+    /// Starts waiting for an answer, within `limit` of peer time.
     pub(super) fn expect(&mut self, expected: Expected, limit: Duration, now: Moment) {
         let deadline = self.clock.time(now) + limit;
         *self.expected_mut(expected) = Some(deadline);
@@ -47,7 +47,7 @@ impl Timers {
         self.quiet_until.lower(deadline);
     }
 
-    /// An answer came, or is no longer expected.
+    /// Stops waiting for an answer, because it arrived or is no longer expected.
     pub(super) fn answered(&mut self, expected: Expected) {
         *self.expected_mut(expected) = None;
     }
@@ -70,7 +70,7 @@ impl Timers {
         }
     }
 
-    /// Whether any may be due: then all are to be looked at.
+    /// Returns whether any may be due: then check them all.
     #[inline]
     pub(super) fn may_be_due(&mut self, now: Moment) -> bool {
         let (connack, pingresp) = (self.connack, self.pingresp);
@@ -82,20 +82,20 @@ impl Timers {
         })
     }
 
-    /// Whether an answer is overdue; it is no longer expected then.
+    /// Returns whether an answer is overdue; if so, stops waiting for it.
     pub(super) fn expire_answer(&mut self, expected: Expected, now: Moment) -> bool {
         let peer_now = self.clock.time_if_running(now);
         let deadline = self.expected_mut(expected);
         deadline.take_if(|at| Some(*at) <= peer_now).is_some()
     }
 
-    /// Whether `timer` is due; it stops when it is.
+    /// Returns whether `timer` is due; if so, stops it.
     pub(super) fn expire(&mut self, timer: Timer, now: Moment) -> bool {
         let deadline = self.timer_mut(timer);
         deadline.take_if(|at| *at <= now).is_some()
     }
 
-    /// The earliest deadline, by machine time.
+    /// Returns the earliest deadline, by machine time.
     pub(super) fn next(&self) -> Option<Moment> {
         let answers = [self.connack, self.pingresp].into_iter().flatten();
         let answers = answers.filter_map(|at| self.clock.machine_time(at));

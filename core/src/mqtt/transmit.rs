@@ -1,4 +1,4 @@
-//! Bytes waiting to be written, and the prefix already written.
+//! The transmit buffer, and how much of the stream was already handed over.
 
 use core::fmt;
 
@@ -8,10 +8,10 @@ use super::buffer;
 
 /// The outgoing byte stream of one connection.
 ///
-/// Positions count bytes from its start: what ends at [`queued_end`](Self::queued_end) when it is
-/// queued has been handed to the transport once [`written_end`](Self::written_end) has reached
-/// that. Memory is reused: less than four times what lately waited at once, and at least 64 KiB
-/// once grown, is kept. `Debug` shows how many bytes wait and none of them: tokens are among them.
+/// Positions count bytes from its start: what ends at [`queued_end`](Self::queued_end) when it is queued has been
+/// handed over to the transport once [`written_end`](Self::written_end) has reached that position. Memory is reused: a
+/// buffer is kept if it is less than four times the recent peak, or up to 64 KiB. `Debug` shows the number of queued
+/// bytes but not their contents, because they include tokens.
 #[derive(Default)]
 pub(crate) struct Transmit {
     buffer: BytesMut,
@@ -21,37 +21,37 @@ pub(crate) struct Transmit {
 }
 
 impl Transmit {
-    /// What waits to be written, oldest byte first.
+    /// Returns the queued bytes, oldest first.
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.buffer
     }
 
-    /// Bytes that wait.
+    /// Returns the number of queued bytes.
     pub(crate) fn len(&self) -> usize {
         self.buffer.len()
     }
 
-    /// Whether nothing waits.
+    /// Returns whether nothing is queued.
     pub(crate) fn is_empty(&self) -> bool {
         self.buffer.is_empty()
     }
 
-    /// The position after the last byte that was queued.
+    /// Returns the position after the last queued byte.
     pub(crate) fn queued_end(&self) -> u64 {
         self.written_end + self.buffer.len() as u64
     }
 
-    /// The position up to which bytes were handed to the transport.
+    /// Returns the position up to which bytes were handed over to the transport.
     pub(crate) fn written_end(&self) -> u64 {
         self.written_end
     }
 
-    /// Where packets are queued: append only.
+    /// Returns the buffer to append packets to. Append only.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
 
-    /// Forgets the first `len` bytes, which were handed to the transport; never more than wait.
+    /// Removes the first `len` bytes, which were handed over to the transport; at most all of them.
     pub(crate) fn advance(&mut self, len: usize) {
         let waiting = self.buffer.len();
         let len = len.min(waiting);

@@ -1,24 +1,24 @@
-//! The packets of MQTT 3.1.1, as far as a client without QoS 2 meets them.
+//! The packets of MQTT 3.1.1 that a client without QoS 2 uses.
 
 use core::fmt;
 use core::num::NonZeroU16;
 
 use bytes::Bytes;
 
-/// How often a message is delivered: at most once, or at least once.
+/// Quality of service: how often a message is delivered.
 ///
-/// The bridge has no QoS 2, so neither has this type.
+/// The bridge does not support QoS 2, so it is not included.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum QoS {
-    /// QoS 0: sent once, never acknowledged, lost with the connection.
+    /// At most once (QoS 0): sent once, never acknowledged, lost with the connection.
     AtMostOnce,
-    /// QoS 1: sent until it is acknowledged; the receiver may see it more than once.
+    /// At least once (QoS 1): sent until it is acknowledged; the receiver may get it more than once.
     AtLeastOnce,
 }
 
 /// The type of an MQTT control packet, with its number on the wire (MQTT 3.1.1, table 2.1).
 ///
-/// `Display` gives the standard's name, such as `PUBACK`.
+/// `Display` writes the standard's name, such as `PUBACK`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[repr(u8)]
 pub enum PacketType {
@@ -26,7 +26,7 @@ pub enum PacketType {
     Connect = 1,
     /// The server accepts or refuses it.
     ConnAck = 2,
-    /// A message, either way.
+    /// A message, in either direction.
     Publish = 3,
     /// Acknowledges a PUBLISH of QoS 1.
     PubAck = 4,
@@ -36,24 +36,24 @@ pub enum PacketType {
     PubRel = 6,
     /// QoS 2, completion.
     PubComp = 7,
-    /// The client asks for topics.
+    /// The client subscribes to topics.
     Subscribe = 8,
     /// The server grants or refuses them.
     SubAck = 9,
-    /// The client gives topics up.
+    /// The client unsubscribes from topics.
     Unsubscribe = 10,
     /// Acknowledges an UNSUBSCRIBE.
     UnsubAck = 11,
-    /// The client asks for a sign of life.
+    /// Keep-alive probe of the client.
     PingReq = 12,
-    /// The server gives it.
+    /// The server's answer to it.
     PingResp = 13,
     /// The client ends the connection.
     Disconnect = 14,
 }
 
 impl PacketType {
-    /// The type named by the upper four bits of a packet's first byte; `None` for the reserved 0 and 15.
+    /// Returns the type in the upper four bits of a packet's first byte; `None` for the reserved 0 and 15.
     pub(super) fn of(first_byte: u8) -> Option<Self> {
         Some(match first_byte >> 4 {
             1 => Self::Connect,
@@ -99,12 +99,12 @@ impl fmt::Display for PacketType {
 /// A packet identifier; never zero [MQTT-2.3.1-1].
 pub(crate) type PacketId = NonZeroU16;
 
-/// What a server may send to a client that uses no QoS 2 and asks for one topic filter per SUBSCRIBE.
+/// A packet from a server to a client that uses no QoS 2 and one topic filter per SUBSCRIBE.
 ///
-/// Small, so that an acknowledgement stays in registers: what a PUBLISH says is beside it.
+/// Small, so that an acknowledgement stays in registers: the contents of a PUBLISH are stored separately.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Packet {
-    /// The answer to CONNECT. Code 0 accepts; every other one refuses, the reserved 6 to 255 too.
+    /// The answer to CONNECT. Code 0 accepts; every other code refuses, including the reserved 6 to 255.
     ConnAck {
         session_present: bool,
         return_code: u8,
@@ -132,16 +132,16 @@ impl Packet {
     }
 }
 
-/// An incoming message. Owns its bytes: it keeps nothing of the input alive but its own packet.
+/// An incoming message. Owns its bytes: it keeps no input alive except its own packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Publish {
     /// 1 to 65,535 bytes without U+0000, `+` and `#`.
     pub(crate) topic: String,
     pub(crate) payload: Bytes,
     pub(crate) qos: QoS,
-    /// Present exactly when `qos` is [`QoS::AtLeastOnce`].
+    /// Present if and only if `qos` is [`QoS::AtLeastOnce`].
     pub(crate) packet_id: Option<PacketId>,
-    /// Says nothing about whether this client has seen the message [MQTT-3.3.1-3].
+    /// Does not show whether this client has received the message before [MQTT-3.3.1-3].
     pub(crate) dup: bool,
     pub(crate) retain: bool,
 }
@@ -153,14 +153,14 @@ pub(crate) enum SubAckCode {
     MaximumQoS0,
     /// 0x01.
     MaximumQoS1,
-    /// 0x02, which nothing this client sends asks for.
+    /// 0x02, which this client never requests.
     MaximumQoS2,
     /// 0x80.
     Failure,
 }
 
 impl SubAckCode {
-    /// The code with this number; `None` for a reserved one [MQTT-3.9.3-2].
+    /// Returns the code with this number; `None` for a reserved one [MQTT-3.9.3-2].
     pub(super) fn of(number: u8) -> Option<Self> {
         Some(match number {
             0x00 => Self::MaximumQoS0,
@@ -172,16 +172,16 @@ impl SubAckCode {
     }
 }
 
-/// What a CONNECT of this client says. The rest is fixed: MQTT 3.1.1, CleanSession 1, no will.
+/// The contents of this client's CONNECT. The rest is fixed: MQTT 3.1.1, CleanSession 1, no will.
 ///
-/// Has no `Debug`: the password is a token.
+/// Has no `Debug`, because the password is a token.
 pub(crate) struct Connect<'a> {
     /// At most 65,535 bytes.
     pub(crate) client_id: &'a str,
     /// 1 to 65,535 bytes: 3.1.1 allows no password without a user name [MQTT-3.1.2-22].
     pub(crate) user_name: &'a str,
-    /// At most 65,535 bytes; left out of the packet when empty.
+    /// At most 65,535 bytes; omitted from the packet when empty.
     pub(crate) password: &'a str,
-    /// Seconds; 0 turns the server's check off.
+    /// Seconds; 0 disables the server's check.
     pub(crate) keep_alive_secs: u16,
 }

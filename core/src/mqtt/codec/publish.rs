@@ -1,18 +1,19 @@
-//! The PUBLISHes of a server, read in one pass.
+//! Decoding of a server's PUBLISHes, in one pass.
 
 use bytes::{Buf, Bytes};
 
 use super::{Header, PacketId, PacketType, Publish, QoS, Violation, topic_name};
 
-/// The PUBLISH of this header, whose payload is copied out of `frame`. A slice would keep alive whatever the frame is in.
+/// Decodes the PUBLISH with this header, copying the payload out of `frame`. A slice would keep the whole allocation of
+/// the frame alive.
 #[inline(never)]
 pub(crate) fn copied_publish(frame: &[u8], header: Header) -> Result<Publish, Violation> {
     let (envelope, payload) = open(frame, header)?;
     Ok(envelope.with(Bytes::copy_from_slice(payload)))
 }
 
-/// The PUBLISH of this header, whose payload is `frame` from there on: nothing is copied, and nothing allocated beside
-/// the topic if the frame fills its memory.
+/// Decodes the PUBLISH with this header, with the end of `frame` as its payload: copies nothing, and allocates only the
+/// topic if the frame fills its allocation.
 #[inline(never)]
 pub(crate) fn assembled_publish(frame: Vec<u8>, header: Header) -> Result<Publish, Violation> {
     let (envelope, payload) = open(&frame, header)?;
@@ -22,7 +23,7 @@ pub(crate) fn assembled_publish(frame: Vec<u8>, header: Header) -> Result<Publis
     Ok(envelope.with(payload))
 }
 
-/// What a PUBLISH says beside its payload.
+/// A PUBLISH without its payload.
 struct Envelope {
     topic: String,
     packet_id: Option<PacketId>,
@@ -46,7 +47,7 @@ impl Envelope {
     }
 }
 
-/// Checks the topic and the packet identifier, and gives the payload beside them.
+/// Checks the topic and the packet identifier; returns them and the payload.
 fn open(frame: &[u8], header: Header) -> Result<(Envelope, &[u8]), Violation> {
     let unreadable = Violation::Unreadable {
         packet: PacketType::Publish,

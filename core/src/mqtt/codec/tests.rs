@@ -1,6 +1,6 @@
-//! What is read and what is refused.
+//! What is decoded and what is refused.
 //!
-//! [`packets`] and [`violations`] are also what the receive buffer is tested with, in every split.
+//! The tests of the receive buffer also use [`packets`] and [`violations`], in every split.
 
 use bytes::Bytes;
 
@@ -23,15 +23,15 @@ pub(crate) fn topic(name: &str) -> TopicName {
     topic
 }
 
-/// A packet, with what a PUBLISH says.
+/// A packet, with the contents of a PUBLISH.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::mqtt) enum Read {
     Packet(Packet),
     Publish(Publish),
 }
 
-/// The first packet of `bytes`, and what is left; `None` while it is not whole. A PUBLISH reads the same in memory of its
-/// own.
+/// Returns the first packet of `bytes`, and the rest; `None` while it is incomplete. Checks that a PUBLISH decodes the
+/// same in an allocation of its own.
 fn first(bytes: &[u8], limit: usize) -> Result<Option<(Read, &[u8])>, Violation> {
     let Some(header) = header(bytes, limit)? else {
         return Ok(None);
@@ -49,7 +49,7 @@ fn first(bytes: &[u8], limit: usize) -> Result<Option<(Read, &[u8])>, Violation>
     Ok(Some((read, rest)))
 }
 
-/// The length that the header at the front of `input` claims, once it is known.
+/// Returns the length in the header at the front of `input`, once it is known.
 fn length(input: &[u8], limit: usize) -> Result<Option<usize>, Violation> {
     Ok(header(input, limit)?.map(|header| header.len()))
 }
@@ -76,7 +76,7 @@ fn suback(number: u16, return_code: SubAckCode) -> Read {
     })
 }
 
-/// One of each packet and of each of its shapes.
+/// One packet of each type and form.
 pub(in crate::mqtt) fn packets() -> Vec<(&'static [u8], Read)> {
     let accepted = |session_present| {
         Read::Packet(Packet::ConnAck {

@@ -1,17 +1,17 @@
-//! Names that a PUBLISH may carry.
+//! Topic names of a PUBLISH.
 
 use super::{MAX_STRING, Unencodable};
 
-/// A topic name without a wildcard [MQTT-3.3.2-2] and without U+0000 [MQTT-1.5.3-2], of 1 to 65,535 bytes
-/// [MQTT-4.7.3-1]: checked when it is made, so that no packet has to.
+/// A topic name without wildcards [MQTT-3.3.2-2] and without U+0000 [MQTT-1.5.3-2], of 1 to 65,535 bytes
+/// [MQTT-4.7.3-1]. Checked when it is built, so that it need not be checked for each packet.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct TopicName {
-    /// Empty in one that was not made yet.
+    /// Empty until it is built.
     name: String,
 }
 
 impl TopicName {
-    /// Makes it anew from what `write` appends, in the memory that it has.
+    /// Rebuilds it from what `write` appends, reusing its memory.
     pub(crate) fn make(&mut self, write: impl FnOnce(&mut String)) -> Result<(), Unencodable> {
         self.name.clear();
         write(&mut self.name);
@@ -47,10 +47,10 @@ fn check(name: &str) -> Result<(), Unencodable> {
     }
 }
 
-/// The first character that no topic may have, and its offset.
+/// Returns the first character that is forbidden in a topic name, and its offset.
 pub(super) fn forbidden(topic: &[u8]) -> Option<(char, usize)> {
     let is_forbidden = |byte: u8| (byte == 0) | (byte == b'+') | (byte == b'#');
-    // Without an early exit and on bytes, this compiles to 16 of them at once.
+    // On bytes and without an early exit, this is compiled to check 16 at once.
     if topic
         .iter()
         .fold(0, |any, &byte| any | u8::from(is_forbidden(byte)))

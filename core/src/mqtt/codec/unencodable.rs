@@ -1,35 +1,35 @@
-//! What MQTT 3.1.1 has no encoding for.
+//! Packets that MQTT 3.1.1 has no encoding for.
 
 use core::error::Error;
 use core::fmt;
 
 use super::PacketType;
 
-/// Why a packet was not written; nothing of it is in the buffer.
+/// Why a packet was not encoded; the buffer contains nothing of it.
 ///
-/// Always the caller's fault. Never quotes a string: one of them is a token.
+/// Always an error of the caller. Contains no string of the packet, because one of them is a token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Unencodable {
-    /// A string that must have at least one byte has none.
+    /// A string is empty that must have at least one byte.
     Empty { field: &'static str },
-    /// A string has more bytes than its length field can say.
+    /// A string has more bytes than its length field can express.
     TooLong {
         field: &'static str,
         length: usize,
         limit: usize,
     },
-    /// A string has U+0000 at this byte [MQTT-1.5.3-2].
+    /// A string contains U+0000 at this byte [MQTT-1.5.3-2].
     Nul { field: &'static str, at: usize },
-    /// A topic has a wildcard at this byte [MQTT-3.3.2-2].
+    /// A topic contains a wildcard at this byte [MQTT-3.3.2-2].
     Wildcard { wildcard: char, at: usize },
-    /// A topic filter's level that starts at this byte has a wildcard and more than that
-    /// [MQTT-4.7.1-3], or a `#` and a level after it [MQTT-4.7.1-2].
+    /// The topic filter's level that starts at this byte has a wildcard and other characters [MQTT-4.7.1-3], or is a
+    /// `#` and not the last level [MQTT-4.7.1-2].
     Filter { at: usize },
     /// A re-delivery of QoS 0 [MQTT-3.3.1-2].
     DupAtQoS0,
-    /// What follows the fixed header is longer than a remaining length can say (MQTT 3.1.1, 2.2.3).
+    /// What follows the fixed header is longer than a remaining length can express (MQTT 3.1.1, 2.2.3).
     PacketTooLarge { length: usize, limit: usize },
-    /// The packet passed every check above and could still not be written.
+    /// The packet passed every check above and still could not be encoded.
     Unwritable { packet: PacketType },
 }
 

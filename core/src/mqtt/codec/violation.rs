@@ -1,4 +1,4 @@
-//! How a server breaks MQTT 3.1.1.
+//! Violations of MQTT 3.1.1 by a server.
 
 use core::error::Error;
 use core::fmt;
@@ -7,8 +7,8 @@ use super::{PacketId, PacketType};
 
 /// What the server sent that MQTT 3.1.1 forbids, or that this client's packets cannot have caused.
 ///
-/// Always the peer's fault, and always the end of the connection [MQTT-4.8.0-1]. `Display` names
-/// the packet, the value, the limit and the clause.
+/// Always an error of the peer, and always the end of the connection [MQTT-4.8.0-1]. `Display` names the packet, the
+/// value, the limit and the clause.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Violation {
@@ -22,52 +22,52 @@ pub enum Violation {
         /// Its type.
         packet: PacketType,
     },
-    /// A packet of QoS 2, which this client never publishes with and never subscribes to.
+    /// A packet of QoS 2, at which this client never publishes or subscribes.
     QoS2 {
         /// PUBLISH, PUBREC, PUBREL or PUBCOMP.
         packet: PacketType,
     },
     /// A PUBLISH with both QoS bits set.
     QoS3,
-    /// A PUBLISH of QoS 0 that claims to be a re-delivery.
+    /// A PUBLISH of QoS 0 that is marked as a re-delivery.
     DupAtQoS0,
     /// Reserved flag bits that are not zero.
     Flags {
-        /// The packet that carries them.
+        /// The packet type.
         packet: PacketType,
         /// The lower four bits of its first byte.
         found: u8,
     },
-    /// A remaining length that goes on after its fourth byte.
+    /// A remaining length that continues after its fourth byte.
     LengthEndless {
-        /// The packet with that length.
+        /// The packet type.
         packet: PacketType,
     },
-    /// A remaining length written in more bytes than it needs.
+    /// A remaining length encoded in more bytes than it needs.
     LengthNotMinimal {
-        /// The packet with that length.
+        /// The packet type.
         packet: PacketType,
-        /// The length that was meant.
+        /// The encoded length.
         length: usize,
     },
-    /// A remaining length that no packet of that type has.
+    /// A remaining length that packets of this type cannot have.
     Length {
         /// The packet's type.
         packet: PacketType,
         /// Its remaining length in bytes.
         found: usize,
-        /// The least length of such a packet.
+        /// Minimum.
         at_least: usize,
-        /// The greatest.
+        /// Maximum.
         at_most: usize,
     },
-    /// A packet larger than this client takes: a limit of its settings, not of the standard.
+    /// A packet larger than this client accepts: a limit of its options, not of the standard.
     TooLarge {
         /// The packet's type.
         packet: PacketType,
         /// Its whole length in bytes, header included.
         length: usize,
-        /// The most bytes that a packet may have.
+        /// Maximum size of a packet in bytes.
         limit: usize,
     },
     /// Another packet before CONNACK.
@@ -79,7 +79,7 @@ pub enum Violation {
     SecondConnAck,
     /// A packet identifier of zero.
     PacketIdZero {
-        /// The packet that carries it.
+        /// The packet type.
         packet: PacketType,
     },
     /// Reserved bits in the first byte of a CONNACK's body.
@@ -87,9 +87,9 @@ pub enum Violation {
         /// That byte; 0 and 1 are legal.
         found: u8,
     },
-    /// A CONNACK that refuses and still speaks of a stored session.
+    /// A CONNACK that refuses and still reports a stored session.
     SessionPresentWithRefusal {
-        /// The refusal's code, 1 to 255.
+        /// The return code, 1 to 255.
         return_code: u8,
     },
     /// A SUBACK with a reserved return code.
@@ -101,11 +101,11 @@ pub enum Violation {
     },
     /// A PUBLISH without a topic.
     TopicEmpty,
-    /// A topic that is longer than the room its PUBLISH has for it.
+    /// A topic that is longer than the rest of its PUBLISH.
     TopicBeyondPacket {
-        /// The topic's length in bytes, as claimed.
+        /// The claimed length of the topic in bytes.
         length: usize,
-        /// The bytes that are there.
+        /// The number of bytes available.
         room: usize,
     },
     /// A topic that is not well-formed UTF-8.
@@ -113,19 +113,19 @@ pub enum Violation {
         /// The offset of its first ill-formed byte.
         at: usize,
     },
-    /// A topic with U+0000 in it.
+    /// A topic that contains U+0000.
     TopicWithNul {
         /// The offset of that byte.
         at: usize,
     },
-    /// A topic with a wildcard in it, which only a topic filter may have.
+    /// A topic that contains a wildcard, which only a topic filter may have.
     TopicWithWildcard {
         /// `+` or `#`.
         wildcard: char,
         /// The offset of that byte.
         at: usize,
     },
-    /// A packet that passed every check above and still could not be read.
+    /// A packet that passed every check above and still could not be decoded.
     Unreadable {
         /// The packet's type.
         packet: PacketType,

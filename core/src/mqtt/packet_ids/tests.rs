@@ -129,7 +129,7 @@ fn an_entry_is_small() {
     assert_eq!(size_of::<Entry<u64>>(), 16);
 }
 
-/// The same bookkeeping without the linked list.
+/// A reference model without the linked list.
 #[derive(Default)]
 struct Model {
     used: BTreeMap<PacketId, (Awaits, Option<u32>)>,
@@ -187,7 +187,7 @@ fn awaits() -> impl Strategy<Value = Awaits> {
     prop_oneof![6 => Just(Awaits::PubAck), 1 => Just(Awaits::SubAck), 1 => Just(Awaits::UnsubAck)]
 }
 
-/// Steps on the first ids and on those just below the wrap, which a test starts near.
+/// Steps on the first ids and on those just below the wrap, near which a test starts.
 fn step() -> impl Strategy<Value = Step> {
     let number = || prop_oneof![1..=12_u16, 65_524..=65_535_u16];
     prop_oneof![

@@ -7,7 +7,7 @@ use crate::mqtt::codec::{
     tests::{Read, SMALL_LIMIT, packets, topic, violations},
 };
 
-/// All packets that the fragments hold, and the violation that ends them.
+/// Returns all packets in the fragments, and the violation that ends them.
 fn read<'a>(
     limit: usize,
     fragments: impl IntoIterator<Item = &'a [u8]>,
@@ -38,7 +38,7 @@ fn read<'a>(
     (packets, end)
 }
 
-/// Reads the input whole, byte by byte, and cut at each byte; each must read the same.
+/// Reads the input whole, byte by byte, and cut at each byte; the results must be the same.
 fn read_every_way(limit: usize, input: &[u8]) -> (Vec<Read>, Option<Violation>) {
     let whole = read(limit, [input]);
     assert_eq!(read(limit, input.chunks(1)), whole);
@@ -78,14 +78,14 @@ fn a_violation_is_final() {
     }
 }
 
-/// A PUBLISH with this payload, which has an identifier if that is not 0.
+/// Encodes a PUBLISH with this payload, with an identifier unless that is 0.
 fn publish(payload: &[u8], packet_id: u16) -> Vec<u8> {
     let (mut out, id) = (BytesMut::new(), PacketId::new(packet_id));
     codec::publish(&mut out, &topic("topic"), payload, id, false).expect("a legal publish");
     out.to_vec()
 }
 
-/// The memory that the packet which has begun reserves, and where it is.
+/// Returns the capacity and the address of the allocation for the incomplete packet.
 fn reserved(receive: &Receive) -> Option<(usize, *const u8)> {
     match &receive.begun {
         Begun::Publish(assembly) => Some((assembly.bytes.capacity(), assembly.bytes.as_ptr())),
@@ -180,7 +180,7 @@ fn a_header_reserves_its_packet_once_and_never_more_than_the_limit() {
     assert_eq!(reserved(&receive), None);
 }
 
-/// The next packet, a PUBLISH.
+/// Reads the next packet, a PUBLISH.
 fn next_publish(receive: &mut Receive, input: &mut &[u8]) -> Publish {
     assert_eq!(receive.next(input), Ok(Some(Packet::Publish)));
     receive.take_publish().expect("it was read")
@@ -245,7 +245,7 @@ fn debug_shows_no_payload() {
     );
 }
 
-/// Mostly legal packets, some broken in one byte, some noise.
+/// Mostly legal packets, some corrupted in one byte, some noise.
 fn input() -> impl Strategy<Value = Vec<u8>> {
     let legal = proptest::sample::select(packets()).prop_map(|(bytes, _)| bytes.to_vec());
     let broken = (legal.clone(), any::<proptest::sample::Index>(), any::<u8>()).prop_map(

@@ -1,4 +1,4 @@
-//! What is written, byte for byte, and what is not.
+//! What is encoded, byte for byte, and what is refused.
 
 use proptest::prelude::*;
 

@@ -1,8 +1,8 @@
-//! Everything that is refused, and as what.
+//! All violations, and how each is reported.
 
 use super::{super::*, first, id};
 
-/// Input, of which all but the last byte is legal so far, and what its last byte breaks.
+/// Inputs that are legal except for the last byte, and the violation by that byte.
 ///
 /// The limit on a packet is [`SMALL_LIMIT`].
 pub(in crate::mqtt) fn violations() -> Vec<(&'static [u8], Violation)> {
