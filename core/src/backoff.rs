@@ -1,8 +1,8 @@
-//! Exponential waits with jitter, from a seed: the only randomness, and it is an argument.
+//! Exponential backoff with jitter. The jitter is the only randomness, and its seed is an argument.
 
 use crate::{options::Backoff, time::Duration};
 
-/// A stream of numbers that depends on its seed alone (SplitMix64).
+/// A pseudo-random sequence that depends only on its seed (SplitMix64).
 #[derive(Clone, Debug)]
 pub(crate) struct Jitter {
     state: u64,
@@ -13,7 +13,7 @@ impl Jitter {
         Self { state: seed }
     }
 
-    /// A duration from zero to `most`, in whole milliseconds.
+    /// Returns a duration from zero to `most`, in whole milliseconds.
     pub(crate) fn up_to(&mut self, most: Duration) -> Duration {
         let most = u64::try_from(most.as_millis()).unwrap_or(u64::MAX - 1);
         Duration::from_millis(self.next() % (most + 1))
@@ -29,7 +29,7 @@ impl Jitter {
 }
 
 impl Backoff {
-    /// The wait before attempt `attempts` + 1, after `attempts` that failed in a row.
+    /// Returns the delay before attempt `attempts` + 1, after `attempts` failures in a row.
     pub(crate) fn wait(&self, attempts: u32, jitter: &mut Jitter) -> Duration {
         let base = 2u32
             .checked_pow(attempts)
@@ -46,7 +46,7 @@ mod tests {
 
     #[test]
     fn the_numbers_are_those_of_splitmix64() {
-        // As its authors publish them for the seed 1234567.
+        // Test vector published by the authors for the seed 1234567.
         let mut jitter = Jitter::new(1_234_567);
         let numbers: [u64; 5] = core::array::from_fn(|_| jitter.next());
         let published = [

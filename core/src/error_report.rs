@@ -1,4 +1,4 @@
-//! Error reports: what the bridge publishes, at QoS 0 and as best it can, to a gateway's errors topic.
+//! Error reports: the bridge publishes them to a gateway's errors topic, at QoS 0 and best effort.
 
 use core::{
     error::Error,
@@ -18,10 +18,10 @@ const MESSAGE_TYPE: &str = "message_type";
 const TOPIC: &str = "topic";
 const PACKET_ID: &str = "packet_id";
 
-/// Why the bridge would not do something, in its own words.
+/// Why the bridge did not do something, in its own words.
 ///
-/// All texts are the bridge's and unchecked; `Display` puts them on one line for humans, with
-/// control characters escaped. Cheap to clone.
+/// All strings come from the bridge and are not validated; `Display` writes them on one line for humans, with control
+/// characters escaped. Cheap to clone.
 ///
 /// ```
 /// use iotcore_gateway::{ErrorReport, ErrorType, Retry};
@@ -42,7 +42,7 @@ const PACKET_ID: &str = "packet_id";
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorReport {
-    /// Shared by all that is told of one report, and small in the events that are none.
+    /// Shared by everything that refers to one report, and small in the events without a report.
     fields: Arc<Fields>,
 }
 
@@ -56,20 +56,20 @@ struct Fields {
 }
 
 impl ErrorReport {
-    /// Largest payload that is read, in bytes. Reports seen in the field have a few hundred.
+    /// Maximum payload size, in bytes. Reports observed in the field have a few hundred.
     pub const MAX_BYTES: usize = 64 * 1024;
 
-    /// Reads the payload of a message on the errors topic.
+    /// Parses the payload of a message on the errors topic.
     ///
-    /// The triggering message may be described by an object `mqtt_message_info`, as captured on
-    /// the wire, or by fields beside the others, as documented; where both name the same thing, the
-    /// object's stands. The packet identifier may be a number or a numeric text. An absent, null,
-    /// empty or zero field is none. A field of another type or out of range is kept among the
-    /// [unknown fields](Self::unknown_fields), and of a repeated field the last stands.
+    /// The message that caused the error may be described by an object `mqtt_message_info`, as captured on the wire, or
+    /// by fields beside the others, as documented; if a field is in both, that of the object is used. The packet
+    /// identifier may be a number or a numeric string. A field that is absent, null, empty or zero counts as missing. A
+    /// field of another type or out of range is kept among the [unknown fields](Self::unknown_fields). If a field is
+    /// repeated, the last one is used.
     ///
     /// # Errors
-    /// If the payload is larger than [`MAX_BYTES`](Self::MAX_BYTES), not JSON (or nested deeper
-    /// than 127 levels), not an object, or has no text `error_type`: the bridge's fault.
+    /// If the payload is larger than [`MAX_BYTES`](Self::MAX_BYTES), not JSON (or nested deeper than 127 levels), not
+    /// an object, or has no string `error_type`: an error of the bridge.
     pub fn parse(payload: &[u8]) -> Result<Self, ErrorReportError> {
         if payload.len() > Self::MAX_BYTES {
             return Err(ErrorReportError::TooLarge {
@@ -106,32 +106,32 @@ impl ErrorReport {
         })
     }
 
-    /// What went wrong.
+    /// Returns what went wrong.
     #[must_use]
     pub fn error_type(&self) -> &ErrorType {
         &self.fields.error_type
     }
 
-    /// The device that the error is about (not the gateway that is told), if it was named.
+    /// Returns the device that the error is about (not the gateway that receives the report), if it was named.
     #[must_use]
     pub fn device_id(&self) -> Option<&str> {
         self.fields.device_id.as_deref()
     }
 
-    /// The bridge's words for humans; may be empty.
+    /// Returns the bridge's description for humans; may be empty.
     #[must_use]
     pub fn description(&self) -> &str {
         &self.fields.description
     }
 
-    /// The MQTT packet that triggered the error, if one did.
+    /// Returns the MQTT packet that caused the error, if one did.
     #[must_use]
     pub fn message(&self) -> Option<&MqttMessageInfo> {
         self.fields.message.as_ref()
     }
 
-    /// Fields that this version of the crate does not know or could not use: name and compact JSON.
-    /// A field of the nested object is called `mqtt_message_info.NAME`.
+    /// Returns the fields that this version of the crate does not know or could not use: name and compact JSON. A field
+    /// of the nested object is named `mqtt_message_info.NAME`.
     pub fn unknown_fields(&self) -> impl Iterator<Item = (&str, &str)> {
         self.fields
             .unknown_fields
@@ -156,7 +156,7 @@ impl fmt::Display for ErrorReport {
     }
 }
 
-/// The MQTT packet that triggered an error. At least one of its parts is known.
+/// The MQTT packet that caused an error. At least one of its fields is known.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MqttMessageInfo {
     message_type: Option<String>,
@@ -165,7 +165,7 @@ pub struct MqttMessageInfo {
 }
 
 impl MqttMessageInfo {
-    /// Takes the known fields out of the nested object or, where it lacks them, of the report.
+    /// Takes the known fields out of the nested object or, if missing there, out of the report.
     fn take(nested: &mut Map<String, Value>, flat: &mut Map<String, Value>) -> Option<Self> {
         let mut text = |name| take_text(nested, name).or_else(|| take_text(flat, name));
         let (message_type, topic) = (text(MESSAGE_TYPE), text(TOPIC));
@@ -178,19 +178,19 @@ impl MqttMessageInfo {
         })
     }
 
-    /// The kind of packet, such as `PUBLISH`.
+    /// Returns the type of packet, such as `PUBLISH`.
     #[must_use]
     pub fn message_type(&self) -> Option<&str> {
         self.message_type.as_deref()
     }
 
-    /// The topic of a packet that has one.
+    /// Returns the topic, if the packet has one.
     #[must_use]
     pub fn topic(&self) -> Option<&str> {
         self.topic.as_deref()
     }
 
-    /// The packet identifier of a packet that has one, on the connection that the report came by.
+    /// Returns the packet identifier, if the packet has one, on the connection that the report arrived on.
     #[must_use]
     pub const fn packet_id(&self) -> Option<NonZeroU16> {
         self.packet_id
@@ -214,7 +214,7 @@ impl fmt::Display for MqttMessageInfo {
     }
 }
 
-/// The kind of an error, by its code in a report.
+/// The kind of an error: its code in a report.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum ErrorType {
@@ -222,22 +222,22 @@ pub enum ErrorType {
     AttachmentError,
     /// `GATEWAY_DEVICE_NOT_FOUND`: a message for a device that is not attached to this gateway.
     DeviceNotFound,
-    /// `GATEWAY_INVALID_MQTT_TOPIC`: a topic that the bridge cannot read, or a bad device in it.
+    /// `GATEWAY_INVALID_MQTT_TOPIC`: the bridge cannot parse the topic, or the device in it is invalid.
     InvalidMqttTopic,
-    /// `GATEWAY_UNEXPECTED_PACKET_ID`: an acknowledgement that nothing waits for.
+    /// `GATEWAY_UNEXPECTED_PACKET_ID`: an acknowledgement that matches no pending packet.
     UnexpectedPacketId,
     /// `GATEWAY_UNEXPECTED_MESSAGE_TYPE`: a packet that the bridge does not support.
     UnexpectedMessageType,
-    /// `GATEWAY_DETACHMENT_DEVICE_ERROR`: the bridge detached the device, for its own mistake.
+    /// `GATEWAY_DETACHMENT_DEVICE_ERROR`: the bridge detached the device because of the device's own error.
     DetachmentDeviceError,
-    /// `UNKNOWN`: the bridge does not know either.
+    /// `UNKNOWN`: the bridge does not know the cause.
     Unknown,
     /// A code that this version of the crate does not know.
     Other(String),
 }
 
 impl ErrorType {
-    /// The code as it stands in a report.
+    /// Returns the code as it appears in a report.
     #[must_use]
     pub fn as_str(&self) -> &str {
         match self {
@@ -252,10 +252,10 @@ impl ErrorType {
         }
     }
 
-    /// Whether the same may be tried again, by the service's table of error codes.
+    /// Returns whether to try again, according to the service's table of error codes.
     ///
-    /// A code outside the table gets [`Retry::Never`], as all of the table but `UNKNOWN` do:
-    /// nothing says that it will pass, and a failure that is seen beats a message that circles.
+    /// A code outside the table is [`Retry::Never`], as is every code in the table except `UNKNOWN`: nothing suggests
+    /// that the error is temporary, and a visible failure is better than a message that is sent forever.
     #[must_use]
     pub const fn retry(&self) -> Retry {
         match self {
@@ -295,13 +295,13 @@ impl From<String> for ErrorType {
 /// What the service recommends after an error.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Retry {
-    /// Not before the problem is fixed.
+    /// Not until the problem is fixed.
     Never,
     /// Again, with exponential backoff.
     Backoff,
 }
 
-/// A payload that is no error report: the bridge's fault.
+/// Why a payload is not an error report: an error of the bridge.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ErrorReportError {
@@ -309,14 +309,14 @@ pub enum ErrorReportError {
     TooLarge {
         /// Its length in bytes.
         len: usize,
-        /// The largest that is read.
+        /// Maximum.
         max: usize,
     },
-    /// Not JSON; the parser's words.
+    /// Not JSON; contains the parser's message.
     NotJson(String),
     /// JSON, but not an object.
     NotAnObject,
-    /// An object without a text `error_type`.
+    /// An object without a string `error_type`.
     NoErrorType,
 }
 
@@ -338,7 +338,7 @@ impl fmt::Display for ErrorReportError {
 
 impl Error for ErrorReportError {}
 
-/// Takes out a text; null and the empty text are none. A value of another type stays.
+/// Takes a string; null and the empty string count as missing. A value of another type stays in `fields`.
 fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
     if !matches!(fields.get(name)?, Value::String(_) | Value::Null) {
         return None;
@@ -349,7 +349,7 @@ fn take_text(fields: &mut Map<String, Value>, name: &str) -> Option<String> {
     }
 }
 
-/// Takes out an object; null is an empty one. A value of another type stays.
+/// Takes an object; null counts as an empty one. A value of another type stays in `fields`.
 fn take_object(fields: &mut Map<String, Value>, name: &str) -> Map<String, Value> {
     if !matches!(fields.get(name), Some(Value::Object(_) | Value::Null)) {
         return Map::new();
@@ -360,8 +360,8 @@ fn take_object(fields: &mut Map<String, Value>, name: &str) -> Map<String, Value
     }
 }
 
-/// Takes out the packet identifier; null, the empty text and zero are none. What is none of these
-/// and no identifier either stays.
+/// Takes the packet identifier; null, the empty string and zero count as missing. Any other value that is not a packet
+/// identifier stays in `fields`.
 fn take_packet_id(fields: &mut Map<String, Value>) -> Option<NonZeroU16> {
     let id = match fields.get(PACKET_ID)? {
         Value::Null => 0,
@@ -374,7 +374,7 @@ fn take_packet_id(fields: &mut Map<String, Value>) -> Option<NonZeroU16> {
     NonZeroU16::new(id)
 }
 
-/// Text of the peer with everything escaped that could break a line or hide what follows.
+/// A string from the peer, with everything escaped that could break a line or hide what follows.
 struct OneLine<'a>(&'a str);
 
 impl fmt::Display for OneLine<'_> {

@@ -1,5 +1,5 @@
-//! Checked identifiers. A client id or a topic can be built only from these, so an identifier that
-//! the bridge would refuse, or that MQTT cannot address, never reaches the wire.
+//! Validated identifiers. A client id or a topic can be built only from these, so an identifier that the bridge would
+//! refuse, or that MQTT cannot address, is never sent.
 
 mod rule;
 
@@ -15,7 +15,7 @@ macro_rules! checked_id {
         pub struct $name(Arc<str>);
 
         impl $name {
-            /// The identifier as it stands in topics and client ids.
+            /// Returns the identifier as it appears in topics and client ids.
             #[must_use]
             pub fn as_str(&self) -> &str {
                 &self.0
@@ -73,10 +73,10 @@ macro_rules! checked_id {
 }
 
 checked_id! {
-    /// The cloud project that the registry belongs to; also a token's audience.
+    /// The cloud project that the registry belongs to; also the audience of a token.
     ///
-    /// 1 to 255 printable ASCII characters without space, `/`, `+` and `#`: a domain-scoped project
-    /// such as `example.com:plant` is one too. Case-sensitive; cheap to clone.
+    /// 1 to 255 printable ASCII characters without space, `/`, `+` and `#`; this includes domain-scoped projects such
+    /// as `example.com:plant`. Case-sensitive; cheap to clone.
     ///
     /// ```
     /// use iotcore_gateway::ProjectId;
@@ -92,8 +92,8 @@ checked_id! {
 checked_id! {
     /// The region of the registry, such as `us-central1`.
     ///
-    /// 1 to 255 printable ASCII characters without space, `/`, `+` and `#`. Regions are not
-    /// checked against a list: the service may open new ones. Cheap to clone.
+    /// 1 to 255 printable ASCII characters without space, `/`, `+` and `#`. Not checked against a list of regions,
+    /// because the service may add new ones. Cheap to clone.
     ///
     /// ```
     /// use iotcore_gateway::Location;
@@ -108,8 +108,8 @@ checked_id! {
 checked_id! {
     /// The registry that holds the gateway and its devices.
     ///
-    /// 3 to 255 characters: an ASCII letter, then letters, digits and `-._+~%`; not beginning with
-    /// `goog`, which is the service's own rule. Case-sensitive; cheap to clone.
+    /// 3 to 255 characters: an ASCII letter, then letters, digits and `-._+~%`; not beginning with `goog`, which the
+    /// service reserves. Case-sensitive; cheap to clone.
     ///
     /// ```
     /// use iotcore_gateway::{IdProblem, RegistryId};
@@ -125,10 +125,10 @@ checked_id! {
 checked_id! {
     /// A device, or a gateway, which is a device too.
     ///
-    /// 3 to 255 characters: an ASCII letter, then letters, digits and `-._~%`; not beginning with
-    /// `goog`. The service would also register an id with `+`, but MQTT forbids that character in
-    /// a topic name and reads it as a wildcard in a filter [MQTT-3.3.2-2, MQTT-4.7.1-1], so no
-    /// gateway could speak for such a device: it is refused. Case-sensitive; cheap to clone.
+    /// 3 to 255 characters: an ASCII letter, then letters, digits and `-._~%`; not beginning with `goog`. The service
+    /// would also register an id with `+`, but MQTT forbids that character in a topic name and treats it as a wildcard
+    /// in a filter [MQTT-3.3.2-2, MQTT-4.7.1-1]. No gateway could publish for such a device, so the id is refused.
+    /// Case-sensitive; cheap to clone.
     ///
     /// ```
     /// use iotcore_gateway::{DeviceId, IdProblem};
@@ -141,7 +141,7 @@ checked_id! {
     DeviceId, Device
 }
 
-/// The MQTT client id of a gateway: its whole path in the cloud.
+/// The MQTT client id of a gateway: its full path in the cloud.
 ///
 /// ```
 /// use iotcore_gateway::ClientId;
@@ -167,7 +167,7 @@ pub struct ClientId {
 }
 
 impl ClientId {
-    /// The client id of `gateway`, a gateway of `registry`.
+    /// Creates the client id of `gateway`, a gateway of `registry`.
     #[must_use]
     pub const fn new(
         project: ProjectId,
@@ -183,25 +183,25 @@ impl ClientId {
         }
     }
 
-    /// The project, which a token names as its audience.
+    /// Returns the project, which is also the audience of a token.
     #[must_use]
     pub const fn project(&self) -> &ProjectId {
         &self.project
     }
 
-    /// The region.
+    /// Returns the region.
     #[must_use]
     pub const fn location(&self) -> &Location {
         &self.location
     }
 
-    /// The registry of the gateway and of all its devices.
+    /// Returns the registry of the gateway and of all its devices.
     #[must_use]
     pub const fn registry(&self) -> &RegistryId {
         &self.registry
     }
 
-    /// The gateway's own id.
+    /// Returns the gateway's own id.
     #[must_use]
     pub const fn gateway(&self) -> &DeviceId {
         &self.gateway
@@ -223,8 +223,7 @@ impl fmt::Display for ClientId {
     }
 }
 
-/// A refused identifier: the caller gave a value that the service would not register, or that
-/// MQTT cannot address.
+/// Why an identifier is invalid: the service would not register it, or MQTT cannot address it. An error of the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdError {
     kind: IdKind,
@@ -233,19 +232,19 @@ pub struct IdError {
 }
 
 impl IdError {
-    /// What the value was to identify.
+    /// Returns the kind of identifier.
     #[must_use]
     pub const fn kind(&self) -> IdKind {
         self.kind
     }
 
-    /// The refused value, cut after 64 characters.
+    /// Returns the invalid value, truncated to 64 characters.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// What is wrong with it.
+    /// Returns what is wrong with it.
     #[must_use]
     pub const fn problem(&self) -> IdProblem {
         self.problem
@@ -265,7 +264,7 @@ impl fmt::Display for IdError {
 
 impl Error for IdError {}
 
-/// The start of a refused value, so that an error stays small whatever was given.
+/// Truncates an invalid value, so that the size of an error is bounded.
 pub(crate) fn excerpt(value: &str) -> String {
     const SHOWN: usize = 64;
     match value.char_indices().nth(SHOWN) {

@@ -1,8 +1,8 @@
 //! Minting tokens from a private key (feature `jwt`).
 //!
-//! The machine never calls this module: it takes a finished [`Token`]. So the randomness that an
-//! ES256 signature needs, which a [`SigningKey`] draws from the operating system, stays outside of
-//! the machine, and a key may as well live in hardware that this crate knows nothing of.
+//! The machine never calls this module: it receives a complete [`Token`]. So the randomness for an ES256 signature,
+//! which a [`SigningKey`] takes from the operating system, stays outside of the machine. A key may also be in hardware
+//! that this crate does not support.
 
 use core::{error::Error, fmt, str::FromStr};
 
@@ -26,7 +26,7 @@ use crate::{
     token::Token,
 };
 
-/// How a token is signed; the service knows these two algorithms.
+/// Signature algorithm of a token; the service supports these two.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Algorithm {
     /// RSA (PKCS#1 v1.5) with SHA-256.
@@ -58,7 +58,7 @@ impl FromStr for Algorithm {
     }
 }
 
-/// A name that is none of the two algorithms.
+/// The name of an unsupported algorithm.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AlgorithmError {
     name: String,
@@ -106,15 +106,15 @@ enum KeyPair {
 }
 
 impl SigningKey {
-    /// Reads the first private key in `pem`: PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or
-    /// SEC1 (`EC PRIVATE KEY`), with any other sections around it.
+    /// Reads the first private key in `pem`: PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE
+    /// KEY`). Other sections before and after it are ignored.
     ///
-    /// RSA keys have 2,048, 3,072 or 4,096 bits; elliptic-curve keys are on P-256, with their
-    /// public key in uncompressed form, as `openssl` writes it.
+    /// RSA keys must have 2,048, 3,072 or 4,096 bits; elliptic-curve keys must be on P-256, with their public key in
+    /// uncompressed form, as `openssl` writes it.
     ///
     /// # Errors
-    /// If there is no such key or it does not fit the algorithm: the file is at fault, and the
-    /// error says what it is instead and what to do. It holds no byte of the key.
+    /// If there is no such key or it does not fit the algorithm: the error says what the file contains instead and what
+    /// to do. It contains no byte of the key.
     pub fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
         let random = SystemRandom::new();
         let der = private_key::decode(pem)?;
@@ -129,7 +129,7 @@ impl SigningKey {
         Ok(Self { pair, random })
     }
 
-    /// How this key signs.
+    /// Returns the signature algorithm.
     #[must_use]
     pub const fn algorithm(&self) -> Algorithm {
         match self.pair {
@@ -138,13 +138,12 @@ impl SigningKey {
         }
     }
 
-    /// A signed JWT for `audience`, with `issued_at` as its `iat` and `exp` after `lifetime`, of
-    /// which a fraction of a second is dropped.
+    /// Mints a signed JWT for `audience`, with `issued_at` as its `iat` and `exp` after `lifetime`. Drops a fraction of
+    /// a second of `lifetime`.
     ///
     /// # Errors
-    /// If `lifetime` is not 1 second to 24 hours, the most that the service takes (the caller's
-    /// mistake), or if signing failed, for which the operating system's randomness or a damaged key
-    /// is to blame.
+    /// If `lifetime` is not 1 second to 24 hours, the maximum of the service (an error of the caller), or if signing
+    /// failed, because the operating system returned no randomness or the key is damaged.
     pub fn mint(
         &self,
         audience: &ProjectId,
@@ -167,8 +166,8 @@ impl SigningKey {
         Ok(jwt)
     }
 
-    /// Mints a [`Token`] that is good from now on: `unix_now` is its `iat`, and it expires
-    /// `lifetime` after `now`, which is the same moment on the monotonic clock.
+    /// Mints a [`Token`] that is valid from now on: `unix_now` is its `iat`, and it expires `lifetime` after `now`,
+    /// which is the same time on the monotonic clock.
     ///
     /// # Errors
     /// Those of [`mint`](Self::mint).
@@ -209,7 +208,7 @@ impl fmt::Debug for SigningKey {
     }
 }
 
-/// What the service takes as the time from `iat` to `exp`.
+/// Checks the time from `iat` to `exp` against the service's limits.
 pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), MintError> {
     if lifetime < Duration::from_secs(1) || lifetime > MAX_TOKEN_LIFETIME {
         return Err(MintError::Lifetime(lifetime));
@@ -247,9 +246,9 @@ fn ec_pair(key: &EcKey<'_>, random: &SystemRandom) -> Result<EcdsaKeyPair, KeyEr
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MintError {
-    /// A lifetime that the service would not take: the caller's mistake.
+    /// A lifetime that the service does not accept: an error of the caller.
     Lifetime(Duration),
-    /// The signature failed; the crypto library gives no reason.
+    /// Signing failed; the crypto library does not report a reason.
     Signing,
 }
 

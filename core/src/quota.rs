@@ -1,33 +1,34 @@
 //! The bridge's limits, as the service documents them.
 //!
-//! What a kilobyte is, the documentation leaves open. Where 1,024 bytes are the established
-//! reading, sizes here use it; where nothing settles it, the smaller reading stands, because what
-//! the bridge does above a limit is mostly undocumented.
+//! The documentation does not define a kilobyte. Sizes here use 1,024 bytes where that is the established meaning;
+//! otherwise they use the smaller one, because it is mostly undocumented what the bridge does above a limit.
 
 use core::num::NonZeroU32;
 
 use crate::time::Duration;
 
-/// How much the gateway sends and how fast, so that the bridge has no reason to detach a device or to end the connection.
+/// Limits on what the gateway sends and how fast, so that the bridge has no reason to detach a device or to end the
+/// connection.
 ///
-/// What is too large or too much is refused when it is handed in. What is too fast waits, and is never dropped for it;
-/// [`Stats`](crate::Stats) tells how often and how long. The limits outlive connections and count what is sent again.
+/// What exceeds a size or a number is refused at once. What exceeds a rate waits, and is never dropped because of it;
+/// [`Stats`](crate::Stats) counts how often and how long. The limits outlive connections and include retransmissions.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Quota {
-    /// Devices attached or to be attached, the gateway not counted, 1 to 1,000 (default 1,000).
+    /// Devices attached or to be attached, not counting the gateway, 1 to 1,000 (default 1,000).
     pub max_devices: usize,
     /// The largest payload of a telemetry event, in bytes (default 262,144).
     pub max_telemetry_bytes: usize,
     /// The largest payload of a state, in bytes (default 65,536).
     pub max_state_bytes: usize,
-    /// The least time between two states of a device, or zero (default 1.25 s; the bridge takes one a second, and what
-    /// leaves in time may arrive bunched).
+    /// Minimum time between two states of a device, or zero (default 1.25 s: the bridge accepts one per second, and
+    /// states sent further apart may arrive closer together).
     pub state_interval: Duration,
-    /// Bytes of payload a second, for each device (default 512,000). An idle device may send a quarter of a second's
-    /// worth at once, or one message if that is larger.
+    /// Bytes of payload per second, for each device (default 512,000). An idle device may send a quarter of a second's
+    /// bytes at once, or one message if that is larger.
     pub device_bytes_per_second: Option<NonZeroU32>,
-    /// Publications a second, for all devices together (default: no limit; an earlier service of this kind took 100).
+    /// Publications per second, for all devices together (default: no limit; an earlier service of this kind accepted
+    /// 100).
     pub messages_per_second: Option<NonZeroU32>,
 }
 
@@ -45,7 +46,7 @@ impl Default for Quota {
 }
 
 impl Quota {
-    /// No rate is kept: for brokers that are not the bridge.
+    /// Disables all rate limits: for brokers other than the bridge.
     #[must_use]
     pub fn unpaced() -> Self {
         Self {
@@ -73,24 +74,23 @@ pub const MAX_CONFIG_BYTES: usize = 64 * 1024;
 /// reference states it for commands).
 pub const MAX_SUBFOLDER_CHARS: usize = 256;
 
-/// Most devices that may be attached to one gateway at a time (quotas of the service).
+/// Maximum number of devices attached to one gateway at a time (quotas of the service).
 pub const MAX_ATTACHED_DEVICES: usize = 1_000;
 
-/// Shortest time between two states of one device (quotas of the service). An attached device that
-/// is faster gets detached; a gateway that is faster with its own state loses its connection (both
-/// seen in the field).
+/// Minimum time between two states of one device (quotas of the service). An attached device that is faster is
+/// detached; a gateway that is faster with its own state loses its connection (both observed in the field).
 pub const MIN_STATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// Throughput of one device in each direction, in bytes a second (512 KB; quotas of the service).
+/// Throughput of one device in each direction, in bytes per second (512 KB; quotas of the service).
 pub const MAX_DEVICE_BYTES_PER_SECOND: u32 = 512_000;
 
-/// The bridge closes a connection on which the client was silent for so long, whatever its keep
-/// alive (documentation of the MQTT bridge); a keep alive must stay below it.
+/// The bridge closes a connection on which the client was silent for this long, whatever its keep alive (documentation
+/// of the MQTT bridge); a keep alive must be shorter.
 pub const IDLE_LIMIT: Duration = Duration::from_secs(20 * 60);
 
-/// Longest time between a token's `iat` and its `exp` (the service's rules for tokens).
+/// Maximum time between a token's `iat` and its `exp` (the service's rules for tokens).
 pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
-/// How far a token's times may be off the bridge's clock, either way (the service's rules for
-/// tokens). An expired token ends a live connection only after this time on top.
+/// How far a token's times may differ from the bridge's clock, either way (the service's rules for tokens). The bridge
+/// ends a live connection this long after the token has expired.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);

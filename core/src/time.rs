@@ -1,5 +1,5 @@
-//! The two kinds of time: instants of the monotonic clock, which the machine is given as `now`, and
-//! the date, which only a token's claims know. No clock is read here or anywhere in this crate.
+//! The two kinds of time: instants of the monotonic clock, which the machine receives as `now`, and the date, which is
+//! used only in a token's claims. No clock is read here or anywhere in this crate.
 
 use core::fmt;
 pub(crate) use std::time::{Duration, Instant};
@@ -7,10 +7,10 @@ use std::time::{SystemTime, SystemTimeError, UNIX_EPOCH};
 
 const SECONDS_PER_DAY: u64 = 86_400;
 
-/// A date and time as whole seconds since 1970-01-01T00:00:00Z, as a JWT's claims count it.
+/// A date and time in whole seconds since 1970-01-01T00:00:00Z, as in the claims of a JWT.
 ///
-/// Leap seconds are not counted. `Display` writes RFC 3339 in UTC, so that a token made by a box
-/// that booted in 1970 can be seen for what it is.
+/// Leap seconds are not counted. `Display` writes RFC 3339 in UTC, so that a token minted by a machine that booted in
+/// 1970 is easy to recognize.
 ///
 /// ```
 /// use iotcore_gateway::UnixTime;
@@ -22,29 +22,28 @@ const SECONDS_PER_DAY: u64 = 86_400;
 pub struct UnixTime(u64);
 
 impl UnixTime {
-    /// The time `seconds` after the start of 1970.
+    /// Returns the time `seconds` after the start of 1970.
     #[must_use]
     pub const fn from_secs(seconds: u64) -> Self {
         Self(seconds)
     }
 
-    /// Whole seconds since the start of 1970.
+    /// Returns the whole seconds since the start of 1970.
     #[must_use]
     pub const fn as_secs(self) -> u64 {
         self.0
     }
 
-    /// The time `duration` later; a fraction of a second is dropped, and `u64::MAX` seconds is the
-    /// latest time there is.
+    /// Returns the time `duration` later, at most `u64::MAX` seconds. Drops a fraction of a second.
     #[must_use]
     pub const fn saturating_add(self, duration: Duration) -> Self {
         Self(self.0.saturating_add(duration.as_secs()))
     }
 
-    /// Year, month and day in the proleptic Gregorian calendar.
+    /// Returns year, month and day in the proleptic Gregorian calendar.
     ///
-    /// Years are counted from 1 March, so that the leap day is the last day of a year and the
-    /// months before it follow one linear rule.
+    /// Years are counted from 1 March, so that the leap day is the last day of a year and the months before it follow
+    /// one linear rule.
     const fn date(self) -> (u64, u64, u64) {
         const DAYS_FROM_0000_03_01_TO_1970: u64 = 719_468;
         const DAYS_PER_ERA: u64 = 146_097; // 400 years
@@ -66,7 +65,7 @@ impl UnixTime {
     }
 }
 
-/// Fails for a clock that stands before 1970; a fraction of a second is dropped.
+/// Fails for a time before 1970. Drops a fraction of a second.
 impl TryFrom<SystemTime> for UnixTime {
     type Error = SystemTimeError;
 

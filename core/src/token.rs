@@ -1,18 +1,17 @@
-//! The bearer token of a CONNECT or an attach, kept out of every output but the wire.
+//! The bearer token of a CONNECT or an attach. No output contains it except the packets themselves.
 
 use core::{error::Error, fmt};
 use std::sync::Arc;
 
 use crate::time::{Instant, UnixTime};
 
-/// An MQTT password is at most so long (section 3.1.3.5 of MQTT 3.1.1).
+/// Maximum length of an MQTT password (section 3.1.3.5 of MQTT 3.1.1).
 const MAX_LEN: usize = 65_535;
 
-/// A JWT that the bridge takes as a password, and when it ceases to be one.
+/// A JWT that the bridge accepts as a password, and its expiry.
 ///
-/// Opaque: it is neither parsed nor verified, so keys may live where this crate does not reach. The
-/// expiry is an instant of the monotonic clock, which a wrong date cannot move. `Debug` shows no
-/// character of the token. Cheap to clone.
+/// Opaque: it is neither parsed nor verified, so the keys may be out of reach of this crate. The expiry is an instant
+/// of the monotonic clock, so a wrong date does not affect it. `Debug` shows no character of the token. Cheap to clone.
 ///
 /// ```
 /// use std::time::{Duration, Instant};
@@ -32,11 +31,10 @@ pub struct Token {
 }
 
 impl Token {
-    /// A token that is good until `expires_at`.
+    /// Creates a token that is valid until `expires_at`.
     ///
     /// # Errors
-    /// If `jwt` is not 1 to 65,535 characters of visible ASCII: the caller's mistake, often a
-    /// trailing line break.
+    /// If `jwt` is not 1 to 65,535 characters of visible ASCII: an error of the caller, often a trailing line break.
     pub fn new(jwt: impl Into<String>, expires_at: Instant) -> Result<Self, TokenError> {
         let jwt = jwt.into();
         if jwt.is_empty() {
@@ -58,33 +56,33 @@ impl Token {
         })
     }
 
-    /// Adds what the token's `iat` and `exp` claim, to be shown when the bridge refuses it: a box
-    /// whose clock is wrong is refused, and this is how one sees it.
+    /// Adds the token's `iat` and `exp` claims, to be reported when the bridge refuses it: a machine with a wrong clock
+    /// is refused, and this makes the cause visible.
     #[must_use]
     pub const fn with_lifetime(mut self, issued_at: UnixTime, expires: UnixTime) -> Self {
         self.lifetime = Some((issued_at, expires));
         self
     }
 
-    /// When the token expires, on the clock that is given to the machine as `now`.
+    /// Returns when the token expires, on the clock that the machine receives as `now`.
     #[must_use]
     pub const fn expires_at(&self) -> Instant {
         self.expires_at
     }
 
-    /// The claimed `iat`, if known.
+    /// Returns the `iat` claim, if known.
     #[must_use]
     pub fn issued_at(&self) -> Option<UnixTime> {
         self.lifetime.map(|(issued_at, _)| issued_at)
     }
 
-    /// The claimed `exp`, if known.
+    /// Returns the `exp` claim, if known.
     #[must_use]
     pub fn expires(&self) -> Option<UnixTime> {
         self.lifetime.map(|(_, expires)| expires)
     }
 
-    /// The secret itself. Whoever holds it is the device until it expires: do not log it.
+    /// Returns the secret itself. Anyone who has it can act as the device until it expires: do not log it.
     #[must_use]
     pub fn expose(&self) -> &str {
         &self.jwt
@@ -102,22 +100,22 @@ impl fmt::Debug for Token {
     }
 }
 
-/// A text that cannot be a token: the caller's mistake. It never repeats the text.
+/// Why a string cannot be a token: an error of the caller. Does not contain the string.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenError {
-    /// There is nothing in it.
+    /// It is empty.
     Empty,
-    /// Longer than an MQTT password may be.
+    /// It is longer than an MQTT password may be.
     TooLong {
         /// Its length in bytes.
         len: usize,
-        /// The longest that is legal.
+        /// Maximum.
         max: usize,
     },
-    /// A space, a control character or something beyond ASCII.
+    /// It contains a space, a control character or a non-ASCII character.
     Character {
-        /// The byte where it stands, from 0.
+        /// Its byte offset, from 0.
         position: usize,
     },
 }

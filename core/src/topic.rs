@@ -1,4 +1,4 @@
-//! The bridge's topics: the only place where one is built or read.
+//! The bridge's topics: the only place where they are built or parsed.
 
 use core::{error::Error, fmt, str::FromStr};
 use std::sync::Arc;
@@ -9,12 +9,11 @@ use crate::{
     quota::MAX_SUBFOLDER_CHARS,
 };
 
-/// A checked subfolder: what follows `events/` in the topic of a telemetry event.
+/// A validated subfolder: the part after `events/` in the topic of a telemetry event.
 ///
-/// 1 to 256 characters, which may hold `/` but not begin with it, and no `+`, `#`, control
-/// character or Unicode noncharacter. MQTT forbids U+0000 and the wildcards in a topic name
-/// [MQTT-1.5.3-2, MQTT-3.3.2-2], and lets a server close the connection for the others (section
-/// 1.5.3). Cheap to clone.
+/// 1 to 256 characters, which may include `/` except at the beginning, without `+`, `#`, control characters and Unicode
+/// noncharacters. MQTT forbids U+0000 and the wildcards in a topic name [MQTT-1.5.3-2, MQTT-3.3.2-2], and lets a server
+/// close the connection for the others (section 1.5.3). Cheap to clone.
 ///
 /// ```
 /// use iotcore_gateway::Subfolder;
@@ -28,7 +27,7 @@ use crate::{
 pub struct Subfolder(Arc<str>);
 
 impl Subfolder {
-    /// The subfolder as it stands in the topic.
+    /// Returns the subfolder as it appears in the topic.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -63,7 +62,7 @@ impl Subfolder {
     }
 }
 
-/// The code points that Unicode never assigns: U+FDD0 to U+FDEF and the last two of each plane.
+/// Returns whether Unicode never assigns this code point: U+FDD0 to U+FDEF and the last two of each plane.
 fn is_noncharacter(character: char) -> bool {
     matches!(u32::from(character), 0xFDD0..=0xFDEF) || u32::from(character) & 0xFFFE == 0xFFFE
 }
@@ -110,7 +109,7 @@ impl fmt::Debug for Subfolder {
     }
 }
 
-/// A refused subfolder: the caller gave a value that no telemetry topic can hold.
+/// Why a subfolder is invalid: an error of the caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SubfolderError {
     value: String,
@@ -118,13 +117,13 @@ pub struct SubfolderError {
 }
 
 impl SubfolderError {
-    /// The refused value, cut after 64 characters.
+    /// Returns the invalid value, truncated to 64 characters.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// What is wrong with it.
+    /// Returns what is wrong with it.
     #[must_use]
     pub const fn problem(&self) -> SubfolderProblem {
         self.problem
@@ -144,27 +143,26 @@ impl fmt::Display for SubfolderError {
 
 impl Error for SubfolderError {}
 
-/// What is wrong with a refused subfolder. Lengths and positions count characters; positions
-/// begin at 0.
+/// What is wrong with an invalid subfolder. Lengths and positions count characters; positions start at 0.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SubfolderProblem {
-    /// It is empty; an event outside any subfolder is published without one.
+    /// It is empty; publish an event outside any subfolder without one.
     Empty,
-    /// More characters than the bridge takes.
+    /// It has more characters than the bridge accepts.
     TooLong {
         /// Its length.
         len: usize,
-        /// The longest that is legal.
+        /// Maximum.
         max: usize,
     },
-    /// It begins with `/`, so that no route of the registry would match it.
+    /// It begins with `/`, so no route of the registry would match it.
     LeadingSlash,
-    /// A character that a topic name may not or should not hold.
+    /// It contains a character that a topic name must not or should not contain.
     Character {
         /// The character.
         character: char,
-        /// Where it stands.
+        /// Its position.
         position: usize,
     },
 }
@@ -190,9 +188,9 @@ impl fmt::Display for SubfolderProblem {
 /// What a gateway may publish for a device; the bridge closes the connection for any other topic.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Channel<'a> {
-    /// Telemetry events, in a subfolder or not.
+    /// Telemetry events, with or without a subfolder.
     Events(Option<&'a Subfolder>),
-    /// The device's state, which knows no subfolders.
+    /// The device's state, which has no subfolders.
     State,
     /// Control message: attach the device.
     Attach,
@@ -200,7 +198,7 @@ pub(crate) enum Channel<'a> {
     Detach,
 }
 
-/// Makes `out` the topic of `channel`. One that is reused soon allocates no more.
+/// Builds the topic of `channel` in `out`. Reusing `out` soon allocates no more.
 pub(crate) fn make_topic(out: &mut TopicName, device: &DeviceId, channel: Channel<'_>) {
     let write = |out: &mut String| {
         out.push_str("/devices/");
@@ -220,27 +218,27 @@ pub(crate) fn make_topic(out: &mut TopicName, device: &DeviceId, channel: Channe
         .expect("device ids and subfolders hold what a topic may, and are short");
 }
 
-/// The filter for the configs of `device`.
+/// Returns the filter for the configs of `device`.
 pub(crate) fn config_filter(device: &DeviceId) -> String {
     format!("/devices/{device}/config")
 }
 
-/// The filter for the commands to `device`, in all subfolders: the bridge supports no narrower one.
+/// Returns the filter for the commands to `device`, in all subfolders: the bridge supports no narrower one.
 pub(crate) fn commands_filter(device: &DeviceId) -> String {
     format!("/devices/{device}/commands/#")
 }
 
-/// The filter for the error reports to `gateway`.
+/// Returns the filter for the error reports to `gateway`.
 pub(crate) fn errors_filter(gateway: &DeviceId) -> String {
     format!("/devices/{gateway}/errors")
 }
 
-/// What a topic of an incoming PUBLISH says. The ids are the peer's text, not yet checked.
+/// The parsed topic of an incoming PUBLISH. The ids come from the peer and are not validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Incoming<'a> {
     /// A config for `device`.
     Config { device: &'a str },
-    /// A command to `device`; an empty subfolder is none.
+    /// A command to `device`; an empty subfolder counts as none.
     Command {
         device: &'a str,
         subfolder: Option<&'a str>,
@@ -249,7 +247,7 @@ pub(crate) enum Incoming<'a> {
     Errors { gateway: &'a str },
 }
 
-/// Reads the topic of an incoming PUBLISH; `None` for one that the bridge does not send.
+/// Parses the topic of an incoming PUBLISH; returns `None` if it is not one of the bridge's.
 pub(crate) fn parse(topic: &str) -> Option<Incoming<'_>> {
     let (device, channel) = topic.strip_prefix("/devices/")?.split_once('/')?;
     if device.is_empty() {

@@ -1,14 +1,14 @@
-//! What identifiers must be, by kind, and what can be wrong with one.
+//! The rules for each kind of identifier, and the ways to violate them.
 
 use core::fmt;
 
-/// Longest identifier of any kind, in characters.
+/// Maximum length of an identifier of any kind, in characters.
 const MAX_LEN: usize = 255;
-/// Shortest identifier of a registry or a device, in characters.
+/// Minimum length of a registry or device id, in characters.
 const MIN_LEN: usize = 3;
 const RESERVED_PREFIX: &str = "goog";
 
-/// Which kind of identifier an [`IdError`](super::IdError) is about.
+/// The kind of identifier that an [`IdError`](super::IdError) is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdKind {
     /// A [`ProjectId`](super::ProjectId).
@@ -17,7 +17,7 @@ pub enum IdKind {
     Location,
     /// A [`RegistryId`](super::RegistryId).
     Registry,
-    /// A [`DeviceId`](super::DeviceId), of a gateway too.
+    /// A [`DeviceId`](super::DeviceId), including that of a gateway.
     Device,
 }
 
@@ -38,7 +38,7 @@ impl IdKind {
         }
     }
 
-    /// The first thing that is wrong with `value` as an identifier of this kind.
+    /// Returns the first problem of `value` as an identifier of this kind.
     pub(super) fn check(self, value: &str) -> Result<(), IdProblem> {
         let named_by_user = matches!(self, Self::Registry | Self::Device);
         let min = if named_by_user { MIN_LEN } else { 1 };
@@ -96,39 +96,38 @@ impl fmt::Display for IdKind {
     }
 }
 
-/// What is wrong with a refused identifier. Lengths and positions count characters; positions
-/// begin at 0.
+/// What is wrong with an invalid identifier. Lengths and positions count characters; positions start at 0.
 #[non_exhaustive]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IdProblem {
-    /// Fewer characters than the kind needs.
+    /// It has fewer characters than its kind requires.
     TooShort {
         /// Its length.
         len: usize,
-        /// The shortest that is legal.
+        /// Minimum.
         min: usize,
     },
-    /// More characters than any identifier may have.
+    /// It has more characters than any identifier may have.
     TooLong {
         /// Its length.
         len: usize,
-        /// The longest that is legal.
+        /// Maximum.
         max: usize,
     },
-    /// A registry or a device must begin with an ASCII letter.
+    /// It does not begin with an ASCII letter, as a registry or device id must.
     FirstCharacter(char),
-    /// A character that this kind may not hold.
+    /// It contains a character that is not allowed for its kind.
     Character {
         /// The character.
         character: char,
-        /// Where it stands.
+        /// Its position.
         position: usize,
     },
-    /// It begins with `goog`, which the service keeps for itself.
+    /// It begins with `goog`, which the service reserves.
     ReservedPrefix,
-    /// A `+` in the id of a device, which MQTT cannot address.
+    /// It is a device id with a `+`, which MQTT cannot address.
     Wildcard {
-        /// Where it stands.
+        /// Its position.
         position: usize,
     },
 }

@@ -1,45 +1,45 @@
 use core::{error::Error, fmt};
 
-/// Why a file gave no private key: what it is instead, and what to do. It holds no byte of a key.
+/// Why a file contains no usable private key: what it is instead, and what to do. Contains no byte of a key.
 #[non_exhaustive]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum KeyError {
     /// Nothing but white space.
     Empty,
-    /// No line that begins a PEM section; white space before it makes it another line.
+    /// No line that begins a PEM section. A line with leading white space does not count.
     NotPem,
     /// DER, the binary form.
     Der,
-    /// PEM text whose line breaks got lost.
+    /// PEM text without its line breaks.
     NoLineBreaks,
     /// A PEM section without its end.
     Truncated,
     /// A PEM section that is not base64.
     NotBase64,
-    /// A private key under a passphrase, in PKCS#8 or the older form.
+    /// A private key encrypted with a passphrase, in PKCS#8 or the older form.
     Encrypted,
     /// The public half of a key pair.
     PublicKey,
     /// An X.509 certificate.
     Certificate,
-    /// PEM sections of other kinds only; the label of the first, empty if it is not a usual one.
+    /// Only PEM sections of other kinds; contains the label of the first, or an empty string if that is unusual.
     OtherPem(String),
-    /// An RSA key, where ES256 was asked for.
+    /// An RSA key, but ES256 was requested.
     RsaForEs256,
-    /// An elliptic-curve key, where RS256 was asked for.
+    /// An elliptic-curve key, but RS256 was requested.
     EcForRs256,
-    /// An RSA key of a size that is not supported.
+    /// An RSA key of an unsupported size.
     RsaSize {
         /// The size of its modulus.
         bits: usize,
     },
-    /// An elliptic-curve key on another curve than P-256, or on one given by numbers.
+    /// An elliptic-curve key on a curve other than P-256, or with explicit curve parameters.
     Curve(&'static str),
     /// An elliptic-curve key whose public point is missing or compressed.
     NoPublicPoint,
-    /// A key of a kind that the service does not know, such as Ed25519.
+    /// A kind of key that the service does not support, such as Ed25519.
     UnsupportedKind(&'static str),
-    /// Base64 of something that is no key, or of a damaged one; the reader's word for it.
+    /// Base64 that is not a key, or of a damaged one; contains the reader's message.
     Malformed(String),
 }
 

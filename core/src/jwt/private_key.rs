@@ -1,7 +1,7 @@
-//! From PEM text to the numbers of a private key, or to the reason why not.
+//! Decoding of a private key from PEM text, and a diagnosis if that fails.
 //!
-//! The containers are read here and not by the crypto library, because that takes no SEC1 and, of
-//! a key that it cannot use, says no more than "wrong algorithm".
+//! The containers are decoded here and not by the crypto library, because that does not support SEC1 and, for a key
+//! that it cannot use, reports only "wrong algorithm".
 
 use rustls_pki_types::{
     PrivateKeyDer,
@@ -22,16 +22,16 @@ const EC_PUBLIC_KEY: u8 = 0xA1;
 const RSA_ENCRYPTION: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01];
 const EC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
 
-/// The name of the curve of ES256.
+/// The name of the curve for ES256.
 pub(super) const P_256: &str = "P-256";
 
-/// The DER of the first private key in `pem`.
+/// Returns the DER of the first private key in `pem`.
 pub(super) fn decode(pem: &[u8]) -> Result<PrivateKeyDer<'static>, KeyError> {
     PrivateKeyDer::from_pem_slice(pem).map_err(|error| explain(pem, &error))
 }
 
-/// What `pem` is, given that no private key could be read from it. Nothing of `error` is passed
-/// on: it may quote the lines of the file.
+/// Returns what `pem` is, if no private key could be read from it. Passes on nothing of `error`, which may quote lines
+/// of the file.
 fn explain(pem: &[u8], error: &pem::Error) -> KeyError {
     let text = String::from_utf8_lossy(pem);
     let begin_lines = || {
@@ -79,7 +79,7 @@ pub(super) enum PrivateKey<'a> {
 }
 
 impl<'a> PrivateKey<'a> {
-    /// Reads the container of a key; the numbers within are not yet checked.
+    /// Decodes the container of a key; the numbers in it are not yet checked.
     pub(super) fn read(der: &'a PrivateKeyDer<'_>) -> Result<Self, KeyError> {
         match der {
             PrivateKeyDer::Pkcs1(der) => Ok(Self::Rsa(der.secret_pkcs1_der())),
@@ -89,7 +89,7 @@ impl<'a> PrivateKey<'a> {
         }
     }
 
-    /// PrivateKeyInfo (RFC 5958): version, algorithm and its parameters, key.
+    /// Decodes a PrivateKeyInfo (RFC 5958): version, algorithm and its parameters, key.
     fn read_pkcs8(der: &'a [u8]) -> Result<Self, KeyError> {
         let mut info = Der(Der(der).require(SEQUENCE)?);
         info.require(INTEGER)?;
@@ -106,17 +106,17 @@ impl<'a> PrivateKey<'a> {
 
 /// An ECPrivateKey (RFC 5915).
 pub(super) struct EcKey<'a> {
-    /// Name of the curve, or words for what is there instead of one.
+    /// The name of the curve, or a description if it is not a known one.
     pub(super) curve: &'static str,
     /// The private key.
     pub(super) scalar: &'a [u8],
-    /// The public key, if it is there, in its encoded form.
+    /// The encoded public key, if present.
     pub(super) point: Option<&'a [u8]>,
 }
 
 impl<'a> EcKey<'a> {
-    /// `curve` is what the container says; a key without container says it itself, and one that
-    /// does not is taken for P-256, of which its point must then be.
+    /// Decodes a key. `curve` is the curve named by its container. A key without container names its own curve; if it
+    /// does not, P-256 is assumed, and its point must then be on that curve.
     fn read(der: &'a [u8], curve: Option<&'static str>) -> Result<Self, KeyError> {
         let mut key = Der(Der(der).require(SEQUENCE)?);
         key.require(INTEGER)?;
@@ -139,7 +139,7 @@ impl<'a> EcKey<'a> {
     }
 }
 
-/// The size of the modulus of an RSAPrivateKey: version, modulus, and more.
+/// Returns the size of the modulus of an RSAPrivateKey: version, modulus, and more.
 pub(super) fn rsa_bits(der: &[u8]) -> Result<usize, KeyError> {
     let mut key = Der(Der(der).require(SEQUENCE)?);
     key.require(INTEGER)?;
@@ -152,7 +152,7 @@ pub(super) fn rsa_bits(der: &[u8]) -> Result<usize, KeyError> {
     Ok(digits.len() * 8 - unused)
 }
 
-/// The curve that EC parameters name.
+/// Returns the curve named in EC parameters.
 fn curve_name(parameters: &mut Der<'_>) -> &'static str {
     match parameters.take(OBJECT_IDENTIFIER) {
         Some([0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07]) => P_256,
@@ -178,11 +178,11 @@ fn malformed() -> KeyError {
     KeyError::Malformed("not the DER of a private key".into())
 }
 
-/// What is left of a run of DER elements.
+/// The rest of a sequence of DER elements.
 struct Der<'a>(&'a [u8]);
 
 impl<'a> Der<'a> {
-    /// The contents of the next element if it has this tag; else nothing, and nothing is taken.
+    /// Takes the contents of the next element if it has this tag; otherwise takes nothing and returns `None`.
     fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
         let (&first, rest) = self.0.split_first()?;
         let (&length, rest) = rest.split_first()?;
