@@ -52,11 +52,12 @@ impl Gateway {
     /// Queues what may be sent now, and reports the queues that have room again.
     pub(super) fn flush(&mut self, now: Moment) {
         let is_closing = self.lifecycle.is_closing();
-        if let State::Online(online) = &mut self.lifecycle.state
-            && self.session.fill(online, now)
-            && !is_closing
-        {
-            return self.session.end_flush(online, now);
+        if let State::Online(online) = &mut self.lifecycle.state {
+            match self.session.fill(online, now) {
+                true if !is_closing => return self.session.end_flush(online, now),
+                true => {}
+                false => self.reconnect_if_starved(now),
+            }
         }
         self.end_if_over(now);
         match &mut self.lifecycle.state {

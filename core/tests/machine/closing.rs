@@ -369,3 +369,15 @@ fn every_operation_ends_when_the_gateway_closes() {
         assert_eq!(failed(&events, op), Some(&Failure::Closed), "{events:?}");
     }
 }
+
+#[test]
+fn a_gateway_that_closes_with_its_last_attempt_waits_for_nothing_more() {
+    let mut options = Options::default();
+    options.reconnect = Reconnect::Attempts(0);
+    let mut session = Session::open(options);
+    session.publish(session.gateway.own_key(), "1");
+    session.gateway.close(session.now);
+    session.lose_connection();
+    assert!(session.gateway.is_closed());
+    assert_eq!(session.gateway.poll_timeout(), None);
+}

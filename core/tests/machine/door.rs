@@ -9,18 +9,83 @@ use iotcore_gateway::{
 
 use super::peer::{ATTACH, CONFIG, Sent, Session, UNIX_NOW, publish, seconds};
 
-/// The public methods with `&mut self` in the `impl Gateway` blocks of one file.
+/// The methods that change a gateway, of one file: those with a mutable receiver in any `impl` for `Gateway`, the public
+/// ones where it is no trait's.
 fn methods_that_change(source: &str) -> Vec<String> {
-    let blocks = source.split("\nimpl Gateway {").skip(1);
-    let bodies = blocks.map(|block| block.split("\n}\n").next().unwrap_or_default());
-    let functions = bodies.flat_map(|body| body.split("\n    pub fn ").skip(1));
-    functions
-        .filter_map(|function| {
-            let (name, rest) = function.split_once('(')?;
-            let receiver = rest.split([',', ')']).next()?;
-            (receiver.trim() == "&mut self").then(|| name.to_owned())
-        })
-        .collect()
+    let mut methods = Vec::new();
+    for block in source.split("\nimpl").skip(1) {
+        let (header, body) = block.split_once('{').unwrap();
+        let (of_trait, target) = match header.split_once(" for ") {
+            Some((_, target)) => (true, target),
+            None => (false, header),
+        };
+        if target.trim().rsplit("::").next() != Some("Gateway") {
+            continue;
+        }
+        let body = body.split("\n}").next().unwrap();
+        for (before, function) in body
+            .match_indices(" fn ")
+            .map(|(at, _)| (&body[..at], &body[at + 4..]))
+        {
+            let line = before.rsplit('\n').next().unwrap();
+            let name: String = function
+                .chars()
+                .take_while(|c| c.is_alphanumeric() || *c == '_')
+                .collect();
+            let parameters = function.split_once('(').unwrap().1;
+            let receiver = parameters.split([',', ')']).next().unwrap();
+            let is_mutable = receiver.contains("mut self") || receiver.contains("&mut Self");
+            let is_public =
+                of_trait || line.trim_start().starts_with("pub ") || line.trim() == "pub";
+            if is_mutable && receiver.contains('&') && is_public {
+                methods.push(name);
+            }
+        }
+    }
+    methods
+}
+
+#[test]
+fn every_form_of_a_method_that_changes_a_gateway_is_seen() {
+    for (form, is_seen) in [
+        ("impl Gateway {\n    pub fn sneak(&mut self) {}\n}", true),
+        (
+            "impl Gateway {\n    pub const fn sneak(&mut self) {}\n}",
+            true,
+        ),
+        (
+            "impl Gateway {\n    pub async fn sneak(&mut self) {}\n}",
+            true,
+        ),
+        (
+            "impl Gateway {\n    pub fn sneak(self: &mut Self) {}\n}",
+            true,
+        ),
+        (
+            "impl Gateway {\n    pub fn sneak<'a>(&'a mut self) {}\n}",
+            true,
+        ),
+        (
+            "impl Gateway {\n    pub fn sneak(\n        &mut self,\n    ) {}\n}",
+            true,
+        ),
+        (
+            "impl super::Gateway {\n    pub fn sneak(&mut self) {}\n}",
+            true,
+        ),
+        (
+            "impl Extend<u8> for Gateway {\n    fn sneak(&mut self) {}\n}",
+            true,
+        ),
+        ("impl Gateway {\n    pub fn sneak(&self) {}\n}", false),
+        ("impl Gateway {\n    pub fn sneak(self) {}\n}", false),
+        ("impl Gateway {\n    fn sneak(&mut self) {}\n}", false),
+        ("impl Session {\n    pub fn sneak(&mut self) {}\n}", false),
+    ] {
+        let source = format!("//! A file.\n{form}\n");
+        let seen = methods_that_change(&source);
+        assert_eq!(seen, vec!["sneak"; usize::from(is_seen)], "{form}");
+    }
 }
 
 /// Every Rust file in a folder and its folders.
@@ -49,6 +114,10 @@ fn every_method_that_changes_a_gateway_has_its_input() {
 
     let door = fs::read_to_string(folder.join("input.rs")).unwrap();
     let (_, apply) = door.split_once("pub fn apply(").unwrap();
+    let apply: String = apply
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"))
+        .collect();
     methods.retain(|method| !apply.contains(&format!("self.{method}(")));
     assert_eq!(methods, ["apply"], "these methods have no input");
 }

@@ -237,3 +237,29 @@ fn the_limits_are_the_numbers_that_the_service_documents() {
     assert_eq!(quota::MAX_TOKEN_LIFETIME, seconds(86_400));
     assert_eq!(quota::CLOCK_SKEW, seconds(600));
 }
+
+#[test]
+fn a_device_that_comes_back_takes_its_turn_behind_those_that_stayed() {
+    let mut options = Options::default();
+    options.quota.messages_per_second = NonZeroU32::new(1);
+    options.backoff.min = Duration::from_millis(10);
+    let (mut session, comes_back) = Session::attached(options);
+    let stays = session.attach("device-2");
+    session.publish(comes_back, "at once");
+    assert_eq!(session.sent_payloads().len(), 1);
+    session.publish(comes_back, "first in line");
+    session.publish(stays, "second in line");
+    assert_eq!(session.sent(), [], "the pace holds both");
+
+    session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
+    session.step();
+    session.acknowledge_attach("device-1");
+    let mut payloads = Vec::new();
+    while payloads.len() < 2 {
+        session.step();
+        let sent = session.sent_payloads();
+        payloads.extend(sent.into_iter().map(|(payload, _)| payload));
+    }
+    // What was in flight when the device was detached comes first among its own.
+    assert_eq!(payloads, ["second in line", "at once"]);
+}

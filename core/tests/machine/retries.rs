@@ -137,3 +137,22 @@ fn silence_sends_it_again_on_the_same_identifier_with_dup_and_backoff() {
     assert_eq!(session.ended(op), Some(Ok(Outcome::Acknowledged)));
     assert_eq!(session.gateway.stats().resent, 6);
 }
+
+#[test]
+fn of_two_that_are_overdue_at_once_the_one_accepted_first_is_sent_again_first() {
+    let mut options = Options::default();
+    options.ack_timeout = seconds(2);
+    options.max_ack_timeout = seconds(4);
+    let (mut session, device) = Session::attached(options);
+    session.publish(device, "first");
+    session.sent();
+    session.wait(seconds(2));
+    assert_eq!(session.sent_payloads().len(), 1, "sent again, for 4 s");
+    session.wait(seconds(2));
+    session.publish(device, "second");
+    session.sent();
+    session.wait(seconds(2));
+    let again = session.sent_payloads().into_iter();
+    let again: Vec<_> = again.map(|(payload, _)| payload).collect();
+    assert_eq!(again, ["first", "second"]);
+}

@@ -2,14 +2,18 @@
 
 use super::super::{
     Gateway,
+    devices::OWN,
     diagnosis::{TAKEOVER_AFTER, quick_ends},
     online::{Online, Phase},
+    outbox::Returned,
+    session::Session,
 };
 use super::{AfterHangUp, State};
 use crate::{
     clock::Moment,
+    command::OpId,
     error::Failure,
-    event::{DisconnectReason, Disconnected, Event},
+    event::{DisconnectReason, Disconnected, Event, Outcome},
     mqtt::Silence,
     options::Reconnect,
     time::Duration,
@@ -19,11 +23,9 @@ use crate::{
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
 impl Gateway {
-    /// Ends a connection, or the gateway, once it has nothing left to wait for, or a connection without free packet
-    /// identifiers. Never inlined: most messages end nothing.
+    /// Ends a connection, or the gateway, once it has nothing left to wait for. Never inlined: most messages end nothing.
     #[inline(never)]
     pub(crate) fn end_if_over(&mut self, now: Moment) {
-        self.reconnect_if_starved(now);
         if self.lifecycle.is_winding_down() {
             self.leave_if_drained(now);
             self.hang_up_if_handed_over(now);
@@ -76,7 +78,7 @@ impl Gateway {
     }
 
     /// Reconnects when no packet identifier is free, because too many wait for late acknowledgements.
-    fn reconnect_if_starved(&mut self, now: Moment) {
+    pub(crate) fn reconnect_if_starved(&mut self, now: Moment) {
         let online = self.lifecycle.online();
         if online.is_some_and(|online| online.phase == Phase::Open && online.link.is_starved()) {
             self.end_connection(DisconnectReason::PacketIdsExhausted, now);
@@ -175,10 +177,39 @@ impl Gateway {
             Failure::GaveUp
         };
         self.lifecycle.state = State::Closed;
-        self.lifecycle.close_by = None;
         let open_op = self.lifecycle.open_op.take();
         self.session
             .finish(open_op, self.lifecycle.close_op, &failure);
+    }
+}
+
+impl Session {
+    /// Recovers the state of a connection that has ended.
+    fn take_back(&mut self, online: Online) {
+        let Online {
+            link, flight, owed, ..
+        } = online;
+        self.stats.unsolicited += link.unsolicited();
+        self.next_delivery = owed.next();
+        let Returned { superseded, .. } = self.outbox.take_back(flight);
+        self.fail_all_superseded(superseded);
+        self.lose_attachments();
+    }
+
+    /// Ends every pending operation, the close last.
+    fn finish(&mut self, open_op: Option<OpId>, close_op: Option<OpId>, failure: &Failure) {
+        let unsent = self.unsent().collect();
+        for key in self.outbox.all(None) {
+            self.fail_waiting(key, failure.clone());
+        }
+        let open = open_op.map(|op| (op, self.devices.key(OWN)));
+        for (op, device) in self.devices.pending_ops().into_iter().chain(open) {
+            self.fail(op, device, failure.clone());
+        }
+        if let Some(op) = close_op {
+            self.done(op, Outcome::Closed);
+        }
+        self.emit(Event::Closed { unsent });
     }
 }
 
