@@ -70,8 +70,8 @@ impl fmt::Display for Failure {
             Self::ErrorsTopicRefused => {
                 f.write_str("the bridge refused the subscription to the errors topic (SUBACK 0x80)")
             }
-            Self::Superseded => f.write_str("a newer command took its place"),
-            Self::Dropped => f.write_str("the queue was full, and a newer one took its place"),
+            Self::Superseded => f.write_str("a newer command replaced it"),
+            Self::Dropped => f.write_str("the queue was full, and a newer publication replaced it"),
             Self::Detached => f.write_str("the device was detached before it could be sent or acknowledged"),
             Self::DeviceRefused => f.write_str(
                 "the bridge refused to attach the device: bind it to this gateway, or attach it with a valid token",
@@ -91,7 +91,7 @@ pub enum Certainty {
     Suspected,
     /// It follows from a deadline that has passed.
     Inferred,
-    /// A packet, a report or the transport said so.
+    /// A packet, a report or the transport confirms it.
     Confirmed,
 }
 

@@ -324,14 +324,11 @@ impl fmt::Display for ErrorReportError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::TooLarge { len, max } => {
-                write!(
-                    f,
-                    "the error report has {len} bytes, of which at most {max} are read"
-                )
+                write!(f, "the error report has {len} bytes, the limit is {max}")
             }
             Self::NotJson(reason) => write!(f, "the error report is not JSON: {reason}"),
             Self::NotAnObject => f.write_str("the error report is not a JSON object"),
-            Self::NoErrorType => write!(f, "the error report has no text {ERROR_TYPE:?}"),
+            Self::NoErrorType => write!(f, "the error report has no string {ERROR_TYPE:?}"),
         }
     }
 }

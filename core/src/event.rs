@@ -162,7 +162,7 @@ pub enum DetachCause {
 impl fmt::Display for DetachCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Requested => f.write_str("it was asked for"),
+            Self::Requested => f.write_str("it was requested"),
             Self::Reported(report) => write!(f, "the bridge reported {report}"),
         }
     }
@@ -196,7 +196,7 @@ impl fmt::Display for Disconnected {
             None => f.write_str("; not connecting again")?,
         }
         if let Some((newest, others)) = self.suspects.split_first() {
-            write!(f, "; it may be about {newest}")?;
+            write!(f, "; possibly caused by {newest}")?;
             for op in others {
                 write!(f, ", {op}")?;
             }
@@ -239,19 +239,19 @@ impl fmt::Display for DisconnectReason {
         match self {
             Self::Transport(end) => end.fmt(f),
             Self::Refused(refusal) => refusal.fmt(f),
-            Self::TokenExpired => {
-                f.write_str("the token for the connection had expired: mint it anew each time")
-            }
+            Self::TokenExpired => f.write_str(
+                "the token for the connection had expired: mint a new one for each connection",
+            ),
             Self::ConnAckTimedOut(after) => write!(f, "no CONNACK came within {after:?}"),
             Self::PingRespTimedOut(after) => {
                 write!(f, "no PINGRESP came within {after:?}: the peer is gone")
             }
-            Self::WriteStalled(after) => write!(f, "the transport took no byte for {after:?}"),
-            Self::Violation(violation) => write!(f, "the peer broke MQTT 3.1.1: {violation}"),
+            Self::WriteStalled(after) => write!(f, "the transport took no bytes for {after:?}"),
+            Self::Violation(violation) => write!(f, "the peer violated MQTT 3.1.1: {violation}"),
             Self::PacketIdsExhausted => {
                 f.write_str("too many packet identifiers wait for late acknowledgements")
             }
-            Self::TokenRefresh => f.write_str("left to come back with a fresh token"),
+            Self::TokenRefresh => f.write_str("reconnecting with a fresh token"),
             Self::Closed => f.write_str("closed"),
         }
     }
@@ -279,7 +279,7 @@ impl fmt::Display for TransportEnd {
         f.write_str(match self {
             Self::DialFailed => "the host could not be reached",
             Self::TlsFailed => "the TLS handshake failed",
-            Self::TokenFailed => "no token could be had",
+            Self::TokenFailed => "no token could be obtained",
             Self::PeerClosed => "the peer closed the connection",
             Self::HungUp => "we closed the connection",
             Self::Broken => "the connection broke",
@@ -317,7 +317,7 @@ impl fmt::Display for Refusal {
             2 => "the client id is not allowed, or is in use",
             3 => "the service is unavailable",
             4 | 5 => "the token was not accepted",
-            _ => "a code of the bridge's own, for every other reason",
+            _ => "a code of the bridge's own, for all other reasons",
         };
         write!(
             f,
@@ -329,13 +329,13 @@ impl fmt::Display for Refusal {
                 "; the token says issued {issued_at}, expires {expires_at}"
             )?;
             if *issued_at < PLAUSIBLE {
-                f.write_str(": the clock of this machine is wrong, for it had not been set when the token was made")?;
+                f.write_str(": the clock of this machine is wrong, because it was not set when the token was minted")?;
             }
         }
         if let Some(unix_now) = unix_now {
             write!(f, "; the clock of this machine says {unix_now}")?;
         }
-        f.write_str("; check the ids, that the key is registered and the gateway not blocked, and the clock")
+        f.write_str("; check the ids and the clock, that the key is registered, and that the gateway is not blocked")
     }
 }
 
@@ -357,7 +357,7 @@ mod tests {
         };
         assert_eq!(
             ended.to_string(),
-            "the peer closed the connection; connecting again in 1.25s; it may be about #3, #2; another client probably \
+            "the peer closed the connection; connecting again in 1.25s; possibly caused by #3, #2; another client probably \
              uses the same client id"
         );
         let closed = Disconnected {

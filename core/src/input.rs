@@ -117,7 +117,7 @@ pub enum Answer {
 }
 
 /// Each input has one kind of answer, which the caller knows. All panics in this crate come from `expect`.
-const OTHER_KIND: &str = "another kind of input was applied";
+const OTHER_KIND: &str = "this is the answer to another kind of input";
 
 impl Answer {
     /// Returns the operation of a command other than attach and publish.

@@ -181,7 +181,7 @@ impl SigningKey {
         let jwt = self.mint(audience, unix_now, lifetime)?;
         let expires_at = now + Duration::from_secs(lifetime.as_secs());
         let token = Token::new(jwt, expires_at)
-            .expect("base64url and dots, of an audience of at most 255 bytes");
+            .expect("a JWT is base64url and dots, and its audience has at most 255 bytes");
         Ok(token.with_lifetime(unix_now, unix_now.saturating_add(lifetime)))
     }
 
@@ -257,11 +257,11 @@ impl fmt::Display for MintError {
         match self {
             Self::Lifetime(lifetime) => write!(
                 f,
-                "a token cannot live for {lifetime:?}; give 1 second to {} hours",
+                "a token cannot be valid for {lifetime:?}; use 1 second to {} hours",
                 MAX_TOKEN_LIFETIME.as_secs() / 3_600
             ),
             Self::Signing => f.write_str(
-                "signing the token failed: the system gave no randomness, or the key is damaged",
+                "signing the token failed: the system returned no randomness, or the key is damaged",
             ),
         }
     }

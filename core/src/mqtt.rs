@@ -33,7 +33,7 @@ use crate::{
 pub(crate) const TRANSMIT_TARGET: usize = 64 * 1024;
 
 /// Filters and the client id are built from checked ids; topics, payloads and tokens are checked when they are created.
-const CHECKED: &str = "only checked strings come here";
+const CHECKED: &str = "only checked strings are encoded";
 
 /// One connection, with its timers and its peer's clock. `T` is the caller's tag of a packet with an identifier,
 /// returned with its acknowledgement.
@@ -259,7 +259,7 @@ impl<T: Copy> Connection<T> {
     fn take_id(&mut self, awaits: Awaits, ticket: T) -> PacketId {
         self.ids
             .take(awaits, ticket)
-            .expect("the caller asked whether it can send")
+            .expect("the caller checked that an identifier is free")
     }
 
     /// Queues the PUBACK of a PUBLISH from the peer.

@@ -27,8 +27,7 @@ pub struct Options {
     pub ack_timeout: Duration,
     /// The longest wait for the PUBACK of a publication before it is sent again (default 5 min).
     pub max_ack_timeout: Duration,
-    /// How long a close, a token refresh or a detach waits for pending acknowledgements and queued publications
-    /// (default 10 s).
+    /// How long a close, a token refresh or a detach waits for what is pending (default 10 s).
     pub drain_timeout: Duration,
     /// QoS 1 publications in flight at once, 1 to 65,000 (default 100).
     pub window: u16,
@@ -330,7 +329,7 @@ impl fmt::Display for OptionsError {
             Self::KeepAlive(value) => write!(
                 f,
                 "keep_alive is {value:?}: it must be a whole number of seconds from 1 to 1199, \
-                 for the bridge closes a connection that was idle for 20 minutes"
+                 because the bridge closes a connection that was idle for 20 minutes"
             ),
             Self::Zero(name) => write!(f, "{name} is zero: it must be longer"),
             Self::TooLong { name, value } => {

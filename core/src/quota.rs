@@ -92,5 +92,5 @@ pub const IDLE_LIMIT: Duration = Duration::from_secs(20 * 60);
 pub const MAX_TOKEN_LIFETIME: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How far a token's times may differ from the bridge's clock, either way (the service's rules for tokens). The bridge
-/// ends a live connection this long after the token has expired.
+/// ends a live connection only this long after its token has expired.
 pub const CLOCK_SKEW: Duration = Duration::from_secs(10 * 60);

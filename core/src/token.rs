@@ -123,15 +123,15 @@ pub enum TokenError {
 impl fmt::Display for TokenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Empty => f.write_str("the token is empty; give a signed JWT"),
+            Self::Empty => f.write_str("the token is empty; pass a signed JWT"),
             Self::TooLong { len, max } => write!(
                 f,
-                "the token has {len} bytes, and MQTT takes {max} at most; give a JWT with fewer \
+                "the token has {len} bytes, and MQTT allows at most {max}; use a JWT with fewer \
                  claims"
             ),
             Self::Character { position } => write!(
                 f,
-                "the token has a character at byte {position} that no JWT has; give the compact \
+                "the token has a character at byte {position} that is invalid in a JWT; use the compact \
                  form, without spaces or line breaks"
             ),
         }
@@ -186,10 +186,10 @@ mod tests {
     #[test]
     fn an_error_says_what_to_do_and_nothing_of_the_token() {
         for (jwt, part) in [
-            (String::new(), "give a signed JWT"),
+            (String::new(), "pass a signed JWT"),
             (
                 "secret".repeat(20_000),
-                "has 120000 bytes, and MQTT takes 65535",
+                "has 120000 bytes, and MQTT allows at most 65535",
             ),
             ("secret\n".into(), "byte 6"),
         ] {

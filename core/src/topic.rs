@@ -198,7 +198,7 @@ pub(crate) enum Channel<'a> {
     Detach,
 }
 
-/// Builds the topic of `channel` in `out`. Reusing `out` soon allocates no more.
+/// Builds the topic of `channel` in `out`. Reuse `out` to avoid allocations.
 pub(crate) fn make_topic(out: &mut TopicName, device: &DeviceId, channel: Channel<'_>) {
     let write = |out: &mut String| {
         out.push_str("/devices/");
@@ -215,7 +215,7 @@ pub(crate) fn make_topic(out: &mut TopicName, device: &DeviceId, channel: Channe
         }
     };
     out.make(write)
-        .expect("device ids and subfolders hold what a topic may, and are short");
+        .expect("device ids and subfolders are valid in a topic, and short");
 }
 
 /// Returns the filter for the configs of `device`.

@@ -146,7 +146,7 @@ fn a_lifetime_is_one_second_to_a_day() {
     ] {
         let error = key.mint(&project(), ISSUED_AT, lifetime).unwrap_err();
         assert_eq!(error, MintError::Lifetime(lifetime));
-        let message = format!("a token cannot live for {shown}; give 1 second to 24 hours");
+        let message = format!("a token cannot be valid for {shown}; use 1 second to 24 hours");
         assert_eq!(error.to_string(), message);
         let token = key.token(&project(), lifetime, Instant::now(), ISSUED_AT);
         assert_eq!(token.unwrap_err(), error);

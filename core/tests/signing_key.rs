@@ -106,8 +106,8 @@ fn bad_keys() -> Vec<BadKey> {
         (
             "p256.explicit.pem",
             Es256,
-            KeyError::Curve("a curve given by numbers, not by name"),
-            ["given by numbers", "prime256v1"],
+            KeyError::Curve("a curve given by explicit parameters"),
+            ["explicit parameters", "prime256v1"],
         ),
         (
             "p256.no-public.pem",
@@ -167,7 +167,7 @@ fn bad_keys() -> Vec<BadKey> {
             "rsa-2048.pub.pem",
             Rs256,
             KeyError::PublicKey,
-            ["a public key", "give the private key"],
+            ["a public key", "use the private key"],
         ),
         (
             "rsa-2048.pkcs1.pub.pem",
@@ -185,7 +185,7 @@ fn bad_keys() -> Vec<BadKey> {
             "certificate.pem",
             Rs256,
             KeyError::Certificate,
-            ["a certificate", "give the private key"],
+            ["a certificate", "use the private key"],
         ),
         (
             "request.pem",
@@ -279,7 +279,7 @@ fn a_damaged_text_is_called_what_it_is() {
     let without_end = pem.replace("-----END PRIVATE KEY-----", "");
     let secret_label = pem.replace("BEGIN PRIVATE KEY-----\n", "BEGIN ");
     for (text, expected, words) in [
-        ("".into(), KeyError::Empty, "give a private key as PEM text"),
+        ("".into(), KeyError::Empty, "use a private key as PEM text"),
         (" \r\n\t".into(), KeyError::Empty, "empty"),
         (
             "garbage".into(),
@@ -289,7 +289,7 @@ fn a_damaged_text_is_called_what_it_is() {
         (
             pem.replace("-----BEGIN", "  -----BEGIN"),
             KeyError::NotPem,
-            "spaces before it count",
+            "must not be indented",
         ),
         (
             pem.lines().nth(1).unwrap().into(),
@@ -299,7 +299,7 @@ fn a_damaged_text_is_called_what_it_is() {
         (
             pem.replace('\n', " "),
             KeyError::NoLineBreaks,
-            "put them back",
+            "restore them",
         ),
         (
             pem.replace('\n', ""),
@@ -311,7 +311,7 @@ fn a_damaged_text_is_called_what_it_is() {
             KeyError::NoLineBreaks,
             "lost its line breaks",
         ),
-        (without_end, KeyError::Truncated, "whole, undamaged file"),
+        (without_end, KeyError::Truncated, "complete, undamaged file"),
         (
             pem.replace("END PRIVATE", "END RSA PRIVATE"),
             KeyError::Truncated,

@@ -20,9 +20,9 @@ use crate::{
     id::{ClientId, DeviceId},
 };
 
-/// The packet identifiers, turns and deadlines of a device end before it is removed, so every slot that is referred to
-/// is in use.
-const NAMED_WHILE_HERE: &str = "a slot is named only while its device is here";
+/// The packet identifiers, turns and deadlines of a device end before it is removed, so every slot in them is
+/// in use.
+const NAMED_WHILE_HERE: &str = "a slot is used only while its device exists";
 
 /// The slot of the gateway itself.
 pub(crate) const OWN: Slot = Slot(0);

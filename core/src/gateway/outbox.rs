@@ -181,7 +181,7 @@ impl Outbox {
         }
     }
 
-    /// Returns the devices to the round whose pace allows them to send again.
+    /// Lets the devices send again whose pace allows it.
     pub(crate) fn release_paced(&mut self, mut flight: Option<&mut Flight>, now: Moment) {
         self.held_until = self.held_until.filter(|at| *at > now);
         while let Some(device) = self.paced.pop_due(now) {

@@ -14,8 +14,8 @@ use crate::{
 };
 
 impl Session {
-    /// Fills the transmit buffer with what may be sent now. Returns whether the connection goes on, as far as it can
-    /// tell by itself.
+    /// Fills the transmit buffer with what may be sent now. Returns whether the connection is open for
+    /// more: false if it is ending, or has no packet identifiers left.
     #[inline]
     pub(super) fn fill(&mut self, online: &mut Online, now: Moment) -> bool {
         while send_acknowledgement(online) {}

@@ -49,7 +49,7 @@ impl fmt::Display for KeyError {
             Self::Empty => write!(f, "the key is empty"),
             Self::NotPem => write!(
                 f,
-                "the key is not PEM: no line reads -----BEGIN ...----- (spaces before it count)"
+                "the key is not PEM: no line reads -----BEGIN ...----- (it must not be indented)"
             ),
             Self::Der => write!(f, "the key is DER, not PEM"),
             Self::NoLineBreaks => write!(
@@ -62,11 +62,18 @@ impl fmt::Display for KeyError {
                     "the PEM text has no -----END line that matches its -----BEGIN line"
                 )
             }
-            Self::NotBase64 => write!(f, "the PEM text is not base64 between its outer lines"),
+            Self::NotBase64 => write!(
+                f,
+                "the PEM text is not base64 between its BEGIN and END lines"
+            ),
             Self::Encrypted => write!(f, "the private key is encrypted"),
-            Self::PublicKey => write!(f, "this is a public key, with which one only verifies"),
-            Self::Certificate => write!(f, "this is a certificate, which holds a public key only"),
-            Self::OtherPem(label) => write!(f, "the PEM text holds {label:?} and no private key"),
+            Self::PublicKey => write!(f, "this is a public key, which can only verify"),
+            Self::Certificate => {
+                write!(f, "this is a certificate, which contains only a public key")
+            }
+            Self::OtherPem(label) => {
+                write!(f, "the PEM text contains {label:?} and no private key")
+            }
             Self::RsaForEs256 => write!(f, "this is an RSA key, which cannot sign ES256"),
             Self::EcForRs256 => write!(f, "this is an elliptic-curve key, which cannot sign RS256"),
             Self::RsaSize { bits } => {
@@ -83,7 +90,7 @@ impl fmt::Display for KeyError {
                 )
             }
             Self::UnsupportedKind(kind) => {
-                write!(f, "the service takes no key of this kind: {kind}")
+                write!(f, "the service does not support this kind of key: {kind}")
             }
             Self::Malformed(reason) => {
                 write!(f, "the private key is malformed or damaged ({reason})")
@@ -97,26 +104,26 @@ impl KeyError {
     const fn remedy(&self) -> &'static str {
         match self {
             Self::Empty | Self::NotPem | Self::OtherPem(_) => {
-                "give a private key as PEM text, in PKCS#8, PKCS#1 or SEC1"
+                "use a private key as PEM text, in PKCS#8, PKCS#1 or SEC1"
             }
             Self::Der => "convert it with `openssl pkey -inform DER -in KEY -out KEY.pem`",
-            Self::NoLineBreaks => "put them back, or read the key from a file",
-            Self::Truncated | Self::NotBase64 => "get the whole, undamaged file",
+            Self::NoLineBreaks => "restore them, or read the key from a file",
+            Self::Truncated | Self::NotBase64 => "use the complete, undamaged file",
             Self::Encrypted => "decrypt it with `openssl pkey -in KEY -out DECRYPTED`",
-            Self::PublicKey | Self::Certificate => "give the private key that belongs to it",
+            Self::PublicKey | Self::Certificate => "use the private key that belongs to it",
             Self::RsaForEs256 => "choose RS256",
             Self::EcForRs256 => "choose ES256, if it is on P-256",
             Self::RsaSize { .. } => {
-                "make and register another, with `openssl genpkey -algorithm RSA -pkeyopt \
+                "generate and register a new key with `openssl genpkey -algorithm RSA -pkeyopt \
                  rsa_keygen_bits:2048`"
             }
             Self::Curve(_) => {
-                "make and register another, with `openssl ecparam -genkey -name prime256v1`"
+                "generate and register a new key with `openssl ecparam -genkey -name prime256v1`"
             }
             Self::NoPublicPoint => {
-                "write it anew with `openssl ec -conv_form uncompressed -in KEY -out NEW`"
+                "rewrite it with `openssl ec -conv_form uncompressed -in KEY -out NEW`"
             }
-            Self::UnsupportedKind(_) => "give an RSA key for RS256, or one on P-256 for ES256",
+            Self::UnsupportedKind(_) => "use an RSA key for RS256, or one on P-256 for ES256",
             Self::Malformed(_) => "check it with `openssl pkey -check -noout -in KEY`",
         }
     }

@@ -160,7 +160,7 @@ fn curve_name(parameters: &mut Der<'_>) -> &'static str {
         Some([0x2B, 0x81, 0x04, 0x00, 0x23]) => "P-521",
         Some([0x2B, 0x81, 0x04, 0x00, 0x0A]) => "secp256k1",
         Some(_) => "another curve",
-        None => "a curve given by numbers, not by name",
+        None => "a curve given by explicit parameters",
     }
 }
 

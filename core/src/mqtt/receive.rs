@@ -173,7 +173,7 @@ impl Short {
     /// Appends a byte of an incomplete fixed header, or of an incomplete packet other than PUBLISH.
     fn push(&mut self, byte: u8) {
         let free = self.bytes.get_mut(self.len);
-        *free.expect("as much holds any fixed header, and any other packet") = byte;
+        *free.expect("any fixed header, and any other packet, fits") = byte;
         self.len += 1;
     }
 

@@ -173,7 +173,7 @@ fn spans_hold_each_other_and_every_change_is_told_without_a_secret() {
         &[
             gateway,
             "message=disconnected",
-            "reason=no token could be had",
+            "reason=no token could be obtained",
             "the key is locked away",
         ],
         &[gateway, "message=disconnected", "with return code 5"],

@@ -277,7 +277,7 @@ fn each_input_answers_and_does_what_its_method_does() {
 }
 
 #[test]
-#[should_panic(expected = "another kind of input was applied")]
+#[should_panic(expected = "this is the answer to another kind of input")]
 fn to_ask_an_answer_for_what_it_is_not_is_a_mistake_of_the_callers() {
     let mut session = Session::new(Options::default());
     let _ = session.gateway.apply(Input::Timeout, session.now).event();

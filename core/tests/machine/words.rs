@@ -112,7 +112,7 @@ fn the_end_of_a_connection_says_why() {
         (&Transport(TransportEnd::TokenFailed), &["token"]),
         (&Transport(TransportEnd::PeerClosed), &["peer closed"]),
         (&Transport(TransportEnd::Broken), &["broke"]),
-        (&TokenExpired, &["expired", "mint it anew"]),
+        (&TokenExpired, &["expired", "mint a new one"]),
         (&ConnAckTimedOut(seconds(20)), &["CONNACK", "20s"]),
         (&PingRespTimedOut(seconds(7)), &["PINGRESP", "7s"]),
         (&WriteStalled(seconds(60)), &["no byte", "60s"]),

@@ -297,7 +297,7 @@ fn files_that_cannot_be_used_end_with_exit_code_1_and_say_what_to_do() {
     for (option, file, part) in [
         ("--key", "none.pem", "none.pem: cannot be read: "),
         ("--key", "empty.pem", "the key is empty"),
-        ("--key", "ca.pem", "give the private key that belongs to it"),
+        ("--key", "ca.pem", "use the private key that belongs to it"),
         ("--ca", "none.pem", "cannot read the CA file"),
         (
             "--ca",

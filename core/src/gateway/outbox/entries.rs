@@ -9,7 +9,7 @@ use super::entry::{Entry, EntryKey};
 const BLOCK: usize = 64;
 
 /// A key is removed from every list, retransmit queue and packet identifier before its entry is removed.
-const KEYED_WHILE_HERE: &str = "a key is kept only while its entry is here";
+const KEYED_WHILE_HERE: &str = "a key is used only while its entry exists";
 
 /// All entries. A key is reused after its entry was removed.
 #[derive(Debug, Default)]

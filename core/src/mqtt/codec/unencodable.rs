@@ -68,7 +68,7 @@ impl fmt::Display for Unencodable {
                 "the packet has a remaining length of {length} bytes, at most {limit} are possible \
                  (MQTT 3.1.1, 2.2.3)"
             ),
-            Self::Unwritable { packet } => write!(f, "the {packet} could not be written"),
+            Self::Unwritable { packet } => write!(f, "the {packet} could not be encoded"),
         }
     }
 }

@@ -43,7 +43,7 @@ pub enum Violation {
         /// The packet type.
         packet: PacketType,
     },
-    /// A remaining length encoded in more bytes than it needs.
+    /// A remaining length encoded in more bytes than necessary.
     LengthNotMinimal {
         /// The packet type.
         packet: PacketType,
@@ -161,7 +161,7 @@ impl fmt::Display for Violation {
             ),
             Self::LengthNotMinimal { packet, length } => write!(
                 f,
-                "{packet} with its remaining length {length} written in more bytes than it needs \
+                "{packet} with its remaining length {length} encoded in more bytes than necessary \
                  (MQTT 3.1.1, 2.2.3)"
             ),
             Self::Length {
@@ -189,7 +189,7 @@ impl fmt::Display for Violation {
                 limit,
             } => write!(
                 f,
-                "{packet} of {length} bytes: this client takes packets of at most {limit} bytes"
+                "{packet} of {length} bytes: this client accepts packets of at most {limit} bytes"
             ),
             Self::NotConnAckFirst { packet } => {
                 write!(f, "{packet} before CONNACK [MQTT-3.2.0-1]")
@@ -215,7 +215,7 @@ impl fmt::Display for Violation {
             Self::TopicEmpty => write!(f, "PUBLISH with an empty topic [MQTT-4.7.3-1]"),
             Self::TopicBeyondPacket { length, room } => write!(
                 f,
-                "PUBLISH with a topic of {length} bytes where {room} are left (MQTT 3.1.1, 3.3.2.1)"
+                "PUBLISH with a topic of {length} bytes but only {room} bytes left (MQTT 3.1.1, 3.3.2.1)"
             ),
             Self::TopicNotUtf8 { at } => {
                 write!(
@@ -234,7 +234,7 @@ impl fmt::Display for Violation {
                 "PUBLISH with the wildcard {wildcard} at byte {at} of its topic [MQTT-3.3.2-2]"
             ),
             Self::Unreadable { packet } => {
-                write!(f, "{packet} could not be read (MQTT 3.1.1, 4.8)")
+                write!(f, "{packet} could not be decoded (MQTT 3.1.1, 4.8)")
             }
         }
     }

@@ -167,7 +167,7 @@ fn a_violation_names_the_packet_the_value_and_the_clause() {
         ),
         (
             &[0x30, 0xff, 0x07],
-            "PUBLISH of 1026 bytes: this client takes packets of at most 1025 bytes",
+            "PUBLISH of 1026 bytes: this client accepts packets of at most 1025 bytes",
         ),
         (
             &[0x90, 3, 0, 8, 3],
