@@ -339,7 +339,8 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// 2020-01-01: no token minted with a correct clock is older. Machines without a clock battery boot in 1970.
+/// 2020-01-01: no token that this library minted with a correct clock is older. Machines without a clock battery boot in
+/// 1970.
 const PLAUSIBLE: UnixTime = UnixTime::from_secs(1_577_836_800);
 
 #[cfg(test)]
