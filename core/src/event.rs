@@ -196,7 +196,7 @@ impl fmt::Display for Disconnected {
             None => f.write_str("; not connecting again")?,
         }
         if let Some((newest, others)) = self.suspects.split_first() {
-            write!(f, "; possibly caused by {newest}")?;
+            write!(f, "; the cause may be {newest}")?;
             for op in others {
                 write!(f, ", {op}")?;
             }
@@ -358,7 +358,7 @@ mod tests {
         };
         assert_eq!(
             ended.to_string(),
-            "the peer closed the connection; connecting again in 1.25s; possibly caused by #3, #2; another client probably \
+            "the peer closed the connection; connecting again in 1.25s; the cause may be #3, #2; another client probably \
              uses the same client id"
         );
         let closed = Disconnected {
