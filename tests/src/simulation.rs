@@ -49,10 +49,16 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
+//! A test that has to say itself when what is answered, and with which bytes, plays the bridge:
+//! [`SimRuntime::play_bridge`].
+//!
 //! The gateway of [`Simulation::setup`] is the one of [`link`]; for other devices, limits or TLS there is
 //! [`Simulation::with_bridge`].
 
 mod executor;
+mod network;
+mod peer;
+mod runtime;
 mod stream;
 #[cfg(test)]
 mod tests;
@@ -62,8 +68,8 @@ mod world;
 
 use core::fmt;
 use core::future::poll_fn;
-use core::pin::{Pin, pin};
-use core::task::{Context, Poll};
+use core::pin::pin;
+use core::task::Poll;
 use core::time::Duration;
 use std::io;
 use std::rc::Rc;
@@ -76,8 +82,10 @@ use rustls::ServerConfig;
 
 use self::executor::Executor;
 pub use self::executor::Task;
+pub use self::network::{Dials, Network};
+pub use self::peer::{GatewayEnd, Peer};
 pub use self::stream::SimStream;
-use self::wire::Content;
+use self::wire::{Content, Wire};
 use self::world::World;
 use crate::link::{self, Side};
 use crate::{AuthMethod, Bridge, Registry, Settings};
@@ -169,6 +177,25 @@ impl Simulation {
         let idle = || self.runtime.with_world(World::advance);
         self.executor.run(pin!(future), idle)
     }
+
+    /// Lets this much virtual time pass, and all happen that can happen by then.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run).
+    pub fn pass(&self, time: Duration) {
+        self.run(self.runtime.sleep(time));
+        self.settle();
+    }
+
+    /// Runs what was spawned until all of it waits; no time passes.
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](Self::run), but for the deadlock, which is what this waits for.
+    pub fn settle(&self) {
+        self.executor.settle();
+    }
 }
 
 impl Default for Simulation {
@@ -180,33 +207,6 @@ impl Default for Simulation {
 impl fmt::Debug for Simulation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("Simulation").field(&self.runtime).finish()
-    }
-}
-
-/// How the network behaves.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// From the sending of a byte to its arrival (default 20 ms). A dial takes twice as long.
-    pub latency: Duration,
-    /// Bytes come and go in fragments of 1 to so many, in an order that is the same in each run (default 1,400).
-    pub fragment: usize,
-    /// As many bytes may be on their way in each direction of a connection; then a write has to wait (default 64 KiB).
-    pub buffer: usize,
-    /// Whether the gateway's writes have to wait, however few bytes are on their way.
-    pub is_stalled: bool,
-    /// Whether nobody can be reached: dials fail. Connections are not touched.
-    pub is_down: bool,
-}
-
-impl Default for Network {
-    fn default() -> Self {
-        Self {
-            latency: Duration::from_millis(20),
-            fragment: 1_400,
-            buffer: 64 * 1024,
-            is_stalled: false,
-            is_down: false,
-        }
     }
 }
 
@@ -278,7 +278,8 @@ impl SimRuntime {
 
     /// Resets all connections: what is on its way is lost, and both sides notice at once.
     pub fn cut(&self) {
-        self.with_world(|world| world.sever(|| Content::Reset));
+        let reset = || Content::Broken(io::ErrorKind::ConnectionReset);
+        self.with_world(|world| world.sever(reset));
     }
 
     /// Ends all connections once so many more bytes have arrived at this side, in the middle of a packet or not. With TLS
@@ -302,6 +303,31 @@ impl SimRuntime {
         });
     }
 
+    /// From now on, the bridge does not hear of a new connection: the test [accepts](Self::accept) it, and answers.
+    pub fn play_bridge(&self) {
+        self.with_world(|world| world.is_bridge_played = true);
+    }
+
+    /// The far end of the oldest connection that was made since [`play_bridge`](Self::play_bridge) and not accepted yet.
+    #[must_use]
+    pub fn accept(&self) -> Option<Peer> {
+        let wire = self.with_world(|world| world.unaccepted.pop_front())?;
+        Some(Peer {
+            runtime: self.clone(),
+            wire,
+        })
+    }
+
+    fn with_wire<T>(&self, id: u64, act: impl FnOnce(&mut World, &mut Wire) -> T) -> T {
+        self.with_world(|world| {
+            let mut wire = world.wires.remove(&id).expect("kept until its drop");
+            let result = act(world, &mut wire);
+            world.wires.insert(id, wire);
+            world.settle();
+            result
+        })
+    }
+
     fn with_world<T>(&self, act: impl FnOnce(&mut World) -> T) -> T {
         let mut world = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = act(&mut world);
@@ -316,67 +342,10 @@ impl SimRuntime {
     }
 }
 
-impl Runtime for SimRuntime {
-    type Stream = SimStream;
-
-    async fn connect(&self, _host: &str, _port: u16) -> io::Result<SimStream> {
-        let latency = self.with_world(|world| world.network.latency);
-        self.sleep(2 * latency).await;
-        let wire = self.with_world(|world| match world.network.is_down {
-            true => Err(io::ErrorKind::NetworkUnreachable),
-            false => Ok(world.connect()),
-        })?;
-        Ok(SimStream {
-            runtime: self.clone(),
-            wire,
-        })
-    }
-
-    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send {
-        Sleep {
-            timer: self.with_world(|world| world.new_timer(deadline)),
-            runtime: self.clone(),
-        }
-    }
-
-    fn now(&self) -> Instant {
-        self.with_world(|world| world.now)
-    }
-
-    fn unix_now(&self) -> UnixTime {
-        START.saturating_add(self.elapsed())
-    }
-}
-
 impl fmt::Debug for SimRuntime {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SimRuntime")
             .field("elapsed", &self.elapsed())
             .finish_non_exhaustive()
-    }
-}
-
-struct Sleep {
-    runtime: SimRuntime,
-    timer: (Instant, u64),
-}
-
-impl Future for Sleep {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.runtime.with_world(|world| {
-            if world.now >= self.timer.0 {
-                return Poll::Ready(());
-            }
-            world.set_timer(self.timer, cx);
-            Poll::Pending
-        })
-    }
-}
-
-impl Drop for Sleep {
-    fn drop(&mut self) {
-        self.runtime.with_world(|world| world.end_timer(self.timer));
     }
 }

@@ -97,13 +97,7 @@ impl Executor {
         let this = self.new_task();
         loop {
             let mut polls = 0;
-            while let Some(task) = self.ready.pop() {
-                polls += 1;
-                assert!(
-                    polls < MAX_POLLS,
-                    "a busy loop: {MAX_POLLS} polls at one instant"
-                );
-                task.is_queued.store(false, Ordering::Relaxed);
+            while let Some(task) = self.next(&mut polls) {
                 if task.id != this.id {
                     self.poll(&task);
                     continue;
@@ -118,6 +112,26 @@ impl Executor {
                 "nothing will ever happen: every task waits for what no byte and no timer will bring"
             );
         }
+    }
+
+    /// Polls all tasks that are woken, until none is.
+    pub(super) fn settle(&self) {
+        let mut polls = 0;
+        while let Some(task) = self.next(&mut polls) {
+            self.poll(&task);
+        }
+    }
+
+    /// The next task to poll; `polls` counts those since time last moved.
+    fn next(&self, polls: &mut usize) -> Option<Arc<Woken>> {
+        let task = self.ready.pop()?;
+        *polls += 1;
+        assert!(
+            *polls < MAX_POLLS,
+            "a busy loop: {MAX_POLLS} polls at one instant"
+        );
+        task.is_queued.store(false, Ordering::Relaxed);
+        Some(task)
     }
 
     fn poll(&self, task: &Arc<Woken>) {
@@ -199,6 +213,17 @@ impl<T> Task<T> {
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.result.borrow().output.is_some()
+    }
+
+    /// Its result, for a test that goes step by step instead of waiting.
+    ///
+    /// # Panics
+    ///
+    /// If it has not ended, or its result was taken.
+    #[track_caller]
+    pub fn ended(&self) -> T {
+        let output = self.result.borrow_mut().output.take();
+        output.expect("the task has not ended, or its result was taken")
     }
 
     /// How often it was polled.

@@ -14,6 +14,8 @@ use crate::link::Side;
 
 /// A connection of a [`SimRuntime`].
 ///
+/// What is written is on its way once it is flushed, or no more is taken: as with a stream that has a buffer.
+///
 /// Dropped before it has read to the end of what the bridge writes, it resets the connection, and what is still on its
 /// way is lost: so may a real one that is dropped too early.
 pub struct SimStream {
@@ -23,13 +25,7 @@ pub struct SimStream {
 
 impl SimStream {
     fn with<T>(&self, act: impl FnOnce(&mut World, &mut Wire) -> T) -> T {
-        self.runtime.with_world(|world| {
-            let mut wire = world.wires.remove(&self.wire).expect("kept until its drop");
-            let result = act(world, &mut wire);
-            world.wires.insert(self.wire, wire);
-            world.settle();
-            result
-        })
+        self.runtime.with_wire(self.wire, act)
     }
 }
 
@@ -74,6 +70,12 @@ impl AsyncWrite for SimStream {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.with(|world, wire| {
+            if let Some(words) = wire.last_words.take() {
+                wire.stream = StreamEnd::Broken;
+                if !words.is_empty() {
+                    wire.to_gateway.push(world.now, Content::Bytes(words));
+                }
+            }
             match wire.stream {
                 StreamEnd::Open => {}
                 StreamEnd::Broken => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
@@ -83,24 +85,22 @@ impl AsyncWrite for SimStream {
             }
             let room = match world.network.is_stalled {
                 true => 0,
-                false => world.network.buffer.saturating_sub(wire.to_bridge.len()),
+                false => world.network.buffer.saturating_sub(wire.written()),
             };
             let available = bytes.len().min(room);
             if available == 0 {
+                wire.flush(world.arrival());
                 world.retired.extend(wire.to_bridge.wait(cx));
                 return Poll::Pending;
             }
             let length = world.fragment(available);
-            if !wire.is_half_open {
-                let arrives = world.now + world.network.latency;
-                let fragment = Content::Bytes(bytes[..length].to_vec());
-                wire.to_bridge.push(arrives, fragment);
-            }
+            wire.unflushed.push(bytes[..length].to_vec());
             Poll::Ready(Ok(length))
         })
     }
 
     fn poll_flush(self: Pin<&mut Self>, _cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.with(|world, wire| wire.flush(world.arrival()));
         Poll::Ready(Ok(()))
     }
 
@@ -108,9 +108,9 @@ impl AsyncWrite for SimStream {
         self.with(|world, wire| {
             if wire.stream == StreamEnd::Open {
                 wire.stream = StreamEnd::Closed;
+                wire.flush(world.arrival());
                 if !wire.is_half_open {
-                    let arrives = world.now + world.network.latency;
-                    wire.to_bridge.push(arrives, Content::End);
+                    wire.to_bridge.push(world.arrival(), Content::End);
                 }
             }
             Poll::Ready(Ok(()))
@@ -121,11 +121,12 @@ impl AsyncWrite for SimStream {
 impl Drop for SimStream {
     fn drop(&mut self) {
         self.with(|world, wire| {
-            let arrives = world.now + world.network.latency;
+            let arrives = world.arrival();
             if wire.bridge_end != BridgeEnd::Gone && !wire.is_half_open {
                 if !wire.to_gateway.is_at_end(world.now) {
                     wire.to_bridge.clear();
-                    wire.to_bridge.push(arrives, Content::Reset);
+                    let reset = Content::Broken(io::ErrorKind::ConnectionReset);
+                    wire.to_bridge.push(arrives, reset);
                 } else if wire.stream == StreamEnd::Open {
                     wire.to_bridge.push(arrives, Content::End);
                 }

@@ -1,7 +1,10 @@
 //! The simulation itself: time, tasks, and what the network does.
 
 use core::future::pending;
+use core::pin::Pin;
+use core::task::{Context, Waker};
 
+use futures_io::{AsyncRead, AsyncWrite};
 use iotcore_gateway::DeviceId;
 use iotcore_gateway::driver::Status;
 
@@ -94,7 +97,7 @@ fn bytes_come_in_fragments_of_one_to_the_most_allowed() {
 fn nobody_can_be_reached_while_the_network_is_down() {
     let simulation = Simulation::new();
     let world = simulation.runtime();
-    world.shape(|network| network.is_down = true);
+    world.shape(|network| network.dials = Dials::Fail);
     let (client, driver) = simulation.setup().start(world.clone()).unwrap();
     drop(simulation.spawn(driver.run()));
     let mut status = client.status();
@@ -106,9 +109,104 @@ fn nobody_can_be_reached_while_the_network_is_down() {
         );
         world.sleep(3_600 * SECOND).await;
         assert!(!client.is_connected());
-        world.shape(|network| network.is_down = false);
+        world.shape(|network| network.dials = Dials::Succeed);
         client.connected().await.unwrap();
     });
+}
+
+#[test]
+fn a_dial_that_hangs_gets_no_answer_when_others_do() {
+    let simulation = Simulation::new();
+    let world = simulation.runtime();
+    let dial = |dials| {
+        world.shape(|network| network.dials = dials);
+        let world = world.clone();
+        simulation.spawn(async move { world.connect("localhost", 8883).await.unwrap() })
+    };
+    let hanging = dial(Dials::Hang);
+    simulation.pass(SECOND);
+    let answered = dial(Dials::Succeed);
+    simulation.pass(SECOND);
+    assert!(!hanging.is_finished());
+    drop(answered.ended());
+}
+
+/// A connection whose far end the test plays, in a network where everything takes a second.
+fn played() -> (Simulation, SimStream, Peer) {
+    let simulation = Simulation::new();
+    let world = simulation.runtime();
+    world.shape(|network| {
+        *network = Network::instant();
+        network.latency = SECOND;
+        network.buffer = 4;
+    });
+    world.play_bridge();
+    assert!(world.accept().is_none());
+    let stream = simulation.run(world.connect("localhost", 8883)).unwrap();
+    let peer = world.accept().unwrap();
+    assert_eq!(world.elapsed(), 2 * SECOND);
+    (simulation, stream, peer)
+}
+
+fn poll<T>(poll: impl FnOnce(&mut Context<'_>) -> Poll<T>) -> Option<T> {
+    match poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(ready) => Some(ready),
+        Poll::Pending => None,
+    }
+}
+
+fn write(stream: &mut SimStream, bytes: &[u8]) -> Option<io::Result<usize>> {
+    poll(|cx| Pin::new(stream).poll_write(cx, bytes))
+}
+
+fn read(stream: &mut SimStream) -> Option<io::Result<usize>> {
+    poll(|cx| Pin::new(stream).poll_read(cx, &mut [0; 100]))
+}
+
+#[test]
+fn what_is_written_is_on_its_way_once_it_is_flushed_or_no_more_is_taken() {
+    let (simulation, mut stream, peer) = played();
+    assert!(matches!(write(&mut stream, b"ab"), Some(Ok(2))));
+    simulation.pass(SECOND);
+    assert_eq!(peer.receive(), b"");
+    assert!(poll(|cx| Pin::new(&mut stream).poll_flush(cx)).is_some());
+    assert_eq!(peer.receive(), b"");
+    simulation.pass(SECOND);
+    assert!(matches!(write(&mut stream, b"cde"), Some(Ok(2))));
+    assert!(write(&mut stream, b"e").is_none());
+    assert_eq!(peer.receive(), b"ab");
+    simulation.pass(SECOND);
+    assert_eq!(peer.receive(), b"cd");
+    assert!(matches!(write(&mut stream, b"e"), Some(Ok(1))));
+}
+
+#[test]
+fn a_peer_hears_how_the_gateway_lets_go() {
+    for (is_closed, end) in [(true, GatewayEnd::Gone), (false, GatewayEnd::Reset)] {
+        let (simulation, mut stream, peer) = played();
+        assert!(poll(|cx| Pin::new(&mut stream).poll_close(cx)).is_some());
+        assert_eq!(peer.gateway_end(), GatewayEnd::Open);
+        simulation.pass(SECOND);
+        assert_eq!(peer.gateway_end(), GatewayEnd::Closed);
+        if is_closed {
+            peer.close();
+        }
+        simulation.pass(SECOND);
+        assert_eq!(read(&mut stream).is_some(), is_closed);
+        drop(stream);
+        simulation.pass(SECOND);
+        assert_eq!(peer.gateway_end(), end);
+    }
+}
+
+#[test]
+fn the_last_words_of_a_peer_come_with_the_write_that_fails() {
+    let (_simulation, mut stream, peer) = played();
+    peer.fail_next_write(b"no");
+    assert!(read(&mut stream).is_none());
+    assert!(matches!(write(&mut stream, b"a"), Some(Err(_))));
+    assert!(matches!(read(&mut stream), Some(Ok(2))));
+    assert!(matches!(write(&mut stream, b"a"), Some(Err(_))));
 }
 
 #[test]

@@ -13,12 +13,18 @@ pub(super) struct Wire {
     /// The bridge's name for it: from the end of the TLS handshake to the end of the connection.
     pub(super) connection: Option<ConnectionId>,
     pub(super) layer: Layer,
+    /// Written by the gateway, in fragments, and not on its way yet.
+    pub(super) unflushed: Vec<Vec<u8>>,
     pub(super) to_bridge: Pipe,
     pub(super) to_gateway: Pipe,
     pub(super) bridge_end: BridgeEnd,
     /// Nothing arrives any more, on either side, and neither is told.
     pub(super) is_half_open: bool,
     pub(super) stream: StreamEnd,
+    /// The test has the far end, and the bridge has not heard of it.
+    pub(super) is_played: bool,
+    /// The gateway's next write fails, and this arrives at that moment.
+    pub(super) last_words: Option<Vec<u8>>,
 }
 
 /// How far the bridge is with a connection.
@@ -60,7 +66,8 @@ pub(super) enum Content {
     Bytes(Vec<u8>),
     /// The end of the stream.
     End,
-    Reset,
+    /// Reading fails with this from here on.
+    Broken(io::ErrorKind),
 }
 
 impl Wire {
@@ -68,17 +75,36 @@ impl Wire {
         Self {
             connection: None,
             layer,
+            unflushed: Vec::new(),
             to_bridge: Pipe::default(),
             to_gateway: Pipe::default(),
             bridge_end: BridgeEnd::Open,
             is_half_open: false,
             stream: StreamEnd::Open,
+            is_played: false,
+            last_words: None,
+        }
+    }
+
+    /// How many bytes of the gateway's have not arrived.
+    pub(super) fn written(&self) -> usize {
+        let unflushed: usize = self.unflushed.iter().map(Vec::len).sum();
+        self.to_bridge.len() + unflushed
+    }
+
+    /// Puts on its way what the gateway has written.
+    pub(super) fn flush(&mut self, arrives: Instant) {
+        for fragment in self.unflushed.drain(..) {
+            if !self.is_half_open {
+                self.to_bridge.push(arrives, Content::Bytes(fragment));
+            }
         }
     }
 
     /// Whether nobody has any more to do with it.
     pub(super) fn is_over(&self) -> bool {
-        self.stream == StreamEnd::Dropped && self.bridge_end == BridgeEnd::Gone
+        let is_gone = self.bridge_end == BridgeEnd::Gone && !self.is_played;
+        self.stream == StreamEnd::Dropped && is_gone
     }
 
     /// Loses what is on its way. The gateway gets `last` at once; the bridge has to be told elsewhere.
@@ -118,25 +144,31 @@ impl Pipe {
         self.bytes = 0;
     }
 
-    pub(super) fn has_arrived(&self, now: Instant) -> bool {
-        self.segments
-            .front()
-            .is_some_and(|segment| segment.arrives <= now)
+    /// What the oldest segment brings, if it has arrived.
+    pub(super) fn arrived(&self, now: Instant) -> Option<&Content> {
+        let front = self.segments.front()?;
+        (front.arrives <= now).then_some(&front.content)
     }
 
     /// Whether everything was read, and the end of the stream is there.
     pub(super) fn is_at_end(&self, now: Instant) -> bool {
-        let front = self.segments.front();
-        front.is_some_and(|segment| {
-            segment.arrives <= now && matches!(segment.content, Content::End)
-        })
+        matches!(self.arrived(now), Some(Content::End))
+    }
+
+    /// The oldest segment, if it has arrived and is not the end.
+    pub(super) fn pop_bytes(&mut self, now: Instant) -> Option<Vec<u8>> {
+        let Some(Content::Bytes(_)) = self.arrived(now) else {
+            return None;
+        };
+        match self.pop(now) {
+            Some(Content::Bytes(bytes)) => Some(bytes),
+            _ => None,
+        }
     }
 
     /// The oldest segment, if it has arrived.
     pub(super) fn pop(&mut self, now: Instant) -> Option<Content> {
-        if !self.has_arrived(now) {
-            return None;
-        }
+        self.arrived(now)?;
         let content = self.segments.pop_front()?.content;
         if let Content::Bytes(bytes) = &content {
             self.bytes -= bytes.len();
@@ -144,7 +176,7 @@ impl Pipe {
         Some(content)
     }
 
-    /// Reads from the oldest segment, if it has arrived. The end of the stream and a reset stay where they are.
+    /// Reads from the oldest segment, if it has arrived. The end of the stream stays where it is, broken or not.
     pub(super) fn read(&mut self, buffer: &mut [u8], now: Instant) -> Option<io::Result<usize>> {
         let front = self.segments.front_mut()?;
         if front.arrives > now {
@@ -152,7 +184,7 @@ impl Pipe {
         }
         match &mut front.content {
             Content::End => Some(Ok(0)),
-            Content::Reset => Some(Err(io::ErrorKind::ConnectionReset.into())),
+            Content::Broken(kind) => Some(Err((*kind).into())),
             Content::Bytes(bytes) => {
                 let length = bytes.len().min(buffer.len());
                 buffer[..length].copy_from_slice(&bytes[..length]);

@@ -2,7 +2,8 @@
 
 use core::task::{Context, Waker};
 use core::time::Duration;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::io;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -26,6 +27,10 @@ pub(super) struct World {
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) wires: BTreeMap<u64, Wire>,
     last_wire: u64,
+    /// Whether the test has the far end of the next connections.
+    pub(super) is_bridge_played: bool,
+    /// Connections of which the test has the far end, and has not taken it yet.
+    pub(super) unaccepted: VecDeque<u64>,
     timers: BTreeMap<(Instant, u64), Waker>,
     last_timer: u64,
     /// Where and after how many more bytes all connections end.
@@ -51,6 +56,8 @@ impl World {
             tls,
             wires: BTreeMap::new(),
             last_wire: 0,
+            is_bridge_played: false,
+            unaccepted: VecDeque::new(),
             timers: BTreeMap::new(),
             last_timer: 0,
             cut: None,
@@ -90,8 +97,12 @@ impl World {
 
     pub(super) fn connect(&mut self) -> u64 {
         self.last_wire += 1;
-        let mut wire = Wire::new(Layer::new(self.tls.as_ref()));
-        if !wire.layer.is_handshaking() {
+        let tls = self.tls.as_ref().filter(|_| !self.is_bridge_played);
+        let mut wire = Wire::new(Layer::new(tls));
+        if self.is_bridge_played {
+            wire.is_played = true;
+            self.unaccepted.push_back(self.last_wire);
+        } else if !wire.layer.is_handshaking() {
             wire.connection = Some(self.bridge.accept(self.now));
         }
         self.wires.insert(self.last_wire, wire);
@@ -133,12 +144,11 @@ impl World {
         {}
         self.wires.retain(|_, wire| !wire.is_over());
         for wire in self.wires.values_mut() {
-            let is_writable =
-                !self.network.is_stalled && wire.to_bridge.len() < self.network.buffer;
+            let is_writable = !self.network.is_stalled && wire.written() < self.network.buffer;
             if is_writable || wire.stream == StreamEnd::Broken {
                 self.woken.extend(wire.to_bridge.take_waiting());
             }
-            if wire.to_gateway.has_arrived(self.now) {
+            if wire.to_gateway.arrived(self.now).is_some() {
                 self.woken.extend(wire.to_gateway.take_waiting());
             }
         }
@@ -153,7 +163,7 @@ impl World {
         let is_waiting = wire.connection.is_some_and(|connection| {
             self.bridge.wants_transport(connection) && !self.bridge.wants_input(connection)
         });
-        if is_waiting {
+        if wire.is_played || is_waiting {
             return false;
         }
         let is_open = wire.bridge_end == BridgeEnd::Open;
@@ -234,7 +244,8 @@ impl World {
             return false;
         }
         if self.bridge.wants_reset(connection) {
-            wire.sever(Content::Reset, self.now + self.network.latency);
+            let reset = Content::Broken(io::ErrorKind::ConnectionReset);
+            wire.sever(reset, self.now + self.network.latency);
             self.bridge.handle_closed(connection, self.now);
         } else if wire.is_half_open {
             self.forget(id);
@@ -244,9 +255,14 @@ impl World {
         true
     }
 
+    /// When what is sent now arrives.
+    pub(super) fn arrival(&self) -> Instant {
+        self.now + self.network.latency
+    }
+
     /// Puts bytes on their way to the gateway, in fragments.
-    fn send(&mut self, id: u64, mut bytes: &[u8]) {
-        let arrives = self.now + self.network.latency;
+    pub(super) fn send(&mut self, id: u64, mut bytes: &[u8]) {
+        let arrives = self.arrival();
         while !bytes.is_empty() {
             let length = self.fragment(bytes.len());
             let (fragment, rest) = bytes.split_at(length);
@@ -261,9 +277,9 @@ impl World {
         }
     }
 
-    /// The bridge writes its last.
-    fn end_stream(&mut self, id: u64) {
-        let arrives = self.now + self.network.latency;
+    /// The bridge, or who plays it, writes its last.
+    pub(super) fn end_stream(&mut self, id: u64) {
+        let arrives = self.arrival();
         let Some(wire) = self.wires.get_mut(&id) else {
             return;
         };

@@ -12,7 +12,7 @@ use super::{Opened, Sent, Server, World, open, poll_once, read, setup, start};
 #[test]
 fn a_message_is_accepted_first_and_acknowledged_later() {
     let Opened {
-        mut world,
+        world,
         client,
         server,
         ..
@@ -26,8 +26,8 @@ fn a_message_is_accepted_first_and_acknowledged_later() {
         panic!("one PUBLISH was due");
     };
     assert_eq!(payload, "21.5");
-    assert!(delivery.is_pending());
-    server.puback(&mut world, *packet_id);
+    assert!(!delivery.is_finished());
+    server.puback(&world, *packet_id);
     assert_eq!(delivery.ended(), Ok(()));
     assert!(client.unsent().is_empty());
     assert_eq!(client.stats().published, 1);
@@ -35,7 +35,7 @@ fn a_message_is_accepted_first_and_acknowledged_later() {
 
 #[test]
 fn a_sequential_caller_fills_the_whole_window() {
-    let mut opened = open(Options::default());
+    let opened = open(Options::default());
     let client = opened.client.clone();
     let sending = opened.world.spawn(async move {
         let mut deliveries = Vec::new();
@@ -51,8 +51,8 @@ fn a_sequential_caller_fills_the_whole_window() {
     assert_eq!(sent.len(), 50);
     for (n, (payload, packet_id)) in sent.into_iter().enumerate() {
         assert_eq!(payload, n.to_string());
-        assert!(sending.is_pending());
-        opened.server.puback(&mut opened.world, packet_id);
+        assert!(!sending.is_finished());
+        opened.server.puback(&opened.world, packet_id);
     }
     sending.ended();
 }
@@ -64,7 +64,7 @@ fn a_full_queue_holds_the_caller_until_there_is_room() {
         messages: 2,
         bytes: 1024 * 1024,
     };
-    let mut opened = open(options);
+    let opened = open(options);
     let gateway = opened.client.gateway();
     let deliveries: Vec<_> = ["1", "2"]
         .map(|payload| gateway.try_telemetry(payload).unwrap())
@@ -74,8 +74,8 @@ fn a_full_queue_holds_the_caller_until_there_is_room() {
     assert_eq!(error.into_payload(), "3");
 
     let third = opened.world.spawn(gateway.telemetry("3"));
-    assert!(third.is_pending());
-    let sent = opened.server.serve(&mut opened.world);
+    assert!(!third.is_finished());
+    let sent = opened.server.serve(&opened.world);
     assert_eq!(sent.len(), 3, "{sent:?}");
     let third = opened.world.spawn(third.ended().unwrap());
     assert_eq!(third.ended(), Ok(()));
@@ -88,13 +88,13 @@ fn a_full_queue_holds_the_caller_until_there_is_room() {
 fn every_caller_that_waits_for_room_gets_its_turn() {
     let mut options = Options::default();
     options.device_queue.messages = 1;
-    let mut opened = open(options);
+    let opened = open(options);
     let gateway = opened.client.gateway();
     let waiting = ["1", "2", "3"].map(|payload| {
         let accepting = gateway.telemetry(payload);
         opened.world.spawn(async { accepting.await.unwrap().await })
     });
-    let sent = opened.server.serve(&mut opened.world);
+    let sent = opened.server.serve(&opened.world);
     assert_eq!(sent.len(), 3, "{sent:?}");
     for sent in waiting {
         assert_eq!(sent.ended(), Ok(()));
@@ -120,27 +120,28 @@ fn a_payload_over_the_limit_comes_back() {
 
 #[test]
 fn a_message_at_qos_0_is_delivered_when_it_is_handed_over() {
-    let mut opened = open(Options::default());
-    opened.server.give_room(&mut opened.world, 0);
+    let opened = open(Options::default());
+    opened.world.net.shape(|network| network.is_stalled = true);
     let event = Telemetry::new("once").qos(QoS::AtMostOnce);
     let delivery = opened.client.gateway().try_telemetry(event).unwrap();
     let delivery = opened.world.spawn(delivery);
-    assert!(delivery.is_pending());
-    opened.server.give_room(&mut opened.world, usize::MAX);
+    assert!(!delivery.is_finished());
+    opened.world.net.shape(|network| network.is_stalled = false);
+    opened.world.settle();
     assert_eq!(delivery.ended(), Ok(()));
 }
 
 #[test]
 fn a_newer_state_ends_the_waiting_one() {
-    let mut opened = open(Options::default());
+    let opened = open(Options::default());
     let gateway = opened.client.gateway();
     let states = ["1", "2", "3"].map(|state| {
         let state = ReportedState::new(state);
         opened.world.spawn(gateway.try_report_state(state).unwrap())
     });
-    opened.server.serve(&mut opened.world);
+    opened.server.serve(&opened.world);
     opened.world.pass(Duration::from_secs(2));
-    opened.server.serve(&mut opened.world);
+    opened.server.serve(&opened.world);
     let [first, second, third] = states.map(|state| state.ended());
     assert_eq!(first, Ok(()));
     let Err(DeliveryError::Failed { failure, unsent }) = second else {
@@ -202,15 +203,15 @@ fn a_replaced_state_shows_in_the_status_only_if_that_is_asked_for() {
 
 #[test]
 fn a_transport_that_takes_single_bytes_gets_every_one() {
-    let mut world = World::new();
-    world.net.most_per_write(1);
+    let world = World::new();
+    world.net.shape(|network| network.fragment = 1);
     let (client, driver) = start(&world, Options::default());
     let driver = world.spawn(driver.run());
-    let server = Server::open(&mut world);
+    let server = Server::open(&world);
     let payload = "x".repeat(5_000);
     let delivery = client.gateway().try_telemetry(payload.clone()).unwrap();
     let delivery = world.spawn(delivery);
-    let sent = server.serve(&mut world);
+    let sent = server.serve(&world);
     assert!(
         matches!(&sent[..], [Sent::Publish { payload: sent, .. }] if *sent == payload.as_bytes())
     );
@@ -220,8 +221,8 @@ fn a_transport_that_takes_single_bytes_gets_every_one() {
 
 #[test]
 fn a_peer_that_stalls_costs_few_turns() {
-    let mut opened = open(Options::default());
-    opened.server.give_room(&mut opened.world, 10_000);
+    let opened = open(Options::default());
+    opened.world.net.shape(|network| network.buffer = 10_000);
     let gateway = opened.client.gateway();
     for _ in 0..100 {
         let _delivery = gateway.try_telemetry(vec![0; 1_000]).unwrap();
@@ -231,8 +232,7 @@ fn a_peer_that_stalls_costs_few_turns() {
     opened.world.pass(Duration::from_secs(29));
     let turns = opened.driver.polls() - before;
     assert!(turns <= 4, "{turns} turns");
-    opened.server.give_room(&mut opened.world, usize::MAX);
-    opened.server.serve(&mut opened.world);
+    opened.server.serve(&opened.world);
     assert!(opened.client.unsent().is_empty());
 }
 
@@ -257,7 +257,7 @@ fn every_reader_of_the_status_gets_every_change() {
     server.publish(world, "/devices/nobody/config", "", 1);
     drop(opened.changes());
     for status in [&mut second, &mut third] {
-        let changes = read(&mut opened.world, status);
+        let changes = read(&opened.world, status);
         assert!(
             matches!(changes[..], [Status::Unrequested { .. }]),
             "{changes:?}"

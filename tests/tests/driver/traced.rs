@@ -16,7 +16,7 @@ use tracing::{
     span::{Attributes, Id, Record},
 };
 
-use super::{Sent, Server, Tokens, World, id, open, setup_with, world::Dialing};
+use super::{Dials, Sent, Server, Tokens, World, id, open, setup_with};
 
 /// Writes down every span and event, each with the span that it is in.
 #[derive(Clone, Default)]
@@ -82,44 +82,42 @@ fn play() {
     let device = opened.attach(Attach::new(id("device-1")).token(token));
     let accepting = opened.world.spawn(device.telemetry("marked-payload"));
     let _delivery = accepting.ended().unwrap();
-    opened.server.serve(&mut opened.world);
+    opened.server.serve(&opened.world);
     let report = r#"{"error_type":"GATEWAY_DETACHMENT_DEVICE_ERROR","device_id":"device-1","description":"marked-description"}"#;
     let errors = format!("/devices/{}/errors", opened.client.gateway().id());
-    opened
-        .server
-        .publish(&mut opened.world, &errors, report, 900);
+    opened.server.publish(&opened.world, &errors, report, 900);
     opened.server.publish(
-        &mut opened.world,
+        &opened.world,
         "/devices/device-1/commands/x",
         "marked-command",
         901,
     );
     opened
         .server
-        .publish(&mut opened.world, "/elsewhere", "marked-unrequested", 902);
-    opened.world.net.dialing(Dialing::Refused);
-    opened.server.close(&mut opened.world);
+        .publish(&opened.world, "/elsewhere", "marked-unrequested", 902);
+    opened.world.dials(Dials::Fail);
+    opened.server.close(&opened.world);
     opened.world.pass(Duration::from_secs(61));
-    opened.world.net.dialing(Dialing::Accepted);
-    let _server = Server::accept_again(&mut opened.world);
+    opened.world.dials(Dials::Succeed);
+    let _server = Server::accept_again(&opened.world);
     opened.changes();
 }
 
 /// A gateway that gets no token first, and is refused then.
 fn fail() {
-    let mut world = World::new();
+    let world = World::new();
     let tokens = Tokens::default();
     tokens.failing.store(1, Ordering::Relaxed);
     let setup = setup_with(Options::default(), tokens);
     let (_client, driver) = setup.start(world.net.clone()).unwrap();
     let _driver = world.spawn(driver.run());
     world.pass(Duration::from_secs(2));
-    let server = Server::accept(&mut world);
+    let server = Server::accept(&world);
     assert!(
         matches!(&server.received()[..], [Sent::Connect { password, .. }] if password == "token-1")
     );
-    server.send(&mut world, &[0x20, 2, 0, 5]);
-    server.close(&mut world);
+    server.send(&world, &[0x20, 2, 0, 5]);
+    server.close(&world);
 }
 
 #[test]

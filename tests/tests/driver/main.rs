@@ -1,6 +1,5 @@
-//! The driver and its handles on a runtime in memory, against a server that the test plays: one thread, virtual time.
+//! The driver and its handles on the simulated runtime, against a server that the test plays.
 #![forbid(unsafe_code)]
-#![cfg(feature = "driver")]
 
 mod cancellation;
 mod connecting;
@@ -13,10 +12,9 @@ mod messages;
 mod server;
 #[cfg(feature = "tracing")]
 mod traced;
-#[path = "../peer/wire.rs"]
+#[path = "../../../core/tests/peer/wire.rs"]
 #[expect(unreachable_pub, reason = "shared with the machine's own tests")]
 mod wire;
-mod world;
 
 use std::sync::{
     Arc,
@@ -31,12 +29,51 @@ use iotcore_gateway::{
         TokenRequest, TokenSource,
     },
 };
+use iotcore_gateway_testkit::simulation::{Dials, Network, SimRuntime, Simulation, Task};
 
-use self::{
-    server::Server,
-    wire::Sent,
-    world::{Simulated, Spawned, World},
-};
+use self::{server::Server, wire::Sent};
+
+/// A simulation in which nothing takes time but what waits for a timer, and whose bridge the test plays.
+struct World {
+    simulation: Simulation,
+    net: SimRuntime,
+}
+
+impl World {
+    fn new() -> Self {
+        let simulation = Simulation::new();
+        let net = simulation.runtime();
+        net.shape(|network| *network = Network::instant());
+        net.play_bridge();
+        Self { simulation, net }
+    }
+
+    /// Starts a task, and runs everything until nothing moves.
+    fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
+        let task = self.simulation.spawn(future);
+        self.settle();
+        task
+    }
+
+    /// Drops a task where it stands.
+    fn cancel<T>(&self, task: Task<T>) {
+        task.cancel();
+        self.settle();
+    }
+
+    #[track_caller]
+    fn settle(&self) {
+        self.simulation.settle();
+    }
+
+    fn pass(&self, time: Duration) {
+        self.simulation.pass(time);
+    }
+
+    fn dials(&self, dials: Dials) {
+        self.net.shape(|network| network.dials = dials);
+    }
+}
 
 /// Gives `token-1`, `token-2` and so on to the gateway, and to devices that begin with `token-`.
 #[derive(Clone, Default)]
@@ -88,7 +125,7 @@ fn client_id() -> ClientId {
     )
 }
 
-fn start(world: &World, options: Options) -> (Client, Driver<Simulated, Tokens>) {
+fn start(world: &World, options: Options) -> (Client, Driver<SimRuntime, Tokens>) {
     setup(options).start(world.net.clone()).unwrap()
 }
 
@@ -98,19 +135,16 @@ struct Opened {
     client: Client,
     status: StatusChanges,
     server: Server,
-    driver: Spawned<Closed>,
+    driver: Task<Closed>,
 }
 
 fn open(options: Options) -> Opened {
-    let mut world = World::new();
+    let world = World::new();
     let (client, driver) = start(&world, options);
     let mut status = client.status();
     let driver = world.spawn(driver.run());
-    let server = Server::open(&mut world);
-    assert!(matches!(
-        read(&mut world, &mut status)[..],
-        [Status::Connected]
-    ));
+    let server = Server::open(&world);
+    assert!(matches!(read(&world, &mut status)[..], [Status::Connected]));
     Opened {
         world,
         client,
@@ -124,17 +158,17 @@ impl Opened {
     /// Attaches a device; the server acknowledges everything.
     fn attach(&mut self, attach: impl Into<Attach>) -> Device {
         let attaching = self.world.spawn(self.client.attach(attach));
-        self.server.serve(&mut self.world);
+        self.server.serve(&self.world);
         attaching.ended().unwrap()
     }
 
     fn changes(&mut self) -> Vec<Status> {
-        read(&mut self.world, &mut self.status)
+        read(&self.world, &mut self.status)
     }
 }
 
 /// The changes that can be read now.
-fn read(world: &mut World, status: &mut StatusChanges) -> Vec<Status> {
+fn read(world: &World, status: &mut StatusChanges) -> Vec<Status> {
     world.settle();
     let mut changes = Vec::new();
     while let Some(Some(change)) = poll_once(status.next()) {

@@ -17,14 +17,13 @@ use iotcore_gateway::{
     },
 };
 
-use super::{
-    Opened, Sent, Server, Tokens, World, id, open, poll_once, start,
-    world::{Call, Simulated},
-};
+use iotcore_gateway_testkit::simulation::{GatewayEnd, SimRuntime};
+
+use super::{Dials, Opened, Sent, Server, Tokens, World, id, open, poll_once, start};
 
 #[test]
 fn a_close_sends_what_waits_and_hangs_up_in_order() {
-    let mut opened = open(Options::default());
+    let opened = open(Options::default());
     let delivery = opened
         .world
         .spawn(opened.client.gateway().try_telemetry("last").unwrap());
@@ -32,26 +31,19 @@ fn a_close_sends_what_waits_and_hangs_up_in_order() {
         let client = opened.client.clone();
         async move { client.close().await }
     });
-    let sent = opened.server.serve(&mut opened.world);
+    let sent = opened.server.serve(&opened.world);
     assert!(
         matches!(sent[..], [Sent::Publish { .. }, Sent::Disconnect]),
         "{sent:?}"
     );
     assert_eq!(delivery.ended(), Ok(()));
+    assert_eq!(opened.server.driver_end(), GatewayEnd::Closed);
     assert!(
-        opened
-            .server
-            .calls()
-            .ends_with(&[Call::Write, Call::Flush, Call::Close])
+        !closing.is_finished(),
+        "the peer has not read to the end yet"
     );
-    assert!(closing.is_pending(), "the peer has not read to the end yet");
-    opened.server.close(&mut opened.world);
-    assert!(
-        opened
-            .server
-            .calls()
-            .ends_with(&[Call::Close, Call::ReadEnd, Call::Drop])
-    );
+    opened.server.close(&opened.world);
+    assert_eq!(opened.server.driver_end(), GatewayEnd::Gone);
     let closed = closing.ended();
     assert_eq!(closed.cause, CloseCause::Requested);
     assert!(closed.unsent.is_empty());
@@ -60,33 +52,34 @@ fn a_close_sends_what_waits_and_hangs_up_in_order() {
 
 #[test]
 fn a_hang_up_waits_two_seconds_for_the_peer() {
-    let mut opened = open(Options::default());
+    let opened = open(Options::default());
     let closing = opened
         .world
         .spawn(async move { opened.client.close().await });
     // What still comes is read and thrown away.
     opened
         .server
-        .publish(&mut opened.world, "/devices/gw-1/config", "late", 1);
-    assert!(opened.server.pipe().to_client.is_empty());
+        .publish(&opened.world, "/devices/gw-1/config", "late", 1);
+    assert_eq!(opened.server.peer.unread(), 0);
+    opened.server.received();
     opened.world.pass(Duration::from_millis(1_999));
-    assert!(closing.is_pending());
-    assert_eq!(opened.server.calls().last(), Some(&Call::Close));
+    assert!(!closing.is_finished());
+    assert_eq!(opened.server.driver_end(), GatewayEnd::Closed);
     opened.world.pass(Duration::from_millis(1));
-    assert_eq!(opened.server.calls().last(), Some(&Call::Drop));
+    assert_eq!(opened.server.driver_end(), GatewayEnd::Reset);
     assert_eq!(closing.ended().cause, CloseCause::Requested);
 }
 
 #[test]
 fn a_close_tells_message_by_message_what_was_left_unsent() {
-    let mut opened = open(Options::default());
+    let opened = open(Options::default());
     let gateway = opened.client.gateway();
     let deliveries = ["1", "2"].map(|payload| {
         let delivery = gateway.try_telemetry(payload).unwrap();
         opened.world.spawn(delivery)
     });
-    opened.server.close(&mut opened.world);
-    opened.world.net.dialing(super::world::Dialing::Hanging);
+    opened.server.close(&opened.world);
+    opened.world.dials(Dials::Hang);
     opened.world.pass(Duration::from_secs(5));
     let client = opened.client.clone();
     let closed = opened.world.spawn(async move { client.close().await });
@@ -114,7 +107,7 @@ fn a_dropped_driver_ends_every_pending_future() {
     let mut opened = open(options);
     let device = opened.attach(id("device-1"));
     let Opened {
-        mut world,
+        world,
         client,
         mut status,
         driver,
@@ -130,10 +123,10 @@ fn a_dropped_driver_ends_every_pending_future() {
         let client = client.clone();
         async move { client.close().await }
     });
-    assert!(delivery.is_pending() && attaching.is_pending() && closing.is_pending());
-    assert!(reading.is_pending() && watching.is_pending());
+    assert!(!delivery.is_finished() && !attaching.is_finished() && !closing.is_finished());
+    assert!(!reading.is_finished() && !watching.is_finished());
 
-    world.cancel(&driver);
+    world.cancel(driver);
     assert_eq!(delivery.ended(), Err(DeliveryError::DriverStopped));
     assert_eq!(accepting.ended().unwrap_err().into_payload(), "2");
     let error = attaching.ended().unwrap_err();
@@ -176,14 +169,14 @@ fn dropping_every_handle_closes_after_sending_what_was_accepted() {
     let _delivery = device.try_telemetry("last").unwrap();
     drop(opened.client);
     opened.world.settle();
-    assert!(opened.driver.is_pending());
+    assert!(!opened.driver.is_finished());
     drop(device);
-    let sent = opened.server.serve(&mut opened.world);
+    let sent = opened.server.serve(&opened.world);
     assert!(
         matches!(sent[..], [Sent::Publish { .. }, Sent::Disconnect]),
         "{sent:?}"
     );
-    opened.server.close(&mut opened.world);
+    opened.server.close(&opened.world);
     let closed = opened.driver.ended();
     assert_eq!(closed.cause, CloseCause::Requested);
     assert!(closed.unsent.is_empty());
@@ -219,7 +212,7 @@ fn a_task_may_go_with_its_last_waker_and_its_handles_with_it() {
     assert!(poll_with(&mut delivery, &waker).is_pending());
     drop(waker);
     assert!(poll_with(&mut delivery, Waker::noop()).is_pending());
-    opened.server.serve(&mut opened.world);
+    opened.server.serve(&opened.world);
     assert!(poll_with(&mut delivery, Waker::noop()).is_ready());
 }
 
@@ -234,7 +227,7 @@ fn a_task_may_end_as_it_is_woken_and_its_handles_with_it() {
     let waker = Waker::from(Arc::new(orphan));
     assert!(poll_with(&mut delivery, &waker).is_pending());
     drop(waker);
-    opened.server.serve(&mut opened.world);
+    opened.server.serve(&opened.world);
     assert!(poll_with(&mut delivery, Waker::noop()).is_ready());
 }
 
@@ -266,7 +259,7 @@ fn a_dropped_future_leaves_no_waker_behind() {
 
 #[test]
 fn a_future_that_moves_to_another_task_wakes_that_one() {
-    let mut opened = open(Options::default());
+    let opened = open(Options::default());
     let task = || {
         Arc::new(Orphan {
             _device: opened.client.gateway(),
@@ -277,7 +270,7 @@ fn a_future_that_moves_to_another_task_wakes_that_one() {
     let mut delivery = opened.client.gateway().try_telemetry("1").unwrap();
     let _ = poll_with(&mut delivery, &Arc::clone(&first).into());
     let _ = poll_with(&mut delivery, &Arc::clone(&second).into());
-    opened.server.serve(&mut opened.world);
+    opened.server.serve(&opened.world);
     assert_eq!(first.wakes.load(Ordering::Relaxed), 0);
     assert_eq!(second.wakes.load(Ordering::Relaxed), 1);
     assert_eq!(poll_with(&mut delivery, Waker::noop()), Poll::Ready(Ok(())));
@@ -285,18 +278,14 @@ fn a_future_that_moves_to_another_task_wakes_that_one() {
 
 #[test]
 fn a_stream_that_ends_in_the_middle_of_a_refusal_still_tells_the_refusal() {
-    let mut world = World::new();
+    let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let mut status = client.status();
     let _driver = world.spawn(driver.run());
-    let server = Server::accept(&mut world);
-    {
-        let mut pipe = server.pipe();
-        pipe.to_client.extend_from_slice(&[0x20, 2, 0, 4]);
-        pipe.server_has_closed = true;
-        pipe.wake();
-    }
-    let changes = super::read(&mut world, &mut status);
+    let server = Server::accept(&world);
+    server.peer.send(&[0x20, 2, 0, 4]);
+    server.peer.close();
+    let changes = super::read(&world, &mut status);
     assert!(
         format!("{changes:?}").contains("return_code: 4"),
         "{changes:?}"
@@ -307,7 +296,7 @@ fn a_stream_that_ends_in_the_middle_of_a_refusal_still_tells_the_refusal() {
 fn futures_and_handles_can_move_between_threads() {
     fn is_send<T: Send>(_: &T) {}
     fn is_sync<T: Sync>() {}
-    fn check(client: &Client, device: &Device, driver: Driver<Simulated, Tokens>) {
+    fn check(client: &Client, device: &Device, driver: Driver<SimRuntime, Tokens>) {
         is_send(&client.attach(id("device-1")));
         is_send(&client.close());
         is_send(&client.connected());

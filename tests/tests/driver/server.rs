@@ -1,36 +1,42 @@
-//! The bridge's side of a connection in memory, played by the test.
+//! The bridge's side of a connection, played by the test.
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard},
-    time::Duration,
-};
+use std::{cell::RefCell, io, time::Duration};
+
+use iotcore_gateway_testkit::simulation::{GatewayEnd, Peer};
 
 use super::{
+    World,
     wire::{self, Sent},
-    world::{Call, Pipe, World},
 };
 
 /// The server's end of one connection.
 pub(crate) struct Server {
-    pipe: Arc<Mutex<Pipe>>,
+    pub(crate) peer: Peer,
+    /// The beginning of a packet.
+    rest: RefCell<Vec<u8>>,
 }
 
 impl Server {
     /// Takes the connection that the driver has just made.
     #[track_caller]
-    pub(crate) fn accept(world: &mut World) -> Self {
+    pub(crate) fn accept(world: &World) -> Self {
         world.settle();
-        let pipe = world.net.take_connection().expect("no connection was made");
-        Self { pipe }
+        Self::dialed(world).expect("no connection was made")
+    }
+
+    /// Takes the connection that the driver has made, if it has.
+    pub(crate) fn dialed(world: &World) -> Option<Self> {
+        Some(Self {
+            peer: world.net.accept()?,
+            rest: RefCell::default(),
+        })
     }
 
     /// Lets time pass until the driver has dialed again, and accepts the connection.
     #[track_caller]
-    pub(crate) fn accept_again(world: &mut World) -> Self {
+    pub(crate) fn accept_again(world: &World) -> Self {
         for _ in 0..60 {
-            if let Some(pipe) = world.net.take_connection() {
-                let server = Self { pipe };
+            if let Some(server) = Self::dialed(world) {
                 server.connack(world);
                 return server;
             }
@@ -39,14 +45,14 @@ impl Server {
         panic!("no connection was made for a minute");
     }
 
-    fn connack(&self, world: &mut World) {
+    fn connack(&self, world: &World) {
         assert!(matches!(self.received()[..], [Sent::Connect { .. }]));
         self.send(world, &[0x20, 2, 0, 0]);
     }
 
     /// Accepts the connection, and grants the errors topic, which is all that is asked for.
     #[track_caller]
-    pub(crate) fn open(world: &mut World) -> Self {
+    pub(crate) fn open(world: &World) -> Self {
         let server = Self::accept(world);
         server.connack(world);
         match &server.received()[..] {
@@ -56,20 +62,18 @@ impl Server {
         server
     }
 
-    pub(crate) fn pipe(&self) -> MutexGuard<'_, Pipe> {
-        self.pipe.lock().unwrap()
-    }
-
-    pub(crate) fn calls(&self) -> Vec<Call> {
-        self.pipe().calls.clone()
+    /// How far the driver is with the connection, once all that came before was received.
+    pub(crate) fn driver_end(&self) -> GatewayEnd {
+        self.peer.gateway_end()
     }
 
     /// The whole packets that have come since the last call.
     pub(crate) fn received(&self) -> Vec<Sent> {
-        let mut pipe = self.pipe();
-        let whole = whole_packets(&pipe.to_server);
-        let bytes: Vec<u8> = pipe.to_server.drain(..whole).collect();
-        wire::parse(&bytes)
+        let mut bytes = self.rest.borrow_mut();
+        bytes.extend(self.peer.receive());
+        let whole = whole_packets(&bytes);
+        let packets: Vec<u8> = bytes.drain(..whole).collect();
+        wire::parse(&packets)
     }
 
     /// The payloads of the PUBLISHes that have come since the last call, with their packet identifiers.
@@ -94,32 +98,28 @@ impl Server {
         ids.collect()
     }
 
-    pub(crate) fn send(&self, world: &mut World, bytes: &[u8]) {
-        {
-            let mut pipe = self.pipe();
-            pipe.to_client.extend_from_slice(bytes);
-            pipe.wake();
-        }
+    pub(crate) fn send(&self, world: &World, bytes: &[u8]) {
+        self.peer.send(bytes);
         world.settle();
     }
 
-    pub(crate) fn puback(&self, world: &mut World, id: u16) {
+    pub(crate) fn puback(&self, world: &World, id: u16) {
         let [high, low] = id.to_be_bytes();
         self.send(world, &[0x40, 2, high, low]);
     }
 
-    pub(crate) fn suback(&self, world: &mut World, id: u16, code: u8) {
+    pub(crate) fn suback(&self, world: &World, id: u16, code: u8) {
         let [high, low] = id.to_be_bytes();
         self.send(world, &[0x90, 3, high, low, code]);
     }
 
-    pub(crate) fn publish(&self, world: &mut World, topic: &str, payload: &str, id: u16) {
+    pub(crate) fn publish(&self, world: &World, topic: &str, payload: &str, id: u16) {
         let packet = wire::publish(topic, payload.as_bytes(), Some(id), false);
         self.send(world, &packet);
     }
 
     /// Acknowledges everything that comes until nothing more does; gives what it was.
-    pub(crate) fn serve(&self, world: &mut World) -> Vec<Sent> {
+    pub(crate) fn serve(&self, world: &World) -> Vec<Sent> {
         let mut all = Vec::new();
         loop {
             world.settle();
@@ -143,32 +143,14 @@ impl Server {
         }
     }
 
-    /// Lets the peer take so many bytes from now on.
-    pub(crate) fn give_room(&self, world: &mut World, room: usize) {
-        {
-            let mut pipe = self.pipe();
-            pipe.room = room;
-            pipe.wake();
-        }
-        world.settle();
-    }
-
     /// Reading from this connection fails from now on.
-    pub(crate) fn break_off(&self, world: &mut World, kind: io::ErrorKind) {
-        {
-            let mut pipe = self.pipe();
-            pipe.broken = Some(kind);
-            pipe.wake();
-        }
+    pub(crate) fn break_off(&self, world: &World, kind: io::ErrorKind) {
+        self.peer.break_off(kind);
         world.settle();
     }
 
-    pub(crate) fn close(&self, world: &mut World) {
-        {
-            let mut pipe = self.pipe();
-            pipe.server_has_closed = true;
-            pipe.wake();
-        }
+    pub(crate) fn close(&self, world: &World) {
+        self.peer.close();
         world.settle();
     }
 }

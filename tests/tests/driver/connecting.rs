@@ -10,9 +10,7 @@ use iotcore_gateway::{
     },
 };
 
-use super::{
-    Sent, Server, Tokens, World, client_id, open, read, setup_with, start, world::Dialing,
-};
+use super::{Dials, Sent, Server, Tokens, World, client_id, open, read, setup_with, start};
 
 fn password(server: &Server) -> String {
     match &server.received()[..] {
@@ -36,16 +34,16 @@ fn only_error(changes: &[Status]) -> &TransportError {
 
 #[test]
 fn a_refused_connection_is_tried_again_with_a_new_token() {
-    let mut world = World::new();
+    let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let mut status = client.status();
     let _driver = world.spawn(driver.run());
 
-    let server = Server::accept(&mut world);
+    let server = Server::accept(&world);
     assert_eq!(password(&server), "token-1");
-    server.send(&mut world, &[0x20, 2, 0, 5]);
-    server.close(&mut world);
-    let changes = read(&mut world, &mut status);
+    server.send(&world, &[0x20, 2, 0, 5]);
+    server.close(&world);
+    let changes = read(&world, &mut status);
     let [Status::Disconnected { ended, error: None }] = &changes[..] else {
         panic!("{changes:?}");
     };
@@ -56,26 +54,26 @@ fn a_refused_connection_is_tried_again_with_a_new_token() {
     assert!(wait >= Duration::from_secs(1), "{wait:?}");
 
     world.pass(wait - Duration::from_millis(1));
-    assert!(world.net.take_connection().is_none());
+    assert!(Server::dialed(&world).is_none());
     world.pass(Duration::from_millis(1));
-    let server = Server::accept(&mut world);
+    let server = Server::accept(&world);
     assert_eq!(password(&server), "token-2");
     assert!(!client.is_connected());
-    server.send(&mut world, &[0x20, 2, 0, 0]);
+    server.send(&world, &[0x20, 2, 0, 0]);
     assert!(client.is_connected());
 }
 
 #[test]
 fn connected_ends_with_the_first_accepted_connection() {
-    let mut world = World::new();
+    let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let connected = world.spawn({
         let client = client.clone();
         async move { client.connected().await }
     });
     let _driver = world.spawn(driver.run());
-    assert!(connected.is_pending());
-    let _server = Server::open(&mut world);
+    assert!(!connected.is_finished());
+    let _server = Server::open(&world);
     assert_eq!(connected.ended(), Ok(()));
     let again = world.spawn(async move { client.connected().await });
     assert_eq!(again.ended(), Ok(()));
@@ -83,8 +81,8 @@ fn connected_ends_with_the_first_accepted_connection() {
 
 #[test]
 fn a_host_that_refuses_is_named_with_what_the_runtime_says() {
-    let mut world = World::new();
-    world.net.dialing(Dialing::Refused);
+    let world = World::new();
+    world.dials(Dials::Fail);
     let mut options = Options::default();
     options.reconnect = Reconnect::Attempts(1);
     let (client, driver) = start(&world, options);
@@ -92,7 +90,7 @@ fn a_host_that_refuses_is_named_with_what_the_runtime_says() {
     let driver = world.spawn(driver.run());
     world.pass(Duration::from_secs(3));
     assert_eq!(driver.ended().cause, CloseCause::GaveUp);
-    let changes = read(&mut world, &mut status);
+    let changes = read(&world, &mut status);
     assert_eq!(changes.len(), 2);
     for change in changes {
         let Status::Disconnected {
@@ -116,15 +114,15 @@ fn a_host_that_refuses_is_named_with_what_the_runtime_says() {
 
 #[test]
 fn a_dial_has_a_deadline() {
-    let mut world = World::new();
-    world.net.dialing(Dialing::Hanging);
+    let world = World::new();
+    world.dials(Dials::Hang);
     let (client, driver) = start(&world, Options::default());
     let mut status = client.status();
     let _driver = world.spawn(driver.run());
     world.pass(Duration::from_millis(19_999));
-    assert!(read(&mut world, &mut status).is_empty());
+    assert!(read(&world, &mut status).is_empty());
     world.pass(Duration::from_millis(1));
-    let changes = read(&mut world, &mut status);
+    let changes = read(&world, &mut status);
     let error = only_error(&changes);
     let TransportError::Dial { source, .. } = error else {
         panic!("{error:?}");
@@ -134,8 +132,8 @@ fn a_dial_has_a_deadline() {
 
 #[test]
 fn a_dial_is_abandoned_when_the_gateway_is_closed() {
-    let mut world = World::new();
-    world.net.dialing(Dialing::Hanging);
+    let world = World::new();
+    world.dials(Dials::Hang);
     let (client, driver) = start(&world, Options::default());
     let driver = world.spawn(driver.run());
     let closed = world.spawn(async move { client.close().await });
@@ -145,24 +143,24 @@ fn a_dial_is_abandoned_when_the_gateway_is_closed() {
 
 #[test]
 fn commands_are_taken_while_the_driver_dials() {
-    let mut world = World::new();
-    world.net.dialing(Dialing::Hanging);
+    let world = World::new();
+    world.dials(Dials::Hang);
     let (client, driver) = start(&world, Options::default());
     let _driver = world.spawn(driver.run());
     let gateway = client.gateway();
     let accepting = world.spawn(gateway.telemetry("early"));
     let delivery = world.spawn(accepting.ended().unwrap());
-    assert!(delivery.is_pending());
-    world.net.dialing(Dialing::Accepted);
+    assert!(!delivery.is_finished());
+    world.dials(Dials::Succeed);
     world.pass(Duration::from_secs(20));
-    let server = Server::accept_again(&mut world);
-    server.serve(&mut world);
+    let server = Server::accept_again(&world);
+    server.serve(&world);
     assert_eq!(delivery.ended(), Ok(()));
 }
 
 #[test]
 fn a_token_source_that_fails_is_reported_in_its_words_and_asked_again() {
-    let mut world = World::new();
+    let world = World::new();
     let tokens = Tokens::default();
     tokens.failing.store(1, Ordering::Relaxed);
     let (client, driver) = setup_with(Options::default(), tokens)
@@ -170,7 +168,7 @@ fn a_token_source_that_fails_is_reported_in_its_words_and_asked_again() {
         .unwrap();
     let mut status = client.status();
     let _driver = world.spawn(driver.run());
-    let changes = read(&mut world, &mut status);
+    let changes = read(&world, &mut status);
     let [
         Status::Disconnected {
             ended,
@@ -187,7 +185,7 @@ fn a_token_source_that_fails_is_reported_in_its_words_and_asked_again() {
         "the token source failed: the key is locked away"
     );
     world.pass(ended.retry_in.unwrap());
-    Server::open(&mut world);
+    Server::open(&world);
 }
 
 struct Silent;
@@ -200,7 +198,7 @@ impl TokenSource for Silent {
 
 #[test]
 fn a_token_source_has_a_deadline() {
-    let mut world = World::new();
+    let world = World::new();
     let limit = Duration::from_secs(3);
     let (client, driver) = setup_with(Options::default(), Silent)
         .dial_timeout(limit)
@@ -209,7 +207,7 @@ fn a_token_source_has_a_deadline() {
     let mut status = client.status();
     let _driver = world.spawn(driver.run());
     world.pass(limit);
-    let changes = read(&mut world, &mut status);
+    let changes = read(&world, &mut status);
     let error = only_error(&changes);
     assert!(
         matches!(error, TransportError::Token(TokenFailure::TimedOut(after)) if *after == limit),
@@ -219,18 +217,18 @@ fn a_token_source_has_a_deadline() {
 
 #[test]
 fn a_refusal_is_heard_although_writing_failed() {
-    let mut world = World::new();
+    let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let mut status = client.status();
     let _driver = world.spawn(driver.run());
-    let server = Server::accept(&mut world);
+    let server = Server::accept(&world);
     let _delivery = client.gateway().try_telemetry("1").unwrap();
-    server.send(&mut world, &[0x20, 2, 0, 0]);
+    server.send(&world, &[0x20, 2, 0, 0]);
     server.received();
     // Without a word, a failed write is all there is to tell.
-    server.pipe().last_words = Some(Vec::new());
+    server.peer.fail_next_write(&[]);
     let _delivery = client.gateway().try_telemetry("2").unwrap();
-    let changes = read(&mut world, &mut status);
+    let changes = read(&world, &mut status);
     let [
         Status::Connected,
         Status::Disconnected {
@@ -242,10 +240,12 @@ fn a_refusal_is_heard_although_writing_failed() {
     };
     assert!(matches!(**error, TransportError::Broken(_)), "{error:?}");
 
-    world.net.most_per_write(1);
-    world.net.breaks_at_once_with(&[0x20, 2, 0, 5]);
+    world.net.shape(|network| network.is_stalled = true);
     world.pass(Duration::from_secs(3));
-    let changes = read(&mut world, &mut status);
+    let server = Server::accept(&world);
+    server.peer.fail_next_write(&[0x20, 2, 0, 5]);
+    world.net.shape(|network| network.is_stalled = false);
+    let changes = read(&world, &mut status);
     let [Status::Disconnected { ended, .. }, ..] = &changes[..] else {
         panic!("{changes:?}");
     };
@@ -257,12 +257,14 @@ fn a_refusal_is_heard_although_writing_failed() {
 
 #[test]
 fn what_has_come_counts_before_the_time_that_has_passed() {
-    let mut world = World::new();
+    let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let _driver = world.spawn(driver.run());
-    let server = Server::accept(&mut world);
-    server.pipe().to_client.extend([0x20, 2, 0, 0]);
-    world.pass(Duration::from_secs(20));
+    let server = Server::accept(&world);
+    let deadline = Duration::from_secs(20);
+    world.net.shape(|network| network.latency = deadline);
+    server.peer.send(&[0x20, 2, 0, 0]);
+    world.pass(deadline);
     assert!(client.is_connected());
 }
 
@@ -272,7 +274,7 @@ fn a_token_is_refreshed_before_it_expires_by_a_new_connection_at_once() {
     let mut sent = Vec::new();
     for _ in 0..3_600 / 10 {
         opened.world.pass(Duration::from_secs(10));
-        sent = opened.server.serve(&mut opened.world);
+        sent = opened.server.serve(&opened.world);
         if sent.contains(&Sent::Disconnect) {
             break;
         }
@@ -282,15 +284,15 @@ fn a_token_is_refreshed_before_it_expires_by_a_new_connection_at_once() {
         opened.changes()[..],
         [Status::Disconnected { .. }]
     ));
-    opened.server.close(&mut opened.world);
-    let server = Server::accept(&mut opened.world);
+    opened.server.close(&opened.world);
+    let server = Server::accept(&opened.world);
     assert_eq!(password(&server), "token-2");
 }
 
 #[test]
 fn a_peer_that_closes_is_named_and_dialed_again() {
     let mut opened = open(Options::default());
-    opened.server.close(&mut opened.world);
+    opened.server.close(&opened.world);
     let changes = opened.changes();
     let [
         Status::Disconnected {
@@ -303,7 +305,7 @@ fn a_peer_that_closes_is_named_and_dialed_again() {
     };
     assert!(matches!(**error, TransportError::PeerClosed));
     opened.world.pass(ended.retry_in.unwrap());
-    Server::open(&mut opened.world);
+    Server::open(&opened.world);
     assert!(matches!(opened.changes()[..], [Status::Connected]));
 }
 
@@ -314,7 +316,7 @@ fn a_stream_that_ends_without_the_notice_of_tls_is_one_that_the_peer_has_closed(
         (io::ErrorKind::ConnectionReset, false),
     ] {
         let mut opened = open(Options::default());
-        opened.server.break_off(&mut opened.world, kind);
+        opened.server.break_off(&opened.world, kind);
         let changes = opened.changes();
         match only_error(&changes) {
             TransportError::PeerClosed => assert!(is_closed, "{kind}"),
@@ -330,13 +332,13 @@ fn a_stream_that_ends_without_the_notice_of_tls_is_one_that_the_peer_has_closed(
 #[test]
 fn gateways_without_a_seed_wait_for_different_times() {
     let waits = || {
-        let mut world = World::new();
-        world.net.dialing(Dialing::Refused);
+        let world = World::new();
+        world.dials(Dials::Fail);
         let (client, driver) = on_host("localhost").start(world.net.clone()).unwrap();
         let mut status = client.status();
         let _driver = world.spawn(driver.run());
         world.pass(Duration::from_secs(600));
-        let changes = read(&mut world, &mut status).into_iter();
+        let changes = read(&world, &mut status).into_iter();
         let waits = changes.map(|change| match change {
             Status::Disconnected { ended, .. } => ended.retry_in.unwrap(),
             other => panic!("{other:?}"),

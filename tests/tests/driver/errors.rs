@@ -180,21 +180,21 @@ fn a_failed_handshake_says_what_to_do_about_it() {
 
 #[test]
 fn every_handle_shows_whose_it_is() {
-    let mut world = World::new();
+    let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let shown = format!("{driver:?}");
     for part in ["gw-1", "localhost", "8883"] {
         assert!(shown.contains(part), "{part:?} is not in {shown}");
     }
     let _driver = world.spawn(driver.run());
-    let server = super::Server::open(&mut world);
+    let server = super::Server::open(&world);
     let mut attaching = Box::pin(client.attach(id("device-1")));
     assert!(poll_once(attaching.as_mut()).is_none());
     let op = attaching.op().unwrap();
     assert!(format!("{attaching:?}").contains(&format!("{op:?}")));
     let device = attaching.device().unwrap();
-    server.serve(&mut world);
-    server.publish(&mut world, "/devices/device-1/config", "warm", 1);
+    server.serve(&world);
+    server.publish(&world, "/devices/device-1/config", "warm", 1);
     let mut messages = device.messages();
     let message = poll_once(messages.next()).unwrap().unwrap();
     for (shown, parts) in [

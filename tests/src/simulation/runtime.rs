@@ -1,0 +1,73 @@
+//! What the driver asks of its runtime: connections and time.
+
+use core::future::pending;
+use core::pin::Pin;
+use core::task::{Context, Poll};
+use std::io;
+use std::time::Instant;
+
+use iotcore_gateway::UnixTime;
+use iotcore_gateway::driver::Runtime;
+
+use super::{Dials, START, SimRuntime, SimStream};
+
+impl Runtime for SimRuntime {
+    type Stream = SimStream;
+
+    async fn connect(&self, _host: &str, _port: u16) -> io::Result<SimStream> {
+        let latency = self.with_world(|world| world.network.latency);
+        self.sleep(2 * latency).await;
+        let wire = self.with_world(|world| match world.network.dials {
+            Dials::Succeed => Ok(Some(world.connect())),
+            Dials::Fail => Err(io::ErrorKind::NetworkUnreachable),
+            Dials::Hang => Ok(None),
+        })?;
+        let Some(wire) = wire else {
+            return pending().await;
+        };
+        Ok(SimStream {
+            runtime: self.clone(),
+            wire,
+        })
+    }
+
+    fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send {
+        Sleep {
+            timer: self.with_world(|world| world.new_timer(deadline)),
+            runtime: self.clone(),
+        }
+    }
+
+    fn now(&self) -> Instant {
+        self.with_world(|world| world.now)
+    }
+
+    fn unix_now(&self) -> UnixTime {
+        START.saturating_add(self.elapsed())
+    }
+}
+
+struct Sleep {
+    runtime: SimRuntime,
+    timer: (Instant, u64),
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.runtime.with_world(|world| {
+            if world.now >= self.timer.0 {
+                return Poll::Ready(());
+            }
+            world.set_timer(self.timer, cx);
+            Poll::Pending
+        })
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.runtime.with_world(|world| world.end_timer(self.timer));
+    }
+}
