@@ -8,6 +8,7 @@ use std::{
     thread::{self, JoinHandle},
 };
 
+use iotcore_gateway_testkit::packets;
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
@@ -94,39 +95,15 @@ fn listen<T: Send + 'static>(
     (port, serving)
 }
 
-/// Accepts the connection, acknowledges every PUBLISH and grants every SUBSCRIBE, to the end of the stream.
-fn answer(stream: &mut (impl Read + Write), packets: &mut Vec<u8>) -> io::Result<()> {
-    loop {
-        let mut first = [0];
-        if stream.read(&mut first)? == 0 {
-            return Ok(());
-        }
-        let [first] = first;
-        packets.push(first);
-        let body = read_body(stream)?;
-        match first {
-            0x10 => stream.write_all(&[0x20, 2, 0, 0])?,
-            0x32 => {
-                let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
-                stream.write_all(&[0x40, 2, body[topic + 2], body[topic + 3]])?;
+/// Agrees with every packet, to the end of the stream.
+fn answer(stream: &mut (impl Read + Write), firsts: &mut Vec<u8>) -> io::Result<()> {
+    while let Some(bytes) = packets::read(stream)? {
+        firsts.push(bytes[0]);
+        for sent in packets::parse(&bytes) {
+            if let Some(answer) = sent.answer() {
+                stream.write_all(&answer)?;
             }
-            0x82 => stream.write_all(&[0x90, 3, body[0], body[1], body[body.len() - 1]])?,
-            _ => {}
         }
     }
-}
-
-fn read_body(stream: &mut impl Read) -> io::Result<Vec<u8>> {
-    let mut length = 0;
-    for shift in [0, 7, 14, 21] {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        length |= usize::from(byte[0] & 0x7f) << shift;
-        if byte[0] < 0x80 {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    Ok(body)
+    Ok(())
 }

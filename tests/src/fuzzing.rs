@@ -19,7 +19,6 @@ pub mod error_report;
 pub mod input;
 mod machine;
 mod source;
-mod wire;
 
 use std::time::Instant;
 

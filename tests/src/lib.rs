@@ -64,6 +64,7 @@ pub mod fuzzing;
 pub mod keys;
 pub mod link;
 pub mod model;
+pub mod packets;
 pub mod script;
 pub mod seeds;
 #[cfg(feature = "serve")]

@@ -6,7 +6,9 @@
     reason = "each test file uses its own part"
 )]
 
-mod wire;
+// The testkit's reader and writer: as a file, for the core does not depend on the testkit.
+#[path = "../../../tests/src/packets.rs"]
+mod packets;
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +17,8 @@ use iotcore_gateway::{
     Outcome, Publication, Token, TransportEnd, UnixTime,
 };
 
-pub use self::wire::{Sent, parse, publish};
+pub use self::packets::{Sent, parse, publish};
+use self::packets::{connack, puback, suback, unsuback};
 
 pub const GATEWAY: &str = "gw-1";
 
@@ -227,19 +230,19 @@ impl Session {
     }
 
     pub fn connack(&mut self, code: u8) {
-        self.receive(&[0x20, 2, 0, code]);
+        self.receive(&connack(code));
     }
 
     pub fn puback(&mut self, id: u16) {
-        self.receive(&[0x40, 2, (id >> 8) as u8, id as u8]);
+        self.receive(&puback(id));
     }
 
     pub fn suback(&mut self, id: u16, code: u8) {
-        self.receive(&[0x90, 3, (id >> 8) as u8, id as u8, code]);
+        self.receive(&suback(id, code));
     }
 
     pub fn unsuback(&mut self, id: u16) {
-        self.receive(&[0xb0, 2, (id >> 8) as u8, id as u8]);
+        self.receive(&unsuback(id));
     }
 
     /// The bridge publishes: at QoS 1 with an identifier, else at QoS 0.

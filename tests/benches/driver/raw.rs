@@ -6,6 +6,7 @@ use std::{
     time::Instant,
 };
 
+use iotcore_gateway_testkit::packets::publish;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
 use crate::{
@@ -35,12 +36,7 @@ impl Ready {
     fn new(messages: usize) -> Self {
         let mut packets = Vec::new();
         for id in (1..=WINDOW as u16).chain(1..=WINDOW as u16) {
-            let length = 2 + TOPIC.len() + 2 + PAYLOAD.len();
-            packets.extend([0x32, u8::try_from(length).expect("one byte of length")]);
-            packets.extend((TOPIC.len() as u16).to_be_bytes());
-            packets.extend(TOPIC.as_bytes());
-            packets.extend(id.to_be_bytes());
-            packets.extend(PAYLOAD);
+            packets.extend(publish(TOPIC, &PAYLOAD, Some(id), false));
         }
         Self {
             size: packets.len() / (2 * WINDOW),

@@ -3,6 +3,7 @@
 use std::{hint::black_box, mem};
 
 use bytes::Bytes;
+use iotcore_gateway_testkit::packets::extent;
 
 use crate::{
     peer,
@@ -116,12 +117,4 @@ impl Floor {
             .extend_from_slice(&[0x40, 2, body[id], body[id + 1]]);
         id + 2
     }
-}
-
-/// Where the body of the packet at the front begins, and where it ends; `None` before its fixed header is complete.
-fn extent(bytes: &[u8]) -> Option<(usize, usize)> {
-    let lengths = bytes.get(1..)?;
-    lengths.iter().take(4).position(|byte| *byte < 0x80)?;
-    let (length, size) = peer::remaining_length(lengths);
-    Some((1 + size, 1 + size + length))
 }

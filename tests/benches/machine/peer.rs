@@ -1,10 +1,11 @@
 //! The other side of the wire: what a bridge that agrees with everything says.
 
+use iotcore_gateway_testkit::packets::{put_frame, split};
+
 /// Appends the answer to each packet of a client.
 pub(crate) fn answer(mut bytes: &[u8], answers: &mut Vec<u8>) {
-    while let [first, rest @ ..] = bytes {
-        let (length, start) = remaining_length(rest);
-        let (body, rest) = rest[start..].split_at(length);
+    while !bytes.is_empty() {
+        let (first, body, rest) = split(bytes).expect("the subjects write whole packets");
         match first {
             0x10 => answers.extend([0x20, 2, 0, 0]),
             0x32 => {
@@ -30,27 +31,6 @@ pub(crate) fn publishes(topic: &str, payload: usize, count: usize) -> Vec<u8> {
 
 /// Appends a PUBLISH at QoS 1.
 pub(crate) fn put_publish(out: &mut Vec<u8>, topic: &[u8], id: u16, payload: &[u8]) {
-    out.push(0x32);
-    let mut length = 2 + topic.len() + 2 + payload.len();
-    while length >= 0x80 {
-        out.push(length as u8 | 0x80);
-        length >>= 7;
-    }
-    out.push(length as u8);
-    out.extend_from_slice(&(topic.len() as u16).to_be_bytes());
-    out.extend_from_slice(topic);
-    out.extend_from_slice(&id.to_be_bytes());
-    out.extend_from_slice(payload);
-}
-
-/// The remaining length at the front of `bytes`, and how many bytes it takes.
-pub(crate) fn remaining_length(bytes: &[u8]) -> (usize, usize) {
-    let mut length = 0;
-    for (at, byte) in bytes.iter().enumerate().take(4) {
-        length |= usize::from(byte & 0x7f) << (7 * at);
-        if *byte < 0x80 {
-            return (length, at + 1);
-        }
-    }
-    panic!("the subjects write legal lengths");
+    let length = (topic.len() as u16).to_be_bytes();
+    put_frame(out, 0x32, &[&length, topic, &id.to_be_bytes(), payload]);
 }

@@ -6,7 +6,7 @@ use iotcore_gateway::{ErrorReport, ErrorReportError, Event};
 use serde_json::{Map, Value};
 
 use super::machine::{GATEWAY, Machine, Setup, Stage};
-use super::wire;
+use crate::packets;
 
 /// The most that the unknown fields and the text of a report have for each byte of its payload: a control character may
 /// become an escape of ten bytes, the shortest number one of 18, and each nested field is called by a prefix.
@@ -120,7 +120,7 @@ fn deliver(payload: &[u8], read: &Result<ErrorReport, ErrorReportError>) {
     machine.reach(Stage::Busy);
     let before = machine.events().len();
     let topic = format!("/devices/{GATEWAY}/errors");
-    machine.input(&wire::publish(&topic, payload, None, false), usize::MAX);
+    machine.input(&packets::publish(&topic, payload, None, false), usize::MAX);
     machine.take_events(usize::MAX);
     let expected = match read {
         Ok(report) => Event::ErrorReport(report.clone()),

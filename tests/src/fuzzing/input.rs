@@ -15,7 +15,7 @@ use iotcore_gateway::{Acknowledge, Options, Overflow, Reconnect, TransportEnd};
 
 use super::machine::{DEVICES, GATEWAY, LIFETIME, Machine, Output, Setup, Stage};
 use super::source::Source;
-use super::wire;
+use crate::packets;
 
 /// Runs the same steps twice, whole and in fragments with polls and spurious timeouts between them.
 ///
@@ -151,16 +151,16 @@ const ERRORS: [&str; 8] = [
 fn said(kind: u8, source: &mut Source<'_>) -> Vec<u8> {
     match kind {
         0x00..0x80 => source.take(usize::from(kind) + 1).to_vec(),
-        0x80..0x90 => vec![0x40, 2, 0, 1 + (kind & 0x0f)],
+        0x80..0x90 => packets::puback(1 + u16::from(kind & 0x0f)),
         0x90..0x98 => {
-            let packet_id = source.byte();
+            let packet_id = source.byte().into();
             let code = [0, 1, 2, 0x80, 1, 1, 1, 3][usize::from(kind & 7)];
-            vec![0x90, 3, 0, packet_id, code]
+            packets::suback(packet_id, code)
         }
-        0x98 => vec![0x40, 2, 0, source.byte()],
-        0x99 => vec![0xb0, 2, 0, source.byte()],
-        0x9a => vec![0xd0, 0],
-        0x9b => vec![0x20, 2, 0, source.byte()],
+        0x98 => packets::puback(source.byte().into()),
+        0x99 => packets::unsuback(source.byte().into()),
+        0x9a => packets::PINGRESP.to_vec(),
+        0x9b => packets::connack(source.byte()),
         // Much of a packet that has begun.
         0x9c..0xa0 => vec![b'x'; 64 * usize::from(source.byte())],
         0xa0..0xb0 => delivery(kind, source.byte(), source.byte()),
@@ -175,7 +175,7 @@ fn delivery(kind: u8, packet_id: u8, more: u8) -> Vec<u8> {
     let topic = format!("/devices/{device}/{channel}");
     let packet_id = (packet_id > 0).then_some(packet_id.into());
     let dup = packet_id.is_some() && more & 1 != 0;
-    wire::publish(&topic, &vec![b'y'; more.into()], packet_id, dup)
+    packets::publish(&topic, &vec![b'y'; more.into()], packet_id, dup)
 }
 
 /// An error report about a device and a packet identifier, or without one.
@@ -194,5 +194,5 @@ fn report(kind: u8, device: u8, packet_id: u8) -> Vec<u8> {
     };
     let payload = format!(r#"{{"error_type":"{error}"{device}{packet}}}"#);
     let topic = format!("/devices/{GATEWAY}/errors");
-    wire::publish(&topic, payload.as_bytes(), None, false)
+    packets::publish(&topic, payload.as_bytes(), None, false)
 }

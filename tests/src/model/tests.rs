@@ -10,6 +10,7 @@ use super::*;
 use crate::bridge::errors::ErrorType;
 use crate::bridge::event::{DetachCause, Event as BridgeEvent, EventKind, Payload};
 use crate::link::Link;
+use crate::packets;
 use crate::script::{Rule, Setup};
 
 /// A model, and a gateway that gives out operations.
@@ -102,11 +103,8 @@ impl World {
 }
 
 /// A PUBLISH at QoS 1.
-fn publish(topic: &str, id: u8, flags: u8) -> Vec<u8> {
-    let mut frame = vec![0x32 | flags, topic.len() as u8 + 4, 0, topic.len() as u8];
-    frame.extend(topic.bytes());
-    frame.extend([0, id]);
-    frame
+fn publish(topic: &str, id: u16, dup: bool) -> Vec<u8> {
+    packets::publish(topic, b"", Some(id), dup)
 }
 
 const OWN: &str = "/devices/gateway-1/events";
@@ -242,15 +240,15 @@ fn a_state_that_is_too_fast_is_found() {
 fn packets_that_break_the_rules_of_the_wire_are_found() {
     let device = "/devices/sensor-1/events";
     for (frames, found) in [
-        (vec![publish(OWN, 1, 0), publish(OWN, 2, 0)], Ok(())),
-        (vec![publish(OWN, 1, 0), publish(OWN, 1, 8)], Ok(())),
+        (vec![publish(OWN, 1, false), publish(OWN, 2, false)], Ok(())),
+        (vec![publish(OWN, 1, false), publish(OWN, 1, true)], Ok(())),
         (
-            vec![publish(OWN, 1, 0), publish(OWN, 1, 0)],
+            vec![publish(OWN, 1, false), publish(OWN, 1, false)],
             Err(Rule::PacketIds),
         ),
-        (vec![publish(OWN, 1, 8)], Err(Rule::PacketIds)),
-        (vec![publish(OWN, 0, 0)], Err(Rule::PacketIds)),
-        (vec![publish(device, 1, 0)], Err(Rule::Attachment)),
+        (vec![publish(OWN, 1, true)], Err(Rule::PacketIds)),
+        (vec![publish(OWN, 0, false)], Err(Rule::PacketIds)),
+        (vec![publish(device, 1, false)], Err(Rule::Attachment)),
         (vec![vec![0xE0, 0], vec![0xC0, 0]], Err(Rule::Wire)),
         (vec![vec![0xE0, 0], vec![0xC0]], Err(Rule::Wire)),
         (vec![vec![0x40, 2, 0, 7]], Err(Rule::Wire)),
@@ -264,10 +262,10 @@ fn packets_that_break_the_rules_of_the_wire_are_found() {
 #[test]
 fn the_puback_of_its_attach_lets_a_device_speak() {
     let mut world = World::new();
-    let attach = publish("/devices/sensor-1/attach", 1, 0);
+    let attach = publish("/devices/sensor-1/attach", 1, false);
     world.writes(&[&attach]).unwrap();
     world.observe(Moment::Received(&[0x40, 2, 0, 1])).unwrap();
-    let data = publish("/devices/sensor-1/events", 2, 0);
+    let data = publish("/devices/sensor-1/events", 2, false);
     assert_eq!(world.observe(Moment::Transmitted(&data)), Ok(()));
 }
 

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use super::Finding;
 use crate::link::GATEWAY;
+use crate::packets;
 use crate::script::Rule;
 
 const CONNECT: u8 = 1;
@@ -21,8 +22,8 @@ const DISCONNECT: u8 = 14;
 /// What has passed on one connection.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
-    written: Frames,
-    read: Frames,
+    written: Vec<u8>,
+    read: Vec<u8>,
     phase: Phase,
     /// Identifiers that the gateway has used and whose acknowledgement has not come, with the packet.
     outstanding: BTreeMap<u16, Sent>,
@@ -61,12 +62,6 @@ struct Owed {
     is_copy: bool,
 }
 
-/// Cuts a stream into frames.
-#[derive(Debug, Default)]
-struct Frames {
-    bytes: VecDeque<u8>,
-}
-
 /// One MQTT control packet.
 #[derive(Debug)]
 struct Frame {
@@ -75,32 +70,19 @@ struct Frame {
     body: Vec<u8>,
 }
 
-impl Frames {
-    /// The next whole frame.
-    fn next(&mut self) -> Option<Frame> {
-        let first = *self.bytes.front()?;
-        let mut length = 0;
-        for place in 0..4 {
-            let byte = usize::from(*self.bytes.get(1 + place)?);
-            length |= (byte & 0x7F) << (7 * place);
-            if byte & 0x80 == 0 {
-                let whole = 2 + place + length;
-                if self.bytes.len() < whole {
-                    return None;
-                }
-                let body = self.bytes.drain(..whole).skip(2 + place).collect();
-                return Some(Frame {
-                    kind: first >> 4,
-                    flags: first & 0x0F,
-                    body,
-                });
-            }
-        }
-        None
-    }
-}
-
 impl Frame {
+    /// Takes the next whole one off the front of a stream.
+    fn take(stream: &mut Vec<u8>) -> Option<Self> {
+        let (first, body, rest) = packets::split(stream)?;
+        let frame = Self {
+            kind: first >> 4,
+            flags: first & 0x0F,
+            body: body.to_vec(),
+        };
+        stream.drain(..stream.len() - rest.len());
+        Some(frame)
+    }
+
     fn number(&self, at: usize) -> u16 {
         let byte = |at: usize| self.body.get(at).copied().unwrap_or_default();
         u16::from_be_bytes([byte(at), byte(at + 1)])
@@ -120,11 +102,11 @@ impl Frame {
 impl Wire {
     /// The gateway has written these bytes.
     pub(super) fn write(&mut self, bytes: &[u8], is_deceived: bool) -> Result<(), Finding> {
-        self.written.bytes.extend(bytes);
-        while let Some(frame) = self.written.next() {
+        self.written.extend(bytes);
+        while let Some(frame) = Frame::take(&mut self.written) {
             self.on_written(&frame, is_deceived)?;
         }
-        if self.phase == Phase::Left && !self.written.bytes.is_empty() {
+        if self.phase == Phase::Left && !self.written.is_empty() {
             return Err(Finding::new(
                 Rule::Wire,
                 "bytes after DISCONNECT".to_owned(),
@@ -135,8 +117,8 @@ impl Wire {
 
     /// The gateway has read these bytes.
     pub(super) fn read(&mut self, bytes: &[u8]) {
-        self.read.bytes.extend(bytes);
-        while let Some(frame) = self.read.next() {
+        self.read.extend(bytes);
+        while let Some(frame) = Frame::take(&mut self.read) {
             self.on_read(&frame);
         }
     }

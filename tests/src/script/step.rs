@@ -9,6 +9,7 @@ use iotcore_gateway::{QoS, Subscription, TransportEnd};
 pub use self::encoding::KINDS;
 use crate::bridge::faults::{Fault, FaultKind};
 use crate::link::{BOUND, GATEWAY, Side, UNBOUND};
+use crate::packets;
 
 /// The devices of all scripts, the gateway first: three that are bound to it, one that is not, another gateway, and one
 /// that no registry knows.
@@ -189,13 +190,13 @@ impl Stray {
     /// The packet itself.
     pub fn packet(self) -> Vec<u8> {
         match self {
-            Self::Puback(id) => vec![0x40, 2, 0, id],
-            Self::Suback(id) => vec![0x90, 3, 0, id, 1],
-            Self::Unsuback(id) => vec![0xB0, 2, 0, id],
-            Self::Pingresp => vec![0xD0, 0],
-            Self::Connack(code) => vec![0x20, 2, 0, code],
-            Self::Publish(id) => vec![0x32, 6, 0, 2, b'/', b'x', 0, id],
-            Self::BadSuback(id) => vec![0x90, 3, 0, id, 0x7F],
+            Self::Puback(id) => packets::puback(id.into()),
+            Self::Suback(id) => packets::suback(id.into(), 1),
+            Self::Unsuback(id) => packets::unsuback(id.into()),
+            Self::Pingresp => packets::PINGRESP.to_vec(),
+            Self::Connack(code) => packets::connack(code),
+            Self::Publish(id) => packets::publish("/x", b"", Some(id.into()), false),
+            Self::BadSuback(id) => packets::suback(id.into(), 0x7F),
             Self::Garbage => vec![0x30, 0xFF, 0xFF, 0xFF, 0xFF],
         }
     }
@@ -214,17 +215,7 @@ pub(super) fn report_packet(device: usize, error: usize, packet_id: u8) -> Vec<u
         r#"{{"error_type":"{}","description":"out of the blue","device_id":"{}"{about}}}"#,
         REPORTS[error], DEVICES[device]
     );
-    let length = 2 + topic.len() + report.len();
-    let mut packet = vec![
-        0x30,
-        (length % 128) as u8 | 0x80,
-        (length / 128) as u8,
-        0,
-        topic.len() as u8,
-    ];
-    packet.extend(topic.bytes());
-    packet.extend(report.bytes());
-    packet
+    packets::publish(&topic, report.as_bytes(), None, false)
 }
 
 impl From<&FaultKind> for Fault {

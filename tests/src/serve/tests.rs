@@ -20,6 +20,7 @@ use crate::bridge::tests::packets::{
 };
 use crate::bridge::tests::{ES256_PRIVATE, ES256_PUBLIC};
 use crate::keys::ServerIdentity;
+use crate::packets;
 
 /// A server whose events are collected as lines.
 struct Served {
@@ -79,18 +80,7 @@ fn tls_client(identity: &ServerIdentity) -> ClientConnection {
 
 /// Reads one packet.
 fn receive(stream: &mut impl Read) -> Received {
-    let mut packet = vec![0; 2];
-    stream.read_exact(&mut packet).unwrap();
-    while packet.last().is_some_and(|byte| byte & 0x80 != 0) {
-        packet.push(0);
-        let last = packet.len() - 1;
-        stream.read_exact(&mut packet[last..]).unwrap();
-    }
-    let digits = packet[1..].iter().rev();
-    let length = digits.fold(0, |length, digit| length * 128 + usize::from(digit & 0x7F));
-    let header = packet.len();
-    packet.resize(header + length, 0);
-    stream.read_exact(&mut packet[header..]).unwrap();
+    let packet = packets::read(stream).unwrap().expect("a packet");
     parse(&packet).remove(0)
 }
 

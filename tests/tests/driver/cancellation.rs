@@ -30,10 +30,8 @@ fn poll_times<T>(
 fn answer_one(opened: &mut Opened, log: &mut Vec<Sent>) {
     let Opened { world, server, .. } = opened;
     for packet in server.received() {
-        match &packet {
-            Sent::Publish { id: Some(id), .. } => server.puback(world, *id),
-            Sent::Subscribe { id, qos, .. } => server.suback(world, *id, *qos),
-            _ => {}
+        if let Some(answer) = packet.answer() {
+            server.send(world, &answer);
         }
         log.push(packet);
     }

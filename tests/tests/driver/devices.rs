@@ -11,6 +11,8 @@ use iotcore_gateway::{
     },
 };
 
+use iotcore_gateway_testkit::packets;
+
 use super::{Dials, Opened, Sent, Server, Tokens, World, id, open, poll_once, read, setup_with};
 
 fn topics(sent: &[Sent]) -> Vec<&str> {
@@ -112,7 +114,7 @@ fn a_refused_attach_gives_the_report_and_the_device() {
         r#"{{"error_type":"GATEWAY_ATTACHMENT_ERROR","device_id":"device-1","description":"not bound",
             "mqtt_message_info":{{"message_type":"PUBLISH","topic":"/devices/device-1/attach","packet_id":{packet_id}}}}}"#
     );
-    let report = super::wire::publish("/devices/gw-1/errors", report.as_bytes(), None, false);
+    let report = packets::publish("/devices/gw-1/errors", report.as_bytes(), None, false);
     server.send(world, &report);
     let error = attaching.ended().unwrap_err();
     assert!(

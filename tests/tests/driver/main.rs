@@ -12,9 +12,6 @@ mod messages;
 mod server;
 #[cfg(feature = "tracing")]
 mod traced;
-#[path = "../../../core/tests/peer/wire.rs"]
-#[expect(unreachable_pub, reason = "shared with the machine's own tests")]
-mod wire;
 
 use std::sync::{
     Arc,
@@ -29,9 +26,12 @@ use iotcore_gateway::{
         TokenRequest, TokenSource,
     },
 };
-use iotcore_gateway_testkit::simulation::{Dials, Network, SimRuntime, Simulation, Task};
+use iotcore_gateway_testkit::{
+    packets::Sent,
+    simulation::{Dials, Network, SimRuntime, Simulation, Task},
+};
 
-use self::{server::Server, wire::Sent};
+use self::server::Server;
 
 /// A simulation in which nothing takes time but what waits for a timer, and whose bridge the test plays.
 struct World {

@@ -2,12 +2,12 @@
 
 use std::{cell::RefCell, io, time::Duration};
 
-use iotcore_gateway_testkit::simulation::{GatewayEnd, Peer};
-
-use super::{
-    World,
-    wire::{self, Sent},
+use iotcore_gateway_testkit::{
+    packets::{self, Sent},
+    simulation::{GatewayEnd, Peer},
 };
+
+use super::World;
 
 /// The server's end of one connection.
 pub(crate) struct Server {
@@ -47,7 +47,7 @@ impl Server {
 
     fn connack(&self, world: &World) {
         assert!(matches!(self.received()[..], [Sent::Connect { .. }]));
-        self.send(world, &[0x20, 2, 0, 0]);
+        self.send(world, &packets::connack(0));
     }
 
     /// Accepts the connection, and grants the errors topic, which is all that is asked for.
@@ -71,9 +71,7 @@ impl Server {
     pub(crate) fn received(&self) -> Vec<Sent> {
         let mut bytes = self.rest.borrow_mut();
         bytes.extend(self.peer.receive());
-        let whole = whole_packets(&bytes);
-        let packets: Vec<u8> = bytes.drain(..whole).collect();
-        wire::parse(&packets)
+        packets::take(&mut bytes)
     }
 
     /// The payloads of the PUBLISHes that have come since the last call, with their packet identifiers.
@@ -104,17 +102,15 @@ impl Server {
     }
 
     pub(crate) fn puback(&self, world: &World, id: u16) {
-        let [high, low] = id.to_be_bytes();
-        self.send(world, &[0x40, 2, high, low]);
+        self.send(world, &packets::puback(id));
     }
 
     pub(crate) fn suback(&self, world: &World, id: u16, code: u8) {
-        let [high, low] = id.to_be_bytes();
-        self.send(world, &[0x90, 3, high, low, code]);
+        self.send(world, &packets::suback(id, code));
     }
 
     pub(crate) fn publish(&self, world: &World, topic: &str, payload: &str, id: u16) {
-        let packet = wire::publish(topic, payload.as_bytes(), Some(id), false);
+        let packet = packets::publish(topic, payload.as_bytes(), Some(id), false);
         self.send(world, &packet);
     }
 
@@ -128,15 +124,8 @@ impl Server {
                 return all;
             }
             for packet in &received {
-                match packet {
-                    Sent::Publish { id: Some(id), .. } => self.puback(world, *id),
-                    Sent::Subscribe { id, qos, .. } => self.suback(world, *id, *qos),
-                    Sent::Unsubscribe { id, .. } => {
-                        let [high, low] = id.to_be_bytes();
-                        self.send(world, &[0xb0, 2, high, low]);
-                    }
-                    Sent::PingReq => self.send(world, &[0xd0, 0]),
-                    _ => {}
+                if let Some(answer) = packet.answer() {
+                    self.send(world, &answer);
                 }
             }
             all.extend(received);
@@ -152,28 +141,5 @@ impl Server {
     pub(crate) fn close(&self, world: &World) {
         self.peer.close();
         world.settle();
-    }
-}
-
-/// The length of the whole packets at the start of `bytes`.
-fn whole_packets(bytes: &[u8]) -> usize {
-    let mut end = 0;
-    'packets: loop {
-        let mut len = 0;
-        for at in 0..4 {
-            let Some(&byte) = bytes.get(end + 1 + at) else {
-                break 'packets end;
-            };
-            len |= usize::from(byte & 0x7f) << (7 * at);
-            if byte < 0x80 {
-                let next = end + 2 + at + len;
-                if next > bytes.len() {
-                    break 'packets end;
-                }
-                end = next;
-                continue 'packets;
-            }
-        }
-        panic!("a remaining length of more than four bytes");
     }
 }

@@ -2,6 +2,9 @@
 
 use serde_json::json;
 
+use crate::packets;
+pub(crate) use crate::packets::string;
+
 /// What a client receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
@@ -116,34 +119,18 @@ pub(crate) fn acknowledgement(first: u8, packet_id: u16) -> Vec<u8> {
 }
 
 pub(crate) fn frame(first: u8, body: &[u8]) -> Vec<u8> {
-    let mut frame = vec![first];
-    let mut length = body.len();
-    while length > 127 {
-        frame.push((length % 128) as u8 | 128);
-        length /= 128;
-    }
-    frame.push(length as u8);
-    frame.extend(body);
-    frame
-}
-
-pub(crate) fn string(bytes: &[u8]) -> Vec<u8> {
-    let length = u16::try_from(bytes.len()).unwrap();
-    [&length.to_be_bytes(), bytes].concat()
+    packets::frame(first, &[body])
 }
 
 /// Reads whole packets.
 pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Received> {
-    let mut packets = Vec::new();
-    while let [first, rest @ ..] = bytes {
-        let header = rest.iter().position(|byte| byte & 128 == 0).unwrap() + 1;
-        let digits = rest[..header].iter().rev();
-        let length = digits.fold(0, |length, digit| length * 128 + usize::from(digit & 127));
-        let (body, after) = rest[header..].split_at(length);
-        packets.push(parse_one(*first, body));
-        bytes = after;
+    let mut received = Vec::new();
+    while !bytes.is_empty() {
+        let (first, body, rest) = packets::split(bytes).unwrap();
+        received.push(parse_one(first, body));
+        bytes = rest;
     }
-    packets
+    received
 }
 
 fn parse_one(first: u8, body: &[u8]) -> Received {

@@ -7,8 +7,8 @@ use iotcore_gateway::UnixTime;
 use super::harness::{DEVICES, START};
 use crate::fuzzing::source::Source;
 use crate::fuzzing::start;
-use crate::fuzzing::wire::{frame, publish, string};
 use crate::link::tokens;
+use crate::packets::{frame, publish, string};
 
 /// Tokens that convince for a day, that have expired long ago, and that are for another project.
 static TOKENS: LazyLock<[String; 3]> = LazyLock::new(|| {

@@ -3,6 +3,8 @@
 use super::*;
 use peer::Question;
 
+use crate::packets;
+
 /// Where a gateway is, from its first connection to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::fuzzing) enum Stage {
@@ -173,19 +175,12 @@ impl Machine {
 impl Question {
     /// The answer that is hoped for.
     fn answer(self) -> Vec<u8> {
-        let acknowledgement = |first, packet_id: u16| {
-            let [high, low] = packet_id.to_be_bytes();
-            vec![first, 2, high, low]
-        };
         match self {
-            Self::Connect => vec![0x20, 2, 0, 0],
-            Self::Attach(packet_id) | Self::Publish(packet_id) => acknowledgement(0x40, packet_id),
-            Self::Subscribe(packet_id) => {
-                let [high, low] = packet_id.to_be_bytes();
-                vec![0x90, 3, high, low, 1]
-            }
-            Self::Unsubscribe(packet_id) => acknowledgement(0xb0, packet_id),
-            Self::Ping => vec![0xd0, 0],
+            Self::Connect => packets::connack(0),
+            Self::Attach(packet_id) | Self::Publish(packet_id) => packets::puback(packet_id),
+            Self::Subscribe(packet_id) => packets::suback(packet_id, 1),
+            Self::Unsubscribe(packet_id) => packets::unsuback(packet_id),
+            Self::Ping => packets::PINGRESP.to_vec(),
         }
     }
 }
