@@ -163,8 +163,8 @@ impl<T: Copy> Connection<T> {
                     return_code,
                 },
             ) => {
-                let ticket = self.acknowledged(packet_id, Awaits::SubAck);
-                Ok(ticket.map(|ticket| Incoming::SubAck(ticket, return_code)))
+                let tag = self.acknowledged(packet_id, Awaits::SubAck);
+                Ok(tag.map(|tag| Incoming::SubAck(tag, return_code)))
             }
             (_, Packet::UnsubAck(id)) => Ok(self
                 .acknowledged(id, Awaits::UnsubAck)
@@ -186,7 +186,7 @@ impl<T: Copy> Connection<T> {
 
     fn acknowledged(&mut self, id: PacketId, awaits: Awaits) -> Option<T> {
         match self.ids.acknowledge(id, awaits) {
-            Acknowledged::Matched(ticket) => Some(ticket),
+            Acknowledged::Matched(tag) => Some(tag),
             Acknowledged::Late => None,
             Acknowledged::Unsolicited => {
                 self.unsolicited += 1;
@@ -225,8 +225,8 @@ impl<T: Copy> Connection<T> {
     }
 
     /// Queues a PUBLISH at QoS 1.
-    pub(crate) fn publish(&mut self, topic: &TopicName, payload: &[u8], ticket: T) -> PacketId {
-        let id = self.take_id(Awaits::PubAck, ticket);
+    pub(crate) fn publish(&mut self, topic: &TopicName, payload: &[u8], tag: T) -> PacketId {
+        let id = self.take_id(Awaits::PubAck, tag);
         codec::publish(self.transmit.buffer(), topic, payload, Some(id), false).expect(CHECKED);
         id
     }
@@ -243,22 +243,22 @@ impl<T: Copy> Connection<T> {
     }
 
     /// Queues a SUBSCRIBE of one filter.
-    pub(crate) fn subscribe(&mut self, filter: &str, qos: QoS, ticket: T) -> PacketId {
-        let id = self.take_id(Awaits::SubAck, ticket);
+    pub(crate) fn subscribe(&mut self, filter: &str, qos: QoS, tag: T) -> PacketId {
+        let id = self.take_id(Awaits::SubAck, tag);
         codec::subscribe(self.transmit.buffer(), id, filter, qos).expect(CHECKED);
         id
     }
 
     /// Queues an UNSUBSCRIBE of one filter.
-    pub(crate) fn unsubscribe(&mut self, filter: &str, ticket: T) -> PacketId {
-        let id = self.take_id(Awaits::UnsubAck, ticket);
+    pub(crate) fn unsubscribe(&mut self, filter: &str, tag: T) -> PacketId {
+        let id = self.take_id(Awaits::UnsubAck, tag);
         codec::unsubscribe(self.transmit.buffer(), id, filter).expect(CHECKED);
         id
     }
 
-    fn take_id(&mut self, awaits: Awaits, ticket: T) -> PacketId {
+    fn take_id(&mut self, awaits: Awaits, tag: T) -> PacketId {
         self.ids
-            .take(awaits, ticket)
+            .take(awaits, tag)
             .expect("the caller checked that an identifier is free")
     }
 

@@ -70,9 +70,9 @@ impl<T: Copy> PacketIds<T> {
     }
 
     /// Takes an identifier for a new packet; returns `None` if none is free.
-    pub(crate) fn take(&mut self, awaits: Awaits, ticket: T) -> Option<PacketId> {
+    pub(crate) fn take(&mut self, awaits: Awaits, tag: T) -> Option<PacketId> {
         let id = self.take_fresh().or_else(|| self.take_freed())?;
-        *self.entry(id)? = Entry::InFlight(awaits, ticket);
+        *self.entry(id)? = Entry::InFlight(awaits, tag);
         self.in_flight += 1;
         Some(id)
     }
@@ -80,10 +80,10 @@ impl<T: Copy> PacketIds<T> {
     /// Frees an identifier after an acknowledgement of the kind `awaits`.
     pub(crate) fn acknowledge(&mut self, id: PacketId, awaits: Awaits) -> Acknowledged<T> {
         match self.entry(id) {
-            Some(&mut Entry::InFlight(awaited, ticket)) if awaited == awaits => {
+            Some(&mut Entry::InFlight(awaited, tag)) if awaited == awaits => {
                 self.in_flight -= 1;
                 self.release(id);
-                Acknowledged::Matched(ticket)
+                Acknowledged::Matched(tag)
             }
             Some(&mut Entry::Quarantined(awaited)) if awaited == awaits => {
                 self.quarantined -= 1;
@@ -109,7 +109,7 @@ impl<T: Copy> PacketIds<T> {
     /// Returns the state of an identifier.
     pub(crate) fn find(&self, id: PacketId) -> Found<T> {
         match self.entries.get(index(id)) {
-            Some(&Entry::InFlight(awaits, ticket)) => Found::InFlight(awaits, ticket),
+            Some(&Entry::InFlight(awaits, tag)) => Found::InFlight(awaits, tag),
             Some(Entry::Quarantined(_)) => Found::Quarantined,
             Some(Entry::Free { .. }) | None => Found::Free,
         }

@@ -11,8 +11,8 @@ fn id(number: u16) -> PacketId {
 fn taken(count: u16) -> PacketIds<u32> {
     let mut ids = PacketIds::new();
     for number in 1..=count {
-        let ticket = u32::from(number) + 100;
-        assert_eq!(ids.take(Awaits::PubAck, ticket), Some(id(number)));
+        let tag = u32::from(number) + 100;
+        assert_eq!(ids.take(Awaits::PubAck, tag), Some(id(number)));
     }
     ids
 }
@@ -138,7 +138,7 @@ struct Model {
 }
 
 impl Model {
-    fn take(&mut self, awaits: Awaits, ticket: u32) -> Option<PacketId> {
+    fn take(&mut self, awaits: Awaits, tag: u32) -> Option<PacketId> {
         let id = match self.fresh.checked_add(1) {
             Some(next) => {
                 self.fresh = next;
@@ -146,30 +146,30 @@ impl Model {
             }
             None => self.freed.pop_front()?,
         };
-        self.used.insert(id, (awaits, Some(ticket)));
+        self.used.insert(id, (awaits, Some(tag)));
         Some(id)
     }
 
     fn acknowledge(&mut self, id: PacketId, awaits: Awaits) -> Acknowledged<u32> {
         match self.used.get(&id).copied() {
-            Some((awaited, ticket)) if awaited == awaits => {
+            Some((awaited, tag)) if awaited == awaits => {
                 self.used.remove(&id);
                 self.freed.push_back(id);
-                ticket.map_or(Acknowledged::Late, Acknowledged::Matched)
+                tag.map_or(Acknowledged::Late, Acknowledged::Matched)
             }
             _ => Acknowledged::Unsolicited,
         }
     }
 
     fn quarantine(&mut self, id: PacketId) {
-        if let Some((_, ticket)) = self.used.get_mut(&id) {
-            *ticket = None;
+        if let Some((_, tag)) = self.used.get_mut(&id) {
+            *tag = None;
         }
     }
 
     fn find(&self, id: PacketId) -> Found<u32> {
         match self.used.get(&id) {
-            Some(&(awaits, Some(ticket))) => Found::InFlight(awaits, ticket),
+            Some(&(awaits, Some(tag))) => Found::InFlight(awaits, tag),
             Some((_, None)) => Found::Quarantined,
             None => Found::Free,
         }
@@ -191,7 +191,7 @@ fn awaits() -> impl Strategy<Value = Awaits> {
 fn step() -> impl Strategy<Value = Step> {
     let number = || prop_oneof![1..=12_u16, 65_524..=65_535_u16];
     prop_oneof![
-        4 => (awaits(), any::<u32>()).prop_map(|(awaits, ticket)| Step::Take(awaits, ticket)),
+        4 => (awaits(), any::<u32>()).prop_map(|(awaits, tag)| Step::Take(awaits, tag)),
         4 => (number(), awaits()).prop_map(|(number, awaits)| Step::Acknowledge(number, awaits)),
         1 => number().prop_map(Step::Quarantine),
     ]
@@ -206,11 +206,11 @@ proptest! {
     ) {
         let mut ids = PacketIds::new();
         let mut model = Model::default();
-        let start = (0..before).map(|ticket| Step::Take(Awaits::PubAck, ticket));
+        let start = (0..before).map(|tag| Step::Take(Awaits::PubAck, tag));
         for step in start.chain(steps) {
             match step {
-                Step::Take(awaits, ticket) => {
-                    prop_assert_eq!(ids.take(awaits, ticket), model.take(awaits, ticket));
+                Step::Take(awaits, tag) => {
+                    prop_assert_eq!(ids.take(awaits, tag), model.take(awaits, tag));
                 }
                 Step::Acknowledge(number, awaits) => {
                     let id = id(number);
@@ -226,7 +226,7 @@ proptest! {
             prop_assert_eq!(ids.in_flight() + ids.quarantined(), model.used.len());
             prop_assert_eq!(ids.free(), 65_535 - model.used.len());
         }
-        let quarantined = model.used.values().filter(|(_, ticket)| ticket.is_none()).count();
+        let quarantined = model.used.values().filter(|(_, tag)| tag.is_none()).count();
         prop_assert_eq!(ids.quarantined(), quarantined);
     }
 }
