@@ -425,7 +425,7 @@ fn a_client_lists_its_devices_and_finds_one_by_its_id() {
     drop(second);
 
     let detaching = opened.world.spawn(again.detach());
-    opened.server.serve(&mut opened.world);
+    opened.server.serve(&opened.world);
     assert_eq!(detaching.ended(), Ok(()));
     assert_eq!(found(&opened), ["device-1"]);
     assert!(opened.client.device(&id("device-2")).is_none());

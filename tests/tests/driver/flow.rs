@@ -179,7 +179,7 @@ fn a_failure_that_nobody_waits_for_shows_in_the_status_with_its_device() {
 #[test]
 fn a_replaced_state_shows_in_the_status_only_if_that_is_asked_for() {
     for is_asked_for in [false, true] {
-        let mut world = World::new();
+        let world = World::new();
         let setup = match is_asked_for {
             true => setup(Options::default()).report_replaced_states(),
             false => setup(Options::default()),
@@ -187,7 +187,7 @@ fn a_replaced_state_shows_in_the_status_only_if_that_is_asked_for() {
         let (client, driver) = setup.start(world.net.clone()).unwrap();
         let mut status = client.status();
         let _driver = world.spawn(driver.run());
-        let _server = Server::open(&mut world);
+        let _server = Server::open(&world);
         let gateway = client.gateway();
         let ops = ["1", "2", "3"].map(|state| gateway.try_report_state(state).unwrap().op());
         world.settle();
