@@ -65,6 +65,7 @@ pub mod keys;
 pub mod link;
 pub mod model;
 pub mod packets;
+mod pipe;
 pub mod script;
 pub mod seeds;
 #[cfg(feature = "serve")]

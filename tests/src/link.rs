@@ -28,10 +28,12 @@ use std::time::Instant;
 
 use iotcore_gateway::{ClientId, Event, Gateway, Options, Token, TransportEnd, UnixTime};
 
-use self::network::{Damage, Transport};
-pub use self::network::{Network, Side};
+pub use self::network::Network;
+use self::network::Transport;
 pub use self::observer::{Disturbance, Moment, Observer};
 use crate::bridge::event::Event as BridgeEvent;
+use crate::pipe::Damage;
+pub use crate::pipe::Side;
 use crate::{AuthMethod, Bridge, Registry, Settings};
 
 /// The gateway that [`Link::new`] makes.

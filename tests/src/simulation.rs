@@ -85,9 +85,10 @@ pub use self::executor::Task;
 pub use self::network::{Dials, Network};
 pub use self::peer::{GatewayEnd, Peer};
 pub use self::stream::SimStream;
-use self::wire::{Content, Wire};
+use self::wire::Wire;
 use self::world::World;
 use crate::link::{self, Side};
+use crate::pipe::Content;
 use crate::{AuthMethod, Bridge, Registry, Settings};
 
 /// 2026-01-01: when virtual time begins.
@@ -286,18 +287,22 @@ impl SimRuntime {
     /// it is its bytes that count.
     pub fn cut_after(&self, side: Side, bytes: usize) {
         self.with_world(|world| {
-            world.cut = Some((side, bytes));
+            world.damage.cut = Some((side, bytes));
             world.cut_if_reached();
         });
     }
 
-    /// Loses all that is sent on the connections that are up, from now on, both ways, and tells nobody.
+    /// Flips a bit, 0 to 7, of the byte that arrives at this side after so many others. With TLS it is its bytes that count.
+    pub fn flip_after(&self, side: Side, bytes: usize, bit: u8) {
+        self.with_world(|world| world.damage.flip = Some((side, bytes, bit)));
+    }
+
+    /// Loses all that is on its way, or sent, on the connections that are up, both ways, and tells nobody. It takes up the
+    /// [`buffer`](Network::buffer) as before.
     pub fn half_open(&self) {
         self.with_world(|world| {
             for wire in world.wires.values_mut() {
-                wire.is_half_open = true;
-                wire.to_bridge.clear();
-                wire.to_gateway.clear();
+                wire.go_half_open();
             }
             world.settle();
         });

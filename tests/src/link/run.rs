@@ -1,13 +1,15 @@
 //! The run loop around gateway and bridge: what arrives is handed over, what waits is sent, and timers fall due.
 
 use core::time::Duration;
+use std::io;
 use std::time::Instant;
 
 use iotcore_gateway::{Answer, Event, Input, TransportEnd};
 
-use super::network::{Content, Transport};
+use super::network::Transport;
 use super::{Disturbance, Link, Moment, Observer, Side};
 use crate::bridge::event::Event as BridgeEvent;
+use crate::pipe::Content;
 
 /// The passing of time.
 impl<O: Observer> Link<O> {
@@ -135,7 +137,11 @@ impl<O: Observer> Link<O> {
         let sent = transport.send(Side::Gateway, bytes, &self.network, self.now);
         self.bridge.handle_transmitted(connection, sent, self.now);
         if sent == 0 && !self.bridge.wants_transport(connection) {
-            transport.end(Side::Gateway, &self.network, self.now);
+            let end = match self.bridge.wants_reset(connection) {
+                true => Content::Broken(io::ErrorKind::ConnectionReset),
+                false => Content::End,
+            };
+            transport.end_by_bridge(end, &self.network, self.now);
         }
         sent
     }
@@ -166,7 +172,8 @@ impl<O: Observer> Link<O> {
                     self.read(&bytes);
                     self.cut_if_reached();
                 }
-                Content::EndOfStream => self.end_of_stream(),
+                Content::End => self.end_of_stream(TransportEnd::PeerClosed),
+                Content::Broken(_) => self.end_of_stream(TransportEnd::Broken),
             }
             self.poll_events();
         }
@@ -180,7 +187,7 @@ impl<O: Observer> Link<O> {
             while let Some(content) = transport.arrived(Side::Bridge, now) {
                 match content {
                     Content::Bytes(bytes) => bridge.handle_input(connection, &bytes, now),
-                    Content::EndOfStream => {
+                    Content::End | Content::Broken(_) => {
                         bridge.handle_closed(connection, now);
                         return false;
                     }
@@ -203,18 +210,15 @@ impl<O: Observer> Link<O> {
     }
 
     fn damaged(&mut self, at: Side, mut bytes: Vec<u8>) -> Vec<u8> {
+        bytes.truncate(self.damage.reach(at));
         if self.damage.strike(at, &mut bytes) {
             self.observe(Moment::Struck(Disturbance::Flipped));
         }
         bytes
     }
 
-    fn end_of_stream(&mut self) {
+    fn end_of_stream(&mut self, end: TransportEnd) {
         if let Some(transport) = self.transport.take() {
-            let end = match self.bridge.wants_reset(transport.connection) {
-                true => TransportEnd::Broken,
-                false => TransportEnd::PeerClosed,
-            };
             self.bridge.handle_closed(transport.connection, self.now);
             self.disconnected(end);
         }

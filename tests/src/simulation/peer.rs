@@ -4,8 +4,9 @@ use core::fmt;
 use std::io;
 
 use super::SimRuntime;
-use super::wire::{BridgeEnd, Content, StreamEnd, Wire};
+use super::wire::{BridgeEnd, StreamEnd, Wire};
 use super::world::World;
+use crate::pipe::Content;
 
 /// The far end of one connection, which the test plays instead of the bridge, byte by byte and without TLS: see
 /// [`SimRuntime::accept`]. Once it is dropped, nothing more comes from it.
@@ -37,8 +38,9 @@ impl Peer {
     pub fn receive(&self) -> Vec<u8> {
         self.with(|world, wire| {
             let mut received = Vec::new();
-            while let Some(bytes) = wire.to_bridge.pop_bytes(world.now) {
+            while let Some(Content::Bytes(bytes)) = wire.to_bridge.arrived(world.now) {
                 received.extend(bytes);
+                wire.to_bridge.pop(world.now);
             }
             received
         })
@@ -81,7 +83,7 @@ impl Peer {
     /// Has the gateway's reading fail, behind all that was said.
     pub fn break_off(&self, kind: io::ErrorKind) {
         self.with(|world, wire| {
-            wire.to_gateway.push(world.arrival(), Content::Broken(kind));
+            wire.to_gateway.end(world.arrival(), Content::Broken(kind));
         });
     }
 

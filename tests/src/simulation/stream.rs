@@ -8,9 +8,10 @@ use std::io;
 use futures_io::{AsyncRead, AsyncWrite};
 
 use super::SimRuntime;
-use super::wire::{BridgeEnd, Content, StreamEnd, Wire};
+use super::wire::{BridgeEnd, StreamEnd, Wire};
 use super::world::World;
 use crate::link::Side;
+use crate::pipe::Content;
 
 /// A connection of a [`SimRuntime`].
 ///
@@ -36,29 +37,23 @@ impl AsyncRead for SimStream {
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
         self.with(|world, wire| {
-            let limit = match world.cut {
-                Some((Side::Gateway, left)) => left.min(buffer.len()),
-                _ => buffer.len(),
+            let limit = buffer.len().min(world.damage.reach(Side::Gateway));
+            let Some(read) = wire.to_gateway.read(&mut buffer[..limit], world.now) else {
+                let replaced = wire.reader.replace(cx.waker().clone());
+                world.retired.extend(replaced);
+                return Poll::Pending;
             };
-            match wire.to_gateway.read(&mut buffer[..limit], world.now) {
-                None => {
-                    world.retired.extend(wire.to_gateway.wait(cx));
-                    Poll::Pending
-                }
-                Some(read) => {
-                    if let (Ok(length), Some((Side::Gateway, left))) = (&read, &mut world.cut) {
-                        *left -= length;
-                    }
-                    if matches!(world.cut, Some((Side::Gateway, 0))) {
-                        world.cut = None;
-                        if let Some(connection) = wire.connection {
-                            world.bridge.handle_closed(connection, world.now);
-                        }
-                        wire.sever(Content::End, world.now);
-                    }
-                    Poll::Ready(read)
-                }
+            if let Ok(length) = read {
+                world.damage.strike(Side::Gateway, &mut buffer[..length]);
             }
+            if world.damage.reach(Side::Gateway) == 0 {
+                world.damage.cut = None;
+                if let Some(connection) = wire.connection {
+                    world.bridge.handle_closed(connection, world.now);
+                }
+                wire.sever(Content::End, world.now);
+            }
+            Poll::Ready(read)
         })
     }
 }
@@ -90,7 +85,8 @@ impl AsyncWrite for SimStream {
             let available = bytes.len().min(room);
             if available == 0 {
                 wire.flush(world.arrival());
-                world.retired.extend(wire.to_bridge.wait(cx));
+                let replaced = wire.writer.replace(cx.waker().clone());
+                world.retired.extend(replaced);
                 return Poll::Pending;
             }
             let length = world.fragment(available);
@@ -109,9 +105,7 @@ impl AsyncWrite for SimStream {
             if wire.stream == StreamEnd::Open {
                 wire.stream = StreamEnd::Closed;
                 wire.flush(world.arrival());
-                if !wire.is_half_open {
-                    wire.to_bridge.push(world.arrival(), Content::End);
-                }
+                wire.to_bridge.end(world.arrival(), Content::End);
             }
             Poll::Ready(Ok(()))
         })
@@ -122,13 +116,13 @@ impl Drop for SimStream {
     fn drop(&mut self) {
         self.with(|world, wire| {
             let arrives = world.arrival();
-            if wire.bridge_end != BridgeEnd::Gone && !wire.is_half_open {
-                if !wire.to_gateway.is_at_end(world.now) {
+            if wire.bridge_end != BridgeEnd::Gone {
+                if !matches!(wire.to_gateway.arrived(world.now), Some(Content::End)) {
                     wire.to_bridge.clear();
                     let reset = Content::Broken(io::ErrorKind::ConnectionReset);
                     wire.to_bridge.push(arrives, reset);
                 } else if wire.stream == StreamEnd::Open {
-                    wire.to_bridge.push(arrives, Content::End);
+                    wire.to_bridge.end(arrives, Content::End);
                 }
             }
             wire.to_gateway.clear();

@@ -9,8 +9,9 @@ use iotcore_gateway::DeviceId;
 use iotcore_gateway::driver::Status;
 
 use super::*;
-use crate::EventKind;
+use crate::bridge::codec::Malformed;
 use crate::link::BOUND;
+use crate::{CloseReason, EventKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -197,6 +198,42 @@ fn a_peer_hears_how_the_gateway_lets_go() {
         simulation.pass(SECOND);
         assert_eq!(peer.gateway_end(), end);
     }
+}
+
+#[test]
+fn a_flipped_bit_is_that_of_one_byte_on_either_side() {
+    let (simulation, mut stream, peer) = played();
+    let world = simulation.runtime();
+    let receive = |stream: &mut SimStream| {
+        peer.send(b"abc");
+        simulation.pass(SECOND);
+        let mut buffer = [0; 3];
+        let read = poll(|cx| Pin::new(stream).poll_read(cx, &mut buffer));
+        assert!(matches!(read, Some(Ok(3))));
+        buffer
+    };
+    world.flip_after(Side::Gateway, 4, 1);
+    assert_eq!(receive(&mut stream), *b"abc");
+    assert_eq!(receive(&mut stream), *b"a`c");
+    assert_eq!(receive(&mut stream), *b"abc");
+    let (events, _) = session(|world| world.flip_after(Side::Bridge, 0, 7));
+    let is_malformed = |event: &&EventKind| {
+        let reason = CloseReason::Malformed(Malformed::PacketType { first: 0x90 });
+        matches!(event, EventKind::Closed { reason: found, .. } if *found == reason)
+    };
+    assert_eq!(events.iter().filter(is_malformed).count(), 1, "{events:?}");
+}
+
+#[test]
+fn what_a_half_open_connection_loses_takes_up_the_buffer() {
+    let (simulation, mut stream, peer) = played();
+    simulation.runtime().half_open();
+    assert!(matches!(write(&mut stream, b"abcde"), Some(Ok(4))));
+    peer.send(b"f");
+    simulation.pass(SECOND);
+    assert!(write(&mut stream, b"e").is_none());
+    assert!(read(&mut stream).is_none());
+    assert_eq!((peer.receive(), peer.unread()), (Vec::new(), 1));
 }
 
 #[test]

@@ -1,12 +1,11 @@
-//! One connection: two directions, each a queue of segments on their way.
+//! One connection: two directions, and how far each side is with it.
 
-use core::task::{Context, Waker};
-use std::collections::VecDeque;
-use std::io;
+use core::task::Waker;
 use std::time::Instant;
 
 use super::tls::Layer;
 use crate::ConnectionId;
+use crate::pipe::{Content, Pipe};
 
 /// A connection that the gateway has made.
 pub(super) struct Wire {
@@ -17,9 +16,11 @@ pub(super) struct Wire {
     pub(super) unflushed: Vec<Vec<u8>>,
     pub(super) to_bridge: Pipe,
     pub(super) to_gateway: Pipe,
+    /// The gateway's task, if it waits to read.
+    pub(super) reader: Option<Waker>,
+    /// The gateway's task, if it waits to write.
+    pub(super) writer: Option<Waker>,
     pub(super) bridge_end: BridgeEnd,
-    /// Nothing arrives any more, on either side, and neither is told.
-    pub(super) is_half_open: bool,
     pub(super) stream: StreamEnd,
     /// The test has the far end, and the bridge has not heard of it.
     pub(super) is_played: bool,
@@ -48,28 +49,6 @@ pub(super) enum StreamEnd {
     Dropped,
 }
 
-/// One direction of a connection.
-#[derive(Default)]
-pub(super) struct Pipe {
-    segments: VecDeque<Segment>,
-    bytes: usize,
-    /// The gateway's task, which waits to read or to write here.
-    waiting: Option<Waker>,
-}
-
-pub(super) struct Segment {
-    arrives: Instant,
-    pub(super) content: Content,
-}
-
-pub(super) enum Content {
-    Bytes(Vec<u8>),
-    /// The end of the stream.
-    End,
-    /// Reading fails with this from here on.
-    Broken(io::ErrorKind),
-}
-
 impl Wire {
     pub(super) fn new(layer: Layer) -> Self {
         Self {
@@ -79,7 +58,8 @@ impl Wire {
             to_bridge: Pipe::default(),
             to_gateway: Pipe::default(),
             bridge_end: BridgeEnd::Open,
-            is_half_open: false,
+            reader: None,
+            writer: None,
             stream: StreamEnd::Open,
             is_played: false,
             last_words: None,
@@ -95,9 +75,7 @@ impl Wire {
     /// Puts on its way what the gateway has written.
     pub(super) fn flush(&mut self, arrives: Instant) {
         for fragment in self.unflushed.drain(..) {
-            if !self.is_half_open {
-                self.to_bridge.push(arrives, Content::Bytes(fragment));
-            }
+            self.to_bridge.push(arrives, Content::Bytes(fragment));
         }
     }
 
@@ -107,10 +85,20 @@ impl Wire {
         self.stream == StreamEnd::Dropped && is_gone
     }
 
+    /// Whether nothing arrives any more, on either side, and neither is told.
+    pub(super) fn is_half_open(&self) -> bool {
+        self.to_bridge.is_lost()
+    }
+
+    pub(super) fn go_half_open(&mut self) {
+        self.to_bridge.lose();
+        self.to_gateway.lose();
+    }
+
     /// Loses what is on its way. The gateway gets `last` at once; the bridge has to be told elsewhere.
     pub(super) fn sever(&mut self, last: Content, now: Instant) {
         self.to_bridge.clear();
-        self.to_gateway.clear();
+        self.to_gateway = Pipe::default();
         self.to_gateway.push(now, last);
         self.bridge_end = BridgeEnd::Gone;
         if self.stream != StreamEnd::Dropped {
@@ -120,91 +108,8 @@ impl Wire {
 
     /// The first instant after `now` at which something arrives.
     pub(super) fn next_arrival(&self, now: Instant) -> Option<Instant> {
-        let fronts = [&self.to_bridge, &self.to_gateway].map(|pipe| pipe.segments.front());
-        let arrivals = fronts.into_iter().flatten().map(|segment| segment.arrives);
+        let arrivals = [&self.to_bridge, &self.to_gateway].map(Pipe::next_arrival);
+        let arrivals = arrivals.into_iter().flatten();
         arrivals.filter(|at| *at > now).min()
-    }
-}
-
-impl Pipe {
-    /// How many bytes are on their way.
-    pub(super) fn len(&self) -> usize {
-        self.bytes
-    }
-
-    pub(super) fn push(&mut self, arrives: Instant, content: Content) {
-        if let Content::Bytes(bytes) = &content {
-            self.bytes += bytes.len();
-        }
-        self.segments.push_back(Segment { arrives, content });
-    }
-
-    pub(super) fn clear(&mut self) {
-        self.segments.clear();
-        self.bytes = 0;
-    }
-
-    /// What the oldest segment brings, if it has arrived.
-    pub(super) fn arrived(&self, now: Instant) -> Option<&Content> {
-        let front = self.segments.front()?;
-        (front.arrives <= now).then_some(&front.content)
-    }
-
-    /// Whether everything was read, and the end of the stream is there.
-    pub(super) fn is_at_end(&self, now: Instant) -> bool {
-        matches!(self.arrived(now), Some(Content::End))
-    }
-
-    /// The oldest segment, if it has arrived and is not the end.
-    pub(super) fn pop_bytes(&mut self, now: Instant) -> Option<Vec<u8>> {
-        let Some(Content::Bytes(_)) = self.arrived(now) else {
-            return None;
-        };
-        match self.pop(now) {
-            Some(Content::Bytes(bytes)) => Some(bytes),
-            _ => None,
-        }
-    }
-
-    /// The oldest segment, if it has arrived.
-    pub(super) fn pop(&mut self, now: Instant) -> Option<Content> {
-        self.arrived(now)?;
-        let content = self.segments.pop_front()?.content;
-        if let Content::Bytes(bytes) = &content {
-            self.bytes -= bytes.len();
-        }
-        Some(content)
-    }
-
-    /// Reads from the oldest segment, if it has arrived. The end of the stream stays where it is, broken or not.
-    pub(super) fn read(&mut self, buffer: &mut [u8], now: Instant) -> Option<io::Result<usize>> {
-        let front = self.segments.front_mut()?;
-        if front.arrives > now {
-            return None;
-        }
-        match &mut front.content {
-            Content::End => Some(Ok(0)),
-            Content::Broken(kind) => Some(Err((*kind).into())),
-            Content::Bytes(bytes) => {
-                let length = bytes.len().min(buffer.len());
-                buffer[..length].copy_from_slice(&bytes[..length]);
-                bytes.drain(..length);
-                self.bytes -= length;
-                if bytes.is_empty() {
-                    self.segments.pop_front();
-                }
-                Some(Ok(length))
-            }
-        }
-    }
-
-    /// Has this task woken by [`take_waiting`](Self::take_waiting); gives the waker that it had before, to be dropped
-    /// without the lock.
-    pub(super) fn wait(&mut self, cx: &Context<'_>) -> Option<Waker> {
-        self.waiting.replace(cx.waker().clone())
-    }
-
-    pub(super) fn take_waiting(&mut self) -> Option<Waker> {
-        self.waiting.take()
     }
 }

@@ -11,9 +11,10 @@ use rustls::ServerConfig;
 
 use super::Network;
 use super::tls::Layer;
-use super::wire::{BridgeEnd, Content, StreamEnd, Wire};
+use super::wire::{BridgeEnd, StreamEnd, Wire};
 use crate::Bridge;
 use crate::link::Side;
+use crate::pipe::{Content, Damage};
 
 /// As much as the bridge writes at a time, in bytes.
 const CHUNK: usize = 16 * 1024;
@@ -33,8 +34,8 @@ pub(super) struct World {
     pub(super) unaccepted: VecDeque<u64>,
     timers: BTreeMap<(Instant, u64), Waker>,
     last_timer: u64,
-    /// Where and after how many more bytes all connections end.
-    pub(super) cut: Option<(Side, usize)>,
+    /// What is to happen to bytes of any connection; a cut ends all of them.
+    pub(super) damage: Damage,
     /// How often time has moved.
     pub(super) steps: u64,
     watchers: Vec<Waker>,
@@ -60,7 +61,7 @@ impl World {
             unaccepted: VecDeque::new(),
             timers: BTreeMap::new(),
             last_timer: 0,
-            cut: None,
+            damage: Damage::default(),
             steps: 0,
             watchers: Vec::new(),
             sizes: 0,
@@ -146,10 +147,10 @@ impl World {
         for wire in self.wires.values_mut() {
             let is_writable = !self.network.is_stalled && wire.written() < self.network.buffer;
             if is_writable || wire.stream == StreamEnd::Broken {
-                self.woken.extend(wire.to_bridge.take_waiting());
+                self.woken.extend(wire.writer.take());
             }
             if wire.to_gateway.arrived(self.now).is_some() {
-                self.woken.extend(wire.to_gateway.take_waiting());
+                self.woken.extend(wire.reader.take());
             }
         }
         self.woken.append(&mut self.watchers);
@@ -170,7 +171,7 @@ impl World {
         let is_handshaking = is_open && wire.connection.is_none();
         match wire.to_bridge.pop(self.now) {
             None => return false,
-            Some(Content::Bytes(raw)) if is_open => self.receive_bytes(id, &raw),
+            Some(Content::Bytes(raw)) if is_open => self.receive_bytes(id, raw),
             Some(Content::Bytes(_)) => {}
             Some(end) => {
                 if is_handshaking {
@@ -187,12 +188,13 @@ impl World {
         true
     }
 
-    fn receive_bytes(&mut self, id: u64, raw: &[u8]) {
-        let raw = self.before_cut(Side::Bridge, raw);
+    fn receive_bytes(&mut self, id: u64, mut raw: Vec<u8>) {
+        raw.truncate(self.damage.reach(Side::Bridge));
+        self.damage.strike(Side::Bridge, &mut raw);
         let Some(wire) = self.wires.get_mut(&id) else {
             return;
         };
-        let opened = wire.layer.open(raw);
+        let opened = wire.layer.open(&raw);
         let records = wire.layer.records();
         if wire.connection.is_none() && !wire.layer.is_handshaking() && opened.is_ok() {
             wire.connection = Some(self.bridge.accept(self.now));
@@ -243,12 +245,12 @@ impl World {
         if self.bridge.wants_transport(connection) {
             return false;
         }
-        if self.bridge.wants_reset(connection) {
+        if wire.is_half_open() {
+            self.forget(id);
+        } else if self.bridge.wants_reset(connection) {
             let reset = Content::Broken(io::ErrorKind::ConnectionReset);
             wire.sever(reset, self.now + self.network.latency);
             self.bridge.handle_closed(connection, self.now);
-        } else if wire.is_half_open {
-            self.forget(id);
         } else {
             self.end_stream(id);
         }
@@ -267,7 +269,6 @@ impl World {
             let length = self.fragment(bytes.len());
             let (fragment, rest) = bytes.split_at(length);
             if let Some(wire) = self.wires.get_mut(&id)
-                && !wire.is_half_open
                 && wire.stream != StreamEnd::Dropped
             {
                 wire.to_gateway
@@ -286,10 +287,8 @@ impl World {
         wire.bridge_end = BridgeEnd::Finished;
         let records = wire.layer.close();
         self.send(id, &records);
-        if let Some(wire) = self.wires.get_mut(&id)
-            && !wire.is_half_open
-        {
-            wire.to_gateway.push(arrives, Content::End);
+        if let Some(wire) = self.wires.get_mut(&id) {
+            wire.to_gateway.end(arrives, Content::End);
         }
     }
 
@@ -314,21 +313,9 @@ impl World {
         self.settle();
     }
 
-    /// The part of what arrives at a side that arrives before the cut.
-    pub(super) fn before_cut<'a>(&mut self, at: Side, bytes: &'a [u8]) -> &'a [u8] {
-        match &mut self.cut {
-            Some((side, left)) if *side == at => {
-                let arriving = bytes.len().min(*left);
-                *left -= arriving;
-                &bytes[..arriving]
-            }
-            _ => bytes,
-        }
-    }
-
     pub(super) fn cut_if_reached(&mut self) {
-        if matches!(self.cut, Some((_, 0))) && !self.wires.is_empty() {
-            self.cut = None;
+        if self.damage.is_cut_due() && !self.wires.is_empty() {
+            self.damage.cut = None;
             self.sever(|| Content::End);
         }
     }
