@@ -132,8 +132,9 @@
 //! # Shutdown
 //!
 //! [`Gateway::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and ends every
-//! operation; [`Event::Closed`] is the last event, and contains what was left unsent. [`Gateway::unsent`] returns it at
-//! any time: publish it again after a restart of the process. A gateway that is dropped sends nothing more.
+//! operation; [`Event::Closed`] is the last event, and contains what was left unsent. Only the end of a `close` that is
+//! called after the gateway gave up connecting follows it. [`Gateway::unsent`] returns what is unsent at any time: publish
+//! it again after a restart of the process. A gateway that is dropped sends nothing more.
 //!
 //! # Test your own code
 //!
