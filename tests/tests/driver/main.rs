@@ -3,6 +3,7 @@
 
 mod cancellation;
 mod connecting;
+mod device_tokens;
 mod devices;
 mod ending;
 mod errors;
@@ -185,6 +186,16 @@ fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
         std::task::Poll::Ready(output) => Some(output),
         std::task::Poll::Pending => None,
     }
+}
+
+/// The topics and filters of the packets that have one.
+fn topics(sent: &[Sent]) -> Vec<&str> {
+    let topics = sent.iter().filter_map(|packet| match packet {
+        Sent::Publish { topic, .. } => Some(topic.as_str()),
+        Sent::Subscribe { filter, .. } | Sent::Unsubscribe { filter, .. } => Some(filter.as_str()),
+        _ => None,
+    });
+    topics.collect()
 }
 
 fn id(id: &str) -> iotcore_gateway::DeviceId {

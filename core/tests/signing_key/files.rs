@@ -1,14 +1,14 @@
-//! What a file is called that gives no private key, and what its error keeps to itself.
-#![forbid(unsafe_code)]
-#![cfg(feature = "jwt")]
+//! The keys of the folder, and those of other kinds.
 
-mod keys;
-
-use std::{fs, time::Duration};
+use std::fs;
 
 use base64::{Engine as _, engine::general_purpose};
-use iotcore_gateway::{Algorithm, KeyError, ProjectId, SigningKey, UnixTime};
-use keys::{GOOD_KEYS, der, path, read};
+use iotcore_gateway::{Algorithm, KeyError, SigningKey};
+
+use super::{
+    assert_secret,
+    keys::{GOOD_KEYS, der, path, read},
+};
 
 /// A file that gives no key, the algorithm asked for, the error, and words of its message.
 type BadKey = (&'static str, Algorithm, KeyError, [&'static str; 2]);
@@ -211,16 +211,6 @@ fn bad_keys() -> Vec<BadKey> {
     ]
 }
 
-/// Fails if `shown` repeats eight characters of the key's text in a row.
-fn assert_secret(pem: &[u8], shown: &str) {
-    let text = String::from_utf8_lossy(pem);
-    let body = text.lines().filter(|line| !line.starts_with("-----"));
-    for window in body.flat_map(|line| line.as_bytes().windows(8)) {
-        let window = String::from_utf8_lossy(window);
-        assert!(!shown.contains(&*window), "{shown:?} repeats {window:?}");
-    }
-}
-
 #[test]
 fn a_file_that_gives_no_key_is_called_what_it_is() {
     for (file, algorithm, expected, words) in bad_keys() {
@@ -271,144 +261,4 @@ fn every_key_of_the_folder_is_in_a_test() {
             "{name} is in no table"
         );
     }
-}
-
-#[test]
-fn a_damaged_text_is_called_what_it_is() {
-    let pem = String::from_utf8(read("rsa-2048.pkcs8.pem")).unwrap();
-    let without_end = pem.replace("-----END PRIVATE KEY-----", "");
-    let secret_label = pem.replace("BEGIN PRIVATE KEY-----\n", "BEGIN ");
-    for (text, expected, words) in [
-        ("".into(), KeyError::Empty, "use a private key as PEM text"),
-        (" \r\n\t".into(), KeyError::Empty, "empty"),
-        (
-            "garbage".into(),
-            KeyError::NotPem,
-            "no line reads -----BEGIN ...-----",
-        ),
-        (
-            pem.replace("-----BEGIN", "  -----BEGIN"),
-            KeyError::NotPem,
-            "must not be indented",
-        ),
-        (
-            pem.lines().nth(1).unwrap().into(),
-            KeyError::NotPem,
-            "not PEM",
-        ),
-        (
-            pem.replace('\n', " "),
-            KeyError::NoLineBreaks,
-            "restore them",
-        ),
-        (
-            pem.replace('\n', ""),
-            KeyError::NoLineBreaks,
-            "lost its line breaks",
-        ),
-        (
-            pem.replace('\n', "\\n"),
-            KeyError::NoLineBreaks,
-            "lost its line breaks",
-        ),
-        (without_end, KeyError::Truncated, "complete, undamaged file"),
-        (
-            pem.replace("END PRIVATE", "END RSA PRIVATE"),
-            KeyError::Truncated,
-            "no -----END line",
-        ),
-        (pem[..600].into(), KeyError::Truncated, "no -----END line"),
-        (
-            pem.replacen("MII", "M*I", 1),
-            KeyError::NotBase64,
-            "not base64",
-        ),
-        (
-            pem.replacen("MII", "MI", 1),
-            KeyError::NotBase64,
-            "undamaged",
-        ),
-        (secret_label, KeyError::NotPem, "not PEM"),
-    ] {
-        let error = SigningKey::from_pem(text.as_bytes(), Algorithm::Rs256).unwrap_err();
-        assert_eq!(error, expected, "{text}");
-        assert!(error.to_string().contains(words), "{error}");
-        assert_secret(pem.as_bytes(), &format!("{error} {error:?}"));
-    }
-}
-
-#[test]
-fn a_label_that_could_be_anything_is_not_repeated() {
-    let section = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
-    for label in ["MIIEvgIBADANBgkqhkiG9w0", "A\u{1b}[2J", &"A".repeat(41)] {
-        let pem = section(label);
-        let error = SigningKey::from_pem(pem.as_bytes(), Algorithm::Rs256).unwrap_err();
-        assert_eq!(error, KeyError::OtherPem(String::new()));
-        assert!(!error.to_string().contains(label), "{error}");
-    }
-}
-
-/// Every prefix of a key's DER and every single changed byte, wrapped as PEM anew.
-#[test]
-fn a_damaged_key_is_refused_or_works_but_never_panics() {
-    for (file, algorithm, label) in [
-        ("rsa-2048.pkcs8.pem", Algorithm::Rs256, "PRIVATE KEY"),
-        ("p256.pkcs8.pem", Algorithm::Es256, "PRIVATE KEY"),
-        ("p256.sec1.pem", Algorithm::Es256, "EC PRIVATE KEY"),
-    ] {
-        let good = der(&read(file));
-        let cuts = (0..good.len()).map(|len| good[..len].to_vec());
-        let changes = (0..good.len().min(160)).flat_map(|index| {
-            [0x01, 0x80, 0xFF].map(|bits| {
-                let mut changed = good.clone();
-                changed[index] ^= bits;
-                changed
-            })
-        });
-        let cut_count = good.len();
-        for (index, bytes) in cuts.chain(changes).enumerate() {
-            let body = general_purpose::STANDARD.encode(&bytes);
-            let pem = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
-            match SigningKey::from_pem(pem.as_bytes(), algorithm) {
-                Ok(key) => {
-                    assert!(index >= cut_count, "{file} cut after {index} bytes");
-                    let project = ProjectId::try_from("plant").unwrap();
-                    let issued_at = UnixTime::from_secs(1_795_374_000);
-                    let _minted = key.mint(&project, issued_at, Duration::from_secs(60));
-                }
-                Err(error) => assert_secret(pem.as_bytes(), &format!("{error} {error:?}")),
-            }
-        }
-    }
-}
-
-#[test]
-fn the_size_of_an_rsa_key_counts_the_bits_of_its_modulus() {
-    for (modulus, bits) in [
-        (&[][..], 0),
-        (&[0x00], 0),
-        (&[0x00, 0x00, 0x00], 0),
-        (&[0x01, 0xFF], 9),
-        (&[0x00, 0x80, 0x00], 16),
-    ] {
-        let len = modulus.len() as u8;
-        let mut bytes = vec![0x30, 5 + len, 0x02, 0x01, 0x00, 0x02, len];
-        bytes.extend(modulus);
-        let body = general_purpose::STANDARD.encode(&bytes);
-        let label = "RSA PRIVATE KEY";
-        let pem = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
-        let error = SigningKey::from_pem(pem.as_bytes(), Algorithm::Rs256).unwrap_err();
-        assert_eq!(error, KeyError::RsaSize { bits });
-    }
-}
-
-#[test]
-fn a_key_whose_halves_do_not_match_is_refused() {
-    let mut bytes = der(&read("p256.sec1.pem"));
-    bytes[20] ^= 1; // within the private half
-    let body = general_purpose::STANDARD.encode(&bytes);
-    let pem = format!("-----BEGIN EC PRIVATE KEY-----\n{body}\n-----END EC PRIVATE KEY-----\n");
-    let error = SigningKey::from_pem(pem.as_bytes(), Algorithm::Es256).unwrap_err();
-    assert_eq!(error, KeyError::Malformed("InconsistentComponents".into()));
-    assert!(error.to_string().contains("openssl pkey -check"), "{error}");
 }
