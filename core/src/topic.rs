@@ -235,7 +235,7 @@ pub(crate) fn errors_filter(gateway: &DeviceId) -> String {
 
 /// The parsed topic of an incoming PUBLISH. The ids come from the peer and are not validated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Incoming<'a> {
+pub(crate) enum IncomingTopic<'a> {
     /// A config for `device`.
     Config { device: &'a str },
     /// A command to `device`; an empty subfolder counts as none.
@@ -248,19 +248,19 @@ pub(crate) enum Incoming<'a> {
 }
 
 /// Parses the topic of an incoming PUBLISH; returns `None` if it is not one of the bridge's.
-pub(crate) fn parse(topic: &str) -> Option<Incoming<'_>> {
+pub(crate) fn parse(topic: &str) -> Option<IncomingTopic<'_>> {
     let (device, channel) = topic.strip_prefix("/devices/")?.split_once('/')?;
     if device.is_empty() {
         return None;
     }
     match channel.split_once('/') {
-        None if channel == "config" => Some(Incoming::Config { device }),
-        None if channel == "errors" => Some(Incoming::Errors { gateway: device }),
-        None if channel == "commands" => Some(Incoming::Command {
+        None if channel == "config" => Some(IncomingTopic::Config { device }),
+        None if channel == "errors" => Some(IncomingTopic::Errors { gateway: device }),
+        None if channel == "commands" => Some(IncomingTopic::Command {
             device,
             subfolder: None,
         }),
-        Some(("commands", subfolder)) => Some(Incoming::Command {
+        Some(("commands", subfolder)) => Some(IncomingTopic::Command {
             device,
             subfolder: Some(subfolder).filter(|subfolder| !subfolder.is_empty()),
         }),

@@ -30,7 +30,7 @@ use iotcore_gateway::{ClientId, Event, Gateway, Options, Token, TransportEnd, Un
 
 pub use self::network::Network;
 use self::network::Transport;
-pub use self::observer::{Disturbance, Moment, Observer};
+pub use self::observer::{Disturbance, Observation, Observer};
 use crate::bridge::event::Event as BridgeEvent;
 use crate::pipe::Damage;
 pub use crate::pipe::Side;
@@ -201,7 +201,7 @@ impl<O: Observer> Link<O> {
     /// Cuts the transport: what is on its way is lost, and both sides notice at once.
     pub fn cut(&mut self) {
         if let Some(transport) = self.transport.take() {
-            self.observe(Moment::Struck(Disturbance::Cut));
+            self.observe(Observation::Struck(Disturbance::Cut));
             self.bridge.handle_closed(transport.connection, self.now);
             self.disconnected(TransportEnd::Broken);
         }
@@ -243,7 +243,7 @@ impl<O: Observer> Link<O> {
             return false;
         };
         transport.go_half_open();
-        self.observe(Moment::Struck(Disturbance::HalfOpen));
+        self.observe(Observation::Struck(Disturbance::HalfOpen));
         true
     }
 
@@ -257,7 +257,7 @@ impl<O: Observer> Link<O> {
     pub fn stall(&mut self, duration: Duration) {
         self.stalled_until = self.now + duration;
         if self.transport.is_some() && !duration.is_zero() {
-            self.observe(Moment::Struck(Disturbance::Stalled));
+            self.observe(Observation::Struck(Disturbance::Stalled));
         }
     }
 

@@ -24,7 +24,7 @@ pub(crate) use self::publications::payload;
 use self::wire::Wire;
 use crate::ConnectionId;
 use crate::bridge::settings::FailedPuback;
-use crate::link::Moment;
+use crate::link::Observation;
 use crate::script::{DEVICES, Drafted, Rule};
 
 /// What a user asked, what the bridge saw, and what follows for a gateway.
@@ -185,27 +185,27 @@ impl Model {
     /// Something happened; the gateway has dealt with it.
     pub(crate) fn observe(
         &mut self,
-        moment: Moment<'_>,
+        observation: Observation<'_>,
         gateway: &Gateway,
         now: Instant,
     ) -> Result<(), Finding> {
-        match moment {
-            Moment::Dialed(_) => self.wire = Wire::default(),
-            Moment::Received(bytes) => {
+        match observation {
+            Observation::Dialed(_) => self.wire = Wire::default(),
+            Observation::Received(bytes) => {
                 self.largest_read = self.largest_read.max(bytes.len());
                 self.wire.read(bytes);
             }
-            Moment::Transmitted(bytes) => self.wire.write(bytes, self.is_deceived)?,
-            Moment::TimedOut if gateway.poll_timeout().is_some_and(|at| at <= now) => {
+            Observation::Transmitted(bytes) => self.wire.write(bytes, self.is_deceived)?,
+            Observation::TimedOut if gateway.poll_timeout().is_some_and(|at| at <= now) => {
                 let what = "a timeout that is due again at once".to_owned();
                 return Err(Finding::new(Rule::Progress, what));
             }
-            Moment::TimedOut | Moment::Struck(_) => {}
-            Moment::Disconnected(_) => self.check_silence(gateway)?,
-            Moment::Event(event) => self.on_event(event)?,
-            Moment::Bridge(event) => self.on_bridge_event(event)?,
+            Observation::TimedOut | Observation::Struck(_) => {}
+            Observation::Disconnected(_) => self.check_silence(gateway)?,
+            Observation::Event(event) => self.on_event(event)?,
+            Observation::Bridge(event) => self.on_bridge_event(event)?,
         }
-        if !matches!(moment, Moment::Event(_)) {
+        if !matches!(observation, Observation::Event(_)) {
             self.burst = 0;
         }
         self.check_memory(gateway)

@@ -9,7 +9,7 @@
 //! ```
 //! use core::time::Duration;
 //! use iotcore_gateway::QoS;
-//! use iotcore_gateway_testkit::script::{self, Command, Script, Step, Weather};
+//! use iotcore_gateway_testkit::script::{self, Command, Script, Step, NetworkFault};
 //!
 //! let lifetime = Duration::from_secs(3_600);
 //! let script = Script {
@@ -18,7 +18,7 @@
 //!         Step::User(Command::Attach { device: 1, lifetime }),
 //!         Step::User(Command::Telemetry { device: 1, qos: QoS::AtLeastOnce, size: 20 }),
 //!         Step::Wait(Duration::from_millis(50)),
-//!         Step::Network(Weather::Cut),
+//!         Step::Network(NetworkFault::Cut),
 //!     ],
 //!     ..Script::default()
 //! };
@@ -43,7 +43,7 @@ pub use self::broken::{Broken, Rule};
 pub use self::bytes::{NotHexadecimal, bytes};
 pub use self::history::{Counts, Entry, History, What};
 pub use self::setup::{Drafted, Setup};
-pub use self::step::{Command, DEVICES, KINDS, Operation, REPORTS, Step, Stray, Weather};
+pub use self::step::{Command, DEVICES, KINDS, NetworkFault, Operation, REPORTS, Step, Stray};
 pub use crate::link::Manner;
 
 /// A session: what it starts from, and what happens then.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use iotcore_gateway::{QoS, Subscription};
 use iotcore_gateway_testkit::bridge::faults::{AnswerKind, FaultKind, Treatment};
 use iotcore_gateway_testkit::script::{
-    self, Command, History, Operation, Script, Setup, Step, Weather,
+    self, Command, History, NetworkFault, Operation, Script, Setup, Step,
 };
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
@@ -46,7 +46,7 @@ fn hold(count: u32) -> Step {
 /// Opens a gateway, attaches its devices, and lets `rounds` go on with nothing between the two sides.
 fn play(opening: Vec<Step>, mut round: impl FnMut(usize, &mut Vec<Step>)) -> History {
     let mut steps = vec![
-        Step::Network(Weather::Latency(Duration::ZERO)),
+        Step::Network(NetworkFault::Latency(Duration::ZERO)),
         Step::User(Command::Open),
         attach(1),
         attach(2),

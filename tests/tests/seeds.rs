@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use iotcore_gateway::QoS;
-use iotcore_gateway_testkit::script::{self, Command, Manner, Script, Setup, Step, Weather};
+use iotcore_gateway_testkit::script::{self, Command, Manner, NetworkFault, Script, Setup, Step};
 use iotcore_gateway_testkit::seeds::{self, Tally};
 
 /// Scripts that once broke a guarantee, one a line, each after what was wrong then.
@@ -98,7 +98,7 @@ fn a_script_is_made_smaller_for_as_long_as_it_fails() {
                 qos: QoS::AtLeastOnce,
                 size
             }),
-            Step::Network(Weather::Cut),
+            Step::Network(NetworkFault::Cut),
         ]
     );
 }
@@ -107,7 +107,7 @@ fn a_script_is_made_smaller_for_as_long_as_it_fails() {
 fn is_failing(script: &Script) -> bool {
     let is_large =
         |step: &Step| matches!(step, Step::User(Command::Telemetry { size, .. }) if *size > 7);
-    let is_cut = |step: &Step| *step == Step::Network(Weather::Cut);
+    let is_cut = |step: &Step| *step == Step::Network(NetworkFault::Cut);
     let large = script.steps.iter().position(is_large);
     large.is_some_and(|at| script.steps[at..].iter().any(is_cut))
 }

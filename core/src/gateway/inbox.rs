@@ -13,7 +13,7 @@ use crate::{
     event::Event,
     mqtt::{Publish, QoS, SubAckCode},
     options::Acknowledge,
-    topic::{self, Incoming},
+    topic::{self, IncomingTopic},
 };
 
 impl Session {
@@ -54,15 +54,17 @@ impl Session {
             return;
         }
         match topic::parse(&publish.topic) {
-            Some(Incoming::Errors { gateway }) if gateway == self.client_id.gateway().as_str() => {
+            Some(IncomingTopic::Errors { gateway })
+                if gateway == self.client_id.gateway().as_str() =>
+            {
                 acknowledge_at_once(online, &publish);
                 self.on_error_message(online, publish, now);
             }
-            Some(Incoming::Config { device }) => {
+            Some(IncomingTopic::Config { device }) => {
                 let expected = self.expected(device, Subscription::Config);
                 self.on_message(online, expected, publish, 0);
             }
-            Some(Incoming::Command { device, subfolder }) => {
+            Some(IncomingTopic::Command { device, subfolder }) => {
                 let expected = self.expected(device, Subscription::Commands);
                 let subfolder = subfolder.map_or(0, str::len);
                 self.on_message(online, expected, publish, subfolder);

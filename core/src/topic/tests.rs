@@ -145,14 +145,20 @@ fn a_filter_names_its_device() {
 #[test]
 fn a_topic_of_the_bridge_is_read() {
     let command = |subfolder| {
-        Some(Incoming::Command {
+        Some(IncomingTopic::Command {
             device: "d",
             subfolder,
         })
     };
     for (topic, expected) in [
-        ("/devices/d/config", Some(Incoming::Config { device: "d" })),
-        ("/devices/d/errors", Some(Incoming::Errors { gateway: "d" })),
+        (
+            "/devices/d/config",
+            Some(IncomingTopic::Config { device: "d" }),
+        ),
+        (
+            "/devices/d/errors",
+            Some(IncomingTopic::Errors { gateway: "d" }),
+        ),
         ("/devices/d/commands", command(None)),
         ("/devices/d/commands/", command(None)),
         ("/devices/d/commands/a", command(Some("a"))),

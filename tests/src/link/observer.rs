@@ -10,17 +10,17 @@ use crate::bridge::event::Event as BridgeEvent;
 /// Is told of everything that passes between the gateway and the world around it.
 pub trait Observer {
     /// This has just happened; the gateway has dealt with it.
-    fn observe(&mut self, moment: Moment<'_>, gateway: &Gateway, now: Instant);
+    fn observe(&mut self, observation: Observation<'_>, gateway: &Gateway, now: Instant);
 }
 
 /// Watches nothing.
 impl Observer for () {
-    fn observe(&mut self, _: Moment<'_>, _: &Gateway, _: Instant) {}
+    fn observe(&mut self, _: Observation<'_>, _: &Gateway, _: Instant) {}
 }
 
 /// Something that passes at the gateway, or happens to it.
 #[derive(Clone, Copy, Debug)]
-pub enum Moment<'a> {
+pub enum Observation<'a> {
     /// A transport came up, and the gateway was told.
     Dialed(ConnectionId),
     /// The gateway read these bytes from the transport.

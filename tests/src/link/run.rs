@@ -7,7 +7,7 @@ use std::time::Instant;
 use iotcore_gateway::{Answer, Event, Input, TransportEnd};
 
 use super::network::Transport;
-use super::{Disturbance, Link, Moment, Observer, Side};
+use super::{Disturbance, Link, Observation, Observer, Side};
 use crate::bridge::event::Event as BridgeEvent;
 use crate::pipe::Content;
 
@@ -78,7 +78,7 @@ impl<O: Observer> Link<O> {
     fn dial(&mut self) {
         if self.failing_dials > 0 {
             self.failing_dials -= 1;
-            self.observe(Moment::Struck(Disturbance::DialFailed));
+            self.observe(Observation::Struck(Disturbance::DialFailed));
             self.disconnected(self.dial_failure);
             return;
         }
@@ -87,7 +87,7 @@ impl<O: Observer> Link<O> {
         let token = self.token(self.token_lifetime);
         let unix_now = self.unix_now();
         self.apply(Input::Connected { token, unix_now });
-        self.observe(Moment::Dialed(connection));
+        self.observe(Observation::Dialed(connection));
         self.fidget();
     }
 
@@ -116,12 +116,12 @@ impl<O: Observer> Link<O> {
         let bytes = self.gateway.poll_transmit();
         let sent = transport.send(Side::Bridge, bytes, &self.network, self.now);
         if transport.is_newly_full(sent < bytes.len()) {
-            let moment = Moment::Struck(Disturbance::ShortWrite);
-            self.observer.observe(moment, &self.gateway, self.now);
+            let observation = Observation::Struck(Disturbance::ShortWrite);
+            self.observer.observe(observation, &self.gateway, self.now);
         }
         if sent > 0 {
-            let moment = Moment::Transmitted(&self.gateway.poll_transmit()[..sent]);
-            self.observer.observe(moment, &self.gateway, self.now);
+            let observation = Observation::Transmitted(&self.gateway.poll_transmit()[..sent]);
+            self.observer.observe(observation, &self.gateway, self.now);
             self.apply(Input::Transmitted(sent));
             self.fidget();
         }
@@ -206,13 +206,13 @@ impl<O: Observer> Link<O> {
             self.apply(Input::Received(piece));
             self.fidget();
         }
-        self.observe(Moment::Received(bytes));
+        self.observe(Observation::Received(bytes));
     }
 
     fn damaged(&mut self, at: Side, mut bytes: Vec<u8>) -> Vec<u8> {
         bytes.truncate(self.damage.reach(at));
         if self.damage.strike(at, &mut bytes) {
-            self.observe(Moment::Struck(Disturbance::Flipped));
+            self.observe(Observation::Struck(Disturbance::Flipped));
         }
         bytes
     }
@@ -226,14 +226,14 @@ impl<O: Observer> Link<O> {
 
     pub(super) fn disconnected(&mut self, end: TransportEnd) {
         self.apply(Input::Disconnected(end));
-        self.observe(Moment::Disconnected(end));
+        self.observe(Observation::Disconnected(end));
         self.fidget();
     }
 
     fn run_timers(&mut self) {
         if self.gateway.poll_timeout().is_some_and(|at| at <= self.now) {
             self.apply(Input::Timeout);
-            self.observe(Moment::TimedOut);
+            self.observe(Observation::TimedOut);
         }
         if self.bridge.poll_timeout().is_some_and(|at| at <= self.now) {
             self.bridge.handle_timeout(self.now);
@@ -243,19 +243,19 @@ impl<O: Observer> Link<O> {
     /// The bridge's first: what it says is the cause of what the gateway tells.
     fn poll_events(&mut self) {
         while let Some(event) = self.bridge.poll_event() {
-            self.observe(Moment::Bridge(&event));
+            self.observe(Observation::Bridge(&event));
             self.bridge_events.push(event);
         }
         if self.is_polled() {
             while let Some(event) = self.apply(Input::PollEvent).event() {
-                self.observe(Moment::Event(&event));
+                self.observe(Observation::Event(&event));
                 self.events.push(event);
             }
         }
     }
 
-    pub(super) fn observe(&mut self, moment: Moment<'_>) {
-        self.observer.observe(moment, &self.gateway, self.now);
+    pub(super) fn observe(&mut self, observation: Observation<'_>) {
+        self.observer.observe(observation, &self.gateway, self.now);
     }
 
     /// Polls everything, and reports a timeout that is not due.

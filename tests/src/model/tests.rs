@@ -47,17 +47,17 @@ impl World {
         (number, op)
     }
 
-    fn observe(&mut self, moment: Moment<'_>) -> Result<(), Rule> {
-        let observed = self.model.observe(moment, &self.gateway, self.now);
+    fn observe(&mut self, observation: Observation<'_>) -> Result<(), Rule> {
+        let observed = self.model.observe(observation, &self.gateway, self.now);
         observed.map_err(|finding| finding.rule)
     }
 
     fn event(&mut self, event: Event) -> Result<(), Rule> {
-        self.observe(Moment::Event(&event))
+        self.observe(Observation::Event(&event))
     }
 
     fn bridge(&mut self, kind: EventKind) -> Result<(), Rule> {
-        self.observe(Moment::Bridge(&BridgeEvent {
+        self.observe(Observation::Bridge(&BridgeEvent {
             at: Duration::ZERO,
             connection: None,
             client: None,
@@ -93,10 +93,10 @@ impl World {
 
     /// The gateway writes these frames on an open connection.
     fn writes(&mut self, frames: &[&[u8]]) -> Result<(), Rule> {
-        self.observe(Moment::Transmitted(&[0x10, 0]))?;
-        self.observe(Moment::Received(&[0x20, 2, 0, 0]))?;
+        self.observe(Observation::Transmitted(&[0x10, 0]))?;
+        self.observe(Observation::Received(&[0x20, 2, 0, 0]))?;
         for frame in frames {
-            self.observe(Moment::Transmitted(frame))?;
+            self.observe(Observation::Transmitted(frame))?;
         }
         Ok(())
     }
@@ -264,9 +264,11 @@ fn the_puback_of_its_attach_lets_a_device_speak() {
     let mut world = World::new();
     let attach = publish("/devices/sensor-1/attach", 1, false);
     world.writes(&[&attach]).unwrap();
-    world.observe(Moment::Received(&[0x40, 2, 0, 1])).unwrap();
+    world
+        .observe(Observation::Received(&[0x40, 2, 0, 1]))
+        .unwrap();
     let data = publish("/devices/sensor-1/events", 2, false);
-    assert_eq!(world.observe(Moment::Transmitted(&data)), Ok(()));
+    assert_eq!(world.observe(Observation::Transmitted(&data)), Ok(()));
 }
 
 #[test]

@@ -10,7 +10,7 @@ use super::step::Step;
 use crate::ConnectionId;
 use crate::bridge::event::{Event as BridgeEvent, EventKind};
 use crate::bridge::faults::{AnswerKind, CutMoment, FaultKind, RefuseBy, Treatment};
-use crate::link::{Disturbance, Moment};
+use crate::link::{Disturbance, Observation};
 
 /// What every token begins with: the header of a JWT in base64url.
 const TOKEN_MARK: &str = "eyJ";
@@ -38,7 +38,7 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[expect(
     missing_docs,
-    reason = "the names of `Moment`, which says what they mean"
+    reason = "the names of `Observation`, which says what they mean"
 )]
 pub enum What {
     /// A step of the script, and how it was answered.
@@ -184,17 +184,17 @@ impl Entry {
 }
 
 impl What {
-    /// What a moment is in a history.
-    pub(crate) fn from_moment(moment: Moment<'_>) -> Self {
-        match moment {
-            Moment::Dialed(connection) => Self::Dialed(connection),
-            Moment::Received(bytes) => Self::Received(bytes.to_vec()),
-            Moment::Transmitted(bytes) => Self::Transmitted(bytes.to_vec()),
-            Moment::TimedOut => Self::TimedOut,
-            Moment::Disconnected(end) => Self::Disconnected(end),
-            Moment::Event(event) => Self::Event(event.clone()),
-            Moment::Bridge(event) => Self::Bridge(event.clone()),
-            Moment::Struck(disturbance) => Self::Struck(disturbance),
+    /// What an observation is in a history.
+    pub(crate) fn from_observation(observation: Observation<'_>) -> Self {
+        match observation {
+            Observation::Dialed(connection) => Self::Dialed(connection),
+            Observation::Received(bytes) => Self::Received(bytes.to_vec()),
+            Observation::Transmitted(bytes) => Self::Transmitted(bytes.to_vec()),
+            Observation::TimedOut => Self::TimedOut,
+            Observation::Disconnected(end) => Self::Disconnected(end),
+            Observation::Event(event) => Self::Event(event.clone()),
+            Observation::Bridge(event) => Self::Bridge(event.clone()),
+            Observation::Struck(disturbance) => Self::Struck(disturbance),
         }
     }
 }

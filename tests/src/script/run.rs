@@ -8,11 +8,11 @@ use iotcore_gateway::{DeliveryId, DeviceKey, DisconnectReason, Event, Gateway};
 use super::broken::{Broken, Rule};
 use super::history::{self, History, What};
 use super::setup::Drafted;
-use super::step::{self, DEVICES, Operation, Step, Weather};
+use super::step::{self, DEVICES, NetworkFault, Operation, Step};
 use super::{Manner, Script};
 use crate::Fault;
 use crate::bridge::faults::FaultKind;
-use crate::link::{GATEWAY, Link, Moment, Network, Observer};
+use crate::link::{GATEWAY, Link, Network, Observation, Observer};
 use crate::model::{Finding, Model};
 
 /// How long everything may take to end once nothing is in the way any more.
@@ -42,7 +42,7 @@ pub(super) struct Watch {
 }
 
 impl Observer for Watch {
-    fn observe(&mut self, moment: Moment<'_>, gateway: &Gateway, now: Instant) {
+    fn observe(&mut self, observation: Observation<'_>, gateway: &Gateway, now: Instant) {
         if self.finding.is_some() {
             return;
         }
@@ -51,14 +51,14 @@ impl Observer for Watch {
         }
         // Bytes may come one by one, and come to an end.
         let is_of_bytes = matches!(
-            moment,
-            Moment::Received(_) | Moment::Transmitted(_) | Moment::Struck(_)
+            observation,
+            Observation::Received(_) | Observation::Transmitted(_) | Observation::Struck(_)
         );
         self.at_once += u32::from(!is_of_bytes);
         let is_told = self
             .history
-            .add(now - self.start, What::from_moment(moment));
-        let checked = self.model.observe(moment, gateway, now);
+            .add(now - self.start, What::from_observation(observation));
+        let checked = self.model.observe(observation, gateway, now);
         self.check(checked);
         if is_told {
             self.find(Rule::Secrecy, "a token in what happened");
@@ -256,7 +256,7 @@ impl Run {
                     bytes: step::report_packet(*device, *error, *packet_id),
                 });
             }
-            Step::Network(weather) => self.blow(*weather),
+            Step::Network(fault) => self.disturb(*fault),
             Step::LeaveUnpolled(duration) => {
                 self.model().stop_hearing();
                 self.link.leave_unpolled(*duration);
@@ -286,11 +286,11 @@ impl Run {
             .expect("a fault for everybody");
     }
 
-    fn blow(&mut self, weather: Weather) {
+    fn disturb(&mut self, fault: NetworkFault) {
         let network = self.link.network;
-        match weather {
-            Weather::Latency(latency) => self.link.network = Network { latency, ..network },
-            Weather::Fragment(length) => {
+        match fault {
+            NetworkFault::Latency(latency) => self.link.network = Network { latency, ..network },
+            NetworkFault::Fragment(length) => {
                 let fragment = usize::from(length);
                 self.link.network = Network {
                     fragment,
@@ -298,26 +298,26 @@ impl Run {
                 };
                 return;
             }
-            Weather::Capacity(bytes) => {
+            NetworkFault::Capacity(bytes) => {
                 let capacity = usize::from(bytes);
                 self.link.network = Network {
                     capacity,
                     ..network
                 };
             }
-            Weather::Cut => return self.link.cut(),
-            Weather::CutAfter { side, bytes } => {
+            NetworkFault::Cut => return self.link.cut(),
+            NetworkFault::CutAfter { side, bytes } => {
                 return self.link.cut_after(side, usize::from(bytes));
             }
-            Weather::HalfOpen => {
+            NetworkFault::HalfOpen => {
                 self.link.go_half_open();
             }
-            Weather::Flip { side, bytes, bit } => {
+            NetworkFault::Flip { side, bytes, bit } => {
                 self.model().deceive();
                 self.link.flip_after(side, usize::from(bytes), bit);
             }
-            Weather::Stall(duration) => self.link.stall(duration),
-            Weather::FailDials { count, end } => {
+            NetworkFault::Stall(duration) => self.link.stall(duration),
+            NetworkFault::FailDials { count, end } => {
                 return self.link.fail_dials(u32::from(count), end);
             }
         }

@@ -49,7 +49,7 @@ pub enum Step {
         packet_id: u8,
     },
     /// The network changes, or does something to the bytes.
-    Network(Weather),
+    Network(NetworkFault),
     /// The user does not poll events for a while.
     LeaveUnpolled(Duration),
     /// The wall clock of the gateway's machine is ahead by so many seconds.
@@ -136,7 +136,7 @@ pub enum Stray {
 
 /// What the network can do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Weather {
+pub enum NetworkFault {
     /// From the sending of a byte to its arrival.
     Latency(Duration),
     /// Bytes arrive in fragments of at most so many.

@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use iotcore_gateway::{QoS, Subscription, TransportEnd};
 
-use super::{Command, DEVICES, Operation, REPORTS, Step, Stray, Weather};
+use super::{Command, DEVICES, NetworkFault, Operation, REPORTS, Step, Stray};
 use crate::bridge::faults::{AnswerKind, CutMoment, FaultKind, PacketKind, RefuseBy, Treatment};
 use crate::link::Side;
 
@@ -116,24 +116,24 @@ impl Step {
                 error: usize::from(b) % REPORTS.len(),
                 packet_id: c,
             },
-            35 => Self::Network(Weather::Latency(Duration::from_millis(u64::from(
+            35 => Self::Network(NetworkFault::Latency(Duration::from_millis(u64::from(
                 number % 5_000,
             )))),
-            36 => Self::Network(Weather::Fragment(number.max(1))),
-            37 => Self::Network(Weather::Capacity(number.max(1))),
-            38 => Self::Network(Weather::Cut),
-            39 => Self::Network(Weather::CutAfter {
+            36 => Self::Network(NetworkFault::Fragment(number.max(1))),
+            37 => Self::Network(NetworkFault::Capacity(number.max(1))),
+            38 => Self::Network(NetworkFault::Cut),
+            39 => Self::Network(NetworkFault::CutAfter {
                 side,
                 bytes: number,
             }),
-            40 => Self::Network(Weather::HalfOpen),
-            41 => Self::Network(Weather::Flip {
+            40 => Self::Network(NetworkFault::HalfOpen),
+            41 => Self::Network(NetworkFault::Flip {
                 side,
                 bytes: b,
                 bit: c % 8,
             }),
-            42 => Self::Network(Weather::Stall(span(a, number).min(MAX_WAIT))),
-            43 => Self::Network(Weather::FailDials {
+            42 => Self::Network(NetworkFault::Stall(span(a, number).min(MAX_WAIT))),
+            43 => Self::Network(NetworkFault::FailDials {
                 count: b % 16,
                 end: ENDS[usize::from(a) % ENDS.len()],
             }),
@@ -329,7 +329,7 @@ impl Stray {
     }
 }
 
-impl Weather {
+impl NetworkFault {
     fn to_bytes(self) -> [u8; 4] {
         let with = |kind: u8, a: u8, number: u16| {
             let [b, c] = number.to_le_bytes();
