@@ -2,7 +2,7 @@
 
 use std::{
     fs,
-    io::{self, Read, Write},
+    io::{self, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::{
@@ -17,6 +17,7 @@ use iotcore_gateway_testkit::{
     AuthMethod, Bridge, OperatorError, Registry, Settings,
     bridge::event::{Event, EventKind},
     keys::{DeviceKey, ServerIdentity},
+    packets::{self, Sent},
     serve::{Server, tls},
 };
 use iotcore_gateway_tokio::{Algorithm, SigningKey, UnixTime};
@@ -187,14 +188,8 @@ impl Drop for Cloud {
 /// A port that nobody listens on: reserved and unused. One that was free a moment ago may be another test's by now.
 pub(crate) const CLOSED_PORT: u16 = 1;
 
-/// What a peer that is not the emulator has got.
-pub(crate) struct Packet {
-    pub(crate) first: u8,
-    pub(crate) body: Vec<u8>,
-}
-
-/// Accepts connections, answers CONNECT and SUBSCRIBE, and has PUBACKs sent when `publish` says so.
-pub(crate) fn serve(publish: impl Fn(&Packet) + Send + 'static) -> u16 {
+/// Accepts connections and agrees with everything; with a PUBLISH once `publish` has returned.
+pub(crate) fn serve(publish: impl Fn(&Sent) + Send + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     thread::spawn(move || {
@@ -205,54 +200,25 @@ pub(crate) fn serve(publish: impl Fn(&Packet) + Send + 'static) -> u16 {
     port
 }
 
-fn answer(stream: &mut TcpStream, publish: &impl Fn(&Packet)) -> io::Result<()> {
+fn answer(stream: &mut TcpStream, publish: &impl Fn(&Sent)) -> io::Result<()> {
     stream.set_nodelay(true)?;
-    loop {
-        let packet = Packet::read(stream)?;
-        if packet.first & 0xf0 == 0x30 {
-            publish(&packet);
+    while let Some(sent) = receive(stream)? {
+        if matches!(sent, Sent::Publish { .. }) {
+            publish(&sent);
         }
-        packet.reply(stream)?;
+        reply(&sent, stream)?;
     }
+    Ok(())
 }
 
-impl Packet {
-    pub(crate) fn read(stream: &mut TcpStream) -> io::Result<Self> {
-        let mut first = [0];
-        stream.read_exact(&mut first)?;
-        Ok(Self {
-            first: first[0],
-            body: read_body(stream)?,
-        })
-    }
-
-    /// Answers it as a bridge does that grants everything. A PUBLISH is taken to be of QoS 1.
-    pub(crate) fn reply(&self, stream: &mut TcpStream) -> io::Result<()> {
-        let body = &self.body;
-        match self.first & 0xf0 {
-            0x10 => stream.write_all(&[0x20, 2, 0, 0]),
-            0x30 => {
-                let topic = usize::from(u16::from_be_bytes([body[0], body[1]]));
-                stream.write_all(&[0x40, 2, body[topic + 2], body[topic + 3]])
-            }
-            0x80 => stream.write_all(&[0x90, 3, body[0], body[1], body[body.len() - 1]]),
-            0xe0 => Err(io::ErrorKind::ConnectionAborted.into()),
-            _ => Ok(()),
-        }
-    }
+/// The next packet of the relay's; `None` once it has left.
+pub(crate) fn receive(stream: &mut TcpStream) -> io::Result<Option<Sent>> {
+    let bytes = packets::read(stream)?.unwrap_or_default();
+    let sent = packets::parse(&bytes).pop();
+    Ok(sent.filter(|sent| *sent != Sent::Disconnect))
 }
 
-fn read_body(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
-    let mut length = 0;
-    for shift in [0, 7, 14, 21] {
-        let mut byte = [0];
-        stream.read_exact(&mut byte)?;
-        length |= usize::from(byte[0] & 0x7f) << shift;
-        if byte[0] < 0x80 {
-            break;
-        }
-    }
-    let mut body = vec![0; length];
-    stream.read_exact(&mut body)?;
-    Ok(body)
+/// Agrees with it.
+pub(crate) fn reply(sent: &Sent, stream: &mut TcpStream) -> io::Result<()> {
+    stream.write_all(&sent.answer().unwrap_or_default())
 }

@@ -12,12 +12,16 @@ use std::{
     time::Duration,
 };
 
-use iotcore_gateway_testkit::{Bridge, keys::DeviceKey};
+use iotcore_gateway_testkit::{
+    Bridge,
+    keys::DeviceKey,
+    packets::{self, Sent},
+};
 use serde_json::json;
 
 use crate::{
     child::{PATIENCE, Relay},
-    cloud::{CLOSED_PORT, Cloud, Packet, folder, options, serve},
+    cloud::{CLOSED_PORT, Cloud, folder, options, receive, reply, serve},
     eventually,
 };
 
@@ -206,7 +210,7 @@ fn when_the_output_is_not_read_no_error_report_is_lost_and_the_socket_is_not_rea
 
 /// A peer that reports many errors once it is asked for them, and tells of each that it could write.
 fn serve_reports(count: usize, sent: mpsc::Sender<()>) -> u16 {
-    const TOPIC: &[u8] = b"/devices/gateway-1/errors";
+    const TOPIC: &str = "/devices/gateway-1/errors";
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
     let report = move |stream: &mut TcpStream| {
@@ -214,21 +218,17 @@ fn serve_reports(count: usize, sent: mpsc::Sender<()>) -> u16 {
             let description = "x".repeat(1_500);
             let report = json!({"error_type": format!("NUMBER_{n}"), "description": description});
             let report = report.to_string();
-            let len = 2 + TOPIC.len() + report.len();
-            let mut packet = vec![0x30, (len % 128) as u8 | 0x80, (len / 128) as u8];
-            packet.extend([0, TOPIC.len() as u8]);
-            packet.extend(TOPIC);
-            packet.extend(report.as_bytes());
+            let packet = packets::publish(TOPIC, report.as_bytes(), None, false);
             stream.write_all(&packet).unwrap();
             sent.send(()).unwrap();
         }
     };
     thread::spawn(move || {
         let (mut stream, _) = listener.accept().unwrap();
-        while let Ok(packet) = Packet::read(&mut stream)
-            && packet.reply(&mut stream).is_ok()
+        while let Ok(Some(sent)) = receive(&mut stream)
+            && reply(&sent, &mut stream).is_ok()
         {
-            if packet.body.windows(TOPIC.len()).any(|part| part == TOPIC) {
+            if matches!(&sent, Sent::Subscribe { filter, .. } if filter == TOPIC) {
                 report(&mut stream);
             }
         }
