@@ -2,10 +2,10 @@
 //!
 //! # The model
 //!
-//! A gateway holds one MQTT connection to the bridge, for itself and for up to 1,000 devices. You say what should be: these
-//! devices attached, these topics subscribed. The driver makes it so after every connect, and keeps what you send until the
-//! bridge has acknowledged it. A [`Client`] attaches devices and closes; a [`Device`] sends telemetry and state, and
-//! receives configs and commands; the [`Driver`] does the work, in one future that you spawn.
+//! A gateway holds one MQTT connection to the bridge, for itself and for up to 1,000 devices. You declare which
+//! devices are to be attached and which topics are to be subscribed to. The driver establishes that after every connect,
+//! and keeps what you send until the bridge has acknowledged it. A [`Client`] attaches devices and closes; a [`Device`] sends telemetry and state, and
+//! receives configs and commands; the [`Driver`] does the work in one future that you spawn.
 //!
 //! # Quick start
 //!
@@ -35,30 +35,31 @@
 //! # }
 //! ```
 //!
-//! This crate is [`SmolRuntime`] and [`connect`]; everything else is [`iotcore_gateway`], whose items stand here too.
-//! `connect` and the driver need no more than a thread that polls them: any executor will do, or `smol::block_on`. Timers
+//! This crate defines [`SmolRuntime`] and [`connect`]; everything else is re-exported from [`iotcore_gateway`].
+//! `connect` and the driver only need a thread that polls them: any executor, or `smol::block_on`. Timers
 //! and sockets are those of `async-io`, which starts its own thread when it is first used; names are resolved on the
 //! threads of `blocking`.
 //!
 //! # Failure
 //!
-//! A lost connection is no failure: the driver reconnects with backoff and a fresh token, and what was accepted is sent
-//! again; [`Client::status`] tells of it, why, and how surely that is known. What you await ends in an error only when it
-//! has failed for good: [`AcceptError`] hands a message back that was not accepted, [`DeliveryError`] says why one was not
-//! acknowledged, [`AttachError`] why a device is not attached. [`Failure::retry`] tells whether the same may succeed later.
-//! Futures may be dropped at any time: each has either been accepted and goes on without you, or has changed nothing.
+//! A lost connection is not a failure: the driver reconnects with backoff and a fresh token, and sends accepted messages
+//! again; [`Client::status`] reports the loss, its cause, and how certain the cause is. A future returns an error only if
+//! its operation has failed permanently: [`AcceptError`] returns a message that was not accepted, [`DeliveryError`] says
+//! why a message was not acknowledged, [`AttachError`] why a device is not attached. [`Failure::retry`] says whether a
+//! retry may succeed. Futures may be dropped at any time: an operation that was accepted continues; one that was not has
+//! changed nothing.
 //!
 //! # Shutdown
 //!
-//! [`Client::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and gives what was left,
-//! to be sent by the next process. Dropping every [`Client`] and [`Device`] closes as well. Dropping the driver ends every
-//! future with [`DriverStopped`].
+//! [`Client::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and returns the
+//! unsent messages, to be sent by the next process. Dropping every [`Client`] and [`Device`] also closes the gateway. Dropping
+//! the driver ends every future with [`DriverStopped`].
 //!
 //! # Test your own code
 //!
 //! Take the [`Client`] and a [`Runtime`] as arguments: the same code then runs on the virtual clock and network of
-//! `iotcore-gateway-testkit`, against an emulator of the bridge, where an hour takes milliseconds and connections break
-//! where a test wants them to. It needs no runtime.
+//! `iotcore-gateway-testkit`, against an emulator of the bridge, where an hour takes milliseconds and a test
+//! decides where connections break. It needs no runtime.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
@@ -68,12 +69,12 @@ pub use iotcore_gateway::{self, driver::*, *};
 
 pub use self::runtime::{SmolRuntime, SmolStream};
 
-/// A client, and the driver to spawn: `smol::spawn(driver.run())`.
+/// Creates a client and the driver to spawn: `smol::spawn(driver.run())`.
 ///
 /// # Errors
 ///
-/// [`SetupError`]: the host or an option, and what it must be. Whether the bridge can be reached, the client's status
-/// tells.
+/// Returns [`SetupError`] if the host or an option is invalid, with what it must be. [`Client::status`] reports whether
+/// the bridge can be reached.
 pub fn connect<T: TokenSource>(
     setup: Setup<T>,
 ) -> Result<(Client, Driver<SmolRuntime, T>), SetupError> {

@@ -1,4 +1,4 @@
-//! smol's connections, timers and clock, as the driver wants them.
+//! smol's TCP streams, timers and clock as the driver's [`Runtime`].
 
 use std::{
     io,
@@ -12,7 +12,7 @@ use async_net::TcpStream;
 use futures_io::{AsyncRead, AsyncWrite};
 use iotcore_gateway::{UnixTime, driver::Runtime};
 
-/// smol. Use it on any executor: nothing has to be started or entered first.
+/// The smol runtime. Use it on any executor: nothing has to be started or entered first.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SmolRuntime;
 

@@ -2,10 +2,10 @@
 //!
 //! # The model
 //!
-//! A gateway holds one MQTT connection to the bridge, for itself and for up to 1,000 devices. You say what should be: these
-//! devices attached, these topics subscribed. The driver makes it so after every connect, and keeps what you send until the
-//! bridge has acknowledged it. A [`Client`] attaches devices and closes; a [`Device`] sends telemetry and state, and
-//! receives configs and commands; the [`Driver`] does the work, in one future that you spawn.
+//! A gateway holds one MQTT connection to the bridge, for itself and for up to 1,000 devices. You declare which
+//! devices are to be attached and which topics are to be subscribed to. The driver establishes that after every connect,
+//! and keeps what you send until the bridge has acknowledged it. A [`Client`] attaches devices and closes; a [`Device`] sends telemetry and state, and
+//! receives configs and commands; the [`Driver`] does the work in one future that you spawn.
 //!
 //! # Quick start
 //!
@@ -34,28 +34,29 @@
 //! # }
 //! ```
 //!
-//! This crate is [`TokioRuntime`] and [`connect`]; everything else is [`iotcore_gateway`], whose items stand here too.
+//! This crate defines [`TokioRuntime`] and [`connect`]; everything else is re-exported from [`iotcore_gateway`].
 //! `connect` and the driver need a Tokio runtime with its I/O and time enabled, of any flavor.
 //!
 //! # Failure
 //!
-//! A lost connection is no failure: the driver reconnects with backoff and a fresh token, and what was accepted is sent
-//! again; [`Client::status`] tells of it, why, and how surely that is known. What you await ends in an error only when it
-//! has failed for good: [`AcceptError`] hands a message back that was not accepted, [`DeliveryError`] says why one was not
-//! acknowledged, [`AttachError`] why a device is not attached. [`Failure::retry`] tells whether the same may succeed later.
-//! Futures may be dropped at any time: each has either been accepted and goes on without you, or has changed nothing.
+//! A lost connection is not a failure: the driver reconnects with backoff and a fresh token, and sends accepted messages
+//! again; [`Client::status`] reports the loss, its cause, and how certain the cause is. A future returns an error only if
+//! its operation has failed permanently: [`AcceptError`] returns a message that was not accepted, [`DeliveryError`] says
+//! why a message was not acknowledged, [`AttachError`] why a device is not attached. [`Failure::retry`] says whether a
+//! retry may succeed. Futures may be dropped at any time: an operation that was accepted continues; one that was not has
+//! changed nothing.
 //!
 //! # Shutdown
 //!
-//! [`Client::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and gives what was left,
-//! to be sent by the next process. Dropping every [`Client`] and [`Device`] closes as well. Dropping the driver ends every
-//! future with [`DriverStopped`].
+//! [`Client::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and returns the
+//! unsent messages, to be sent by the next process. Dropping every [`Client`] and [`Device`] also closes the gateway. Dropping
+//! the driver ends every future with [`DriverStopped`].
 //!
 //! # Test your own code
 //!
 //! Take the [`Client`] and a [`Runtime`] as arguments: the same code then runs on the virtual clock and network of
-//! `iotcore-gateway-testkit`, against an emulator of the bridge, where an hour takes milliseconds and connections break
-//! where a test wants them to. On Tokio itself, a test with `start_paused` has the gateway's timers
+//! `iotcore-gateway-testkit`, against an emulator of the bridge, where an hour takes milliseconds and a test
+//! decides where connections break. On Tokio itself, a test with `start_paused` has the gateway's timers
 //! follow the paused clock.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
@@ -66,12 +67,12 @@ pub use iotcore_gateway::{self, driver::*, *};
 
 pub use self::runtime::{TokioRuntime, TokioStream};
 
-/// A client, and the driver to spawn: `tokio::spawn(driver.run())`.
+/// Creates a client and the driver to spawn: `tokio::spawn(driver.run())`.
 ///
 /// # Errors
 ///
-/// [`SetupError`]: the host or an option, and what it must be. Whether the bridge can be reached, the client's status
-/// tells.
+/// Returns [`SetupError`] if the host or an option is invalid, with what it must be. [`Client::status`] reports whether
+/// the bridge can be reached.
 pub fn connect<T: TokenSource>(
     setup: Setup<T>,
 ) -> Result<(Client, Driver<TokioRuntime, T>), SetupError> {

@@ -1,4 +1,4 @@
-//! Tokio's connections, timers and clock, as the driver wants them.
+//! Tokio's TCP streams, timers and clock as the driver's [`Runtime`].
 
 use std::{
     io,
@@ -15,7 +15,7 @@ use tokio::{
     time,
 };
 
-/// Tokio. Use it inside of a Tokio runtime whose I/O and time are enabled.
+/// The Tokio runtime. Use it inside a Tokio runtime whose I/O and time are enabled.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TokioRuntime;
 

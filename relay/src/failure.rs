@@ -1,4 +1,4 @@
-//! Why an operation or a connection ended, in words for programs and for people.
+//! Converts the reasons why operations and connections end to error codes for programs and text for people.
 
 use std::{borrow::Cow, error::Error, io::ErrorKind};
 
@@ -11,12 +11,12 @@ use serde::Serialize;
 
 use crate::token::UnreadableToken;
 
-/// Why an operation ended otherwise.
+/// The reason why an operation failed.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Reason {
-    /// A short code in snake case.
+    /// A short error code in snake case.
     error: Cow<'static, str>,
-    /// A sentence.
+    /// A sentence for people.
     detail: String,
     certainty: &'static str,
     retry: &'static str,
@@ -25,7 +25,7 @@ pub(crate) struct Reason {
 const LACK_OF_ROOM: &str = "queue_full";
 
 impl Reason {
-    /// Refused before anything was sent; the same again would be refused again.
+    /// Constructs a permanent failure: refused before anything was sent, and a retry would be refused again.
     fn refused(error: &'static str, detail: impl ToString) -> Self {
         Self {
             error: error.into(),
@@ -35,7 +35,7 @@ impl Reason {
         }
     }
 
-    /// Refused before anything was sent, for a reason that passes.
+    /// Constructs a temporary failure: refused before anything was sent, and a retry may succeed.
     fn refused_now(error: &'static str, detail: impl ToString) -> Self {
         Self {
             retry: retry(Retry::Backoff),
@@ -43,7 +43,7 @@ impl Reason {
         }
     }
 
-    /// No operation of the input has attached this device.
+    /// The device was not attached by any operation of the input.
     pub(crate) fn unknown_device(device: &str) -> Self {
         let detail = format!(
             "`{device}` was never attached here, or has been detached: attach it first, with the operation `attach`"
@@ -56,12 +56,12 @@ impl Reason {
         CommandError::Closed.into()
     }
 
-    /// The gateway's queues are full, which passes.
+    /// Returns whether the gateway's queues are full, which is temporary.
     pub(crate) fn is_lack_of_room(&self) -> bool {
         self.error == LACK_OF_ROOM
     }
 
-    /// The message was still to be sent when the gateway was closed or gave up.
+    /// Returns whether the message was still unsent when the gateway was closed or gave up.
     pub(crate) fn is_end(&self) -> bool {
         matches!(self.error.as_ref(), "closed" | "gave_up" | "stopped")
     }
@@ -183,7 +183,7 @@ impl From<UnreadableToken> for Reason {
     }
 }
 
-/// Why a device is no longer attached.
+/// Describes why a device is no longer attached.
 pub(crate) fn detach_cause(cause: &DetachCause) -> String {
     match cause {
         DetachCause::Reported(report) => code(report.error_type()),
@@ -191,7 +191,7 @@ pub(crate) fn detach_cause(cause: &DetachCause) -> String {
     }
 }
 
-/// What ended a connection, or an attempt at one: a code in snake case.
+/// Returns the code, in snake case, of what ended a connection or a connection attempt.
 pub(crate) fn disconnect_code(
     ended: &Disconnected,
     error: Option<&TransportError>,
@@ -219,16 +219,16 @@ pub(crate) fn disconnect_code(
     }
 }
 
-/// What the session knows of a connection that has ended.
+/// What the session knows about a connection that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances {
-    /// The bridge had accepted it.
+    /// Whether the bridge had accepted it.
     pub(crate) was_connected: bool,
-    /// An attach had not ended.
+    /// Whether an attach was still pending.
     pub(crate) was_attaching: bool,
 }
 
-/// The same as a sentence that says what to do.
+/// Describes the same as a sentence that says what to do.
 pub(crate) fn disconnect_detail(
     ended: &Disconnected,
     error: Option<&TransportError>,
@@ -279,7 +279,7 @@ fn advice(
     }
 }
 
-/// An error and its causes, but for those that it tells already.
+/// Formats an error and its causes, except for causes that its own text already includes.
 fn chain(error: &dyn Error) -> String {
     let mut told = error.to_string();
     let mut cause = error.source();
@@ -293,7 +293,7 @@ fn chain(error: &dyn Error) -> String {
     told
 }
 
-/// The bridge's code in snake case; one that is not known may hold anything.
+/// Converts the bridge's code to snake case; an unknown code may contain anything.
 fn code(error: &ErrorType) -> String {
     const MAX_CHARS: usize = 64;
     let plain = |c: char| match c.to_ascii_lowercase() {

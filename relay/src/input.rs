@@ -1,4 +1,4 @@
-//! The one who reads the operations.
+//! Reads lines of operations from standard input.
 
 use std::{
     io::{self, BufRead},
@@ -12,18 +12,18 @@ use crate::{
     output::note,
 };
 
-/// A line of input that is not blank.
+/// A non-blank line of input.
 #[derive(Debug)]
 pub(crate) struct Line {
-    /// Counted from 1, blank lines too.
+    /// The line number, counted from 1, blank lines included.
     pub(crate) number: u64,
     /// Its length in bytes.
     pub(crate) len: usize,
     pub(crate) content: Result<Operation, InvalidLine>,
 }
 
-/// Reads standard input on a thread of its own, which nothing waits for at the end. Lines that nobody takes are left
-/// in the pipe, but for one and a buffer.
+/// Reads standard input on a separate thread, which is not joined at the end. Lines that are not received stay in the
+/// pipe, except for one line and the read buffer.
 pub(crate) fn read() -> mpsc::Receiver<Line> {
     let (sender, receiver) = mpsc::channel(1);
     thread::spawn(move || {
@@ -62,7 +62,7 @@ fn send_lines(input: &mut impl BufRead, sender: &mpsc::Sender<Line>) -> io::Resu
     Ok(())
 }
 
-/// Reads one line into `text`, of one that is too long only the beginning; gives its length.
+/// Reads one line into `text` (only the beginning of a line that is too long); returns the line's length.
 fn read_line(input: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<usize> {
     let mut len = 0;
     loop {

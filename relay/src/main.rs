@@ -1,5 +1,5 @@
-//! A gateway for programs in any language: operations come in as JSON Lines on standard input, events go out as JSON
-//! Lines on standard output. `iotcore-relay --help` lists the options, the README the operations and events.
+//! A gateway for programs in any language: reads operations as JSON Lines from standard input and writes events as JSON
+//! Lines to standard output. `iotcore-relay --help` lists the options, the README the operations and events.
 #![forbid(unsafe_code)]
 
 mod failure;

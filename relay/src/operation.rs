@@ -1,4 +1,4 @@
-//! The operations, as they are written and as they are meant.
+//! The operations: their JSON format and their parsed form.
 
 use std::fmt;
 
@@ -8,30 +8,31 @@ use iotcore_gateway_tokio::QoS;
 use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use serde_json::Value;
 
-/// The longest line, in bytes: the largest payload of 256 KiB with every byte of it escaped as `\u00..`, and room.
+/// The maximum length of a line in bytes: the largest payload of 256 KiB with every byte escaped as `\u00..`, and some
+/// reserve.
 pub(crate) const MAX_LINE: usize = 2 * 1024 * 1024;
 
-/// What an operation is known by: the number or text that it came with.
+/// The id of an operation: the number or text that the input chose for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(untagged)]
 pub(crate) enum Id {
-    /// As it was written, but for fractions.
+    /// Kept as it was written, except for fractions.
     Number(i128),
     Text(String),
 }
 
-/// What a line asks for.
+/// A parsed line of input.
 #[derive(Debug)]
 pub(crate) enum Operation {
-    /// What ends in one `done` or `failed`.
+    /// An operation that ends in one `done` or `failed`.
     Request(Request),
     /// Acknowledges a config or command.
     Acknowledge { delivery: u64 },
-    /// Tells what the gateway has done and holds.
+    /// Requests a snapshot of the gateway's counters and current state.
     Stats,
-    /// Tells which messages have not ended.
+    /// Requests a list of the messages that have not ended.
     Unsent,
-    /// The end, as at the end of the input.
+    /// Closes the gateway, as at the end of the input.
     Close,
 }
 
@@ -39,12 +40,12 @@ pub(crate) enum Operation {
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
     pub(crate) id: Id,
-    /// None: the gateway itself.
+    /// The device; `None` for the gateway itself.
     pub(crate) device: Option<String>,
     pub(crate) action: Action,
 }
 
-/// What is to be done for a device.
+/// The action that a request asks for.
 #[derive(Clone, Debug)]
 pub(crate) enum Action {
     Attach {
@@ -67,7 +68,7 @@ pub(crate) enum Action {
     },
 }
 
-/// The objects as they are written.
+/// The JSON objects of the input.
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
 enum Written {
@@ -123,7 +124,7 @@ enum Written {
     Close {},
 }
 
-/// The errors here and below name what is wrong and never quote it: it may be a token in the wrong place.
+/// Parses an id. The errors here and below name what is wrong and never quote it, because it may be a misplaced token.
 impl<'de> Deserialize<'de> for Id {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let whole = |number: serde_json::Number| match (number.as_u64(), number.as_i64()) {
@@ -171,7 +172,7 @@ fn delivery<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error>
 }
 
 impl Operation {
-    /// Reads one line.
+    /// Parses one line.
     pub(crate) fn parse(line: &[u8]) -> Result<Self, InvalidLine> {
         let written = serde_json::from_slice(line).map_err(InvalidLine::Json)?;
         let (id, device, action) = match written {
@@ -231,7 +232,7 @@ impl Operation {
 }
 
 impl Action {
-    /// What it carries, if it is a message to the cloud.
+    /// Returns the payload of a message to the cloud.
     pub(crate) fn payload(&self) -> Option<&[u8]> {
         match self {
             Self::Telemetry { payload, .. } | Self::State { payload, .. } => Some(payload),
@@ -251,29 +252,29 @@ fn bytes(text: Option<String>, base64: Option<String>) -> Result<Bytes, InvalidL
     }
 }
 
-/// A line that is of no use: the writer's mistake.
+/// An error in a line of input.
 #[derive(Debug)]
 pub(crate) enum InvalidLine {
-    /// Not JSON, or not an operation.
+    /// The line is not JSON, or not an operation.
     Json(serde_json::Error),
-    /// Not one payload.
+    /// The line has no payload, or more than one.
     Payload,
-    /// The payload in base64 is none.
+    /// The payload is not valid base64.
     Base64(base64::DecodeError),
     /// `qos` is null.
     NoQuality,
-    /// Longer than [`MAX_LINE`].
+    /// The line is longer than [`MAX_LINE`].
     TooLong { len: usize },
     /// An operation with this id has not ended yet.
     IdInUse(Id),
-    /// No config or command had this number.
+    /// No config or command has this delivery number.
     NoDelivery(u64),
 }
 
 impl fmt::Display for InvalidLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // Every line is the parser's first.
+            // The parser sees one line at a time, so that its line number is always 1.
             Self::Json(error) => f.write_str(
                 &without_long_words(&error.to_string())
                     .replace(" at line 1 column ", " at column "),
@@ -308,7 +309,8 @@ impl fmt::Display for Id {
     }
 }
 
-/// The parser quotes what it does not know. No name of ours is so long, but a token in the wrong place is.
+/// Shortens long words in the parser's message, which quotes unknown input. No name in this format is that long, but a
+/// misplaced token is.
 fn without_long_words(text: &str) -> String {
     const LONGEST: usize = 32;
     let words = text.split_inclusive(['`', '"', ' ']);

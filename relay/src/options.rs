@@ -1,4 +1,4 @@
-//! The command line and the environment, and the gateway they ask for.
+//! Parses the command line and the environment, and sets up the gateway accordingly.
 
 use std::{error::Error, fmt, fs, io, num::NonZeroU32, path::PathBuf, time::Duration};
 
@@ -9,13 +9,13 @@ use iotcore_gateway_tokio::{
     TlsError,
 };
 
-/// Payloads that are accepted and not yet acknowledged, in bytes.
+/// The maximum total size, in bytes, of payloads that are accepted and not yet acknowledged.
 pub(crate) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
 
-/// How long a close, a detach or the change of tokens waits for what is under way.
+/// How long a close, a detach or a token change waits for operations in progress.
 const DRAIN: Duration = Duration::from_secs(5);
 
-/// Configs and commands without their acknowledgement, at which nothing more is read from the bridge.
+/// The number of unacknowledged configs and commands at which reading from the bridge is paused.
 const MAX_UNACKNOWLEDGED: usize = 256;
 
 /// A gateway on ClearBlade IoT Core's MQTT bridge, driven by JSON Lines: operations on standard
@@ -193,19 +193,19 @@ pub(crate) enum Overflow {
     DropOldest,
 }
 
-/// How a session treats its input and output.
+/// How a session handles its input and output.
 #[derive(Clone, Debug)]
 pub(crate) struct Manner {
-    /// The gateway itself.
+    /// The id of the gateway itself.
     pub(crate) gateway: DeviceId,
     pub(crate) acknowledge: Acknowledge,
-    /// Messages without their end at which the input is no longer read.
+    /// The number of messages that have not ended at which the input is no longer read.
     pub(crate) max_queued: usize,
     pub(crate) overflow: Overflow,
 }
 
 impl Arguments {
-    /// The session's manner, and the gateway.
+    /// Returns the session's settings and the gateway's setup.
     pub(crate) fn manner_and_setup(self) -> Result<(Manner, Setup<KeyTokens>), StartError> {
         if self.backoff_max < self.backoff_min {
             return Err(StartError::Backoff {
@@ -251,7 +251,7 @@ impl Arguments {
         options.quota.state_interval = Duration::from_millis(self.state_interval.into());
         options.quota.device_bytes_per_second = NonZeroU32::new(self.device_bytes_per_second);
         options.quota.messages_per_second = NonZeroU32::new(self.messages_per_second);
-        // The session counts what is open and stops reading before these are full.
+        // The session counts open messages and stops reading before these queues are full.
         let queue = QueueLimit {
             messages: self.max_queued as usize,
             bytes: MAX_QUEUED_BYTES,
@@ -261,7 +261,7 @@ impl Arguments {
         if self.overflow == Overflow::DropOldest {
             options.overflow = iotcore_gateway_tokio::Overflow::DropOldest;
         }
-        // A line that was written is acknowledged by the session, for only it knows when.
+        // The session acknowledges a message after its line was written, because only the session knows when that is.
         options.acknowledge = iotcore_gateway_tokio::Acknowledge::Manual;
         options.max_unacknowledged = MAX_UNACKNOWLEDGED;
         options.backoff = Backoff {
@@ -285,27 +285,27 @@ impl Arguments {
     }
 }
 
-/// Why no session could start, and what to do.
+/// The reason why no session could start, and what to do about it.
 #[derive(Debug)]
 pub(crate) enum StartError {
-    /// The key itself was given. It is not repeated.
+    /// The key itself was passed instead of a file name. It is not repeated.
     NotAFile,
     /// The file with the private key cannot be read.
     KeyFile(PathBuf, io::Error),
-    /// There is no private key in it that fits the algorithm.
+    /// The file contains no private key that fits the algorithm.
     Key(PathBuf, Algorithm, KeyError),
     /// The CA certificates cannot be used.
     Roots(TlsError),
-    /// `--token-lifetime`.
+    /// `--token-lifetime` is out of range.
     Lifetime(MintError),
-    /// `--backoff-max` is below `--backoff-min`; both in milliseconds.
+    /// `--backoff-max` is less than `--backoff-min`; both in milliseconds.
     Backoff { min: u32, max: u32 },
-    /// The host, or another option.
+    /// The host or another option is invalid.
     Setup(SetupError),
 }
 
 impl StartError {
-    /// Whether the command line is at fault, not a file or the machine.
+    /// Returns whether the command line is wrong, rather than a file or the machine.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::KeyFile(..) | Self::Key(..) | Self::Roots(_) => false,

@@ -1,4 +1,4 @@
-//! The events, and the one who writes them.
+//! The events, and the writer for them.
 
 use std::io;
 
@@ -22,24 +22,24 @@ pub(crate) enum Event {
         reason: &'static str,
         detail: String,
         certainty: &'static str,
-        /// Operations sent last and not yet answered, newest first: one may be what the bridge hung up for.
+        /// Operations sent last and not yet answered, newest first: any of them may have made the bridge disconnect.
         suspects: Vec<Id>,
-        /// Perhaps another client uses the same gateway id.
+        /// Whether another client may be using the same gateway id.
         takeover_suspected: bool,
-        /// Until the next attempt; null when there is none.
+        /// The time until the next attempt; null if there is none.
         retry_in_ms: Option<u64>,
     },
-    /// An operation ended well.
+    /// An operation succeeded.
     Done { id: Id },
-    /// An operation ended otherwise.
+    /// An operation failed.
     Failed {
         id: Id,
         #[serde(flatten)]
         reason: Reason,
     },
-    /// A device is attached; again on each connection.
+    /// A device is attached; repeated on each connection.
     Attached { device: String },
-    /// A device is no longer attached, though the connection lives on.
+    /// A device is no longer attached, but the connection is still up.
     Detached { device: String, cause: String },
     /// A config for a device, or for the gateway itself.
     Config(Downward),
@@ -49,13 +49,13 @@ pub(crate) enum Event {
     ErrorReport(Report),
     /// A device's token has expired.
     TokenNeeded { device: String },
-    /// What the gateway has done and holds.
+    /// The gateway's counters and current state.
     Stats(Counters),
-    /// Messages without their end, oldest first.
+    /// Messages that have not ended, oldest first.
     Unsent { operations: Vec<Message> },
-    /// A line of input was of no use.
+    /// A line of input was invalid.
     Invalid { line: u64, error: String },
-    /// The end.
+    /// The gateway is closed; the last event.
     Closed { unsent: usize },
 }
 
@@ -70,7 +70,7 @@ pub(crate) struct Downward {
     delivery: u64,
 }
 
-/// A message to the cloud, as the operation that asks for it.
+/// A message to the cloud, in the format of the operation that sends it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Message {
     pub(crate) op: &'static str,
@@ -84,14 +84,14 @@ pub(crate) struct Message {
     pub(crate) payload: Payload,
 }
 
-/// Counters, which begin at 0 with the program, and what there is now.
+/// Counters, which start at 0 with the program, and current values.
 #[derive(Debug, Serialize)]
 pub(crate) struct Counters {
     connections: u64,
     accepted: u64,
     published: u64,
     resent: u64,
-    /// How often a message waited for a rate, and for how long in all.
+    /// How often a message was delayed by a rate limit, and for how long in total.
     delays: u64,
     delayed_ms: u128,
     dropped: u64,
@@ -103,7 +103,7 @@ pub(crate) struct Counters {
     devices: usize,
 }
 
-/// A payload: text if it is UTF-8.
+/// A payload: text if it is valid UTF-8, base64 otherwise.
 #[derive(Debug, Serialize)]
 pub(crate) enum Payload {
     #[serde(rename = "payload")]
@@ -112,14 +112,14 @@ pub(crate) enum Payload {
     Bytes(String),
 }
 
-/// An error report, under the bridge's own names.
+/// An error report, with the bridge's own field names.
 #[derive(Debug, Serialize)]
 pub(crate) struct Report {
     error_type: String,
     device_id: Option<String>,
     description: String,
     mqtt_message_info: Option<ReportedPacket>,
-    /// Fields that this version does not know.
+    /// Fields that are unknown to this version.
     unknown_fields: Map<String, Value>,
 }
 
@@ -132,7 +132,7 @@ struct ReportedPacket {
 }
 
 impl Event {
-    /// A config or command; `is_own` says that it is for the gateway itself.
+    /// Constructs the event for a config or command; `is_own` means that it is for the gateway itself.
     pub(crate) fn message(message: &iotcore_gateway_tokio::Message, is_own: bool) -> Self {
         let mut downward = Downward {
             device: (!is_own).then(|| message.device.to_string()),
@@ -199,7 +199,7 @@ impl From<&ErrorReport> for Report {
     }
 }
 
-/// Writes events to standard output, one a line.
+/// Writes events to standard output, one per line.
 #[derive(Debug)]
 pub(crate) struct Output {
     stdout: Stdout,
@@ -214,7 +214,7 @@ impl Output {
         }
     }
 
-    /// Ends once the line was handed to whoever reads the output. Not cancel safe.
+    /// Writes the event as one line and flushes it. Not cancel safe.
     pub(crate) async fn write(&mut self, event: &Event) -> io::Result<()> {
         self.line.clear();
         serde_json::to_writer(&mut self.line, event)?;
@@ -224,7 +224,7 @@ impl Output {
     }
 }
 
-/// Tells whoever runs the program what is no event of the protocol, on standard error.
+/// Writes a note for the operator to standard error; it is not an event of the protocol.
 pub(crate) fn note(text: impl std::fmt::Display) {
     use std::io::Write as _;
     let _ = writeln!(io::stderr(), "iotcore-relay: {text}");

@@ -1,4 +1,4 @@
-//! The program from its start to its exit code.
+//! Runs the program from its start to its exit code.
 
 use std::{fmt, io, process::ExitCode, sync::Arc};
 
@@ -17,7 +17,7 @@ use crate::{
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
-/// Runs until the gateway is closed; gives the exit code.
+/// Runs until the gateway is closed; returns the exit code.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     match relay(arguments).await {
         Ok(CloseCause::Requested) => ExitCode::SUCCESS,
@@ -39,14 +39,14 @@ async fn relay(arguments: Arguments) -> Result<CloseCause, Error> {
     let sources = Sources::new(client.status().holding(), messages, input::read(), stop);
     let driver = tokio::spawn(driver.run());
     let output = session.run(sources).await;
-    // Nobody reads the events any more: what was accepted is still sent.
+    // Nobody reads the events any more, but accepted messages are still sent.
     client.close().await;
     let closed = driver.await;
     output.map_err(Error::Output)?;
     Ok(closed.map_or(CloseCause::DriverStopped, |closed| closed.cause))
 }
 
-/// Why the program failed.
+/// The reason why the program failed.
 #[derive(Debug)]
 enum Error {
     Start(StartError),

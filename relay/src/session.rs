@@ -1,4 +1,5 @@
-//! The session: operations become commands of the gateway, and all that comes of them becomes events.
+//! The session: turns operations into commands of the gateway, and their results and the gateway's messages into
+//! events.
 
 mod commands;
 mod events;
@@ -24,51 +25,52 @@ use crate::{
     sources::{Ended, Next, Sources},
 };
 
-/// What is read beyond an operation that waits for room, in bytes: an `acknowledge` or `authorize` there may be what
-/// makes the room, and is done at once.
+/// How many bytes are read beyond an operation that waits for room: an `acknowledge` or `authorize` among them may be
+/// what makes room, and is executed at once.
 const MAX_AHEAD: usize = 64 * 1024;
 
-/// Attaches, detaches and authorisations without their end, at which further ones wait.
+/// The number of pending attaches, detaches and authorisations at which further ones wait.
 const MAX_CONTROLS: usize = 1_000;
 
-/// How long what was asked for has to end, after the end of the input and after a signal, before the gateway is closed.
+/// How long pending operations have to end, after the end of the input or a signal, before the gateway is closed.
 const SETTLING: Duration = Duration::from_secs(10);
 const SETTLING_IN_HASTE: Duration = Duration::from_secs(5);
 
-/// A device as the operations left it.
+/// The state of a device as the operations left it.
 enum Seat {
-    /// It takes commands.
+    /// The device accepts commands.
     Ready(Device),
-    /// It is being attached for the first time. It takes commands, but a detach, and what follows it, waits for that.
+    /// The device is being attached for the first time. It accepts commands, but a detach, and requests after it, wait
+    /// for the attach to end.
     Attaching(Device, Vec<Request>),
-    /// It is being detached; what follows waits for that.
+    /// The device is being detached; later requests wait for that.
     Detaching(Vec<Request>),
 }
 
-/// How far the end has come.
+/// The phase of the shutdown.
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
     Running,
-    /// The input is over; what it asked for is under way. The deadline begins once all of it is.
+    /// The input has ended; its operations are in progress. The deadline starts once all of them are.
     Settling(Option<Instant>),
-    /// The gateway closes or is closed.
+    /// The gateway is closing or closed.
     Closing,
 }
 
-/// A gateway between its input and its output.
+/// Connects a gateway with its input and output.
 pub(crate) struct Session {
     client: Client,
     manner: Manner,
     output: Output,
     seats: BTreeMap<DeviceId, Seat>,
     open: Open,
-    /// What was read and waits for room, with its length.
+    /// Requests that were read and wait for room, with their lengths.
     held: VecDeque<(Request, usize)>,
     held_bytes: usize,
     tasks: JoinSet<Ended>,
-    /// Where the devices' messages go; none once the gateway is closed.
+    /// The sender for the devices' messages; `None` once the gateway is closed.
     messages: Option<mpsc::Sender<Message>>,
-    /// Messages that wait for their `acknowledge`, without their payloads.
+    /// Messages that wait for their `acknowledge`, without payloads.
     unacknowledged: BTreeMap<u64, Message>,
     last_delivery: u64,
     is_connected: bool,
@@ -77,7 +79,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// A session, and where its messages come from.
+    /// Creates a session and the receiver of its messages.
     pub(crate) fn new(client: Client, manner: Manner) -> (Self, mpsc::Receiver<Message>) {
         let (messages, receiver) = mpsc::channel(1);
         let session = Self {
@@ -99,11 +101,11 @@ impl Session {
         (session, receiver)
     }
 
-    /// Runs to the end, whose event is the last.
+    /// Runs to the end; the last event is `closed`.
     ///
     /// # Errors
     ///
-    /// The output cannot be written. The gateway is not closed then.
+    /// Fails if the output cannot be written. The gateway is not closed in that case.
     pub(crate) async fn run(mut self, mut sources: Sources) -> io::Result<()> {
         self.subscribe_gateway();
         loop {
@@ -140,7 +142,7 @@ impl Session {
         self.seats.insert(own.id().clone(), Seat::Ready(own));
     }
 
-    /// Has a device's messages come out.
+    /// Forwards a device's messages to the session.
     fn give_out_messages(&self, device: &Device) {
         if let Some(sender) = self.messages.clone() {
             let mut messages = device.messages();
@@ -155,7 +157,7 @@ impl Session {
     }
 }
 
-/// The input.
+/// Handles the input.
 impl Session {
     async fn on_line(&mut self, line: Line) -> io::Result<()> {
         let taken = match line.content {
@@ -182,7 +184,7 @@ impl Session {
         }
     }
 
-    /// Has a request wait for its turn, but for a token, for which the others may wait.
+    /// Queues a request, except for one that provides a token, because the queued ones may wait for it.
     async fn take(&mut self, request: Request, len: usize) -> io::Result<Result<(), InvalidLine>> {
         let is_held = self.held.iter().any(|(held, _)| held.id == request.id);
         if is_held || self.open.contains(&request.id) {
@@ -215,7 +217,8 @@ impl Session {
         Ok(())
     }
 
-    /// Starts what there is room for, in the order of the input; then goes on with the end, if it has begun.
+    /// Starts the requests that there is room for, in the order of the input; then continues the shutdown, if it has
+    /// begun.
     async fn work_off(&mut self) -> io::Result<()> {
         while let Some((request, _)) = self.held.front()
             && self.has_room(request)
@@ -249,7 +252,8 @@ impl Session {
         }
     }
 
-    /// Whether the gateway drops an older message for this one: not while it would wait here for its device.
+    /// Returns whether the gateway drops an older message for this one; never while the request would wait here for its
+    /// device.
     fn gives_way(&self, request: &Request) -> bool {
         let device = request.device.as_deref().map(DeviceId::try_from);
         let seat = match device {
@@ -264,7 +268,7 @@ impl Session {
         self.manner.overflow == Overflow::DropOldest && !is_waiting
     }
 
-    /// The input is over; what waits of it has until the deadline, if there is one already.
+    /// Records the end of the input; its remaining requests have until the deadline, if there already is one.
     fn settle(&mut self, deadline: Option<Instant>) {
         if self.phase != Phase::Closing {
             self.phase = Phase::Settling(deadline);
@@ -278,7 +282,7 @@ impl Session {
         }
     }
 
-    /// Closes the gateway, which sends what it has accepted. What it has not yet been given fails.
+    /// Closes the gateway, which sends what it has accepted. Requests that it has not accepted yet fail.
     async fn close(&mut self) -> io::Result<()> {
         let client = self.client.clone();
         tokio::spawn(async move { client.close().await });

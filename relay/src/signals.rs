@@ -1,10 +1,11 @@
-//! The signals that ask for the end.
+//! Handles the signals that request a shutdown.
 
 use std::{io, sync::Arc};
 
 use tokio::sync::Notify;
 
-/// The first signal closes, the next one ends the program at once with this exit code: its output may not be read any more.
+/// Listens for signals: the first one closes the gateway, the next one ends the program at once with this exit code,
+/// because nobody may be reading its output any more.
 pub(crate) fn listen(stop: Arc<Notify>, exit_code: i32) -> io::Result<()> {
     let mut signals = Signals::new()?;
     tokio::spawn(async move {

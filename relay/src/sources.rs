@@ -1,4 +1,4 @@
-//! What a session waits for, in the order in which it is to be told.
+//! The inputs of a session, in the order in which they are reported.
 
 use std::sync::Arc;
 
@@ -13,20 +13,20 @@ use tokio::{
 
 use crate::{failure::Reason, input::Line, operation::Id};
 
-/// What a session waits for.
+/// The inputs of a session.
 pub(crate) struct Sources {
-    /// None: the gateway is closed.
+    /// The status changes; `None` once the gateway is closed.
     status: Option<StatusChanges>,
-    /// None: nobody is left who could send one.
+    /// The devices' messages; `None` once there is no sender.
     messages: Option<mpsc::Receiver<Message>>,
-    /// None: it has ended.
+    /// The lines of the input; `None` once it has ended.
     input: Option<mpsc::Receiver<Line>>,
     stop: Arc<Notify>,
 }
 
-/// What has come.
+/// The next input of a session.
 pub(crate) enum Next {
-    /// A signal asks for the end.
+    /// A signal requested a shutdown.
     Stop,
     /// The deadline has passed.
     Overdue,
@@ -42,7 +42,7 @@ pub(crate) enum Next {
 /// An operation that has ended, or the gateway's own subscription.
 pub(crate) enum Ended {
     Own(Subscription, Result<(), OperationError>),
-    /// A message, or an authorisation.
+    /// A message or an authorisation.
     Other(Id, Result<(), Reason>),
     Attached {
         id: Id,
@@ -72,8 +72,8 @@ impl Sources {
         }
     }
 
-    /// The next that comes, or none when nothing more will. Changes of status go first: what ended because of one comes
-    /// after it.
+    /// Returns the next input, or `None` if there are no more. Status changes come first, so that operations that ended
+    /// because of one are reported after it.
     pub(crate) async fn next(
         &mut self,
         tasks: &mut JoinSet<Ended>,
@@ -123,7 +123,7 @@ impl Sources {
     }
 }
 
-/// What comes in any number, from either side.
+/// Inputs of unbounded number, from either side.
 enum Traffic {
     Message(Option<Message>),
     Line(Option<Line>),

@@ -1,4 +1,4 @@
-//! A device's own token, as far as it has to be understood: when it expires.
+//! Parses a device's own token as far as needed: to know when it expires.
 
 use std::{
     error::Error,
@@ -10,17 +10,18 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use iotcore_gateway_tokio::{Token, TokenError};
 use serde::Deserialize;
 
-/// Farther expiries are taken as this one, for an instant does not reach to the end of time.
+/// The limit of the remaining lifetime: later expiries are reduced to this one, because an `Instant` has a limited
+/// range.
 const MAX_LIFE: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// What is of interest in the claims of a JWT.
+/// The claims of a JWT that are used.
 #[derive(Deserialize)]
 struct Claims {
     /// Seconds since 1970, perhaps with a fraction (RFC 7519, section 2).
     exp: f64,
 }
 
-/// Reads a token's expiry from its `exp`; one that has passed is left to the gateway to refuse.
+/// Parses a token and its `exp`; a token that has expired is left for the gateway to refuse.
 pub(crate) fn read(jwt: String) -> Result<Token, UnreadableToken> {
     let exp = expiry(&jwt)?;
     let unix_now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -39,21 +40,21 @@ fn expiry(jwt: &str) -> Result<f64, UnreadableToken> {
     let claims = URL_SAFE_NO_PAD
         .decode(claims)
         .map_err(|_| UnreadableToken::Base64)?;
-    // The parser's words are left out: they may quote the claims.
+    // The parser's message is left out because it may quote the claims.
     let claims: Claims = serde_json::from_slice(&claims).map_err(|_| UnreadableToken::Expiry)?;
     Ok(claims.exp)
 }
 
-/// A text that is no JWT with an expiry. It never repeats the text.
+/// A text that is not a JWT with an expiry. The error never repeats the text.
 #[derive(Debug)]
 pub(crate) enum UnreadableToken {
-    /// Not three parts with dots between them.
+    /// The text is not three parts separated by dots.
     Parts,
     /// The second part is not base64url.
     Base64,
     /// The second part is not JSON with a number `exp`.
     Expiry,
-    /// A text that no token can be.
+    /// The text cannot be a token.
     Text(TokenError),
 }
 

@@ -1,4 +1,4 @@
-//! From operations to commands of the gateway.
+//! Converts operations to commands of the gateway.
 
 use std::{
     io,
@@ -17,7 +17,7 @@ use crate::{
 };
 
 impl Session {
-    /// Does what a request asks for; gives false if the gateway has no room for it now.
+    /// Executes a request; returns false if the gateway has no room for it now.
     pub(super) async fn start(&mut self, request: &Request) -> io::Result<bool> {
         self.open.add(request);
         let has_room = self.command(request).await?;
@@ -27,7 +27,7 @@ impl Session {
         Ok(has_room)
     }
 
-    /// The same for one that is open already.
+    /// The same for a request that is already recorded as open.
     pub(super) async fn command(&mut self, request: &Request) -> io::Result<bool> {
         match self.try_command(request) {
             Ok(()) => Ok(true),
@@ -97,7 +97,7 @@ impl Session {
         Ok(())
     }
 
-    /// The gateway takes an attach in at its first poll, which is here: what the input says next comes after it.
+    /// Starts an attach. The gateway accepts it at the first poll, which happens here, so that it precedes later input.
     fn attach(&mut self, id: Id, attach: Attach) {
         let mut attaching = self.client.attach(attach);
         let polled = Pin::new(&mut attaching).poll(&mut Context::from_waker(Waker::noop()));

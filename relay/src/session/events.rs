@@ -1,4 +1,4 @@
-//! From what comes of the gateway to events.
+//! Converts the gateway's results and messages to events.
 
 use std::io;
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 impl Session {
-    /// The end of an operation, which is told exactly once.
+    /// Writes the end of an operation, exactly once.
     pub(super) async fn end(&mut self, id: Id, result: Result<(), Reason>) -> io::Result<()> {
         let was_message = self.open.remove(&id);
         let event = match result {
@@ -67,7 +67,7 @@ impl Session {
         }
     }
 
-    /// Has what waited for a device take its turn, before what was read later.
+    /// Resumes requests that waited for a device, before those that were read later.
     fn go_on(&mut self, waiting: Vec<Request>) {
         for request in waiting.into_iter().rev() {
             self.open.remove(&request.id);
@@ -75,7 +75,7 @@ impl Session {
         }
     }
 
-    /// A config or command has come; it is acknowledged once its line is out, unless that is left to the input.
+    /// Handles a config or command; acknowledges it once its line is written, unless the input is responsible for that.
     pub(super) async fn on_message(&mut self, mut message: Message) -> io::Result<()> {
         let is_own = message.device == self.manner.gateway;
         self.output.write(&Event::message(&message, is_own)).await?;
@@ -117,7 +117,7 @@ impl Session {
         self.output.write(&event).await
     }
 
-    /// What was delivered on the connection needs no acknowledgement any more.
+    /// Records the end of a connection. Messages that it delivered need no acknowledgement any more.
     fn disconnected(&mut self, ended: &Disconnected, error: Option<&TransportError>) -> Event {
         self.unacknowledged.clear();
         let circumstances = Circumstances {
@@ -136,7 +136,7 @@ impl Session {
     }
 }
 
-/// Tells people what is no event of the protocol.
+/// Notes status changes that are not events of the protocol, for people.
 fn note_status(change: &Status) {
     match change {
         Status::UnreadableErrorReport { error, .. } => note(error),

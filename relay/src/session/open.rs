@@ -1,4 +1,4 @@
-//! What was asked for and has not ended.
+//! The requested operations that have not ended.
 
 use std::collections::BTreeMap;
 
@@ -14,16 +14,16 @@ pub(super) struct Open {
     bytes: usize,
 }
 
-/// One of them.
+/// One open operation.
 struct Asked {
     kind: Kind,
-    /// What the gateway calls it, once it has accepted it.
+    /// The gateway's id of the operation, once accepted.
     op: Option<OpId>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
 enum Kind {
-    /// With the bytes of its payload.
+    /// A message, with the size of its payload in bytes.
     Message(usize),
     Attach,
     Other,
@@ -44,14 +44,14 @@ impl Open {
             .insert(request.id.clone(), Asked { kind, op: None });
     }
 
-    /// The gateway has accepted it under this name.
+    /// Records the id under which the gateway accepted an operation.
     pub(super) fn name(&mut self, id: &Id, op: Option<OpId>) {
         if let Some(asked) = self.all.get_mut(id) {
             asked.op = op;
         }
     }
 
-    /// Gives whether it was a message.
+    /// Removes an operation; returns whether it was a message.
     pub(super) fn remove(&mut self, id: &Id) -> bool {
         match self.all.remove(id).map(|asked| asked.kind) {
             Some(Kind::Message(bytes)) => {
@@ -75,22 +75,22 @@ impl Open {
         self.all.values().any(|asked| asked.kind == Kind::Attach)
     }
 
-    /// Messages to the cloud.
+    /// The number of open messages to the cloud.
     pub(super) fn messages(&self) -> usize {
         self.messages
     }
 
-    /// The bytes of their payloads.
+    /// The total size of their payloads in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Everything else.
+    /// The number of other open operations.
     pub(super) fn controls(&self) -> usize {
         self.all.len() - self.messages
     }
 
-    /// Which of these the input has asked for, under the input's names.
+    /// Returns the input's ids of these operations; those that the input did not request are left out.
     pub(super) fn ids(&self, ops: &[OpId]) -> Vec<Id> {
         let id_of = |op: &OpId| {
             let mut all = self.all.iter();
@@ -100,7 +100,7 @@ impl Open {
         ops.iter().filter_map(id_of).collect()
     }
 
-    /// The same for all of them.
+    /// Returns the input's ids of all accepted operations.
     pub(super) fn names(&self) -> BTreeMap<OpId, &Id> {
         let named = self.all.iter();
         named

@@ -1,4 +1,4 @@
-//! What is accepted and has not ended, as operations that can be given again.
+//! Lists accepted messages that have not ended, as operations that can be submitted again.
 
 use std::io;
 
@@ -11,8 +11,8 @@ use crate::{
 };
 
 impl Session {
-    /// Tells every message without its end, oldest first: those that the gateway has accepted, then those that wait for
-    /// their device or for room.
+    /// Writes every message that has not ended, oldest first: those that the gateway has accepted, then those that wait
+    /// for their device or for room.
     pub(super) async fn tell_unsent(&mut self) -> io::Result<()> {
         let names = self.open.names();
         let accepted = self.client.unsent();
