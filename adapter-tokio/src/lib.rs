@@ -2,10 +2,11 @@
 //!
 //! # The model
 //!
-//! A gateway holds one MQTT connection to the bridge, for itself and for up to 1,000 devices. You declare which
-//! devices are to be attached and which topics are to be subscribed to. The driver establishes that after every connect,
-//! and keeps what you send until the bridge has acknowledged it. A [`Client`] attaches devices and closes; a [`Device`] sends telemetry and state, and
-//! receives configs and commands; the [`Driver`] does the work in one future that you spawn.
+//! A gateway holds one MQTT connection to the bridge, for itself and for up to 1,000 devices. You declare which devices
+//! are to be attached and which topics are to be subscribed to. The driver establishes that after every connect, and
+//! keeps what you send until the bridge has acknowledged it. A [`Client`] attaches devices and closes; a [`Device`]
+//! sends telemetry and state, and receives configs and commands; the [`Driver`] does the work in one future that you
+//! spawn.
 //!
 //! # Quick start
 //!
@@ -39,18 +40,18 @@
 //!
 //! # Failure
 //!
-//! A lost connection is not a failure: the driver reconnects with backoff and a fresh token, and sends accepted messages
-//! again; [`Client::status`] reports the loss, its cause, and how certain the cause is. A future returns an error only if
-//! its operation has failed permanently: [`AcceptError`] returns a message that was not accepted, [`DeliveryError`] says
-//! why a message was not acknowledged, [`AttachError`] why a device is not attached. [`Failure::retry`] says whether a
-//! retry may succeed. Futures may be dropped at any time: an operation that was accepted continues; one that was not has
-//! changed nothing.
+//! A lost connection is not a failure: the driver reconnects with backoff and a fresh token, and sends accepted
+//! messages again; [`Client::status`] reports the loss, its cause, and how certain the cause is. A future returns an
+//! error only if its operation has failed permanently: [`AcceptError`] returns a message that was not accepted,
+//! [`DeliveryError`] says why a message was not acknowledged, [`AttachError`] why a device is not attached.
+//! [`Failure::retry`] says whether a retry may succeed. Futures may be dropped at any time: an operation that was
+//! accepted continues; one that was not has changed nothing.
 //!
 //! # Shutdown
 //!
 //! [`Client::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and returns the
-//! unsent messages, to be sent by the next process. Dropping every [`Client`] and [`Device`] also closes the gateway. Dropping
-//! the driver ends every future with [`DriverStopped`].
+//! unsent messages, to be sent by the next process. Dropping every [`Client`] and [`Device`] also closes the gateway.
+//! Dropping the driver ends every future with [`DriverStopped`].
 //!
 //! # Test your own code
 //!

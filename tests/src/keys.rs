@@ -1,5 +1,4 @@
-//! Keys and certificates made on the spot, for tests and examples: nothing to keep, nothing to
-//! leak, nothing to expire.
+//! Generates keys and certificates for tests and examples, so that none has to be stored, can leak or can expire.
 
 use core::fmt;
 
@@ -11,16 +10,16 @@ use rcgen::{
 /// A device's P-256 key pair, for ES256.
 #[derive(Clone)]
 pub struct DeviceKey {
-    /// PKCS#8 in PEM; what the device signs its tokens with.
+    /// PKCS#8 in PEM; signs the device's tokens.
     pub private_pem: String,
-    /// SubjectPublicKeyInfo in PEM; what goes into the registry.
+    /// SubjectPublicKeyInfo in PEM; goes into the registry.
     pub public_pem: String,
 }
 
 /// A server's certificate for `localhost`, `127.0.0.1` and `::1`, and the authority that signed it.
 #[derive(Clone)]
 pub struct ServerIdentity {
-    /// The authority's certificate in PEM, for clients to trust.
+    /// The authority's certificate in PEM, which clients have to trust.
     pub ca_pem: String,
     /// The server's certificate in PEM.
     pub certificate_pem: String,
@@ -29,10 +28,10 @@ pub struct ServerIdentity {
 }
 
 impl DeviceKey {
-    /// Makes a key pair.
+    /// Generates a key pair.
     ///
     /// # Errors
-    /// Only if the system has no random numbers.
+    /// Fails only if the system cannot provide random numbers.
     pub fn generate() -> Result<Self, Error> {
         let pair = KeyPair::generate()?;
         Ok(Self {
@@ -43,10 +42,10 @@ impl DeviceKey {
 }
 
 impl ServerIdentity {
-    /// Makes an authority, and a certificate by it.
+    /// Generates an authority and a certificate signed by it.
     ///
     /// # Errors
-    /// Only if the system has no random numbers.
+    /// Fails only if the system cannot provide random numbers.
     pub fn generate() -> Result<Self, Error> {
         let mut authority = CertificateParams::new(Vec::new())?;
         name(&mut authority, "iotcore-gateway test authority");

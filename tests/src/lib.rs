@@ -1,28 +1,29 @@
 //! A testkit for gateways on ClearBlade IoT Core's MQTT bridge.
 //!
-//! [`bridge`] emulates the cloud's side: registry, tokens, attached devices, error reports, config,
-//! commands and limits. It is a pure state machine, to be run in virtual time by tests. With the
-//! feature `serve` (on by default) [`serve`](mod@serve) runs it on TCP and TLS for clients in any
-//! language, as the program `iotcore-bridge` or inside another program.
+//! [`bridge`] emulates the cloud's side: registry, tokens, attached devices, error reports, config, commands and
+//! limits. It is a pure state machine that tests run in virtual time. With the feature `serve` (on by default)
+//! [`serve`](mod@serve) runs it on TCP and TLS for clients in any language, as the program `iotcore-bridge` or inside
+//! another program.
 //!
-//! It is made for a developer's machine and listens on loopback unless told otherwise. It is no
-//! production server: nothing outlives the process, clients are trusted not to be hostile in number,
-//! and where the service's behaviour is not known it does what [`bridge::settings`] says.
+//! It is intended for a developer's machine and listens on loopback by default. It is not a production server: nothing
+//! is persisted, it does not defend against large numbers of hostile clients, and where the service's behaviour is
+//! unknown it follows [`bridge::settings`].
 //!
 //! The registry file's format is described in [`bridge::registry::file`].
 //!
 //! # Test your own gateway code in virtual time
 //!
-//! With the feature `simulation` (on by default, too) [`simulation`] runs the async driver and the
-//! code that uses it on a virtual clock and network, against the bridge: an hour takes milliseconds,
-//! connections break where a test wants them to, and each run is the same. Its page has the whole
-//! example. Code that uses the bare [`Gateway`](iotcore_gateway::Gateway) is tested with [`link`].
+//! With the feature `simulation` (also on by default) [`simulation`] runs the async driver and the code that uses it on
+//! a virtual clock and network, against the bridge: an hour takes milliseconds, a test decides where connections break,
+//! and every run is identical. The module documentation contains a complete example. Code that uses the bare
+//! [`Gateway`](iotcore_gateway::Gateway) is tested with [`link`].
 //!
 //! # Scripts and seeds
 //!
-//! What holds of the machine whatever happens is checked with [`script`]: sessions as plain data, from commands and the
-//! cloud's operations to faults, flipped bits and clocks that jump, played against the reference [`model`]. Any bytes are
-//! a script, and so is any number ([`seeds`]); a script that breaks a guarantee is made smaller and told in one line.
+//! The invariants of the machine are checked with [`script`]: sessions as plain data, which combine commands, cloud
+//! operations, faults, bit flips and clock jumps, and are checked against the reference [`model`]. Any bytes are a
+//! valid script, and so is any number ([`seeds`]); a script that violates a guarantee is shrunk and reported in one
+//! line.
 //!
 //! ```text
 //! cargo run --release -p iotcore-gateway-testkit --bin iotcore-simulate -- --seeds 10000
@@ -31,12 +32,11 @@
 //!
 //! # Faults
 //!
-//! What goes wrong in the field can be made to go wrong here: refused connections, answers that are
-//! held back, late, doubled or out of order, small segments, stray bytes, lost error reports, and
-//! connections cut around a packet. A [`Fault`] is a value and one line: given to
-//! [`Bridge::inject`], or typed after `fault` on the standard input of `iotcore-bridge`. All the lines are
-//! in [`bridge::faults::line`]. Nothing is left to chance: a fault strikes the next thing that fits
-//! it, and an event says so.
+//! Failures that occur in the field can be injected: refused connections, answers that are held back, late, doubled or
+//! out of order, small segments, stray bytes, lost error reports, and connections cut around a packet. A [`Fault`] is a
+//! value with a one-line text form: pass it to [`Bridge::inject`], or type it after `fault` on the standard input of
+//! `iotcore-bridge`. All the lines are in [`bridge::faults::line`]. Faults are deterministic: a fault applies to the
+//! next matching packet or connection, and an event reports it.
 //!
 //! ```
 //! use core::time::Duration;
@@ -81,7 +81,7 @@ pub use bridge::registry::{AuthMethod, Registry, RegistryError};
 pub use bridge::settings::Settings;
 pub use bridge::{Bridge, ConnectionId};
 
-/// Compiles the code of the README, with the adapters: where the feature is on that only this project's tests turn on.
+/// Compiles the code of the README, with the adapters, if the feature is on that only this project's tests enable.
 #[cfg(all(doctest, feature = "fuzzing"))]
 #[doc = include_str!("../../README.md")]
 pub struct Readme;

@@ -1,4 +1,4 @@
-//! A gateway and the bridge on a virtual network, in virtual time: no sockets, no threads, no sleeping.
+//! A gateway and the bridge on a virtual network in virtual time: no sockets, no threads, no sleeping.
 //!
 //! ```
 //! use core::time::Duration;
@@ -36,7 +36,7 @@ use crate::pipe::Damage;
 pub use crate::pipe::Side;
 use crate::{AuthMethod, Bridge, Registry, Settings};
 
-/// The gateway that [`Link::new`] makes.
+/// The id of the gateway that [`Link::new`] creates.
 pub const GATEWAY: &str = "gateway-1";
 
 /// Devices that [`Link::new`] binds to the gateway.
@@ -45,27 +45,27 @@ pub const BOUND: [&str; 3] = ["sensor-1", "sensor-2", "sensor-3"];
 /// A device of the registry that is not bound to the gateway.
 pub const UNBOUND: &str = "stranger-1";
 
-/// 2026-01-01: when virtual time begins.
+/// The start of virtual time: 2026-01-01.
 const START: UnixTime = UnixTime::from_secs(1_767_225_600);
 
-/// The keys that gateway and devices have in [`registry`]: for ES256 and for RS256.
+/// The public keys that the gateway and the devices have in [`registry`]: for ES256 and for RS256.
 pub(crate) const PUBLIC_KEYS: [&str; 2] = [
     include_str!("link/gateway.pub.pem"),
     include_str!("link/rsa.pub.pem"),
 ];
 
-/// A [`Gateway`], a [`Bridge`], and the network between them. An [`Observer`] may watch.
+/// A [`Gateway`], a [`Bridge`], and the network between them. An [`Observer`] can record what happens.
 #[derive(Debug)]
 pub struct Link<O = ()> {
-    /// The gateway under test; give it commands as of [`now`](Self::now), then [`run`](Self::run).
+    /// The gateway under test; call its methods with the time [`now`](Self::now), then [`run`](Self::run).
     pub gateway: Gateway,
-    /// The bridge; the same holds for what its operator does.
+    /// The bridge; operator calls also take the time [`now`](Self::now).
     pub bridge: Bridge,
-    /// How the network behaves; may be changed at any time, for what is sent from then on.
+    /// The behaviour of the network; may be changed at any time and applies to what is sent from then on.
     pub network: Network,
-    /// How the gateway is driven; a correct one cannot tell the difference.
+    /// How the gateway is driven; this must not affect a correct gateway.
     pub manner: Manner,
-    /// Who watches.
+    /// The observer.
     pub observer: O,
     token_lifetime: Duration,
     /// How far the gateway's clock is ahead, in seconds.
@@ -73,7 +73,7 @@ pub struct Link<O = ()> {
     start: Instant,
     now: Instant,
     transport: Option<Transport>,
-    /// Closed by the gateway, while the bridge does not know yet.
+    /// Transports that the gateway closed while the bridge has not noticed yet.
     closing: Vec<Transport>,
     damage: Damage,
     failing_dials: u32,
@@ -84,17 +84,17 @@ pub struct Link<O = ()> {
     bridge_events: Vec<BridgeEvent>,
 }
 
-/// How the gateway is driven: what must make no difference.
+/// How the gateway is driven, which must not affect the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Manner {
-    /// What is read is handed over in pieces of at most this many bytes, at least 1.
+    /// Received bytes are passed on in pieces of at most this many bytes, at least 1.
     pub split: usize,
-    /// Between any two inputs all outputs are polled and timeouts are reported that are not due.
+    /// Whether all outputs are polled, and timeouts that are not due are reported, between any two inputs.
     pub is_fidgety: bool,
 }
 
 impl Default for Manner {
-    /// All that is read at once, and nothing that is not needed.
+    /// Passes on everything that was read at once, and makes no unnecessary calls.
     fn default() -> Self {
         Self {
             split: usize::MAX,
@@ -104,8 +104,8 @@ impl Default for Manner {
 }
 
 impl Link {
-    /// A gateway named [`GATEWAY`], which has not been opened, and a bridge that knows it. The gateway authenticates
-    /// devices by their association; [`BOUND`] are bound to it.
+    /// Creates a gateway named [`GATEWAY`], which has not been opened, and a bridge with it in the registry. The
+    /// gateway authenticates devices by their association; [`BOUND`] are bound to it.
     pub fn new(options: Options) -> Self {
         Self::with_registry(
             options,
@@ -114,15 +114,15 @@ impl Link {
         )
     }
 
-    /// The same with a registry of the caller's, which must hold [`GATEWAY`] with the keys of [`registry`].
+    /// Does the same with the caller's registry, which must contain [`GATEWAY`] with the keys of [`registry`].
     pub fn with_registry(options: Options, registry: Registry, settings: Settings) -> Self {
         Self::observed(options, 1, registry, settings, |_| ())
     }
 }
 
-/// Setting up, and what goes wrong on purpose.
+/// Setup and fault injection.
 impl<O: Observer> Link<O> {
-    /// The same with an observer, who is made as of the start; `seed` is that of the gateway's jitter.
+    /// Does the same with an observer, which is constructed at the start time; `seed` is that of the gateway's jitter.
     pub fn observed(
         options: Options,
         seed: u64,
@@ -166,39 +166,40 @@ impl<O: Observer> Link<O> {
         }
     }
 
-    /// The virtual instant.
+    /// Returns the virtual instant.
     pub fn now(&self) -> Instant {
         self.now
     }
 
-    /// How much virtual time has passed.
+    /// Returns how much virtual time has passed.
     pub fn elapsed(&self) -> Duration {
         self.now - self.start
     }
 
-    /// The virtual time of day, as the gateway's machine has it.
+    /// Returns the virtual time of day according to the gateway's machine.
     pub fn unix_now(&self) -> UnixTime {
         let now = START.saturating_add(self.elapsed()).as_secs();
         UnixTime::from_secs(now.saturating_add_signed(self.clock_error))
     }
 
-    /// Sets the clock of the gateway's machine so many seconds before or behind the bridge's. Instants do not jump.
+    /// Sets the clock of the gateway's machine this many seconds ahead of the bridge's, or behind it if negative.
+    /// Instants do not jump.
     pub fn set_clock_error(&mut self, seconds: i64) {
         self.clock_error = seconds;
     }
 
-    /// For how long the gateway's tokens are valid, from the next connection on (default 1 h).
+    /// Sets the lifetime of the gateway's tokens, starting with the next connection (default 1 h).
     pub fn set_token_lifetime(&mut self, lifetime: Duration) {
         self.token_lifetime = lifetime;
     }
 
-    /// A token that the bridge takes for the gateway and its devices alike, if the clock is right. At most 24 h.
+    /// Returns a token that the bridge accepts for the gateway and its devices, if the clock is right. At most 24 h.
     pub fn token(&self, lifetime: Duration) -> Token {
         let project = self.gateway.client_id().project();
         tokens::mint(project, lifetime, self.now, self.unix_now())
     }
 
-    /// Cuts the transport: what is on its way is lost, and both sides notice at once.
+    /// Cuts the transport: data in transit is lost, and both sides notice at once.
     pub fn cut(&mut self) {
         if let Some(transport) = self.transport.take() {
             self.observe(Observation::Struck(Disturbance::Cut));
@@ -207,7 +208,7 @@ impl<O: Observer> Link<O> {
         }
     }
 
-    /// Ends the gateway's process and starts it anew: the transport is cut, and all that the gateway held is forgotten.
+    /// Simulates a restart of the gateway's process: the transport is cut, and the gateway's state is lost.
     pub fn restart(&mut self, options: Options) {
         self.cut();
         let client_id = self.gateway.client_id().clone();
@@ -215,28 +216,28 @@ impl<O: Observer> Link<O> {
         self.events.clear();
     }
 
-    /// Cuts the transport once so many more bytes have arrived at this side, in the middle of a packet or not.
+    /// Cuts the transport after this many more bytes have arrived at this side, possibly in the middle of a packet.
     pub fn cut_after(&mut self, side: Side, bytes: usize) {
         self.damage.cut = Some((side, bytes));
         self.cut_if_reached();
     }
 
-    /// Whether a cut is still to come.
+    /// Returns whether a cut is pending.
     pub fn awaits_cut(&self) -> bool {
         self.damage.cut.is_some()
     }
 
-    /// Flips a bit, 0 to 7, of the byte that arrives at this side after so many others.
+    /// Flips a bit, 0 to 7, of the byte that arrives at this side after this many others.
     pub fn flip_after(&mut self, side: Side, bytes: usize, bit: u8) {
         self.damage.flip = Some((side, bytes, bit));
     }
 
-    /// Forgets the cut and the flipped bit that are still to come.
+    /// Cancels the pending cut and the pending bit flip.
     pub fn spare(&mut self) {
         self.damage = Damage::default();
     }
 
-    /// Lets the peer vanish: what is on its way and what is sent from now on is lost, and neither side is told. Gives
+    /// Makes the peer vanish: data in transit and data sent from now on is lost, and neither side is notified. Returns
     /// whether there was a transport.
     pub fn go_half_open(&mut self) -> bool {
         let Some(transport) = &mut self.transport else {
@@ -247,13 +248,13 @@ impl<O: Observer> Link<O> {
         true
     }
 
-    /// Lets so many attempts to get a transport fail in this way.
+    /// Makes this many connection attempts fail with this result.
     pub fn fail_dials(&mut self, count: u32, end: TransportEnd) {
         self.failing_dials = count;
         self.dial_failure = end;
     }
 
-    /// Lets nothing arrive for so long; it is not lost.
+    /// Delays all arrivals for this long; nothing is lost.
     pub fn stall(&mut self, duration: Duration) {
         self.stalled_until = self.now + duration;
         if self.transport.is_some() && !duration.is_zero() {
@@ -261,17 +262,17 @@ impl<O: Observer> Link<O> {
         }
     }
 
-    /// Leaves the gateway's events unpolled for so long.
+    /// Leaves the gateway's events unpolled for this long.
     pub fn leave_unpolled(&mut self, duration: Duration) {
         self.unpolled_until = self.now + duration;
     }
 
-    /// Whether the gateway's events are polled now.
+    /// Returns whether the gateway's events are currently polled.
     pub fn is_polled(&self) -> bool {
         self.unpolled_until <= self.now
     }
 
-    /// Whether there is a transport.
+    /// Returns whether there is a transport.
     pub fn is_up(&self) -> bool {
         self.transport.is_some()
     }
@@ -284,7 +285,7 @@ impl<O: Observer> Link<O> {
     }
 }
 
-/// The registry of [`Link::new`], with another way to authenticate devices.
+/// Returns the registry of [`Link::new`], with a different method to authenticate devices.
 pub fn registry(method: AuthMethod) -> Registry {
     let build = || {
         let mut registry = Registry::new("my-project", "us-central1", "my-registry")?;

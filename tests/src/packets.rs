@@ -1,7 +1,8 @@
-//! MQTT 3.1.1 for tests that play the bridge: what a gateway sends is read, strictly, and what a bridge sends is written.
+//! MQTT 3.1.1 for tests that act as the bridge: a strict parser for what a gateway sends, and an encoder for what a
+//! bridge sends.
 //!
-//! This is neither the gateway's codec nor the emulator's, so that one error cannot hide in two of them. A packet that no
-//! gateway may send makes the reader panic.
+//! It is independent of the gateway's codec and of the emulator's, so that the same error cannot hide in both. The
+//! parser panics on a packet that a gateway must not send.
 //!
 //! ```
 //! use iotcore_gateway_testkit::packets::{Sent, puback, take};
@@ -13,7 +14,7 @@
 //! assert_eq!(stream, [0xc0], "which has only begun");
 //! ```
 
-// The core's own tests compile this file, too: nothing of this crate is named here.
+// The core's own tests also compile this file: it must not use anything else of this crate.
 
 use std::io::{self, Read};
 
@@ -39,7 +40,7 @@ pub enum Sent {
         payload: Vec<u8>,
         /// The packet identifier, at QoS 1.
         id: Option<u16>,
-        /// Whether it is sent again.
+        /// Whether it is a retransmission.
         dup: bool,
     },
     /// PUBACK of this packet identifier.
@@ -50,7 +51,7 @@ pub enum Sent {
         id: u16,
         /// The topic filter.
         filter: String,
-        /// The QoS that is asked for.
+        /// The requested QoS.
         qos: u8,
     },
     /// UNSUBSCRIBE of one topic filter.
@@ -67,7 +68,7 @@ pub enum Sent {
 }
 
 impl Sent {
-    /// What a bridge says to it that agrees with everything; nothing to PUBACK, DISCONNECT and a PUBLISH at QoS 0.
+    /// Returns the positive answer of a bridge to this packet; `None` for PUBACK, DISCONNECT and a PUBLISH at QoS 0.
     #[must_use]
     pub fn answer(&self) -> Option<Vec<u8>> {
         match *self {
@@ -81,7 +82,7 @@ impl Sent {
     }
 }
 
-/// Reads a stream of whole packets.
+/// Parses a stream of complete packets.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Vec<Sent> {
     let mut rest = bytes.to_vec();
@@ -90,7 +91,7 @@ pub fn parse(bytes: &[u8]) -> Vec<Sent> {
     sent
 }
 
-/// Takes the whole packets off the front of a stream.
+/// Removes the complete packets from the front of a stream and returns them.
 pub fn take(stream: &mut Vec<u8>) -> Vec<Sent> {
     let mut sent = Vec::new();
     let mut rest = &stream[..];
@@ -149,7 +150,7 @@ fn connect(body: &mut Body<'_>) -> Sent {
     }
 }
 
-/// What is left of a packet.
+/// The unread rest of a packet.
 struct Body<'a>(&'a [u8]);
 
 impl<'a> Body<'a> {
@@ -179,7 +180,7 @@ impl<'a> Body<'a> {
     }
 }
 
-/// The first byte of the packet at the front, its body, and what is behind it; `None` if it is not there as a whole.
+/// Splits off the packet at the front: returns its first byte, its body, and the rest; `None` if it is incomplete.
 #[must_use]
 pub fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (start, end) = extent(bytes)?;
@@ -187,8 +188,8 @@ pub fn split(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     Some((packet[0], &packet[start..], behind))
 }
 
-/// Where the body of the packet at the front begins, and where it ends; `None` if its length is not there as a whole, or
-/// has more than four bytes.
+/// Returns where the body of the packet at the front begins and ends; `None` if its length is incomplete or has more
+/// than four bytes.
 #[must_use]
 pub fn extent(bytes: &[u8]) -> Option<(usize, usize)> {
     let mut length = 0;
@@ -201,11 +202,11 @@ pub fn extent(bytes: &[u8]) -> Option<(usize, usize)> {
     None
 }
 
-/// Reads one packet, as its bytes; `None` at the end of the stream.
+/// Reads one packet and returns its bytes; `None` at the end of the stream.
 ///
 /// # Errors
 ///
-/// The stream's, also if it ends in the middle of a packet.
+/// Returns the stream's error, also if the stream ends in the middle of a packet.
 pub fn read(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
     let mut packet = vec![0; 2];
     if stream.read(&mut packet[..1])? == 0 {
@@ -230,31 +231,31 @@ pub fn read(stream: &mut impl Read) -> io::Result<Option<Vec<u8>>> {
 /// PINGRESP.
 pub const PINGRESP: [u8; 2] = [0xd0, 0];
 
-/// CONNACK with this return code.
+/// Encodes CONNACK with this return code.
 #[must_use]
 pub fn connack(code: u8) -> Vec<u8> {
     vec![0x20, 2, 0, code]
 }
 
-/// PUBACK.
+/// Encodes PUBACK.
 #[must_use]
 pub fn puback(id: u16) -> Vec<u8> {
     frame(0x40, &[&id.to_be_bytes()])
 }
 
-/// SUBACK with one return code.
+/// Encodes SUBACK with one return code.
 #[must_use]
 pub fn suback(id: u16, code: u8) -> Vec<u8> {
     frame(0x90, &[&id.to_be_bytes(), &[code]])
 }
 
-/// UNSUBACK.
+/// Encodes UNSUBACK.
 #[must_use]
 pub fn unsuback(id: u16) -> Vec<u8> {
     frame(0xb0, &[&id.to_be_bytes()])
 }
 
-/// PUBLISH at QoS 1 with an identifier, else at QoS 0.
+/// Encodes PUBLISH: at QoS 1 with an identifier, otherwise at QoS 0.
 #[must_use]
 pub fn publish(topic: &str, payload: &[u8], id: Option<u16>, dup: bool) -> Vec<u8> {
     let first = 0x30 | u8::from(id.is_some()) << 1 | u8::from(dup) << 3;
@@ -263,14 +264,14 @@ pub fn publish(topic: &str, payload: &[u8], id: Option<u16>, dup: bool) -> Vec<u
     frame(first, &[&string(topic.as_bytes()), id, payload])
 }
 
-/// A string with its length before it.
+/// Encodes a string with its length prefix.
 #[must_use]
 pub fn string(text: &[u8]) -> Vec<u8> {
     let length = u16::try_from(text.len()).expect("two bytes hold its length");
     [&length.to_be_bytes(), text].concat()
 }
 
-/// Any packet: its first byte, its length, and the parts of its body.
+/// Encodes any packet from its first byte and the parts of its body; the length is computed.
 #[must_use]
 pub fn frame(first: u8, body: &[&[u8]]) -> Vec<u8> {
     let mut packet = Vec::new();
@@ -278,7 +279,7 @@ pub fn frame(first: u8, body: &[&[u8]]) -> Vec<u8> {
     packet
 }
 
-/// Appends the same.
+/// Appends the same packet to a buffer.
 #[inline]
 pub fn put_frame(out: &mut Vec<u8>, first: u8, body: &[&[u8]]) {
     out.push(first);

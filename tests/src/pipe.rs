@@ -1,4 +1,4 @@
-//! One direction of a connection on a virtual network: bytes on their way, and what can happen to them there.
+//! One direction of a connection on a virtual network: bytes in transit, and faults that apply to them.
 
 use core::fmt;
 use std::collections::VecDeque;
@@ -28,12 +28,12 @@ struct Segment {
     content: Content,
 }
 
-/// What arrives. `Debug` shows no bytes, for they may be a token.
+/// A segment's content. `Debug` shows no bytes because they may contain a token.
 pub(crate) enum Content {
     Bytes(Vec<u8>),
     /// The end of the stream.
     End,
-    /// Reading fails with this from here on.
+    /// Reading fails with this error from here on.
     Broken(io::ErrorKind),
 }
 
@@ -48,7 +48,7 @@ impl fmt::Debug for Content {
 }
 
 impl Pipe {
-    /// How many bytes are on their way, or arrived and not taken.
+    /// Returns how many bytes are in transit, or have arrived and were not read.
     pub(crate) fn len(&self) -> usize {
         self.bytes
     }
@@ -60,7 +60,7 @@ impl Pipe {
         self.segments.push_back(Segment { arrives, content });
     }
 
-    /// Puts the end of the stream, or a break, behind what is on its way, once.
+    /// Appends the end of the stream, or a break, after the bytes in transit; only once.
     pub(crate) fn end(&mut self, arrives: Instant, end: Content) {
         let last = self.segments.back().map(|segment| &segment.content);
         if matches!(last, None | Some(Content::Bytes(_))) {
@@ -68,13 +68,13 @@ impl Pipe {
         }
     }
 
-    /// Forgets what is on its way.
+    /// Discards what is in transit.
     pub(crate) fn clear(&mut self) {
         self.segments.clear();
         self.bytes = 0;
     }
 
-    /// Lets nothing arrive any more: it is on its way for ever.
+    /// Makes everything in transit never arrive.
     pub(crate) fn lose(&mut self) {
         self.is_lost = true;
     }
@@ -84,19 +84,19 @@ impl Pipe {
         self.is_lost
     }
 
-    /// When the oldest segment arrives, or has arrived.
+    /// Returns when the oldest segment arrives or arrived.
     pub(crate) fn next_arrival(&self) -> Option<Instant> {
         let front = self.segments.front().filter(|_| !self.is_lost)?;
         Some(front.arrives)
     }
 
-    /// What the oldest segment brings, if it has arrived.
+    /// Returns the content of the oldest segment, if it has arrived.
     pub(crate) fn arrived(&self, now: Instant) -> Option<&Content> {
         let front = self.segments.front()?;
         (!self.is_lost && front.arrives <= now).then_some(&front.content)
     }
 
-    /// The oldest segment, if it has arrived.
+    /// Removes the oldest segment, if it has arrived.
     pub(crate) fn pop(&mut self, now: Instant) -> Option<Content> {
         self.arrived(now)?;
         let content = self.segments.pop_front()?.content;
@@ -106,7 +106,7 @@ impl Pipe {
         Some(content)
     }
 
-    /// Reads from the oldest segment, if it has arrived. The end of the stream stays where it is, broken or not.
+    /// Reads from the oldest segment, if it has arrived. The end of the stream, regular or broken, stays in the queue.
     #[cfg(feature = "simulation")]
     pub(crate) fn read(&mut self, buffer: &mut [u8], now: Instant) -> Option<io::Result<usize>> {
         let has_arrived = |segment: &&mut Segment| !self.is_lost && segment.arrives <= now;
@@ -128,17 +128,17 @@ impl Pipe {
     }
 }
 
-/// What is to happen to the bytes that arrive at one side.
+/// Pending damage to the bytes that arrive at one side.
 #[derive(Debug, Default)]
 pub(crate) struct Damage {
-    /// Where and after how many more bytes the connection is cut.
+    /// The side at which, and after how many more bytes, the connection is cut.
     pub(crate) cut: Option<(Side, usize)>,
-    /// Where and after how many more bytes which bit of the next one is flipped.
+    /// The side at which, after how many more bytes, and which bit of the next byte is flipped.
     pub(crate) flip: Option<(Side, usize, u8)>,
 }
 
 impl Damage {
-    /// How many more bytes arrive at a side before the cut.
+    /// Returns how many more bytes arrive at a side before the cut.
     pub(crate) fn reach(&self, at: Side) -> usize {
         match self.cut {
             Some((side, left)) if side == at => left,
@@ -146,8 +146,8 @@ impl Damage {
         }
     }
 
-    /// Counts bytes that arrive at a side, no more than its [`reach`](Self::reach), and flips the bit whose turn it is;
-    /// gives whether it did.
+    /// Counts bytes that arrive at a side, at most its [`reach`](Self::reach), and flips the bit if its position is
+    /// reached; returns whether it did.
     pub(crate) fn strike(&mut self, at: Side, bytes: &mut [u8]) -> bool {
         if let Some((_, left)) = self.cut.as_mut().filter(|(side, _)| *side == at) {
             *left -= bytes.len();
@@ -168,7 +168,7 @@ impl Damage {
         }
     }
 
-    /// Whether the connection is cut now.
+    /// Returns whether the connection is to be cut now.
     pub(crate) fn is_cut_due(&self) -> bool {
         matches!(self.cut, Some((_, 0)))
     }

@@ -1,10 +1,10 @@
-//! Scripts: everything that can happen to a gateway and its bridge, as plain data, and an interpreter that makes it
-//! happen while the reference [`model`](crate::model) looks on.
+//! Scripts: everything that can happen to a gateway and its bridge, as plain data, and an interpreter that executes it
+//! and checks it against the reference [`model`](crate::model).
 //!
-//! A [`Script`] is a [`Setup`] and a list of [`Step`]s. [`bytes`] makes one of any bytes, so that proptest, a fuzzer and
-//! a committed file all speak of the same sessions; its `Display` writes those bytes in hexadecimal and reads back.
-//! [`run`] plays it on the bare [`Gateway`](iotcore_gateway::Gateway) and the emulator, in virtual time, checks the
-//! guarantees after everything that happens, then heals all that was broken and sees to it that everything ends.
+//! A [`Script`] is a [`Setup`] and a list of [`Step`]s. [`bytes`] converts any bytes to one, so that proptest, a fuzzer
+//! and a committed file use the same sessions; its `Display` writes those bytes in hexadecimal, and `FromStr` parses
+//! them. [`run`] plays it on the bare [`Gateway`](iotcore_gateway::Gateway) and the emulator in virtual time, checks
+//! the guarantees after every step, then repairs all injected faults and checks that every operation ends.
 //!
 //! ```
 //! use core::time::Duration;
@@ -29,7 +29,8 @@
 //! ```
 //!
 //! Unlike [`simulation`](crate::simulation), which is a runtime for code that uses the async driver, this drives the
-//! machine itself. [`seeds`](crate::seeds) makes scripts of numbers; the program `iotcore-simulate` runs them by the thousand.
+//! machine itself. [`seeds`](crate::seeds) generates scripts from numbers; the program `iotcore-simulate` runs
+//! thousands of them.
 
 mod broken;
 mod bytes;
@@ -46,24 +47,24 @@ pub use self::setup::{Drafted, Setup};
 pub use self::step::{Command, DEVICES, KINDS, NetworkFault, Operation, REPORTS, Step, Stray};
 pub use crate::link::Manner;
 
-/// A session: what it starts from, and what happens then.
+/// A session: its setup and its steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Script {
-    /// What it starts from.
+    /// The setup.
     pub setup: Setup,
-    /// What happens.
+    /// The steps, in order.
     pub steps: Vec<Step>,
 }
 
 /// Plays a script.
 ///
 /// # Errors
-/// A guarantee does not hold. That is a mistake of the gateway's, of the emulator's, or of the model's.
+/// A guarantee does not hold. This is a bug in the gateway, in the emulator or in the model.
 pub fn run(script: &Script) -> Result<History, Broken> {
     run_in(script, Manner::default())
 }
 
-/// The same, with the gateway driven in this manner, which must make no difference.
+/// Plays a script with the gateway driven in this manner, which must not affect the result.
 ///
 /// # Errors
 /// Those of [`run`].
@@ -71,10 +72,10 @@ pub fn run_in(script: &Script, manner: Manner) -> Result<History, Broken> {
     run::run(script, manner)
 }
 
-/// Plays what any bytes stand for.
+/// Plays the script that the bytes encode.
 ///
 /// # Panics
-/// A guarantee does not hold; the message has the script and what happened last.
+/// If a guarantee does not hold; the message contains the script and the latest history.
 pub fn run_bytes(data: &[u8]) {
     let script = bytes(data);
     if let Err(broken) = run(&script) {

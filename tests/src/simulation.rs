@@ -1,12 +1,12 @@
-//! The async driver on a virtual clock and network: your gateway's code, against the bridge, in no time.
+//! The async driver on a virtual clock and network: runs your gateway's code against the bridge without real waiting.
 //!
-//! A [`Simulation`] runs futures on the thread of the test. Whenever all of them wait, its clock jumps to the next thing
-//! that happens, so an hour of keep alives takes milliseconds, and every run is the same. [`SimRuntime`] is the
-//! [`Runtime`] to start the driver with, and the handle of all that surrounds it: the
-//! [`Bridge`], the clock, and a network that is slow, cut or silent when a test says so.
+//! A [`Simulation`] runs futures on the thread of the test. Whenever all of them wait, its clock jumps to the next
+//! event, so that an hour of keep-alives takes milliseconds and every run is identical. [`SimRuntime`] is the
+//! [`Runtime`] for the driver, and the handle of its environment: the [`Bridge`], the clock, and a network that is
+//! slow, cut or silent as a test requires.
 //!
-//! This is for code that uses the driver. What the machine itself has to stand is in [`script`](crate::script), which
-//! drives the bare [`Gateway`](iotcore_gateway::Gateway) by the thousand.
+//! This module is for code that uses the driver. The machine itself is tested in [`script`](crate::script), which runs
+//! thousands of sessions on the bare [`Gateway`](iotcore_gateway::Gateway).
 //!
 //! # Your own code in virtual time
 //!
@@ -49,10 +49,10 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 //!
-//! A test that has to say itself when what is answered, and with which bytes, plays the bridge:
+//! A test that has to control when and with which bytes the gateway is answered can act as the bridge:
 //! [`SimRuntime::play_bridge`].
 //!
-//! The gateway of [`Simulation::setup`] is the one of [`link`]; for other devices, limits or TLS there is
+//! The gateway of [`Simulation::setup`] is that of [`link`]; for other devices, limits or TLS use
 //! [`Simulation::with_bridge`].
 
 mod executor;
@@ -91,27 +91,28 @@ use crate::link::{self, Side};
 use crate::pipe::Content;
 use crate::{AuthMethod, Bridge, Registry, Settings};
 
-/// 2026-01-01: when virtual time begins.
+/// The start of virtual time: 2026-01-01.
 const START: UnixTime = UnixTime::from_secs(1_767_225_600);
 
-/// The key of [`link::GATEWAY`].
+/// The private key of [`link::GATEWAY`].
 const GATEWAY_KEY: &[u8] = include_bytes!("link/gateway.key.pem");
 
-/// Tasks, a clock, a network, and a bridge at its other end.
+/// Tasks, a clock, a network, and a bridge connected to it.
 pub struct Simulation {
     executor: Rc<Executor>,
     runtime: SimRuntime,
 }
 
 impl Simulation {
-    /// The bridge of [`link::registry`], which authenticates devices by their association with the gateway, without TLS.
+    /// Creates the bridge of [`link::registry`], which authenticates devices by their association with the gateway,
+    /// without TLS.
     #[must_use]
     pub fn new() -> Self {
         let registry = link::registry(AuthMethod::AssociationOnly);
         Self::with_bridge(registry, Settings::default(), None)
     }
 
-    /// The bridge of this registry, behind TLS if there is a configuration for it.
+    /// Creates a bridge with this registry, behind TLS if there is a configuration for it.
     #[must_use]
     pub fn with_bridge(
         registry: Registry,
@@ -130,15 +131,16 @@ impl Simulation {
         }
     }
 
-    /// The runtime to start the driver with, and the handle of everything else.
+    /// Returns the runtime to start the driver with, which is also the handle of everything else.
     #[must_use]
     pub fn runtime(&self) -> SimRuntime {
         self.runtime.clone()
     }
 
-    /// The gateway [`link::GATEWAY`] with its key, without TLS, and with the same jitter each time.
+    /// Returns the setup of the gateway [`link::GATEWAY`] with its key, without TLS, and with the same jitter each
+    /// time.
     ///
-    /// With a registry of the test's own, it must hold this gateway with the key of [`link::registry`].
+    /// A custom registry must contain this gateway with the key of [`link::registry`].
     pub fn setup(&self) -> Setup<KeyTokens> {
         let registry = self.runtime.with(|bridge, _| {
             let registry = bridge.registry();
@@ -162,24 +164,24 @@ impl Simulation {
         .seed(1)
     }
 
-    /// Runs a future beside the one that [`run`](Self::run) waits for.
+    /// Runs a future concurrently with the one passed to [`run`](Self::run).
     pub fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
         self.executor.spawn(future)
     }
 
-    /// Runs this future to its end, and what was spawned beside it. Afterwards the other tasks stand where they are, until
+    /// Runs this future, and the spawned tasks concurrently, until it ends. The other tasks are then suspended until
     /// the next call.
     ///
     /// # Panics
     ///
-    /// If a future panics, if nothing is left that could ever wake one (a deadlock), or if one wakes itself for ever
+    /// If a future panics, if nothing can wake the remaining tasks (a deadlock), or if one wakes itself for ever
     /// without letting time pass (a busy loop).
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
         let idle = || self.runtime.with_world(World::advance);
         self.executor.run(pin!(future), idle)
     }
 
-    /// Lets this much virtual time pass, and all happen that can happen by then.
+    /// Advances virtual time by this much, with everything that happens in it.
     ///
     /// # Panics
     ///
@@ -189,11 +191,11 @@ impl Simulation {
         self.settle();
     }
 
-    /// Runs what was spawned until all of it waits; no time passes.
+    /// Runs the spawned tasks until all of them wait; no time passes.
     ///
     /// # Panics
     ///
-    /// As [`run`](Self::run), but for the deadlock, which is what this waits for.
+    /// As [`run`](Self::run), except for the deadlock, which is the state that this waits for.
     pub fn settle(&self) {
         self.executor.settle();
     }
@@ -211,15 +213,15 @@ impl fmt::Debug for Simulation {
     }
 }
 
-/// A virtual clock and a network with the bridge on it. Cheap to clone; all clones are one.
+/// A virtual clock and a network with the bridge on it. Cheap to clone; all clones share their state.
 ///
-/// Its futures end only within [`Simulation::run`], which moves the clock.
+/// Its futures complete only within [`Simulation::run`], which advances the clock.
 #[derive(Clone)]
 pub struct SimRuntime(Arc<Mutex<World>>);
 
 impl SimRuntime {
-    /// Does something with the bridge between two inputs: an operator's command, a fault, or a look at it. Must not use
-    /// the simulation itself.
+    /// Accesses the bridge between two inputs: for an operator's command, a fault, or an inspection. The closure must
+    /// not use the simulation itself.
     pub fn with<T>(&self, act: impl FnOnce(&mut Bridge, Instant) -> T) -> T {
         self.with_world(|world| {
             let now = world.now;
@@ -229,7 +231,7 @@ impl SimRuntime {
         })
     }
 
-    /// Waits until this holds of the bridge. Must not use the simulation itself.
+    /// Waits until the bridge satisfies the condition. The closure must not use the simulation itself.
     pub async fn until(&self, mut condition: impl FnMut(&mut Bridge) -> bool) {
         poll_fn(|cx| {
             self.with_world(|world| {
@@ -243,7 +245,7 @@ impl SimRuntime {
         .await;
     }
 
-    /// Waits until the clock moves to the next thing that happens: an arrival, or a timer.
+    /// Waits until the clock advances to the next event: an arrival or a timer.
     pub async fn step(&self) {
         let begun = self.with_world(|world| world.steps);
         poll_fn(|cx| {
@@ -258,18 +260,18 @@ impl SimRuntime {
         .await;
     }
 
-    /// Lets virtual time pass.
+    /// Waits for this much virtual time.
     pub async fn sleep(&self, time: Duration) {
         self.sleep_until(self.now() + time).await;
     }
 
-    /// How much virtual time has passed.
+    /// Returns how much virtual time has passed.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.with_world(|world| world.elapsed())
     }
 
-    /// Changes how the network behaves, for what is sent from now on.
+    /// Changes the behaviour of the network for what is sent from now on.
     pub fn shape(&self, change: impl FnOnce(&mut Network)) {
         self.with_world(|world| {
             change(&mut world.network);
@@ -277,14 +279,14 @@ impl SimRuntime {
         });
     }
 
-    /// Resets all connections: what is on its way is lost, and both sides notice at once.
+    /// Resets all connections: data in transit is lost, and both sides notice at once.
     pub fn cut(&self) {
         let reset = || Content::Broken(io::ErrorKind::ConnectionReset);
         self.with_world(|world| world.sever(reset));
     }
 
-    /// Ends all connections once so many more bytes have arrived at this side, in the middle of a packet or not. With TLS
-    /// it is its bytes that count.
+    /// Ends all connections after this many more bytes have arrived at this side, possibly in the middle of a packet.
+    /// With TLS, the encrypted bytes are counted.
     pub fn cut_after(&self, side: Side, bytes: usize) {
         self.with_world(|world| {
             world.damage.cut = Some((side, bytes));
@@ -292,13 +294,14 @@ impl SimRuntime {
         });
     }
 
-    /// Flips a bit, 0 to 7, of the byte that arrives at this side after so many others. With TLS it is its bytes that count.
+    /// Flips a bit, 0 to 7, of the byte that arrives at this side after this many others. With TLS, the encrypted bytes
+    /// are counted.
     pub fn flip_after(&self, side: Side, bytes: usize, bit: u8) {
         self.with_world(|world| world.damage.flip = Some((side, bytes, bit)));
     }
 
-    /// Loses all that is on its way, or sent, on the connections that are up, both ways, and tells nobody. It takes up the
-    /// [`buffer`](Network::buffer) as before.
+    /// Drops everything in transit, and everything sent later, on the open connections, in both directions and without
+    /// notice. It occupies the [`buffer`](Network::buffer) as before.
     pub fn half_open(&self) {
         self.with_world(|world| {
             for wire in world.wires.values_mut() {
@@ -308,12 +311,13 @@ impl SimRuntime {
         });
     }
 
-    /// From now on, the bridge does not hear of a new connection: the test [accepts](Self::accept) it, and answers.
+    /// Hides new connections from the bridge: the test [accepts](Self::accept) and answers them.
     pub fn play_bridge(&self) {
         self.with_world(|world| world.is_bridge_played = true);
     }
 
-    /// The far end of the oldest connection that was made since [`play_bridge`](Self::play_bridge) and not accepted yet.
+    /// Accepts the oldest connection that was made since [`play_bridge`](Self::play_bridge) and not accepted yet, and
+    /// returns its far end.
     #[must_use]
     pub fn accept(&self) -> Option<Peer> {
         let wire = self.with_world(|world| world.unaccepted.pop_front())?;

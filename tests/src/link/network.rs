@@ -6,19 +6,20 @@ use std::time::Instant;
 use crate::ConnectionId;
 use crate::pipe::{Content, Pipe, Side};
 
-/// How the network behaves.
+/// The behaviour of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// From the sending of a byte to its arrival.
+    /// The time between the sending of a byte and its arrival.
     pub latency: Duration,
-    /// Bytes come in fragments of at most this many, at least 1.
+    /// Bytes arrive in fragments of at most this many, at least 1.
     pub fragment: usize,
-    /// How many bytes may be on their way to the bridge; the gateway keeps the rest until there is room. At least 1.
+    /// The maximum number of bytes in transit to the bridge; the gateway keeps the rest until there is room. At least
+    /// 1.
     pub capacity: usize,
 }
 
 impl Default for Network {
-    /// 20 ms, 1,400 bytes, and room for all.
+    /// 20 ms, 1,400 bytes, and no limit on bytes in transit.
     fn default() -> Self {
         Self {
             latency: Duration::from_millis(20),
@@ -28,7 +29,7 @@ impl Default for Network {
     }
 }
 
-/// A transport: up, or closed by the gateway while its last bytes are still on their way.
+/// A transport: open, or closed by the gateway while its last bytes are still in transit.
 #[derive(Debug)]
 pub(super) struct Transport {
     pub(super) connection: ConnectionId,
@@ -47,12 +48,12 @@ impl Transport {
         }
     }
 
-    /// Notes whether it took all of what the gateway had to write; gives whether it did until now.
+    /// Records whether the transport took less than the gateway had to write; returns whether that is new.
     pub(super) fn is_newly_full(&mut self, is_full: bool) -> bool {
         !core::mem::replace(&mut self.is_full, is_full) && is_full
     }
 
-    /// Puts as much on its way as there is room for, and gives how much that is.
+    /// Sends as many bytes as there is room for, and returns how many.
     pub(super) fn send(
         &mut self,
         to: Side,
@@ -73,17 +74,18 @@ impl Transport {
         sent.len()
     }
 
-    /// The bridge has ended the stream, or broken it off: the gateway hears of it behind what is on its way.
+    /// Records that the bridge has ended or broken off the stream: the gateway notices after it has read what is in
+    /// transit.
     pub(super) fn end_by_bridge(&mut self, end: Content, network: &Network, now: Instant) {
         self.to_gateway.end(now + network.latency, end);
     }
 
-    /// What has arrived at a side and was not taken.
+    /// Removes and returns what has arrived at a side and was not read.
     pub(super) fn arrived(&mut self, at: Side, now: Instant) -> Option<Content> {
         self.towards(at).pop(now)
     }
 
-    /// When the next bytes arrive at a side.
+    /// Returns when the next bytes arrive at a side.
     pub(super) fn next_arrival(&self, at: Side) -> Option<Instant> {
         let pipe = match at {
             Side::Gateway => &self.to_gateway,
@@ -92,14 +94,14 @@ impl Transport {
         pipe.next_arrival()
     }
 
-    /// Forgets what is on its way to the gateway, which has closed its side.
+    /// Discards what is in transit to the gateway, which has closed its side.
     pub(super) fn close(mut self, network: &Network, now: Instant) -> Self {
         self.to_gateway.clear();
         self.to_bridge.end(now + network.latency, Content::End);
         self
     }
 
-    /// Lets everything vanish that is or comes on its way, without a word.
+    /// Silently drops everything that is in transit or sent later.
     pub(super) fn go_half_open(&mut self) {
         self.to_bridge.lose();
         self.to_gateway.lose();

@@ -1,4 +1,4 @@
-//! What passes at the gateway, for whoever watches.
+//! The interface for observing a gateway's inputs and outputs.
 
 use std::time::Instant;
 
@@ -7,50 +7,50 @@ use iotcore_gateway::{Event, Gateway, TransportEnd};
 use crate::ConnectionId;
 use crate::bridge::event::Event as BridgeEvent;
 
-/// Is told of everything that passes between the gateway and the world around it.
+/// Observes everything that passes between the gateway and its environment.
 pub trait Observer {
-    /// This has just happened; the gateway has dealt with it.
+    /// Called right after something happened and the gateway has handled it.
     fn observe(&mut self, observation: Observation<'_>, gateway: &Gateway, now: Instant);
 }
 
-/// Watches nothing.
+/// Ignores everything.
 impl Observer for () {
     fn observe(&mut self, _: Observation<'_>, _: &Gateway, _: Instant) {}
 }
 
-/// Something that passes at the gateway, or happens to it.
+/// An input, an output or an event that concerns the gateway.
 #[derive(Clone, Copy, Debug)]
 pub enum Observation<'a> {
-    /// A transport came up, and the gateway was told.
+    /// A transport was established, and the gateway was notified.
     Dialed(ConnectionId),
     /// The gateway read these bytes from the transport.
     Received(&'a [u8]),
     /// The transport took these bytes from the gateway.
     Transmitted(&'a [u8]),
-    /// The gateway was told the time that it had asked for.
+    /// The gateway's requested timeout was reported to it.
     TimedOut,
-    /// The gateway was told that the transport is down.
+    /// The gateway was notified that the transport is down.
     Disconnected(TransportEnd),
-    /// The gateway told its user something.
+    /// The gateway emitted an event.
     Event(&'a Event),
-    /// Something happened at the bridge.
+    /// The bridge emitted an event.
     Bridge(&'a BridgeEvent),
-    /// The network did to the bytes what it had been asked for.
+    /// A requested network disturbance took effect.
     Struck(Disturbance),
 }
 
-/// What the network does to the gateway's transport.
+/// A network disturbance of the gateway's transport.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Disturbance {
-    /// The transport did not come up.
+    /// The transport could not be established.
     DialFailed,
     /// Both sides lost the transport.
     Cut,
-    /// The peer is gone, and neither side was told.
+    /// The peer vanished, and neither side was notified.
     HalfOpen,
-    /// A bit was flipped on its way.
+    /// A bit was flipped in transit.
     Flipped,
-    /// Nothing moves for a while.
+    /// Nothing is transferred for a while.
     Stalled,
     /// The transport did not take all that the gateway had to write.
     ShortWrite,

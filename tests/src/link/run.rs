@@ -1,4 +1,4 @@
-//! The run loop around gateway and bridge: what arrives is handed over, what waits is sent, and timers fall due.
+//! The run loop around gateway and bridge: delivers what has arrived, sends what is pending, and fires timers.
 
 use core::time::Duration;
 use std::io;
@@ -11,15 +11,15 @@ use super::{Disturbance, Link, Observation, Observer, Side};
 use crate::bridge::event::Event as BridgeEvent;
 use crate::pipe::Content;
 
-/// The passing of time.
+/// Advancing virtual time.
 impl<O: Observer> Link<O> {
-    /// Lets virtual time pass: bytes arrive and timers fall due, in order.
+    /// Advances virtual time: bytes arrive and timers fire, in order.
     pub fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.step(end) {}
     }
 
-    /// Lets time pass until this holds, and gives whether it did before the time was over.
+    /// Advances virtual time until the condition holds; returns whether it did before the limit.
     pub fn run_until(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + limit;
         self.settle();
@@ -32,7 +32,7 @@ impl<O: Observer> Link<O> {
         true
     }
 
-    /// Lets time pass until the next thing happens, at most until `limit`; gives whether something did.
+    /// Advances virtual time to the next event, at most to `limit`; returns whether there was one.
     pub fn step(&mut self, limit: Instant) -> bool {
         self.settle();
         let next = self.next_wake_up().filter(|next| *next <= limit);
@@ -51,19 +51,19 @@ impl<O: Observer> Link<O> {
         self.gateway.apply(input, self.now)
     }
 
-    /// What the gateway has told since the last call.
+    /// Returns the gateway's events since the last call.
     pub fn events(&mut self) -> Vec<Event> {
         self.settle();
         core::mem::take(&mut self.events)
     }
 
-    /// What has happened at the bridge since the last call.
+    /// Returns the bridge's events since the last call.
     pub fn bridge_events(&mut self) -> Vec<BridgeEvent> {
         self.settle();
         core::mem::take(&mut self.bridge_events)
     }
 
-    /// Dials, hangs up, and puts on the wire what both sides have to send.
+    /// Dials, hangs up, and sends what both sides have to send.
     pub(crate) fn settle(&mut self) {
         if self.gateway.wants_transport() && self.transport.is_none() {
             self.dial();
@@ -91,7 +91,7 @@ impl<O: Observer> Link<O> {
         self.fidget();
     }
 
-    /// The gateway hangs up: the bridge still gets what was sent before.
+    /// Hangs up for the gateway: the bridge still receives what was sent before.
     fn hang_up(&mut self) {
         if let Some(transport) = self.transport.take() {
             self.closing.push(transport.close(&self.network, self.now));
@@ -146,7 +146,7 @@ impl<O: Observer> Link<O> {
         sent
     }
 
-    /// Hands over what has arrived.
+    /// Delivers what has arrived.
     fn deliver(&mut self) {
         if self.now < self.stalled_until {
             return;
@@ -179,7 +179,7 @@ impl<O: Observer> Link<O> {
         }
     }
 
-    /// Hands over what was sent before the gateway hung up.
+    /// Delivers what was sent before the gateway hung up.
     fn deliver_last_bytes(&mut self) {
         let (bridge, now) = (&mut self.bridge, self.now);
         self.closing.retain_mut(|transport| {
@@ -240,7 +240,7 @@ impl<O: Observer> Link<O> {
         }
     }
 
-    /// The bridge's first: what it says is the cause of what the gateway tells.
+    /// Polls the events, the bridge's first because they are the cause of the gateway's.
     fn poll_events(&mut self) {
         while let Some(event) = self.bridge.poll_event() {
             self.observe(Observation::Bridge(&event));
@@ -258,7 +258,7 @@ impl<O: Observer> Link<O> {
         self.observer.observe(observation, &self.gateway, self.now);
     }
 
-    /// Polls everything, and reports a timeout that is not due.
+    /// Polls all outputs, and reports a timeout that is not due.
     fn fidget(&mut self) {
         if !self.manner.is_fidgety {
             return;
@@ -271,7 +271,7 @@ impl<O: Observer> Link<O> {
         }
     }
 
-    /// Reports a time at which nothing is due, on the way to the next thing that is.
+    /// Reports a time at which nothing is due, before the next event.
     fn fidget_until(&mut self, next: Instant) {
         if self.manner.is_fidgety {
             let between = self.now + next.saturating_duration_since(self.now) / 2;

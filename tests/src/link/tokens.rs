@@ -1,4 +1,4 @@
-//! Tokens for virtual time: the same claims give the same token, so that sessions are replayed byte for byte.
+//! Tokens for virtual time: the same claims produce the same token, so that sessions are replayed byte for byte.
 
 use core::time::Duration;
 use std::cell::RefCell;
@@ -9,7 +9,7 @@ use iotcore_gateway::{Algorithm, ProjectId, SigningKey, Token, UnixTime};
 
 const KEY: &[u8] = include_bytes!("rsa.key.pem");
 
-/// How many tokens a thread keeps.
+/// The maximum number of cached tokens per thread.
 const MAX_KEPT: usize = 65_536;
 
 struct Minter {
@@ -20,13 +20,13 @@ struct Minter {
 
 thread_local! {
     static MINTER: RefCell<Minter> = RefCell::new(Minter {
-        // RS256, unlike ES256, signs the same text in the same way each time.
+        // RS256 signatures, unlike ES256 signatures, are deterministic.
         key: SigningKey::from_pem(KEY, Algorithm::Rs256).expect("a key for RS256"),
         kept: BTreeMap::new(),
     });
 }
 
-/// A token as of now, at most 24 h.
+/// Returns a token issued at the current time, valid for at most 24 h.
 pub(crate) fn mint(
     project: &ProjectId,
     lifetime: Duration,

@@ -1,4 +1,4 @@
-//! How a script says that a guarantee does not hold.
+//! The report of a violated guarantee.
 
 use core::error::Error;
 use core::fmt;
@@ -6,41 +6,41 @@ use core::time::Duration;
 
 use super::history::History;
 
-/// A guarantee that a run has broken.
+/// A violation of a guarantee.
 #[derive(Clone, Debug)]
 pub struct Broken {
-    /// Which.
+    /// The guarantee.
     pub rule: Rule,
-    /// What was seen.
+    /// What was observed.
     pub what: String,
-    /// When, counted from the start.
+    /// The time, as an offset from the start.
     pub at: Duration,
-    /// After how many steps of the script.
+    /// The number of steps executed until then.
     pub step: usize,
-    /// What had happened until then.
+    /// The history until then.
     pub history: Box<History>,
 }
 
-/// The guarantees of the crate's documentation that a single run can break, by their numbers there.
+/// The guarantees of the crate's documentation that a single run can violate, with their numbers there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Rule {
     /// 1, 2 and 9: fragments, polls and spurious timeouts make no difference, and the same inputs give the same outputs.
     Determinism,
     /// 3: every operation ends exactly once, and in a way that fits it.
     OneEnd,
-    /// 4: what is accepted is acknowledged or ends with a true reason, in order.
+    /// 4: every accepted publication is acknowledged or ends with the true reason, in order.
     Delivery,
     /// 5: no packet identifier is used while its acknowledgement can still come.
     PacketIds,
-    /// 6: no panic, no busy loop; and what is wanted is reached once nothing is in the way.
+    /// 6: no panic, no busy loop; and the requested state is reached once nothing prevents it.
     Progress,
     /// 7: nothing for a device that is not attached in this connection.
     Attachment,
     /// 8: nothing after DISCONNECT or the end of a connection; and no other breach of MQTT.
     Wire,
-    /// 10: no token outside the wire.
+    /// 10: tokens appear only on the wire.
     Secrecy,
-    /// 11: memory within its bounds.
+    /// 11: memory stays within its bounds.
     Memory,
 }
 

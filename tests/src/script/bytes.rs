@@ -1,4 +1,4 @@
-//! A script as bytes, and those as hexadecimal digits.
+//! Encodes a script as bytes, and those as hexadecimal digits.
 
 use core::error::Error;
 use core::fmt;
@@ -6,11 +6,11 @@ use core::str::FromStr;
 
 use super::{Script, Setup, Step};
 
-/// How many steps a script of bytes has at most; what follows is ignored.
+/// The maximum number of steps in a script made from bytes; further bytes are ignored.
 const MAX_STEPS: usize = 400;
 
-/// The script that these bytes stand for: one for each knob of the [`Setup`], then four for each step. Any bytes do, and
-/// none at all are a script, too.
+/// Returns the script that these bytes encode: one byte for each knob of the [`Setup`], then four for each step. Any
+/// bytes are valid, including none.
 pub fn bytes(data: &[u8]) -> Script {
     let (setup, steps) = data.split_at(data.len().min(Setup::KNOBS));
     let steps = steps.chunks_exact(4).take(MAX_STEPS);
@@ -24,7 +24,7 @@ pub fn bytes(data: &[u8]) -> Script {
 }
 
 impl Script {
-    /// Bytes that stand for this script.
+    /// Returns bytes that encode this script.
     pub fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = self.setup.as_bytes().to_vec();
         bytes.extend(self.steps.iter().flat_map(Step::to_bytes));
@@ -32,7 +32,7 @@ impl Script {
     }
 }
 
-/// Its bytes in hexadecimal.
+/// Writes its bytes in hexadecimal.
 impl fmt::Display for Script {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.to_bytes()
@@ -41,7 +41,7 @@ impl fmt::Display for Script {
     }
 }
 
-/// A text that is no script: not an even number of hexadecimal digits.
+/// The error of a text that is not a script: it is not an even number of hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct NotHexadecimal;
 

@@ -1,4 +1,4 @@
-//! What happened in a run of a script, in order, with instants as offsets from its start.
+//! The history of a script's run, in order, with instants as offsets from its start.
 
 use core::fmt::{self, Write as _};
 use core::time::Duration;
@@ -12,10 +12,10 @@ use crate::bridge::event::{Event as BridgeEvent, EventKind};
 use crate::bridge::faults::{AnswerKind, CutMoment, FaultKind, RefuseBy, Treatment};
 use crate::link::{Disturbance, Observation};
 
-/// What every token begins with: the header of a JWT in base64url.
+/// The prefix of every token: the beginning of a JWT header in base64url.
 const TOKEN_MARK: &str = "eyJ";
 
-/// All that happened in a run.
+/// The complete history of a run.
 #[derive(Clone, Debug, Default)]
 pub struct History {
     entries: Vec<Entry>,
@@ -25,12 +25,12 @@ pub struct History {
     counts: Counts,
 }
 
-/// One thing that happened.
+/// One entry.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Entry {
-    /// When, counted from the start.
+    /// The time, as an offset from the start.
     pub at: Duration,
-    /// What.
+    /// What happened.
     pub what: What,
 }
 
@@ -41,7 +41,7 @@ pub struct Entry {
     reason = "the names of `Observation`, which says what they mean"
 )]
 pub enum What {
-    /// A step of the script, and how it was answered.
+    /// A step of the script, and its result.
     Step {
         step: Step,
         answer: String,
@@ -56,20 +56,20 @@ pub enum What {
     Struck(Disturbance),
 }
 
-/// How much happened.
+/// Counters of a run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Virtual time.
     pub elapsed: Duration,
     /// Publications that the gateway accepted.
     pub publications: u64,
-    /// Publications that the bridge took, copies among them.
+    /// Publications that the bridge received, duplicates included.
     pub arrivals: u64,
     /// Configs and commands that the gateway delivered.
     pub deliveries: u64,
     /// Connections that the bridge accepted.
     pub connections: u64,
-    /// Those beyond the first of each process.
+    /// Connections beyond the first of each process.
     pub reconnects: u64,
 }
 
@@ -92,7 +92,7 @@ impl Hash {
 }
 
 impl History {
-    /// Adds an entry; gives whether a token is to be read in it, other than in bytes on the wire.
+    /// Adds an entry; returns whether it reveals a token other than in bytes on the wire.
     pub(crate) fn add(&mut self, at: Duration, what: What) -> bool {
         self.counts.elapsed = at;
         self.count(&what);
@@ -109,12 +109,12 @@ impl History {
         self.line.contains(TOKEN_MARK)
     }
 
-    /// What happened, in order.
+    /// Returns all entries, in order.
     pub fn entries(&self) -> &[Entry] {
         &self.entries
     }
 
-    /// What the gateway told its user, in order.
+    /// Returns the gateway's events, in order.
     pub fn events(&self) -> impl Iterator<Item = &Event> {
         self.entries.iter().filter_map(|entry| match &entry.what {
             What::Event(event) => Some(event),
@@ -122,7 +122,7 @@ impl History {
         })
     }
 
-    /// Every byte that the gateway has written, on all its connections.
+    /// Returns every byte that the gateway has written, on all its connections.
     pub fn written(&self) -> Vec<u8> {
         let bytes = self.entries.iter().filter_map(|entry| match &entry.what {
             What::Transmitted(bytes) => Some(&bytes[..]),
@@ -131,17 +131,17 @@ impl History {
         bytes.collect::<Vec<_>>().concat()
     }
 
-    /// A number that differs if anything does that [is told](Entry::is_told).
+    /// Returns a hash of all entries that [are observable](Entry::is_told).
     pub fn hash(&self) -> u64 {
         self.hash.0
     }
 
-    /// How often each kind of fault has struck.
+    /// Returns how often each kind of fault took effect.
     pub fn strikes(&self) -> &BTreeMap<&'static str, u64> {
         &self.strikes
     }
 
-    /// How much happened.
+    /// Returns the counters.
     pub fn counts(&self) -> Counts {
         self.counts
     }
@@ -176,15 +176,15 @@ impl History {
 }
 
 impl Entry {
-    /// Whether anybody but the gateway and its driver can tell that it happened: all but timeouts, of which a driver may
-    /// report more than it is asked for.
+    /// Returns whether the entry is observable to anybody but the gateway and its driver: everything except timeouts,
+    /// of which a driver may report more than requested.
     pub fn is_told(&self) -> bool {
         !matches!(self.what, What::TimedOut)
     }
 }
 
 impl What {
-    /// What an observation is in a history.
+    /// Converts a observation to a history entry.
     pub(crate) fn from_observation(observation: Observation<'_>) -> Self {
         match observation {
             Observation::Dialed(connection) => Self::Dialed(connection),
@@ -199,7 +199,7 @@ impl What {
     }
 }
 
-/// One line, without the bytes themselves.
+/// Formats the entry in one line, without the bytes themselves.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let at = self.at.as_secs_f64();
@@ -219,7 +219,7 @@ impl fmt::Display for Entry {
 }
 
 impl Disturbance {
-    /// Its name among the faults.
+    /// Returns its name among the faults.
     pub fn name(self) -> &'static str {
         match self {
             Self::DialFailed => "dial failed",
@@ -232,7 +232,7 @@ impl Disturbance {
     }
 }
 
-/// A fault's name, without its numbers.
+/// Returns a fault's name, without its numbers.
 pub(crate) fn name(fault: &FaultKind) -> &'static str {
     match fault {
         FaultKind::Refuse { by, .. } => match by {

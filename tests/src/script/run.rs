@@ -1,4 +1,4 @@
-//! Runs a script: step by step, on a gateway and the emulator, with the model looking on.
+//! Runs a script step by step on a gateway and the emulator, checked by the model.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -15,22 +15,22 @@ use crate::bridge::faults::FaultKind;
 use crate::link::{GATEWAY, Link, Network, Observation, Observer};
 use crate::model::{Finding, Model};
 
-/// How long everything may take to end once nothing is in the way any more.
+/// The time limit for everything to end once nothing prevents it any more.
 pub(super) const RECOVERY: Duration = Duration::from_secs(4_000);
 
-/// How long a close may take then.
+/// The time limit for a close after that.
 pub(super) const CLOSING: Duration = Duration::from_secs(120);
 
-/// What is tried from time to time on the way there.
+/// The interval between retries of the user's actions during recovery.
 pub(super) const ROUND: Duration = Duration::from_secs(10);
 
-/// Steps wait no longer than this in all, so that no script of any bytes takes long.
+/// The maximum total time that steps wait, so that no script takes long.
 const MAX_ELAPSED: Duration = Duration::from_secs(3 * 3_600);
 
-/// At one instant no more than this happens.
+/// The maximum number of events at one instant.
 const MAX_AT_ONCE: u32 = 50_000;
 
-/// Keeps the history and asks the model.
+/// Records the history and consults the model.
 #[derive(Debug)]
 pub(super) struct Watch {
     pub(super) history: History,
@@ -82,21 +82,21 @@ impl Watch {
     }
 }
 
-/// A script at work.
+/// A running script.
 pub(super) struct Run {
     pub(super) drafted: Drafted,
     pub(super) link: Link<Watch>,
     pub(super) keys: [Option<DeviceKey>; DEVICES.len()],
     pub(super) deliveries: Vec<DeliveryId>,
     configs: u32,
-    /// The gateway did not want input when it was looked at last.
+    /// Whether the gateway did not want input when last checked.
     is_deaf: bool,
 }
 
-/// Runs a script to its end, and beyond: then everything is healed, and all that was accepted has to end.
+/// Runs a script, then repairs all faults and checks that everything that was accepted ends.
 ///
 /// # Errors
-/// A guarantee does not hold. That is a mistake of the gateway's, of the emulator's, or of the model's.
+/// A guarantee does not hold. This is a bug in the gateway, in the emulator or in the model.
 pub(super) fn run(script: &Script, manner: Manner) -> Result<History, Broken> {
     let mut run = Run::new(script, manner);
     for (index, step) in script.steps.iter().enumerate() {
@@ -141,7 +141,7 @@ impl Run {
         run
     }
 
-    /// The gateway itself has a key from the start.
+    /// Registers the gateway's own key, which exists from the start.
     pub(super) fn meet(&mut self) {
         let own = self.link.gateway.own_key();
         self.keys = [None; DEVICES.len()];
@@ -201,7 +201,7 @@ impl Run {
         self.look();
     }
 
-    /// Looks at what the gateway has told.
+    /// Processes the gateway's new events.
     fn look(&mut self) {
         let is_deaf = !self.link.gateway.wants_input();
         if is_deaf && !self.is_deaf {

@@ -1,4 +1,4 @@
-//! What a script starts from: registry, authentication, the gateway's options and the emulator's settings.
+//! The setup of a script: registry, authentication, the gateway's options and the emulator's settings.
 
 use core::fmt;
 use core::num::NonZeroU32;
@@ -15,18 +15,18 @@ use crate::bridge::settings::{
 use crate::link::{self, PUBLIC_KEYS};
 use crate::{AuthMethod, Registry, Settings};
 
-/// The positions of all knobs. By [`Default`] each stands at the default of what it turns.
+/// The positions of all knobs. By [`Default`], each position selects the default of the option that the knob controls.
 ///
-/// `Debug` shows those that are turned.
+/// `Debug` shows only the knobs that are not at their default.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub struct Setup {
     positions: [u8; KNOBS.len()],
 }
 
-/// What a setup stands for.
+/// The configuration that a setup encodes.
 #[derive(Clone, Debug)]
 pub struct Drafted {
-    /// How the gateway's devices prove who they are.
+    /// How the gateway's devices authenticate.
     pub auth: AuthMethod,
     /// The seed of the gateway's jitter.
     pub jitter: u64,
@@ -36,7 +36,7 @@ pub struct Drafted {
     pub settings: Settings,
 }
 
-/// Something that a setup decides.
+/// One configurable property of a setup.
 struct Knob {
     name: &'static str,
     positions: u8,
@@ -140,10 +140,11 @@ const fn secs(seconds: u64) -> Duration {
 }
 
 impl Setup {
-    /// How many knobs there are, each with a byte.
+    /// The number of knobs, each with one byte.
     pub const KNOBS: usize = KNOBS.len();
 
-    /// Turns each knob as far as its byte says, over and over beyond its last position; those without a byte stay.
+    /// Sets each knob to the position in its byte, modulo the number of positions; knobs without a byte keep their
+    /// default.
     pub fn from_bytes(bytes: &[u8]) -> Self {
         let mut setup = Self::default();
         for ((position, knob), byte) in setup.positions.iter_mut().zip(&KNOBS).zip(bytes) {
@@ -152,12 +153,12 @@ impl Setup {
         setup
     }
 
-    /// The position of each knob.
+    /// Returns the position of each knob.
     pub fn as_bytes(&self) -> &[u8] {
         &self.positions
     }
 
-    /// What it stands for.
+    /// Returns the configuration that it encodes.
     pub fn draft(&self) -> Drafted {
         let mut drafted = Drafted {
             auth: AuthMethod::AssociationOnly,
@@ -193,7 +194,7 @@ impl fmt::Debug for Setup {
 }
 
 impl Drafted {
-    /// The registry of [`link::registry`], and a second gateway.
+    /// Returns the registry of [`link::registry`] plus a second gateway.
     pub fn registry(&self) -> Registry {
         let mut registry = link::registry(self.auth);
         registry
@@ -202,7 +203,7 @@ impl Drafted {
         registry
     }
 
-    /// Whether devices need tokens of their own.
+    /// Returns whether devices need tokens of their own.
     pub fn needs_device_tokens(&self) -> bool {
         matches!(
             self.auth,

@@ -12,7 +12,7 @@ use crate::link::{BOUND, GATEWAY, Side, UNBOUND};
 use crate::packets;
 
 /// The devices of all scripts, the gateway first: three that are bound to it, one that is not, another gateway, and one
-/// that no registry knows.
+/// that is in no registry.
 pub const DEVICES: [&str; 7] = [
     GATEWAY,
     BOUND[0],
@@ -23,42 +23,42 @@ pub const DEVICES: [&str; 7] = [
     "ghost-1",
 ];
 
-/// The other gateway, among [`DEVICES`].
+/// The index of the other gateway in [`DEVICES`].
 pub(super) const NESTED: usize = 5;
 
-/// One thing that happens. A `device` counts in [`DEVICES`].
+/// One step. A `device` is an index into [`DEVICES`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Step {
-    /// Time passes, until three hours have.
+    /// Time passes, three hours in total at most.
     Wait(Duration),
-    /// The user does something.
+    /// The user acts.
     User(Command),
-    /// The cloud does something.
+    /// The cloud's operator acts.
     Cloud(Operation),
-    /// The bridge does something wrong from now on, or once.
+    /// The bridge misbehaves, from now on or once.
     Fault(FaultKind),
-    /// The bridge sends a packet that nobody expects.
+    /// The bridge sends an unexpected packet.
     Stray(Stray),
-    /// The bridge reports an error that nothing caused.
+    /// The bridge reports an error without a cause.
     Report {
-        /// Of whom.
+        /// The device.
         device: usize,
-        /// What, among [`REPORTS`].
+        /// The error, as an index into [`REPORTS`].
         error: usize,
-        /// About which packet; 0 for none.
+        /// The packet identifier; 0 for none.
         packet_id: u8,
     },
-    /// The network changes, or does something to the bytes.
+    /// The network changes, or damages the bytes.
     Network(NetworkFault),
     /// The user does not poll events for a while.
     LeaveUnpolled(Duration),
-    /// The wall clock of the gateway's machine is ahead by so many seconds.
+    /// The wall clock of the gateway's machine is ahead by this many seconds.
     ClockError(i16),
-    /// From the next connection on tokens are valid for so long.
+    /// The lifetime of tokens, starting with the next connection.
     TokenLifetime(Duration),
 }
 
-/// What a user can ask for. Tokens are told by their lifetime; a device that needs none gets none.
+/// The user's commands. Tokens are identified by their lifetime; a device that needs none gets none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the gateway's commands")]
 pub enum Command {
@@ -74,7 +74,7 @@ pub enum Command {
     Detach {
         device: usize,
     },
-    /// A payload of at most so many bytes, and not less than the number in it.
+    /// A payload of at most this many bytes, and at least the length of the number in it.
     Telemetry {
         device: usize,
         qos: QoS,
@@ -94,16 +94,16 @@ pub enum Command {
         device: usize,
         subscription: Subscription,
     },
-    /// One of the deliveries that were not acknowledged, by its age.
+    /// One of the unacknowledged deliveries, by age.
     Acknowledge {
         delivery: u8,
     },
     Close,
-    /// The process ends and starts anew, with what was unsent.
+    /// The process is restarted with the unsent messages.
     Restart,
 }
 
-/// What the operator of the cloud can do.
+/// The operations of the cloud's operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the bridge's operations")]
 pub enum Operation {
@@ -117,7 +117,7 @@ pub enum Operation {
     Unbind { device: usize },
 }
 
-/// A packet that nobody expects.
+/// An unexpected packet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "MQTT's names")]
 pub enum Stray {
@@ -126,50 +126,50 @@ pub enum Stray {
     Unsuback(u8),
     Pingresp,
     Connack(u8),
-    /// QoS 1 on a topic that is none of the bridge's.
+    /// QoS 1 on a topic that the bridge does not use.
     Publish(u8),
     /// A SUBACK with a reserved return code.
     BadSuback(u8),
-    /// A remaining length that never ends.
+    /// A remaining length without an end.
     Garbage,
 }
 
-/// What the network can do.
+/// The events on the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NetworkFault {
-    /// From the sending of a byte to its arrival.
+    /// The time between the sending of a byte and its arrival.
     Latency(Duration),
-    /// Bytes arrive in fragments of at most so many.
+    /// Bytes arrive in fragments of at most this many.
     Fragment(u16),
-    /// At most so many bytes are on their way to the bridge.
+    /// At most this many bytes are in transit to the bridge.
     Capacity(u16),
     /// The transport is cut.
     Cut,
-    /// The transport is cut once so many bytes have arrived.
+    /// The transport is cut after this many bytes have arrived.
     CutAfter {
-        /// Where.
+        /// The receiving side.
         side: Side,
-        /// How many.
+        /// The number of bytes.
         bytes: u16,
     },
-    /// The peer vanishes, without a word.
+    /// The peer vanishes silently.
     HalfOpen,
-    /// A bit is flipped once so many bytes have arrived.
+    /// A bit is flipped after this many bytes have arrived.
     Flip {
-        /// Where.
+        /// The receiving side.
         side: Side,
-        /// How many.
+        /// The number of bytes.
         bytes: u8,
-        /// 0 to 7.
+        /// The bit, 0 to 7.
         bit: u8,
     },
     /// Nothing arrives for a while.
     Stall(Duration),
-    /// Attempts to get a transport fail.
+    /// Connection attempts fail.
     FailDials {
-        /// How many.
+        /// The number of attempts.
         count: u8,
-        /// How.
+        /// The result.
         end: TransportEnd,
     },
 }
@@ -187,7 +187,7 @@ pub const REPORTS: [&str; 8] = [
 ];
 
 impl Stray {
-    /// The packet itself.
+    /// Returns the encoded packet.
     pub fn packet(self) -> Vec<u8> {
         match self {
             Self::Puback(id) => packets::puback(id.into()),
@@ -202,7 +202,7 @@ impl Stray {
     }
 }
 
-/// The bytes of an error report that nothing caused, as a PUBLISH.
+/// Returns the bytes of an error report without a cause, as a PUBLISH.
 pub(super) fn report_packet(device: usize, error: usize, packet_id: u8) -> Vec<u8> {
     let topic = format!("/devices/{GATEWAY}/errors");
     let about = match packet_id {
@@ -219,7 +219,7 @@ pub(super) fn report_packet(device: usize, error: usize, packet_id: u8) -> Vec<u
 }
 
 impl From<&FaultKind> for Fault {
-    /// For whoever is connected.
+    /// Applies the fault to every connected client.
     fn from(kind: &FaultKind) -> Self {
         Self {
             client: None,

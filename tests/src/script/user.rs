@@ -1,4 +1,4 @@
-//! The user of a script: commands to the gateway, and the end of the run.
+//! The user of a script: issues commands to the gateway, and completes the run.
 
 use core::time::Duration;
 
@@ -15,7 +15,7 @@ use crate::bridge::settings::NestedGateway;
 use crate::link::Network;
 use crate::model::{Wish, payload};
 
-/// After so many refused attaches of a device its user sees reason.
+/// The number of refused attaches of a device after which its user gives up.
 const MAX_REFUSALS: u32 = 5;
 
 impl Run {
@@ -67,7 +67,7 @@ impl Run {
         }
     }
 
-    /// Tells the model of what was accepted.
+    /// Informs the model of an accepted command.
     fn answer(&mut self, answer: Result<OpId, CommandError>, wish: Wish) -> String {
         match answer {
             Ok(op) => {
@@ -79,7 +79,7 @@ impl Run {
         }
     }
 
-    /// Does something with the newest key of a device, which may be void.
+    /// Calls a function with the newest key of a device, which may be invalid.
     fn with_key(
         &mut self,
         device: usize,
@@ -178,7 +178,7 @@ impl Run {
         format!("{delivery:?}")
     }
 
-    /// Ends the process in good order, and starts it anew with what was unsent.
+    /// Shuts the process down cleanly and restarts it with the unsent messages.
     fn restart(&mut self) -> String {
         self.struck("process restarted");
         self.link.leave_unpolled(Duration::ZERO);
@@ -212,7 +212,7 @@ impl Run {
         opened
     }
 
-    /// Heals everything, waits until all that can end has ended, and closes.
+    /// Repairs all faults, waits until everything that can end has ended, and closes.
     pub(super) fn finish(&mut self) {
         self.heal();
         let until = self.link.now() + RECOVERY;
@@ -253,7 +253,7 @@ impl Run {
         self.inject(&FaultKind::Clear);
         let now = self.link.now();
         for device in DEVICES {
-            // One that no registry knows cannot be blocked either.
+            // A device that is in no registry cannot be unblocked either.
             let _ = self.link.bridge.set_blocked(device, false, now);
         }
         if self.model().is_deceived() {
@@ -263,7 +263,7 @@ impl Run {
         self.settle();
     }
 
-    /// Does what a user has to do for things to go on.
+    /// Performs the actions of a user that are necessary for progress.
     fn help(&mut self) {
         while !self.deliveries.is_empty() {
             self.acknowledge(0);
@@ -280,14 +280,15 @@ impl Run {
                 }
                 _ => {}
             }
-            // A refusal that was acknowledged first counts as a detachment, and is tried again for ever.
+            // A refusal after a positive acknowledgement counts as a detachment, and is retried for ever.
             if self.model().refusals(device) > MAX_REFUSALS {
                 self.command(Command::Detach { device });
             }
         }
     }
 
-    /// Whether something has not ended that has to. A subscription of a device that cannot be attached waits for that.
+    /// Returns whether something that must end has not ended. A subscription of a device that cannot be attached waits
+    /// for the attach.
     fn is_busy(&mut self) -> bool {
         let (gateway, keys) = (&self.link.gateway, &self.keys);
         let is_attached = |device: usize| {
@@ -311,14 +312,14 @@ impl Run {
             })
     }
 
-    /// Whether a device is wanted whose attach ends the connection, each time.
+    /// Returns whether a requested device ends the connection with each attach.
     fn is_poisoned(&self) -> bool {
         let is_wanted =
             self.keys[NESTED].is_some_and(|key| self.link.gateway.device_id(key).is_some());
         is_wanted && self.drafted.settings.nested_gateway == NestedGateway::Close
     }
 
-    /// Whoever was turned away for want of room has been told that there is some.
+    /// Checks that every caller that was refused for lack of room was notified when there was room.
     fn check_room(&mut self) {
         for (device, name) in DEVICES.iter().enumerate() {
             let key = self.keys[device];

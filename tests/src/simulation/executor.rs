@@ -16,16 +16,16 @@ type Boxed = Pin<Box<dyn Future<Output = ()>>>;
 #[derive(Default)]
 pub(super) struct Executor {
     ready: Arc<Ready>,
-    /// `None` while a task is being polled.
+    /// The tasks; `None` while a task is being polled.
     tasks: RefCell<BTreeMap<u64, Option<Boxed>>>,
     last: Cell<u64>,
 }
 
-/// Tasks that have something to do.
+/// Tasks that are ready to be polled.
 #[derive(Default)]
 struct Ready(Mutex<VecDeque<Arc<Woken>>>);
 
-/// A task, as its wakers know it.
+/// The part of a task that its wakers refer to.
 struct Woken {
     id: u64,
     is_queued: AtomicBool,
@@ -74,7 +74,7 @@ impl Executor {
         }
     }
 
-    /// A task that is to be polled at once.
+    /// Creates a task that is polled at once.
     fn new_task(&self) -> Arc<Woken> {
         self.last.set(self.last.get() + 1);
         let task = Arc::new(Woken {
@@ -87,7 +87,7 @@ impl Executor {
         task
     }
 
-    /// Polls this future and all tasks until it ends. `idle` is called when nothing is left to do, and says whether that
+    /// Polls this future and all tasks until it ends. `idle` is called when no task is ready, and returns whether that
     /// has changed.
     pub(super) fn run<T>(
         &self,
@@ -122,7 +122,7 @@ impl Executor {
         }
     }
 
-    /// The next task to poll; `polls` counts those since time last moved.
+    /// Returns the next task to poll; `polls` counts those since time last advanced.
     fn next(&self, polls: &mut usize) -> Option<Arc<Woken>> {
         let task = self.ready.pop()?;
         *polls += 1;
@@ -135,7 +135,7 @@ impl Executor {
     }
 
     fn poll(&self, task: &Arc<Woken>) {
-        // Out of its place meanwhile, for it may spawn others, or end itself.
+        // Moved out of the map while it is polled, because it may spawn others or cancel itself.
         let taken = self
             .tasks
             .borrow_mut()
@@ -161,16 +161,16 @@ impl Executor {
     }
 
     fn cancel(&self, id: u64) {
-        // Dropped without the borrow: what goes with a future may spawn or cancel, too.
+        // Dropped outside the borrow, because dropping a future may also spawn or cancel tasks.
         let task = self.tasks.borrow_mut().remove(&id);
         drop(task);
     }
 }
 
-/// More polls than this without a step of time are a busy loop.
+/// The number of polls without progress of time that counts as a busy loop.
 const MAX_POLLS: usize = 1_000_000;
 
-/// A task that runs beside the one that is waited for; a future of its result. Dropping it changes nothing for the task.
+/// A spawned task; a future of its result. Dropping it does not affect the task.
 #[must_use = "dropping this detaches the task; `cancel` ends it"]
 pub struct Task<T> {
     result: Rc<RefCell<Slot<T>>>,
@@ -202,20 +202,20 @@ impl<T> Slot<T> {
 }
 
 impl<T> Task<T> {
-    /// Drops its future where it stands.
+    /// Cancels the task by dropping its future.
     pub fn cancel(self) {
         if let Some(executor) = self.executor.upgrade() {
             executor.cancel(self.task.id);
         }
     }
 
-    /// Whether it has ended, and its result was not taken.
+    /// Returns whether it has ended and its result was not taken.
     #[must_use]
     pub fn is_finished(&self) -> bool {
         self.result.borrow().output.is_some()
     }
 
-    /// Its result, for a test that goes step by step instead of waiting.
+    /// Returns its result, for a test that proceeds in steps instead of waiting.
     ///
     /// # Panics
     ///
@@ -226,7 +226,7 @@ impl<T> Task<T> {
         output.expect("the task has not ended, or its result was taken")
     }
 
-    /// How often it was polled.
+    /// Returns how often it was polled.
     #[must_use]
     pub fn polls(&self) -> usize {
         self.task.polls.load(Ordering::Relaxed)

@@ -1,19 +1,20 @@
-//! How the network of a simulation behaves.
+//! The behaviour of a simulation's network.
 
 use core::time::Duration;
 
-/// How the network behaves.
+/// The behaviour of the network.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Network {
-    /// From the sending of a byte to its arrival (default 20 ms). A dial takes twice as long.
+    /// The time between the sending of a byte and its arrival (default 20 ms). A dial takes twice as long.
     pub latency: Duration,
-    /// Bytes come and go in fragments of 1 to so many, in an order that is the same in each run (default 1,400).
+    /// Bytes are sent and arrive in fragments of 1 to this many, in the same sequence in each run (default 1,400).
     pub fragment: usize,
-    /// As many bytes may be on their way in each direction of a connection; then a write has to wait (default 64 KiB).
+    /// The maximum number of bytes in transit in each direction of a connection; beyond it, writes block (default 64
+    /// KiB).
     pub buffer: usize,
-    /// Whether the gateway's writes have to wait, however few bytes are on their way.
+    /// Whether the gateway's writes block regardless of the bytes in transit.
     pub is_stalled: bool,
-    /// What becomes of a dial. Connections are not touched.
+    /// The result of a dial. Existing connections are not affected.
     pub dials: Dials,
 }
 
@@ -30,7 +31,7 @@ impl Default for Network {
 }
 
 impl Network {
-    /// No time, no fragments, room for all: a test sees the order of things and nothing else.
+    /// No latency, no fragments, and no limit: a test sees only the order of events.
     #[must_use]
     pub fn instant() -> Self {
         Self {
@@ -42,13 +43,13 @@ impl Network {
     }
 }
 
-/// What becomes of a dial.
+/// The result of a dial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dials {
-    /// It becomes a connection.
+    /// A connection is established.
     Succeed,
-    /// It fails: nobody can be reached.
+    /// It fails: the host is unreachable.
     Fail,
-    /// It gets no answer, also when dials succeed again.
+    /// It never completes, even if later dials succeed.
     Hang,
 }

@@ -1,4 +1,4 @@
-//! The far end of a connection, played by the test.
+//! The far end of a connection, controlled by the test.
 
 use core::fmt;
 use std::io;
@@ -8,23 +8,23 @@ use super::wire::{BridgeEnd, StreamEnd, Wire};
 use super::world::World;
 use crate::pipe::Content;
 
-/// The far end of one connection, which the test plays instead of the bridge, byte by byte and without TLS: see
-/// [`SimRuntime::accept`]. Once it is dropped, nothing more comes from it.
+/// The far end of one connection, which the test controls instead of the bridge, byte by byte and without TLS: see
+/// [`SimRuntime::accept`]. Once it is dropped, it sends nothing more.
 pub struct Peer {
     pub(super) runtime: SimRuntime,
     pub(super) wire: u64,
 }
 
-/// How far the gateway is with a connection, as far as its peer has heard.
+/// The state of the gateway's end of a connection, as far as its peer can know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GatewayEnd {
-    /// More may come.
+    /// More bytes may arrive.
     Open,
-    /// The gateway has closed its half, and may still read.
+    /// The gateway has closed its write half, and may still read.
     Closed,
-    /// The gateway has read to the end, and let go.
+    /// The gateway has read to the end and dropped the connection.
     Gone,
-    /// The gateway let go before it had read to the end.
+    /// The gateway dropped the connection before it had read to the end.
     Reset,
 }
 
@@ -33,7 +33,7 @@ impl Peer {
         self.runtime.with_wire(self.wire, act)
     }
 
-    /// What has arrived since the last call. Until it is taken, it takes up the [`buffer`](super::Network::buffer).
+    /// Returns what has arrived since the last call. Until then, it occupies the [`buffer`](super::Network::buffer).
     #[must_use]
     pub fn receive(&self) -> Vec<u8> {
         self.with(|world, wire| {
@@ -46,7 +46,7 @@ impl Peer {
         })
     }
 
-    /// How far the gateway is, once all that came before was [received](Self::receive).
+    /// Returns the state of the gateway's end, once all earlier bytes were [received](Self::receive).
     #[must_use]
     pub fn gateway_end(&self) -> GatewayEnd {
         self.with(|world, wire| match wire.to_bridge.arrived(world.now) {
@@ -58,7 +58,7 @@ impl Peer {
         })
     }
 
-    /// Says something, however much is on its way already.
+    /// Sends bytes, regardless of how much is in transit already.
     pub fn send(&self, bytes: &[u8]) {
         self.runtime.with_world(|world| {
             world.send(self.wire, bytes);
@@ -66,13 +66,13 @@ impl Peer {
         });
     }
 
-    /// How many bytes the gateway has not read yet.
+    /// Returns how many bytes the gateway has not read yet.
     #[must_use]
     pub fn unread(&self) -> usize {
         self.with(|_, wire| wire.to_gateway.len())
     }
 
-    /// Closes its half, behind all that it said.
+    /// Closes its write half, after all that it sent.
     pub fn close(&self) {
         self.runtime.with_world(|world| {
             world.end_stream(self.wire);
@@ -80,15 +80,15 @@ impl Peer {
         });
     }
 
-    /// Has the gateway's reading fail, behind all that was said.
+    /// Makes the gateway's reading fail, after all that was sent.
     pub fn break_off(&self, kind: io::ErrorKind) {
         self.with(|world, wire| {
             wire.to_gateway.end(world.arrival(), Content::Broken(kind));
         });
     }
 
-    /// Has the gateway's next write fail, and these bytes arrive at that moment: as of a peer that says why, closes, and
-    /// is not heard before.
+    /// Makes the gateway's next write fail, and these bytes arrive at that moment: simulates a peer that sends a reason
+    /// and closes, which the gateway notices only when it writes.
     pub fn fail_next_write(&self, last_words: &[u8]) {
         self.with(|_, wire| wire.last_words = Some(last_words.to_vec()));
     }

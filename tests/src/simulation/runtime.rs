@@ -1,4 +1,4 @@
-//! What the driver asks of its runtime: connections and time.
+//! Implements the driver's runtime: connections and time.
 
 use core::future::pending;
 use core::pin::Pin;

@@ -15,10 +15,10 @@ use crate::pipe::Content;
 
 /// A connection of a [`SimRuntime`].
 ///
-/// What is written is on its way once it is flushed, or no more is taken: as with a stream that has a buffer.
+/// Written bytes are sent once they are flushed, or once no more are accepted, as with a buffered stream.
 ///
-/// Dropped before it has read to the end of what the bridge writes, it resets the connection, and what is still on its
-/// way is lost: so may a real one that is dropped too early.
+/// If it is dropped before it has read to the end of what the bridge writes, it resets the connection, and data in
+/// transit is lost, as may happen with a real connection that is dropped too early.
 pub struct SimStream {
     pub(super) runtime: SimRuntime,
     pub(super) wire: u64,

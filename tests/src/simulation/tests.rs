@@ -1,4 +1,4 @@
-//! The simulation itself: time, tasks, and what the network does.
+//! Tests of the simulation itself: time, tasks, and network behaviour.
 
 use core::future::pending;
 use core::pin::Pin;
@@ -15,8 +15,8 @@ use crate::{CloseReason, EventKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Attaches a device, has some messages acknowledged and closes, while something goes wrong; gives all that happened at
-/// the bridge, and how long it took.
+/// Attaches a device, waits for the acknowledgement of some messages and closes, while a fault is active; returns all
+/// events of the bridge, and how long it took.
 fn session(trouble: impl FnOnce(&SimRuntime)) -> (Vec<EventKind>, Duration) {
     let simulation = Simulation::new();
     let world = simulation.runtime();
@@ -74,7 +74,7 @@ fn latency_is_the_time_that_answers_take() {
     let (_, fast) = session(|world| world.shape(|network| network.latency = Duration::ZERO));
     let (_, slow) = session(|world| world.shape(|network| network.latency = SECOND));
     assert_eq!(fast, Duration::ZERO);
-    // There and back: the dial, CONNECT, the attach, its subscriptions, three messages, and the end.
+    // Round trips: the dial, CONNECT, the attach, its subscriptions, three messages, and the end.
     assert_eq!(slow, 2 * 8 * SECOND);
 }
 
@@ -132,7 +132,7 @@ fn a_dial_that_hangs_gets_no_answer_when_others_do() {
     drop(answered.ended());
 }
 
-/// A connection whose far end the test plays, in a network where everything takes a second.
+/// Returns a connection whose far end the test controls, on a network with a latency of one second.
 fn played() -> (Simulation, SimStream, Peer) {
     let simulation = Simulation::new();
     let world = simulation.runtime();

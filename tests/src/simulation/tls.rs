@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use rustls::{ServerConfig, ServerConnection};
 
-/// What lies between a transport and MQTT.
+/// The layer between a transport and MQTT.
 pub(super) enum Layer {
     Plain,
     Tls(Box<ServerConnection>),
@@ -22,7 +22,7 @@ impl Layer {
         }
     }
 
-    /// Whether nothing of MQTT can come yet.
+    /// Returns whether the handshake is in progress, so that no MQTT data can arrive yet.
     pub(super) fn is_handshaking(&self) -> bool {
         match self {
             Self::Plain => false,
@@ -30,10 +30,10 @@ impl Layer {
         }
     }
 
-    /// What the client said. What TLS itself has to answer is among the next [`records`](Self::records).
+    /// Decrypts what the client sent. Answers of TLS itself are among the next [`records`](Self::records).
     ///
     /// # Errors
-    /// It was not TLS, or the client refuses to go on.
+    /// It was not TLS, or the client aborted.
     pub(super) fn open(&mut self, mut raw: &[u8]) -> Result<Vec<u8>, String> {
         let Self::Tls(tls) = self else {
             return Ok(raw.to_vec());
@@ -52,7 +52,7 @@ impl Layer {
         Ok(plain)
     }
 
-    /// What has to be written for the client to read this: at most 16 KiB at a time.
+    /// Encrypts data for the client: at most 16 KiB at a time.
     pub(super) fn seal(&mut self, plain: &[u8]) -> Vec<u8> {
         let Self::Tls(tls) = self else {
             return plain.to_vec();
@@ -63,7 +63,7 @@ impl Layer {
         self.records()
     }
 
-    /// What has to be written at the end.
+    /// Returns the bytes to write at the end.
     pub(super) fn close(&mut self) -> Vec<u8> {
         if let Self::Tls(tls) = self {
             tls.send_close_notify();
@@ -71,7 +71,7 @@ impl Layer {
         self.records()
     }
 
-    /// What TLS has to say for itself.
+    /// Returns the pending records of TLS itself.
     pub(super) fn records(&mut self) -> Vec<u8> {
         let mut records = Vec::new();
         if let Self::Tls(tls) = self {

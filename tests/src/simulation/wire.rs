@@ -1,4 +1,4 @@
-//! One connection: two directions, and how far each side is with it.
+//! One connection: two directions, and the state of each side.
 
 use core::task::Waker;
 use std::time::Instant;
@@ -9,42 +9,42 @@ use crate::pipe::{Content, Pipe};
 
 /// A connection that the gateway has made.
 pub(super) struct Wire {
-    /// The bridge's name for it: from the end of the TLS handshake to the end of the connection.
+    /// The bridge's id for it, from the end of the TLS handshake to the end of the connection.
     pub(super) connection: Option<ConnectionId>,
     pub(super) layer: Layer,
-    /// Written by the gateway, in fragments, and not on its way yet.
+    /// Fragments that the gateway has written and not flushed.
     pub(super) unflushed: Vec<Vec<u8>>,
     pub(super) to_bridge: Pipe,
     pub(super) to_gateway: Pipe,
-    /// The gateway's task, if it waits to read.
+    /// The waker of the gateway's task, if it waits to read.
     pub(super) reader: Option<Waker>,
-    /// The gateway's task, if it waits to write.
+    /// The waker of the gateway's task, if it waits to write.
     pub(super) writer: Option<Waker>,
     pub(super) bridge_end: BridgeEnd,
     pub(super) stream: StreamEnd,
-    /// The test has the far end, and the bridge has not heard of it.
+    /// Whether the test controls the far end, unknown to the bridge.
     pub(super) is_played: bool,
-    /// The gateway's next write fails, and this arrives at that moment.
+    /// If set, the gateway's next write fails, and these bytes arrive at that moment.
     pub(super) last_words: Option<Vec<u8>>,
 }
 
-/// How far the bridge is with a connection.
+/// The state of the bridge's end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum BridgeEnd {
     Open,
-    /// It has written its last.
+    /// It has sent its last bytes.
     Finished,
-    /// It has nothing more to do with it.
+    /// It has released the connection.
     Gone,
 }
 
-/// How far the gateway is with a connection.
+/// The state of the gateway's end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum StreamEnd {
     Open,
-    /// It has closed the half that it writes.
+    /// It has closed its write half.
     Closed,
-    /// Writing fails, for the connection was reset.
+    /// Writing fails because the connection was reset.
     Broken,
     Dropped,
 }
@@ -66,26 +66,26 @@ impl Wire {
         }
     }
 
-    /// How many bytes of the gateway's have not arrived.
+    /// Returns how many bytes written by the gateway have not arrived.
     pub(super) fn written(&self) -> usize {
         let unflushed: usize = self.unflushed.iter().map(Vec::len).sum();
         self.to_bridge.len() + unflushed
     }
 
-    /// Puts on its way what the gateway has written.
+    /// Sends what the gateway has written.
     pub(super) fn flush(&mut self, arrives: Instant) {
         for fragment in self.unflushed.drain(..) {
             self.to_bridge.push(arrives, Content::Bytes(fragment));
         }
     }
 
-    /// Whether nobody has any more to do with it.
+    /// Returns whether both sides have released it.
     pub(super) fn is_over(&self) -> bool {
         let is_gone = self.bridge_end == BridgeEnd::Gone && !self.is_played;
         self.stream == StreamEnd::Dropped && is_gone
     }
 
-    /// Whether nothing arrives any more, on either side, and neither is told.
+    /// Returns whether nothing arrives any more, on either side, and neither is notified.
     pub(super) fn is_half_open(&self) -> bool {
         self.to_bridge.is_lost()
     }
@@ -95,7 +95,7 @@ impl Wire {
         self.to_gateway.lose();
     }
 
-    /// Loses what is on its way. The gateway gets `last` at once; the bridge has to be told elsewhere.
+    /// Drops what is in transit. The gateway gets `last` at once; the caller has to notify the bridge.
     pub(super) fn sever(&mut self, last: Content, now: Instant) {
         self.to_bridge.clear();
         self.to_gateway = Pipe::default();
@@ -106,7 +106,7 @@ impl Wire {
         }
     }
 
-    /// The first instant after `now` at which something arrives.
+    /// Returns the first instant after `now` at which something arrives.
     pub(super) fn next_arrival(&self, now: Instant) -> Option<Instant> {
         let arrivals = [&self.to_bridge, &self.to_gateway].map(Pipe::next_arrival);
         let arrivals = arrivals.into_iter().flatten();

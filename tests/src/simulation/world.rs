@@ -1,4 +1,4 @@
-//! The clock, the network, and the bridge at its other end.
+//! The clock, the network, and the bridge on it.
 
 use core::task::{Context, Waker};
 use core::time::Duration;
@@ -16,10 +16,10 @@ use crate::Bridge;
 use crate::link::Side;
 use crate::pipe::{Content, Damage};
 
-/// As much as the bridge writes at a time, in bytes.
+/// The maximum number of bytes that the bridge writes at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// Everything but the tasks.
+/// Everything except the tasks.
 pub(super) struct World {
     pub(super) start: Instant,
     pub(super) now: Instant,
@@ -28,22 +28,22 @@ pub(super) struct World {
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) wires: BTreeMap<u64, Wire>,
     last_wire: u64,
-    /// Whether the test has the far end of the next connections.
+    /// Whether the test controls the far end of new connections.
     pub(super) is_bridge_played: bool,
-    /// Connections of which the test has the far end, and has not taken it yet.
+    /// Connections whose far end the test controls and has not accepted yet.
     pub(super) unaccepted: VecDeque<u64>,
     timers: BTreeMap<(Instant, u64), Waker>,
     last_timer: u64,
-    /// What is to happen to bytes of any connection; a cut ends all of them.
+    /// Pending damage to the bytes of any connection; a cut ends all connections.
     pub(super) damage: Damage,
-    /// How often time has moved.
+    /// How often time has advanced.
     pub(super) steps: u64,
     watchers: Vec<Waker>,
     /// The state of the generator of fragment sizes.
     sizes: u64,
-    /// To be woken once the lock is released.
+    /// Wakers to wake once the lock is released.
     pub(super) woken: Vec<Waker>,
-    /// To be dropped once the lock is released: a task may go with its last waker.
+    /// Wakers to drop once the lock is released, because dropping the last waker may drop a task.
     pub(super) retired: Vec<Waker>,
 }
 
@@ -70,7 +70,7 @@ impl World {
         }
     }
 
-    /// Has this task woken after every change.
+    /// Registers the task to be woken after every change.
     pub(super) fn watch(&mut self, cx: &Context<'_>) {
         if !self
             .watchers
@@ -111,7 +111,7 @@ impl World {
         self.last_wire
     }
 
-    /// Moves time to the next thing that happens, and lets it happen; `false` if there is none.
+    /// Advances time to the next event and executes it; returns `false` if there is none.
     pub(super) fn advance(&mut self) -> bool {
         let arrivals = self
             .wires
@@ -136,7 +136,7 @@ impl World {
         true
     }
 
-    /// Lets everything happen that can happen now, and wakes whom it concerns.
+    /// Executes everything that can happen now, and wakes the tasks concerned.
     pub(super) fn settle(&mut self) {
         let wires: Vec<u64> = self.wires.keys().copied().collect();
         while wires
@@ -156,7 +156,7 @@ impl World {
         self.woken.append(&mut self.watchers);
     }
 
-    /// Hands what has arrived to the bridge; gives whether there was something.
+    /// Passes what has arrived to the bridge; returns whether there was something.
     fn receive(&mut self, id: u64) -> bool {
         let Some(wire) = self.wires.get_mut(&id) else {
             return false;
@@ -220,7 +220,7 @@ impl World {
         self.cut_if_reached();
     }
 
-    /// Sends what the bridge has to say to one connection; gives whether there was something.
+    /// Sends the bridge's output to one connection; returns whether there was something.
     fn transmit(&mut self, id: u64) -> bool {
         let Some(wire) = self.wires.get_mut(&id) else {
             return false;
@@ -257,12 +257,12 @@ impl World {
         true
     }
 
-    /// When what is sent now arrives.
+    /// Returns when data that is sent now arrives.
     pub(super) fn arrival(&self) -> Instant {
         self.now + self.network.latency
     }
 
-    /// Puts bytes on their way to the gateway, in fragments.
+    /// Sends bytes to the gateway, in fragments.
     pub(super) fn send(&mut self, id: u64, mut bytes: &[u8]) {
         let arrives = self.arrival();
         while !bytes.is_empty() {
@@ -278,7 +278,7 @@ impl World {
         }
     }
 
-    /// The bridge, or who plays it, writes its last.
+    /// Ends the stream from the bridge, or from the test that acts as it.
     pub(super) fn end_stream(&mut self, id: u64) {
         let arrives = self.arrival();
         let Some(wire) = self.wires.get_mut(&id) else {
@@ -292,7 +292,7 @@ impl World {
         }
     }
 
-    /// The bridge has nothing more to do with a connection.
+    /// Releases the bridge's end of a connection.
     fn forget(&mut self, id: u64) {
         if let Some(wire) = self.wires.get_mut(&id) {
             wire.bridge_end = BridgeEnd::Gone;
@@ -302,7 +302,7 @@ impl World {
         }
     }
 
-    /// Ends all connections: both sides get nothing more than this.
+    /// Ends all connections: both sides receive nothing more than this.
     pub(super) fn sever(&mut self, last: fn() -> Content) {
         for wire in self.wires.values_mut() {
             if let Some(connection) = wire.connection {
@@ -320,7 +320,7 @@ impl World {
         }
     }
 
-    /// How much of so many bytes goes in one fragment: 1 to the most allowed, always the same in the same place (this is
+    /// Returns the size of the next fragment: between 1 and the limit, the same at the same place in each run (this is
     /// splitmix64).
     pub(super) fn fragment(&mut self, available: usize) -> usize {
         self.sizes = self.sizes.wrapping_add(0x9e37_79b9_7f4a_7c15);

@@ -1,4 +1,4 @@
-//! Steps as bytes: a kind and three numbers each.
+//! Encodes steps as bytes: a kind and three numbers each.
 
 use core::num::{NonZeroU8, NonZeroU32, NonZeroUsize};
 use core::time::Duration;
@@ -9,7 +9,7 @@ use super::{Command, DEVICES, NetworkFault, Operation, REPORTS, Step, Stray};
 use crate::bridge::faults::{AnswerKind, CutMoment, FaultKind, PacketKind, RefuseBy, Treatment};
 use crate::link::Side;
 
-/// The longest wait of a step; more is cut.
+/// The maximum wait of a step; longer ones are clamped.
 const MAX_WAIT: Duration = Duration::from_secs(1_800);
 
 const UNITS: [Duration; 4] = [
@@ -27,11 +27,11 @@ const ENDS: [TransportEnd; 5] = [
     TransportEnd::Broken,
 ];
 
-/// How many kinds of steps there are: what the first byte of a step counts, over and over.
+/// The number of kinds of steps; the first byte of a step is taken modulo this number.
 pub const KINDS: u8 = 46;
 
 impl Step {
-    /// The step that four bytes stand for: its kind and three numbers. Any bytes do.
+    /// Returns the step that four bytes encode: its kind and three numbers. Any bytes are valid.
     pub fn from_bytes([kind, a, b, c]: [u8; 4]) -> Self {
         let device = usize::from(a) % DEVICES.len();
         let number = u16::from_le_bytes([b, c]);
@@ -145,7 +145,7 @@ impl Step {
         }
     }
 
-    /// Four bytes that stand for this step.
+    /// Returns four bytes that encode this step.
     pub fn to_bytes(&self) -> [u8; 4] {
         let with = |kind: u8, a: usize, number: u16| {
             let [b, c] = number.to_le_bytes();
@@ -174,7 +174,7 @@ fn span(unit: u8, count: u16) -> Duration {
     UNITS[usize::from(unit) % UNITS.len()] * u32::from(count)
 }
 
-/// A kind of step with a duration, in the finest unit that it can be told in.
+/// Encodes a kind of step with a duration, in the finest unit in which it fits.
 fn timed(kind: u8, duration: Duration) -> [u8; 4] {
     let tell = |(unit, length): (usize, &Duration)| {
         let count = u16::try_from(duration.as_millis() / length.as_millis()).ok()?;
@@ -231,7 +231,7 @@ fn fault_bytes(fault: &FaultKind) -> [u8; 4] {
                 .unwrap_or(0);
             [31, packet as u8, moment as u8, 0]
         }
-        // Raw bytes have steps of their own.
+        // Raw bytes have their own kind of step.
         FaultKind::Clear | FaultKind::Raw { .. } => [32, 0, 0, 0],
     }
 }
@@ -270,7 +270,7 @@ impl Command {
     }
 }
 
-/// A device and a quality of service in one byte: QoS 0 is at 128 and above.
+/// Encodes a device and a quality of service in one byte: 128 and above means QoS 0.
 fn with_qos(device: usize, qos: QoS) -> u8 {
     match qos {
         QoS::AtLeastOnce => device as u8,
