@@ -1,12 +1,12 @@
 //! The cloud's side of the MQTT bridge, without sockets and clocks.
 //!
-//! Bytes and instants go in, bytes, events and a deadline come out. Whoever holds a [`Bridge`]
-//! accepts transports, hands over what they receive, writes what [`Bridge::poll_transmit`] returns,
-//! and closes each once [`Bridge::wants_transport`] is false and nothing is left to write.
+//! Its inputs are bytes and instants; its outputs are bytes, events and a deadline. The owner of a [`Bridge`] accepts
+//! transports, passes on what they receive, writes what [`Bridge::poll_transmit`] returns, and closes each transport
+//! once [`Bridge::wants_transport`] is false and nothing is left to write.
 //!
-//! At the code of each behaviour a comment says how well it is known: *Documented* (by the vendor,
-//! or captured traffic), *Inferred* (from clients that work), or *Assumed* (somebody had to decide).
-//! What could as well be otherwise is one of the [`Settings`].
+//! Comments in the code say how well each behaviour is known: *Documented* (by the vendor, or captured traffic),
+//! *Inferred* (from clients that work), or *Assumed* (a decision of this emulator). Behaviour that is an open question
+//! is configurable in [`Settings`].
 
 pub mod auth;
 pub mod close;
@@ -44,10 +44,9 @@ use world::{Notice, World};
 
 /// The cloud's side of the bridge: a registry, and any number of connections.
 ///
-/// Deterministic: the same calls with the same arguments give the same bytes and events.
-/// Memory is bounded per connection (a frame of 1 MiB, 64 MiB unwritten, 10,000 messages in flight
-/// of which commands have 16 MiB) and per device (see [`DeviceRecord`]); events that nobody polls
-/// are forgotten after 65,536.
+/// Deterministic: the same calls with the same arguments produce the same bytes and events. Memory is bounded per
+/// connection (a frame of 1 MiB, 64 MiB unwritten, 10,000 messages in flight, of which commands may take 16 MiB) and
+/// per device (see [`DeviceRecord`]); beyond 65,536 unpolled events, the oldest are dropped.
 #[derive(Debug)]
 pub struct Bridge {
     world: World,
@@ -55,14 +54,14 @@ pub struct Bridge {
     last_id: u64,
 }
 
-/// A transport that the bridge has accepted. Never used again for another.
+/// The id of a transport that the bridge has accepted. It is never reused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
 pub struct ConnectionId(u64);
 
 impl Bridge {
-    /// A bridge that nothing is connected to, at an instant that is also given in seconds since
-    /// 1970. Later instants may be given in any order; time never runs back.
+    /// Creates a bridge without connections, at an instant that is also passed in seconds since 1970. Later calls may
+    /// pass instants in any order; time never runs backwards.
     #[must_use]
     pub fn new(registry: Registry, settings: Settings, now: Instant, unix_now: u64) -> Self {
         Self {
@@ -72,7 +71,7 @@ impl Bridge {
         }
     }
 
-    /// A client's transport is up, TLS included.
+    /// Accepts a client's transport, which is up, including TLS.
     pub fn accept(&mut self, now: Instant) -> ConnectionId {
         let now = self.world.advance_to(now);
         self.last_id += 1;
@@ -84,14 +83,14 @@ impl Bridge {
         id
     }
 
-    /// A transport did not come up, for a reason that the operator may want to know.
+    /// Records that a transport could not be established, for a reason that may interest the operator.
     pub fn handle_failed_transport(&mut self, reason: String, now: Instant) {
         self.world.advance_to(now);
         self.world
             .log(None, None, EventKind::TransportFailed { reason });
     }
 
-    /// Bytes came, in fragments of any size. Takes all; after the connection's end they are ignored.
+    /// Receives bytes, in fragments of any size. All bytes are consumed; after the connection's end they are ignored.
     pub fn handle_input(&mut self, connection: ConnectionId, bytes: &[u8], now: Instant) {
         let now = self.world.advance_to(now);
         if let Some(session) = self.sessions.get_mut(&connection) {
@@ -100,7 +99,7 @@ impl Bridge {
         self.settle(now);
     }
 
-    /// A prefix of [`poll_transmit`](Self::poll_transmit) was handed to the transport.
+    /// Records that a prefix of [`poll_transmit`](Self::poll_transmit) was passed to the transport.
     pub fn handle_transmitted(&mut self, connection: ConnectionId, len: usize, now: Instant) {
         self.world.advance_to(now);
         if let Some(session) = self.sessions.get_mut(&connection) {
@@ -108,7 +107,7 @@ impl Bridge {
         }
     }
 
-    /// The transport ended, by whichever side. Nothing more can be asked about the connection.
+    /// Records that the transport ended, by either side. The connection is forgotten.
     pub fn handle_closed(&mut self, connection: ConnectionId, now: Instant) {
         self.world.advance_to(now);
         if let Some(mut session) = self.sessions.remove(&connection) {
@@ -116,7 +115,7 @@ impl Bridge {
         }
     }
 
-    /// Time has passed. Without a due timer nothing changes.
+    /// Records that time has passed. Nothing changes unless a timer is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.world.advance_to(now);
         for session in self.sessions.values_mut() {
@@ -125,8 +124,7 @@ impl Bridge {
         self.settle(now);
     }
 
-    /// The bytes that wait to be written to a client; while a fault has them written in segments, the
-    /// next segment of them.
+    /// Returns the bytes to be written to a client; under a segmenting fault, only the next segment.
     #[must_use]
     pub fn poll_transmit(&self, connection: ConnectionId) -> &[u8] {
         let Some(session) = self.sessions.get(&connection) else {
@@ -139,13 +137,12 @@ impl Bridge {
             .unwrap_or(bytes)
     }
 
-    /// The oldest event that was not polled.
+    /// Returns the oldest unpolled event.
     pub fn poll_event(&mut self) -> Option<Event> {
         self.world.events.pop_front()
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) is due: after it was called with an instant,
-    /// always later than that.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due: always later than the instant of the last call.
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let settings = &self.world.settings;
@@ -155,7 +152,7 @@ impl Bridge {
             .min()
     }
 
-    /// Whether the bridge keeps the connection. If not: write what is left, close, and say so by
+    /// Returns whether the bridge keeps the connection. If not: write what is left, close, and report it with
     /// [`handle_closed`](Self::handle_closed).
     #[must_use]
     pub fn wants_transport(&self, connection: ConnectionId) -> bool {
@@ -163,63 +160,63 @@ impl Bridge {
         session.is_some_and(|session| !session.is_over())
     }
 
-    /// Whether a connection that the bridge no longer wants is to be reset (RST) rather than closed.
-    /// Only a fault asks for it; nothing is left to write then.
+    /// Returns whether a connection that the bridge no longer wants is to be reset (RST) rather than closed. This
+    /// happens only under a fault; nothing is left to write then.
     #[must_use]
     pub fn wants_reset(&self, connection: ConnectionId) -> bool {
         let session = self.sessions.get(&connection);
         session.is_some_and(Session::is_reset)
     }
 
-    /// Whether the bridge would read more from a client now; false while a MiB waits to be written
-    /// to it. Input is taken all the same.
+    /// Returns whether the bridge wants more input from a client now; false while a MiB waits to be written to it.
+    /// Input is accepted anyway.
     #[must_use]
     pub fn wants_input(&self, connection: ConnectionId) -> bool {
         let session = self.sessions.get(&connection);
         session.is_some_and(Session::wants_input)
     }
 
-    /// The registry, as it is now.
+    /// Returns the current registry.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.world.registry
     }
 
-    /// The answers to the open questions.
+    /// Returns the settings.
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.world.settings
     }
 
-    /// The same, to change from now on.
+    /// Returns the settings, which may be changed from now on.
     pub fn settings_mut(&mut self) -> &mut Settings {
         &mut self.world.settings
     }
 
-    /// What the cloud knows of a device, or `None` if the registry has none of that name.
+    /// Returns what the cloud knows about a device, or `None` if it is not in the registry.
     #[must_use]
     pub fn device(&self, id: &str) -> Option<&DeviceRecord> {
         self.world.records.get(id)
     }
 
-    /// The devices and gateways that have connected themselves, in order.
+    /// Returns the devices and gateways that have a connection of their own, in order.
     pub fn connected(&self) -> impl Iterator<Item = (&str, ConnectionId)> {
         let connected = self.world.connected.iter();
         connected.map(|(device, connection)| (device.as_str(), *connection))
     }
 
-    /// Whether a client is a gateway, by the name it connected with.
+    /// Returns whether a client is a gateway, by the name with which it connected.
     #[must_use]
     pub fn is_gateway(&self, client: &str) -> bool {
         self.client(client).is_some_and(Client::is_gateway)
     }
 
-    /// The devices that a gateway has attached, in order; none if it is not connected.
+    /// Returns the devices that a gateway has attached, in order; none if it is not connected.
     pub fn attached(&self, gateway: &str) -> impl Iterator<Item = &str> {
         self.client(gateway).into_iter().flat_map(Client::attached)
     }
 
-    /// The topic filters that a client has subscribed with the QoS granted, in order.
+    /// Returns the topic filters that a client has subscribed to, with the granted QoS, in order.
     pub fn subscriptions(&self, client: &str) -> impl Iterator<Item = (String, u8)> {
         self.client(client)
             .into_iter()
@@ -231,7 +228,7 @@ impl Bridge {
         self.sessions.get(connection)?.client()
     }
 
-    /// Does what connections have asked of each other.
+    /// Processes the notices that connections have sent to each other.
     fn settle(&mut self, now: Instant) {
         for notice in core::mem::take(&mut self.world.notices) {
             match notice {

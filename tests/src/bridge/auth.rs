@@ -13,10 +13,10 @@ use rustls_pki_types::pem::{PemObject, SectionKind};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 
-/// How far a device's clock may be off, in seconds.
+/// The tolerated difference between the clocks, in seconds.
 pub(crate) const SKEW: u64 = 10 * 60;
 
-/// The longest life of a token, in seconds, without the skew.
+/// The maximum lifetime of a token, in seconds, without the skew.
 const LIFETIME: u64 = 24 * 60 * 60;
 
 /// A signature algorithm that the bridge accepts.
@@ -37,58 +37,58 @@ pub struct PublicKey {
     expires: Option<u64>,
 }
 
-/// Why a text is no public key for a device.
+/// The reason why a text is not a usable public key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum KeyError {
-    /// No PEM block, or a damaged one.
+    /// There is no PEM block, or it is damaged.
     NotPem,
-    /// The PEM block is a private key, which the bridge must never see.
+    /// The PEM block is a private key, which must never be uploaded to the bridge.
     Private,
-    /// A PEM block with something else, or a key that is neither RSA nor EC.
+    /// The PEM block contains something else, or a key that is neither RSA nor EC.
     Unsupported,
-    /// An elliptic curve other than P-256.
+    /// The elliptic curve is not P-256.
     Curve,
 }
 
-/// Why a token was not accepted. Never shows the token.
+/// The reason why a token was not accepted. Never contains the token.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TokenError {
-    /// No user name, no password, or an empty one.
+    /// The user name or the password is missing or empty.
     Missing,
-    /// Not three base64url parts of which the first two are JSON with the claims needed.
+    /// The token is not three base64url parts of which the first two are JSON with the required claims.
     Form {
-        /// Which part, and what is wrong with it.
+        /// The part, and what is wrong with it.
         problem: String,
     },
-    /// An algorithm other than RS256 and ES256.
+    /// The algorithm is neither RS256 nor ES256.
     Algorithm {
-        /// What the token's header says.
+        /// The algorithm in the token's header.
         alg: String,
     },
-    /// The device has no public key that has not expired.
+    /// The device has no unexpired public key.
     NoKey,
     /// None of the device's keys verifies the signature.
     Signature,
-    /// A token for another project.
+    /// The token is for another project.
     Audience {
-        /// What the token says.
+        /// The project in the token.
         aud: String,
         /// The bridge's project.
         project: String,
     },
-    /// `iat` lies in the future by more than the skew.
+    /// `iat` is in the future by more than the skew.
     IssuedInFuture {
         /// By how many seconds.
         ahead: u64,
     },
-    /// `exp` lies in the past by more than the skew.
+    /// `exp` is in the past by more than the skew.
     Expired {
-        /// Since how many seconds.
+        /// How many seconds ago it expired.
         since: u64,
     },
-    /// `exp` comes before `iat`, or more than 24 hours and the skew after it.
+    /// `exp` is before `iat`, or later than 24 hours plus the skew after it.
     Lifetime {
         /// Seconds since 1970.
         iat: u64,
@@ -107,7 +107,7 @@ struct Header {
 struct Claims {
     iat: u64,
     exp: u64,
-    /// One string: an array of one is refused by the type.
+    /// A string; the type rejects an array with one string.
     aud: String,
 }
 
@@ -136,7 +136,7 @@ pub(crate) fn check(
         "ES256" => Algorithm::Es256,
         _ => return Err(TokenError::Algorithm { alg: header.alg }),
     };
-    // Assumed: `typ` may be missing, as RFC 7519 has it, though the vendor's page always shows it.
+    // Assumed: `typ` is optional, as in RFC 7519, although the vendor's page always shows it.
     if header
         .typ
         .is_some_and(|typ| !typ.eq_ignore_ascii_case("JWT"))
@@ -193,10 +193,10 @@ fn check_claims(claims: &Claims, project: &str, unix_now: u64) -> Result<(), Tok
 }
 
 impl PublicKey {
-    /// Reads a key from PEM.
+    /// Parses a key from PEM.
     ///
     /// # Errors
-    /// [`KeyError`], when the text holds no key that the bridge can use.
+    /// [`KeyError`] if the text contains no key that the bridge can use.
     pub fn from_pem(pem: &str) -> Result<Self, KeyError> {
         let (kind, der) = <(SectionKind, Vec<u8>)>::from_pem_slice(pem.as_bytes())
             .map_err(|_| KeyError::NotPem)?;
@@ -218,7 +218,7 @@ impl PublicKey {
         })
     }
 
-    /// The same key, not accepted from an instant on, in seconds since 1970.
+    /// Returns the same key with an expiry, in seconds since 1970, from which it is no longer accepted.
     #[must_use]
     pub fn expiring(self, unix: u64) -> Self {
         Self {
@@ -227,7 +227,7 @@ impl PublicKey {
         }
     }
 
-    /// What its tokens are signed with.
+    /// Returns the algorithm of the tokens that it verifies.
     #[must_use]
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
@@ -244,8 +244,8 @@ impl PublicKey {
     }
 }
 
-/// Finds the key's algorithm by the object identifiers of its SubjectPublicKeyInfo, which occur
-/// nowhere else in a certificate: signatures have identifiers of their own.
+/// Determines the key's algorithm from the object identifiers of its SubjectPublicKeyInfo, which do not occur elsewhere
+/// in a certificate: signatures have their own identifiers.
 fn algorithm_of(der: &[u8]) -> Result<Algorithm, KeyError> {
     const RSA: &[u8] = &[0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 1, 1, 1];
     const EC: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 2, 1];

@@ -1,13 +1,13 @@
-//! Why a connection ended.
+//! Reasons why a connection ends.
 
 use core::error::Error;
 use core::fmt;
 
 use super::codec::Malformed;
 
-/// Why a connection ended, and by whose doing.
+/// The reason why a connection ended, and which side ended it.
 ///
-/// MQTT 3.1.1 has no way to tell the client: it sees no more than the end of the stream.
+/// MQTT 3.1.1 cannot convey the reason to the client, which only sees the end of the stream.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum CloseReason {
@@ -15,25 +15,25 @@ pub enum CloseReason {
     Disconnect,
     /// The transport ended without DISCONNECT.
     ConnectionLost,
-    /// CONNECT was refused, with a CONNACK or without.
+    /// CONNECT was refused, with or without a CONNACK.
     Refused,
     /// The client sent something that is not MQTT.
     Malformed(Malformed),
-    /// A packet before CONNECT [MQTT-3.1.0-1].
+    /// A packet arrived before CONNECT [MQTT-3.1.0-1].
     NotConnected {
-        /// MQTT's name of the packet.
+        /// The packet's name in MQTT.
         packet: &'static str,
     },
-    /// A second CONNECT [MQTT-3.1.0-2].
+    /// A second CONNECT arrived [MQTT-3.1.0-2].
     SecondConnect,
-    /// No CONNECT came in time.
+    /// No CONNECT arrived in time.
     ConnectTimeout,
-    /// Nothing came for one and a half keep alives [MQTT-3.1.2-24].
+    /// Nothing arrived for one and a half keep-alive intervals [MQTT-3.1.2-24].
     KeepAlive {
         /// The client's keep alive, in seconds.
         seconds: u16,
     },
-    /// Nothing came for 20 minutes.
+    /// Nothing arrived for 20 minutes.
     Idle,
     /// The client's token expired ten minutes ago.
     TokenExpired,
@@ -41,33 +41,33 @@ pub enum CloseReason {
     TakenOver,
     /// The device was blocked.
     Blocked,
-    /// A PUBLISH to a topic that is none of the bridge's, or another device's.
+    /// A PUBLISH to a topic that the bridge does not have, or to another device's topic.
     IllegalTopic {
         /// The topic.
         topic: String,
     },
-    /// An attach or detach from a device that is no gateway.
+    /// An attach or detach from a device that is not a gateway.
     NotGateway {
         /// The topic of the control message.
         topic: String,
     },
-    /// A PUBLISH of QoS 2, or an acknowledgement of one.
+    /// A PUBLISH with QoS 2, or an acknowledgement of one.
     QosTwo {
-        /// MQTT's name of the packet.
+        /// The packet's name in MQTT.
         packet: &'static str,
     },
-    /// A payload above its limit.
+    /// The payload exceeds its limit.
     Oversize {
         /// The topic.
         topic: String,
         /// The size, in bytes.
         length: usize,
-        /// The largest allowed, in bytes.
+        /// The maximum size, in bytes.
         limit: usize,
     },
     /// A device sent states less than a second apart.
     StateTooFast,
-    /// Telemetry for a registry that has no topic for it.
+    /// The registry has no topic for telemetry.
     NoTelemetryTopic,
     /// A SUBSCRIBE that is not supported.
     ForbiddenSubscribe {
@@ -76,31 +76,31 @@ pub enum CloseReason {
     },
     /// A PUBLISH with the retain flag.
     Retain,
-    /// A gateway attached itself.
+    /// A gateway tried to attach itself.
     AttachSelf,
-    /// A gateway attached a gateway.
+    /// A gateway tried to attach a gateway.
     NestedGateway {
         /// The other gateway.
         device: String,
     },
-    /// The client does not read what it is sent.
+    /// The client does not read.
     NotReading {
-        /// How much waits for it, in bytes.
+        /// How many bytes wait for it.
         waiting: usize,
     },
-    /// The client does not acknowledge what it is sent.
+    /// The client does not acknowledge.
     NotAcknowledging {
         /// How many messages wait for their PUBACK.
         count: usize,
     },
     /// The operator dropped the connection.
     Operator,
-    /// A fault that was asked for.
+    /// An injected fault.
     Fault,
 }
 
 impl CloseReason {
-    /// Whether the bridge ended the connection, rather than the client or the network.
+    /// Returns whether the bridge ended the connection, rather than the client or the network.
     #[must_use]
     pub fn is_by_bridge(&self) -> bool {
         !matches!(self, Self::Disconnect | Self::ConnectionLost)

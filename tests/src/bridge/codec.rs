@@ -1,9 +1,8 @@
-//! MQTT as a server reads and writes it: version 3.1.1 in full, and of version 5 what a client
-//! needs that is let in by a setting. Written for the emulator alone and shared with nobody, so
-//! that a client's codec is never checked against itself.
+//! The server's side of MQTT: version 3.1.1 in full, and the subset of version 5 that a client needs if a setting
+//! accepts it. It is written for the emulator only and shares no code with the gateway, so that a client's codec is
+//! never checked against itself.
 //!
-//! Strict: whatever the standard forbids is [`Malformed`], and the connection that sent it ends
-//! [MQTT-4.8.0-1].
+//! It is strict: whatever the standard forbids is [`Malformed`], and ends the connection [MQTT-4.8.0-1].
 
 mod decode;
 mod encode;
@@ -17,16 +16,16 @@ use bytes::{Buf, Bytes, BytesMut};
 
 pub(crate) use encode::Reply;
 
-/// The largest control packet that is read, in bytes. Far above the bridge's payload limits, so
-/// that an oversize payload can still be recognised and answered as the settings say.
+/// The maximum size of a control packet in bytes. It is far above the bridge's payload limits, so that an oversize
+/// payload can still be recognised and answered according to the settings.
 pub(crate) const FRAME_LIMIT: usize = 1024 * 1024;
 
-/// The protocol that a connection speaks, settled by its CONNECT.
+/// The protocol version of a connection, determined by its CONNECT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Version {
     /// MQTT 3.1.1, protocol level 4.
     V311,
-    /// MQTT 5, protocol level 5. Properties are checked for their length and skipped.
+    /// MQTT 5, protocol level 5. The length of properties is checked, and they are skipped.
     V5,
 }
 
@@ -42,7 +41,7 @@ pub(crate) enum Packet {
     Puback {
         packet_id: u16,
     },
-    /// PUBREC, PUBREL or PUBCOMP, which no client of this bridge has a use for.
+    /// PUBREC, PUBREL or PUBCOMP, which this bridge does not support.
     QosTwo {
         name: &'static str,
         packet_id: u16,
@@ -64,7 +63,7 @@ pub(crate) enum Packet {
 pub(crate) struct Connect {
     pub(crate) version: Version,
     pub(crate) clean_session: bool,
-    /// Seconds; 0 turns the mechanism off.
+    /// Seconds; 0 disables the keep-alive.
     pub(crate) keep_alive: u16,
     pub(crate) client_id: String,
     pub(crate) will: Option<Will>,
@@ -72,7 +71,7 @@ pub(crate) struct Connect {
     pub(crate) password: Option<Bytes>,
 }
 
-/// What a client would have had published after its death. The bridge publishes none.
+/// The client's will message. The bridge does not publish wills.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Will {
     pub(crate) topic: String,
@@ -88,19 +87,19 @@ pub(crate) struct Publish {
     pub(crate) qos: u8,
     pub(crate) dup: bool,
     pub(crate) retain: bool,
-    /// 0 exactly when the QoS is 0.
+    /// 0 if and only if the QoS is 0.
     pub(crate) packet_id: u16,
     pub(crate) payload: Bytes,
 }
 
-/// Collects a connection's bytes, in fragments of any size, and cuts packets from them. A token may be among them, so
-/// `Debug` shows none.
+/// Collects a connection's bytes, in fragments of any size, and splits them into packets. `Debug` shows no bytes
+/// because they may contain a token.
 pub(crate) struct Decoder {
     buffer: BytesMut,
     version: Version,
 }
 
-/// Why a client's bytes are not MQTT.
+/// The reason why a client's bytes are not valid MQTT.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Malformed {
@@ -108,7 +107,7 @@ pub enum Malformed {
     RemainingLength,
     /// A packet above the emulator's limit of 1 MiB.
     TooLong {
-        /// What the packet says it has after its fixed header, in bytes.
+        /// The Remaining Length in bytes.
         remaining: usize,
     },
     /// A packet type that no client sends.
@@ -132,7 +131,7 @@ pub enum Malformed {
     NotUtf8,
     /// A string with U+0000 [MQTT-1.5.3-2].
     Nul,
-    /// A CONNECT for something else than MQTT [MQTT-3.1.2-1].
+    /// A CONNECT with another protocol name than MQTT [MQTT-3.1.2-1].
     ProtocolName,
     /// Connect flags that contradict each other or set the reserved bit [MQTT-3.1.2-3].
     ConnectFlags {
@@ -148,7 +147,7 @@ pub enum Malformed {
     DupWithoutQos,
     /// A packet identifier of 0 [MQTT-2.3.1-1].
     PacketIdZero,
-    /// A topic name that is empty or has a wildcard [MQTT-3.3.2-2, MQTT-4.7.3-1].
+    /// A topic name that is empty or contains a wildcard [MQTT-3.3.2-2, MQTT-4.7.3-1].
     TopicName,
     /// A topic filter that is empty or misplaces a wildcard [MQTT-4.7.1-2, MQTT-4.7.1-3].
     TopicFilter,
@@ -157,7 +156,7 @@ pub enum Malformed {
 }
 
 impl Packet {
-    /// MQTT's name of the packet type.
+    /// Returns the packet type's name in MQTT.
     pub(crate) fn name(&self) -> &'static str {
         match self {
             Self::Connect(_) | Self::UnsupportedConnect { .. } => "CONNECT",
@@ -203,12 +202,12 @@ impl Decoder {
         }
     }
 
-    /// Takes the bytes that came next.
+    /// Appends received bytes.
     pub(crate) fn feed(&mut self, bytes: &[u8]) {
         self.buffer.extend_from_slice(bytes);
     }
 
-    /// Cuts the next packet off, if it is there in full.
+    /// Removes and returns the next packet, if it is complete.
     pub(crate) fn next_packet(&mut self) -> Result<Option<Packet>, Malformed> {
         let Some((first, header, remaining)) = fixed_header(&self.buffer)? else {
             return Ok(None);
@@ -221,13 +220,13 @@ impl Decoder {
         decode::packet(first, body, self.version).map(Some)
     }
 
-    /// Says what the packets after CONNECT are.
+    /// Sets the version of the packets after CONNECT.
     pub(crate) fn speak(&mut self, version: Version) {
         self.version = version;
     }
 }
 
-/// The first byte, the length of the fixed header and of what follows it, once it is complete.
+/// Returns the first byte, the length of the fixed header, and the Remaining Length, once the header is complete.
 fn fixed_header(frame: &[u8]) -> Result<Option<(u8, usize, usize)>, Malformed> {
     let Some((&first, rest)) = frame.split_first() else {
         return Ok(None);

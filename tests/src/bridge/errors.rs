@@ -1,4 +1,4 @@
-//! Error reports: what a gateway reads on its topic `/devices/{gateway}/errors`.
+//! Error reports: the messages on a gateway's topic `/devices/{gateway}/errors`.
 
 use core::fmt;
 
@@ -8,33 +8,33 @@ use serde_json::{Value, json};
 
 use super::settings::{ErrorPacketId, ErrorShape, Settings};
 
-/// The bridge's code of an error.
+/// The bridge's error code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ErrorType {
     /// An attach was refused.
     GatewayAttachmentError,
-    /// A message for a device that is not attached.
+    /// A message was for a device that is not attached.
     GatewayDeviceNotFound,
-    /// A topic that cannot be parsed, or names no possible device.
+    /// A topic cannot be parsed, or does not contain a valid device id.
     GatewayInvalidMqttTopic,
-    /// An acknowledgement that nothing waits for.
+    /// An acknowledgement does not match any packet.
     GatewayUnexpectedPacketId,
-    /// A packet of QoS 2.
+    /// A packet used QoS 2.
     GatewayUnexpectedMessageType,
     /// The bridge detached a device.
     GatewayDetachmentDeviceError,
-    /// Anything else.
+    /// Any other error.
     Unknown,
 }
 
-/// An error report before it is written as JSON.
+/// An error report before it is serialized to JSON.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Report {
     pub(crate) error_type: ErrorType,
     pub(crate) device: String,
     pub(crate) description: String,
-    /// The packet that caused it, if one did.
+    /// The packet that caused it, if any.
     pub(crate) about: Option<AboutPacket>,
 }
 
@@ -42,14 +42,14 @@ pub(crate) struct Report {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct AboutPacket {
     pub(crate) message_type: &'static str,
-    /// Empty if the packet has none.
+    /// Empty if the packet has no topic.
     pub(crate) topic: String,
-    /// 0 if the packet has none.
+    /// 0 if the packet has no identifier.
     pub(crate) packet_id: u16,
 }
 
 impl ErrorType {
-    /// The code as it is written in a report.
+    /// Returns the code as a report contains it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -77,9 +77,8 @@ impl Serialize for ErrorType {
 }
 
 impl Report {
-    /// Documented: the names of the fields. Inferred: their nesting and order, and that a report
-    /// about no packet has none of the packet's fields, from reports captured of the bridge's
-    /// predecessor.
+    /// Serializes the report. Documented: the names of the fields. Inferred, from captured reports of the bridge's
+    /// predecessor: their nesting and order, and that a report without a packet omits the packet's fields.
     pub(crate) fn to_json(&self, settings: &Settings) -> Bytes {
         let mut report = format!(
             r#"{{"error_type":"{}","description":{},"device_id":{}"#,

@@ -1,4 +1,4 @@
-//! What happened at the bridge: a typed [`Event`], one readable line of it, and its JSON.
+//! The bridge's events: typed as [`Event`], as one readable line, and as JSON.
 
 mod text;
 
@@ -16,14 +16,13 @@ use super::close::CloseReason;
 use super::errors::ErrorType;
 use super::faults::Fault;
 
-/// Something that happened. Displayed as one aligned line, without the time zone that only a clock
-/// would know; serialised as one flat JSON object.
+/// An event. Displayed as one aligned line, without a time zone; serialised as one flat JSON object.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Event {
-    /// When, counted from the start of the bridge; in JSON as seconds.
+    /// The time since the start of the bridge; in JSON as seconds.
     #[serde(serialize_with = "as_seconds")]
     pub at: Duration,
-    /// The connection that it happened on.
+    /// The connection on which it happened.
     pub connection: Option<ConnectionId>,
     /// The device or gateway that the connection belongs to, once CONNECT was accepted.
     pub client: Option<String>,
@@ -32,48 +31,48 @@ pub struct Event {
     pub kind: EventKind,
 }
 
-/// What happened.
+/// The kinds of events.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum EventKind {
-    /// A transport did not come up.
+    /// A transport could not be established.
     TransportFailed {
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A transport is up; CONNECT has not come yet.
+    /// A transport was established; CONNECT has not arrived yet.
     Accepted,
     /// CONNECT was accepted.
     Connected {
         /// Whether the client is a gateway.
         gateway: bool,
-        /// Seconds; 0 turns the mechanism off.
+        /// Seconds; 0 disables the keep-alive.
         keep_alive: u16,
-        /// How long the token is still valid, in seconds, without the skew.
+        /// The remaining lifetime of the token, in seconds, without the skew.
         token_valid: i64,
     },
     /// CONNECT was refused.
     Refused {
-        /// The client identifier, as it was sent.
+        /// The client identifier as sent.
         client_id: String,
         /// The CONNACK return code, unless the connection was closed without one.
         code: Option<u8>,
-        /// Why.
+        /// The reason.
         reason: String,
     },
-    /// A device was attached, or an attached one attached again.
+    /// A device was attached or re-attached.
     Attached {
         /// The device.
         device: String,
-        /// Whether it was attached before.
+        /// Whether it was already attached.
         again: bool,
     },
     /// A device is no longer attached.
     Detached {
         /// The device.
         device: String,
-        /// Why.
+        /// The cause.
         cause: DetachCause,
     },
     /// A filter of a SUBSCRIBE was answered.
@@ -88,53 +87,53 @@ pub enum EventKind {
         /// The topic filter.
         filter: String,
     },
-    /// A telemetry event was taken.
+    /// A telemetry event was received.
     Telemetry {
-        /// The device that it is from.
+        /// The device that sent it.
         device: String,
-        /// What followed `events/` in its topic.
+        /// The part of its topic after `events/`.
         subfolder: Option<String>,
         /// 0 or 1.
         qos: u8,
-        /// Whether the client marked it as a re-send.
+        /// Whether the client marked it as a retransmission.
         dup: bool,
         /// The payload.
         #[serde(flatten)]
         payload: Payload,
     },
-    /// A state was taken.
+    /// A state was received.
     State {
-        /// The device that it is from.
+        /// The device that sent it.
         device: String,
         /// 0 or 1.
         qos: u8,
-        /// Whether the client marked it as a re-send.
+        /// Whether the client marked it as a retransmission.
         dup: bool,
         /// The payload.
         #[serde(flatten)]
         payload: Payload,
     },
-    /// A PUBLISH was given up without an answer.
+    /// A PUBLISH was dropped without an answer.
     Dropped {
         /// Its topic.
         topic: String,
-        /// Why.
+        /// The reason.
         reason: &'static str,
     },
     /// A config was sent.
     ConfigSent {
         /// The device that it is for.
         device: String,
-        /// Its version; 1 is the empty one of a device never configured.
+        /// Its version; 1 is the empty config of a device that was never configured.
         version: u64,
         /// 0 or 1.
         qos: u8,
-        /// Whether it was sent before, on the same connection and packet identifier.
+        /// Whether it is a retransmission on the same connection and with the same packet identifier.
         dup: bool,
         /// Its size, in bytes.
         length: usize,
     },
-    /// A config was acknowledged: the cloud now counts the device as configured.
+    /// A config was acknowledged: the cloud now considers the device configured.
     ConfigAcknowledged {
         /// The device.
         device: String,
@@ -149,7 +148,7 @@ pub enum EventKind {
         subfolder: Option<String>,
         /// 0 or 1.
         qos: u8,
-        /// Whether it was sent before, on the same connection and packet identifier.
+        /// Whether it is a retransmission on the same connection and with the same packet identifier.
         dup: bool,
         /// Its size, in bytes.
         length: usize,
@@ -161,32 +160,32 @@ pub enum EventKind {
         /// Its subfolder.
         subfolder: Option<String>,
     },
-    /// Something failed for a gateway's device.
+    /// An operation for a gateway's device failed.
     ErrorReport {
         /// The code.
         error_type: ErrorType,
         /// The device.
         device: String,
-        /// The bridge's words for it.
+        /// The bridge's description.
         description: String,
-        /// Whether the gateway was told: it has subscribed to its errors, and no fault lost this.
+        /// Whether the gateway was informed: it has subscribed to its errors, and no fault dropped the report.
         delivered: bool,
     },
     /// PINGREQ was answered.
     Ping,
-    /// Something is to go wrong, now or from now on.
+    /// A fault was injected, for now or from now on.
     FaultInjected {
         /// The fault.
         fault: Fault,
     },
-    /// A fault has struck.
+    /// A fault took effect.
     FaultStruck {
-        /// The fault, as it stood before.
+        /// The fault, as it was before.
         fault: Fault,
-        /// What it struck, by MQTT's names.
+        /// The packet that it affected, with MQTT's names.
         packet: String,
     },
-    /// An answer that a fault withheld goes out.
+    /// An answer that a fault withheld was sent.
     FaultReleased {
         /// The answer.
         packet: String,
@@ -195,22 +194,22 @@ pub enum EventKind {
     Closed {
         /// Whether the bridge ended it.
         by_bridge: bool,
-        /// Why.
+        /// The reason.
         #[serde(serialize_with = "as_text")]
         reason: CloseReason,
     },
 }
 
-/// Why a device is no longer attached, while its gateway's connection lives on.
+/// The reason why a device is no longer attached, although its gateway is still connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum DetachCause {
-    /// The gateway asked for it.
+    /// The gateway requested it.
     Requested,
     /// It sent states less than a second apart.
     StateTooFast,
-    /// Its own token expired ten minutes ago.
+    /// The device's own token expired ten minutes ago.
     TokenExpired,
     /// Another gateway attached it.
     AttachedElsewhere,
@@ -222,7 +221,7 @@ pub enum DetachCause {
     Operator,
 }
 
-/// A message's payload: in JSON the member `payload` if it is text, else `payload_base64`.
+/// A message's payload: in JSON the member `payload` if it is text, otherwise `payload_base64`.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Payload(pub Bytes);
 

@@ -1,7 +1,7 @@
-//! Faults: what a bridge, or the network before it, does to a client on a bad day.
+//! Faults: misbehaviour of a bridge, or of the network in front of it, towards a client.
 //!
-//! A [`Fault`] is plain data. It is written as one line and reads back from it, see
-//! [`line`](mod@line); in JSON it is that line as a string:
+//! A [`Fault`] is plain data. It is formatted as one line and parsed from it, see [`line`](mod@line); in JSON it is
+//! that line as a string:
 //!
 //! ```
 //! use iotcore_gateway_testkit::bridge::faults::Fault;
@@ -12,9 +12,9 @@
 //! # Ok::<(), iotcore_gateway_testkit::bridge::faults::FaultError>(())
 //! ```
 //!
-//! [`Bridge::inject`] takes it. Most faults then stand until they have struck as often as they say,
-//! or until [`FaultKind::Clear`]; of several that fit, the oldest strikes, so that faults injected
-//! one after another are a script. Every strike is an event.
+//! [`Bridge::inject`] accepts it. Most faults then remain active until they have taken effect as often as specified, or
+//! until [`FaultKind::Clear`]; if several match, the oldest takes effect, so that faults injected one after another
+//! form a script. Every application of a fault is an event.
 
 pub mod line;
 pub(crate) mod standing;
@@ -29,63 +29,63 @@ use super::event::EventKind;
 use super::operator::OperatorError;
 use super::wire::Context;
 
-/// Something that goes wrong on purpose.
+/// An injected fault.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Fault {
-    /// The gateway or device whose own connections are struck; `None` for all.
+    /// The gateway or device whose own connections are affected; `None` for all.
     pub client: Option<String>,
-    /// What goes wrong.
+    /// The kind of fault.
     pub kind: FaultKind,
 }
 
-/// What goes wrong. A `count` says how often; `None` is always, until [`Clear`](Self::Clear).
+/// The kinds of faults. A `count` is the number of applications; `None` means always, until [`Clear`](Self::Clear).
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// Connections are refused: as soon as the transport is up (after the TLS handshake) or, where
-    /// that takes a CONNACK or the client's name, when CONNECT comes.
+    /// Connections are refused: as soon as the transport is up (after the TLS handshake) or, if that requires a CONNACK
+    /// or the client's name, when CONNECT arrives.
     Refuse {
-        /// How many connections.
+        /// The number of connections.
         count: Option<NonZeroU32>,
-        /// How.
+        /// How they are refused.
         by: RefuseBy,
     },
-    /// Answers of a kind go out otherwise than they should.
+    /// Answers of a kind are not sent as usual.
     Answer {
-        /// Which.
+        /// The kind of answer.
         answer: AnswerKind,
-        /// How.
+        /// What happens to them.
         treatment: Treatment,
     },
-    /// What was held back, delayed or not yet reordered goes out now.
+    /// Sends the answers that were held back, delayed or not yet reordered.
     Release {
-        /// The answers.
+        /// The kind of answer.
         answer: AnswerKind,
     },
-    /// Bytes go out in segments.
+    /// Bytes are sent in segments.
     Segment {
-        /// The longest, in bytes.
+        /// The maximum length, in bytes.
         length: NonZeroUsize,
     },
-    /// Bytes go out as they are, between two packets of those who are connected.
+    /// Bytes are sent as they are, between two packets, to the connected clients.
     Raw {
-        /// The bytes; none at all has no line.
+        /// The bytes; an empty list has no text form.
         bytes: Vec<u8>,
     },
-    /// Error reports that the client has subscribed to do not go out.
+    /// Error reports that the client has subscribed to are not sent.
     LoseReports {
-        /// How many reports.
+        /// The number of reports.
         count: Option<NonZeroU32>,
     },
-    /// A connection ends at its client's next packet of a kind. Strikes once.
+    /// A connection ends at its client's next packet of a kind. Applies once.
     Cut {
-        /// Whether the packet still has an effect, and an answer.
+        /// Whether the packet still takes effect and is answered.
         moment: CutMoment,
         /// The packet.
         packet: PacketKind,
     },
-    /// No fault stands any more, and what was held back goes out. With a client: only what is
-    /// limited to that client, and what is held back from it.
+    /// Removes all active faults and sends what was held back. With a client: only the faults that are limited to that
+    /// client, and what is held back from it.
     Clear,
 }
 
@@ -97,44 +97,44 @@ pub enum RefuseBy {
     Close,
     /// The transport is reset (RST); see [`Bridge::wants_reset`].
     Reset,
-    /// The transport stays up, what comes is thrown away, and nothing is ever answered.
+    /// The transport stays up, input is discarded, and nothing is ever answered.
     Silence,
     /// CONNACK with this return code, then close.
     Connack(NonZeroU8),
 }
 
-/// How an answer goes out otherwise than it should.
+/// What happens to an answer.
 ///
-/// Of what is withheld from a connection, the oldest is lost beyond 65,536 answers, and the rest
-/// when it ends.
+/// If more than 65,536 answers are withheld from a connection, the oldest are lost; the rest are lost when the
+/// connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Treatment {
-    /// Not before [`FaultKind::Release`].
+    /// Sent on [`FaultKind::Release`].
     Hold {
-        /// How many answers.
+        /// The number of answers.
         count: Option<NonZeroU32>,
     },
-    /// Later.
+    /// Sent later.
     Delay {
-        /// By how much.
+        /// The delay in milliseconds.
         millis: NonZeroU32,
-        /// How many answers.
+        /// The number of answers.
         count: Option<NonZeroU32>,
     },
-    /// Twice.
+    /// Sent twice.
     Double {
-        /// How many answers.
+        /// The number of answers.
         count: Option<NonZeroU32>,
     },
-    /// Once so many wait on the connection: the last first. Strikes always.
+    /// Sent in reverse order once this many wait on the connection. Applies always.
     Reorder {
-        /// How many go out together, 2 or more; nothing changes for 1, which has no line.
+        /// The number of answers that are sent together, 2 or more; 1 changes nothing and has no text form.
         group: NonZeroU32,
     },
 }
 
-/// Declares enums whose variants are words of a fault's line.
+/// Declares enums whose variants are words of a fault's text form.
 macro_rules! words {
     ($($(#[$doc:meta])* $name:ident { $($(#[$variant_doc:meta])* $variant:ident = $word:literal),+ $(,)? })+) => {$(
         $(#[$doc])*
@@ -144,10 +144,10 @@ macro_rules! words {
         }
 
         impl $name {
-            /// All of them.
+            /// All values.
             pub const ALL: &[Self] = &[$(Self::$variant),+];
 
-            /// Its word in a fault's line.
+            /// Returns its word in a fault's text form.
             #[must_use]
             pub fn word(self) -> &'static str {
                 match self {
@@ -159,7 +159,7 @@ macro_rules! words {
 }
 
 words! {
-    /// A packet by which the bridge answers.
+    /// A packet with which the bridge answers.
     AnswerKind {
         /// PUBACK, to telemetry, state, attach and detach.
         Puback = "puback",
@@ -171,13 +171,13 @@ words! {
         Pingresp = "pingresp",
     }
 
-    /// When a connection is cut.
+    /// The moment at which a connection is cut.
     CutMoment {
-        /// The packet changes nothing.
+        /// The packet has no effect.
         Before = "before",
-        /// The packet has its effect, but nothing that it brings about is sent.
+        /// The packet takes effect, but none of its consequences is sent.
         Instead = "instead",
-        /// The packet has its effect, and what it brings about is sent before the end.
+        /// The packet takes effect, and its consequences are sent before the end.
         After = "after",
     }
 
@@ -209,10 +209,10 @@ words! {
 }
 
 impl Bridge {
-    /// Lets something go wrong, now or from now on.
+    /// Injects a fault, for now or from now on.
     ///
     /// # Errors
-    /// The registry has no client of that name, or raw bytes are for one that is not connected.
+    /// The registry has no client of that name, or raw bytes are for a client that is not connected.
     pub fn inject(&mut self, fault: Fault, now: Instant) -> Result<(), OperatorError> {
         let now = self.world.advance_to(now);
         if let Some(client) = &fault.client {
@@ -244,7 +244,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// The faults that still stand, the oldest first; a `count` is what is left of it.
+    /// Returns the active faults, the oldest first; each `count` is the number of remaining applications.
     #[must_use]
     pub fn faults(&self) -> &[Fault] {
         self.world.faults.all()

@@ -1,4 +1,4 @@
-//! What an operator does: the side of the service that is not MQTT.
+//! The operator's interface: the part of the service that is not MQTT.
 
 use core::error::Error;
 use core::fmt;
@@ -15,11 +15,11 @@ use super::topic::SubscriptionKind;
 use super::wire::Context;
 use super::{Bridge, ConnectionId};
 
-/// Why an operator's wish was not done. Nothing has changed.
+/// The reason why an operator's request failed. Nothing has changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OperatorError {
-    /// The registry has no device of that name.
+    /// The registry has no device with that name.
     UnknownDevice {
         /// The name.
         device: String,
@@ -29,7 +29,7 @@ pub enum OperatorError {
         /// The device.
         device: String,
     },
-    /// The device is there, but its commands are not subscribed (FAILED_PRECONDITION).
+    /// The device is connected, but its commands are not subscribed to (FAILED_PRECONDITION).
     NotSubscribed {
         /// The device.
         device: String,
@@ -44,25 +44,25 @@ pub enum OperatorError {
         /// The device.
         device: String,
     },
-    /// A payload above its limit.
+    /// The payload exceeds its limit.
     TooLarge {
         /// Its size, in bytes.
         length: usize,
-        /// The largest allowed, in bytes.
+        /// The maximum size, in bytes.
         limit: usize,
     },
-    /// A subfolder that is empty, has a `+`, `#` or U+0000, or more than 256 characters.
+    /// The subfolder is empty, contains `+`, `#` or U+0000, or has more than 256 characters.
     Subfolder {
         /// The subfolder.
         subfolder: String,
     },
-    /// What the registry says to a change of it.
+    /// The registry rejected the change.
     Registry(RegistryError),
 }
 
 impl Bridge {
-    /// Gives a device a new config and returns its version. Connections that have subscribed to it
-    /// get it at once, others when they subscribe.
+    /// Sets a device's config and returns its version. Subscribed connections receive it at once, others when they
+    /// subscribe.
     ///
     /// # Errors
     /// An unknown device, or more than 64 KiB.
@@ -144,7 +144,7 @@ impl Bridge {
         }
     }
 
-    /// Blocks a device or lets it in again.
+    /// Blocks or unblocks a device.
     ///
     /// Assumed: blocking ends its connection and detaches it with an error report.
     ///
@@ -164,7 +164,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Replaces a device's public keys, at most three in PEM. What is connected stays connected.
+    /// Replaces a device's public keys, at most three in PEM. Existing connections stay open.
     ///
     /// # Errors
     /// An unknown device, too many keys, or one that cannot be used.
@@ -180,7 +180,7 @@ impl Bridge {
         Ok(self.world.registry.bind(gateway, device)?)
     }
 
-    /// Takes a binding back.
+    /// Unbinds a device from a gateway.
     ///
     /// Assumed: a device that is attached to the gateway is detached with an error report.
     ///
@@ -203,7 +203,7 @@ impl Bridge {
         Ok(())
     }
 
-    /// Finds fault with a command's way to a device. Commands go where they are subscribed.
+    /// Checks that a command can reach a device. Commands are sent to connections that have subscribed to them.
     fn check_listening(&self, device: &str) -> Result<(), OperatorError> {
         let clients = || self.sessions.values().filter_map(super::Session::client);
         let commands = SubscriptionKind::Commands;
@@ -285,7 +285,7 @@ fn check_size(length: usize, limit: usize) -> Result<(), OperatorError> {
     }
 }
 
-/// Documented: at most 256 characters, without `+`, `#` and U+0000.
+/// Checks a subfolder. Documented: at most 256 characters, without `+`, `#` and U+0000.
 fn check_subfolder(subfolder: Option<&str>) -> Result<(), OperatorError> {
     let legal = |subfolder: &str| {
         !subfolder.is_empty()

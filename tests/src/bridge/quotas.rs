@@ -1,39 +1,39 @@
 //! The bridge's limits on what devices send.
 //!
-//! Not enforced, for no source says what the bridge does: 512 KB/s a device, telemetry per minute
-//! and project, connections per project, and the rates of the operator's side.
+//! Not enforced, because no source says what the bridge does: 512 KB/s per device, telemetry per minute and project,
+//! connections per project, and the rates of the operator's side.
 
 use core::time::Duration;
 use std::time::Instant;
 
 use super::settings::StateRate;
 
-/// Documented: the largest telemetry event or command, in bytes.
+/// Documented: the maximum size of a telemetry event or command, in bytes.
 pub const MAX_EVENT: usize = 256 * 1024;
 
-/// Documented: the largest state or config, in bytes.
+/// Documented: the maximum size of a state or config, in bytes.
 pub const MAX_STATE: usize = 64 * 1024;
 
-/// Documented: the longest subfolder of a command, in characters.
+/// Documented: the maximum length of a command's subfolder, in characters.
 pub const MAX_SUBFOLDER: usize = 256;
 
-/// Documented: the most devices attached to a gateway.
+/// Documented: the maximum number of devices attached to a gateway.
 pub const MAX_ATTACHED: usize = 1_000;
 
-/// Documented: a device's states are at least this far apart.
+/// Documented: the minimum interval between states of a device.
 const STATE_INTERVAL: Duration = Duration::from_secs(1);
 
-/// How long a look-alike of the bridge ignores a device that sent states too fast.
+/// How long a service similar to the bridge ignores a device that sent states too fast.
 const STATE_PENALTY: Duration = Duration::from_secs(5);
 
-/// When a device's next state may come; outlives connections.
+/// When a device's next state is allowed; outlives connections.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct StatePace {
     last: Option<Instant>,
     ignored_until: Option<Instant>,
 }
 
-/// What becomes of a state.
+/// The decision about a state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum StateVerdict {
     Take,
@@ -42,9 +42,9 @@ pub(crate) enum StateVerdict {
 }
 
 impl StatePace {
-    /// Judges a state that came now.
+    /// Decides about a state that arrives now.
     ///
-    /// Documented: one a second. Assumed: a second after the last one that was taken is in time.
+    /// Documented: one per second. Assumed: a state is in time one second after the last accepted one.
     pub(crate) fn judge(&mut self, rate: StateRate, now: Instant) -> StateVerdict {
         if self.ignored_until.is_some_and(|until| now < until) {
             return StateVerdict::Ignore;

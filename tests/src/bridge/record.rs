@@ -1,4 +1,4 @@
-//! What the cloud knows of a device beyond any connection.
+//! The cloud's record of a device, independent of connections.
 
 use std::collections::VecDeque;
 
@@ -6,16 +6,16 @@ use bytes::Bytes;
 
 use super::quotas::StatePace;
 
-/// How many telemetry events of a device are kept.
+/// The maximum number of telemetry events kept per device.
 pub const KEPT_TELEMETRY: usize = 10_000;
 
-/// How many bytes of a device's telemetry payloads are kept.
+/// The maximum total size of telemetry payloads kept per device, in bytes.
 pub const KEPT_TELEMETRY_BYTES: usize = 4 * 1024 * 1024;
 
-/// Documented: how many states of a device are kept.
+/// Documented: the number of states kept per device.
 pub const KEPT_STATES: usize = 10;
 
-/// What the cloud knows of a device: its config, and what it has sent.
+/// The cloud's record of a device: its config, and what it has sent.
 #[derive(Clone, Debug)]
 pub struct DeviceRecord {
     pub(crate) config: Bytes,
@@ -29,52 +29,52 @@ pub struct DeviceRecord {
     states_total: u64,
 }
 
-/// A telemetry event that was taken.
+/// A received telemetry event.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    /// What followed `events/` in its topic.
+    /// The part of its topic after `events/`.
     pub subfolder: Option<String>,
-    /// What it carried.
+    /// Its payload.
     pub payload: Bytes,
 }
 
 impl DeviceRecord {
-    /// The newest config.
+    /// Returns the newest config.
     #[must_use]
     pub fn config(&self) -> &Bytes {
         &self.config
     }
 
-    /// The version of the newest config, counted from 1.
+    /// Returns the version of the newest config, counted from 1.
     #[must_use]
     pub fn config_version(&self) -> u64 {
         self.config_version
     }
 
-    /// The newest version that the device has acknowledged.
+    /// Returns the newest version that the device has acknowledged.
     #[must_use]
     pub fn config_acknowledged(&self) -> Option<u64> {
         self.config_acknowledged
     }
 
-    /// The newest telemetry events, oldest first: at most [`KEPT_TELEMETRY`] of them and
+    /// Returns the newest telemetry events, oldest first: at most [`KEPT_TELEMETRY`] of them and
     /// [`KEPT_TELEMETRY_BYTES`], but always the last one.
     pub fn telemetry(&self) -> impl ExactSizeIterator<Item = &Telemetry> {
         self.telemetry.iter()
     }
 
-    /// How many telemetry events were ever taken.
+    /// Returns the total number of telemetry events received.
     #[must_use]
     pub fn telemetry_total(&self) -> u64 {
         self.telemetry_total
     }
 
-    /// The newest states, oldest first, at most [`KEPT_STATES`].
+    /// Returns the newest states, oldest first, at most [`KEPT_STATES`].
     pub fn states(&self) -> impl ExactSizeIterator<Item = &Bytes> {
         self.states.iter()
     }
 
-    /// How many states were ever taken.
+    /// Returns the total number of states received.
     #[must_use]
     pub fn states_total(&self) -> u64 {
         self.states_total
@@ -102,7 +102,7 @@ impl DeviceRecord {
     }
 }
 
-/// Documented: a device never configured has version 1, which is empty.
+/// Documented: a device that was never configured has version 1, which is empty.
 impl Default for DeviceRecord {
     fn default() -> Self {
         Self {

@@ -1,5 +1,5 @@
-//! Who may connect: the project, the devices with their keys, the gateways and what is bound to
-//! them. Made in code with [`Registry::new`], or read from a file with [`file::parse`].
+//! The device registry: the project, the devices with their keys, the gateways, and their bindings. Built in code with
+//! [`Registry::new`], or parsed from a file with [`file::parse`].
 
 mod error;
 pub mod file;
@@ -13,16 +13,16 @@ use serde::Deserialize;
 use super::auth::PublicKey;
 pub use error::RegistryError;
 
-/// The most public keys that a device has.
+/// The maximum number of public keys per device.
 pub const MAX_KEYS: usize = 3;
 
-/// The most devices that can be bound to one gateway.
+/// The maximum number of devices bound to one gateway.
 pub const MAX_BOUND: usize = 10_000;
 
-/// The most gateways that a device can be bound to.
+/// The maximum number of gateways that a device is bound to.
 pub const MAX_GATEWAYS: usize = 10;
 
-/// A device registry, checked.
+/// A validated device registry.
 #[derive(Clone, Debug)]
 pub struct Registry {
     project: String,
@@ -33,7 +33,7 @@ pub struct Registry {
     devices: BTreeMap<String, Device>,
 }
 
-/// How a gateway's devices prove who they are when it attaches them.
+/// How a gateway's devices authenticate when it attaches them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "SCREAMING_SNAKE_CASE")]
 pub enum AuthMethod {
@@ -41,9 +41,9 @@ pub enum AuthMethod {
     #[default]
     #[serde(rename = "GATEWAY_AUTH_METHOD_UNSPECIFIED")]
     Unspecified,
-    /// By being bound; a token is ignored.
+    /// By binding; a token is ignored.
     AssociationOnly,
-    /// By a token of their own; a binding is not needed.
+    /// By their own token; a binding is not needed.
     DeviceAuthTokenOnly,
     /// By both.
     AssociationAndDeviceAuthToken,
@@ -56,11 +56,11 @@ pub(crate) struct Device {
     pub(crate) blocked: bool,
     /// The gateways that it is bound to.
     pub(crate) bound_to: BTreeSet<String>,
-    /// What makes it a gateway.
+    /// The additional data of a gateway.
     pub(crate) gateway: Option<Gateway>,
 }
 
-/// What a gateway has beside a device.
+/// The data that a gateway has in addition to a device.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Gateway {
     pub(crate) auth_method: AuthMethod,
@@ -69,10 +69,10 @@ pub(crate) struct Gateway {
 }
 
 impl Registry {
-    /// A registry without devices.
+    /// Creates a registry without devices.
     ///
     /// # Errors
-    /// A name that the service would not take.
+    /// A name that the service would not accept.
     pub fn new(project: &str, location: &str, registry: &str) -> Result<Self, RegistryError> {
         for (what, id) in [("project", project), ("location", location)] {
             if id.is_empty() || id.contains(['/', '+', '#', '\0']) {
@@ -93,10 +93,10 @@ impl Registry {
         })
     }
 
-    /// Adds a device that is no gateway, with its public keys in PEM (none, if it only ever attaches
-    /// by being bound).
+    /// Adds a device that is not a gateway, with its public keys in PEM (none, if it is only attached by its binding).
     ///
     /// # Errors
+    /// An invalid or duplicate name, too many keys, or one that cannot be used.
     /// An illegal or known name, too many keys, or one that cannot be used.
     pub fn add_device(&mut self, id: &str, keys: &[&str]) -> Result<(), RegistryError> {
         self.insert(id, parse_keys(id, keys)?, None)
@@ -120,10 +120,10 @@ impl Registry {
         self.insert(id, parse_keys(id, keys)?, Some(gateway))
     }
 
-    /// Binds a device to a gateway; again changes nothing.
+    /// Binds a device to a gateway; does nothing if it is already bound.
     ///
     /// # Errors
-    /// An unknown name, a gateway for a device or the other way round, or a limit.
+    /// An unknown name, a gateway in place of a device or the reverse, or a limit.
     pub fn bind(&mut self, gateway: &str, device: &str) -> Result<(), RegistryError> {
         let bound = self.gateway_mut(gateway)?.bound;
         let entry = self.find_mut(device)?;
@@ -145,7 +145,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Takes a binding back; without one it changes nothing.
+    /// Unbinds a device; does nothing if it is not bound.
     pub(crate) fn unbind(&mut self, gateway: &str, device: &str) -> Result<(), RegistryError> {
         self.gateway_mut(gateway)?;
         if self.find_mut(device)?.bound_to.remove(gateway) {
@@ -154,7 +154,7 @@ impl Registry {
         Ok(())
     }
 
-    /// Says whether connections of the device are refused.
+    /// Sets whether connections of the device are refused.
     ///
     /// # Errors
     /// An unknown name.
@@ -173,24 +173,24 @@ impl Registry {
         Ok(())
     }
 
-    /// Says whether the registry takes MQTT connections at all; it does by default.
+    /// Sets whether the registry accepts MQTT connections (default true).
     pub fn set_mqtt_enabled(&mut self, enabled: bool) {
         self.mqtt_enabled = enabled;
     }
 
-    /// Says whether the registry has a topic that telemetry goes to; it does by default. Without
-    /// one, telemetry closes the connection.
+    /// Sets whether the registry has a topic for telemetry (default true). Without one, telemetry closes the
+    /// connection.
     pub fn set_telemetry_topic(&mut self, exists: bool) {
         self.telemetry_topic = exists;
     }
 
-    /// The name of the project, which tokens carry as `aud`.
+    /// Returns the name of the project, which tokens contain as `aud`.
     #[must_use]
     pub fn project(&self) -> &str {
         &self.project
     }
 
-    /// The MQTT client identifier of a device.
+    /// Returns the MQTT client identifier of a device.
     #[must_use]
     pub fn client_id(&self, device: &str) -> String {
         format!(
@@ -199,7 +199,7 @@ impl Registry {
         )
     }
 
-    /// The names of all devices, gateways among them, in order.
+    /// Returns the names of all devices, including gateways, in order.
     pub fn devices(&self) -> impl Iterator<Item = &str> {
         self.devices.keys().map(String::as_str)
     }
@@ -246,8 +246,7 @@ impl Registry {
     }
 }
 
-/// Documented: a letter, then letters, digits and `-._+~%`; 3 to 255 of them, not beginning with
-/// `goog`.
+/// Documented: a letter, then letters, digits and `-._+~%`; 3 to 255 characters, not beginning with `goog`.
 pub(crate) fn is_id(id: &str) -> bool {
     let bytes = id.as_bytes();
     (3..=255).contains(&bytes.len())

@@ -1,4 +1,4 @@
-//! One client connection, from the transport being up to its end.
+//! One client connection, from the establishment of the transport to its end.
 
 mod attach;
 mod connect;
@@ -26,14 +26,14 @@ use deliver::InFlight;
 
 pub(crate) use deliver::Message;
 
-/// Assumed: how long a transport may be up without CONNECT; the standard asks for "a reasonable
-/// amount of time" (3.1.4).
+/// Assumed: how long a transport may be open without CONNECT; the standard asks for "a reasonable amount of time"
+/// (3.1.4).
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
-/// Documented: the longest silence of a client, whatever its keep alive. PINGREQ breaks it.
+/// Documented: the maximum idle time of a client, regardless of its keep-alive. PINGREQ resets it.
 const IDLE_LIMIT: Duration = Duration::from_secs(20 * 60);
 
-/// How a packet's handler says that the connection ends.
+/// The result of a packet's handler; an error ends the connection.
 pub(crate) type Handled = Result<(), CloseReason>;
 
 /// One connection.
@@ -50,9 +50,9 @@ enum Phase {
     Opened,
     /// CONNECT was accepted.
     Serving(Box<Client>),
-    /// A fault has it that nothing is ever answered.
+    /// Under a fault: nothing is ever answered.
     Silent,
-    /// What is left is written, then the transport is closed, or reset.
+    /// The remaining bytes are written, then the transport is closed or reset.
     Over { by_reset: bool },
 }
 
@@ -62,10 +62,10 @@ pub(crate) struct Client {
     device: String,
     is_gateway: bool,
     keep_alive: u16,
-    /// When its token ends the connection.
+    /// When its token's expiry ends the connection.
     token_ends: Instant,
     attached: BTreeMap<String, Attachment>,
-    /// The QoS granted, by device and kind.
+    /// The granted QoS, by device and kind.
     subscriptions: BTreeMap<(String, SubscriptionKind), u8>,
     in_flight: BTreeMap<u16, InFlight>,
     last_packet_id: u16,
@@ -113,7 +113,7 @@ impl Session {
         }
     }
 
-    /// Does something with the client, if one has connected.
+    /// Calls a function with the client, if one has connected.
     pub(crate) fn serve(
         &mut self,
         world: &mut World,
@@ -130,7 +130,7 @@ impl Session {
         }
     }
 
-    /// Ends the connection; what was sent before still waits to be written.
+    /// Ends the connection; bytes that were queued before are still written.
     pub(crate) fn end(&mut self, reason: CloseReason, world: &mut World) {
         if self.is_over() {
             return;
@@ -142,7 +142,7 @@ impl Session {
                 for device in client.attached.keys() {
                     world.remove_attachment(device, id);
                 }
-                // After a takeover the entry is the newcomer's.
+                // After a takeover, the entry is that of the new connection.
                 if world.connected.get(&client.device) == Some(&id) {
                     world.connected.remove(&client.device);
                 }
@@ -167,7 +167,7 @@ impl Session {
         matches!(self.phase, Phase::Over { by_reset: true })
     }
 
-    /// The device that connected, once CONNECT was accepted.
+    /// Returns the connected device, once CONNECT was accepted.
     pub(crate) fn client_name(&self) -> Option<&str> {
         self.wire.client.as_deref()
     }
@@ -183,7 +183,7 @@ impl Session {
         }
     }
 
-    /// When [`handle_timeout`](Self::handle_timeout) has something to do.
+    /// Returns when [`handle_timeout`](Self::handle_timeout) is due.
     pub(crate) fn deadline(&self, settings: &Settings) -> Option<Instant> {
         let closing = self.closing().map(|(due, _)| due);
         let serving = self.client().and_then(|client| client.deadline(settings));
@@ -191,7 +191,7 @@ impl Session {
         closing.into_iter().chain(serving).chain(withheld).min()
     }
 
-    /// When and why the connection ends if nothing more comes.
+    /// Returns when and why the connection ends if nothing more arrives.
     fn closing(&self) -> Option<(Instant, CloseReason)> {
         let client = match &self.phase {
             Phase::Silent | Phase::Over { .. } => return None,
@@ -208,7 +208,7 @@ impl Session {
             CloseReason::KeepAlive { seconds },
         ));
         let idle = (self.last_packet + IDLE_LIMIT, CloseReason::Idle);
-        // Documented: ten minutes after `exp`, and "a few seconds"; Assumed: at once.
+        // Documented: both ten minutes after `exp` and "a few seconds". Assumed: at once.
         let token = (client.token_ends, CloseReason::TokenExpired);
         let all = [idle, token].into_iter().chain(keep_alive);
         all.min_by_key(|(due, _)| *due)
@@ -268,19 +268,19 @@ impl Client {
         self.is_gateway
     }
 
-    /// The devices attached, in order.
+    /// Returns the attached devices, in order.
     pub(crate) fn attached(&self) -> impl Iterator<Item = &str> {
         self.attached.keys().map(String::as_str)
     }
 
-    /// The topic filters subscribed and the QoS granted, in order.
+    /// Returns the subscribed topic filters and the granted QoS, in order.
     pub(crate) fn subscriptions(&self) -> impl Iterator<Item = (String, u8)> {
         self.subscriptions
             .iter()
             .map(|((device, kind), qos)| (kind.filter(device), *qos))
     }
 
-    /// Whether messages for and from the device pass here: it is the client or attached.
+    /// Returns whether this connection carries messages of the device: it is the client itself or attached.
     pub(crate) fn speaks_for(&self, device: &str) -> bool {
         self.device == device || self.attached.contains_key(device)
     }
@@ -312,7 +312,7 @@ impl Client {
         }
     }
 
-    /// Documented: a gateway is told of PUBREC and the like. Assumed: a device's connection ends.
+    /// Documented: a gateway is informed of PUBREC and the like. Assumed: a device's connection ends.
     fn handle_qos_two(
         &mut self,
         name: &'static str,
@@ -339,8 +339,8 @@ impl Client {
         Ok(())
     }
 
-    /// Documented: QoS 0, on the gateway's own errors topic, and only logged if that is not
-    /// subscribed.
+    /// Sends an error report. Documented: with QoS 0, on the gateway's own errors topic; only logged if that is not
+    /// subscribed to.
     fn report(&mut self, report: Report, cx: &mut Context<'_>) {
         let errors = (self.device.clone(), SubscriptionKind::Errors);
         let mut delivered = self.subscriptions.contains_key(&errors);

@@ -1,9 +1,8 @@
-//! What no source says about the bridge, as settings.
+//! Settings for the bridge's behaviour that no source describes.
 //!
-//! Each open question is an enum whose default is the likeliest answer; the other answers are there
-//! so that a client can be tested against all of them. They are read from the registry file (its
-//! member `settings`) and from the program's `--set name=value`, under the names of the fields of
-//! [`Settings`] and with the variants in `snake_case`.
+//! Each open question is an enum whose default is the most likely answer; the other variants exist so that a client can
+//! be tested against all of them. Settings are read from the registry file (its member `settings`) and from the
+//! program's `--set name=value`, with the names of the fields of [`Settings`] and the variants in `snake_case`.
 
 use core::error::Error;
 use core::fmt;
@@ -15,21 +14,21 @@ use serde_json::Value;
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
-    /// Whether a gateway's failed operation is acknowledged beside its error report.
+    /// Whether a gateway's failed operation is acknowledged in addition to its error report.
     pub failed_puback: FailedPuback,
-    /// Where an error report keeps the MQTT packet that it is about.
+    /// Where an error report contains the MQTT packet that it is about.
     pub error_shape: ErrorShape,
     /// The JSON type of a report's `packet_id`.
     pub error_packet_id: ErrorPacketId,
     /// A CONNECT with the client identifier of a live connection.
     pub duplicate_client: DuplicateClient,
-    /// The answer to a CONNECT whose token does not convince.
+    /// The answer to a CONNECT whose token is not accepted.
     pub auth_failure: AuthFailure,
     /// An attach beyond the 1,000 that a gateway may have.
     pub attach_limit: AttachLimit,
     /// A SUBSCRIBE to anything but an own or attached device's config, commands or errors.
     pub forbidden_subscribe: ForbiddenSubscribe,
-    /// A payload above its limit.
+    /// A payload that exceeds its limit.
     pub oversize_payload: OversizePayload,
     /// A CONNECT with CleanSession 0.
     pub persistent_session: ConnectFeature,
@@ -55,7 +54,7 @@ pub struct Settings {
     pub mqtt5: Mqtt5,
 }
 
-/// Declares the settings' enums: each variant with what it stands for, the first the default.
+/// Declares the settings' enums: each variant with its description; the first variant is the default.
 macro_rules! answers {
     ($($(#[$doc:meta])* $name:ident { $(#[$first_doc:meta])* $first:ident, $($(#[$rest_doc:meta])* $rest:ident),+ $(,)? })+) => {$(
         $(#[$doc])*
@@ -81,7 +80,7 @@ answers! {
         AfterReport,
     }
 
-    /// Where an error report keeps the MQTT packet that it is about.
+    /// Where an error report contains the MQTT packet that it is about.
     ErrorShape {
         /// In an object `mqtt_message_info`, as captured from the bridge's predecessor.
         Nested,
@@ -101,11 +100,11 @@ answers! {
     DuplicateClient {
         /// The older connection is closed.
         TakeOver,
-        /// The newcomer gets CONNACK 2.
+        /// The new connection gets CONNACK 2.
         RefuseNew,
     }
 
-    /// The answer to a CONNECT whose token does not convince.
+    /// The answer to a CONNECT whose token is not accepted.
     AuthFailure {
         /// CONNACK 4, malformed user name or password.
         #[serde(rename = "connack_4")]
@@ -113,10 +112,10 @@ answers! {
         /// CONNACK 5, not authorised.
         #[serde(rename = "connack_5")]
         Connack5,
-        /// CONNACK 13, the vendor's code for all else.
+        /// CONNACK 13, the vendor's code for every other reason.
         #[serde(rename = "connack_13")]
         Connack13,
-        /// CONNACK 0x13, how the vendor's table also prints it.
+        /// CONNACK 0x13, as the vendor's table also prints it.
         #[serde(rename = "connack_0x13")]
         Connack0x13,
         /// The connection is closed without an answer.
@@ -127,7 +126,7 @@ answers! {
     AttachLimit {
         /// `GATEWAY_ATTACHMENT_ERROR`.
         Report,
-        /// Nothing at all.
+        /// No answer at all.
         Silence,
     }
 
@@ -141,15 +140,15 @@ answers! {
         Close,
     }
 
-    /// A payload above its limit.
+    /// A payload that exceeds its limit.
     OversizePayload {
         /// The connection is closed.
         Close,
-        /// It vanishes: no PUBACK, no report.
+        /// It is dropped: no PUBACK, no report.
         Drop,
     }
 
-    /// Something in CONNECT that the bridge has no use for.
+    /// A feature of CONNECT that the bridge does not support.
     ConnectFeature {
         /// Ignored.
         Accept,
@@ -169,9 +168,9 @@ answers! {
 
     /// A device's subscriptions when it is detached.
     SubscriptionsAfterDetach {
-        /// They are gone.
+        /// They are removed.
         Dropped,
-        /// They rest, and serve again once the device is attached on the same connection.
+        /// They are suspended, and active again once the device is attached on the same connection.
         Kept,
     }
 
@@ -222,7 +221,7 @@ answers! {
         /// The device's own connection is closed; a proxied device is detached with
         /// `GATEWAY_DETACHMENT_DEVICE_ERROR`.
         Detach,
-        /// The device's states vanish for five seconds.
+        /// The device's states are dropped for five seconds.
         IgnoreForFiveSeconds,
     }
 
@@ -235,17 +234,17 @@ answers! {
     }
 }
 
-/// Why a setting was not changed; its text lists what would have been possible.
+/// The reason why a setting was not changed; its text lists the valid values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SettingError {
     message: String,
 }
 
 impl Settings {
-    /// Changes one setting, given by name as in the registry file.
+    /// Changes one setting, by its name in the registry file.
     ///
     /// # Errors
-    /// The name or the value does not exist; the caller's mistake.
+    /// The name or the value does not exist.
     pub fn set(&mut self, name: &str, value: &str) -> Result<(), SettingError> {
         let mut all = self.to_map();
         let Some(slot) = all.get_mut(name) else {
@@ -273,7 +272,7 @@ impl Settings {
 }
 
 impl AuthFailure {
-    /// The CONNACK return code, unless the answer is a close.
+    /// Returns the CONNACK return code, unless the connection is closed instead.
     pub(crate) fn code(self) -> Option<u8> {
         match self {
             Self::Connack4 => Some(4),
@@ -293,7 +292,7 @@ impl fmt::Display for SettingError {
 
 impl Error for SettingError {}
 
-/// One `name=value` a line, sorted by name.
+/// One `name=value` per line, sorted by name.
 impl fmt::Display for Settings {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (name, value) in self.to_map() {

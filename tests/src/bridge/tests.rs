@@ -32,7 +32,7 @@ pub(crate) const ES256_OTHER_PUBLIC: &str = include_str!("../../fixtures/es256_o
 pub(crate) const RS256_PRIVATE: &str = include_str!("../../fixtures/rs256_private.pem");
 pub(crate) const RS256_PUBLIC: &str = include_str!("../../fixtures/rs256_public.pem");
 
-/// A bridge with two gateways, three bound devices, and a device that connects itself.
+/// A bridge with two gateways, three bound devices, and a device that connects directly.
 struct Harness {
     bridge: Bridge,
     now: Instant,
@@ -72,7 +72,7 @@ impl Harness {
         self
     }
 
-    /// Connects a client with a token of an hour, without keep alive.
+    /// Connects a client with a token valid for one hour, without keep-alive.
     fn connect(&mut self, device: &str) -> ConnectionId {
         let connection = self.bridge.accept(self.now);
         let token = self.token();
@@ -81,7 +81,7 @@ impl Harness {
         connection
     }
 
-    /// Connects a gateway that hears of errors and has attached some devices.
+    /// Connects a gateway that has subscribed to errors, and attaches some devices.
     fn gateway(&mut self, devices: &[&str]) -> ConnectionId {
         let connection = self.connect("gateway");
         let errors = subscribe(1, &[("/devices/gateway/errors", 0)]);
@@ -104,7 +104,7 @@ impl Harness {
         token(self.unix(), self.unix() + 3600, "my-project", ES256_PRIVATE)
     }
 
-    /// Hands bytes to the bridge and reads what it answers.
+    /// Passes bytes to the bridge and parses its answers.
     fn send(&mut self, connection: ConnectionId, bytes: &[u8]) -> Vec<Received> {
         self.bridge.handle_input(connection, bytes, self.now);
         self.read(connection)
@@ -117,7 +117,7 @@ impl Harness {
         packets::parse(&bytes)
     }
 
-    /// Lets time pass, timer by timer.
+    /// Advances time, timer by timer.
     fn pass(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(due) = self.bridge.poll_timeout().filter(|due| *due <= end) {
@@ -141,7 +141,7 @@ impl Harness {
         events.map(|Event { kind, .. }| kind).collect()
     }
 
-    /// Why the last connection to end ended.
+    /// Returns the reason of the latest end of a connection.
     fn close_reason(&mut self) -> CloseReason {
         let reason = self
             .events()
@@ -155,7 +155,7 @@ impl Harness {
     }
 }
 
-/// The time between two things that follow each other at leisure.
+/// Returns a duration in seconds.
 const fn seconds(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }

@@ -9,7 +9,7 @@ pub(crate) struct PublishTopic<'a> {
     pub(crate) kind: PublishKind<'a>,
 }
 
-/// What a client can publish.
+/// The kinds of topics that a client can publish to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PublishKind<'a> {
     Attach,
@@ -17,14 +17,14 @@ pub(crate) enum PublishKind<'a> {
     Data(Data<'a>),
 }
 
-/// What a device has to say.
+/// The kinds of messages from a device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Data<'a> {
     Events { subfolder: Option<&'a str> },
     State,
 }
 
-/// What a client can subscribe to, for one device.
+/// The kinds of topics that a client can subscribe to, for one device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum SubscriptionKind {
     Config,
@@ -32,20 +32,20 @@ pub(crate) enum SubscriptionKind {
     Errors,
 }
 
-/// Why a topic of a PUBLISH is none of the bridge's.
+/// The reason why a PUBLISH's topic is not one of the bridge's.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum IllegalTopic<'a> {
     /// It does not begin with `/devices/`.
     Foreign,
-    /// What follows names no device or nothing that can be published.
+    /// The rest does not name a device, or not a kind that can be published.
     IllFormed {
-        /// What stands where the device should.
+        /// The part in the place of the device.
         device: &'a str,
     },
 }
 
 impl<'a> PublishTopic<'a> {
-    /// Documented: events with or without subfolder, state without, attach and detach.
+    /// Parses a topic. Documented: events with or without subfolder, state without, attach and detach.
     pub(crate) fn parse(topic: &'a str) -> Result<Self, IllegalTopic<'a>> {
         let path = topic
             .strip_prefix("/devices/")
@@ -76,9 +76,9 @@ impl<'a> Data<'a> {
 }
 
 impl SubscriptionKind {
-    /// The device and kind of a topic filter, if the bridge knows it.
+    /// Returns the device and kind of a topic filter, if the bridge supports it.
     ///
-    /// Documented: config and `commands/#` alone; a single subfolder of commands is not supported.
+    /// Documented: only config and `commands/#`; a single subfolder of commands is not supported.
     pub(crate) fn parse(filter: &str) -> Option<(&str, Self)> {
         let (device, kind) = filter.strip_prefix("/devices/")?.split_once('/')?;
         let kind = match kind {
@@ -90,7 +90,7 @@ impl SubscriptionKind {
         Some((device, kind))
     }
 
-    /// The topic filter for a device.
+    /// Returns the topic filter for a device.
     pub(crate) fn filter(self, device: &str) -> String {
         let kind = match self {
             Self::Config => "config",
@@ -101,7 +101,7 @@ impl SubscriptionKind {
     }
 }
 
-/// The topic that a command is delivered on.
+/// Returns the topic on which a command is delivered.
 pub(crate) fn command(device: &str, subfolder: Option<&str>) -> String {
     match subfolder {
         None => format!("/devices/{device}/commands"),

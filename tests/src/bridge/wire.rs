@@ -10,10 +10,10 @@ use super::event::EventKind;
 use super::world::World;
 use withheld::Withheld;
 
-/// How many bytes wait for a client before its connection ends.
+/// The number of bytes waiting for a client above which its connection ends.
 pub(crate) const MAX_BACKLOG: usize = 64 * 1024 * 1024;
 
-/// How many bytes wait for a client before the bridge would rather not read more from it.
+/// The number of bytes waiting for a client above which the bridge prefers not to read more from it.
 const COMFORTABLE_BACKLOG: usize = 1024 * 1024;
 
 /// A connection's bytes: received and not yet decoded, encoded and not yet written.
@@ -29,7 +29,7 @@ pub(crate) struct Wire {
     withheld: Withheld,
 }
 
-/// What a packet is handled with: its connection, what all share.
+/// The context of a packet's handler: its connection, and the shared state.
 pub(crate) struct Context<'a> {
     pub(crate) wire: &'a mut Wire,
     pub(crate) world: &'a mut World,
@@ -57,28 +57,28 @@ impl Wire {
         self.decoder.next_packet()
     }
 
-    /// Settles the protocol of everything that follows.
+    /// Sets the protocol version of everything that follows.
     pub(crate) fn speak(&mut self, version: Version) {
         self.version = version;
         self.decoder.speak(version);
     }
 
-    /// Sends a packet, past any fault.
+    /// Sends a packet without applying faults.
     fn outgoing(&mut self, reply: &Reply) {
         reply.encode(self.version, &mut self.transmit);
     }
 
-    /// Sends bytes that need not be a packet.
+    /// Sends bytes that are not necessarily a packet.
     pub(crate) fn send_raw(&mut self, bytes: &[u8]) {
         self.transmit.extend_from_slice(bytes);
     }
 
-    /// Where the next packet will begin, for [`rewind`](Self::rewind); void once bytes were written.
+    /// Returns the position of the next packet, for [`rewind`](Self::rewind); invalid once bytes were written.
     pub(crate) fn mark(&self) -> usize {
         self.transmit.len()
     }
 
-    /// Unsends what was sent after a [`mark`](Self::mark).
+    /// Discards what was queued after a [`mark`](Self::mark).
     pub(crate) fn rewind(&mut self, mark: usize) {
         self.transmit.truncate(mark);
     }
@@ -87,7 +87,7 @@ impl Wire {
         self.transmit.get(self.written..).unwrap_or_default()
     }
 
-    /// Forgets a prefix of what [`unwritten`](Self::unwritten) returned.
+    /// Removes a prefix of what [`unwritten`](Self::unwritten) returned.
     pub(crate) fn handle_transmitted(&mut self, length: usize) {
         self.written += length.min(self.unwritten().len());
         if self.written * 2 >= self.transmit.len() {
@@ -102,7 +102,7 @@ impl Wire {
 }
 
 impl Context<'_> {
-    /// Tells the operator what happened on this connection.
+    /// Logs an event of this connection.
     pub(crate) fn log(&mut self, kind: EventKind) {
         let client = self.wire.client.clone();
         self.world.log(Some(self.wire.id), client, kind);

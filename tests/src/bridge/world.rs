@@ -1,4 +1,4 @@
-//! What all connections share: the registry, the settings, the clock, who is where, and the events.
+//! The state that all connections share: the registry, the settings, the clock, the connected devices, and the events.
 
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -11,21 +11,21 @@ use super::record::DeviceRecord;
 use super::registry::Registry;
 use super::settings::Settings;
 
-/// How many events wait to be polled; beyond it the oldest are forgotten.
+/// The maximum number of unpolled events; beyond it, the oldest are dropped.
 const MAX_EVENTS: usize = 65_536;
 
-/// What all connections share.
+/// The state that all connections share.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) registry: Registry,
     pub(crate) settings: Settings,
     pub(crate) faults: Standing,
     pub(crate) records: BTreeMap<String, DeviceRecord>,
-    /// Which connection a device has made itself.
+    /// The connection that each device has made itself.
     pub(crate) connected: BTreeMap<String, ConnectionId>,
-    /// Which connections a device is attached on.
+    /// The connections on which each device is attached.
     pub(crate) attached: BTreeMap<String, BTreeSet<ConnectionId>>,
-    /// What connections ask of others; empty between two inputs.
+    /// Notices between connections; empty between two inputs.
     pub(crate) notices: Vec<Notice>,
     pub(crate) events: VecDeque<Event>,
     origin: Instant,
@@ -33,12 +33,12 @@ pub(crate) struct World {
     now: Instant,
 }
 
-/// Something that one connection asks of another.
+/// A request from one connection to another.
 #[derive(Debug)]
 pub(crate) enum Notice {
-    /// The other has to end, for its client has connected anew.
+    /// The other connection has to end, because its client has connected again.
     TakeOver { older: ConnectionId },
-    /// The other loses a device, which was attached anew.
+    /// The other connection has to detach a device, which was attached elsewhere.
     LoseDevice { older: ConnectionId, device: String },
 }
 
@@ -60,23 +60,24 @@ impl World {
         }
     }
 
-    /// The latest instant that was given; time never runs back.
+    /// Advances the clock to this instant, unless it is in the past; time never runs backwards. Returns the current
+    /// time.
     pub(crate) fn advance_to(&mut self, now: Instant) -> Instant {
         self.now = self.now.max(now);
         self.now
     }
 
-    /// Seconds since 1970.
+    /// Returns the time in seconds since 1970.
     pub(crate) fn unix(&self) -> u64 {
         self.origin_unix + (self.now - self.origin).as_secs()
     }
 
-    /// The instant of a second since 1970, or the bridge's start if it lies before that.
+    /// Returns the instant of a time in seconds since 1970, at least the bridge's start.
     pub(crate) fn instant(&self, unix: u64) -> Instant {
         self.origin + Duration::from_secs(unix.saturating_sub(self.origin_unix))
     }
 
-    /// The record of a device of the registry; every one has one.
+    /// Returns the record of a device of the registry; every device has one.
     pub(crate) fn record(&mut self, device: &str) -> &mut DeviceRecord {
         self.records.entry(device.to_owned()).or_default()
     }

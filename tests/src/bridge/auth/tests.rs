@@ -1,4 +1,4 @@
-//! What is a good token, and each way to be a bad one.
+//! Valid tokens, and each way in which a token can be invalid.
 
 use base64::engine::general_purpose::URL_SAFE;
 use serde_json::{Value, json};
@@ -24,7 +24,7 @@ fn lasting(iat: u64, exp: u64) -> Result<u64, TokenError> {
     verdict(&token(iat, exp, "my-project", ES256_PRIVATE))
 }
 
-/// A token with other claims than usual.
+/// Checks a token with modified claims.
 fn claiming(change: impl FnOnce(&mut Value)) -> Result<u64, TokenError> {
     let mut claims = json!({ "iat": START, "exp": START + 60, "aud": "my-project" });
     change(&mut claims);
@@ -167,7 +167,7 @@ fn no_other_algorithm_counts() {
         let token = signed(&header, &claims, ES256_PRIVATE);
         assert_eq!(verdict(&token), Err(TokenError::Algorithm { alg }));
     }
-    // The public key as an HMAC secret, the oldest trick there is.
+    // The public key used as an HMAC secret, a classic attack.
     let header = json!({ "alg": "HS256", "typ": "JWT" });
     let token = signed(&header, &claims, ES256_PRIVATE);
     let (message, _) = token.rsplit_once('.').unwrap();
@@ -193,7 +193,7 @@ fn padding_and_the_other_alphabet_are_refused() {
     let parts: Vec<&str> = good.split('.').collect();
     assert!(problem(verdict(&format!("{good}=="))).contains("signature"));
     let claims = URL_SAFE_NO_PAD.decode(parts[1]).unwrap();
-    // A space changes no claim, and makes the part's length one that is padded.
+    // Spaces do not change the claims, but make the part's length one that requires padding.
     let spaces = vec![b' '; 1 + (3 - claims.len() % 3)];
     let padded = URL_SAFE.encode([claims, spaces].concat());
     assert!(padded.ends_with('='));

@@ -1,10 +1,10 @@
-//! From the body of a control packet to [`Packet`].
+//! Decodes the body of a control packet to a [`Packet`].
 
 use bytes::{Buf, Bytes};
 
 use super::{Connect, Malformed, Packet, Publish, Version, Will};
 
-/// Decodes one packet: its first byte, and what its Remaining Length covers.
+/// Decodes one packet from its first byte and its body.
 pub(super) fn packet(first: u8, body: Bytes, version: Version) -> Result<Packet, Malformed> {
     let mut fields = Fields { rest: body };
     let packet = match first >> 4 {
@@ -133,7 +133,7 @@ fn subscribe(first: u8, fields: &mut Fields, version: Version) -> Result<Packet,
     while !fields.rest.is_empty() {
         let filter = topic_filter(fields.text()?)?;
         let byte = fields.byte()?;
-        // MQTT 5 keeps subscription options in bits 2 to 5.
+        // In MQTT 5, bits 2 to 5 are subscription options.
         let reserved = match version {
             Version::V311 => 0xFC,
             Version::V5 => 0xC0,
@@ -194,7 +194,7 @@ fn topic_filter(filter: String) -> Result<String, Malformed> {
     }
 }
 
-/// The flags of a CONNECT, checked against each other.
+/// The flags of a CONNECT, checked for consistency.
 #[derive(Clone, Copy)]
 struct ConnectFlags(u8);
 
@@ -205,7 +205,7 @@ impl ConnectFlags {
     const PASSWORD: u8 = 0x40;
     const USER_NAME: u8 = 0x80;
 
-    /// [MQTT-3.1.2-3], [MQTT-3.1.2-11] to [MQTT-3.1.2-15], [MQTT-3.1.2-22]; MQTT 5 lifted the last.
+    /// Checks [MQTT-3.1.2-3], [MQTT-3.1.2-11] to [MQTT-3.1.2-15], and [MQTT-3.1.2-22], which MQTT 5 dropped.
     fn check(flags: u8, version: Version) -> Result<Self, Malformed> {
         let this = Self(flags);
         let will_bits_alone = !this.has(Self::WILL) && flags & 0x38 != 0;
@@ -226,7 +226,7 @@ impl ConnectFlags {
     }
 }
 
-/// What is left of a packet's body; each method takes one field off its front.
+/// The unread part of a packet's body; each method removes one field from its front.
 struct Fields {
     rest: Bytes,
 }
@@ -268,7 +268,7 @@ impl Fields {
         }
     }
 
-    /// Skips MQTT 5's properties; none of them changes what the bridge does.
+    /// Skips MQTT 5's properties, none of which affects the bridge.
     fn properties(&mut self, version: Version) -> Result<(), Malformed> {
         if version == Version::V311 {
             return Ok(());
@@ -285,7 +285,7 @@ impl Fields {
         Err(Malformed::RemainingLength)
     }
 
-    /// Skips MQTT 5's reason code and properties, which may be left out from the end.
+    /// Skips MQTT 5's reason code and properties, which may be omitted.
     fn reason(&mut self, version: Version) -> Result<(), Malformed> {
         if version == Version::V5 && !self.rest.is_empty() {
             self.byte()?;

@@ -1,4 +1,4 @@
-//! From [`Reply`] to bytes.
+//! Encodes a [`Reply`] to bytes.
 
 use core::fmt;
 
@@ -10,13 +10,13 @@ use super::Version;
 /// A control packet that the bridge sends.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// Session present is always 0, for there are no sessions to resume [MQTT-3.2.2-1].
+    /// Session present is always 0, because there are no sessions to resume [MQTT-3.2.2-1].
     Connack {
         code: u8,
     },
     Publish {
         topic: String,
-        /// QoS 1 with an identifier, else QoS 0.
+        /// An identifier for QoS 1, `None` for QoS 0.
         packet_id: Option<u16>,
         dup: bool,
         payload: Bytes,
@@ -24,7 +24,7 @@ pub(crate) enum Reply {
     Puback {
         packet_id: u16,
     },
-    /// One return code a filter, in their order [MQTT-3.8.4-5].
+    /// One return code per filter, in their order [MQTT-3.8.4-5].
     Suback {
         packet_id: u16,
         codes: Vec<u8>,
@@ -37,7 +37,7 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
-    /// What kind of answer to a client's packet it is, if it is one that faults tell apart.
+    /// Returns the kind of answer that this is, if it is one that faults distinguish.
     pub(crate) fn answer_kind(&self) -> Option<AnswerKind> {
         match self {
             Self::Connack { .. } | Self::Publish { .. } => None,
@@ -93,7 +93,7 @@ impl Reply {
     }
 }
 
-/// MQTT's name of the packet type, and what tells the packet from others.
+/// The packet type's name in MQTT, and the fields that distinguish the packet from others.
 impl fmt::Display for Reply {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -110,7 +110,7 @@ impl fmt::Display for Reply {
 /// CONNACK properties that tell an MQTT 5 client not to publish with QoS 2.
 const MAXIMUM_QOS_1: &[u8] = &[2, 0x24, 1];
 
-/// The MQTT 5 reason code that says what a 3.1.1 return code says.
+/// Returns the MQTT 5 reason code that corresponds to a 3.1.1 return code.
 fn reason(code: u8) -> u8 {
     match code {
         0 => 0,

@@ -1,4 +1,4 @@
-//! Every packet a client sends, whole and in pieces, and what is wrong with those it must not.
+//! Every packet type of a client, whole and in fragments, and every violation.
 
 use super::super::tests::packets::{
     acknowledgement, connect_with, frame, publish, string, subscribe,
@@ -16,7 +16,7 @@ fn malformed(bytes: &[u8]) -> Malformed {
     decode(bytes, Version::V311).expect_err("malformed")
 }
 
-/// One packet of each kind, and what it decodes to.
+/// Returns one packet of each kind, and what it decodes to.
 fn samples() -> Vec<(Vec<u8>, Packet)> {
     let connect = Connect {
         version: Version::V311,
@@ -149,7 +149,7 @@ fn a_packet_that_ends_early_or_late_is_malformed() {
         let body = &bytes[bytes.len() - remaining(&bytes)..];
         for length in 0..body.len() {
             let cut = frame(bytes[0], &body[..length]);
-            // A shorter payload, and a list that is one filter shorter, are packets too.
+            // A packet with a shorter payload, or with one filter less, is also valid.
             match decode(&cut, Version::V311) {
                 Ok(Some(Packet::Publish(_))) => assert!(matches!(packet, Packet::Publish(_))),
                 Ok(Some(Packet::Subscribe { .. } | Packet::Unsubscribe { .. })) => {}

@@ -1,5 +1,4 @@
-//! Events as people read them. What a client could have written is escaped, so that an event stays
-//! one line whatever its topics hold.
+//! Formats events for people. Text that comes from a client is escaped, so that an event always stays one line.
 
 use core::fmt;
 
@@ -33,7 +32,7 @@ impl EventKind {
     }
 }
 
-/// Columns: seconds, connection, client, what happened, details.
+/// Columns: seconds, connection, client, kind, details.
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let connection = self.connection.map(|id| id.to_string()).unwrap_or_default();
@@ -47,7 +46,7 @@ impl fmt::Display for Event {
     }
 }
 
-/// Columns: what happened, details.
+/// Columns: kind, details.
 impl fmt::Display for EventKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:<12} {}", self.name(), Detail(self))
@@ -89,7 +88,7 @@ impl fmt::Display for Payload {
     }
 }
 
-/// What there is to say about an event beyond its name.
+/// The details of an event beyond its name.
 struct Detail<'a>(&'a EventKind);
 
 impl fmt::Display for Detail<'_> {
@@ -206,7 +205,7 @@ impl fmt::Display for Detail<'_> {
     }
 }
 
-/// A device, and perhaps a subfolder, as one word.
+/// A device, with an optional subfolder, as one word.
 struct Path<'a>(&'a str, &'a Option<String>);
 
 impl fmt::Display for Path<'_> {

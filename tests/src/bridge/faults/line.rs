@@ -1,4 +1,4 @@
-//! A fault as one line.
+//! The text form of a fault: one line.
 //!
 //! | line | what goes wrong |
 //! |---|---|
@@ -36,30 +36,30 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use super::{AnswerKind, CutMoment, Fault, FaultKind, PacketKind, RefuseBy, Treatment};
 
-/// Why a line is no fault; its text says what would have been one.
+/// The reason why a line is not a fault; its text says what would be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultError {
-    /// The line ends too early.
+    /// The line is incomplete.
     Missing {
         /// What has to follow.
         expected: String,
     },
-    /// A word that cannot stand where it stands.
+    /// A word is not valid at its position.
     Unexpected {
         /// The word.
         word: String,
-        /// What has to stand there.
+        /// What would be valid there.
         expected: String,
     },
-    /// Words after the end of the fault.
+    /// There are words after the end of the fault.
     TooMuch {
         /// The first of them.
         word: String,
     },
 }
 
-/// The words of a line that were not read yet.
+/// The unread words of a line.
 struct Words<'a> {
     words: std::vec::IntoIter<&'a str>,
 }
@@ -195,7 +195,7 @@ impl<'a> Words<'a> {
         word.parse().map_err(|_| unexpected(word, expected))
     }
 
-    /// How often, if the line says so.
+    /// Parses the optional count.
     fn count(&mut self) -> Result<Option<NonZeroU32>, FaultError> {
         match self.words.as_slice() {
             [] => Ok(None),
@@ -227,7 +227,7 @@ fn unexpected(word: &str, expected: &str) -> FaultError {
     }
 }
 
-/// At least one byte, two digits each.
+/// Parses at least one byte, two digits each.
 fn from_hex(hex: &str) -> Option<Vec<u8>> {
     let digits: Option<Vec<u8>> = hex
         .chars()
@@ -288,7 +288,7 @@ impl fmt::Display for Treatment {
     }
 }
 
-/// A number after a blank, or nothing.
+/// Formats a number after a blank, or nothing.
 struct Count(Option<NonZeroU32>);
 
 impl fmt::Display for Count {

@@ -1,10 +1,10 @@
-//! The faults that wait for something to strike.
+//! The active faults that have not been used up.
 
 use core::num::{NonZeroU32, NonZeroUsize};
 
 use super::{Fault, FaultKind, RefuseBy, Treatment};
 
-/// The faults that stand, the oldest first.
+/// The active faults, the oldest first.
 #[derive(Debug, Default)]
 pub(crate) struct Standing {
     faults: Vec<Fault>,
@@ -19,14 +19,14 @@ impl Standing {
         &self.faults
     }
 
-    /// Forgets the faults that are limited to a client, or all.
+    /// Removes the faults that are limited to a client, or all.
     pub(crate) fn clear(&mut self, client: Option<&str>) {
         self.faults
             .retain(|fault| client.is_some() && fault.client.as_deref() != client);
     }
 
-    /// Lets the oldest fault strike that fits the client, if it has a name yet, and that `pick`
-    /// takes something from. Returns it as it stood.
+    /// Applies the oldest fault that matches the client, if its name is known, and from which `pick` returns something.
+    /// Returns the fault as it was before.
     pub(crate) fn strike<T>(
         &mut self,
         client: Option<&str>,
@@ -41,8 +41,8 @@ impl Standing {
         Some((struck, picked))
     }
 
-    /// Refuses a transport whose client has no name yet. A CONNACK waits for CONNECT, and holds up
-    /// the refusals injected after it.
+    /// Refuses a transport whose client's name is not known yet. A refusal by CONNACK waits for CONNECT, and blocks the
+    /// refusals injected after it.
     pub(crate) fn refuse_transport(&mut self) -> Option<(Fault, RefuseBy)> {
         match self.find(None, FaultKind::refusal)? {
             (_, RefuseBy::Connack(_)) => None,
@@ -50,7 +50,7 @@ impl Standing {
         }
     }
 
-    /// How many bytes may go out at a time.
+    /// Returns the maximum number of bytes per segment.
     pub(crate) fn segment(&self, client: Option<&str>) -> Option<NonZeroUsize> {
         let length = |kind: &FaultKind| match kind {
             FaultKind::Segment { length } => Some(*length),
@@ -79,7 +79,7 @@ impl FaultKind {
         }
     }
 
-    /// Counts a strike; gives whether it was the last.
+    /// Counts an application; returns whether it was the last.
     fn use_up(&mut self) -> bool {
         match self {
             Self::Refuse { count, .. } | Self::LoseReports { count } => count_down(count),
@@ -95,7 +95,7 @@ impl FaultKind {
     }
 }
 
-/// Takes one from what is left; gives whether that was the last.
+/// Decrements the remaining count; returns whether that was the last.
 fn count_down(count: &mut Option<NonZeroU32>) -> bool {
     let Some(left) = *count else {
         return false;

@@ -1,4 +1,4 @@
-//! Why a registry is not one.
+//! Errors of an invalid registry.
 
 use core::error::Error;
 use core::fmt;
@@ -6,63 +6,63 @@ use core::fmt;
 use super::{MAX_BOUND, MAX_GATEWAYS, MAX_KEYS};
 use crate::bridge::auth::KeyError;
 
-/// Why a registry is not one. The message names the place and what would be right.
+/// The reason why a registry is invalid. The message names the place and what would be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum RegistryError {
-    /// Not JSON, or not the members that a registry file has.
+    /// Not JSON, or not with the members of a registry file.
     Json {
         /// What is wrong, with line and column.
         message: String,
     },
-    /// A name that the service would not take.
+    /// A name that the service would not accept.
     Id {
-        /// Whose name it is.
+        /// The kind of thing that it names.
         what: &'static str,
         /// The name.
         id: String,
     },
-    /// Two devices or gateways of one name.
+    /// Two devices or gateways with the same name.
     Duplicate {
         /// The name.
         id: String,
     },
     /// More than [`MAX_KEYS`] public keys.
     TooManyKeys {
-        /// Whose keys.
+        /// The device.
         device: String,
-        /// How many.
+        /// The number of keys.
         count: usize,
     },
     /// A public key that cannot be used.
     Key {
-        /// Whose key.
+        /// The device.
         device: String,
-        /// Which of its keys, counted from 1.
+        /// The position among its keys, counted from 1.
         number: usize,
         /// What is wrong with it.
         error: KeyError,
     },
     /// A file with a public key that cannot be read.
     KeyFile {
-        /// Whose key.
+        /// The device.
         device: String,
         /// The file.
         file: String,
-        /// What the system said.
+        /// The system's error.
         error: String,
     },
-    /// A name that stands for no device of the registry.
+    /// A name that is not in the registry.
     Unknown {
         /// The name.
         id: String,
     },
-    /// A name that stands for something else than a gateway.
+    /// A name of something other than a gateway.
     NotGateway {
         /// The name.
         id: String,
     },
-    /// A gateway that would be bound to a gateway.
+    /// A gateway to be bound to a gateway.
     BoundGateway {
         /// The gateway it would be bound to.
         gateway: String,

@@ -113,10 +113,10 @@ struct KeyInFile {
     expires: Option<u64>,
 }
 
-/// Reads a registry file: its text, and a way to read the files of public keys that it names.
+/// Parses a registry file from its text, with a function that reads the public key files that it names.
 ///
 /// # Errors
-/// The first thing that is wrong with it.
+/// The first error in it.
 pub fn parse(
     text: &str,
     mut read: impl FnMut(&str) -> io::Result<String>,
@@ -180,7 +180,7 @@ fn read_keys(
     Ok(keys)
 }
 
-/// A key in the place of its path is not repeated.
+/// Returns the path for messages; a key passed instead of a path is not repeated.
 fn path_for_people(path: String) -> String {
     match path.contains("-----") {
         true => "(a PEM text instead of a path)".to_owned(),

@@ -1,4 +1,4 @@
-//! What is a registry, and each way to be none.
+//! Valid registries, and each way in which one can be invalid.
 
 use std::io;
 
@@ -7,7 +7,7 @@ use super::super::tests::{ES256_PRIVATE, ES256_PUBLIC, RS256_PUBLIC};
 use super::file::parse;
 use super::*;
 
-/// The example of the format's documentation.
+/// Returns the example of the format's documentation.
 fn example() -> String {
     let documentation = include_str!("file.rs");
     let (_, rest) = documentation.split_once("//! ```json\n").unwrap();
@@ -28,7 +28,7 @@ fn error(text: &str) -> String {
     parse(text, read).expect_err("an error").to_string()
 }
 
-/// A registry file with some devices and gateways.
+/// Returns a registry file with these devices and gateways.
 fn with(devices: &str, gateways: &str) -> String {
     format!(
         r#"{{"project":"p","location":"l","registry":"reg","devices":{devices},"gateways":{gateways}}}"#

@@ -23,7 +23,7 @@ use super::{Client, CloseReason, Handled};
 /// An attached device.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Attachment {
-    /// When its own token is no longer good, if it was attached by one.
+    /// When its own token expires, if it was attached with one.
     token_ends: Option<Instant>,
 }
 
@@ -34,14 +34,14 @@ struct Credentials {
     authorization: String,
 }
 
-/// Why an attach is refused.
+/// The reason why an attach is refused.
 enum Refusal {
     Unknown,
     Blocked,
     Gateway,
     NoMethod,
     NotBound,
-    /// Where the JSON goes wrong; serde's own words could hold the token.
+    /// The position of the JSON error; serde's own message could contain the token.
     Payload {
         line: usize,
         column: usize,
@@ -52,7 +52,7 @@ enum Refusal {
 }
 
 impl Client {
-    /// Documented: PUBACK only after the device is authorised; again for one that is attached.
+    /// Attaches a device. Documented: PUBACK only after the device is authorised; repeated for one that is attached.
     pub(super) fn attach(
         &mut self,
         device: &str,
@@ -74,7 +74,7 @@ impl Client {
                 acknowledge(publish, cx);
             }
             Err(_) if self.attached.contains_key(device) => {
-                // Assumed: an attach that would be refused today takes nothing from an attached device.
+                // Assumed: a repeated attach that would be refused does not detach the device.
                 cx.log(EventKind::Attached {
                     device: device.to_owned(),
                     again: true,
@@ -100,7 +100,7 @@ impl Client {
         Ok(())
     }
 
-    /// Documented: a detach of a device that is not attached is acknowledged and ignored.
+    /// Detaches a device. Documented: a detach of a device that is not attached is acknowledged and ignored.
     pub(super) fn detach(&mut self, device: &str, publish: &Publish, cx: &mut Context<'_>) {
         if self.attached.contains_key(device) {
             self.release(device, DetachCause::Requested, cx);
@@ -108,10 +108,9 @@ impl Client {
         acknowledge(publish, cx);
     }
 
-    /// Takes an attached device from the gateway and tells it so.
+    /// Detaches a device and informs the gateway.
     ///
-    /// Documented for states that come too fast, with this description and no packet; Assumed for
-    /// the other causes.
+    /// Documented for states that are sent too fast, with this description and no packet; Assumed for the other causes.
     pub(crate) fn lose(&mut self, device: &str, cause: DetachCause, cx: &mut Context<'_>) {
         self.release(device, cause, cx);
         let report = Report {
@@ -138,7 +137,7 @@ impl Client {
         }
     }
 
-    /// When the next attached device's token ends.
+    /// Returns when the next attached device's token expires.
     pub(super) fn expiry_deadline(&self, settings: &Settings) -> Option<Instant> {
         match settings.device_token_expiry {
             DeviceTokenExpiry::Ignore => None,
@@ -152,7 +151,8 @@ impl Client {
         }
     }
 
-    /// Documented: what each auth method asks for. Token and binding are of the gateway's registry.
+    /// Checks whether a device may be attached. Documented: what each auth method requires. Token and binding are
+    /// checked in the gateway's registry.
     fn authorise(
         &self,
         device: &str,
@@ -180,7 +180,7 @@ impl Client {
         if needs_binding && !entry.bound_to.contains(&self.device) {
             return Err(Refusal::NotBound);
         }
-        // Documented: without a need for it a token is ignored, so the payload is not looked at.
+        // Documented: a token that is not needed is ignored, so the payload is not parsed.
         let token_ends = match needs_token {
             false => None,
             true => {
@@ -201,7 +201,7 @@ impl Client {
         Ok(Attachment { token_ends })
     }
 
-    /// The other connections that a device is attached on.
+    /// Returns the other connections on which a device is attached.
     fn elsewhere<'a>(
         &self,
         device: &str,
@@ -213,7 +213,8 @@ impl Client {
         all.filter(move |connection| *connection != own)
     }
 
-    /// Assumed: attaching anew by a newer token lets the device stay until that one expires.
+    /// Attaches an authorised device. Assumed: a repeated attach with a newer token extends the attachment to that
+    /// token's expiry.
     fn admit_device(&mut self, device: &str, attachment: Attachment, cx: &mut Context<'_>) {
         if cx.world.settings.second_gateway == SecondGateway::DetachOld {
             let notices: Vec<Notice> = self
@@ -247,8 +248,8 @@ impl Client {
     }
 }
 
-/// Documented: a JSON object with the member `authorization`. No token: an object without it, an
-/// empty one, or no payload at all, which all are seen to work.
+/// Parses the token. Documented: a JSON object with the member `authorization`. No token means: an object without it,
+/// an empty one, or an empty payload, all of which have been observed to work.
 fn token(publish: &Publish) -> Result<String, Refusal> {
     if publish.payload.is_empty() {
         return Err(Refusal::Token(TokenError::Missing));

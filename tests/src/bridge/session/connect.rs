@@ -1,4 +1,4 @@
-//! CONNECT: who may come in.
+//! Handles CONNECT.
 
 use core::num::NonZeroU8;
 use std::collections::BTreeMap;
@@ -16,19 +16,19 @@ use super::{Client, CloseReason};
 const UNACCEPTABLE_PROTOCOL: u8 = 1;
 const IDENTIFIER_REJECTED: u8 = 2;
 const SERVER_UNAVAILABLE: u8 = 3;
-/// Documented: the vendor's code for all that has none of its own.
+/// Documented: the vendor's code for every reason without its own code.
 const CATCH_ALL: u8 = 13;
 
-/// Why a CONNECT is refused, and the CONNACK that says so, if one does.
+/// The reason why a CONNECT is refused, and the return code of the CONNACK, if one is sent.
 struct Refusal {
     code: Option<u8>,
     reason: String,
 }
 
-/// Answers a connection's first packet.
+/// Handles a connection's first packet.
 ///
 /// # Errors
-/// The connection ends, after the CONNACK that the refusal asks for [MQTT-3.2.2-5].
+/// The connection ends, after the CONNACK that the refusal requires [MQTT-3.2.2-5].
 pub(super) fn admit(packet: Packet, cx: &mut Context<'_>) -> Result<Client, CloseReason> {
     let connect = match packet {
         Packet::Connect(connect) => *connect,
@@ -46,7 +46,7 @@ pub(super) fn admit(packet: Packet, cx: &mut Context<'_>) -> Result<Client, Clos
     }
 }
 
-/// Refuses a CONNECT on behalf of a fault, in the MQTT that it would have been let in with.
+/// Refuses a CONNECT because of a fault, in the MQTT version that would have been accepted.
 pub(super) fn refuse_by_fault(
     packet: Packet,
     code: NonZeroU8,
@@ -54,7 +54,7 @@ pub(super) fn refuse_by_fault(
 ) -> CloseReason {
     let mut client_id = String::new();
     if let Packet::Connect(connect) = packet {
-        // A version that is refused anyway is answered in the form of 3.1.1, as ever.
+        // A version that is refused anyway is answered in the format of 3.1.1, as usual.
         let _ = settle_version(&connect, cx);
         client_id = connect.client_id;
     }
@@ -80,7 +80,7 @@ fn refuse(client_id: String, refusal: Refusal, cx: &mut Context<'_>) -> CloseRea
 fn check(connect: &Connect, cx: &mut Context<'_>) -> Result<Client, Refusal> {
     settle_version(connect, cx)?;
     check_features(connect, cx)?;
-    // Assumed: a registry whose MQTT is turned off is "unavailable"; only that it refuses is known.
+    // Assumed: a registry with MQTT disabled is "unavailable"; it is only known that it refuses.
     if !cx.world.registry.is_mqtt_enabled() {
         return Err(Refusal {
             code: Some(SERVER_UNAVAILABLE),
@@ -95,7 +95,7 @@ fn check(connect: &Connect, cx: &mut Context<'_>) -> Result<Client, Refusal> {
     })?;
     let older = cx.world.connected.get(&device).copied();
     if let Some(older) = older {
-        // Inferred: the older connection ends, as it did at the bridge's predecessor.
+        // Inferred: the older connection ends, as with the bridge's predecessor.
         match cx.world.settings.duplicate_client {
             DuplicateClient::TakeOver => cx.world.notices.push(Notice::TakeOver { older }),
             DuplicateClient::RefuseNew => {
@@ -128,7 +128,7 @@ fn check(connect: &Connect, cx: &mut Context<'_>) -> Result<Client, Refusal> {
 
 fn settle_version(connect: &Connect, cx: &mut Context<'_>) -> Result<(), Refusal> {
     if connect.version == Version::V5 {
-        // The vendor's pages disagree about MQTT 5, so this is a setting.
+        // The vendor's pages contradict each other about MQTT 5, so this is a setting.
         match cx.world.settings.mqtt5 {
             Mqtt5::Refuse => return Err(unacceptable(5)),
             Mqtt5::Accept => cx.wire.speak(Version::V5),
@@ -137,7 +137,8 @@ fn settle_version(connect: &Connect, cx: &mut Context<'_>) -> Result<(), Refusal
     Ok(())
 }
 
-/// Documented: neither persistent sessions nor wills are supported. Assumed: they are ignored.
+/// Checks for unsupported features. Documented: neither persistent sessions nor wills are supported. Assumed: they are
+/// ignored.
 fn check_features(connect: &Connect, cx: &Context<'_>) -> Result<(), Refusal> {
     let settings = &cx.world.settings;
     for (asked, answer, what) in [
@@ -163,8 +164,8 @@ fn check_features(connect: &Connect, cx: &Context<'_>) -> Result<(), Refusal> {
 
 /// Finds the device of a client identifier.
 ///
-/// Documented: code 2 is for an identifier that is not allowed. Inferred: that this is one which
-/// names another registry or no device of this one.
+/// Documented: code 2 is for an identifier that is not allowed. Inferred: that this means one that names another
+/// registry or an unknown device.
 fn identify<'a>(client_id: &str, cx: &'a Context<'_>) -> Result<(String, &'a Device), Refusal> {
     let registry = &cx.world.registry;
     let prefix = registry.client_id("");
@@ -183,7 +184,7 @@ fn identify<'a>(client_id: &str, cx: &'a Context<'_>) -> Result<(String, &'a Dev
 
 /// Checks the token in the password; the user name is ignored. Returns the token's `exp`.
 ///
-/// Documented: a blocked device cannot connect. Assumed: it fails as a wrong token does.
+/// Documented: a blocked device cannot connect. Assumed: it fails in the same way as with a wrong token.
 fn authenticate(connect: &Connect, device: &Device, cx: &Context<'_>) -> Result<u64, String> {
     if device.blocked {
         return Err("the device is blocked".to_owned());

@@ -1,4 +1,4 @@
-//! Config and commands on their way to a client, until their PUBACK.
+//! Delivery of configs and commands to a client, until their PUBACK.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -13,13 +13,13 @@ use super::super::topic::{self, SubscriptionKind};
 use super::super::wire::Context;
 use super::{Client, CloseReason, Handled};
 
-/// Assumed: how long the bridge waits for a PUBACK before it sends again.
+/// Assumed: how long the bridge waits for a PUBACK before it retransmits.
 const REDELIVERY: Duration = Duration::from_secs(10);
 
-/// How many messages may wait for a client's PUBACK; ten times what 1,000 devices' configs need.
+/// The maximum number of messages waiting for a client's PUBACK; ten times what 1,000 devices' configs need.
 const MAX_IN_FLIGHT: usize = 10_000;
 
-/// How many bytes of commands may wait for a client's PUBACK.
+/// The maximum number of bytes of commands waiting for a client's PUBACK.
 const MAX_IN_FLIGHT_BYTES: usize = 16 * 1024 * 1024;
 
 /// A message for a device.
@@ -39,20 +39,20 @@ pub(crate) enum Message {
     },
 }
 
-/// A packet identifier that waits for its PUBACK.
+/// A packet identifier waiting for its PUBACK.
 #[derive(Debug)]
 pub(super) struct InFlight {
-    /// `None` once there is a newer config or the device was detached: the identifier stays taken
-    /// until its PUBACK [MQTT-2.3.1-4], and that then means nothing.
+    /// `None` once there is a newer config or the device was detached: the identifier stays in use until its PUBACK
+    /// [MQTT-2.3.1-4], which then has no effect.
     message: Option<Message>,
-    /// When it is sent again, if it is.
+    /// The time of its retransmission, if there is one.
     due: Option<Instant>,
 }
 
 impl Client {
-    /// Sends the newest config of a device, if it is subscribed.
+    /// Sends the newest config of a device, if it is subscribed to.
     ///
-    /// Documented: an older version that is not acknowledged is given up.
+    /// Documented: an older version that is not acknowledged is abandoned.
     pub(crate) fn deliver_config(&mut self, device: &str, cx: &mut Context<'_>) -> Handled {
         let Some(qos) = self.subscribed(device, SubscriptionKind::Config) else {
             return Ok(());
@@ -72,7 +72,7 @@ impl Client {
         self.deliver(message, qos, cx)
     }
 
-    /// Sends a message, and again until its PUBACK if the QoS is 1.
+    /// Sends a message, with QoS 1 repeatedly until its PUBACK.
     pub(crate) fn deliver(&mut self, message: Message, qos: u8, cx: &mut Context<'_>) -> Handled {
         let packet_id = match qos {
             0 => None,
@@ -93,13 +93,13 @@ impl Client {
         Ok(())
     }
 
-    /// The QoS that a device's messages are delivered with, if they are.
+    /// Returns the QoS of a device's messages of a kind, if they are subscribed to.
     pub(crate) fn subscribed(&self, device: &str, kind: SubscriptionKind) -> Option<u8> {
         let granted = self.subscriptions.get(&(device.to_owned(), kind)).copied();
         granted.filter(|_| self.speaks_for(device))
     }
 
-    /// Whether another command can be kept until its PUBACK.
+    /// Returns whether there is room for another command until its PUBACK.
     pub(crate) fn has_room_for_command(&self) -> bool {
         let payloads = self
             .in_flight
@@ -111,7 +111,7 @@ impl Client {
         self.in_flight.len() < MAX_IN_FLIGHT && payloads.sum::<usize>() < MAX_IN_FLIGHT_BYTES
     }
 
-    /// Documented: the PUBACK of a config is what the cloud takes for the device's acknowledgement.
+    /// Handles a PUBACK. Documented: the cloud regards the PUBACK of a config as the device's acknowledgement.
     pub(super) fn handle_puback(&mut self, packet_id: u16, cx: &mut Context<'_>) {
         match self.in_flight.remove(&packet_id) {
             None => self.reject_puback(packet_id, cx),
@@ -137,7 +137,7 @@ impl Client {
         }
     }
 
-    /// Gives up what is on its way to a device.
+    /// Abandons the messages in flight to a device.
     pub(super) fn withdraw(&mut self, device: &str) {
         for in_flight in self.in_flight.values_mut() {
             if in_flight
@@ -150,9 +150,9 @@ impl Client {
         }
     }
 
-    /// Sends again what has waited too long, with DUP [MQTT-3.3.1-1].
+    /// Retransmits what has waited too long, with DUP [MQTT-3.3.1-1].
     pub(super) fn redeliver(&mut self, cx: &mut Context<'_>) {
-        // A client that has not read the last packets has no use for another copy.
+        // A client that has not read the last packets does not need another copy.
         let is_reading = cx.wire.unwritten().is_empty();
         for (packet_id, in_flight) in &mut self.in_flight {
             if in_flight.due.is_none_or(|due| due > cx.now) {
@@ -174,8 +174,8 @@ impl Client {
             .min()
     }
 
-    /// Documented: a gateway is told of an acknowledgement that nothing waits for. Assumed: a
-    /// device's is ignored.
+    /// Rejects a PUBACK without a matching message. Documented: a gateway receives an error report. Assumed: a device's
+    /// PUBACK is ignored.
     fn reject_puback(&mut self, packet_id: u16, cx: &mut Context<'_>) {
         if !self.is_gateway {
             return;

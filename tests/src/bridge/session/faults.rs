@@ -1,4 +1,4 @@
-//! Faults that strike a whole connection.
+//! Faults that affect a whole connection.
 
 use std::time::Instant;
 
@@ -11,7 +11,7 @@ use super::super::world::World;
 use super::{CloseReason, Handled, Phase, Session, connect};
 
 impl Session {
-    /// Refuses the transport if a fault says so.
+    /// Refuses the transport if a fault requires it.
     pub(crate) fn handle_accepted(&mut self, world: &mut World) {
         let Some((fault, by)) = world.faults.refuse_transport() else {
             return;
@@ -26,7 +26,7 @@ impl Session {
         }
     }
 
-    /// How a fault refuses a CONNECT, if one does.
+    /// Returns how a fault refuses a CONNECT, if one does.
     pub(super) fn strike_refusal(&self, packet: &Packet, world: &mut World) -> Option<RefuseBy> {
         match PacketKind::Connect.fits(packet) {
             true => self.strike(packet, world, FaultKind::refusal),
@@ -34,7 +34,7 @@ impl Session {
         }
     }
 
-    /// When a fault cuts the connection on account of a packet, if one does.
+    /// Returns the moment at which a fault cuts the connection because of a packet, if one does.
     pub(super) fn strike_cut(&self, packet: &Packet, world: &mut World) -> Option<CutMoment> {
         self.strike(packet, world, |kind| match kind {
             FaultKind::Cut { moment, packet: at } if at.fits(packet) => Some(*moment),
@@ -83,7 +83,7 @@ impl Session {
         Some(picked)
     }
 
-    /// Ends the connection before anything was sent on it.
+    /// Resets the connection before anything was sent on it.
     fn reset(&mut self, world: &mut World) {
         self.end(CloseReason::Fault, world);
         self.phase = Phase::Over { by_reset: true };

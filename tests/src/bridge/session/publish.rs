@@ -1,4 +1,4 @@
-//! PUBLISH from a client: telemetry and state, and what is wrong with it.
+//! Handles a client's PUBLISH: telemetry, state, and violations.
 
 use super::super::codec::{Publish, Reply};
 use super::super::errors::{AboutPacket, ErrorType, Report};
@@ -20,8 +20,8 @@ impl Client {
         }
         let topic = match PublishTopic::parse(&publish.topic) {
             Ok(topic) => topic,
-            // Documented for gateways, by the error's description: a topic that is ill-formatted or
-            // has an invalid device id. Inferred: a topic outside /devices/ still ends the connection.
+            // Documented for gateways, by the error's description: a topic that is ill-formatted or contains an invalid
+            // device id. Inferred: a topic outside /devices/ still ends the connection.
             Err(IllegalTopic::IllFormed { device }) if self.is_gateway => {
                 let description = format!("The topic {:?} could not be parsed.", publish.topic);
                 self.fail(
@@ -54,7 +54,7 @@ impl Client {
         }
     }
 
-    /// Takes a message from the client itself or an attached device.
+    /// Processes a message from the client itself or an attached device.
     fn relay(
         &mut self,
         device: &str,
@@ -63,12 +63,12 @@ impl Client {
         cx: &mut Context<'_>,
     ) -> Handled {
         if !self.speaks_for(device) {
-            // Inferred: to a device, another's topic is as illegal as any.
+            // Inferred: for a device, another device's topic is as illegal as any other.
             if !self.is_gateway {
                 let topic = publish.topic.clone();
                 return Err(CloseReason::IllegalTopic { topic });
             }
-            // Documented: the connection lives on.
+            // Documented: the connection stays open.
             let description =
                 format!("The specified device with ID '{device}' is not attached to the gateway.");
             let error_type = ErrorType::GatewayDeviceNotFound;
@@ -128,8 +128,8 @@ impl Client {
         Ok(())
     }
 
-    /// Reports a failed PUBLISH. Documented: without a PUBACK if errors are not subscribed; whether
-    /// with one otherwise is a setting.
+    /// Reports a failed PUBLISH. Documented: without a PUBACK if errors are not subscribed to; otherwise, whether there
+    /// is a PUBACK is a setting.
     pub(super) fn fail(
         &mut self,
         error_type: ErrorType,
@@ -165,7 +165,7 @@ fn take_telemetry(
     publish: &Publish,
     cx: &mut Context<'_>,
 ) -> Handled {
-    // Documented: without a topic to hand telemetry on to, the connection ends.
+    // Documented: without a topic to forward telemetry to, the connection ends.
     if !cx.world.registry.has_telemetry_topic() {
         return Err(CloseReason::NoTelemetryTopic);
     }
@@ -189,7 +189,7 @@ fn drop_silently(publish: &Publish, reason: &'static str, cx: &mut Context<'_>) 
     cx.log(EventKind::Dropped { topic, reason });
 }
 
-/// Answers a PUBLISH of QoS 1 with its PUBACK [MQTT-3.3.4-1].
+/// Answers a PUBLISH with QoS 1 with its PUBACK [MQTT-3.3.4-1].
 pub(super) fn acknowledge(publish: &Publish, cx: &mut Context<'_>) {
     if publish.qos == 1 {
         let packet_id = publish.packet_id;

@@ -11,10 +11,10 @@ use super::{Client, CloseReason, Handled};
 const FAILURE: u8 = 0x80;
 
 impl Client {
-    /// Answers all filters of a SUBSCRIBE in one SUBACK [MQTT-3.8.4-4], then delivers the configs
-    /// that were subscribed.
+    /// Answers all filters of a SUBSCRIBE in one SUBACK [MQTT-3.8.4-4], then delivers the configs that were subscribed
+    /// to.
     ///
-    /// Documented: config is delivered at once after SUBACK.
+    /// Documented: config is delivered immediately after SUBACK.
     pub(super) fn handle_subscribe(
         &mut self,
         packet_id: u16,
@@ -57,7 +57,8 @@ impl Client {
         Ok(())
     }
 
-    /// Assumed: UNSUBACK whatever was subscribed, as the standard has it [MQTT-3.10.4-5].
+    /// Handles UNSUBSCRIBE. Assumed: UNSUBACK regardless of the existing subscriptions, as in the standard
+    /// [MQTT-3.10.4-5].
     pub(super) fn handle_unsubscribe(
         &mut self,
         packet_id: u16,
@@ -77,17 +78,17 @@ impl Client {
         });
     }
 
-    /// The device and kind of a filter that the client may subscribe.
+    /// Returns the device and kind of a filter that the client may subscribe to.
     ///
-    /// Documented: config and commands of the client itself and, through a gateway, of attached
-    /// devices. Inferred: errors likewise and for devices too, as clients in production do it.
+    /// Documented: config and commands of the client itself and, through a gateway, of attached devices. Inferred:
+    /// errors likewise, including those of devices, as clients in production do.
     fn allowed<'a>(&self, filter: &'a str) -> Option<(&'a str, SubscriptionKind)> {
         SubscriptionKind::parse(filter).filter(|(device, _)| self.speaks_for(device))
     }
 }
 
-/// Documented: QoS 2 is granted as 1, and errors are sent with QoS 0. Assumed: SUBACK says the
-/// latter, whatever was asked for.
+/// Returns the granted QoS. Documented: QoS 2 is granted as 1, and errors are sent with QoS 0. Assumed: SUBACK grants
+/// QoS 0 for errors, regardless of the requested QoS.
 fn granted(kind: SubscriptionKind, qos: u8) -> u8 {
     match kind {
         SubscriptionKind::Errors => 0,

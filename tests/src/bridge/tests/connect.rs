@@ -9,7 +9,7 @@ fn harness() -> Harness {
     Harness::new(AuthMethod::AssociationOnly)
 }
 
-/// The answer to a first packet, and whether the connection lives.
+/// Returns the answer to a first packet, and whether the connection is kept.
 fn answer(harness: &mut Harness, packet: &[u8]) -> (Vec<Received>, bool) {
     let connection = harness.bridge.accept(harness.now);
     let answer = harness.send(connection, packet);

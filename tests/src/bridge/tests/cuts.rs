@@ -1,4 +1,4 @@
-//! Connections that end around a packet.
+//! Connections that are cut around a packet.
 
 use super::packets::{
     DISCONNECT, PINGREQ, Received, acknowledgement, connect, publish, subscribe, unsubscribe,
@@ -8,7 +8,7 @@ use crate::bridge::faults::{CutMoment, PacketKind};
 
 const CONFIG: &str = "/devices/gateway/config";
 
-/// A connection before a packet, that packet, and what the bridge answers to it.
+/// The state of a connection before a packet, that packet, and the bridge's answer.
 struct Scene {
     harness: Harness,
     connection: ConnectionId,
@@ -58,7 +58,7 @@ impl Scene {
         }
     }
 
-    /// Whether an event tells that the packet has had its effect.
+    /// Returns whether an event shows that the packet took effect.
     fn had_effect(kind: PacketKind, events: &[EventKind]) -> bool {
         events.iter().any(|event| match kind {
             PacketKind::Connect => matches!(event, EventKind::Connected { .. }),

@@ -1,4 +1,4 @@
-//! Config and commands on their way to a client.
+//! Delivery of configs and commands to a client.
 
 use super::packets::{Received, acknowledgement, publish, subscribe};
 use super::*;
@@ -6,7 +6,7 @@ use super::*;
 const CONFIG: &str = "/devices/solo/config";
 const COMMANDS: &str = "/devices/solo/commands/#";
 
-/// A device with a subscription.
+/// Connects a device with a subscription.
 fn subscribed(filter: &str, qos: u8) -> (Harness, ConnectionId) {
     let mut harness = Harness::new(AuthMethod::AssociationOnly);
     let device = harness.connect("solo");

@@ -1,4 +1,4 @@
-//! What goes wrong on purpose.
+//! Injected faults.
 
 mod answers;
 
@@ -29,7 +29,7 @@ impl Harness {
         self.bridge.faults().iter().map(Fault::to_string).collect()
     }
 
-    /// The faults that have struck and what, and the answers that went out late, since the last call.
+    /// Returns the applied faults with their packets, and the answers that were sent late, since the last call.
     pub(super) fn strikes(&mut self) -> Vec<String> {
         let told = self.events().into_iter().filter_map(|event| match event {
             EventKind::FaultStruck { fault, packet } => Some(format!("{packet}: {fault}")),
@@ -39,7 +39,7 @@ impl Harness {
         told.collect()
     }
 
-    /// Publishes telemetry with these identifiers, and reads what comes at once.
+    /// Publishes telemetry with these identifiers, and parses the immediate answers.
     fn publish_all(&mut self, connection: ConnectionId, ids: &[u16]) -> Vec<Received> {
         let packets = ids.iter().map(|id| publish(TELEMETRY, 1, *id, b"x"));
         self.send(connection, &packets.collect::<Vec<_>>().concat())

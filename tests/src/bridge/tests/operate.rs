@@ -1,4 +1,4 @@
-//! What an operator does.
+//! The operator's interface.
 
 use super::packets::{Received, publish, subscribe};
 use super::*;

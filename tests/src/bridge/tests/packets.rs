@@ -1,11 +1,11 @@
-//! A client's side of MQTT, byte by byte, and tokens.
+//! The client's side of MQTT, byte by byte, and tokens.
 
 use serde_json::json;
 
 use crate::packets;
 pub(crate) use crate::packets::string;
 
-/// What a client receives.
+/// A packet that a client receives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Received {
     Connack(u8),
@@ -23,7 +23,7 @@ pub(crate) enum Received {
 }
 
 impl Received {
-    /// A PUBLISH of QoS 0.
+    /// Returns a PUBLISH with QoS 0.
     pub(crate) fn message(topic: &str, payload: &str) -> Self {
         Self::Publish {
             topic: topic.to_owned(),
@@ -34,7 +34,7 @@ impl Received {
         }
     }
 
-    /// A PUBLISH of QoS 1.
+    /// Returns a PUBLISH with QoS 1.
     pub(crate) fn acknowledged(topic: &str, packet_id: u16, dup: bool, payload: &str) -> Self {
         Self::Publish {
             topic: topic.to_owned(),
@@ -45,7 +45,7 @@ impl Received {
         }
     }
 
-    /// The code of an error report.
+    /// Returns the code of an error report.
     pub(crate) fn error_type(&self) -> &str {
         let Self::Publish { topic, payload, .. } = self else {
             panic!("{self:?} is no report");
@@ -63,7 +63,7 @@ pub(crate) fn client_id(device: &str) -> String {
     format!("projects/my-project/locations/us-central1/registries/my-registry/devices/{device}")
 }
 
-/// CONNECT as a device's client library sends it.
+/// Encodes CONNECT as a device's client library sends it.
 pub(crate) fn connect(device: &str, token: &str, keep_alive: u16) -> Vec<u8> {
     connect_with(
         4,
@@ -73,7 +73,7 @@ pub(crate) fn connect(device: &str, token: &str, keep_alive: u16) -> Vec<u8> {
     )
 }
 
-/// CONNECT of any level and flags, with the fields of the payload.
+/// Encodes CONNECT with any level and flags, and the fields of the payload.
 pub(crate) fn connect_with(level: u8, flags: u8, keep_alive: u16, fields: &[&[u8]]) -> Vec<u8> {
     let mut body = string(b"MQTT");
     body.extend([level, flags]);
@@ -113,7 +113,7 @@ pub(crate) fn unsubscribe(packet_id: u16, filters: &[&str]) -> Vec<u8> {
     frame(0xA2, &body)
 }
 
-/// PUBACK, or with another first byte PUBREC, PUBREL or PUBCOMP.
+/// Encodes PUBACK or, with another first byte, PUBREC, PUBREL or PUBCOMP.
 pub(crate) fn acknowledgement(first: u8, packet_id: u16) -> Vec<u8> {
     frame(first, &packet_id.to_be_bytes())
 }
@@ -122,7 +122,7 @@ pub(crate) fn frame(first: u8, body: &[u8]) -> Vec<u8> {
     packets::frame(first, &[body])
 }
 
-/// Reads whole packets.
+/// Parses complete packets.
 pub(crate) fn parse(mut bytes: &[u8]) -> Vec<Received> {
     let mut received = Vec::new();
     while !bytes.is_empty() {
@@ -167,7 +167,7 @@ fn parse_one(first: u8, body: &[u8]) -> Received {
     }
 }
 
-/// A token signed by a private key in PEM.
+/// Returns a token signed with a private key in PEM.
 pub(crate) fn token(iat: u64, exp: u64, aud: &str, private_pem: &str) -> String {
     signed(
         &json!({ "alg": algorithm(private_pem), "typ": "JWT" }),
@@ -176,7 +176,7 @@ pub(crate) fn token(iat: u64, exp: u64, aud: &str, private_pem: &str) -> String 
     )
 }
 
-/// A token with any header and claims, whose signature is right for the key.
+/// Returns a token with any header and claims, correctly signed with the key.
 pub(crate) fn signed(
     header: &serde_json::Value,
     claims: &serde_json::Value,
@@ -197,7 +197,7 @@ pub(crate) fn signed(
     format!("{message}.{signature}")
 }
 
-/// An RSA key of 2048 bits is ten times as long as one of P-256.
+/// Returns the key's algorithm: an RSA key of 2048 bits is ten times as long as a P-256 key.
 fn algorithm(private_pem: &str) -> &'static str {
     match private_pem.len() > 1000 {
         true => "RS256",

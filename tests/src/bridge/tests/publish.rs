@@ -1,4 +1,4 @@
-//! Telemetry, state, and what is wrong with a PUBLISH.
+//! Telemetry, state, and invalid PUBLISH packets.
 
 use super::packets::{Received, acknowledgement, publish};
 use super::*;

@@ -1,4 +1,4 @@
-//! What ends a connection by time alone.
+//! Connections that end by timeout.
 
 use super::packets::{PINGREQ, Received, connect, token};
 use super::*;
@@ -7,7 +7,7 @@ fn harness() -> Harness {
     Harness::new(AuthMethod::AssociationOnly)
 }
 
-/// A client with a token of a full day.
+/// Connects a client with a token valid for a full day.
 fn connected(harness: &mut Harness, keep_alive: u16) -> ConnectionId {
     let token = token(START, START + 86_400, "my-project", ES256_PRIVATE);
     let connection = harness.bridge.accept(harness.now);

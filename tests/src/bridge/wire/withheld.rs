@@ -1,4 +1,4 @@
-//! Answers that a fault keeps from a client for a while.
+//! Answers that a fault withholds from a client.
 
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -9,10 +9,10 @@ use super::super::event::EventKind;
 use super::super::faults::{AnswerKind, FaultKind, Treatment};
 use super::{Context, Wire};
 
-/// How many answers are withheld from a connection; beyond it the oldest are lost.
+/// The maximum number of withheld answers per connection; beyond it, the oldest are lost.
 const MAX_WITHHELD: usize = 65_536;
 
-/// The answers that are withheld, in the order in which they should have gone out.
+/// The withheld answers, in the order in which they would have been sent.
 #[derive(Debug, Default)]
 pub(super) struct Withheld {
     answers: VecDeque<Answer>,
@@ -24,12 +24,12 @@ struct Answer {
     until: Until,
 }
 
-/// What an answer waits for, beside its release.
+/// What an answer waits for, in addition to its release.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Until {
     Released,
     Due(Instant),
-    /// Enough others, all of which go out in reverse.
+    /// A complete group, which is sent in reverse order.
     Reversed,
 }
 
@@ -51,7 +51,7 @@ impl Withheld {
 }
 
 impl Wire {
-    /// When the next delayed answer is due.
+    /// Returns when the next delayed answer is due.
     pub(crate) fn deadline(&self) -> Option<Instant> {
         let answers = self.withheld.answers.iter();
         let due = answers.filter_map(|answer| match answer.until {
@@ -63,7 +63,7 @@ impl Wire {
 }
 
 impl Context<'_> {
-    /// Sends a packet to the client, unless and until a fault has it otherwise.
+    /// Sends a packet to the client, unless a fault withholds or modifies it.
     pub(crate) fn send(&mut self, reply: &Reply) {
         let treatment = reply.answer_kind().and_then(|answer| {
             let pick = |kind: &FaultKind| match kind {
@@ -93,7 +93,7 @@ impl Context<'_> {
         }
     }
 
-    /// Lets a fault strike a packet, and tells the operator so.
+    /// Applies a fault to a packet, and logs that.
     pub(crate) fn strike<T>(
         &mut self,
         packet: impl FnOnce() -> String,
@@ -106,7 +106,7 @@ impl Context<'_> {
         Some(picked)
     }
 
-    /// Sends what was collected of a kind, the last first, once there is enough of it.
+    /// Sends the collected answers of a kind in reverse order, once the group is complete.
     fn reverse(&mut self, answer: AnswerKind, group: usize) {
         let is_collected = |withheld: &Answer| {
             withheld.until == Until::Reversed && withheld.reply.answer_kind() == Some(answer)
@@ -119,14 +119,14 @@ impl Context<'_> {
         }
     }
 
-    /// Sends what was withheld: the answers of a kind, or all.
+    /// Sends the withheld answers of a kind, or all.
     pub(crate) fn release(&mut self, answer: Option<AnswerKind>) {
         let of_kind = |reply: &Reply| answer.is_none() || reply.answer_kind() == answer;
         let released = self.wire.withheld.take(|answer| of_kind(&answer.reply));
         self.send_late(released);
     }
 
-    /// Sends what was delayed until now.
+    /// Sends the delayed answers that are due.
     pub(crate) fn release_due(&mut self) {
         let now = self.now;
         let is_due = |answer: &Answer| matches!(answer.until, Until::Due(due) if due <= now);

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Every form of a line, as it is written.
+/// Every form of a line, in canonical format.
 const LINES: &[&str] = &[
     "refuse close",
     "refuse 3 reset",

@@ -1,4 +1,4 @@
-//! Answers that come late, twice, or out of order.
+//! Answers that are late, doubled, or out of order.
 
 use super::*;
 
