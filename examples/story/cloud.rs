@@ -1,4 +1,4 @@
-//! The cloud's side of a story: an emulator on a free loopback port, with keys made on the spot.
+//! The cloud's side of the example: an emulator on a free loopback port, with generated keys.
 
 use std::error::Error;
 
@@ -21,13 +21,13 @@ const GATEWAY: &str = "gateway-1";
 const DEVICE: &str = "thermostat-1";
 const STRANGER: &str = "stranger-1";
 
-/// The console of a small fleet: one gateway, one device that is bound to it, and one that is not.
+/// The emulated cloud of a small fleet: one gateway, one device that is bound to it, and one that is not.
 pub(crate) struct Cloud {
     server: Server,
 }
 
 impl Cloud {
-    /// Starts an emulator whose events are told on the timeline.
+    /// Starts an emulator whose events are printed on the timeline.
     pub(crate) fn start(
         timeline: &Timeline,
     ) -> Result<(Place, Self), Box<dyn Error + Send + Sync>> {
@@ -66,12 +66,12 @@ impl Cloud {
         Ok((place, Self { server }))
     }
 
-    /// A device that the gateway may not attach.
+    /// Returns a device that the gateway must not attach.
     pub(crate) fn stranger(&self) -> &'static str {
         STRANGER
     }
 
-    /// Gives a device a new configuration.
+    /// Sends a device a new configuration.
     pub(crate) fn configure(
         &self,
         device: &str,

@@ -1,4 +1,4 @@
-//! How a story ended.
+//! Converts the result of the example to an exit code.
 
 use std::{
     error::Error,
@@ -7,7 +7,7 @@ use std::{
     process::ExitCode,
 };
 
-/// What the story's program ends with. An error is told on standard error with its causes, each once.
+/// Returns the program's exit code. Prints an error to standard error with its causes, each once.
 pub(crate) fn ending(story: Result<(), Box<dyn Error>>) -> ExitCode {
     let Err(error) = story else {
         return ExitCode::SUCCESS;

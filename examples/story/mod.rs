@@ -1,5 +1,5 @@
-//! The whole story of a gateway, as a timeline on the terminal. It knows no runtime but the [`Runtime`] that it is given, so
-//! that it is the same on each: the examples of the adapters connect, spawn the driver, and have it told.
+//! The lifecycle of a gateway as a timeline on the terminal. It depends only on the [`Runtime`] that is passed to it,
+//! so that it is the same on each runtime: the examples of the adapters connect, spawn the driver, and run it.
 
 mod cloud;
 mod ending;
@@ -26,24 +26,24 @@ use self::{
 
 pub(crate) type Outcome<T = ()> = Result<T, Box<dyn Error>>;
 
-/// No step takes longer than this, unless something is wrong.
+/// The time limit of each step; exceeding it is an error.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// A story that has begun.
+/// A running example.
 pub(crate) struct Story<R> {
     runtime: R,
     timeline: Timeline,
     /// A device that the gateway may attach.
     device: DeviceId,
-    /// The cloud's side, if it is an emulator of ours.
+    /// The cloud's side, if it is our own emulator.
     cloud: Option<Cloud>,
 }
 
 impl<R: Runtime> Story<R> {
-    /// A story on this runtime, where the command line and the environment say, and what a gateway needs to connect there.
-    /// Without a host it takes place at an emulator, which starts here.
+    /// Sets the example up on this runtime, with the target from the command line and the environment, and returns the
+    /// setup for the gateway's connection. Without a host, it starts an emulator and connects to it.
     ///
-    /// Prints and exits when the options make no sense, or when help was asked for.
+    /// Prints and exits if the options are invalid or help was requested.
     pub(crate) fn begin(runtime: R) -> Outcome<(Self, Setup<KeyTokens>)> {
         let timeline = Timeline::new();
         let (place, cloud) = match Arguments::parse().place()? {
@@ -64,7 +64,7 @@ impl<R: Runtime> Story<R> {
         Ok((story, setup(place)?))
     }
 
-    /// Tells it, up to the end of the gateway. `status` is the client's from before the driver's first turn.
+    /// Runs the example to the end of the gateway. `status` is the client's from before the driver was first polled.
     pub(crate) async fn tell(&self, client: Client, mut status: StatusChanges) -> Outcome {
         let timeline = &self.timeline;
         let step = timeline.step(format_args!("connect"));
@@ -72,7 +72,7 @@ impl<R: Runtime> Story<R> {
         first(connected, async { Err(refusal(&mut status).await) }).await?;
         step.done(format_args!("connected: CONNACK 0"));
 
-        // Attached, and subscribed to its configs and commands, once this ends.
+        // When this completes, the device is attached and subscribed to its configs and commands.
         let step = timeline.step(format_args!("attach {}", self.device));
         let device = self.within(client.attach(self.device.clone())).await??;
         step.done(format_args!(
@@ -80,7 +80,7 @@ impl<R: Runtime> Story<R> {
         ));
         let mut messages = device.messages();
 
-        // Accepted at once, acknowledged when the bridge says so: the window fills meanwhile.
+        // Messages are accepted at once and acknowledged later by the bridge: meanwhile, the window fills.
         let step = timeline.step(format_args!(
             "publish telemetry, and telemetry in a subfolder"
         ));
@@ -96,7 +96,7 @@ impl<R: Runtime> Story<R> {
         device.report_state(r#"{"valve":"open"}"#).await?.await?;
         step.done(format_args!("acknowledged: PUBACK"));
 
-        // Taking a message acknowledges it, which tells the cloud that the device has it.
+        // Receiving a message acknowledges it, which informs the cloud that the device has it.
         let step = timeline.step(format_args!("take the current config"));
         match self.next(&mut messages, MessageKind::Config).await {
             Ok(config) => step.done(format_args!("{} bytes, acknowledged", config.payload.len())),
@@ -146,12 +146,12 @@ impl<R: Runtime> Story<R> {
         Ok(())
     }
 
-    /// It has ended well.
+    /// Prints that the example succeeded.
     pub(crate) fn end(self) {
         self.timeline.end();
     }
 
-    /// A device that is not ours: the bridge says why, and the connection lives on.
+    /// Attaches a device that is not ours: the bridge reports the reason, and the connection stays open.
     async fn refused(&self, client: &Client, stranger: &str) -> Outcome {
         let step = self
             .timeline
@@ -172,7 +172,7 @@ impl<R: Runtime> Story<R> {
         }
     }
 
-    /// What is accepted while there is no connection is delivered on the next one.
+    /// Shows that a message accepted without a connection is delivered on the next one.
     async fn delivered_after_a_loss(
         &self,
         client: &Client,
@@ -217,7 +217,7 @@ impl<R: Runtime> Story<R> {
         Ok(())
     }
 
-    /// The next message, which is to be of this kind.
+    /// Returns the next message, which must be of this kind.
     async fn next(&self, messages: &mut Messages, kind: MessageKind) -> Outcome<Message> {
         let message = self
             .within(messages.next())
@@ -230,7 +230,7 @@ impl<R: Runtime> Story<R> {
         }
     }
 
-    /// What the future gives, if that does not take too long.
+    /// Returns the future's output, or an error if it takes too long.
     async fn within<T>(&self, future: impl Future<Output = T>) -> Outcome<T> {
         first(async { Ok(future.await) }, async {
             self.runtime
@@ -242,7 +242,8 @@ impl<R: Runtime> Story<R> {
     }
 }
 
-/// Who we are, whom we trust, and how we sign our tokens: a fresh one for every connection.
+/// Returns the gateway's setup: its identity, the trusted certificates, and the key that signs a fresh token for every
+/// connection.
 fn setup(place: Place) -> Outcome<Setup<KeyTokens>> {
     let security = match place.trust {
         Trust::Platform => Security::Tls(Tls::platform()?),
@@ -253,7 +254,7 @@ fn setup(place: Place) -> Outcome<Setup<KeyTokens>> {
     Ok(Setup::new(place.host, security, place.client_id, tokens).port(place.port))
 }
 
-/// Why the first attempt to connect failed. The driver would try again for ever; a story does not.
+/// Returns the reason why the first connection attempt failed. The driver would retry for ever; the example does not.
 async fn refusal(status: &mut StatusChanges) -> Box<dyn Error> {
     while let Some(change) = status.next().await {
         if let Status::Disconnected { ended, error } = change {
@@ -266,7 +267,7 @@ async fn refusal(status: &mut StatusChanges) -> Box<dyn Error> {
     "the driver ended".into()
 }
 
-/// What the future that ends first gives.
+/// Returns the output of the future that completes first.
 async fn first<T>(one: impl Future<Output = T>, other: impl Future<Output = T>) -> T {
     let (mut one, mut other) = (pin!(one), pin!(other));
     poll_fn(|cx| match one.as_mut().poll(cx) {

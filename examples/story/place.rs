@@ -1,4 +1,4 @@
-//! Where a story takes place: wherever the options say.
+//! The options of the example: where it runs.
 
 use std::{
     error::Error,
@@ -76,7 +76,7 @@ pub(crate) struct Arguments {
     plain: bool,
 }
 
-/// Where a story takes place, and as whom.
+/// The target of the example, and its identity.
 pub(crate) struct Place {
     /// The host of the bridge.
     pub(crate) host: String,
@@ -94,16 +94,16 @@ pub(crate) struct Place {
 
 /// How the connection is secured.
 pub(crate) enum Trust {
-    /// By TLS, with the certificates of this machine.
+    /// With TLS, and the certificates of this machine.
     Platform,
-    /// By TLS, with these certificates (PEM).
+    /// With TLS, and these certificates (PEM).
     Certificates(Vec<u8>),
-    /// Not at all.
+    /// Without TLS.
     Plain,
 }
 
 impl Arguments {
-    /// What they say; none without a host.
+    /// Returns the target that the options specify; `None` without a host.
     pub(crate) fn place(self) -> Result<Option<Place>, PlaceError> {
         let Some(host) = self.host else {
             return Ok(None);
@@ -137,12 +137,12 @@ fn read(file: &Path) -> Result<Vec<u8>, PlaceError> {
     fs::read(file).map_err(|error| PlaceError::File(file.to_owned(), error))
 }
 
-/// What cannot be used, and why.
+/// The error of an invalid option.
 #[derive(Debug)]
 pub(crate) enum PlaceError {
-    /// An id is not legal.
+    /// An id is invalid.
     Id(IdError),
-    /// A PEM text was given instead of a file. It may be a key, and is not repeated.
+    /// A PEM text was passed instead of a file. It may be a key, and is not repeated.
     NotAFile,
     /// A file cannot be read.
     File(PathBuf, io::Error),

@@ -1,4 +1,4 @@
-//! A story on the terminal: who did what, when, and how long it took.
+//! Prints the timeline to the terminal: what happened where and when, and how long it took.
 
 use std::{
     fmt,
@@ -11,7 +11,7 @@ use iotcore_gateway_testkit::{Event, EventKind};
 
 use super::place::{Place, Trust};
 
-/// Prints one line for each thing that happens, from any thread.
+/// Prints one line per event, from any thread.
 #[derive(Clone)]
 pub(crate) struct Timeline {
     shared: Arc<Mutex<Shared>>,
@@ -23,14 +23,14 @@ struct Shared {
     colours: bool,
 }
 
-/// Something that the gateway has begun.
+/// An operation of the gateway that has started.
 #[must_use = "a step ends"]
 pub(crate) struct Step {
     timeline: Timeline,
     start: Instant,
 }
 
-/// The colour of a line, as the terminal counts them.
+/// The colour of a line, as a terminal colour code.
 #[derive(Clone, Copy)]
 enum Colour {
     Plain,
@@ -39,11 +39,11 @@ enum Colour {
     Dim,
 }
 
-/// The column at which a duration ends, counted from the text's own.
+/// The column at which a duration ends, relative to the start of the text.
 const WIDTH: usize = 72;
 
 impl Timeline {
-    /// A timeline that begins now, coloured if a person reads it and has not set `NO_COLOR`.
+    /// Creates a timeline that starts now, in colour if it is printed to a terminal and `NO_COLOR` is not set.
     pub(crate) fn new() -> Self {
         let colours = io::stdout().is_terminal() && std::env::var_os("NO_COLOR").is_none();
         let shared = Shared {
@@ -56,7 +56,7 @@ impl Timeline {
         }
     }
 
-    /// Says where the story takes place, and as whom.
+    /// Prints the target and the identity.
     pub(crate) fn begin(&self, place: &Place, is_emulated: bool) {
         let Place {
             host,
@@ -80,7 +80,7 @@ impl Timeline {
         ));
     }
 
-    /// The gateway begins something.
+    /// Prints that the gateway starts an operation.
     pub(crate) fn step(&self, what: fmt::Arguments<'_>) -> Step {
         self.line("gateway", Colour::Plain, &format!("▸ {what}"), None);
         Step {
@@ -89,17 +89,17 @@ impl Timeline {
         }
     }
 
-    /// Something that the gateway was told.
+    /// Prints something that the gateway received.
     pub(crate) fn note(&self, what: fmt::Arguments<'_>) {
         self.line("gateway", Colour::Yellow, &format!("· {what}"), None);
     }
 
-    /// Something that the operator does in the cloud.
+    /// Prints an operator's action in the cloud.
     pub(crate) fn cloud(&self, what: fmt::Arguments<'_>) {
         self.line("cloud", Colour::Plain, &format!("▸ {what}"), None);
     }
 
-    /// Something that happened at the bridge.
+    /// Prints an event of the bridge.
     pub(crate) fn bridge(&self, event: &Event) {
         if !matches!(event.kind, EventKind::Accepted | EventKind::Ping) {
             let line: String = event.kind.to_string().chars().take(WIDTH).collect();
@@ -107,7 +107,7 @@ impl Timeline {
         }
     }
 
-    /// The story has ended well.
+    /// Prints that the example succeeded.
     pub(crate) fn end(&self) {
         let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
         let (steps, took) = (shared.steps, shared.start.elapsed());
@@ -134,14 +134,14 @@ impl Timeline {
         self.write(&format!("{at:8.3} s  {who:<8} {on}{what}{took}{off}"));
     }
 
-    /// A closed terminal is no reason to stop the gateway.
+    /// Writes a line. A closed terminal must not stop the gateway.
     fn write(&self, line: &str) {
         let _ = writeln!(io::stdout(), "{line}");
     }
 }
 
 impl Step {
-    /// It ended as it should.
+    /// Prints that the operation succeeded.
     pub(crate) fn done(self, what: fmt::Arguments<'_>) {
         let took = self.start.elapsed();
         self.timeline

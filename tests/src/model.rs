@@ -1,9 +1,9 @@
-//! The reference model: what must hold of any gateway on any bridge, from what its user asked and what the bridge and
-//! the wire saw. It knows nothing of how the gateway works.
+//! The reference model: what must hold for any gateway on any bridge, derived from the user's commands and from what
+//! the bridge and the wire observed. It does not know how the gateway works.
 //!
-//! A model that says "sooner or later" is checked at the end of a run, when nothing is in the way any more; all else
-//! after everything that happens. While a bridge or a network that lies has been at work (a stray packet, a flipped
-//! bit), nobody can tell whether what the gateway was told is true: then only those rules hold that do not depend on it.
+//! Liveness rules are checked at the end of a run, when nothing prevents progress any more; all other rules after every
+//! step. Once a bridge or a network has sent false information (a stray packet, a flipped bit), the model cannot know
+//! whether what the gateway received is true: from then on, only the rules that do not depend on it are checked.
 
 mod cloud;
 mod operations;
@@ -27,7 +27,7 @@ use crate::bridge::settings::FailedPuback;
 use crate::link::Observation;
 use crate::script::{DEVICES, Drafted, Rule};
 
-/// What a user asked, what the bridge saw, and what follows for a gateway.
+/// The user's commands, the bridge's observations, and the resulting expectations of a gateway.
 #[derive(Debug)]
 pub struct Model {
     options: Options,
@@ -37,62 +37,62 @@ pub struct Model {
     publications: Publications,
     devices: [Device; DEVICES.len()],
     keys: BTreeMap<DeviceKey, usize>,
-    /// Deliveries that the user has yet to acknowledge, if that is left to the user.
+    /// Deliveries that the user has not acknowledged yet, if acknowledgement is manual.
     deliveries: BTreeMap<DeliveryId, (usize, String)>,
     wire: Wire,
     is_deceived: bool,
     is_calm: bool,
-    /// Whether what the bridge says is always read at once.
+    /// Whether what the bridge sends is always read at once.
     is_heard: bool,
-    /// The largest packet that a publication can make, so far.
+    /// The size of the largest packet of any publication so far.
     largest_packet: usize,
     largest_read: usize,
-    /// Events in a row that the peer has caused.
+    /// The number of consecutive events caused by the peer.
     burst: usize,
     is_closed: bool,
 }
 
-/// What is known of a device.
+/// The state of a device.
 #[derive(Debug, Default)]
 struct Device {
-    /// How often the bridge has attached it.
+    /// How often the bridge attached it.
     attached_by_bridge: u32,
-    /// How often the gateway said so.
+    /// How often the gateway reported it attached.
     attached_by_gateway: u32,
-    /// Attaches that the bridge refused, and may have acknowledged all the same.
+    /// Attaches that the bridge refused, but may have acknowledged.
     refused_attaches: u32,
-    /// Publications that the bridge refused, and may have acknowledged all the same.
+    /// Publications that the bridge refused, but may have acknowledged.
     refused_publications: u32,
-    /// How often the bridge has refused its attach.
+    /// How often the bridge refused its attach.
     refusals: u32,
-    /// Connections on which the bridge took it from the gateway, or acknowledged an attach that it refused.
+    /// Connections on which the bridge detached it, or acknowledged an attach that it refused.
     lost_on: BTreeSet<ConnectionId>,
-    /// Whether an error was ever reported of it.
+    /// Whether an error about it was ever reported.
     is_reported: bool,
-    /// Whether its user has ever asked for its detach.
+    /// Whether its user has ever requested its detach.
     is_detached: bool,
-    /// Whether a publication was handed back, and no word came since that there is room.
+    /// Whether a publication was refused for lack of room, without a notification since that there is room.
     is_blocked: bool,
-    /// The newest telemetry event of it that has arrived.
+    /// The number of its newest telemetry event that has arrived.
     newest_arrival: Option<u32>,
-    /// The state of it that has arrived last.
+    /// The number of its state that has arrived last.
     newest_state: Option<u32>,
-    /// Configs and commands that were sent to it, by what tells them apart.
+    /// Configs and commands that were sent to it, by their identifying marks.
     sent: BTreeSet<String>,
-    /// What of it was delivered.
+    /// Those that were delivered.
     delivered: BTreeSet<String>,
-    /// What of it the bridge saw acknowledged, but the user has not yet seen.
+    /// Those whose acknowledgement the bridge received, but which the user has not received yet.
     acknowledged: BTreeSet<String>,
     /// Payloads of its configs, by version.
     configs: BTreeMap<u64, String>,
 }
 
-/// A rule that does not hold, and what was seen of it.
+/// A violation of a rule, and what was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The rule.
     pub rule: Rule,
-    /// What was seen.
+    /// The observation.
     pub what: String,
 }
 
@@ -102,20 +102,21 @@ impl Finding {
     }
 }
 
-/// Bytes of a packet beside payload and subfolder, at most.
+/// The maximum number of bytes in a packet besides payload and subfolder.
 const PACKET_OVERHEAD: usize = 400;
 
-/// What the gateway keeps ready to be written, if no packet is larger.
+/// The number of bytes that the gateway keeps ready to be written, if no packet is larger.
 const TRANSMIT_TARGET: usize = 64 * 1024;
 
-/// Packets that are written beyond the target: CONNECT with its token, DISCONNECT, and the errors topic's SUBSCRIBE.
+/// The size of packets that are written beyond the target: CONNECT with its token, DISCONNECT, and the errors topic's
+/// SUBSCRIBE.
 const TRANSMIT_SLACK: usize = 2 * 1024;
 
-/// Events that one packet causes at most, those that end operations not counted.
+/// The maximum number of events that one packet causes, not counting those that end operations.
 const EVENTS_PER_PACKET: usize = 2;
 
 impl Model {
-    /// A model of a gateway that nobody has asked anything.
+    /// Creates a model of a gateway that has not received any command.
     pub fn new(drafted: &Drafted) -> Self {
         let mut model = Self {
             options: drafted.options.clone(),
@@ -141,34 +142,34 @@ impl Model {
         model
     }
 
-    /// The network does not carry what is sent at an even pace any more, or a clock is wrong.
+    /// Records that the network no longer carries data at an even pace, or that a clock is wrong.
     pub fn end_calm(&mut self) {
         self.is_calm = false;
     }
 
-    /// The user does not take the gateway's events at once any more.
+    /// Records that the user no longer polls the gateway's events at once.
     pub fn stop_hearing(&mut self) {
         self.is_heard = false;
     }
 
-    /// The peer may have lied to the gateway.
+    /// Records that the peer may have sent false information to the gateway.
     pub fn deceive(&mut self) {
         self.is_deceived = true;
     }
 
-    /// Whether it may have.
+    /// Returns whether the peer may have sent false information.
     pub fn is_deceived(&self) -> bool {
         self.is_deceived
     }
 
-    /// The key of a device.
+    /// Records the key of a device.
     pub(crate) fn know(&mut self, key: DeviceKey, device: usize) {
         if self.keys.insert(key, device).is_none() {
             self.devices[device].is_blocked = false;
         }
     }
 
-    /// The process ends and starts anew: what had not ended is forgotten, or published again.
+    /// Records a restart of the process: what had not ended is lost, or published again.
     pub(crate) fn restart(&mut self) {
         self.operations = Operations::default();
         self.keys.clear();
@@ -182,7 +183,7 @@ impl Model {
         }
     }
 
-    /// Something happened; the gateway has dealt with it.
+    /// Checks an input, output or event, after the gateway has handled it.
     pub(crate) fn observe(
         &mut self,
         observation: Observation<'_>,
@@ -211,7 +212,7 @@ impl Model {
         self.check_memory(gateway)
     }
 
-    /// Nothing is transmitted where there is no transport.
+    /// Checks that nothing is transmitted without a transport.
     fn check_silence(&self, gateway: &Gateway) -> Result<(), Finding> {
         match gateway.poll_transmit().len() {
             0 => Ok(()),
@@ -292,8 +293,8 @@ impl Model {
         }
     }
 
-    /// Events that the peer causes are bounded, however long nobody polls them: by the limit at which the gateway stops
-    /// reading, and one read beyond.
+    /// Checks that the number of events caused by the peer is bounded, however long they are not polled: by the limit
+    /// at which the gateway stops reading, plus one read.
     fn check_burst(&mut self) -> Result<(), Finding> {
         self.burst += 1;
         let limit = self.options.max_events + self.largest_read / 2 + EVENTS_PER_PACKET;

@@ -1,4 +1,5 @@
-//! Scripts out of numbers: a seed makes a script, a failing script is made smaller, and what befell each is counted.
+//! Scripts generated from numbers: generates a script from a seed, shrinks a failing script, and counts the faults in
+//! each.
 //!
 //! ```
 //! use iotcore_gateway_testkit::seeds;
@@ -21,14 +22,14 @@ pub use self::shrink::shrink;
 pub use self::tally::Tally;
 use crate::script::{Broken, Entry, History, Manner, Rule, Script, run_in};
 
-/// How the second run drives the gateway, which must make no difference.
+/// How the second run drives the gateway, which must not affect the result.
 const OTHERWISE: Manner = Manner {
     split: 3,
     is_fidgety: true,
 };
 
-/// Plays a script twice, the second time with other fragments, polls and spurious timeouts, and compares the histories; gives the first.
-/// A panic is a broken guarantee, too.
+/// Plays a script twice, the second time with different fragments, polls and spurious timeouts, and compares the
+/// histories; returns the first. A panic also counts as a violated guarantee.
 ///
 /// # Errors
 /// A guarantee does not hold.
@@ -42,7 +43,7 @@ pub fn examine(script: &Script) -> Result<History, Broken> {
     Err(differing(&first, &second, first.hash() == again.hash()))
 }
 
-/// The smallest script that was found to break the same guarantee, and how it does.
+/// Returns the smallest script found that violates the same guarantee, and its violation.
 pub fn reduce(script: Script, broken: Broken) -> (Script, Broken) {
     let mut smallest = broken;
     let rule = smallest.rule;
@@ -56,7 +57,7 @@ pub fn reduce(script: Script, broken: Broken) -> (Script, Broken) {
     (script, smallest)
 }
 
-/// Plays a script; a panic becomes a broken guarantee.
+/// Plays a script; converts a panic to a violated guarantee.
 fn play(script: &Script, manner: Manner) -> Result<History, Broken> {
     catch_unwind(AssertUnwindSafe(|| run_in(script, manner))).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
@@ -71,7 +72,7 @@ fn play(script: &Script, manner: Manner) -> Result<History, Broken> {
     })
 }
 
-/// What is different in two histories of one script.
+/// Describes the difference between two histories of one script.
 fn differing(first: &History, second: &History, is_repeatable: bool) -> Broken {
     let told = |history: &History| -> Vec<Entry> {
         let entries = history.entries().iter();

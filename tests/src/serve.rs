@@ -1,4 +1,4 @@
-//! The emulator on TCP and TLS: two threads a connection, no runtime.
+//! Serves the emulator on TCP and TLS: two threads per connection, no async runtime.
 //!
 //! ```
 //! use iotcore_gateway_testkit::keys::{DeviceKey, ServerIdentity};
@@ -43,17 +43,17 @@ use rustls::ServerConfig;
 use crate::bridge::event::Event;
 use crate::{Bridge, Registry, Settings};
 
-/// How many connections are served at once; more are closed as they come.
+/// The maximum number of concurrent connections; further ones are closed immediately.
 pub const MAX_CONNECTIONS: usize = 1_024;
 
-/// A bridge that listens. Stops when it is dropped.
+/// A listening bridge. Stops when it is dropped.
 pub struct Server {
     shared: Arc<Shared>,
     address: SocketAddr,
     threads: Vec<JoinHandle<()>>,
 }
 
-/// What the threads share.
+/// The state that the threads share.
 struct Shared {
     state: Mutex<State>,
     /// Notified after every change of the state.
@@ -69,14 +69,14 @@ struct State {
 }
 
 impl Server {
-    /// Listens on an address (port 0 for a free one) and serves the registry there, over TLS if
-    /// there is a configuration for it.
+    /// Listens on an address (port 0 for a free one) and serves the registry there, over TLS if there is a
+    /// configuration for it.
     ///
-    /// Every event is given to `on_event` in order, while everything else waits: it should be quick,
-    /// and must not call the server.
+    /// Every event is passed to `on_event` in order, while everything else waits: it should return quickly, and must
+    /// not call the server.
     ///
     /// # Errors
-    /// The address cannot be listened on.
+    /// The server cannot listen on the address.
     pub fn start(
         registry: Registry,
         settings: Settings,
@@ -107,13 +107,13 @@ impl Server {
         })
     }
 
-    /// Where the server listens.
+    /// Returns the address on which the server listens.
     #[must_use]
     pub fn local_addr(&self) -> SocketAddr {
         self.address
     }
 
-    /// Does something with the bridge, between two inputs: an operator's command, or a look at it.
+    /// Accesses the bridge between two inputs: for an operator's command or an inspection.
     pub fn with<R>(&self, act: impl FnOnce(&mut Bridge, Instant) -> R) -> R {
         self.shared.with(act)
     }
@@ -127,7 +127,7 @@ impl Server {
 impl Drop for Server {
     fn drop(&mut self) {
         self.shared.stop();
-        // Nothing in std ends a blocking accept but a connection.
+        // In std, only a connection can end a blocking accept.
         let mut own = self.address;
         if own.ip().is_unspecified() {
             own.set_ip(match own {
@@ -137,7 +137,7 @@ impl Drop for Server {
         }
         let wake = TcpStream::connect_timeout(&own, Duration::from_secs(1));
         for thread in self.threads.drain(..) {
-            // A panic there has been printed; it is no reason for another here.
+            // A panic there has already been printed and does not cause another one here.
             let _ = thread.join();
         }
         drop(wake);
@@ -162,12 +162,12 @@ impl Shared {
         result
     }
 
-    /// A panic of `on_event` leaves nothing half done that the bridge depends on.
+    /// Locks the state. A panic of `on_event` cannot leave the bridge in an inconsistent state.
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while a condition holds, for as long as it takes.
+    /// Waits while a condition holds, without a time limit.
     fn wait_while(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
         let state = self
             .changed
@@ -175,7 +175,7 @@ impl Shared {
         state.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits while a condition holds, but no longer than a time.
+    /// Waits while a condition holds, at most for the given time.
     fn wait_while_for(
         &self,
         time: Duration,
@@ -212,7 +212,7 @@ impl Shared {
         }
     }
 
-    /// Accepts connections until the server stops, then waits for theirs to end.
+    /// Accepts connections until the server stops, then waits for them to end.
     fn accept(self: &Arc<Self>, listener: &TcpListener, tls: Option<&Arc<ServerConfig>>) {
         let mut threads: Vec<JoinHandle<()>> = Vec::new();
         loop {
@@ -230,7 +230,7 @@ impl Shared {
                     threads.push(thread::spawn(run));
                 }
                 Ok(_) => {}
-                // Out of file descriptors, most likely: trying again at once would spin.
+                // Probably no file descriptors are left: an immediate retry would spin.
                 Err(_) => {
                     drop(state);
                     let time = Duration::from_millis(100);
@@ -247,7 +247,7 @@ impl Shared {
         let mut state = self.lock();
         state.is_stopping = true;
         for socket in state.sockets.values() {
-            // The connection's threads see the end of the stream, if they have not already.
+            // The connection's threads read the end of the stream, if they have not already.
             let _ = socket.shutdown(Shutdown::Both);
         }
         drop(state);

@@ -1,4 +1,4 @@
-//! What the bridge says of a gateway, and what it has sent to its devices.
+//! Rules about the bridge's events for a gateway, and about what it sent to its devices.
 
 use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey};
 
@@ -8,18 +8,18 @@ use crate::bridge::event::{DetachCause, Event as BridgeEvent, EventKind};
 use crate::script::Rule;
 use crate::{CloseReason, ConnectionId};
 
-/// What tells a config from all others: its payload.
+/// Returns what identifies a config: its payload.
 pub(crate) fn config_mark(payload: &[u8]) -> String {
     String::from_utf8_lossy(payload).trim_end().to_owned()
 }
 
-/// What tells a command from all others: its subfolder.
+/// Returns what identifies a command: its subfolder.
 pub(crate) fn command_mark(subfolder: Option<&str>) -> String {
     subfolder.unwrap_or_default().to_owned()
 }
 
 impl Model {
-    /// The cloud has made this version of a device's config.
+    /// Records a new version of a device's config.
     pub(crate) fn configure(&mut self, device: usize, version: u64, payload: &str) {
         let mark = config_mark(payload.as_bytes());
         let device = &mut self.devices[device];
@@ -27,29 +27,30 @@ impl Model {
         device.sent.insert(mark);
     }
 
-    /// The cloud sends a command of this subfolder to a device.
+    /// Records a command with this subfolder to a device.
     pub(crate) fn command(&mut self, device: usize, subfolder: &str) {
         self.devices[device].sent.insert(subfolder.to_owned());
     }
 
-    /// An error is reported of a device that nothing has caused.
+    /// Records an error report about a device, without a cause.
     pub(crate) fn report(&mut self, device: usize) {
         self.devices[device].is_reported = true;
     }
 
-    /// How often the bridge refused a device's attach.
+    /// Returns how often the bridge refused a device's attach.
     pub(crate) fn refusals(&self, device: usize) -> u32 {
         self.devices[device].refusals
     }
 
-    /// The user has a delivery.
+    /// Records that the user has acknowledged a delivery.
     pub(crate) fn acknowledge(&mut self, delivery: DeliveryId) {
         if let Some((device, mark)) = self.deliveries.remove(&delivery) {
             self.devices[device].delivered.insert(mark);
         }
     }
 
-    /// What the bridge saw acknowledged, the user has been told. Called when all events were polled.
+    /// Checks that the user has received everything whose acknowledgement the bridge received. Called when all events
+    /// were polled.
     pub(crate) fn check_deliveries(&mut self) -> Result<(), Finding> {
         let is_deceived = self.is_deceived;
         for (name, device) in DEVICES.iter().zip(&mut self.devices) {
@@ -111,7 +112,7 @@ impl Model {
         Ok(())
     }
 
-    /// What nobody has asked for is acknowledged at once, and told all the same.
+    /// Records an unrequested message, which is acknowledged at once and still reported.
     pub(super) fn on_unrequested(&mut self, topic: &str, payload: &[u8]) {
         let mut parts = topic.splitn(5, '/').skip(2);
         let device = parts.next().and_then(|name| self.by_name(name));
@@ -201,7 +202,7 @@ impl Model {
         }
     }
 
-    /// States in time are never too fast, unless the network bunches them.
+    /// Checks that states were not sent too fast, which can only happen if the network changes their spacing.
     fn check_pace(&self, what: &str) -> Result<(), Finding> {
         let is_paced =
             self.options.quota.state_interval >= iotcore_gateway::quota::MIN_STATE_INTERVAL;
@@ -262,7 +263,7 @@ impl Model {
         }
     }
 
-    /// Ends of a connection that only a gateway that breaks the rules comes to see.
+    /// Checks the end of a connection for reasons that only a faulty gateway causes.
     fn on_bridge_closed(
         &mut self,
         reason: &CloseReason,
@@ -299,7 +300,7 @@ impl Model {
 }
 
 impl Device {
-    /// Whether messages of it may be refused on a connection.
+    /// Returns whether messages for this device may be refused on a connection.
     fn is_lost(&self, on: Option<ConnectionId>) -> bool {
         on.is_some_and(|on| self.lost_on.contains(&on))
     }

@@ -1,4 +1,4 @@
-//! What the user asked for, and how it ended.
+//! The user's operations, and how they ended.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +7,24 @@ use iotcore_gateway::{Failure, OpId, Outcome, Overflow, Reconnect};
 use super::{Finding, Model};
 use crate::script::Rule;
 
-/// What an operation is to bring about. Devices count in [`DEVICES`](crate::script::DEVICES).
+/// The intended result of an operation. Devices are indices into [`DEVICES`](crate::script::DEVICES).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wish {
-    /// A connection.
+    /// The gateway is connected.
     Open,
     /// The device is attached.
     Attach(usize),
-    /// The device's token is taken, or the device is attached with it.
+    /// The device's token is accepted, or the device is attached with it.
     Authorize(usize),
     /// The device is detached.
     Detach(usize),
-    /// The publication of this number arrives.
+    /// The publication with this number arrives.
     Publish(u32),
     /// The device has a subscription.
     Subscribe(usize),
-    /// It has it no longer.
+    /// The subscription has ended.
     Unsubscribe(usize),
-    /// The end.
+    /// The gateway is closed.
     Close,
 }
 
@@ -41,7 +41,7 @@ struct Operation {
 }
 
 impl Operations {
-    /// Gives what the operation was to bring about.
+    /// Records the end of an operation, and returns its intended result.
     pub(super) fn end(&mut self, op: OpId) -> Result<Wish, Finding> {
         let finding = |what| Err(Finding::new(Rule::OneEnd, format!("{op} {what}")));
         match self.all.get_mut(&op) {
@@ -61,7 +61,7 @@ impl Operations {
 }
 
 impl Model {
-    /// The user has asked for this and was given the operation.
+    /// Records the user's command and its operation.
     pub(crate) fn ask(&mut self, op: OpId, wish: Wish) -> Result<(), Finding> {
         if let Wish::Detach(device) = wish {
             self.devices[device].is_detached = true;
@@ -77,7 +77,7 @@ impl Model {
                 let is_ended = false;
                 all.insert(op, Operation { wish, is_ended });
             }
-            // A command that is repeated before its end gets the same operation.
+            // A command that is repeated before its end returns the same operation.
             Some(before) if before.is_ended && wish != Wish::Close => {
                 return Err(Finding::new(
                     Rule::OneEnd,
@@ -89,7 +89,7 @@ impl Model {
         Ok(())
     }
 
-    /// The operations that have not ended.
+    /// Returns the operations that have not ended.
     pub(crate) fn pending(&self) -> impl Iterator<Item = (OpId, Wish)> {
         self.operations.pending()
     }
@@ -122,7 +122,7 @@ impl Model {
         }
     }
 
-    /// Whether what the gateway says of a failure can be true.
+    /// Checks that a failure reported by the gateway can be true.
     pub(super) fn check_failure(&mut self, wish: Wish, failure: &Failure) -> Result<(), Finding> {
         let reported = |device: usize| self.devices[device].is_reported || self.is_deceived;
         let can_be = match (wish, failure) {
@@ -174,7 +174,7 @@ impl Model {
         }
     }
 
-    /// What the gateway calls unsent is what had not ended.
+    /// Checks that the gateway's unsent publications are those that have not ended.
     pub(crate) fn check_unsent(&self, unsent: impl Iterator<Item = OpId>) -> Result<(), Finding> {
         let is_closed = self.is_closed;
         let pending = self
@@ -182,7 +182,7 @@ impl Model {
             .filter(|(_, wish)| matches!(wish, Wish::Publish(_)));
         let pending: Vec<_> = pending.map(|(op, _)| op).collect();
         let unsent: Vec<_> = unsent.collect();
-        // With the last event each of them has ended, too.
+        // The last event also ends each of them.
         let fits = match is_closed {
             true => pending.is_empty(),
             false => pending == unsent,
@@ -196,7 +196,7 @@ impl Model {
         }
     }
 
-    /// At the end nothing is left open, and nothing is left to tell.
+    /// Checks, at the end, that nothing is pending and nothing is left to report.
     pub(crate) fn check_end(&self) -> Result<(), Finding> {
         match self.pending().next() {
             Some((op, wish)) => Err(Finding::new(

@@ -1,4 +1,4 @@
-//! What was published: numbered, so that the bridge can be asked about each.
+//! The publications, numbered so that each can be recognised at the bridge.
 
 use iotcore_gateway::{DeviceKey, OpId, Outcome, QoS};
 
@@ -17,7 +17,7 @@ pub(super) struct Published {
     pub(super) device: usize,
     pub(super) is_state: bool,
     pub(super) qos: QoS,
-    /// What it is known by, from its acceptance to its end.
+    /// Its operation, from its acceptance to its end.
     pub(super) op: Option<OpId>,
     /// Whether it was ever accepted.
     is_accepted: bool,
@@ -34,7 +34,7 @@ impl Publications {
     }
 }
 
-/// The payload of a publication: its number, and as much beside it as is asked for.
+/// Returns the payload of a publication: its number, padded to the requested size.
 pub(crate) fn payload(number: u32, size: u16) -> String {
     format!(
         "{:x<width$}",
@@ -43,7 +43,7 @@ pub(crate) fn payload(number: u32, size: u16) -> String {
     )
 }
 
-/// The number of a publication, from its payload.
+/// Parses the number of a publication from its payload.
 fn number_in(payload: &[u8]) -> Option<u32> {
     let text = core::str::from_utf8(payload).ok()?;
     let (number, filling) = text.strip_prefix('p')?.split_once('.')?;
@@ -52,7 +52,7 @@ fn number_in(payload: &[u8]) -> Option<u32> {
 }
 
 impl Model {
-    /// The number of a publication that the user is about to make.
+    /// Allocates the number of a publication that the user is about to make.
     pub(crate) fn draft(&mut self, device: usize, is_state: bool, qos: QoS) -> u32 {
         self.publications.all.push(Published {
             device,
@@ -65,7 +65,7 @@ impl Model {
         self.publications.all.len() as u32 - 1
     }
 
-    /// The gateway has accepted a publication of so many bytes.
+    /// Records that the gateway has accepted a publication of this size in bytes.
     pub(crate) fn accept(&mut self, number: u32, op: OpId, size: usize) -> Result<(), Finding> {
         let published = self.publications.at_mut(number);
         published.is_accepted = true;
@@ -74,14 +74,14 @@ impl Model {
         self.ask(op, Wish::Publish(number))
     }
 
-    /// The gateway has handed a publication back, for want of room.
+    /// Records that the gateway refused a publication for lack of room.
     pub(crate) fn block(&mut self, key: DeviceKey) {
         if let Some(device) = self.device(key) {
             device.is_blocked = true;
         }
     }
 
-    /// The number of the publication behind an operation.
+    /// Returns the number of an operation's publication.
     pub(crate) fn number_of(&self, op: OpId) -> Option<u32> {
         self.pending().find_map(|(pending, wish)| match wish {
             Wish::Publish(number) if pending == op => Some(number),
@@ -89,7 +89,7 @@ impl Model {
         })
     }
 
-    /// Whether a device's user still waits to hear that there is room.
+    /// Returns whether a device's user still waits for a notification that there is room.
     pub(crate) fn is_blocked(&self, device: usize) -> bool {
         self.devices[device].is_blocked
     }
@@ -122,7 +122,7 @@ impl Model {
         }
     }
 
-    /// The bridge took a publication.
+    /// Records that the bridge received a publication.
     pub(super) fn on_arrival(
         &mut self,
         device: &str,

@@ -1,4 +1,4 @@
-//! The model finds what it is there to find: each rule is broken once, on purpose.
+//! Tests of the model itself: each rule is violated once, on purpose.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -13,7 +13,7 @@ use crate::link::Link;
 use crate::packets;
 use crate::script::{Rule, Setup};
 
-/// A model, and a gateway that gives out operations.
+/// A model, and a gateway that allocates operations.
 struct World {
     model: Model,
     gateway: Gateway,
@@ -91,7 +91,7 @@ impl World {
         self.event(Event::Done { op, outcome })
     }
 
-    /// The gateway writes these frames on an open connection.
+    /// Records that the gateway writes these frames on an open connection.
     fn writes(&mut self, frames: &[&[u8]]) -> Result<(), Rule> {
         self.observe(Observation::Transmitted(&[0x10, 0]))?;
         self.observe(Observation::Received(&[0x20, 2, 0, 0]))?;
@@ -102,7 +102,7 @@ impl World {
     }
 }
 
-/// A PUBLISH at QoS 1.
+/// Encodes a PUBLISH at QoS 1.
 fn publish(topic: &str, id: u16, dup: bool) -> Vec<u8> {
     packets::publish(topic, b"", Some(id), dup)
 }

@@ -1,5 +1,5 @@
-//! The rules of the wire, as a stranger who listens on it can check them: with a reader of frames that is neither the
-//! gateway's nor the emulator's.
+//! The rules of the wire, checked from its bytes alone, with a parser that is independent of the gateway's and of the
+//! emulator's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -19,19 +19,19 @@ const UNSUBACK: u8 = 11;
 const PINGREQ: u8 = 12;
 const DISCONNECT: u8 = 14;
 
-/// What has passed on one connection.
+/// The traffic of one connection.
 #[derive(Debug, Default)]
 pub(super) struct Wire {
     written: Vec<u8>,
     read: Vec<u8>,
     phase: Phase,
-    /// Identifiers that the gateway has used and whose acknowledgement has not come, with the packet.
+    /// Identifiers that the gateway has used and whose acknowledgement has not arrived, with the packet.
     outstanding: BTreeMap<u16, Sent>,
-    /// Every packet that an identifier was used for, for its copies may be on their way when it is acknowledged.
+    /// The last packet of each identifier, because its copies may be in transit when it is acknowledged.
     used: BTreeMap<u16, Sent>,
     /// Devices whose attach was acknowledged on this connection.
     attached: BTreeSet<String>,
-    /// Identifiers of the bridge's that wait for a PUBACK, in the order of their packets.
+    /// The bridge's identifiers that wait for a PUBACK, in the order of their packets.
     owed: VecDeque<Owed>,
 }
 
@@ -51,11 +51,11 @@ struct Sent {
     answer: u8,
     /// Its topic or filter.
     topic: String,
-    /// What follows.
+    /// The rest of the packet.
     rest: Vec<u8>,
 }
 
-/// A packet of the bridge's that is to be acknowledged. A copy may be taken for one with the first.
+/// A packet from the bridge that must be acknowledged. A copy may be covered by the first one's acknowledgement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Owed {
     id: u16,
@@ -71,7 +71,7 @@ struct Frame {
 }
 
 impl Frame {
-    /// Takes the next whole one off the front of a stream.
+    /// Removes the next complete packet from the front of a stream.
     fn take(stream: &mut Vec<u8>) -> Option<Self> {
         let (first, body, rest) = packets::split(stream)?;
         let frame = Self {
@@ -100,7 +100,7 @@ impl Frame {
 }
 
 impl Wire {
-    /// The gateway has written these bytes.
+    /// Checks bytes that the gateway has written.
     pub(super) fn write(&mut self, bytes: &[u8], is_deceived: bool) -> Result<(), Finding> {
         self.written.extend(bytes);
         while let Some(frame) = Frame::take(&mut self.written) {
@@ -115,7 +115,7 @@ impl Wire {
         Ok(())
     }
 
-    /// The gateway has read these bytes.
+    /// Processes bytes that the gateway has read.
     pub(super) fn read(&mut self, bytes: &[u8]) {
         self.read.extend(bytes);
         while let Some(frame) = Frame::take(&mut self.read) {
@@ -209,7 +209,7 @@ impl Wire {
         match (self.outstanding.get(&id), is_copy) {
             _ if id == 0 => finding("not allowed"),
             (Some(_), false) => finding("used again before its acknowledgement"),
-            // Its acknowledgement may have come while the copy was waiting to be written.
+            // Its acknowledgement may have arrived while the copy was waiting to be written.
             (_, true) if self.used.get(&id) != Some(&sent) => finding("a copy of nothing"),
             (_, true) => Ok(()),
             (None, false) => {
@@ -220,7 +220,7 @@ impl Wire {
         }
     }
 
-    /// PUBACKs come in the order of the packets [MQTT-4.6.0-2].
+    /// Checks that PUBACKs are sent in the order of the packets [MQTT-4.6.0-2].
     fn on_puback(&mut self, id: u16) -> Result<(), Finding> {
         while self
             .owed
@@ -262,7 +262,7 @@ impl Wire {
     }
 }
 
-/// The device that a topic or filter is of, and what of it.
+/// Splits a topic or filter into its device and the rest.
 fn split(topic: &str) -> (&str, &str) {
     let path = topic.strip_prefix("/devices/").unwrap_or(topic);
     path.split_once('/').unwrap_or((path, ""))

@@ -1,8 +1,8 @@
-//! A script from a seed: mostly sensible, with everything that can go wrong somewhere in it.
+//! Generates a script from a seed: mostly realistic, with every possible fault somewhere in it.
 
 use crate::script::{Script, Setup, Step};
 
-/// A stream of numbers that depends on its seed alone (SplitMix64).
+/// A pseudorandom number generator that depends only on its seed (SplitMix64).
 #[derive(Clone, Debug)]
 struct Random {
     state: u64,
@@ -10,7 +10,7 @@ struct Random {
 
 impl Random {
     fn new(seed: u64) -> Self {
-        // Seeds are counted up; streams that begin next to each other would overlap.
+        // Seeds are consecutive, and streams that start next to each other would overlap.
         let mut random = Self {
             state: seed.wrapping_mul(0xd134_2543_de82_ef95),
         };
@@ -26,7 +26,7 @@ impl Random {
         mixed ^ (mixed >> 31)
     }
 
-    /// A number below `end`, which is at least 1.
+    /// Returns a number below `end`, which is at least 1.
     fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
@@ -35,7 +35,7 @@ impl Random {
         self.next() as u8
     }
 
-    /// True in so many of 100 cases.
+    /// Returns true with this probability in percent.
     fn percent(&mut self, of_100: u64) -> bool {
         self.below(100) < of_100
     }
@@ -45,18 +45,18 @@ impl Random {
     }
 }
 
-/// What befalls a script.
+/// The kinds of disturbance in a script.
 #[derive(Clone, Copy, Debug)]
 struct Climate {
     /// Latency changes, the network stalls, clocks jump.
     is_windy: bool,
-    /// Packets that nobody expects, and flipped bits.
+    /// There are unexpected packets and flipped bits.
     is_lying: bool,
-    /// The bridge has bad days.
+    /// The bridge misbehaves.
     is_faulty: bool,
 }
 
-/// How often a kind of step comes, in 1,000: always, or only in a climate.
+/// The frequency of a kind of step, in 1,000: always, or only with a kind of disturbance.
 type Weight = (u8, u16, fn(Climate) -> bool);
 
 const ALWAYS: fn(Climate) -> bool = |_| true;
@@ -64,7 +64,7 @@ const FAULTY: fn(Climate) -> bool = |climate| climate.is_faulty;
 const WINDY: fn(Climate) -> bool = |climate| climate.is_windy;
 const LYING: fn(Climate) -> bool = |climate| climate.is_lying;
 
-/// By the numbers of [`Step::from_bytes`].
+/// Indexed by the kinds of [`Step::from_bytes`].
 const WEIGHTS: [Weight; 46] = [
     (0, 260, ALWAYS),
     (1, 8, ALWAYS),
@@ -114,7 +114,7 @@ const WEIGHTS: [Weight; 46] = [
     (45, 12, WINDY),
 ];
 
-/// The script of a seed; the same for ever, as long as no kind of step is added.
+/// Returns the script of a seed; it remains the same as long as no kind of step is added.
 pub fn script(seed: u64) -> Script {
     let mut random = Random::new(seed);
     let climate = Climate {
@@ -140,7 +140,7 @@ pub fn script(seed: u64) -> Script {
     }
 }
 
-/// Each knob is at its default in most scripts, and all of them are in some.
+/// Generates a setup: each knob is at its default in most scripts, and in some scripts all of them are.
 fn setup(random: &mut Random) -> Setup {
     let share = random.pick(&[0, 5, 15, 40]);
     let mut bytes = [0; Setup::KNOBS];
@@ -149,7 +149,7 @@ fn setup(random: &mut Random) -> Setup {
             *byte = random.byte();
         }
     }
-    // Where no device may be attached, little happens.
+    // In a setup in which no device may be attached, little happens.
     bytes[0] = random.pick(&[0, 0, 0, 1, 2, 2]);
     bytes[1] = random.byte();
     Setup::from_bytes(&bytes)
@@ -173,7 +173,7 @@ fn step(random: &mut Random, climate: Climate) -> Step {
 
 fn step_of(kind: u8, random: &mut Random) -> Step {
     let device = random.pick(&[0, 0, 1, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 4, 5, 6]);
-    // Above 127 it asks for QoS 0; 133 is a multiple of the number of devices.
+    // Values above 127 request QoS 0; 133 is a multiple of the number of devices.
     let mixed = if random.percent(20) {
         133 + device
     } else {
@@ -203,7 +203,7 @@ fn step_of(kind: u8, random: &mut Random) -> Step {
     Step::from_bytes([kind, a, b, c])
 }
 
-/// From nothing to a quarter of an hour.
+/// Returns a wait between zero and a quarter of an hour, as its unit and number.
 fn waiting(random: &mut Random) -> (u8, u16) {
     match random.below(20) {
         0..=6 => (0, random.below(100) as u16),
@@ -213,12 +213,12 @@ fn waiting(random: &mut Random) -> (u8, u16) {
     }
 }
 
-/// In seconds.
+/// Returns a lifetime in seconds.
 fn lifetime(random: &mut Random) -> u16 {
     random.pick(&[1, 5, 30, 60, 300, 3_600, 3_600, 3_600])
 }
 
-/// In bytes.
+/// Returns a size in bytes.
 fn size(random: &mut Random) -> u16 {
     match random.below(40) {
         0 => random.pick(&[1_000, 5_000, 20_000, 65_535]),

@@ -1,13 +1,13 @@
-//! Makes a script that fails smaller, for whoever has to read it.
+//! Shrinks a failing script to make it easier to read.
 
 use crate::script::{Script, Setup, Step};
 
-/// How many scripts are tried at most.
+/// The maximum number of scripts to try.
 const MAX_TRIALS: u32 = 3_000;
 
-/// A script that still fails and has less in it: fewer steps, lower numbers, fewer knobs turned.
+/// Returns a script that still fails and is smaller: fewer steps, lower numbers, fewer changed knobs.
 ///
-/// Deterministic; `fails` is asked at most 3,000 times. If the script does not fail it comes back as it was.
+/// Deterministic; calls `fails` at most 3,000 times. If the script does not fail, it is returned unchanged.
 pub fn shrink(script: Script, fails: impl FnMut(&Script) -> bool) -> Script {
     let mut shrinking = Shrinking {
         smallest: script,
@@ -32,7 +32,7 @@ struct Shrinking<F> {
 }
 
 impl<F: FnMut(&Script) -> bool> Shrinking<F> {
-    /// Takes a script if it fails, too.
+    /// Adopts a script if it also fails.
     fn attempt(&mut self, script: Script) -> bool {
         if self.trials >= MAX_TRIALS || script == self.smallest {
             return false;
@@ -94,7 +94,7 @@ impl<F: FnMut(&Script) -> bool> Shrinking<F> {
         }
     }
 
-    /// Lowers one number of a step for as long as the script fails.
+    /// Lowers one number of a step as long as the script fails.
     fn lower_number(&mut self, index: usize, place: usize, lower: fn(u8) -> u8) {
         loop {
             let mut script = self.smallest.clone();

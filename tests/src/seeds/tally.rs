@@ -1,4 +1,4 @@
-//! What many scripts came to.
+//! Sums up the results of many scripts.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -8,26 +8,26 @@ use crate::script::History;
 /// The sum of many histories.
 #[derive(Clone, Debug, Default)]
 pub struct Tally {
-    /// Scripts.
+    /// The number of scripts.
     pub scripts: u64,
-    /// Virtual time, of both runs of each.
+    /// Virtual time, of both runs of each script.
     pub elapsed: Duration,
     /// Publications that the gateway accepted.
     pub publications: u64,
-    /// Publications that the bridge took, copies among them.
+    /// Publications that the bridge received, duplicates included.
     pub arrivals: u64,
     /// Configs and commands delivered.
     pub deliveries: u64,
     /// Connections that the bridge accepted.
     pub connections: u64,
-    /// Those beyond the first of each script.
+    /// Connections beyond the first of each script.
     pub reconnects: u64,
-    /// How often each kind of fault has struck.
+    /// How often each kind of fault took effect.
     pub strikes: BTreeMap<&'static str, u64>,
 }
 
 impl Tally {
-    /// Adds what one script came to.
+    /// Adds the result of one script.
     pub fn add(&mut self, history: &History) {
         let counts = history.counts();
         self.scripts += 1;

@@ -1,7 +1,7 @@
-//! One connection: a thread that reads it and a thread that writes it.
+//! One connection: a reader thread and a writer thread.
 //!
-//! Neither holds a lock while it waits for the client, so that one that is slow to read holds up
-//! nobody, not even its own requests.
+//! Neither holds a lock while it waits for the client, so that a client that reads slowly delays nobody, not even its
+//! own requests.
 
 use core::time::Duration;
 use std::io::{self, Read, Write};
@@ -15,16 +15,16 @@ use socket2::SockRef;
 use super::Shared;
 use crate::ConnectionId;
 
-/// How long a client may take over each step of its TLS handshake.
+/// The time limit for each step of a client's TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// How long a client may take to close its side once its connection has ended.
+/// The time limit for a client to close its side once its connection has ended.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How often a write that makes no progress looks whether it is still wanted.
+/// How often a write that makes no progress checks whether it is still wanted.
 const WRITE_CHECK: Duration = Duration::from_millis(200);
 
-/// How much is read or written at a time, in bytes.
+/// The number of bytes read or written at a time.
 const CHUNK: usize = 16 * 1024;
 
 /// A connection's transport.
@@ -36,7 +36,7 @@ struct Transport<'a> {
     layer: Layer,
 }
 
-/// What lies between the stream and MQTT.
+/// The layer between the stream and MQTT.
 enum Layer {
     Plain,
     Tls(Box<Mutex<ServerConnection>>),
@@ -102,11 +102,11 @@ fn handshake(stream: &TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Layer
 }
 
 impl Transport<'_> {
-    /// Hands what comes to the bridge until the stream ends; after the bridge has ended the
-    /// connection it goes on reading, for a reset would destroy what the client has not read yet.
+    /// Passes received bytes to the bridge until the stream ends; continues to read after the bridge has ended the
+    /// connection, because a reset would discard what the client has not read yet.
     fn read(&self) {
         let mut chunk = vec![0; CHUNK];
-        // The handshake may have read the beginning of what follows it.
+        // The handshake may have read the beginning of the data after it.
         let mut length = 0;
         loop {
             let mut plain = Vec::new();
@@ -140,8 +140,8 @@ impl Transport<'_> {
             .with(|bridge, now| bridge.handle_closed(self.id, now));
     }
 
-    /// Writes what the bridge has until it ends the connection, and then closes it: first this side,
-    /// and the other once the client has read everything, or has had the time for it.
+    /// Writes the bridge's output until it ends the connection, and then closes it: first this side, and the other side
+    /// once the client has read everything or the time limit is reached.
     fn write(&self) {
         while let Some(chunk) = self.next_chunk() {
             if self.write_all(&self.layer.seal(&chunk)).is_err() {
@@ -164,20 +164,20 @@ impl Transport<'_> {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
 
-    /// What only the reader's input brings about, and the bridge knows until it is told of the end.
+    /// Returns whether the bridge requests a reset, which only input can cause and which it reports until the
+    /// connection is closed.
     fn wants_reset(&self) -> bool {
         self.shared.lock().bridge.wants_reset(self.id)
     }
 
-    /// Has the RST sent that follows when the last handle of the socket is dropped, which neither
-    /// thread has closed.
+    /// Configures the socket to send RST when its last handle is dropped; neither thread closes it.
     fn reset(&self) {
-        // A failure leaves an ordinary close.
+        // If this fails, the connection is closed normally.
         let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
         self.handle_closed();
     }
 
-    /// Waits for something to write; `None` once there will be nothing more.
+    /// Waits for bytes to write; returns `None` once there will be no more.
     fn next_chunk(&self) -> Option<Vec<u8>> {
         let state = self.shared.wait_while(|state| {
             state.bridge.poll_transmit(self.id).is_empty() && state.bridge.wants_transport(self.id)
@@ -199,7 +199,7 @@ impl Transport<'_> {
         Ok(())
     }
 
-    /// A client may be as slow to read as it likes while the bridge wants the connection.
+    /// Returns whether to keep waiting: a client may be arbitrarily slow while the bridge wants the connection.
     fn is_patient_with(&self, error: &io::Error) -> bool {
         match error.kind() {
             io::ErrorKind::Interrupted => true,
@@ -212,10 +212,10 @@ impl Transport<'_> {
 }
 
 impl Layer {
-    /// Appends to `plain` what the client said.
+    /// Decrypts what the client sent and appends it to `plain`.
     ///
     /// # Errors
-    /// The client has said its last, or something that is not TLS.
+    /// The client has closed the stream, or sent something that is not TLS.
     fn open(&self, mut raw: &[u8], plain: &mut Vec<u8>) -> io::Result<()> {
         let Self::Tls(tls) = self else {
             plain.extend_from_slice(raw);
@@ -237,20 +237,20 @@ impl Layer {
         }
     }
 
-    /// What has to be written to the stream for the client to read `plain`.
+    /// Returns the bytes to write to the stream in order to send `plain`.
     fn seal(&self, plain: &[u8]) -> Vec<u8> {
         match self {
             Self::Plain => plain.to_vec(),
             Self::Tls(tls) => {
                 let mut tls = lock(tls);
-                // A chunk is far below the limit of the writer's buffer, so all of it is taken.
+                // A chunk is far below the limit of the writer's buffer, so all of it is accepted.
                 let _ = tls.writer().write_all(plain);
                 records(&mut tls)
             }
         }
     }
 
-    /// What has to be written to the stream at its end.
+    /// Returns the bytes to write at the end of the stream.
     fn close(&self) -> Vec<u8> {
         match self {
             Self::Plain => Vec::new(),
@@ -263,15 +263,15 @@ impl Layer {
     }
 }
 
-/// The TLS records that wait to be written.
+/// Returns the pending TLS records.
 fn records(tls: &mut ServerConnection) -> Vec<u8> {
     let mut records = Vec::new();
-    // Writing to memory does not fail.
+    // Writing to memory cannot fail.
     while tls.wants_write() && tls.write_tls(&mut records).is_ok() {}
     records
 }
 
-/// Nothing that can panic runs under this lock.
+/// Locks the TLS state. Nothing that can panic runs under this lock.
 fn lock(tls: &Mutex<ServerConnection>) -> MutexGuard<'_, ServerConnection> {
     tls.lock().unwrap_or_else(PoisonError::into_inner)
 }

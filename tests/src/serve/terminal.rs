@@ -1,4 +1,4 @@
-//! The operator's commands, one line each, and their answers.
+//! The operator's commands, one per line, and their answers.
 
 use core::fmt;
 
@@ -10,7 +10,7 @@ use super::Server;
 use crate::bridge::faults::Fault;
 use crate::{Bridge, ConnectionId};
 
-/// What `help` says.
+/// The text of `help`.
 pub const HELP: &str = "\
 config DEVICE TEXT                     give a device a new config
 command DEVICE [--subfolder S] TEXT    send a command to a device
@@ -48,28 +48,28 @@ Each can be limited to the connections of one gateway or device with --client ID
 #[derive(Debug, Serialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
 pub enum Answer {
-    /// It was done.
+    /// The command succeeded.
     Done {
-        /// What exactly.
+        /// What was done.
         text: String,
     },
-    /// It was not done, and nothing has changed.
+    /// The command failed, and nothing has changed.
     Failed {
-        /// Why.
+        /// The reason.
         error: String,
     },
-    /// What was asked for.
+    /// The requested information.
     Text {
         /// Several lines.
         text: String,
     },
-    /// Who is connected.
+    /// The connected clients.
     State(State),
-    /// The server is to end.
+    /// The server is to stop.
     Quit,
 }
 
-/// Who is connected, and what devices have sent.
+/// The connected clients, and what devices have sent.
 #[derive(Debug, Serialize)]
 pub struct State {
     clients: Vec<ClientState>,
@@ -82,7 +82,7 @@ struct ClientState {
     connection: ConnectionId,
     gateway: bool,
     attached: Vec<String>,
-    /// Topic filters and the QoS granted.
+    /// Topic filters and the granted QoS.
     subscriptions: Vec<(String, u8)>,
 }
 
@@ -95,7 +95,7 @@ struct DeviceState {
     states: u64,
 }
 
-/// Does what a line asks for.
+/// Executes the command of a line.
 #[must_use]
 pub fn run(server: &Server, line: &str) -> Answer {
     let (verb, rest) = word(line);
@@ -215,7 +215,7 @@ fn list_faults(faults: &[Fault]) -> String {
     }
 }
 
-/// Cuts the first word off; what follows keeps all but the one blank before it.
+/// Splits off the first word; the rest keeps everything except the one blank before it.
 fn word(line: &str) -> (&str, &str) {
     line.split_once(' ').unwrap_or((line, ""))
 }

@@ -1,4 +1,4 @@
-//! The server on real sockets of the loopback interface.
+//! The server on real sockets on the loopback interface.
 
 mod faults;
 
@@ -63,7 +63,7 @@ fn fresh_token() -> String {
     token(unix_now(), unix_now() + 3600, "my-project", ES256_PRIVATE)
 }
 
-/// A client's side of TLS, to a server by its address.
+/// Creates a TLS client for a server with this identity, which it addresses by IP address.
 fn tls_client(identity: &ServerIdentity) -> ClientConnection {
     let mut roots = RootCertStore::empty();
     roots
@@ -84,8 +84,8 @@ fn receive(stream: &mut impl Read) -> Received {
     parse(&packet).remove(0)
 }
 
-/// Lets more than the time pass after which a write is given up if nobody wants it: twice that,
-/// for the first of them may have made a little progress.
+/// Waits longer than the time after which a write is abandoned if it is no longer wanted: twice that, because the first
+/// attempt may have made a little progress.
 fn wait(served: &Served) {
     let mut idle = served.stream();
     idle.set_read_timeout(Some(Duration::from_millis(1_200)))
@@ -96,7 +96,7 @@ fn wait(served: &Served) {
     );
 }
 
-/// A device's whole life, up to the end of the stream.
+/// Runs the complete session of a device, to the end of the stream.
 fn converse(served: &Served, stream: &mut (impl Read + Write)) {
     stream
         .write_all(&connect("solo", &fresh_token(), 60))
@@ -172,7 +172,7 @@ fn a_client_is_served_over_tls_1_2_and_1_3() {
     let mut plain = served.stream();
     plain.write_all(&connect("solo", "", 60)).unwrap();
     let mut answer = Vec::new();
-    // Either the alert is read or the reset that follows it; no CONNACK in any case.
+    // The client reads either the alert or the reset that follows it, but never a CONNACK.
     let _ = plain.read_to_end(&mut answer);
     assert_ne!(answer.first(), Some(&0x20));
     assert!(served.has_event(&["FAILED", "does the client speak TLS"]));

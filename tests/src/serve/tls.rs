@@ -1,4 +1,4 @@
-//! TLS for the server, with ring.
+//! The server's TLS configuration, with ring.
 
 use core::error::Error;
 use core::fmt;
@@ -10,19 +10,19 @@ use rustls::version::{TLS12, TLS13};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-/// Why a certificate and a key are not what a server needs.
+/// The reason why a certificate and a key are not usable.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum TlsError {
-    /// The first text has no PEM `CERTIFICATE`, or a damaged one.
+    /// The first text contains no PEM `CERTIFICATE`, or a damaged one.
     Certificate,
-    /// The second text has no PEM private key that is not encrypted, or a damaged one.
+    /// The second text contains no unencrypted PEM private key, or a damaged one.
     Key,
-    /// The two do not go together, or cannot be used.
+    /// The key does not match the certificate, or they cannot be used.
     Pair(rustls::Error),
 }
 
-/// A server's TLS 1.2 and 1.3, from a certificate chain and its private key in PEM.
+/// Creates a configuration for TLS 1.2 and 1.3 from a certificate chain and its private key in PEM.
 ///
 /// # Errors
 /// [`TlsError`], which says which of the two is wrong.

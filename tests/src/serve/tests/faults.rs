@@ -1,4 +1,4 @@
-//! Faults as a client's socket feels them.
+//! Faults as a client observes them on its socket.
 
 use std::io::ErrorKind;
 
@@ -37,7 +37,7 @@ fn a_refusal_by_closing_is_none() {
     converse(&served, &mut served.stream());
 }
 
-/// A stream that is read at most one TLS record at a time.
+/// A stream that returns at most one TLS record per read.
 struct Records {
     stream: TcpStream,
     left: usize,
@@ -69,7 +69,7 @@ impl Write for Records {
     }
 }
 
-/// Over TCP nobody can tell for sure how the other side wrote; over TLS each write is a record.
+/// Uses TLS, because write boundaries are not visible over TCP, whereas each write over TLS is a record.
 #[test]
 fn segments_are_written_one_by_one() {
     let identity = ServerIdentity::generate().unwrap();
