@@ -1,8 +1,8 @@
-//! What the fuzz targets do with their bytes: functions that anyone can call, with any bytes, and that panic when a
-//! guarantee is broken.
+//! The fuzz targets: functions that accept any bytes and panic if a guarantee is violated.
 //!
-//! They assert bounded memory and progress, and what is special to each, not only the absence of panics. The programs
-//! under `fuzz/` are shims over them; `tests/corpora.rs` calls them with every committed seed and every past crash.
+//! They check bounded memory, progress, and target-specific properties, in addition to the absence of panics. The
+//! programs under `fuzz/` are thin wrappers around them; `tests/corpora.rs` calls them with every committed seed and
+//! every past crash.
 //!
 //! ```
 //! use iotcore_gateway_testkit::fuzzing;
@@ -25,9 +25,9 @@ use std::time::Instant;
 /// One fuzz target.
 #[derive(Clone, Copy, Debug)]
 pub struct Target {
-    /// Its name: that of its program, and of its folders of seeds and crashes.
+    /// Its name, which is also that of its program, and of its seed and crash folders.
     pub name: &'static str,
-    /// What it does with any bytes; a panic is a bug in what it tests.
+    /// Runs the target on any bytes; a panic is a bug in the tested code.
     pub run: fn(&[u8]),
 }
 
@@ -59,7 +59,7 @@ pub const TARGETS: &[Target] = &[
     },
 ];
 
-/// Where virtual time begins. Only differences from it are ever looked at.
+/// Returns the start of virtual time. Only differences from it are used.
 fn start() -> Instant {
     #[expect(
         clippy::disallowed_methods,

@@ -1,4 +1,4 @@
-//! Arbitrary clients of the bridge: bytes on several connections, what an operator does, faults, and time.
+//! Arbitrary clients of the bridge: bytes on several connections, operator commands, faults, and time.
 //!
 //! | byte | picks |
 //! |---|---|
@@ -6,8 +6,8 @@
 //! | 2, 3 | two answers to open questions that are not the likeliest |
 //! | 4 | the fragments of the second run |
 //!
-//! Then come steps: a byte below 0x80 is followed by one byte more than it says from the current client. The others stand
-//! for packets that are nearly well formed, for the operator, for time, and for what a transport does.
+//! Then come steps: a byte below 0x80 is followed by one byte more than its value from the current client. The other
+//! bytes select nearly well-formed packets, operator commands, waits, and transport events.
 
 mod client;
 mod harness;
@@ -22,8 +22,8 @@ use crate::Settings;
 ///
 /// # Panics
 ///
-/// When the runs differ; when the bridge sends what the standard forbids, sends before CONNACK or after its end; when it
-/// holds more than it says; when a deadline that has passed stays, or time makes no progress.
+/// If the runs differ; if the bridge violates the standard, sends before CONNACK or after its end; if it exceeds its
+/// memory limits; if a deadline that has passed remains, or time makes no progress.
 pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
     let registry = usize::from(source.byte());
@@ -46,7 +46,7 @@ fn settings(source: &mut Source<'_>) -> Settings {
     settings
 }
 
-/// The answers that are not the likeliest; MQTT 5 is left out, for what it sends is not read here.
+/// The non-default answers; MQTT 5 is left out, because its packets are not parsed here.
 const ANSWERS: [(&str, &str); 26] = [
     ("failed_puback", "before_report"),
     ("failed_puback", "after_report"),

@@ -1,5 +1,5 @@
-//! Decode, encode, decode: with the gateway's codec on one side of the wire and the bridge's, which shares nothing with
-//! it, on the other.
+//! Round trips (decode, encode, decode) with the gateway's codec on one side of the wire and the bridge's independent
+//! codec on the other.
 
 use core::num::NonZeroU16;
 
@@ -12,12 +12,13 @@ use crate::bridge::codec::{self as bridge, Packet, Reply, Version};
 
 const LIMIT: usize = 1 << 20;
 
-/// The first byte picks what the rest is: a server's packets, a client's, or the fields of a client's packet.
+/// Runs the target. The first byte selects what the rest is: a server's packets, a client's, or the fields of a
+/// client's packet.
 ///
 /// # Panics
 ///
-/// When a packet that was read is not written as it came, or is read otherwise the second time; when a packet that was
-/// refused leaves something in the buffer; when something is written that the other side refuses.
+/// If a decoded packet is not encoded to its original bytes, or is decoded differently the second time; if a refused
+/// packet leaves something in the buffer; if something is encoded that the other side refuses.
 pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
     match source.byte() % 3 {
@@ -27,7 +28,8 @@ pub fn run(data: &[u8]) {
     }
 }
 
-/// Reads what the bridge may send, and writes it with the bridge's codec and, what a client sends too, with the gateway's.
+/// Decodes packets that the bridge may send, and encodes them with the bridge's codec and, if clients send them too,
+/// with the gateway's.
 fn server_packets(mut bytes: &[u8]) {
     let mut decoder = Decoder::new(LIMIT);
     loop {
@@ -52,7 +54,7 @@ fn server_packets(mut bytes: &[u8]) {
     }
 }
 
-/// The packet as the bridge sends it, who keeps no sessions and retains nothing.
+/// Returns the packet as the bridge sends it, without sessions and retained messages.
 fn without_session_and_retain(packet: &Received, original: &[u8]) -> Vec<u8> {
     let mut bytes = original.to_vec();
     match packet {
@@ -112,7 +114,7 @@ fn as_sent(packet: &Received) -> Option<Sent<'_>> {
     }
 }
 
-/// Reads what a client may send with the bridge's codec, and writes what a gateway sends too with the gateway's.
+/// Decodes a client's packets with the bridge's codec, and encodes those that a gateway also sends with the gateway's.
 fn client_packets(bytes: &[u8]) {
     let mut decoder = bridge::Decoder::new();
     decoder.feed(bytes);
@@ -125,8 +127,8 @@ fn client_packets(bytes: &[u8]) {
     }
 }
 
-/// The packet as the gateway's codec takes it, unless a gateway has no use for it: other versions, wills, kept sessions,
-/// QoS 2, retained messages, several filters.
+/// Converts the packet to the gateway's type, unless a gateway never sends it: other versions, wills, persistent
+/// sessions, QoS 2, retained messages, several filters.
 fn as_gateway(packet: &Packet) -> Option<Sent<'_>> {
     let id = |packet_id: u16| NonZeroU16::new(packet_id).expect("no identifier is 0");
     match packet {
@@ -172,7 +174,7 @@ fn as_gateway(packet: &Packet) -> Option<Sent<'_>> {
     }
 }
 
-/// Writes a packet of any fields, legal or not: what is written is read by the bridge, with the same fields.
+/// Encodes a packet with any fields, valid or not: what is encoded must be decoded by the bridge with the same fields.
 fn fields(mut source: Source<'_>) {
     let kind = source.byte();
     let packet_id = NonZeroU16::new(source.number()).unwrap_or(NonZeroU16::MAX);
@@ -205,7 +207,7 @@ fn fields(mut source: Source<'_>) {
     assert!(as_gateway(&read) == Some(sent), "{read:?} has other fields");
 }
 
-/// The bytes of a packet. What is before them in the buffer stays, and they do not depend on it.
+/// Returns the bytes of a packet. Bytes before them in the buffer are kept, and do not affect them.
 fn encoded(sent: &Sent<'_>) -> Result<Vec<u8>, String> {
     const BEFORE: &[u8] = b"before";
     let mut out = BytesMut::from(BEFORE);

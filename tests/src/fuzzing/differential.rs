@@ -1,5 +1,5 @@
-//! The gateway's codec against a decoder written for this: what the one reads, the other reads, after the same byte, but
-//! for each [`Difference`].
+//! Compares the gateway's codec with a decoder written for this purpose: both must return the same packets after the
+//! same byte, except for each [`Difference`].
 
 pub mod server_packet;
 
@@ -8,24 +8,26 @@ use iotcore_gateway::internals::{Decoder, Received};
 use self::server_packet::{Malformed, ServerPacket};
 use super::source::Source;
 
-/// Where the gateway's codec is stricter than MQTT 3.1.1, or more tolerant. All of it is on purpose; nothing else is.
+/// The intended deviations of the gateway's codec from MQTT 3.1.1, stricter or more tolerant; there are no others.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Difference {
-    /// The standard has QoS 2. The gateway neither publishes nor subscribes with it, so PUBREC, PUBREL, PUBCOMP and a
-    /// PUBLISH of QoS 2 answer nothing that it sent: it refuses them on their first byte.
+    /// QoS 2 is part of the standard. The gateway neither publishes nor subscribes with it, so that PUBREC, PUBREL,
+    /// PUBCOMP and a PUBLISH with QoS 2 are not answers to anything that it sent: it refuses them at their first byte.
     QosTwo,
-    /// A SUBACK has one return code for each topic filter. The gateway asks for one filter at a time: it refuses a SUBACK
-    /// with another number of codes on its length.
+    /// A SUBACK has one return code for each topic filter. The gateway subscribes to one filter at a time: it refuses a
+    /// SUBACK with another number of codes because of its length.
     SubAckOfSeveralFilters,
-    /// The standard does not ask for the shortest form of a remaining length (MQTT 5 does). The gateway refuses any other.
+    /// The standard does not require the shortest form of a remaining length (MQTT 5 does). The gateway refuses any
+    /// other form.
     LongFormOfLength,
-    /// The gateway refuses a packet above its limit on its length.
+    /// The gateway refuses a packet above its limit because of its length.
     AboveLimit,
-    /// Return codes 6 to 255 of a CONNACK are reserved. The service uses some: the gateway takes all for refusals.
+    /// Return codes 6 to 255 of a CONNACK are reserved. The service uses some of them: the gateway treats all as
+    /// refusals.
     ReservedReturnCode,
 }
 
-/// Why a packet is to be refused.
+/// The reason why a packet must be refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
     /// The standard forbids it.
@@ -34,7 +36,7 @@ pub enum Refusal {
     Agreed(Difference),
 }
 
-/// What the gateway's codec has to read: the standard, and the agreed differences.
+/// The expected behaviour of the gateway's codec: the standard, and the intended differences.
 #[derive(Debug)]
 pub struct Reference {
     bytes: Vec<u8>,
@@ -42,7 +44,7 @@ pub struct Reference {
 }
 
 impl Reference {
-    /// For packets of at most `limit` bytes, header included.
+    /// Creates a decoder for packets of at most `limit` bytes, including the header.
     #[must_use]
     pub fn new(limit: usize) -> Self {
         Self {
@@ -51,16 +53,16 @@ impl Reference {
         }
     }
 
-    /// Takes the bytes that came next.
+    /// Appends received bytes.
     pub fn push(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The next packet, if it is there in full.
+    /// Returns the next packet, if it is complete.
     ///
     /// # Errors
     ///
-    /// The first reason to refuse it that the bytes so far give.
+    /// The first reason to refuse it in the bytes so far.
     pub fn next_packet(&mut self) -> Result<Option<ServerPacket>, Refusal> {
         let Some((first, rest)) = self.bytes.split_first() else {
             return Ok(None);
@@ -83,7 +85,7 @@ impl Reference {
     }
 }
 
-/// Checks the fixed header as far as it is there, and gives the remaining length with its own length.
+/// Checks the available part of the fixed header, and returns the remaining length and the length of its encoding.
 fn check_header(first: u8, rest: &[u8], limit: usize) -> Result<Option<(usize, usize)>, Refusal> {
     server_packet::check_first(first).map_err(Refusal::Malformed)?;
     if matches!(first >> 4, 5..=7) || (first >> 4 == 3 && first & 0b0100 != 0) {
@@ -138,11 +140,11 @@ impl From<Received> for ServerPacket {
     }
 }
 
-/// The first byte picks the limit on a packet, the second the fragments; the rest is what a server sends.
+/// Runs the target. The first byte selects the packet limit, the second the fragments; the rest is what a server sends.
 ///
 /// # Panics
 ///
-/// When the decoders do not agree, after any byte or in any fragments, or when the gateway's holds more than came.
+/// If the decoders disagree, after any byte or with any fragments, or if the gateway's holds more than was received.
 pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
     let limit = source.pick(&[4_096, 64, 127 + 2, 128 + 3, 1 << 20]);

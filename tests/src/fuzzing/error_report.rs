@@ -1,4 +1,4 @@
-//! Error reports: any bytes, by themselves and as a message to a gateway with much under way.
+//! Error reports: any bytes, parsed separately and as a message to a gateway with many operations in flight.
 
 use std::collections::BTreeSet;
 
@@ -8,16 +8,16 @@ use serde_json::{Map, Value};
 use super::machine::{GATEWAY, Machine, Setup, Stage};
 use crate::packets;
 
-/// The most that the unknown fields and the text of a report have for each byte of its payload: a control character may
-/// become an escape of ten bytes, the shortest number one of 18, and each nested field is called by a prefix.
+/// The maximum size of a report's unknown fields and text per byte of its payload: a control character may become an
+/// escape of ten bytes, the shortest number one of 18, and each nested field is named with a prefix.
 const GROWTH: usize = 32;
 
-/// The bytes are the payload of a message on the errors topic.
+/// Runs the target. The bytes are the payload of a message on the errors topic.
 ///
 /// # Panics
 ///
-/// When a report is read otherwise than its JSON says, has an unbounded text or one of several lines, or breaks a gateway
-/// that it is sent to.
+/// If a report is parsed differently from its JSON, has an unbounded or multi-line text, or breaks a gateway that
+/// receives it.
 pub fn run(data: &[u8]) {
     let read = ErrorReport::parse(data);
     assert_eq!(read, ErrorReport::parse(data));
@@ -41,7 +41,7 @@ pub fn run(data: &[u8]) {
     deliver(data, &read);
 }
 
-/// The report says what its JSON says, the nested object's parts before those beside it.
+/// Checks that the report corresponds to its JSON; fields of the nested object take precedence over those beside it.
 fn check_fields(report: &ErrorReport, fields: &Map<String, Value>) {
     let own = |name| text(fields, name);
     assert_eq!(Some(report.error_type().as_str()), own("error_type"));
@@ -75,7 +75,7 @@ fn packet_id(fields: &Map<String, Value>) -> Option<u16> {
     (number > 0).then_some(number)
 }
 
-/// Nothing that came is lost: what is not known is kept, as it was.
+/// Checks that nothing is lost: unknown fields are kept unchanged.
 fn check_unknown(report: &ErrorReport, fields: &Map<String, Value>) {
     const KNOWN: [&str; 7] = [
         "message_type",
@@ -113,8 +113,8 @@ fn assert_one_line(line: &str) {
     assert!(!line.contains(breaks), "{line:?}");
 }
 
-/// Sends it to a gateway that has operations of all kinds in flight: the report becomes an event, and whatever it says,
-/// each operation ends once.
+/// Sends it to a gateway that has operations of all kinds in flight: the report becomes an event, and regardless of its
+/// content, each operation ends once.
 fn deliver(payload: &[u8], read: &Result<ErrorReport, ErrorReportError>) {
     let mut machine = Machine::new(Setup::default());
     machine.reach(Stage::Busy);

@@ -1,4 +1,4 @@
-//! Bytes and instants into a gateway that is connected, at each stage of a connection.
+//! Bytes and instants as input of a connected gateway, at each stage of a connection.
 //!
 //! | first byte | picks |
 //! |---|---|
@@ -6,8 +6,8 @@
 //! | 2 | how gateway and user behave: bounds, acknowledgement, who is slow |
 //! | 3 | the fragments of the second run |
 //!
-//! Then come steps: a byte below 0x80 is followed by one byte more than it says from the peer. The others stand for
-//! packets that are nearly well formed, for time, and for what a transport does.
+//! Then come steps: a byte below 0x80 is followed by one byte more than its value from the peer. The other bytes select
+//! nearly well-formed packets, waits, and transport events.
 
 use core::time::Duration;
 
@@ -21,9 +21,9 @@ use crate::packets;
 ///
 /// # Panics
 ///
-/// When the runs differ; when an operation ends twice or never; when anything is written after the end of a connection,
-/// or a violation does not end it; when a packet identifier is used twice at once; when more waits than the options
-/// allow; when a deadline that has passed stays, or time makes no progress.
+/// If the runs differ; if an operation ends twice or never; if anything is written after the end of a connection, or a
+/// violation does not end it; if a packet identifier is used twice at once; if the options' limits are exceeded; if a
+/// deadline that has passed remains, or time makes no progress.
 pub fn run(data: &[u8]) {
     let mut source = Source::new(data);
     let stage = source.pick(&Stage::ALL);
@@ -96,7 +96,7 @@ fn step(machine: &mut Machine, source: &mut Source<'_>, fragment: usize) {
             machine.input(&bytes, fragment);
         }
         0xc0..0xd0 => machine.wait(WAITS[usize::from(kind & 0x0f)]),
-        // The next deadline, or soon after it; and times of the past.
+        // The next deadline, or shortly after it; and times in the past.
         0xd0..0xd8 => machine.timeout(machine.deadline() + WAITS[usize::from(kind & 0x07)]),
         0xd8..0xe0 => machine.turn_back(WAITS[usize::from(source.byte() & 0x0f)]),
         0xe0..0xe8 => machine.transmit(usize::from(source.byte())),
@@ -147,7 +147,7 @@ const ERRORS: [&str; 8] = [
     "SOMETHING_NEW",
 ];
 
-/// What the peer says: bytes as they are, or a packet about an identifier or a device.
+/// Returns what the peer sends: raw bytes, or a packet about an identifier or a device.
 fn said(kind: u8, source: &mut Source<'_>) -> Vec<u8> {
     match kind {
         0x00..0x80 => source.take(usize::from(kind) + 1).to_vec(),
@@ -161,14 +161,14 @@ fn said(kind: u8, source: &mut Source<'_>) -> Vec<u8> {
         0x99 => packets::unsuback(source.byte().into()),
         0x9a => packets::PINGRESP.to_vec(),
         0x9b => packets::connack(source.byte()),
-        // Much of a packet that has begun.
+        // Many bytes of a packet that has started.
         0x9c..0xa0 => vec![b'x'; 64 * usize::from(source.byte())],
         0xa0..0xb0 => delivery(kind, source.byte(), source.byte()),
         _ => report(kind, source.byte(), source.byte()),
     }
 }
 
-/// A config or command for one of the devices, or for nobody.
+/// Returns a config or command for one of the devices, or for an unknown one.
 fn delivery(kind: u8, packet_id: u8, more: u8) -> Vec<u8> {
     let device = [DEVICES[0], DEVICES[1], DEVICES[2], GATEWAY][usize::from(kind & 3)];
     let channel = ["config", "commands", "commands/a/b", "state"][usize::from(kind >> 2 & 3)];
@@ -178,7 +178,7 @@ fn delivery(kind: u8, packet_id: u8, more: u8) -> Vec<u8> {
     packets::publish(&topic, &vec![b'y'; more.into()], packet_id, dup)
 }
 
-/// An error report about a device and a packet identifier, or without one.
+/// Returns an error report about a device and a packet identifier, or without one.
 fn report(kind: u8, device: u8, packet_id: u8) -> Vec<u8> {
     let error = ERRORS[usize::from(kind & 7)];
     let device = match device & 7 {

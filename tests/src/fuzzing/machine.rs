@@ -1,4 +1,4 @@
-//! A gateway under the eyes of a peer that knows what must never happen.
+//! A gateway, checked by a peer that knows the invariants.
 
 use core::time::Duration;
 use std::collections::BTreeSet;
@@ -17,45 +17,45 @@ mod stage;
 use peer::Peer;
 pub(super) use stage::{LIFETIME, Stage};
 
-/// The gateway's own name.
+/// The gateway's own id.
 pub(super) const GATEWAY: &str = "gateway-1";
 
 /// The devices of the later stages.
 pub(super) const DEVICES: [&str; 3] = ["device-1", "device-2", "device-3"];
 
-/// What the wall clock shows.
+/// The time of the wall clock.
 pub(super) const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
-/// A payload whose packet is larger than what the gateway otherwise lets wait (64 KiB), and goes alone.
+/// A payload whose packet is larger than the gateway's normal transmit limit (64 KiB), and is sent alone.
 const LARGE: usize = 70_000;
 
-/// The most that ever waits to be written: the large packet with its topic; and the SUBSCRIBE of the errors topic and
-/// DISCONNECT, which wait for nobody.
+/// The maximum number of bytes pending to be written: the large packet with its topic, and the SUBSCRIBE of the errors
+/// topic and DISCONNECT, which do not wait.
 const MOST_TRANSMIT: usize = LARGE + 512;
 
-/// Events that one call which is not input may add, those that end an operation not counted.
+/// The maximum number of events that one call other than input may add, not counting those that end an operation.
 const EVENTS_A_CALL: usize = 2 + 4 * (1 + DEVICES.len());
 
-/// How a gateway and its user behave.
+/// The behaviour of a gateway and its user.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Setup {
     pub(super) options: Options,
-    /// Whether events wait until [`Machine::take_events`]; otherwise they are taken after each call.
+    /// Whether events wait until [`Machine::take_events`]; otherwise they are polled after each call.
     pub(super) is_slow: bool,
-    /// Whether each device has a message in the busy stages that goes alone.
+    /// Whether each device has a message in the busy stages that is sent alone.
     pub(super) has_large: bool,
-    /// Whether spurious timeouts and polls are thrown in, which must change nothing.
+    /// Whether spurious timeouts and polls are inserted, which must not change anything.
     pub(super) is_fidgety: bool,
 }
 
-/// What came out of a gateway.
+/// An output of a gateway.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Output {
     Bytes(Vec<u8>),
     Event(Event),
 }
 
-/// A gateway, its transport and its user. Everything that must hold is checked after every call.
+/// A gateway, its transport and its user. All invariants are checked after every call.
 #[derive(Debug)]
 pub(super) struct Machine {
     gateway: Gateway,
@@ -65,20 +65,20 @@ pub(super) struct Machine {
     transport: Option<Peer>,
     history: Vec<(Duration, Output)>,
     events: Vec<Event>,
-    /// Operations accepted, and not seen to end.
+    /// Operations that were accepted and have not ended.
     pending: BTreeSet<OpId>,
     closing: Option<OpId>,
     deliveries: Vec<DeliveryId>,
-    /// Whether the events say that the gateway is connected.
+    /// Whether the gateway is connected according to its events.
     is_connected: bool,
     is_closed: bool,
-    /// Events that the last input may have added, those that end an operation not counted; and all calls since none waited
-    /// that were no input.
+    /// The number of events that the last input may have added, not counting those that end an operation; and the
+    /// number of calls other than input since no events were pending.
     overshoot: [usize; 2],
 }
 
 impl Machine {
-    /// A gateway that was not opened.
+    /// Creates a gateway that was not opened.
     pub(super) fn new(setup: Setup) -> Self {
         let id = |id: &str| id.try_into().expect("a legal id");
         let location = "us-central1".try_into().expect("a legal location");
@@ -111,17 +111,17 @@ impl Machine {
         self.gateway.apply(input, self.now)
     }
 
-    /// Everything that came out, with the time since the start.
+    /// Returns all outputs, with the time since the start.
     pub(super) fn into_history(self) -> Vec<(Duration, Output)> {
         self.history
     }
 
-    /// The events that were taken.
+    /// Returns the polled events.
     pub(super) fn events(&self) -> &[Event] {
         &self.events
     }
 
-    /// The transport comes up, with a token of this lifetime. Where none is wanted, this must change nothing.
+    /// Establishes the transport, with a token of this lifetime. If none is wanted, this must change nothing.
     pub(super) fn connect(&mut self, lifetime: Duration) {
         let is_wanted = self.gateway.wants_transport() && self.transport.is_none();
         let token = Token::new("header.claims.signature", self.now + lifetime);
@@ -140,7 +140,8 @@ impl Machine {
         self.check();
     }
 
-    /// Bytes come from the peer, in fragments of at most so many. While the gateway wants none, they are not read.
+    /// Receives bytes from the peer, in fragments of at most this many. While the gateway wants no input, they are not
+    /// read.
     pub(super) fn input(&mut self, bytes: &[u8], fragment: usize) {
         let Some(peer) = &mut self.transport else {
             return;
@@ -169,14 +170,15 @@ impl Machine {
                 "input after the end has an effect"
             );
         }
-        // A message has at least five bytes; an acknowledgement has four, and at most a change of state beside an end.
+        // A message has at least five bytes; an acknowledgement has four, and causes at most one change of state
+        // besides an end.
         let most = self.setup.options.max_unacknowledged + bytes.len() / 5;
         assert!(self.gateway.stats().unacknowledged <= most);
         self.overshoot[0] = bytes.len() / 2;
         self.check();
     }
 
-    /// The transport takes so many bytes of those that wait, or all.
+    /// Transmits this many of the pending bytes, or all.
     pub(super) fn transmit(&mut self, length: usize) {
         let Some(peer) = &mut self.transport else {
             return;
@@ -192,7 +194,7 @@ impl Machine {
         self.check();
     }
 
-    /// The transport takes everything, as long as there is something.
+    /// Transmits everything, as long as there is something.
     pub(super) fn transmit_all(&mut self) {
         for _ in 0..1_000 {
             if self.transport.is_none() || self.gateway.poll_transmit().is_empty() {
@@ -203,7 +205,7 @@ impl Machine {
         panic!("the bytes to write have no end");
     }
 
-    /// The transport ends, if there is one, or could not be had.
+    /// Ends the transport, if there is one, or reports a failed attempt.
     pub(super) fn disconnect(&mut self, end: TransportEnd) {
         self.transport = None;
         self.apply(Input::Disconnected(end));
@@ -211,7 +213,7 @@ impl Machine {
         self.check();
     }
 
-    /// Lets time pass, from deadline to deadline; the transport is hung up where the gateway asks for it.
+    /// Advances time, from deadline to deadline; hangs up the transport when the gateway requests it.
     pub(super) fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
         let most = 64 + 8 * duration.as_secs();
@@ -230,13 +232,13 @@ impl Machine {
         panic!("{most} timeouts within {duration:?}");
     }
 
-    /// Time is reported: this, or what it is by now if that is later.
+    /// Reports this time, or the current time if that is later.
     pub(super) fn timeout(&mut self, at: Instant) {
         self.now = self.now.max(at);
         self.report_time(self.now);
     }
 
-    /// Time is reported, and then a time of the past.
+    /// Reports the current time, and then a time in the past.
     pub(super) fn turn_back(&mut self, by: Duration) {
         self.report_time(self.now);
         self.report_time(self.now.checked_sub(by).unwrap_or(self.start));
@@ -250,12 +252,12 @@ impl Machine {
         self.check();
     }
 
-    /// The next deadline, or now.
+    /// Returns the next deadline, or the current time.
     pub(super) fn deadline(&self) -> Instant {
         self.gateway.poll_timeout().unwrap_or(self.now)
     }
 
-    /// The user takes so many events.
+    /// Polls this many events.
     pub(super) fn take_events(&mut self, most: usize) {
         for _ in 0..most {
             let Some(event) = self.apply(Input::PollEvent).event() else {
@@ -269,7 +271,7 @@ impl Machine {
         }
     }
 
-    /// The user acknowledges a delivery that was told, the oldest being 0.
+    /// Acknowledges a reported delivery; 0 is the oldest.
     pub(super) fn acknowledge(&mut self, which: usize) {
         if let Some(delivery) = self.deliveries.get(which) {
             self.apply(Input::Acknowledge(*delivery));
@@ -277,7 +279,7 @@ impl Machine {
         }
     }
 
-    /// Closes, and sees that everything ends.
+    /// Closes, and checks that everything ends.
     pub(super) fn finish(mut self) -> Self {
         self.close();
         self.transmit_all();
@@ -295,7 +297,7 @@ impl Machine {
         self
     }
 
-    /// Closes; a second time gives the same operation, which may have ended.
+    /// Closes; a second call returns the same operation, which may have ended.
     fn close(&mut self) {
         let op = self.apply(Input::Close).op().expect("never refused");
         if self.closing.replace(op) != Some(op) {
@@ -308,7 +310,7 @@ impl Machine {
         self.check();
     }
 
-    /// What must hold between any two calls.
+    /// Checks the invariants that hold between any two calls.
     fn check(&mut self) {
         self.overshoot[1] += EVENTS_A_CALL;
         let (options, stats) = (&self.setup.options, self.gateway.stats());

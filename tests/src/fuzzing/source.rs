@@ -1,6 +1,6 @@
-//! Decisions from bytes.
+//! Decisions derived from bytes.
 
-/// Bytes to take decisions from. Beyond the last one, all are zero.
+/// A source of bytes for decisions. After the last one, all are zero.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Source<'a>(&'a [u8]);
 
@@ -21,7 +21,7 @@ impl<'a> Source<'a> {
         u16::from_be_bytes([self.byte(), self.byte()])
     }
 
-    /// The next bytes, fewer if fewer are left.
+    /// Returns the next bytes, fewer if fewer are left.
     pub(super) fn take(&mut self, length: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(length.min(self.0.len()));
         self.0 = rest;
@@ -32,7 +32,7 @@ impl<'a> Source<'a> {
         self.take(usize::MAX)
     }
 
-    /// One of these, by the next byte.
+    /// Selects one of the choices with the next byte.
     pub(super) fn pick<T: Copy>(&mut self, choices: &[T]) -> T {
         choices[usize::from(self.byte()) % choices.len()]
     }

@@ -1,4 +1,4 @@
-//! What a client of the bridge says, well formed or nearly so.
+//! Packets of a client of the bridge, well formed or nearly so.
 
 use std::sync::LazyLock;
 
@@ -10,7 +10,7 @@ use crate::fuzzing::start;
 use crate::link::tokens;
 use crate::packets::{frame, publish, string};
 
-/// Tokens that convince for a day, that have expired long ago, and that are for another project.
+/// Tokens: valid for a day, expired long ago, and for another project.
 static TOKENS: LazyLock<[String; 3]> = LazyLock::new(|| {
     let token = |project: &str, issued: u64| {
         let project = project.try_into().expect("a legal project");
@@ -25,7 +25,7 @@ static TOKENS: LazyLock<[String; 3]> = LazyLock::new(|| {
     ]
 });
 
-/// A packet of the kind, with what the next bytes pick.
+/// Returns a packet of this kind, with fields selected by the next bytes.
 pub(super) fn packet(kind: u8, source: &mut Source<'_>) -> Vec<u8> {
     match kind & 0x0f {
         0 | 1 => connect(source),
@@ -44,7 +44,7 @@ pub(super) fn packet(kind: u8, source: &mut Source<'_>) -> Vec<u8> {
         12 => frame(source.pick(&[0x50, 0x62, 0x70]), &[&[0, source.byte()]]),
         13 => vec![0xc0, 0],
         14 => vec![0xe0, 0],
-        // The rest of a packet that has begun.
+        // The rest of a packet that has started.
         _ => vec![b'z'; 16 * usize::from(source.byte())],
     }
 }
@@ -53,7 +53,7 @@ fn device(source: &mut Source<'_>) -> &'static str {
     source.pick(&DEVICES)
 }
 
-/// CONNECT, most often one that is let in.
+/// Returns a CONNECT, which is usually accepted.
 fn connect(source: &mut Source<'_>) -> Vec<u8> {
     let client_id = format!(
         "projects/my-project/locations/us-central1/registries/my-registry/devices/{}",

@@ -1,4 +1,4 @@
-//! A bridge, its clients' transports and its operator; everything that must hold is checked after every call.
+//! A bridge, its clients' transports and its operator; checks all invariants after every call.
 
 use core::time::Duration;
 use std::collections::BTreeMap;
@@ -11,12 +11,12 @@ use crate::fuzzing::start;
 use crate::link::{BOUND, GATEWAY, PUBLIC_KEYS, UNBOUND, registry};
 use crate::{AuthMethod, Bridge, ConnectionId, Registry, Settings};
 
-/// 2026-01-01: when virtual time begins.
+/// The start of virtual time: 2026-01-01.
 pub(super) const START: u64 = 1_767_225_600;
 
 const SECOND_GATEWAY: &str = "gateway-2";
 
-/// The devices of the registry, and one that it does not have.
+/// The devices of the registry, and one that is not in it.
 pub(super) const DEVICES: [&str; 7] = [
     GATEWAY,
     SECOND_GATEWAY,
@@ -27,23 +27,23 @@ pub(super) const DEVICES: [&str; 7] = [
     "nobody-1",
 ];
 
-/// As many transports are up at a time.
+/// The maximum number of open transports.
 const MOST_CONNECTIONS: usize = 4;
 
-/// What the bridge lets wait for a client before it ends the connection, and the largest packet that it sends on top.
+/// The number of unwritten bytes at which the bridge ends a connection, plus the largest packet that it sends.
 const MOST_UNWRITTEN: usize = 64 * 1024 * 1024 + 512 * 1024;
 
-/// What the bridge keeps of events that nobody takes.
+/// The maximum number of unpolled events that the bridge keeps.
 const MOST_EVENTS: usize = 65_536;
 
-/// What came out of a bridge.
+/// An output of a bridge.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Output {
     Bytes(ConnectionId, Vec<u8>),
     Event(Event),
 }
 
-/// Two gateways and their devices, by the gateways' method; made once, for reading keys takes longer than a run.
+/// Two gateways and their devices, by the gateways' method; built once, because parsing keys takes longer than a run.
 static REGISTRIES: LazyLock<[Registry; 4]> = LazyLock::new(|| {
     let methods = [
         AuthMethod::AssociationOnly,
@@ -60,7 +60,7 @@ static REGISTRIES: LazyLock<[Registry; 4]> = LazyLock::new(|| {
     })
 });
 
-/// A bridge and its surroundings.
+/// A bridge and its environment.
 #[derive(Debug)]
 pub(super) struct Harness {
     bridge: Bridge,
@@ -75,12 +75,12 @@ pub(super) struct Harness {
 struct Transport {
     received: Vec<u8>,
     has_connack: bool,
-    /// The bytes that waited when the bridge gave the connection up.
+    /// The number of bytes that were unwritten when the bridge ended the connection.
     left: Option<usize>,
 }
 
 impl Harness {
-    /// A bridge with the registry of this number, in the order of the methods to authenticate devices.
+    /// Creates a bridge with the registry of this index, in the order of the authentication methods.
     pub(super) fn new(registry: usize, settings: Settings) -> Self {
         let registry = REGISTRIES[registry % REGISTRIES.len()].clone();
         let now = start();
@@ -95,7 +95,7 @@ impl Harness {
         harness
     }
 
-    /// A client's transport comes up, and is the current one.
+    /// Accepts a client's transport and makes it the current one.
     pub(super) fn accept(&mut self) {
         if self.connections.len() < MOST_CONNECTIONS {
             let id = self.bridge.accept(self.now);
@@ -111,7 +111,7 @@ impl Harness {
         self.current = self.connections.keys().nth(index).copied();
     }
 
-    /// The current client sends bytes, in fragments of this length, or 256 if that is fewer.
+    /// Receives bytes from the current client, in fragments of this length, or of 1/256 of the bytes if that is longer.
     pub(super) fn input(&mut self, bytes: &[u8], fragment: usize) {
         if let Some(id) = self.current {
             for fragment in bytes.chunks(fragment.max(bytes.len() / 256).max(1)) {
@@ -121,7 +121,7 @@ impl Harness {
         }
     }
 
-    /// The current transport takes so many of the waiting bytes.
+    /// Transmits this many of the pending bytes on the current transport.
     pub(super) fn transmit(&mut self, length: usize) {
         let Some(id) = self.current else {
             return;
@@ -138,7 +138,7 @@ impl Harness {
         self.check();
     }
 
-    /// The current transport ends.
+    /// Closes the current transport.
     pub(super) fn close(&mut self) {
         if let Some(id) = self.current.take() {
             self.bridge.handle_closed(id, self.now);
@@ -157,7 +157,7 @@ impl Harness {
         self.check();
     }
 
-    /// What an operator does to a device; it may be refused.
+    /// Executes an operator's command for a device; it may be refused.
     pub(super) fn operate(&mut self, kind: u8, which: u8) {
         let (bridge, now) = (&mut self.bridge, self.now);
         let device = DEVICES[usize::from(which) % DEVICES.len()];
@@ -175,7 +175,7 @@ impl Harness {
         self.check();
     }
 
-    /// Lets time pass, from deadline to deadline.
+    /// Advances time, from deadline to deadline.
     pub(super) fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
         let most = 64 + 64 * duration.as_secs();
@@ -188,7 +188,7 @@ impl Harness {
         panic!("{most} timeouts within {duration:?}");
     }
 
-    /// Time is reported so much later, whatever was due in between.
+    /// Reports a later time, regardless of deadlines in between.
     pub(super) fn timeout(&mut self, later: Duration) {
         self.tick(self.now + later);
     }
@@ -204,7 +204,7 @@ impl Harness {
         self.check();
     }
 
-    /// Ends every transport, and gives everything that came out.
+    /// Closes every transport, and returns all outputs.
     pub(super) fn finish(mut self) -> Vec<Output> {
         while self.current.is_some() {
             self.transmit(usize::MAX);
@@ -218,7 +218,7 @@ impl Harness {
         self.history
     }
 
-    /// What must hold between any two calls.
+    /// Checks the invariants that hold between any two calls.
     fn check(&mut self) {
         let is_segmented = !self.bridge.faults().is_empty();
         for (id, transport) in &mut self.connections {
@@ -228,7 +228,7 @@ impl Harness {
                 assert!(!self.bridge.wants_reset(*id));
                 continue;
             }
-            // A fault may hide a part of what waits.
+            // A fault may hide a part of the pending bytes.
             if is_segmented || transport.left.is_none() {
                 transport.left = (!is_segmented).then_some(waiting);
             }
@@ -248,7 +248,7 @@ impl Harness {
 }
 
 impl Transport {
-    /// Reads what the bridge has sent.
+    /// Parses what the bridge has sent.
     fn receive(&mut self, bytes: &[u8]) {
         self.received.extend_from_slice(bytes);
         loop {
@@ -258,7 +258,7 @@ impl Transport {
                     self.received.drain(..length);
                     matches!(packet, ServerPacket::ConnAck { .. })
                 }
-                // The service has codes of its own.
+                // The service uses return codes of its own.
                 Err(Malformed::ReturnCode(13 | 0x13)) => {
                     self.received.drain(..4);
                     true

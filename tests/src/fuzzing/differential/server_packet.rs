@@ -1,6 +1,7 @@
-//! What a server may send by MQTT 3.1.1, read straight from the standard: strict, simple, slow, and shared with nobody.
+//! A server's MQTT 3.1.1 packets, parsed directly according to the standard: strict, simple, slow, and independent of
+//! other code.
 
-/// A packet of a server's.
+/// A packet sent by a server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ServerPacket {
     /// CONNACK (3.2).
@@ -12,7 +13,7 @@ pub enum ServerPacket {
     },
     /// PUBLISH (3.3).
     Publish {
-        /// Whether it claims to be a re-delivery.
+        /// Whether it is marked as a retransmission.
         dup: bool,
         /// 0, 1 or 2.
         qos: u8,
@@ -20,7 +21,7 @@ pub enum ServerPacket {
         retain: bool,
         /// Its topic.
         topic: String,
-        /// 0 exactly at QoS 0.
+        /// 0 if and only if the QoS is 0.
         packet_id: u16,
         /// Its payload.
         payload: Vec<u8>,
@@ -41,12 +42,12 @@ pub enum ServerPacket {
     PingResp,
 }
 
-/// How bytes break the standard.
+/// The ways in which bytes violate the standard.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Malformed {
     /// Types 0 and 15, and those that only a client sends (table 2.1).
     Type,
-    /// Flags that table 2.2 does not have [MQTT-2.2.2-2].
+    /// Flags that are not in table 2.2 [MQTT-2.2.2-2].
     Flags,
     /// A PUBLISH with both bits of its QoS set [MQTT-3.3.1-4].
     QosThree,
@@ -54,9 +55,9 @@ pub enum Malformed {
     DupAtQosZero,
     /// A remaining length of more than four bytes (2.2.3).
     EndlessLength,
-    /// A remaining length that no packet of the type has.
+    /// A remaining length that is invalid for the type of packet.
     Length,
-    /// A field that goes beyond its packet.
+    /// A field that extends beyond its packet.
     Truncated,
     /// CONNACK flags other than session present (3.2.2.1).
     ConnAckFlags,
@@ -74,15 +75,15 @@ pub enum Malformed {
     Nul,
     /// A topic with a wildcard [MQTT-3.3.2-2].
     Wildcard,
-    /// A topic of no character [MQTT-4.7.3-1].
+    /// An empty topic [MQTT-4.7.3-1].
     EmptyTopic,
 }
 
-/// The packet at the front, and its length; `None` while it is not there in full.
+/// Returns the packet at the front and its length; `None` while it is incomplete.
 ///
 /// # Errors
 ///
-/// What the standard forbids.
+/// The violation of the standard.
 pub fn read(bytes: &[u8]) -> Result<Option<(ServerPacket, usize)>, Malformed> {
     let Some((first, rest)) = bytes.split_first() else {
         return Ok(None);
@@ -112,7 +113,8 @@ pub(super) fn check_first(first: u8) -> Result<(), Malformed> {
     }
 }
 
-/// The remaining length, and in how many bytes it is written; `None` while it goes on. The algorithm of 2.2.3.
+/// Returns the remaining length and the number of bytes that encode it; `None` while it is incomplete. The algorithm of
+/// 2.2.3.
 pub(super) fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, Malformed> {
     let (mut multiplier, mut value) = (1, 0);
     for (index, byte) in bytes.iter().enumerate() {
@@ -128,11 +130,11 @@ pub(super) fn remaining_length(bytes: &[u8]) -> Result<Option<(usize, usize)>, M
     Ok(None)
 }
 
-/// Checks that a packet that begins so can have this remaining length.
+/// Checks that a packet with this first byte can have this remaining length.
 pub(super) fn check_length(first: u8, length: usize) -> Result<(), Malformed> {
     let is_possible = match first >> 4 {
         13 => length == 0,
-        // A topic of one character, and from QoS 1 on an identifier.
+        // A topic of one character and, for QoS 1 and above, an identifier.
         3 if first & 0b0110 == 0 => length >= 3,
         3 => length >= 5,
         9 => length >= 3,
@@ -141,7 +143,7 @@ pub(super) fn check_length(first: u8, length: usize) -> Result<(), Malformed> {
     is_possible.then_some(()).ok_or(Malformed::Length)
 }
 
-/// Reads what follows a fixed header that was checked.
+/// Parses the body after a fixed header that was checked.
 pub(super) fn body(first: u8, body: &[u8]) -> Result<ServerPacket, Malformed> {
     let packet_id = || match body {
         [0, 0, ..] => Err(Malformed::PacketIdZero),

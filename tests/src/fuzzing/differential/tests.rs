@@ -14,7 +14,7 @@ fn gateway(mut bytes: &[u8]) -> Option<ServerPacket> {
     Some(packet.into())
 }
 
-/// The standard's own decoder.
+/// Decodes with the standard's decoder.
 fn standard(bytes: &[u8]) -> Option<ServerPacket> {
     let (packet, length) = server_packet::read(bytes).ok()??;
     assert_eq!(length, bytes.len());

@@ -1,4 +1,4 @@
-//! The other end of a transport: checks what the gateway writes, and knows when it must hang up.
+//! The other end of a transport: checks what the gateway writes, and determines when it must hang up.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -13,35 +13,35 @@ const UNSUBACK: u8 = 11;
 /// One end of one transport.
 #[derive(Debug)]
 pub(super) struct Peer {
-    /// What this end has said.
+    /// A decoder for what this end has sent.
     said: Reference,
     has_said_connack: bool,
     is_broken: bool,
-    /// The PUBLISHes of QoS 1 without their PUBACK, oldest first.
+    /// The QoS 1 PUBLISHes without a PUBACK, oldest first.
     owed: VecDeque<Owed>,
-    /// How many of them may have been answered all the same: each number that fits the PUBACKs so far.
+    /// How many of them may have been answered nevertheless: each number that is consistent with the PUBACKs so far.
     answered: BTreeSet<usize>,
-    /// What the gateway has written, also what the transport has not taken yet.
+    /// A decoder for what the gateway has written, including what the transport has not taken yet.
     heard: Decoder,
-    /// How many of the waiting bytes were heard already.
+    /// How many of the pending bytes were already decoded.
     ahead: usize,
     packets: usize,
     has_heard_disconnect: bool,
-    /// Identifiers whose acknowledgement was not said, and the type of that.
+    /// Identifiers whose acknowledgement was not sent, and the type of that acknowledgement.
     in_use: BTreeMap<u16, u8>,
-    /// The packets heard that want an answer, oldest first.
+    /// The received packets that require an answer, oldest first.
     unanswered: Vec<Question>,
 }
 
-/// A PUBLISH of QoS 1 that was said.
+/// A QoS 1 PUBLISH that was sent.
 #[derive(Clone, Copy, Debug)]
 struct Owed {
     packet_id: u16,
-    /// Of one that waits for its PUBACK, this is a copy, and has none of its own.
+    /// Whether this is a copy of one that waits for its PUBACK, which has no PUBACK of its own.
     dup: bool,
 }
 
-/// A packet that wants an answer.
+/// A packet that requires an answer.
 #[derive(Clone, Debug)]
 pub(super) enum Question {
     Connect,
@@ -69,7 +69,7 @@ impl Peer {
         }
     }
 
-    /// This end says something.
+    /// Records bytes sent by this end.
     pub(super) fn say(&mut self, bytes: &[u8]) {
         self.said.push(bytes);
         while !self.is_broken {
@@ -81,14 +81,14 @@ impl Peer {
         }
     }
 
-    /// Whether this end has broken the standard, or said what the gateway does not take.
+    /// Returns whether this end has violated the standard, or sent something that the gateway does not accept.
     pub(super) fn is_broken(&self) -> bool {
         self.is_broken
     }
 
     fn on_said(&mut self, packet: &ServerPacket) {
         let is_connack = matches!(packet, ServerPacket::ConnAck { .. });
-        // CONNACK comes first [MQTT-3.2.0-1], and once.
+        // CONNACK must come first [MQTT-3.2.0-1], and only once.
         self.is_broken |= is_connack == self.has_said_connack;
         self.has_said_connack = true;
         match packet {
@@ -108,14 +108,14 @@ impl Peer {
         }
     }
 
-    /// An acknowledgement of another kind says nothing of a packet.
+    /// Frees an identifier; an acknowledgement of another kind has no effect on a packet.
     fn free_id(&mut self, packet_id: u16, said: u8) {
         if self.in_use.get(&packet_id) == Some(&said) {
             self.in_use.remove(&packet_id);
         }
     }
 
-    /// Reads what the gateway has queued since the last call.
+    /// Decodes what the gateway has queued since the last call.
     pub(super) fn watch(&mut self, waiting: &[u8]) {
         let new = waiting.get(self.ahead..);
         self.heard
@@ -126,12 +126,12 @@ impl Peer {
         }
     }
 
-    /// The transport has taken so many of the waiting bytes.
+    /// Records that the transport has taken this many of the pending bytes.
     pub(super) fn take(&mut self, length: usize) {
         self.ahead -= length;
     }
 
-    /// Takes the packets out that this answers, oldest first.
+    /// Removes the packets that this answers, oldest first.
     pub(super) fn take_questions(
         &mut self,
         is_answered: impl FnMut(&mut Question) -> bool,
@@ -181,14 +181,15 @@ impl Peer {
         self.unanswered.push(question);
     }
 
-    /// An identifier is used once until its acknowledgement [MQTT-2.3.1-2], but by a re-delivery [MQTT-2.3.1-3].
+    /// Records the use of an identifier: only once until its acknowledgement [MQTT-2.3.1-2], except by a retransmission
+    /// [MQTT-2.3.1-3].
     fn use_id(&mut self, packet_id: u16, awaits: u8, is_again: bool) {
         let used = self.in_use.insert(packet_id, awaits);
         assert_eq!(used, is_again.then_some(awaits), "{packet_id} again");
     }
 
-    /// A PUBACK answers a PUBLISH [MQTT-2.3.1-6], in their order [MQTT-4.6.0-2]; one that was sent again may have been
-    /// taken for one with the first. Which one it answers need not be plain: then all that it may be are kept in mind.
+    /// Matches a PUBACK with a PUBLISH [MQTT-2.3.1-6], in their order [MQTT-4.6.0-2]; a retransmission may have been
+    /// combined with the first. If it is ambiguous which one it answers, all possibilities are kept.
     fn settle(&mut self, packet_id: u16) {
         let mut answered = BTreeSet::new();
         for &from in &self.answered {

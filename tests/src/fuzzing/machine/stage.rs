@@ -1,37 +1,37 @@
-//! How far a gateway has come before the fuzzer's bytes.
+//! The stages that a gateway reaches before it receives the fuzzer's bytes.
 
 use super::*;
 use peer::Question;
 
 use crate::packets;
 
-/// Where a gateway is, from its first connection to its end.
+/// The stages of a gateway, from its first connection to its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::fuzzing) enum Stage {
     /// CONNECT was written.
     Connecting,
-    /// CONNACK came.
+    /// CONNACK was received.
     Open,
     /// The attaches of three devices are in flight.
     Attaching,
     /// Two devices are attached, with operations of every kind in flight; the attach of the third is.
     Busy,
-    /// The same with one being detached.
+    /// The same, while one device is being detached.
     Detaching,
     /// Everything was acknowledged.
     Quiet,
     /// The connection was lost with everything in flight, and the next one is open.
     Again,
-    /// The token is about to expire: the gateway waits for what is in flight, to leave.
+    /// The token is about to expire: the gateway waits for operations in flight before it disconnects.
     Refreshing,
     /// Closing with everything in flight.
     Closing,
-    /// DISCONNECT waits to be written.
+    /// DISCONNECT is pending to be written.
     Leaving,
 }
 
 impl Stage {
-    /// All of them.
+    /// All stages.
     pub(in crate::fuzzing) const ALL: [Self; 10] = [
         Self::Connecting,
         Self::Open,
@@ -49,7 +49,7 @@ impl Stage {
 /// The lifetime of a token, unless a step has its own.
 pub(in crate::fuzzing) const LIFETIME: Duration = Duration::from_secs(3_600);
 
-/// One that has to be refreshed after four fifths of this, while everything is still in flight.
+/// A token lifetime that requires a refresh after four fifths of it, while everything is still in flight.
 const SHORT_LIFETIME: Duration = Duration::from_secs(20);
 
 impl Machine {
@@ -106,7 +106,7 @@ impl Machine {
         device
     }
 
-    /// Operations of every kind for every device.
+    /// Starts operations of every kind for every device.
     fn keep_busy(&mut self, devices: [DeviceKey; 3]) {
         let mut attaches = 0;
         self.answer(|question| {
@@ -153,7 +153,7 @@ impl Machine {
         self.accept(op.expect("a device can be detached"));
     }
 
-    /// Writes everything, and answers what is to be answered until nothing new is asked.
+    /// Transmits everything, and answers the packets that are to be answered until there are no new ones.
     fn answer(&mut self, mut is_answered: impl FnMut(&Question) -> bool) {
         loop {
             self.transmit_all();
@@ -173,7 +173,7 @@ impl Machine {
 }
 
 impl Question {
-    /// The answer that is hoped for.
+    /// Returns the positive answer.
     fn answer(self) -> Vec<u8> {
         match self {
             Self::Connect => packets::connack(0),
