@@ -43,7 +43,7 @@ impl Reason {
         }
     }
 
-    /// The device was not attached by any operation of the input.
+    /// Constructs the failure of an operation for a device that the input has not attached.
     pub(crate) fn unknown_device(device: &str) -> Self {
         let detail = format!(
             "`{device}` was never attached here, or has been detached: attach it first, with the operation `attach`"
@@ -51,7 +51,7 @@ impl Reason {
         Self::refused("unknown_device", detail)
     }
 
-    /// The gateway is closing.
+    /// Constructs the failure of an operation while the gateway is closing.
     pub(crate) fn closed() -> Self {
         CommandError::Closed.into()
     }

@@ -27,7 +27,7 @@ impl Session {
         Ok(has_room)
     }
 
-    /// The same for a request that is already recorded as open.
+    /// Executes a request that is already recorded as open.
     pub(super) async fn command(&mut self, request: &Request) -> io::Result<bool> {
         match self.try_command(request) {
             Ok(()) => Ok(true),

@@ -75,17 +75,17 @@ impl Open {
         self.all.values().any(|asked| asked.kind == Kind::Attach)
     }
 
-    /// The number of open messages to the cloud.
+    /// Returns the number of open messages to the cloud.
     pub(super) fn messages(&self) -> usize {
         self.messages
     }
 
-    /// The total size of their payloads in bytes.
+    /// Returns the total size of their payloads in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The number of other open operations.
+    /// Returns the number of other open operations.
     pub(super) fn controls(&self) -> usize {
         self.all.len() - self.messages
     }

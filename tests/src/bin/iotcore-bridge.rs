@@ -1,5 +1,5 @@
-//! The bridge emulator as a program: serves a registry file to any MQTT 3.1.1 client, prints what
-//! happens, and takes the operator's commands on its standard input.
+//! The bridge emulator as a program: serves a registry file to any MQTT 3.1.1 client, prints events, and reads the
+//! operator's commands from standard input.
 #![forbid(unsafe_code)]
 
 use std::fs;
@@ -68,7 +68,7 @@ struct Options {
     set: Vec<String>,
 }
 
-/// Prints for people or for machines.
+/// Prints text for people or JSON for programs.
 #[derive(Clone, Copy)]
 struct Printer {
     json: bool,
@@ -130,7 +130,7 @@ fn run(options: &Options) -> Result<(), String> {
     Ok(())
 }
 
-/// Does what is typed until `quit`; the end of the input leaves the server running.
+/// Executes commands from standard input until `quit`; at the end of the input, the server keeps running.
 fn obey(server: &Server, printer: Printer) {
     for line in io::stdin().lock().lines() {
         let Ok(line) = line else {
@@ -156,7 +156,7 @@ fn obey(server: &Server, printer: Printer) {
     }
 }
 
-/// An answer among the events.
+/// An answer, in the format of an event.
 #[derive(Serialize)]
 struct Answered<'a> {
     event: &'static str,
@@ -165,7 +165,7 @@ struct Answered<'a> {
 }
 
 impl Printer {
-    /// A reader that went away is no reason to stop serving.
+    /// Prints a line. A closed output must not stop the server.
     fn print(self, text: impl std::fmt::Display, json: &impl Serialize) {
         let line = match self.json {
             true => serde_json::to_string(json).unwrap_or_else(|error| error.to_string()),

@@ -1,4 +1,4 @@
-//! Plays scripts by the thousand, in virtual time: everything that can go wrong, against the guarantees.
+//! Plays thousands of scripts in virtual time, with every kind of fault, and checks the guarantees.
 #![forbid(unsafe_code)]
 
 use std::io::{self, IsTerminal, Write};
@@ -13,13 +13,13 @@ use clap::Parser;
 use iotcore_gateway_testkit::script::{Broken, Script};
 use iotcore_gateway_testkit::seeds::{self, Tally};
 
-/// How often progress is shown.
+/// The interval between updates of the progress bar.
 const REFRESH: Duration = Duration::from_millis(200);
 
-/// The width of the bar of progress, in characters.
+/// The width of the progress bar, in characters.
 const BAR: u64 = 30;
 
-/// The columns of the table of faults.
+/// The number of columns in the table of faults.
 const COLUMNS: usize = 3;
 
 /// Plays a script of everything that can go wrong for each seed, twice, and checks the guarantees all along.
@@ -53,7 +53,7 @@ struct Options {
 
 fn main() -> ExitCode {
     let options = Options::parse();
-    // A panic is a finding, which is told with its script.
+    // A panic is a finding, which is reported with its script.
     std::panic::set_hook(Box::new(|_| {}));
     let script = options.script.or(options.seed.map(seeds::script));
     let is_sound = match script {
@@ -62,12 +62,12 @@ fn main() -> ExitCode {
     };
     match is_sound {
         Ok(true) => ExitCode::SUCCESS,
-        // Nobody reads any more.
+        // The output is closed.
         Ok(false) | Err(_) => ExitCode::FAILURE,
     }
 }
 
-/// Plays one script and shows its history; gives whether all guarantees held.
+/// Plays one script and prints its history; returns whether all guarantees held.
 fn show(script: Script) -> io::Result<bool> {
     let mut out = io::stdout().lock();
     writeln!(out, "{:?}\n", script.setup)?;
@@ -90,7 +90,7 @@ fn show(script: Script) -> io::Result<bool> {
     }
 }
 
-/// Makes a failing script smaller, and gives the line that plays it.
+/// Shrinks a failing script, and prints the command line that plays it.
 fn tell(out: &mut impl Write, script: Script, broken: Broken) -> io::Result<()> {
     let steps = script.steps.len();
     let (script, broken) = seeds::reduce(script, broken);
@@ -110,7 +110,7 @@ fn tell(out: &mut impl Write, script: Script, broken: Broken) -> io::Result<()> 
     )
 }
 
-/// Many seeds, and what they came to so far.
+/// A run of many seeds, and the results so far.
 struct Simulation {
     first: u64,
     count: u64,
@@ -139,7 +139,7 @@ impl Simulation {
         }
     }
 
-    /// Plays all seeds; gives whether all guarantees held.
+    /// Plays all seeds; returns whether all guarantees held.
     fn run(self, threads: u8) -> io::Result<bool> {
         thread::scope(|scope| {
             let (sender, ends) = mpsc::channel::<()>();
@@ -193,7 +193,7 @@ impl Simulation {
                 Ok(history) => self.tally.lock().expect("no thread panics").add(&history),
                 Err(broken) => {
                     let mut failure = self.failure.lock().expect("no thread panics");
-                    // Of several the first, so that the same seeds end in the same way.
+                    // If several fail, the first seed is reported, so that the result is reproducible.
                     if failure.as_ref().is_none_or(|(other, _)| seed < *other) {
                         *failure = Some((seed, broken));
                     }
@@ -203,7 +203,7 @@ impl Simulation {
         }
     }
 
-    /// One line, on a terminal alone.
+    /// Prints one progress line, only on a terminal.
     fn show_progress(&self) {
         let mut out = io::stderr();
         if !out.is_terminal() {
@@ -288,7 +288,7 @@ impl Simulation {
     }
 }
 
-/// A number with a comma between thousands.
+/// Formats a number with a comma between thousands.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut grouped = String::new();

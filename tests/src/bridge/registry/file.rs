@@ -24,16 +24,16 @@
 //!
 //! * `project`, `location` and `registry` make up the client identifiers
 //!   `projects/P/locations/L/registries/R/devices/D`, and `project` is a token's `aud`.
-//! * `public_keys`: up to three a device. Each is the PEM itself (a string, line breaks as `\n`), or
-//!   an object with `file` (a path, from the registry file's folder) or `pem`, and perhaps `expires`
+//! * `public_keys`: up to three per device. Each is the PEM itself (a string, line breaks as `\n`), or
+//!   an object with `file` (a path, from the registry file's folder) or `pem`, and optionally `expires`
 //!   (seconds since 1970). RSA or P-256; a `PUBLIC KEY` or a `CERTIFICATE`. None are needed for a
 //!   device that a gateway attaches by its binding.
 //! * `blocked`: `true` refuses the device; `false` by default.
 //! * `auth_method`: `ASSOCIATION_ONLY`, `DEVICE_AUTH_TOKEN_ONLY` or
 //!   `ASSOCIATION_AND_DEVICE_AUTH_TOKEN`; without it no device may use the gateway.
 //! * `bound_devices`: names from `devices`.
-//! * `mqtt_enabled` and `telemetry_topic` (`true` by default): whether the registry takes MQTT
-//!   connections, and whether it has a topic that telemetry goes to.
+//! * `mqtt_enabled` and `telemetry_topic` (`true` by default): whether the registry accepts MQTT
+//!   connections, and whether it has a topic for telemetry.
 //! * `settings`: see [`Settings`]; only those that differ from the default.
 //!
 //! Any other member is an error, so that a misspelt one does not pass unnoticed.
