@@ -131,6 +131,19 @@ impl Relay {
         self.expect_where("an end", |event| event["id"] == id)
     }
 
+    /// Passes over events until the operations with these ids have ended, in any order; returns their ends as they are asked
+    /// for.
+    pub(crate) fn expect_ends<const N: usize>(&mut self, ids: [u64; N]) -> [Value; N] {
+        let mut ends = ids.map(|_| Value::Null);
+        for _ in ids {
+            let end = self.expect_where("an end", |event| ids.iter().any(|id| event["id"] == *id));
+            let place = ids.iter().position(|id| end["id"] == *id);
+            ends[place.unwrap()] = end;
+        }
+        assert!(!ends.contains(&Value::Null), "one ended twice: {ends:#?}");
+        ends
+    }
+
     pub(crate) fn expect_where(&mut self, what: &str, is_it: impl Fn(&Value) -> bool) -> Value {
         loop {
             match self.next() {
