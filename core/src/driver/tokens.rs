@@ -20,9 +20,9 @@ use crate::{
 /// Any error, of a source that the driver knows nothing of. It is shown to the user: it must not hold a token or a key.
 pub type BoxError = Box<dyn Error + Send + Sync>;
 
-/// Gives the driver its tokens. Asynchronous, for the key may live in hardware or in another process.
+/// Supplies the tokens of the driver. Asynchronous, because the key may live in hardware or in another process.
 ///
-/// The driver asks for a new token for **every** connection, and gives each answer the setup's `dial_timeout`.
+/// The driver asks for a new token for **every** connection, and waits for each answer for at most `dial_timeout`.
 /// With the feature `jwt`, `KeyTokens` is the ready-made source, from a PEM key.
 pub trait TokenSource: Send + Sync + 'static {
     /// A token for the gateway's next connection.

@@ -173,7 +173,7 @@ pub enum EventKind {
     },
     /// PINGREQ was answered.
     Ping,
-    /// A fault was injected, for now or from now on.
+    /// A fault was injected. It acts at once, or on what follows.
     FaultInjected {
         /// The fault.
         fault: Fault,

@@ -209,7 +209,7 @@ words! {
 }
 
 impl Bridge {
-    /// Injects a fault, for now or from now on.
+    /// Injects a fault, which acts at once, or on what follows.
     ///
     /// # Errors
     /// The registry has no client of that name, or raw bytes are for a client that is not connected.

@@ -65,7 +65,7 @@ pub enum Malformed {
     SessionPresent,
     /// A reserved CONNACK return code: 6 to 255 (table 3.1).
     ReturnCode(u8),
-    /// A SUBACK return code that is none of the four [MQTT-3.9.3-2].
+    /// A SUBACK return code other than the four [MQTT-3.9.3-2].
     SubAckCode,
     /// A packet identifier of 0 [MQTT-2.3.1-1].
     PacketIdZero,
