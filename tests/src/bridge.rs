@@ -11,6 +11,7 @@
 pub mod auth;
 pub mod close;
 pub(crate) mod codec;
+mod connection;
 pub mod errors;
 pub mod event;
 pub mod faults;
@@ -18,7 +19,6 @@ pub mod operator;
 pub mod quotas;
 pub mod record;
 pub mod registry;
-mod session;
 pub mod settings;
 mod topic;
 mod wire;
@@ -35,10 +35,10 @@ use serde::Serialize;
 
 use close::CloseReason;
 pub use codec::Malformed;
+use connection::{BridgeConnection, Client};
 use event::{DetachCause, Event, EventKind};
 use record::DeviceRecord;
 use registry::Registry;
-use session::{Client, Session};
 use settings::Settings;
 use world::{Notice, World};
 
@@ -50,7 +50,7 @@ use world::{Notice, World};
 #[derive(Debug)]
 pub struct Bridge {
     world: World,
-    sessions: BTreeMap<ConnectionId, Session>,
+    connections: BTreeMap<ConnectionId, BridgeConnection>,
     last_id: u64,
 }
 
@@ -66,7 +66,7 @@ impl Bridge {
     pub fn new(registry: Registry, settings: Settings, now: Instant, unix_now: u64) -> Self {
         Self {
             world: World::new(registry, settings, now, unix_now),
-            sessions: BTreeMap::new(),
+            connections: BTreeMap::new(),
             last_id: 0,
         }
     }
@@ -77,9 +77,9 @@ impl Bridge {
         self.last_id += 1;
         let id = ConnectionId(self.last_id);
         self.world.log(Some(id), None, EventKind::Accepted);
-        let mut session = Session::new(id, now);
-        session.handle_accepted(&mut self.world);
-        self.sessions.insert(id, session);
+        let mut connection = BridgeConnection::new(id, now);
+        connection.handle_accepted(&mut self.world);
+        self.connections.insert(id, connection);
         id
     }
 
@@ -91,47 +91,47 @@ impl Bridge {
     }
 
     /// Receives bytes, in fragments of any size. All bytes are consumed; after the connection's end they are ignored.
-    pub fn handle_input(&mut self, connection: ConnectionId, bytes: &[u8], now: Instant) {
+    pub fn handle_input(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
         let now = self.world.advance_to(now);
-        if let Some(session) = self.sessions.get_mut(&connection) {
-            session.handle_input(bytes, &mut self.world, now);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.handle_input(bytes, &mut self.world, now);
         }
-        self.settle(now);
+        self.process_notices(now);
     }
 
     /// Records that a prefix of [`poll_transmit`](Self::poll_transmit) was passed to the transport.
-    pub fn handle_transmitted(&mut self, connection: ConnectionId, len: usize, now: Instant) {
+    pub fn handle_transmitted(&mut self, id: ConnectionId, len: usize, now: Instant) {
         self.world.advance_to(now);
-        if let Some(session) = self.sessions.get_mut(&connection) {
-            session.handle_transmitted(len);
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.handle_transmitted(len);
         }
     }
 
     /// Records that the transport ended, by either side. The connection is forgotten.
-    pub fn handle_closed(&mut self, connection: ConnectionId, now: Instant) {
+    pub fn handle_closed(&mut self, id: ConnectionId, now: Instant) {
         self.world.advance_to(now);
-        if let Some(mut session) = self.sessions.remove(&connection) {
-            session.end(CloseReason::ConnectionLost, &mut self.world);
+        if let Some(mut connection) = self.connections.remove(&id) {
+            connection.end(CloseReason::ConnectionLost, &mut self.world);
         }
     }
 
     /// Records that time has passed. Nothing changes unless a timer is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.world.advance_to(now);
-        for session in self.sessions.values_mut() {
-            session.handle_timeout(&mut self.world, now);
+        for connection in self.connections.values_mut() {
+            connection.handle_timeout(&mut self.world, now);
         }
-        self.settle(now);
+        self.process_notices(now);
     }
 
     /// Returns the bytes to be written to a client; under a segmenting fault, only the next segment.
     #[must_use]
-    pub fn poll_transmit(&self, connection: ConnectionId) -> &[u8] {
-        let Some(session) = self.sessions.get(&connection) else {
+    pub fn poll_transmit(&self, id: ConnectionId) -> &[u8] {
+        let Some(connection) = self.connections.get(&id) else {
             return &[];
         };
-        let bytes = session.unwritten();
-        let segment = self.world.faults.segment(session.client_name());
+        let bytes = connection.unwritten();
+        let segment = self.world.faults.segment(connection.client_name());
         segment
             .and_then(|length| bytes.get(..length.get()))
             .unwrap_or(bytes)
@@ -146,34 +146,34 @@ impl Bridge {
     #[must_use]
     pub fn poll_timeout(&self) -> Option<Instant> {
         let settings = &self.world.settings;
-        let sessions = self.sessions.values();
-        sessions
-            .filter_map(|session| session.deadline(settings))
+        let connections = self.connections.values();
+        connections
+            .filter_map(|connection| connection.deadline(settings))
             .min()
     }
 
     /// Returns whether the bridge keeps the connection. If not: write what is left, close, and report it with
     /// [`handle_closed`](Self::handle_closed).
     #[must_use]
-    pub fn wants_transport(&self, connection: ConnectionId) -> bool {
-        let session = self.sessions.get(&connection);
-        session.is_some_and(|session| !session.is_over())
+    pub fn wants_transport(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(&id);
+        connection.is_some_and(|connection| !connection.is_over())
     }
 
     /// Returns whether a connection that the bridge no longer wants is to be reset (RST) rather than closed. This
     /// happens only under a fault; nothing is left to write then.
     #[must_use]
-    pub fn wants_reset(&self, connection: ConnectionId) -> bool {
-        let session = self.sessions.get(&connection);
-        session.is_some_and(Session::is_reset)
+    pub fn wants_reset(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(&id);
+        connection.is_some_and(BridgeConnection::is_reset)
     }
 
     /// Returns whether the bridge wants more input from a client now; false while a MiB waits to be written to it.
     /// Input is accepted anyway.
     #[must_use]
-    pub fn wants_input(&self, connection: ConnectionId) -> bool {
-        let session = self.sessions.get(&connection);
-        session.is_some_and(Session::wants_input)
+    pub fn wants_input(&self, id: ConnectionId) -> bool {
+        let connection = self.connections.get(&id);
+        connection.is_some_and(BridgeConnection::wants_input)
     }
 
     /// Returns the current registry.
@@ -224,22 +224,22 @@ impl Bridge {
     }
 
     fn client(&self, device: &str) -> Option<&Client> {
-        let connection = self.world.connected.get(device)?;
-        self.sessions.get(connection)?.client()
+        let id = self.world.connected.get(device)?;
+        self.connections.get(id)?.client()
     }
 
     /// Processes the notices that connections have sent to each other.
-    fn settle(&mut self, now: Instant) {
+    fn process_notices(&mut self, now: Instant) {
         for notice in core::mem::take(&mut self.world.notices) {
             match notice {
                 Notice::TakeOver { older } => {
-                    if let Some(session) = self.sessions.get_mut(&older) {
-                        session.end(CloseReason::TakenOver, &mut self.world);
+                    if let Some(connection) = self.connections.get_mut(&older) {
+                        connection.end(CloseReason::TakenOver, &mut self.world);
                     }
                 }
                 Notice::LoseDevice { older, device } => {
-                    if let Some(session) = self.sessions.get_mut(&older) {
-                        session.serve(&mut self.world, now, |client, cx| {
+                    if let Some(connection) = self.connections.get_mut(&older) {
+                        connection.serve(&mut self.world, now, |client, cx| {
                             client.lose(&device, DetachCause::AttachedElsewhere, cx);
                             Ok(())
                         });

@@ -64,7 +64,7 @@ pub struct Link<O = ()> {
     /// The behaviour of the network; may be changed at any time and applies to what is sent from then on.
     pub network: Network,
     /// How the gateway is driven; this must not affect a correct gateway.
-    pub manner: Manner,
+    pub call_pattern: CallPattern,
     /// The observer.
     pub observer: O,
     token_lifetime: Duration,
@@ -86,19 +86,19 @@ pub struct Link<O = ()> {
 
 /// How the gateway is driven, which must not affect the results.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Manner {
+pub struct CallPattern {
     /// Received bytes are passed on in pieces of at most this many bytes, at least 1.
     pub split: usize,
     /// Whether all outputs are polled, and timeouts that are not due are reported, between any two inputs.
-    pub is_fidgety: bool,
+    pub makes_redundant_calls: bool,
 }
 
-impl Default for Manner {
+impl Default for CallPattern {
     /// Passes on everything that was read at once, and makes no unnecessary calls.
     fn default() -> Self {
         Self {
             split: usize::MAX,
-            is_fidgety: false,
+            makes_redundant_calls: false,
         }
     }
 }
@@ -148,7 +148,7 @@ impl<O: Observer> Link<O> {
             gateway: Gateway::new(client_id, options, seed).expect("options that work"),
             bridge: Bridge::new(registry, settings, start, START.as_secs()),
             network: Network::default(),
-            manner: Manner::default(),
+            call_pattern: CallPattern::default(),
             observer: observer(start),
             token_lifetime: Duration::from_secs(3_600),
             clock_error: 0,

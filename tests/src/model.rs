@@ -17,8 +17,8 @@ use std::time::Instant;
 
 use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options};
 
+pub use self::operations::OperationKind;
 use self::operations::Operations;
-pub use self::operations::Wish;
 use self::publications::Publications;
 pub(crate) use self::publications::payload;
 use self::wire::Wire;
@@ -265,12 +265,12 @@ impl Model {
         }
         match event {
             Event::Done { op, outcome } => {
-                let wish = self.operations.end(*op)?;
-                self.check_outcome(wish, *outcome)
+                let kind = self.operations.end(*op)?;
+                self.check_outcome(kind, *outcome)
             }
             Event::Failed { op, failure, .. } => {
-                let wish = self.operations.end(*op)?;
-                self.check_failure(wish, failure)
+                let kind = self.operations.end(*op)?;
+                self.check_failure(kind, failure)
             }
             Event::Closed { unsent } => {
                 self.is_closed = true;

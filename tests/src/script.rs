@@ -44,8 +44,8 @@ pub use self::broken::{Broken, Rule};
 pub use self::bytes::{NotHexadecimal, bytes};
 pub use self::history::{Counts, Entry, History, What};
 pub use self::setup::{Drafted, Setup};
-pub use self::step::{Command, DEVICES, KINDS, NetworkFault, Operation, REPORTS, Step, Stray};
-pub use crate::link::Manner;
+pub use self::step::{CloudOperation, Command, DEVICES, KINDS, NetworkFault, REPORTS, Step, Stray};
+pub use crate::link::CallPattern;
 
 /// A session: its setup and its steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -61,15 +61,15 @@ pub struct Script {
 /// # Errors
 /// A guarantee does not hold. This is a bug in the gateway, in the emulator or in the model.
 pub fn run(script: &Script) -> Result<History, Broken> {
-    run_in(script, Manner::default())
+    run_with(script, CallPattern::default())
 }
 
-/// Plays a script with the gateway driven in this manner, which must not affect the result.
+/// Plays a script with the gateway driven by this pattern of calls, which must not affect the result.
 ///
 /// # Errors
 /// Those of [`run`].
-pub fn run_in(script: &Script, manner: Manner) -> Result<History, Broken> {
-    run::run(script, manner)
+pub fn run_with(script: &Script, pattern: CallPattern) -> Result<History, Broken> {
+    run::run(script, pattern)
 }
 
 /// Plays the script that the bytes encode.

@@ -20,12 +20,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 pub use self::make::script;
 pub use self::shrink::shrink;
 pub use self::tally::Tally;
-use crate::script::{Broken, Entry, History, Manner, Rule, Script, run_in};
+use crate::script::{Broken, CallPattern, Entry, History, Rule, Script, run_with};
 
 /// How the second run drives the gateway, which must not affect the result.
-const OTHERWISE: Manner = Manner {
+const OTHERWISE: CallPattern = CallPattern {
     split: 3,
-    is_fidgety: true,
+    makes_redundant_calls: true,
 };
 
 /// Plays a script twice, the second time with different fragments, polls and spurious timeouts, and compares the
@@ -34,12 +34,12 @@ const OTHERWISE: Manner = Manner {
 /// # Errors
 /// A guarantee does not hold.
 pub fn examine(script: &Script) -> Result<History, Broken> {
-    let first = play(script, Manner::default())?;
+    let first = play(script, CallPattern::default())?;
     let second = play(script, OTHERWISE)?;
     if first.hash() == second.hash() {
         return Ok(first);
     }
-    let again = play(script, Manner::default())?;
+    let again = play(script, CallPattern::default())?;
     Err(differing(&first, &second, first.hash() == again.hash()))
 }
 
@@ -58,8 +58,8 @@ pub fn reduce(script: Script, broken: Broken) -> (Script, Broken) {
 }
 
 /// Plays a script; converts a panic to a violated guarantee.
-fn play(script: &Script, manner: Manner) -> Result<History, Broken> {
-    catch_unwind(AssertUnwindSafe(|| run_in(script, manner))).unwrap_or_else(|panic| {
+fn play(script: &Script, pattern: CallPattern) -> Result<History, Broken> {
+    catch_unwind(AssertUnwindSafe(|| run_with(script, pattern))).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str);
         let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
         Err(Broken {

@@ -55,12 +55,12 @@ pub struct Server {
 
 /// The state that the threads share.
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ServerState>,
     /// Notified after every change of the state.
     changed: Condvar,
 }
 
-struct State {
+struct ServerState {
     bridge: Bridge,
     on_event: Box<dyn FnMut(&Event) + Send>,
     /// The transports that are not closed on both sides, by the client's address.
@@ -87,7 +87,7 @@ impl Server {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
-            state: Mutex::new(State {
+            state: Mutex::new(ServerState {
                 bridge: Bridge::new(registry, settings, now(), unix_now()),
                 on_event: Box::new(on_event),
                 sockets: BTreeMap::new(),
@@ -163,12 +163,12 @@ impl Shared {
     }
 
     /// Locks the state. A panic of `on_event` cannot leave the bridge in an inconsistent state.
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ServerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Waits while a condition holds, without a time limit.
-    fn wait_while(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
+    fn wait_while(&self, condition: impl Fn(&ServerState) -> bool) -> MutexGuard<'_, ServerState> {
         let state = self
             .changed
             .wait_while(self.lock(), |state| condition(state));
@@ -179,8 +179,8 @@ impl Shared {
     fn wait_while_for(
         &self,
         time: Duration,
-        condition: impl Fn(&State) -> bool,
-    ) -> MutexGuard<'_, State> {
+        condition: impl Fn(&ServerState) -> bool,
+    ) -> MutexGuard<'_, ServerState> {
         let waited = self
             .changed
             .wait_timeout_while(self.lock(), time, |state| condition(state));
@@ -255,7 +255,7 @@ impl Shared {
     }
 }
 
-impl State {
+impl ServerState {
     fn report_events(&mut self) {
         while let Some(event) = self.bridge.poll_event() {
             (self.on_event)(&event);

@@ -188,7 +188,7 @@ impl Simulation {
     /// As [`run`](Self::run).
     pub fn pass(&self, time: Duration) {
         self.run(self.runtime.sleep(time));
-        self.settle();
+        self.run_until_idle();
     }
 
     /// Runs the spawned tasks until all of them wait; no time passes.
@@ -196,8 +196,8 @@ impl Simulation {
     /// # Panics
     ///
     /// As [`run`](Self::run), except for the deadlock, which is the state that this waits for.
-    pub fn settle(&self) {
-        self.executor.settle();
+    pub fn run_until_idle(&self) {
+        self.executor.run_until_idle();
     }
 }
 
@@ -226,7 +226,7 @@ impl SimRuntime {
         self.with_world(|world| {
             let now = world.now;
             let result = act(&mut world.bridge, now);
-            world.settle();
+            world.transfer_and_wake();
             result
         })
     }
@@ -275,7 +275,7 @@ impl SimRuntime {
     pub fn shape(&self, change: impl FnOnce(&mut Network)) {
         self.with_world(|world| {
             change(&mut world.network);
-            world.settle();
+            world.transfer_and_wake();
         });
     }
 
@@ -307,7 +307,7 @@ impl SimRuntime {
             for wire in world.wires.values_mut() {
                 wire.go_half_open();
             }
-            world.settle();
+            world.transfer_and_wake();
         });
     }
 
@@ -332,7 +332,7 @@ impl SimRuntime {
             let mut wire = world.wires.remove(&id).expect("kept until its drop");
             let result = act(world, &mut wire);
             world.wires.insert(id, wire);
-            world.settle();
+            world.transfer_and_wake();
             result
         })
     }

@@ -27,11 +27,11 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A line between a client and the bridge, which can go dead and be cut.
 struct Line {
     address: SocketAddr,
-    state: watch::Sender<State>,
+    state: watch::Sender<LineState>,
 }
 
 #[derive(Clone, Copy)]
-struct State {
+struct LineState {
     /// Bytes are taken and not delivered.
     is_dead: bool,
     /// Connections that began before the last cut are gone.
@@ -42,7 +42,7 @@ impl Line {
     async fn to(bridge: SocketAddr) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let (state, watched) = watch::channel(State {
+        let (state, watched) = watch::channel(LineState {
             is_dead: false,
             cuts: 0,
         });
@@ -61,7 +61,7 @@ impl Line {
 
     fn cut(&self) {
         self.state.send_modify(|state| {
-            *state = State {
+            *state = LineState {
                 is_dead: false,
                 cuts: state.cuts + 1,
             };
@@ -69,7 +69,11 @@ impl Line {
     }
 }
 
-async fn carry(mut client: TcpStream, mut server: TcpStream, mut state: watch::Receiver<State>) {
+async fn carry(
+    mut client: TcpStream,
+    mut server: TcpStream,
+    mut state: watch::Receiver<LineState>,
+) {
     let cuts = state.borrow().cuts;
     tokio::select! {
         _ = tokio::io::copy_bidirectional(&mut client, &mut server) => return,

@@ -8,7 +8,7 @@ use std::time::Duration;
 use iotcore_gateway::{QoS, Subscription};
 use iotcore_gateway_testkit::bridge::faults::{AnswerKind, FaultKind, Treatment};
 use iotcore_gateway_testkit::script::{
-    self, Command, History, NetworkFault, Operation, Script, Setup, Step,
+    self, CloudOperation, Command, History, NetworkFault, Script, Setup, Step,
 };
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
@@ -106,7 +106,7 @@ fn inbound_identifiers_go_round() {
         Step::Wait(Duration::from_secs(1)),
     ];
     let history = play(subscribe, |_, steps| {
-        let command = Operation::Command { device: 1, size: 8 };
+        let command = CloudOperation::Command { device: 1, size: 8 };
         steps.extend((0..AT_ONCE).map(|_| Step::Cloud(command)));
     });
     let counts = history.counts();

@@ -10,7 +10,7 @@ use std::time::Duration;
 use iotcore_gateway::{Event, OpId};
 use iotcore_gateway_testkit::EventKind;
 use iotcore_gateway_testkit::script::{
-    History, KINDS, Manner, Script, Setup, Step, What, run, run_in,
+    CallPattern, History, KINDS, Script, Setup, Step, What, run, run_with,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -78,8 +78,8 @@ fn play(script: &Script) -> Result<History, TestCaseError> {
 }
 
 /// What came out: every event, in order, and every byte.
-fn outputs(script: &Script, manner: Manner) -> Result<(Vec<Event>, Vec<u8>), TestCaseError> {
-    let history = run_in(script, manner)
+fn outputs(script: &Script, pattern: CallPattern) -> Result<(Vec<Event>, Vec<u8>), TestCaseError> {
+    let history = run_with(script, pattern)
         .map_err(|broken| TestCaseError::fail(format!("{broken}\nscript {script}")))?;
     Ok((history.events().cloned().collect(), history.written()))
 }
@@ -118,16 +118,16 @@ proptest! {
         script in any_script(),
         split in 1..9usize,
     ) {
-        let whole = outputs(&script, Manner::default())?;
-        let manner = Manner { split, ..Manner::default() };
-        prop_assert_eq!(whole, outputs(&script, manner)?);
+        let whole = outputs(&script, CallPattern::default())?;
+        let pattern = CallPattern { split, ..CallPattern::default() };
+        prop_assert_eq!(whole, outputs(&script, pattern)?);
     }
 
     #[test]
     fn guarantee_2_polls_and_spurious_timeouts_change_neither_events_nor_bytes(script in any_script()) {
-        let plain = outputs(&script, Manner::default())?;
-        let manner = Manner { is_fidgety: true, ..Manner::default() };
-        prop_assert_eq!(plain, outputs(&script, manner)?);
+        let plain = outputs(&script, CallPattern::default())?;
+        let pattern = CallPattern { makes_redundant_calls: true, ..CallPattern::default() };
+        prop_assert_eq!(plain, outputs(&script, pattern)?);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use iotcore_gateway::QoS;
-use iotcore_gateway_testkit::script::{self, Command, Manner, NetworkFault, Script, Setup, Step};
+use iotcore_gateway_testkit::script::{
+    self, CallPattern, Command, NetworkFault, Script, Setup, Step,
+};
 use iotcore_gateway_testkit::seeds::{self, Tally};
 
 /// Scripts that once broke a guarantee, one a line, each after what was wrong then.
@@ -59,16 +61,16 @@ fn a_seed_gives_the_same_script_and_the_same_history_each_time() {
 }
 
 #[test]
-fn another_manner_is_another_way_to_the_same_history() {
+fn the_call_pattern_does_not_change_the_history() {
     let script = seeds::script(4);
     let plain = script::run(&script).unwrap();
-    let manner = Manner {
+    let pattern = CallPattern {
         split: 1,
-        is_fidgety: true,
+        makes_redundant_calls: true,
     };
     assert_eq!(
         plain.hash(),
-        script::run_in(&script, manner).unwrap().hash()
+        script::run_with(&script, pattern).unwrap().hash()
     );
     let other = Script {
         setup: Setup::from_bytes(&[0, 5]),

@@ -7,10 +7,10 @@ use std::time::Instant;
 use bytes::Bytes;
 
 use super::close::CloseReason;
+use super::connection::{Client, Handled, Message};
 use super::event::DetachCause;
 use super::quotas::{MAX_EVENT, MAX_STATE, MAX_SUBFOLDER};
 use super::registry::RegistryError;
-use super::session::{Client, Handled, Message};
 use super::topic::SubscriptionKind;
 use super::wire::Context;
 use super::{Bridge, ConnectionId};
@@ -205,7 +205,11 @@ impl Bridge {
 
     /// Checks that a command can reach a device. Commands are sent to connections that have subscribed to them.
     fn check_listening(&self, device: &str) -> Result<(), OperatorError> {
-        let clients = || self.sessions.values().filter_map(super::Session::client);
+        let clients = || {
+            self.connections
+                .values()
+                .filter_map(super::BridgeConnection::client)
+        };
         let commands = SubscriptionKind::Commands;
         let listens = |client: &&Client| client.subscribed(device, commands).is_some();
         let device = device.to_owned();
@@ -236,17 +240,17 @@ impl Bridge {
         mut act: impl FnMut(&mut Client, &mut Context<'_>) -> Handled,
     ) {
         let now = self.world.advance_to(now);
-        for session in self.sessions.values_mut() {
-            session.serve(&mut self.world, now, &mut act);
+        for connection in self.connections.values_mut() {
+            connection.serve(&mut self.world, now, &mut act);
         }
     }
 
     fn close_client(&mut self, client: &str, reason: CloseReason, now: Instant) -> bool {
         self.world.advance_to(now);
-        let connection = self.world.connected.get(client);
-        match connection.and_then(|connection| self.sessions.get_mut(connection)) {
-            Some(session) => {
-                session.end(reason, &mut self.world);
+        let id = self.world.connected.get(client);
+        match id.and_then(|id| self.connections.get_mut(id)) {
+            Some(connection) => {
+                connection.end(reason, &mut self.world);
                 true
             }
             None => false,
@@ -261,16 +265,10 @@ impl Bridge {
         !connections.is_empty()
     }
 
-    fn detach_on(
-        &mut self,
-        connection: ConnectionId,
-        device: &str,
-        cause: DetachCause,
-        now: Instant,
-    ) {
+    fn detach_on(&mut self, id: ConnectionId, device: &str, cause: DetachCause, now: Instant) {
         let now = self.world.advance_to(now);
-        if let Some(session) = self.sessions.get_mut(&connection) {
-            session.serve(&mut self.world, now, |client, cx| {
+        if let Some(connection) = self.connections.get_mut(&id) {
+            connection.serve(&mut self.world, now, |client, cx| {
                 client.lose(device, cause, cx);
                 Ok(())
             });

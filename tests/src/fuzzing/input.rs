@@ -31,11 +31,11 @@ pub fn run(data: &[u8]) {
     let fragment = 1 + usize::from(source.byte() % 16);
 
     let whole = play(stage, setup.clone(), usize::MAX, source);
-    let fidgety = Setup {
-        is_fidgety: true,
+    let redundant = Setup {
+        makes_redundant_calls: true,
         ..setup
     };
-    let split = play(stage, fidgety, fragment, source);
+    let split = play(stage, redundant, fragment, source);
     assert_eq!(whole, split);
 }
 
@@ -70,7 +70,7 @@ fn setup(bits: u8) -> Setup {
         options,
         has_large: bits & 8 != 0,
         is_slow: bits & 128 != 0,
-        is_fidgety: false,
+        makes_redundant_calls: false,
     }
 }
 

@@ -45,7 +45,7 @@ pub(super) struct Setup {
     /// Whether each device has a message in the busy stages that is sent alone.
     pub(super) has_large: bool,
     /// Whether spurious timeouts and polls are inserted, which must not change anything.
-    pub(super) is_fidgety: bool,
+    pub(super) makes_redundant_calls: bool,
 }
 
 /// An output of a gateway.
@@ -155,7 +155,7 @@ impl Machine {
         let is_broken = peer.is_broken();
         for fragment in bytes.chunks(fragment.max(1)) {
             self.apply(Input::Received(fragment));
-            self.fidget();
+            self.make_redundant_calls();
         }
         if is_broken {
             assert!(
@@ -330,15 +330,15 @@ impl Machine {
             Some(peer) if self.gateway.wants_transport() => peer.watch(waiting),
             _ => assert_eq!(waiting, b"", "bytes without a connection"),
         }
-        self.fidget();
+        self.make_redundant_calls();
         if !self.setup.is_slow {
             self.take_events(usize::MAX);
         }
     }
 
-    fn fidget(&mut self) {
+    fn make_redundant_calls(&mut self) {
         let is_nothing_due = self.gateway.poll_timeout().is_none_or(|at| at > self.now);
-        if self.setup.is_fidgety && is_nothing_due {
+        if self.setup.makes_redundant_calls && is_nothing_due {
             self.apply(Input::Timeout);
             self.gateway.apply(Input::Timeout, self.start);
             self.apply(Input::Transmitted(0));

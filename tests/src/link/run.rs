@@ -22,7 +22,7 @@ impl<O: Observer> Link<O> {
     /// Advances virtual time until the condition holds; returns whether it did before the limit.
     pub fn run_until(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
         let end = self.now + limit;
-        self.settle();
+        self.process_outputs();
         while !condition(self) {
             match self.next_wake_up().filter(|next| *next <= end) {
                 Some(next) => self.run(next.saturating_duration_since(self.now)),
@@ -34,14 +34,14 @@ impl<O: Observer> Link<O> {
 
     /// Advances virtual time to the next event, at most to `limit`; returns whether there was one.
     pub fn step(&mut self, limit: Instant) -> bool {
-        self.settle();
+        self.process_outputs();
         let next = self.next_wake_up().filter(|next| *next <= limit);
-        self.fidget_until(next.unwrap_or(limit));
+        self.report_early_timeout(next.unwrap_or(limit));
         self.now = self.now.max(next.unwrap_or(limit));
         if next.is_some() {
             self.deliver();
             self.run_timers();
-            self.settle();
+            self.process_outputs();
         }
         next.is_some()
     }
@@ -53,18 +53,18 @@ impl<O: Observer> Link<O> {
 
     /// Returns the gateway's events since the last call.
     pub fn events(&mut self) -> Vec<Event> {
-        self.settle();
+        self.process_outputs();
         core::mem::take(&mut self.events)
     }
 
     /// Returns the bridge's events since the last call.
     pub fn bridge_events(&mut self) -> Vec<BridgeEvent> {
-        self.settle();
+        self.process_outputs();
         core::mem::take(&mut self.bridge_events)
     }
 
     /// Dials, hangs up, and sends what both sides have to send.
-    pub(crate) fn settle(&mut self) {
+    pub(crate) fn process_outputs(&mut self) {
         if self.gateway.wants_transport() && self.transport.is_none() {
             self.dial();
         }
@@ -88,7 +88,7 @@ impl<O: Observer> Link<O> {
         let unix_now = self.unix_now();
         self.apply(Input::Connected { token, unix_now });
         self.observe(Observation::Dialed(connection));
-        self.fidget();
+        self.make_redundant_calls();
     }
 
     /// Hangs up for the gateway: the bridge still receives what was sent before.
@@ -123,7 +123,7 @@ impl<O: Observer> Link<O> {
             let observation = Observation::Transmitted(&self.gateway.poll_transmit()[..sent]);
             self.observer.observe(observation, &self.gateway, self.now);
             self.apply(Input::Transmitted(sent));
-            self.fidget();
+            self.make_redundant_calls();
         }
         sent
     }
@@ -202,9 +202,9 @@ impl<O: Observer> Link<O> {
     }
 
     fn read(&mut self, bytes: &[u8]) {
-        for piece in bytes.chunks(self.manner.split.max(1)) {
+        for piece in bytes.chunks(self.call_pattern.split.max(1)) {
             self.apply(Input::Received(piece));
-            self.fidget();
+            self.make_redundant_calls();
         }
         self.observe(Observation::Received(bytes));
     }
@@ -227,7 +227,7 @@ impl<O: Observer> Link<O> {
     pub(super) fn disconnected(&mut self, end: TransportEnd) {
         self.apply(Input::Disconnected(end));
         self.observe(Observation::Disconnected(end));
-        self.fidget();
+        self.make_redundant_calls();
     }
 
     fn run_timers(&mut self) {
@@ -259,8 +259,8 @@ impl<O: Observer> Link<O> {
     }
 
     /// Polls all outputs, and reports a timeout that is not due.
-    fn fidget(&mut self) {
-        if !self.manner.is_fidgety {
+    fn make_redundant_calls(&mut self) {
+        if !self.call_pattern.makes_redundant_calls {
             return;
         }
         let gateway = &self.gateway;
@@ -272,8 +272,8 @@ impl<O: Observer> Link<O> {
     }
 
     /// Reports a time at which nothing is due, before the next event.
-    fn fidget_until(&mut self, next: Instant) {
-        if self.manner.is_fidgety {
+    fn report_early_timeout(&mut self, next: Instant) {
+        if self.call_pattern.makes_redundant_calls {
             let between = self.now + next.saturating_duration_since(self.now) / 2;
             if self.gateway.poll_timeout().is_none_or(|at| at > between) {
                 self.gateway.apply(Input::Timeout, between);

@@ -9,7 +9,7 @@ use crate::script::Rule;
 
 /// The intended result of an operation. Devices are indices into [`DEVICES`](crate::script::DEVICES).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Wish {
+pub enum OperationKind {
     /// The gateway is connected.
     Open,
     /// The device is attached.
@@ -36,34 +36,34 @@ pub(super) struct Operations {
 
 #[derive(Debug)]
 struct Operation {
-    wish: Wish,
+    kind: OperationKind,
     is_ended: bool,
 }
 
 impl Operations {
     /// Records the end of an operation, and returns its intended result.
-    pub(super) fn end(&mut self, op: OpId) -> Result<Wish, Finding> {
+    pub(super) fn end(&mut self, op: OpId) -> Result<OperationKind, Finding> {
         let finding = |what| Err(Finding::new(Rule::OneEnd, format!("{op} {what}")));
         match self.all.get_mut(&op) {
             None => finding("ended, which nobody was given"),
             Some(operation) if operation.is_ended => finding("ended twice"),
             Some(operation) => {
                 operation.is_ended = true;
-                Ok(operation.wish)
+                Ok(operation.kind)
             }
         }
     }
 
-    pub(super) fn pending(&self) -> impl Iterator<Item = (OpId, Wish)> {
+    pub(super) fn pending(&self) -> impl Iterator<Item = (OpId, OperationKind)> {
         let pending = self.all.iter().filter(|(_, operation)| !operation.is_ended);
-        pending.map(|(op, operation)| (*op, operation.wish))
+        pending.map(|(op, operation)| (*op, operation.kind))
     }
 }
 
 impl Model {
     /// Records the user's command and its operation.
-    pub(crate) fn ask(&mut self, op: OpId, wish: Wish) -> Result<(), Finding> {
-        if let Wish::Detach(device) = wish {
+    pub(crate) fn ask(&mut self, op: OpId, kind: OperationKind) -> Result<(), Finding> {
+        if let OperationKind::Detach(device) = kind {
             self.devices[device].is_detached = true;
         }
         let all = &mut self.operations.all;
@@ -75,10 +75,10 @@ impl Model {
             }
             None => {
                 let is_ended = false;
-                all.insert(op, Operation { wish, is_ended });
+                all.insert(op, Operation { kind, is_ended });
             }
             // A command that is repeated before its end returns the same operation.
-            Some(before) if before.is_ended && wish != Wish::Close => {
+            Some(before) if before.is_ended && kind != OperationKind::Close => {
                 return Err(Finding::new(
                     Rule::OneEnd,
                     format!("{op} was given out again after its end"),
@@ -90,46 +90,55 @@ impl Model {
     }
 
     /// Returns the operations that have not ended.
-    pub(crate) fn pending(&self) -> impl Iterator<Item = (OpId, Wish)> {
+    pub(crate) fn pending(&self) -> impl Iterator<Item = (OpId, OperationKind)> {
         self.operations.pending()
     }
 
     fn is_closing(&self) -> bool {
         let all = self.operations.all.values();
-        all.rev().any(|operation| operation.wish == Wish::Close)
+        all.rev()
+            .any(|operation| operation.kind == OperationKind::Close)
     }
 
-    pub(super) fn check_outcome(&mut self, wish: Wish, outcome: Outcome) -> Result<(), Finding> {
-        let fits = match (wish, outcome) {
-            (Wish::Publish(number), Outcome::Acknowledged | Outcome::Transmitted) => {
+    pub(super) fn check_outcome(
+        &mut self,
+        kind: OperationKind,
+        outcome: Outcome,
+    ) -> Result<(), Finding> {
+        let fits = match (kind, outcome) {
+            (OperationKind::Publish(number), Outcome::Acknowledged | Outcome::Transmitted) => {
                 return self.check_published(number, outcome);
             }
-            (Wish::Open, Outcome::Opened)
-            | (Wish::Attach(_) | Wish::Authorize(_), Outcome::Attached)
-            | (Wish::Authorize(_), Outcome::Authorized)
-            | (Wish::Detach(_), Outcome::Detached)
-            | (Wish::Subscribe(_), Outcome::Subscribed(_))
-            | (Wish::Unsubscribe(_), Outcome::Unsubscribed)
-            | (Wish::Close, Outcome::Closed) => true,
+            (OperationKind::Open, Outcome::Opened)
+            | (OperationKind::Attach(_) | OperationKind::Authorize(_), Outcome::Attached)
+            | (OperationKind::Authorize(_), Outcome::Authorized)
+            | (OperationKind::Detach(_), Outcome::Detached)
+            | (OperationKind::Subscribe(_), Outcome::Subscribed(_))
+            | (OperationKind::Unsubscribe(_), Outcome::Unsubscribed)
+            | (OperationKind::Close, Outcome::Closed) => true,
             _ => false,
         };
         match fits {
             true => Ok(()),
             false => Err(Finding::new(
                 Rule::OneEnd,
-                format!("{wish:?} ended in {outcome:?}"),
+                format!("{kind:?} ended in {outcome:?}"),
             )),
         }
     }
 
     /// Checks that a failure reported by the gateway can be true.
-    pub(super) fn check_failure(&mut self, wish: Wish, failure: &Failure) -> Result<(), Finding> {
+    pub(super) fn check_failure(
+        &mut self,
+        kind: OperationKind,
+        failure: &Failure,
+    ) -> Result<(), Finding> {
         let reported = |device: usize| self.devices[device].is_reported || self.is_deceived;
-        let can_be = match (wish, failure) {
-            (Wish::Close, _) => false,
+        let can_be = match (kind, failure) {
+            (OperationKind::Close, _) => false,
             (_, Failure::Closed) => self.is_closing(),
             (_, Failure::GaveUp) => self.options.reconnect != Reconnect::Forever,
-            (Wish::Publish(number), failure) => {
+            (OperationKind::Publish(number), failure) => {
                 let published = self.publications.at(number);
                 let device = published.device;
                 match failure {
@@ -142,34 +151,38 @@ impl Model {
                     _ => false,
                 }
             }
-            (Wish::Attach(device) | Wish::Authorize(device), Failure::Detached) => {
-                self.devices[device].is_detached
-            }
-            (Wish::Subscribe(device) | Wish::Unsubscribe(device), Failure::Detached) => {
-                self.devices[device].is_detached
-            }
             (
-                Wish::Attach(device)
-                | Wish::Authorize(device)
-                | Wish::Detach(device)
-                | Wish::Subscribe(device)
-                | Wish::Unsubscribe(device),
+                OperationKind::Attach(device) | OperationKind::Authorize(device),
+                Failure::Detached,
+            ) => self.devices[device].is_detached,
+            (
+                OperationKind::Subscribe(device) | OperationKind::Unsubscribe(device),
+                Failure::Detached,
+            ) => self.devices[device].is_detached,
+            (
+                OperationKind::Attach(device)
+                | OperationKind::Authorize(device)
+                | OperationKind::Detach(device)
+                | OperationKind::Subscribe(device)
+                | OperationKind::Unsubscribe(device),
                 Failure::Reported(_),
             ) => reported(device),
-            (Wish::Open, _) => false,
+            (OperationKind::Open, _) => false,
             (_, Failure::TimedOut(_)) => true,
-            (Wish::Subscribe(_) | Wish::Unsubscribe(_), Failure::Superseded) => true,
-            (Wish::Subscribe(_), Failure::SubscriptionRefused(_)) => true,
+            (OperationKind::Subscribe(_) | OperationKind::Unsubscribe(_), Failure::Superseded) => {
+                true
+            }
+            (OperationKind::Subscribe(_), Failure::SubscriptionRefused(_)) => true,
             _ => false,
         };
-        if let Wish::Publish(number) = wish {
+        if let OperationKind::Publish(number) = kind {
             self.publications.at_mut(number).op = None;
         }
         match can_be {
             true => Ok(()),
             false => Err(Finding::new(
                 Rule::Delivery,
-                format!("{wish:?} ended in {failure:?}"),
+                format!("{kind:?} ended in {failure:?}"),
             )),
         }
     }
@@ -179,7 +192,7 @@ impl Model {
         let is_closed = self.is_closed;
         let pending = self
             .pending()
-            .filter(|(_, wish)| matches!(wish, Wish::Publish(_)));
+            .filter(|(_, kind)| matches!(kind, OperationKind::Publish(_)));
         let pending: Vec<_> = pending.map(|(op, _)| op).collect();
         let unsent: Vec<_> = unsent.collect();
         // The last event also ends each of them.
@@ -199,9 +212,9 @@ impl Model {
     /// Checks, at the end, that nothing is pending and nothing is left to report.
     pub(crate) fn check_end(&self) -> Result<(), Finding> {
         match self.pending().next() {
-            Some((op, wish)) => Err(Finding::new(
+            Some((op, kind)) => Err(Finding::new(
                 Rule::OneEnd,
-                format!("{op}, {wish:?}, never ended"),
+                format!("{op}, {kind:?}, never ended"),
             )),
             None if !self.is_closed => Err(Finding::new(
                 Rule::OneEnd,

@@ -2,7 +2,7 @@
 
 use iotcore_gateway::{DeviceKey, OpId, Outcome, QoS};
 
-use super::{Finding, Model, PACKET_OVERHEAD, Wish};
+use super::{Finding, Model, OperationKind, PACKET_OVERHEAD};
 use crate::script::Rule;
 
 /// All publications of a run, by their numbers.
@@ -71,7 +71,7 @@ impl Model {
         published.is_accepted = true;
         published.op = Some(op);
         self.largest_packet = self.largest_packet.max(size + PACKET_OVERHEAD);
-        self.ask(op, Wish::Publish(number))
+        self.ask(op, OperationKind::Publish(number))
     }
 
     /// Records that the gateway refused a publication for lack of room.
@@ -83,8 +83,8 @@ impl Model {
 
     /// Returns the number of an operation's publication.
     pub(crate) fn number_of(&self, op: OpId) -> Option<u32> {
-        self.pending().find_map(|(pending, wish)| match wish {
-            Wish::Publish(number) if pending == op => Some(number),
+        self.pending().find_map(|(pending, kind)| match kind {
+            OperationKind::Publish(number) if pending == op => Some(number),
             _ => None,
         })
     }

@@ -30,19 +30,19 @@ impl World {
         }
     }
 
-    fn op(&mut self, wish: Wish) -> OpId {
+    fn op(&mut self, kind: OperationKind) -> OpId {
         let device = self.gateway.own_key();
         let subscription = iotcore_gateway::Subscription::Config;
         let qos = [QoS::AtLeastOnce, QoS::AtMostOnce][self.model.pending().count() % 2];
         let op = self.gateway.subscribe(device, subscription, qos, self.now);
         let op = op.unwrap();
-        self.model.ask(op, wish).unwrap();
+        self.model.ask(op, kind).unwrap();
         op
     }
 
     fn publish(&mut self, is_state: bool, qos: QoS) -> (u32, OpId) {
         let number = self.model.draft(1, is_state, qos);
-        let op = self.op(Wish::Publish(number));
+        let op = self.op(OperationKind::Publish(number));
         self.model.accept(number, op, 10).unwrap();
         (number, op)
     }
@@ -112,7 +112,7 @@ const OWN: &str = "/devices/gateway-1/events";
 #[test]
 fn an_operation_that_ends_twice_or_out_of_nothing_is_found() {
     let mut world = World::new();
-    let op = world.op(Wish::Subscribe(0));
+    let op = world.op(OperationKind::Subscribe(0));
     let outcome = Outcome::Subscribed(QoS::AtLeastOnce);
     let done = Event::Done { op, outcome };
     assert_eq!(world.event(done.clone()), Ok(()));
@@ -123,7 +123,7 @@ fn an_operation_that_ends_twice_or_out_of_nothing_is_found() {
 #[test]
 fn an_operation_that_ends_otherwise_than_it_can_is_found() {
     let mut world = World::new();
-    let op = world.op(Wish::Open);
+    let op = world.op(OperationKind::Open);
     let outcome = Outcome::Detached;
     assert_eq!(world.event(Event::Done { op, outcome }), Err(Rule::OneEnd));
     for failure in [
@@ -150,7 +150,7 @@ fn an_operation_that_ends_otherwise_than_it_can_is_found() {
 #[test]
 fn an_operation_that_never_ends_is_found() {
     let mut world = World::new();
-    world.op(Wish::Open);
+    world.op(OperationKind::Open);
     let unsent = Vec::new();
     world.event(Event::Closed { unsent }).unwrap();
     assert!(world.model.check_end().is_err());

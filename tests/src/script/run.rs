@@ -8,8 +8,8 @@ use iotcore_gateway::{DeliveryId, DeviceKey, DisconnectReason, Event, Gateway};
 use super::broken::{Broken, Rule};
 use super::history::{self, History, What};
 use super::setup::Drafted;
-use super::step::{self, DEVICES, NetworkFault, Operation, Step};
-use super::{Manner, Script};
+use super::step::{self, CloudOperation, DEVICES, NetworkFault, Step};
+use super::{CallPattern, Script};
 use crate::Fault;
 use crate::bridge::faults::FaultKind;
 use crate::link::{GATEWAY, Link, Network, Observation, Observer};
@@ -97,12 +97,12 @@ pub(super) struct Run {
 ///
 /// # Errors
 /// A guarantee does not hold. This is a bug in the gateway, in the emulator or in the model.
-pub(super) fn run(script: &Script, manner: Manner) -> Result<History, Broken> {
-    let mut run = Run::new(script, manner);
+pub(super) fn run(script: &Script, pattern: CallPattern) -> Result<History, Broken> {
+    let mut run = Run::new(script, pattern);
     for (index, step) in script.steps.iter().enumerate() {
         let answer = run.perform(step);
         run.note(step, answer);
-        run.settle();
+        run.process_outputs();
         if run.is_broken() {
             return Err(run.broken(index + 1));
         }
@@ -115,7 +115,7 @@ pub(super) fn run(script: &Script, manner: Manner) -> Result<History, Broken> {
 }
 
 impl Run {
-    fn new(script: &Script, manner: Manner) -> Self {
+    fn new(script: &Script, pattern: CallPattern) -> Self {
         let drafted = script.setup.draft();
         let settings = drafted.settings;
         let options = drafted.options.clone();
@@ -128,7 +128,7 @@ impl Run {
             at_once: 0,
         };
         let mut link = Link::observed(options, drafted.jitter, drafted.registry(), settings, watch);
-        link.manner = manner;
+        link.call_pattern = pattern;
         let mut run = Self {
             drafted,
             link,
@@ -196,8 +196,8 @@ impl Run {
         self.look();
     }
 
-    pub(super) fn settle(&mut self) {
-        self.link.settle();
+    pub(super) fn process_outputs(&mut self) {
+        self.link.process_outputs();
         self.look();
     }
 
@@ -324,13 +324,13 @@ impl Run {
         self.model().end_calm();
     }
 
-    fn operate(&mut self, operation: Operation) -> String {
+    fn operate(&mut self, operation: CloudOperation) -> String {
         let now = self.link.now();
         let bridge = &mut self.link.bridge;
         self.configs += 1;
         let (number, name) = (self.configs, |device: usize| DEVICES[device]);
         let done = match operation {
-            Operation::Config { device, size } => {
+            CloudOperation::Config { device, size } => {
                 let payload = format!("{:width$}", format!("c{number}"), width = usize::from(size));
                 let sent = bridge.send_config(name(device), payload.clone(), now);
                 sent.map(|version| {
@@ -340,23 +340,23 @@ impl Run {
                         .configure(device, version, &payload)
                 })
             }
-            Operation::Command { device, size } => {
+            CloudOperation::Command { device, size } => {
                 let (subfolder, payload) = (format!("n{number}"), vec![b'y'; usize::from(size)]);
                 self.link.observer.model.command(device, &subfolder);
                 bridge.send_command(name(device), Some(&subfolder), payload, now)
             }
-            Operation::Detach { device } => bridge
+            CloudOperation::Detach { device } => bridge
                 .detach_with_error(name(device), now)
                 .inspect(|()| self.link.observer.history.struck("detached by the cloud")),
-            Operation::DropConnection => bridge
+            CloudOperation::DropConnection => bridge
                 .drop_connection(GATEWAY, now)
                 .inspect(|()| self.link.observer.history.struck("dropped by the cloud")),
-            Operation::Block { device } => bridge
+            CloudOperation::Block { device } => bridge
                 .set_blocked(name(device), true, now)
                 .inspect(|()| self.link.observer.history.struck("blocked by the cloud")),
-            Operation::Unblock { device } => bridge.set_blocked(name(device), false, now),
-            Operation::Bind { device } => bridge.bind(GATEWAY, name(device)),
-            Operation::Unbind { device } => bridge
+            CloudOperation::Unblock { device } => bridge.set_blocked(name(device), false, now),
+            CloudOperation::Bind { device } => bridge.bind(GATEWAY, name(device)),
+            CloudOperation::Unbind { device } => bridge
                 .unbind(GATEWAY, name(device), now)
                 .inspect(|()| self.link.observer.history.struck("unbound by the cloud")),
         };

@@ -34,7 +34,7 @@ pub enum Step {
     /// The user acts.
     User(Command),
     /// The cloud's operator acts.
-    Cloud(Operation),
+    Cloud(CloudOperation),
     /// The bridge misbehaves, from now on or once.
     Fault(FaultKind),
     /// The bridge sends an unexpected packet.
@@ -106,7 +106,7 @@ pub enum Command {
 /// The operations of the cloud's operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names of the bridge's operations")]
-pub enum Operation {
+pub enum CloudOperation {
     Config { device: usize, size: u16 },
     Command { device: usize, size: u16 },
     Detach { device: usize },

@@ -13,7 +13,7 @@ use super::step::{Command, DEVICES, NESTED};
 use crate::bridge::faults::FaultKind;
 use crate::bridge::settings::NestedGateway;
 use crate::link::Network;
-use crate::model::{Wish, payload};
+use crate::model::{OperationKind, payload};
 
 /// The number of refused attaches of a device after which its user gives up.
 const MAX_REFUSALS: u32 = 5;
@@ -23,20 +23,22 @@ impl Run {
         match command {
             Command::Open => {
                 let opened = self.link.apply(Input::Open).op();
-                self.answer(opened, Wish::Open)
+                self.answer(opened, OperationKind::Open)
             }
             Command::Attach { device, lifetime } => self.attach(device, lifetime),
             Command::Authorize { device, lifetime } => {
                 let token = self.link.token(lifetime);
                 let unix_now = self.link.unix_now();
-                self.with_key(device, Wish::Authorize(device), |device| Input::Authorize {
-                    device,
-                    token,
-                    unix_now,
+                self.with_key(device, OperationKind::Authorize(device), |device| {
+                    Input::Authorize {
+                        device,
+                        token,
+                        unix_now,
+                    }
                 })
             }
             Command::Detach { device } => {
-                self.with_key(device, Wish::Detach(device), Input::Detach)
+                self.with_key(device, OperationKind::Detach(device), Input::Detach)
             }
             Command::Telemetry { device, qos, size } => self.publish(device, false, qos, size),
             Command::State { device, qos, size } => self.publish(device, true, qos, size),
@@ -44,15 +46,17 @@ impl Run {
                 device,
                 subscription,
                 qos,
-            } => self.with_key(device, Wish::Subscribe(device), |device| Input::Subscribe {
-                device,
-                subscription,
-                qos,
+            } => self.with_key(device, OperationKind::Subscribe(device), |device| {
+                Input::Subscribe {
+                    device,
+                    subscription,
+                    qos,
+                }
             }),
             Command::Unsubscribe {
                 device,
                 subscription,
-            } => self.with_key(device, Wish::Unsubscribe(device), |device| {
+            } => self.with_key(device, OperationKind::Unsubscribe(device), |device| {
                 Input::Unsubscribe {
                     device,
                     subscription,
@@ -61,17 +65,17 @@ impl Run {
             Command::Acknowledge { delivery } => self.acknowledge(usize::from(delivery)),
             Command::Close => {
                 let closed = self.link.apply(Input::Close).op();
-                self.answer(closed, Wish::Close)
+                self.answer(closed, OperationKind::Close)
             }
             Command::Restart => self.restart(),
         }
     }
 
     /// Informs the model of an accepted command.
-    fn answer(&mut self, answer: Result<OpId, CommandError>, wish: Wish) -> String {
+    fn answer(&mut self, answer: Result<OpId, CommandError>, kind: OperationKind) -> String {
         match answer {
             Ok(op) => {
-                let asked = self.model().ask(op, wish);
+                let asked = self.model().ask(op, kind);
                 self.check(asked);
                 op.to_string()
             }
@@ -83,14 +87,14 @@ impl Run {
     fn with_key(
         &mut self,
         device: usize,
-        wish: Wish,
+        kind: OperationKind,
         command: impl FnOnce(DeviceKey) -> Input<'static>,
     ) -> String {
         match self.keys[device] {
             None => "never attached".to_owned(),
             Some(key) => {
                 let answer = self.link.apply(command(key)).op();
-                self.answer(answer, wish)
+                self.answer(answer, kind)
             }
         }
     }
@@ -117,7 +121,7 @@ impl Run {
             self.model().know(key, device);
             op
         });
-        self.answer(attached, Wish::Attach(device))
+        self.answer(attached, OperationKind::Attach(device))
     }
 
     fn publish(&mut self, device: usize, is_state: bool, qos: QoS, size: u16) -> String {
@@ -182,7 +186,7 @@ impl Run {
     fn restart(&mut self) -> String {
         self.struck("process restarted");
         self.link.leave_unpolled(Duration::ZERO);
-        self.settle();
+        self.process_outputs();
         let unsent: Vec<Unsent> = self.link.gateway.unsent().collect();
         let checked = self
             .model()
@@ -260,7 +264,7 @@ impl Run {
             self.link.cut();
         }
         self.command(Command::Open);
-        self.settle();
+        self.process_outputs();
     }
 
     /// Performs the actions of a user that are necessary for progress.
@@ -303,9 +307,9 @@ impl Run {
             .observer
             .model
             .pending()
-            .any(|(_, wish)| match wish {
-                Wish::Close => false,
-                Wish::Subscribe(device) | Wish::Unsubscribe(device) => {
+            .any(|(_, kind)| match kind {
+                OperationKind::Close => false,
+                OperationKind::Subscribe(device) | OperationKind::Unsubscribe(device) => {
                     is_attached(device) || !is_refused(device)
                 }
                 _ => true,

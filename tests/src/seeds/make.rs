@@ -47,22 +47,22 @@ impl Random {
 
 /// The kinds of disturbance in a script.
 #[derive(Clone, Copy, Debug)]
-struct Climate {
+struct FaultClasses {
     /// Latency changes, the network stalls, clocks jump.
-    is_windy: bool,
+    has_network_faults: bool,
     /// There are unexpected packets and flipped bits.
-    is_lying: bool,
+    has_false_data: bool,
     /// The bridge misbehaves.
-    is_faulty: bool,
+    has_bridge_faults: bool,
 }
 
 /// The frequency of a kind of step, in 1,000: always, or only with a kind of disturbance.
-type Weight = (u8, u16, fn(Climate) -> bool);
+type Weight = (u8, u16, fn(FaultClasses) -> bool);
 
-const ALWAYS: fn(Climate) -> bool = |_| true;
-const FAULTY: fn(Climate) -> bool = |climate| climate.is_faulty;
-const WINDY: fn(Climate) -> bool = |climate| climate.is_windy;
-const LYING: fn(Climate) -> bool = |climate| climate.is_lying;
+const ALWAYS: fn(FaultClasses) -> bool = |_| true;
+const BRIDGE: fn(FaultClasses) -> bool = |classes| classes.has_bridge_faults;
+const NETWORK: fn(FaultClasses) -> bool = |classes| classes.has_network_faults;
+const FALSE_DATA: fn(FaultClasses) -> bool = |classes| classes.has_false_data;
 
 /// Indexed by the kinds of [`Step::from_bytes`].
 const WEIGHTS: [Weight; 46] = [
@@ -86,41 +86,41 @@ const WEIGHTS: [Weight; 46] = [
     (17, 6, ALWAYS),
     (18, 4, ALWAYS),
     (19, 4, ALWAYS),
-    (20, 6, FAULTY),
-    (21, 6, FAULTY),
-    (22, 4, FAULTY),
-    (23, 6, FAULTY),
-    (24, 15, FAULTY),
-    (25, 15, FAULTY),
-    (26, 12, FAULTY),
-    (27, 10, FAULTY),
-    (28, 15, FAULTY),
-    (29, 8, FAULTY),
-    (30, 10, FAULTY),
-    (31, 25, FAULTY),
-    (32, 10, FAULTY),
-    (33, 15, LYING),
-    (34, 8, FAULTY),
-    (35, 12, WINDY),
+    (20, 6, BRIDGE),
+    (21, 6, BRIDGE),
+    (22, 4, BRIDGE),
+    (23, 6, BRIDGE),
+    (24, 15, BRIDGE),
+    (25, 15, BRIDGE),
+    (26, 12, BRIDGE),
+    (27, 10, BRIDGE),
+    (28, 15, BRIDGE),
+    (29, 8, BRIDGE),
+    (30, 10, BRIDGE),
+    (31, 25, BRIDGE),
+    (32, 10, BRIDGE),
+    (33, 15, FALSE_DATA),
+    (34, 8, BRIDGE),
+    (35, 12, NETWORK),
     (36, 10, ALWAYS),
-    (37, 8, WINDY),
+    (37, 8, NETWORK),
     (38, 8, ALWAYS),
     (39, 20, ALWAYS),
-    (40, 6, WINDY),
-    (41, 15, LYING),
-    (42, 8, WINDY),
+    (40, 6, NETWORK),
+    (41, 15, FALSE_DATA),
+    (42, 8, NETWORK),
     (43, 8, ALWAYS),
     (44, 12, ALWAYS),
-    (45, 12, WINDY),
+    (45, 12, NETWORK),
 ];
 
 /// Returns the script of a seed; it remains the same as long as no kind of step is added.
 pub fn script(seed: u64) -> Script {
     let mut random = Random::new(seed);
-    let climate = Climate {
-        is_windy: random.percent(45),
-        is_lying: random.percent(12),
-        is_faulty: random.percent(70),
+    let classes = FaultClasses {
+        has_network_faults: random.percent(45),
+        has_false_data: random.percent(12),
+        has_bridge_faults: random.percent(70),
     };
     let mut steps = Vec::new();
     if random.percent(90) {
@@ -132,7 +132,7 @@ pub fn script(seed: u64) -> Script {
     }
     let longest = random.pick(&[15, 60, 150]);
     for _ in 0..5 + random.below(longest) {
-        steps.push(step(&mut random, climate));
+        steps.push(step(&mut random, classes));
     }
     Script {
         setup: setup(&mut random),
@@ -155,8 +155,8 @@ fn setup(random: &mut Random) -> Setup {
     Setup::from_bytes(&bytes)
 }
 
-fn step(random: &mut Random, climate: Climate) -> Step {
-    let fitting = WEIGHTS.iter().filter(|(_, _, fits)| fits(climate));
+fn step(random: &mut Random, classes: FaultClasses) -> Step {
+    let fitting = WEIGHTS.iter().filter(|(_, _, fits)| fits(classes));
     let total: u64 = fitting
         .clone()
         .map(|(_, weight, _)| u64::from(*weight))

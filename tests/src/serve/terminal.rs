@@ -64,20 +64,20 @@ pub enum Answer {
         text: String,
     },
     /// The connected clients.
-    State(State),
+    State(BridgeState),
     /// The server is to stop.
     Quit,
 }
 
 /// The connected clients, and what devices have sent.
 #[derive(Debug, Serialize)]
-pub struct State {
-    clients: Vec<ClientState>,
-    devices: Vec<DeviceState>,
+pub struct BridgeState {
+    clients: Vec<ClientStatus>,
+    devices: Vec<DeviceStatus>,
 }
 
 #[derive(Debug, Serialize)]
-struct ClientState {
+struct ClientStatus {
     client: String,
     connection: ConnectionId,
     gateway: bool,
@@ -87,7 +87,7 @@ struct ClientState {
 }
 
 #[derive(Debug, Serialize)]
-struct DeviceState {
+struct DeviceStatus {
     device: String,
     config_version: u64,
     config_acknowledged: Option<u64>,
@@ -119,7 +119,7 @@ pub fn run(server: &Server, line: &str) -> Answer {
         "faults" => Answer::Text {
             text: server.with(|bridge, _| list_faults(bridge.faults())),
         },
-        "state" => Answer::State(server.with(|bridge, _| State::of(bridge))),
+        "state" => Answer::State(server.with(|bridge, _| BridgeState::of(bridge))),
         "help" => Answer::Text {
             text: HELP.to_owned(),
         },
@@ -243,9 +243,9 @@ fn payload(text: &str) -> Result<Vec<u8>, String> {
     }
 }
 
-impl State {
+impl BridgeState {
     fn of(bridge: &Bridge) -> Self {
-        let clients = bridge.connected().map(|(client, connection)| ClientState {
+        let clients = bridge.connected().map(|(client, connection)| ClientStatus {
             client: client.to_owned(),
             connection,
             gateway: bridge.is_gateway(client),
@@ -254,7 +254,7 @@ impl State {
         });
         let devices = bridge.registry().devices().filter_map(|id| {
             let record = bridge.device(id)?;
-            Some(DeviceState {
+            Some(DeviceStatus {
                 device: id.to_owned(),
                 config_version: record.config_version(),
                 config_acknowledged: record.config_acknowledged(),
@@ -281,7 +281,7 @@ impl fmt::Display for Answer {
     }
 }
 
-impl fmt::Display for State {
+impl fmt::Display for BridgeState {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.clients.is_empty() {
             writeln!(f, "nobody is connected")?;

@@ -115,7 +115,7 @@ impl Executor {
     }
 
     /// Polls all tasks that are woken, until none is.
-    pub(super) fn settle(&self) {
+    pub(super) fn run_until_idle(&self) {
         let mut polls = 0;
         while let Some(task) = self.next(&mut polls) {
             self.poll(&task);

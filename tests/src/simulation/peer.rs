@@ -62,7 +62,7 @@ impl Peer {
     pub fn send(&self, bytes: &[u8]) {
         self.runtime.with_world(|world| {
             world.send(self.wire, bytes);
-            world.settle();
+            world.transfer_and_wake();
         });
     }
 
@@ -76,7 +76,7 @@ impl Peer {
     pub fn close(&self) {
         self.runtime.with_world(|world| {
             world.end_stream(self.wire);
-            world.settle();
+            world.transfer_and_wake();
         });
     }
 

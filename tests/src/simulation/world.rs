@@ -107,7 +107,7 @@ impl World {
             wire.connection = Some(self.bridge.accept(self.now));
         }
         self.wires.insert(self.last_wire, wire);
-        self.settle();
+        self.transfer_and_wake();
         self.last_wire
     }
 
@@ -132,12 +132,12 @@ impl World {
         if self.bridge.poll_timeout().is_some_and(|at| at <= self.now) {
             self.bridge.handle_timeout(self.now);
         }
-        self.settle();
+        self.transfer_and_wake();
         true
     }
 
     /// Executes everything that can happen now, and wakes the tasks concerned.
-    pub(super) fn settle(&mut self) {
+    pub(super) fn transfer_and_wake(&mut self) {
         let wires: Vec<u64> = self.wires.keys().copied().collect();
         while wires
             .iter()
@@ -310,7 +310,7 @@ impl World {
             }
             wire.sever(last(), self.now);
         }
-        self.settle();
+        self.transfer_and_wake();
     }
 
     pub(super) fn cut_if_reached(&mut self) {

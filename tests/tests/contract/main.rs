@@ -1,4 +1,4 @@
-//! One list of scenarios, played on every runtime: real ones on sockets, through a relay that makes the network go wrong,
+//! One list of scenarios, played on every runtime: real ones on sockets, through a proxy that makes the network go wrong,
 //! and the simulated one on its virtual network. A scenario knows only [`World`], so it cannot tell them apart. Some are
 //! played once more by the core's example without a runtime, a program of its own ([`one_thread`]).
 #![forbid(unsafe_code)]
@@ -6,7 +6,7 @@
 mod one_thread;
 #[path = "../programs/mod.rs"]
 mod programs;
-mod relay;
+mod proxy;
 mod scenarios;
 mod simulated;
 mod sockets;

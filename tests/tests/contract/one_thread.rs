@@ -23,7 +23,7 @@ use iotcore_gateway_testkit::{
 
 use super::{
     programs::executable,
-    relay::Relay,
+    proxy::FaultProxy,
     scenarios::endings::is_left,
     sockets::{LIMIT, network},
     tls,
@@ -91,7 +91,7 @@ pub(crate) fn publishes_and_is_acknowledged() {
 
 pub(crate) fn lives_on_one_byte_per_segment_both_ways() {
     let stage = Stage::new("localhost");
-    stage.relay.one_byte_per_segment();
+    stage.proxy.one_byte_per_segment();
     stage.start(DEVICE).succeeds();
     stage.saw(|events| telemetry(events) == READING && count(events, is_left) == 1);
 }
@@ -101,7 +101,7 @@ pub(crate) fn comes_back_when_the_peer_closes_in_the_middle_of_a_packet() {
     stage.fault("puback hold");
     let program = stage.start(DEVICE);
     stage.saw(|events| events.iter().any(is_attached));
-    stage.relay.close_after(10); // of the 26 that a PUBACK takes in a record of TLS
+    stage.proxy.close_after(10); // of the 26 that a PUBACK takes in a record of TLS
     stage.fault("clear");
     let told = program.succeeds();
     assert_eq!(told.matches("Disconnected(").count(), 2, "{told}");
@@ -154,7 +154,7 @@ fn is_attached(event: &EventKind) -> bool {
 /// A bridge, a network that can go wrong, and whom the program is to trust.
 struct Stage {
     server: Server,
-    relay: Relay,
+    proxy: FaultProxy,
     log: Log,
     ca: String,
 }
@@ -163,10 +163,10 @@ impl Stage {
     /// The bridge is secured by a certificate for this name.
     fn new(name: &str) -> Self {
         let (config, ca) = tls::certify(name);
-        let (server, relay, log) = network(Some(config));
+        let (server, proxy, log) = network(Some(config));
         Self {
             server,
-            relay,
+            proxy,
             log,
             ca,
         }
@@ -184,7 +184,7 @@ impl Stage {
     }
 
     fn start(&self, device: &str) -> Program {
-        self.start_at(self.relay.port(), device)
+        self.start_at(self.proxy.port(), device)
     }
 
     fn start_at(&self, port: u16, device: &str) -> Program {
@@ -196,7 +196,7 @@ impl Stage {
     }
 
     fn ca_file(&self) -> PathBuf {
-        let name = format!("one-thread-{}.pem", self.relay.port());
+        let name = format!("one-thread-{}.pem", self.proxy.port());
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
     }
 

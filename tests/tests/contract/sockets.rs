@@ -1,4 +1,4 @@
-//! Real runtimes, as worlds: real sockets on loopback, and a relay on the way.
+//! Real runtimes, as worlds: real sockets on loopback, and a proxy on the way.
 
 use std::{
     sync::Arc,
@@ -10,7 +10,7 @@ use iotcore_gateway_testkit::{Bridge, EventKind, Settings, serve::Server};
 use rustls::ServerConfig;
 
 use super::{
-    relay::Relay,
+    proxy::FaultProxy,
     tls,
     world::{BoxFuture, Log, Plan, Secured, World, in_time, registry},
 };
@@ -57,12 +57,12 @@ pub(crate) use executor;
 pub(crate) struct Sockets<E> {
     _executor: E,
     server: Server,
-    relay: Relay,
+    proxy: FaultProxy,
     log: Log,
 }
 
 /// A bridge, the way to it, and what happens there.
-pub(crate) fn network(tls: Option<Arc<ServerConfig>>) -> (Server, Relay, Log) {
+pub(crate) fn network(tls: Option<Arc<ServerConfig>>) -> (Server, FaultProxy, Log) {
     let log = Log::default();
     let events = log.clone();
     let on_event = move |event: &_| events.add(event);
@@ -74,8 +74,8 @@ pub(crate) fn network(tls: Option<Arc<ServerConfig>>) -> (Server, Relay, Log) {
         on_event,
     );
     let server = server.expect("a free port");
-    let relay = Relay::start(server.local_addr()).expect("a free port");
-    (server, relay, log)
+    let proxy = FaultProxy::start(server.local_addr()).expect("a free port");
+    (server, proxy, log)
 }
 
 impl<E: Executor + Default> World for Sockets<E> {
@@ -83,12 +83,12 @@ impl<E: Executor + Default> World for Sockets<E> {
 
     fn play(secured: Secured, scenario: impl AsyncFnOnce(&Self, Plan)) {
         let (config, security) = tls::secure(&secured);
-        let (server, relay, log) = network(config);
-        let plan = Plan::new(security, relay.port());
+        let (server, proxy, log) = network(config);
+        let plan = Plan::new(security, proxy.port());
         let world = Self {
             _executor: E::default(),
             server,
-            relay,
+            proxy,
             log,
         };
         E::block_on(async { in_time(&E::runtime(), LIMIT, scenario(&world, plan)).await });
@@ -111,22 +111,22 @@ impl<E: Executor + Default> World for Sockets<E> {
     }
 
     fn one_byte_per_segment(&self) {
-        self.relay.one_byte_per_segment();
+        self.proxy.one_byte_per_segment();
     }
 
     fn cut(&self) {
-        self.relay.cut();
+        self.proxy.cut();
     }
 
     fn close_after(&self, bytes: usize) {
-        self.relay.close_after(bytes);
+        self.proxy.close_after(bytes);
     }
 
     fn half_open(&self) {
-        self.relay.half_open();
+        self.proxy.half_open();
     }
 
     fn stall(&self, is_stalled: bool) {
-        self.relay.stall(is_stalled);
+        self.proxy.stall(is_stalled);
     }
 }

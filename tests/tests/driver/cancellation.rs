@@ -35,7 +35,7 @@ fn answer_one(opened: &mut Opened, log: &mut Vec<Sent>) {
         }
         log.push(packet);
     }
-    world.settle();
+    world.run_until_idle();
 }
 
 fn payloads(log: &[Sent]) -> Vec<String> {
@@ -65,7 +65,7 @@ fn a_message_is_sent_once_if_its_acceptance_ended_and_never_if_it_was_dropped_be
             let result = poll_times(&mut opened, future, polls, |opened| {
                 steps += 1;
                 if steps % 2 == 0 {
-                    opened.world.settle();
+                    opened.world.run_until_idle();
                     answer_one(opened, &mut log);
                 }
             });
@@ -77,7 +77,7 @@ fn a_message_is_sent_once_if_its_acceptance_ended_and_never_if_it_was_dropped_be
             }
         }
         for _ in 0..10 {
-            opened.world.settle();
+            opened.world.run_until_idle();
             answer_one(&mut opened, &mut log);
         }
         assert_eq!(payloads(&log), accepted, "{polls} polls");
@@ -97,7 +97,7 @@ fn an_attach_dropped_at_any_poll_leaves_a_device_that_can_be_had_again() {
         });
         let attach = opened.client.attach(id("device-1"));
         let device: Device = poll_times(&mut opened, attach, 20, |opened| {
-            opened.world.settle();
+            opened.world.run_until_idle();
             answer_one(opened, &mut log);
         })
         .expect("it ends")
@@ -137,7 +137,7 @@ fn no_message_is_lost_or_doubled_when_its_reader_is_dropped() {
                 }
             });
             taken.extend(message.map(|message| message.unwrap().payload));
-            opened.world.settle();
+            opened.world.run_until_idle();
         }
         assert_eq!(taken, Vec::from_iter((1..11).map(|n: u16| n.to_string())));
         assert_eq!(opened.server.received_pubacks(), Vec::from_iter(1..11));
@@ -150,10 +150,10 @@ fn a_close_dropped_at_any_poll_has_closed_or_changed_nothing() {
         let mut opened = open(Options::default());
         let client = opened.client.clone();
         let closed = poll_times(&mut opened, client.close(), polls, |opened| {
-            opened.world.settle();
+            opened.world.run_until_idle();
         });
         assert!(closed.is_none(), "the peer has not closed");
-        opened.world.settle();
+        opened.world.run_until_idle();
         let sent = opened.server.received();
         assert_eq!(
             sent.contains(&Sent::Disconnect),

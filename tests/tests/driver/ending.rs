@@ -168,7 +168,7 @@ fn dropping_every_handle_closes_after_sending_what_was_accepted() {
     let device = opened.attach(id("device-1"));
     let _delivery = device.try_telemetry("last").unwrap();
     drop(opened.client);
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert!(!opened.driver.is_finished());
     drop(device);
     let sent = opened.server.serve(&opened.world);

@@ -127,7 +127,7 @@ fn a_message_at_qos_0_is_delivered_when_it_is_handed_over() {
     let delivery = opened.world.spawn(delivery);
     assert!(!delivery.is_finished());
     opened.world.net.shape(|network| network.is_stalled = false);
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert_eq!(delivery.ended(), Ok(()));
 }
 
@@ -190,7 +190,7 @@ fn a_replaced_state_shows_in_the_status_only_if_that_is_asked_for() {
         let _server = Server::open(&world);
         let gateway = client.gateway();
         let ops = ["1", "2", "3"].map(|state| gateway.try_report_state(state).unwrap().op());
-        world.settle();
+        world.run_until_idle();
         let mut failed = Vec::new();
         while let Some(Some(change)) = poll_once(status.next()) {
             if let Status::Failed { op, .. } = change {
@@ -227,7 +227,7 @@ fn a_peer_that_stalls_costs_few_turns() {
     for _ in 0..100 {
         let _delivery = gateway.try_telemetry(vec![0; 1_000]).unwrap();
     }
-    opened.world.settle();
+    opened.world.run_until_idle();
     let before = opened.driver.polls();
     opened.world.pass(Duration::from_secs(29));
     let turns = opened.driver.polls() - before;

@@ -67,7 +67,7 @@ fn an_unread_one_holds_up_the_ends_of_operations() {
     opened.server.serve(&opened.world);
     assert!(!delivery.is_finished());
     read(&opened.world, &mut status);
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert_eq!(delivery.ended(), Ok(()));
 }
 
@@ -82,7 +82,7 @@ fn the_gateway_goes_on_once_half_of_them_are_read() {
     for _ in 1..HELD / 2 {
         assert!(poll_once(status.next()).is_some());
     }
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert_eq!(
         opened.driver.polls(),
         turns,
@@ -90,7 +90,7 @@ fn the_gateway_goes_on_once_half_of_them_are_read() {
     );
     assert!(!delivery.is_finished());
     assert!(poll_once(status.next()).is_some());
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert_eq!(delivery.ended(), Ok(()));
 }
 

@@ -52,19 +52,19 @@ impl World {
     /// Starts a task, and runs everything until nothing moves.
     fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
         let task = self.simulation.spawn(future);
-        self.settle();
+        self.run_until_idle();
         task
     }
 
     /// Drops a task where it stands.
     fn cancel<T>(&self, task: Task<T>) {
         task.cancel();
-        self.settle();
+        self.run_until_idle();
     }
 
     #[track_caller]
-    fn settle(&self) {
-        self.simulation.settle();
+    fn run_until_idle(&self) {
+        self.simulation.run_until_idle();
     }
 
     fn pass(&self, time: Duration) {
@@ -170,7 +170,7 @@ impl Opened {
 
 /// The changes that can be read now.
 fn read(world: &World, status: &mut StatusChanges) -> Vec<Status> {
-    world.settle();
+    world.run_until_idle();
     let mut changes = Vec::new();
     while let Some(Some(change)) = poll_once(status.next()) {
         changes.push(change);

@@ -32,13 +32,13 @@ fn messages_are_acknowledged_when_they_are_taken() {
     let config = poll_once(messages.next()).unwrap().unwrap();
     assert_eq!(config.kind, MessageKind::Config);
     assert_eq!(config.payload, "");
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert_eq!(opened.server.received_pubacks(), [1]);
     let command = poll_once(messages.next()).unwrap().unwrap();
     let subfolder = Some("go".to_owned());
     assert_eq!(command.kind, MessageKind::Command { subfolder });
     assert_eq!(command.payload, "2");
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert_eq!(opened.server.received_pubacks(), [2]);
 }
 
@@ -59,7 +59,7 @@ fn a_slow_reader_stops_the_reading_and_nothing_is_lost() {
     for expected in 1..21 {
         let message = poll_once(messages.next()).expect("it was read").unwrap();
         assert_eq!(message.payload, expected.to_string());
-        opened.world.settle();
+        opened.world.run_until_idle();
         assert_eq!(opened.server.received_pubacks(), [expected]);
     }
     assert!(poll_once(messages.next()).is_none());
@@ -76,7 +76,7 @@ fn a_device_that_nobody_reads_holds_back_no_other() {
     server.publish(world, "/devices/deaf/config", "new", 2);
     server.publish(world, "/devices/keen/config", "mine", 3);
     assert_eq!(poll_once(messages.next()).unwrap().unwrap().payload, "mine");
-    world.settle();
+    world.run_until_idle();
     assert_eq!(server.received_pubacks(), [1, 2, 3]);
     // A late reader still gets what was acknowledged; of configs, the newest.
     let mut late = deaf.messages();
@@ -157,7 +157,7 @@ fn nothing_that_was_acknowledged_unread_is_given_up() {
         let message = poll_once(messages.next()).unwrap().unwrap();
         assert_eq!(message.payload, expected.to_string());
     }
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert_eq!(opened.server.received_pubacks(), Vec::from_iter(17..41));
 }
 
@@ -181,11 +181,11 @@ fn messages_outlive_their_connection_and_their_acknowledgements_do_not() {
         let message = poll_once(messages.next()).unwrap().unwrap();
         assert_eq!(message.payload, expected.to_string());
     }
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert!(opened.server.received().is_empty());
     send_commands(&mut opened, "device-1", 7..8);
     assert_eq!(poll_once(messages.next()).unwrap().unwrap().payload, "7");
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert_eq!(opened.server.received_pubacks(), [7]);
 }
 
@@ -197,10 +197,10 @@ fn messages_that_nobody_can_take_are_acknowledged_and_reported() {
     opened.changes();
     send_commands(&mut opened, "device-1", 1..4);
     drop(device);
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert!(opened.server.received_pubacks().is_empty());
     drop(messages);
-    opened.world.settle();
+    opened.world.run_until_idle();
     assert_eq!(opened.server.received_pubacks(), [1, 2, 3]);
     send_commands(&mut opened, "device-1", 4..5);
     assert_eq!(opened.server.received_pubacks(), [4]);
@@ -240,9 +240,9 @@ fn a_manual_acknowledgement_waits_for_the_user() {
     let second = poll_once(messages.next()).unwrap().unwrap();
     assert_ne!(first.delivery(), second.delivery());
     second.acknowledge();
-    world.settle();
+    world.run_until_idle();
     assert!(server.received_pubacks().is_empty());
     first.acknowledge();
-    world.settle();
+    world.run_until_idle();
     assert_eq!(server.received_pubacks(), [1, 2]);
 }

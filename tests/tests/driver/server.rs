@@ -20,7 +20,7 @@ impl Server {
     /// Takes the connection that the driver has just made.
     #[track_caller]
     pub(crate) fn accept(world: &World) -> Self {
-        world.settle();
+        world.run_until_idle();
         Self::dialed(world).expect("no connection was made")
     }
 
@@ -98,7 +98,7 @@ impl Server {
 
     pub(crate) fn send(&self, world: &World, bytes: &[u8]) {
         self.peer.send(bytes);
-        world.settle();
+        world.run_until_idle();
     }
 
     pub(crate) fn puback(&self, world: &World, id: u16) {
@@ -118,7 +118,7 @@ impl Server {
     pub(crate) fn serve(&self, world: &World) -> Vec<Sent> {
         let mut all = Vec::new();
         loop {
-            world.settle();
+            world.run_until_idle();
             let received = self.received();
             if received.is_empty() {
                 return all;
@@ -135,11 +135,11 @@ impl Server {
     /// Reading from this connection fails from now on.
     pub(crate) fn break_off(&self, world: &World, kind: io::ErrorKind) {
         self.peer.break_off(kind);
-        world.settle();
+        world.run_until_idle();
     }
 
     pub(crate) fn close(&self, world: &World) {
         self.peer.close();
-        world.settle();
+        world.run_until_idle();
     }
 }

@@ -30,7 +30,7 @@ use std::{
 };
 
 use self::{
-    step::{Manner, Step},
+    step::{Step, WalkMode},
     world::World,
 };
 
@@ -124,7 +124,7 @@ impl Search {
     fn follow(&mut self, paths: &[Vec<Step>]) -> Vec<Vec<Step>> {
         let mut new = Vec::new();
         for path in paths {
-            for step in World::walk(self.start, Manner::Plain, path).steps() {
+            for step in World::walk(self.start, WalkMode::Plain, path).steps() {
                 let path = [&path[..], &[step]].concat();
                 self.transitions += 1;
                 if self.is_new(&path) {
@@ -146,11 +146,11 @@ impl Search {
     }
 
     fn check(&mut self, path: &[Step]) -> bool {
-        let world = World::walk(self.start, Manner::Plain, path);
+        let world = World::walk(self.start, WalkMode::Plain, path);
         if !self.seen.insert(world.fingerprint(&mut self.text)) {
             return false;
         }
-        let noisy = World::walk(self.start, Manner::Noisy, path);
+        let noisy = World::walk(self.start, WalkMode::Redundant, path);
         let (found, expected) = (noisy.transcript(), world.transcript());
         assert_eq!(found, expected, "noise has changed something");
         noisy.end();

@@ -28,8 +28,8 @@ pub(crate) enum Step {
 
 /// How a path is walked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Manner {
+pub(crate) enum WalkMode {
     Plain,
     /// Bytes come one by one, and between any two steps there are calls that have nothing to say.
-    Noisy,
+    Redundant,
 }

@@ -15,7 +15,7 @@ use iotcore_gateway::{
 
 use super::{
     referee::{Kind, Referee, Telemetry},
-    step::{Manner, Step},
+    step::{Step, WalkMode},
     wire::{self, DEVICES, GATEWAY, Packet},
 };
 
@@ -35,7 +35,7 @@ const CONNECTIONS: u8 = 2;
 pub(crate) struct World {
     gateway: Gateway,
     now: Instant,
-    manner: Manner,
+    mode: WalkMode,
     is_closing: bool,
     /// The number of a device's next event.
     numbers: [u8; 2],
@@ -60,7 +60,7 @@ struct Line {
 
 impl World {
     /// A gateway that wants to be open, and has no transport yet.
-    pub(crate) fn new(start: Instant, manner: Manner) -> Self {
+    pub(crate) fn new(start: Instant, mode: WalkMode) -> Self {
         let id = ClientId::new(
             "p".parse().unwrap(),
             "us-central1".parse().unwrap(),
@@ -73,7 +73,7 @@ impl World {
         let mut world = Self {
             gateway: Gateway::new(id, options, 7).unwrap(),
             now: start,
-            manner,
+            mode,
             is_closing: false,
             numbers: [0; 2],
             connections: 0,
@@ -87,8 +87,8 @@ impl World {
         world
     }
 
-    pub(crate) fn walk(start: Instant, manner: Manner, path: &[Step]) -> Self {
-        let mut world = Self::new(start, manner);
+    pub(crate) fn walk(start: Instant, mode: WalkMode, path: &[Step]) -> Self {
+        let mut world = Self::new(start, mode);
         for step in path {
             world.take(*step);
         }
@@ -177,7 +177,7 @@ impl World {
         }
         self.look();
         self.check(ended);
-        if self.manner == Manner::Noisy {
+        if self.mode == WalkMode::Redundant {
             self.make_noise();
         }
     }
@@ -260,9 +260,9 @@ impl World {
     }
 
     fn deliver(&mut self, bytes: &[u8]) {
-        match self.manner {
-            Manner::Plain => self.gateway.handle_input(bytes, self.now),
-            Manner::Noisy => {
+        match self.mode {
+            WalkMode::Plain => self.gateway.handle_input(bytes, self.now),
+            WalkMode::Redundant => {
                 for byte in bytes {
                     self.gateway.handle_input(&[*byte], self.now);
                 }

@@ -165,7 +165,7 @@ impl Peer {
                 Question::Unsubscribe(packet_id)
             }
             Packet::Pingreq => Question::Ping,
-            Packet::Puback { packet_id } => return self.settle(packet_id),
+            Packet::Puback { packet_id } => return self.match_puback(packet_id),
             Packet::Publish(publish) => {
                 assert_eq!(publish.qos, 0, "a gateway has no use for QoS 2");
                 return;
@@ -190,7 +190,7 @@ impl Peer {
 
     /// Matches a PUBACK with a PUBLISH [MQTT-2.3.1-6], in their order [MQTT-4.6.0-2]; a retransmission may have been
     /// combined with the first. If it is ambiguous which one it answers, all possibilities are kept.
-    fn settle(&mut self, packet_id: u16) {
+    fn match_puback(&mut self, packet_id: u16) {
         let mut answered = BTreeSet::new();
         for &from in &self.answered {
             for (at, owed) in self.owed.iter().enumerate().skip(from) {

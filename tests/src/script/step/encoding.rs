@@ -5,7 +5,7 @@ use core::time::Duration;
 
 use iotcore_gateway::{QoS, Subscription, TransportEnd};
 
-use super::{Command, DEVICES, NetworkFault, Operation, REPORTS, Step, Stray};
+use super::{CloudOperation, Command, DEVICES, NetworkFault, REPORTS, Step, Stray};
 use crate::bridge::faults::{AnswerKind, CutMoment, FaultKind, PacketKind, RefuseBy, Treatment};
 use crate::link::Side;
 
@@ -71,20 +71,20 @@ impl Step {
             9 => Self::User(Command::Acknowledge { delivery: a }),
             10 => Self::User(Command::Close),
             11 => Self::User(Command::Restart),
-            12 => Self::Cloud(Operation::Config {
+            12 => Self::Cloud(CloudOperation::Config {
                 device,
                 size: number % 1_024,
             }),
-            13 => Self::Cloud(Operation::Command {
+            13 => Self::Cloud(CloudOperation::Command {
                 device,
                 size: number % 1_024,
             }),
-            14 => Self::Cloud(Operation::Detach { device }),
-            15 => Self::Cloud(Operation::DropConnection),
-            16 => Self::Cloud(Operation::Block { device }),
-            17 => Self::Cloud(Operation::Unblock { device }),
-            18 => Self::Cloud(Operation::Bind { device }),
-            19 => Self::Cloud(Operation::Unbind { device }),
+            14 => Self::Cloud(CloudOperation::Detach { device }),
+            15 => Self::Cloud(CloudOperation::DropConnection),
+            16 => Self::Cloud(CloudOperation::Block { device }),
+            17 => Self::Cloud(CloudOperation::Unblock { device }),
+            18 => Self::Cloud(CloudOperation::Bind { device }),
+            19 => Self::Cloud(CloudOperation::Unbind { device }),
             20 => refuse(RefuseBy::Close),
             21 => refuse(RefuseBy::Reset),
             22 => refuse(RefuseBy::Silence),
@@ -281,7 +281,7 @@ fn with_qos(device: usize, qos: QoS) -> u8 {
     }
 }
 
-impl Operation {
+impl CloudOperation {
     fn to_bytes(self) -> [u8; 4] {
         let sized = |kind: u8, device: usize, size: u16| {
             let [b, c] = size.to_le_bytes();

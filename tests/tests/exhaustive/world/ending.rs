@@ -5,7 +5,7 @@ use iotcore_gateway::DeviceState;
 use super::World;
 use crate::{
     referee::Kind,
-    step::{Manner, Step},
+    step::{Step, WalkMode},
 };
 
 /// No benign ending takes more steps.
@@ -14,7 +14,7 @@ const LIMIT: usize = 300;
 impl World {
     /// Answers everything, connects again, lets time pass, and closes: every operation ends, and nothing is left.
     pub(crate) fn end(mut self) {
-        self.manner = Manner::Plain;
+        self.mode = WalkMode::Plain;
         for _ in 0..LIMIT {
             if self.gateway.is_closed() && self.line.is_none() {
                 return self.check_end();

@@ -8,9 +8,9 @@ use super::super::faults::{CutMoment, FaultKind, PacketKind, RefuseBy};
 use super::super::topic::{Data, PublishKind, PublishTopic};
 use super::super::wire::Context;
 use super::super::world::World;
-use super::{CloseReason, Handled, Phase, Session, connect};
+use super::{BridgeConnection, CloseReason, Handled, Phase, connect};
 
-impl Session {
+impl BridgeConnection {
     /// Refuses the transport if a fault requires it.
     pub(crate) fn handle_accepted(&mut self, world: &mut World) {
         let Some((fault, by)) = world.faults.refuse_transport() else {

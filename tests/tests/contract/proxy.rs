@@ -20,7 +20,7 @@ const STALLED: usize = 1024;
 const SEGMENT: u32 = 1024;
 const BUFFER: usize = 4 * 1024;
 
-pub(crate) struct Relay {
+pub(crate) struct FaultProxy {
     shared: Arc<Shared>,
     port: u16,
     accepting: Option<JoinHandle<()>>,
@@ -28,12 +28,12 @@ pub(crate) struct Relay {
 
 #[derive(Default)]
 struct Shared {
-    state: Mutex<State>,
+    state: Mutex<ProxyState>,
     changed: Condvar,
 }
 
 #[derive(Default)]
-struct State {
+struct ProxyState {
     is_ending: bool,
     /// While the gateway is stalled: how many more bytes are taken of what it writes.
     room: Option<usize>,
@@ -51,7 +51,7 @@ enum Towards {
     Gateway,
 }
 
-impl Relay {
+impl FaultProxy {
     pub(crate) fn start(bridge: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
         let socket = SockRef::from(&listener);
@@ -94,7 +94,7 @@ impl Relay {
     }
 }
 
-impl Drop for Relay {
+impl Drop for FaultProxy {
     fn drop(&mut self) {
         let mut state = self.shared.lock();
         state.is_ending = true;
@@ -111,7 +111,7 @@ impl Drop for Relay {
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, ProxyState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -223,14 +223,14 @@ impl Shared {
         }
     }
 
-    fn wait_while(&self, condition: impl Fn(&State) -> bool) -> MutexGuard<'_, State> {
-        let waits = |state: &mut State| condition(state) && !state.is_ending;
+    fn wait_while(&self, condition: impl Fn(&ProxyState) -> bool) -> MutexGuard<'_, ProxyState> {
+        let waits = |state: &mut ProxyState| condition(state) && !state.is_ending;
         let state = self.changed.wait_while(self.lock(), waits);
         state.unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl State {
+impl ProxyState {
     fn close_all(&self) {
         for socket in self.sockets.iter().flatten() {
             // Many have ended already.

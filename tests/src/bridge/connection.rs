@@ -36,9 +36,9 @@ const IDLE_LIMIT: Duration = Duration::from_secs(20 * 60);
 /// The result of a packet's handler; an error ends the connection.
 pub(crate) type Handled = Result<(), CloseReason>;
 
-/// One connection.
+/// The bridge's side of one client connection.
 #[derive(Debug)]
-pub(crate) struct Session {
+pub(crate) struct BridgeConnection {
     wire: Wire,
     phase: Phase,
     last_packet: Instant,
@@ -71,7 +71,7 @@ pub(crate) struct Client {
     last_packet_id: u16,
 }
 
-impl Session {
+impl BridgeConnection {
     pub(crate) fn new(id: ConnectionId, now: Instant) -> Self {
         Self {
             wire: Wire::new(id),

@@ -55,7 +55,7 @@ pub(super) fn refuse_by_fault(
     let mut client_id = String::new();
     if let Packet::Connect(connect) = packet {
         // A version that is refused anyway is answered in the format of 3.1.1, as usual.
-        let _ = settle_version(&connect, cx);
+        let _ = check_version(&connect, cx);
         client_id = connect.client_id;
     }
     let refusal = Refusal {
@@ -78,7 +78,7 @@ fn refuse(client_id: String, refusal: Refusal, cx: &mut Context<'_>) -> CloseRea
 }
 
 fn check(connect: &Connect, cx: &mut Context<'_>) -> Result<Client, Refusal> {
-    settle_version(connect, cx)?;
+    check_version(connect, cx)?;
     check_features(connect, cx)?;
     // Assumed: a registry with MQTT disabled is "unavailable"; it is only known that it refuses.
     if !cx.world.registry.is_mqtt_enabled() {
@@ -126,7 +126,7 @@ fn check(connect: &Connect, cx: &mut Context<'_>) -> Result<Client, Refusal> {
     })
 }
 
-fn settle_version(connect: &Connect, cx: &mut Context<'_>) -> Result<(), Refusal> {
+fn check_version(connect: &Connect, cx: &mut Context<'_>) -> Result<(), Refusal> {
     if connect.version == Version::V5 {
         // The vendor's pages contradict each other about MQTT 5, so this is a setting.
         match cx.world.settings.mqtt5 {
