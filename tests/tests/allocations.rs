@@ -1,6 +1,6 @@
-//! What the machine asks of the allocator: nothing for a message that goes out, little for one that comes in, and no
-//! more memory than the documentation says. Counted, so each run gives the same.
-#![deny(unsafe_code)] // No allocator can count without.
+//! Allocations of the state machine: none for an outgoing message, few for an incoming one, and no more memory than
+//! documented. Allocations are counted, so each run has the same result.
+#![deny(unsafe_code)] // An allocator cannot be implemented without it.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -11,7 +11,7 @@ use iotcore_gateway::{
     Subscription, Token, UnixTime,
 };
 
-/// What the wall clock shows.
+/// The wall-clock time.
 const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 #[path = "../benches/machine/allocator.rs"]
@@ -19,10 +19,10 @@ mod allocator;
 #[path = "../benches/machine/peer.rs"]
 mod peer;
 
-/// As many messages put every packet identifier to use.
+/// The number of messages that uses every packet identifier.
 const ALL_IDENTIFIERS: usize = 65_536;
 
-/// A gateway whose pacing is off, and what it has to say and to hear.
+/// A gateway without pacing, and its peer.
 struct Bench {
     gateway: Gateway,
     devices: Vec<DeviceKey>,
@@ -30,7 +30,7 @@ struct Bench {
 }
 
 impl Bench {
-    /// A gateway that was opened and not connected.
+    /// Creates a gateway that was opened and is not connected.
     fn new() -> Self {
         let mut options = Options::default();
         options.quota = Quota::unpaced();
@@ -60,7 +60,7 @@ impl Bench {
         }
     }
 
-    /// The same, connected, with devices of these ids that are attached and subscribed to both their topics.
+    /// Creates a connected gateway with devices of these ids, which are attached and subscribed to both topics.
     fn connected(ids: impl Iterator<Item = String>) -> Self {
         let mut bench = Self::new();
         let token = Token::new("token", bench.now + Duration::from_secs(86_400)).unwrap();
@@ -81,7 +81,7 @@ impl Bench {
         bench
     }
 
-    /// Lets the bridge answer until nobody has anything to say; gives how many operations were done.
+    /// Exchanges packets until neither side has more to send; returns how many operations ended.
     fn converse(&mut self) -> usize {
         let (mut done, mut answers) = (0, Vec::new());
         loop {
@@ -129,27 +129,27 @@ struct Happened {
     messages: usize,
 }
 
-/// Ids of a hundred characters, which few are.
+/// Ids of a hundred characters, longer than usual.
 fn devices(count: usize) -> impl Iterator<Item = String> {
     (0..count).map(|n| format!("device-{n:0>93}"))
 }
 
-/// How often this allocates.
+/// Returns how often this allocates.
 fn allocations(run: impl FnOnce()) -> u64 {
     let before = allocator::allocations();
     run();
     allocator::allocations() - before
 }
 
-/// How many bytes this leaves allocated.
+/// Returns how many bytes remain allocated after this.
 fn bytes_kept<T>(run: impl FnOnce() -> T) -> (i64, T) {
     let before = allocator::live_bytes();
     let kept = run();
     (allocator::live_bytes() - before, kept)
 }
 
-/// Sends windows of these until everything that grows has grown, and counts the allocations of as many again: of
-/// sending, and of reading the PUBACKs.
+/// Sends windows of these publications until all buffers have grown, and then counts the allocations of as many again:
+/// those of sending, and those of reading the PUBACKs.
 fn allocations_of(window: usize, publication: impl Fn(DeviceKey) -> Publication) -> (u64, u64) {
     let mut bench = Bench::connected(devices(10));
     let (mut sending, mut reading, mut answers) = (0, 0, Vec::with_capacity(4 * window));
@@ -200,7 +200,7 @@ fn a_telemetry_event_at_qos_0_allocates_nothing() {
     assert_eq!(counted, (0, 0));
 }
 
-/// The allocations of each PUBLISH for a device that comes in pieces of this size.
+/// Returns the allocations of each PUBLISH for a device that arrives in pieces of this size.
 fn allocations_of_each(topic: &str, payload: usize, piece: usize) -> u64 {
     const MESSAGES: usize = 100;
     let mut bench = Bench::connected(devices(10));
@@ -261,12 +261,12 @@ fn a_puback_in_pieces_allocates_nothing() {
     }
 }
 
-/// What the machine may keep for itself, whatever it holds.
+/// The number of bytes that the gateway itself may keep, independent of its contents.
 const OWN_BYTES: i64 = 64 * 1024;
 
 #[test]
 fn an_idle_device_takes_one_kibibyte_at_most() {
-    // Tables double when they are full: just above a power of two most of them is empty.
+    // Tables double when they are full: just above a power of two, most of the table is empty.
     for count in [100, 128, 256, 512, 1_000] {
         let (kept, _) = bytes_kept(|| Bench::connected(devices(count)));
         let each = (kept - OWN_BYTES) / count as i64;

@@ -1,8 +1,8 @@
-//! The same script against a general MQTT client, rumqttc 0.25.1, and against us: two devices are attached, 50 messages
-//! are accepted, and the connection is lost after the bridge has acknowledged 10 of them.
+//! The same script with a general MQTT client, rumqttc 0.25.1, and with ours: two devices are attached, 50 messages are
+//! accepted, and the connection is lost after the bridge has acknowledged 10 of them.
 //!
-//! Real sockets, for rumqttc knows no other. The network between is ours: it takes everything and delivers nothing from
-//! the moment at which the connection is lost, as a dead line does.
+//! Real sockets, because rumqttc supports nothing else. The network between is simulated: from the moment at which the
+//! connection is lost, it reads everything and delivers nothing.
 #![forbid(unsafe_code)]
 
 use core::time::Duration;
@@ -24,7 +24,7 @@ const BEFORE: usize = 10;
 const ALL: usize = 50;
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A line between a client and the bridge, which can go dead and be cut.
+/// A TCP proxy between a client and the bridge, which can drop all data and cut its connections.
 struct Line {
     address: SocketAddr,
     state: watch::Sender<LineState>,
@@ -32,9 +32,9 @@ struct Line {
 
 #[derive(Clone, Copy)]
 struct LineState {
-    /// Bytes are taken and not delivered.
+    /// Bytes are read and not delivered.
     is_dead: bool,
-    /// Connections that began before the last cut are gone.
+    /// The number of cuts; connections from before the last one are closed.
     cuts: u32,
 }
 
@@ -91,7 +91,7 @@ fn bridge() -> Arc<Server> {
     Arc::new(Server::start(registry, Settings::default(), "127.0.0.1:0", None, |_| {}).unwrap())
 }
 
-/// What arrived from a device, in order.
+/// Returns the telemetry that arrived from a device, in order.
 fn arrived(bridge: &Server, device: &str) -> Vec<usize> {
     bridge.with(|bridge, _| {
         let events = bridge.device(device).unwrap().telemetry();
@@ -112,7 +112,7 @@ fn device(n: usize) -> &'static str {
     BOUND[n % 2]
 }
 
-/// Waits for this packet, or for this many PUBLISHes to have been written.
+/// Waits for an event that satisfies the condition.
 async fn poll(events: &mut EventLoop, mut is_done: impl FnMut(&Event) -> bool) {
     let polled = tokio::time::timeout(PATIENCE, async {
         loop {
@@ -123,19 +123,22 @@ async fn poll(events: &mut EventLoop, mut is_done: impl FnMut(&Event) -> bool) {
             }
         }
     });
-    polled.await.expect("rumqttc came to rest");
+    polled.await.expect("rumqttc reports the event in time");
 }
 
 fn is_puback(event: &Event) -> bool {
     matches!(event, Event::Incoming(Packet::PubAck(_)))
 }
 
-/// How many of the accepted messages the bridge saw.
+/// Returns how many of the accepted messages arrived at the bridge.
 async fn with_rumqttc(bridge: &Server) -> usize {
     let line = Line::to(bridge.local_addr()).await;
     let id = client_id();
     let key = SigningKey::from_pem(KEY, Algorithm::Es256).unwrap();
-    #[expect(clippy::disallowed_methods, reason = "a token says when it was made")]
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "a token contains its time of issue"
+    )]
     let unix_now = std::time::SystemTime::now();
     let token = key
         .mint(id.project(), unix_now.try_into().unwrap(), PATIENCE * 100)
@@ -189,7 +192,7 @@ async fn with_rumqttc(bridge: &Server) -> usize {
     })
     .await;
 
-    // Whatever it still has to send goes out before this one, which needs no attached device.
+    // Everything pending is sent before this one, which needs no attached device.
     client
         .publish(
             format!("/devices/{GATEWAY}/events"),
@@ -260,21 +263,18 @@ fn client_id() -> ClientId {
 }
 
 #[tokio::test]
-#[expect(
-    clippy::print_stdout,
-    reason = "the figures are what one runs this for"
-)]
-async fn rumqttc_forgets_what_it_accepted_and_we_do_not() {
+#[expect(clippy::print_stdout, reason = "the test prints its figures")]
+async fn rumqttc_loses_accepted_messages_and_we_do_not() {
     let theirs = bridge();
     let forgotten = with_rumqttc(&theirs).await;
     let ours = bridge();
     let kept = with_us(&ours).await;
     println!(
-        "of {ALL} accepted messages the bridge saw: rumqttc 0.25.1 {forgotten}, iotcore-gateway {kept}"
+        "accepted messages that arrived at the bridge, of {ALL}: rumqttc 0.25.1 {forgotten}, iotcore-gateway {kept}"
     );
     assert_eq!(
         forgotten, BEFORE,
-        "as observed: nothing of what was in flight comes again"
+        "as observed: no message that was in flight is retransmitted"
     );
     assert_eq!(kept, ALL);
     for (n, device) in BOUND[..2].iter().enumerate() {

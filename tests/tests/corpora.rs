@@ -1,4 +1,4 @@
-//! Every committed seed and every past crash through the function of its fuzz target, on stable.
+//! Runs every committed seed and every past crash with the function of its fuzz target, on stable.
 #![forbid(unsafe_code)]
 
 use std::collections::BTreeSet;
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use iotcore_gateway_testkit::fuzzing::{TARGETS, Target};
 
-/// A seed is to be read in one go.
+/// The maximum size of a seed, so that it remains readable.
 const MOST_BYTES: u64 = 1_024;
 
 fn fuzz(folder: &str) -> PathBuf {
@@ -17,19 +17,19 @@ fn fuzz(folder: &str) -> PathBuf {
         .join(folder)
 }
 
-/// What is in a folder, by name; nothing if there is no such folder.
+/// Returns the entries of a folder, by name; none if there is no such folder.
 fn entries(folder: &Path) -> BTreeSet<PathBuf> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     entries.map(|entry| entry.unwrap().path()).collect()
 }
 
-/// The names in a folder, without endings.
+/// Returns the names in a folder, without extensions.
 fn names(folder: &str) -> BTreeSet<String> {
     let name = |path: &PathBuf| path.file_stem().unwrap().to_str().unwrap().to_owned();
     entries(&fuzz(folder)).iter().map(name).collect()
 }
 
-/// Gives how many files there were.
+/// Returns the number of files.
 fn replay(target: &Target, folder: &str) -> usize {
     let inputs = entries(&fuzz(folder).join(target.name));
     for path in &inputs {

@@ -1,4 +1,4 @@
-//! Whatever goes wrong on the way, and wherever: everything accepted arrives, in order, and every operation ends once.
+//! Any fault at any position: everything accepted arrives, in order, and every operation ends once.
 #![forbid(unsafe_code)]
 
 use core::time::Duration;
@@ -14,7 +14,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const DEVICE: &str = BOUND[0];
 const MESSAGES: u32 = 8;
 
-/// One gateway, one device, and all that they can do, as operations that are to end well.
+/// One gateway, one device, and all their operations, which must succeed.
 struct Script {
     link: Link,
     ops: Vec<OpId>,
@@ -24,7 +24,7 @@ struct Script {
 }
 
 impl Script {
-    /// Everything is asked for before the first byte is sent.
+    /// Issues all commands before the first byte is sent.
     fn new() -> Self {
         let mut link = Link::new(Options::default());
         let now = link.now();
@@ -77,7 +77,7 @@ impl Script {
         }
     }
 
-    /// The cloud's part, the end, and what must hold whatever went wrong.
+    /// Sends config and commands from the cloud, ends the run, and checks everything.
     fn finish(mut self, what: &str) {
         let now = self.link.now();
         assert!(self.link.gateway.is_open(), "{what}: not connected");
@@ -113,7 +113,7 @@ impl Script {
         assert_eq!(
             self.ends.len(),
             self.ops.len(),
-            "{what}: operations that nobody asked for"
+            "{what}: unknown operations"
         );
         let record = self.link.bridge.device(DEVICE).unwrap();
         let mut arrived: Vec<_> = record
@@ -221,7 +221,7 @@ fn answers_that_are_late_doubled_reordered_or_missing_lose_nothing() {
         inject(&mut script.link, "clear");
         script.run(400 * SECOND);
         let ops = std::mem::take(&mut script.ops);
-        // A subscription that was not answered in time has failed, and was made all the same.
+        // A subscription that was not answered in time has failed, although it was made.
         script.ops = ops
             .into_iter()
             .filter(|op| {

@@ -1,4 +1,4 @@
-//! The bridge's limits and our own: pace, memory, and a restart of the process.
+//! The bridge's limits and our own: rates, memory, and a restart of the process.
 #![forbid(unsafe_code)]
 
 use core::time::Duration;
@@ -24,7 +24,7 @@ fn open(options: Options) -> (Link, DeviceKey) {
     (link, device)
 }
 
-/// Reports a state ten times a second for a minute, and gives how often the bridge detached the device for it.
+/// Reports a state ten times a second for a minute, and returns how often the bridge detached the device because of it.
 fn detached(options: Options) -> usize {
     let (mut link, device) = open(options);
     for n in 0..600 {
@@ -53,7 +53,7 @@ fn detached(options: Options) -> usize {
 }
 
 #[test]
-fn a_gateway_that_keeps_the_pace_is_never_detached_and_one_that_does_not_is() {
+fn a_device_is_detached_only_by_a_gateway_without_rate_limits() {
     assert_eq!(detached(Options::default()), 0);
     let mut options = Options::default();
     options.quota = Quota::unpaced();
@@ -61,7 +61,7 @@ fn a_gateway_that_keeps_the_pace_is_never_detached_and_one_that_does_not_is() {
 }
 
 #[test]
-fn a_gateway_whose_memory_is_full_says_so_loses_nothing_and_recovers() {
+fn a_gateway_whose_queue_is_full_reports_it_loses_nothing_and_recovers() {
     let mut options = Options::default();
     options.total_queue = QueueLimit {
         messages: 50,
@@ -111,7 +111,7 @@ fn a_gateway_whose_memory_is_full_says_so_loses_nothing_and_recovers() {
     assert_eq!(arrived, (0..=50).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
-/// What a program keeps of a message across a restart.
+/// What a program stores of a message across a restart.
 struct Kept {
     device: String,
     topic: PublicationTopic,

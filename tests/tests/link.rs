@@ -1,4 +1,4 @@
-//! What the virtual network does to a gateway, one thing at a time.
+//! Each feature of the virtual network, one at a time.
 #![forbid(unsafe_code)]
 
 use core::time::Duration;
@@ -11,7 +11,7 @@ use iotcore_gateway_testkit::{CloseReason, EventKind};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An open gateway, whose events are taken.
+/// Creates an open gateway, and discards its events so far.
 fn open(options: Options) -> Link {
     let mut link = Link::new(options);
     link.gateway.open(link.now()).unwrap();
@@ -45,7 +45,7 @@ fn reasons(link: &mut Link) -> Vec<DisconnectReason> {
 }
 
 #[test]
-fn nobody_is_told_of_a_half_open_connection_and_both_sides_find_out() {
+fn both_sides_detect_a_half_open_connection_by_timeout() {
     let mut link = open(Options::default());
     assert!(link.go_half_open());
     publish(&mut link, "1");
@@ -70,7 +70,7 @@ fn nobody_is_told_of_a_half_open_connection_and_both_sides_find_out() {
 }
 
 #[test]
-fn a_flipped_bit_is_flipped_once_and_where_it_was_asked_for() {
+fn a_bit_is_flipped_once_at_the_given_position() {
     let mut link = open(Options::default());
     // In the payload, the last byte of the PUBLISH.
     let packet = 2 + 2 + "/devices/gateway-1/events".len() + 2 + 3;
@@ -93,7 +93,7 @@ fn what_is_stalled_arrives_later() {
 }
 
 #[test]
-fn a_network_without_room_takes_what_it_can() {
+fn a_full_network_accepts_what_fits() {
     let mut link = open(Options::default());
     link.network = Network {
         capacity: 10,
@@ -107,7 +107,7 @@ fn a_network_without_room_takes_what_it_can() {
 }
 
 #[test]
-fn dials_fail_as_often_and_in_the_way_that_was_asked_for() {
+fn dials_fail_the_given_number_of_times_in_the_given_way() {
     let mut link = Link::new(Options::default());
     link.fail_dials(2, TransportEnd::TlsFailed);
     link.gateway.open(link.now()).unwrap();
@@ -118,7 +118,7 @@ fn dials_fail_as_often_and_in_the_way_that_was_asked_for() {
 }
 
 #[test]
-fn events_that_are_not_polled_come_when_they_are() {
+fn events_wait_until_they_are_polled() {
     let mut link = open(Options::default());
     link.leave_unpolled(10 * SECOND);
     publish(&mut link, "1");
@@ -135,7 +135,7 @@ fn events_that_are_not_polled_come_when_they_are() {
 }
 
 #[test]
-fn a_clock_that_is_wrong_makes_tokens_that_are_refused() {
+fn tokens_of_a_wrong_clock_are_refused() {
     let mut link = Link::new(Options::default());
     link.set_clock_error(-7_200);
     link.gateway.open(link.now()).unwrap();

@@ -1,5 +1,5 @@
-//! A connection that lives until its packet identifiers have gone round, in both directions: of 65,535 identifiers some are
-//! in flight all the time, some wait for late acknowledgements, and the model looks at every packet.
+//! A connection on which the packet identifiers wrap around, in both directions: of 65,535 identifiers some are in
+//! flight all the time, some wait for late acknowledgements, and the model checks every packet.
 #![forbid(unsafe_code)]
 
 use std::num::NonZeroU32;
@@ -13,10 +13,10 @@ use iotcore_gateway_testkit::script::{
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
 
-/// How many messages are on their way at once.
+/// The number of messages in transit at once.
 const AT_ONCE: usize = 50;
 
-/// So many rounds use every identifier once, and some of them again.
+/// The number of rounds that use every identifier once, and some of them again.
 const ROUNDS: usize = 65_535 / AT_ONCE + 60;
 
 fn attach(device: usize) -> Step {
@@ -34,7 +34,7 @@ fn telemetry(device: usize) -> Step {
     })
 }
 
-/// The next so many PUBACKs wait.
+/// Holds the next PUBACKs.
 fn hold(count: u32) -> Step {
     let count = NonZeroU32::new(count);
     Step::Fault(FaultKind::Answer {
@@ -43,7 +43,7 @@ fn hold(count: u32) -> Step {
     })
 }
 
-/// Opens a gateway, attaches its devices, and lets `rounds` go on with nothing between the two sides.
+/// Opens a gateway, attaches its devices, and runs `rounds` on a network without latency.
 fn play(opening: Vec<Step>, mut round: impl FnMut(usize, &mut Vec<Step>)) -> History {
     let mut steps = vec![
         Step::Network(NetworkFault::Latency(Duration::ZERO)),
@@ -65,8 +65,8 @@ fn play(opening: Vec<Step>, mut round: impl FnMut(usize, &mut Vec<Step>)) -> His
 }
 
 #[test]
-fn outbound_identifiers_go_round_past_those_that_wait_for_their_acknowledgements() {
-    // The attach is given up after 30 s, and its identifier waits for an answer that comes at the end.
+fn outbound_identifiers_wrap_around_and_skip_those_that_are_unacknowledged() {
+    // The attach times out after 30 s, and its identifier waits for an acknowledgement that arrives at the end.
     let given_up = vec![hold(1), attach(3), Step::Wait(Duration::from_secs(31))];
     let history = play(given_up, |round, steps| {
         match round % 200 {
@@ -96,7 +96,7 @@ fn outbound_identifiers_go_round_past_those_that_wait_for_their_acknowledgements
 }
 
 #[test]
-fn inbound_identifiers_go_round() {
+fn inbound_identifiers_wrap_around() {
     let subscribe = vec![
         Step::User(Command::Subscribe {
             device: 1,

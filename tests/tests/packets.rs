@@ -1,4 +1,4 @@
-//! The reader that other tests take for granted refuses what no gateway may send.
+//! The packet reader that other tests rely on rejects packets that a gateway must not send.
 #![forbid(unsafe_code)]
 
 use std::panic::catch_unwind;
@@ -7,7 +7,7 @@ use iotcore_gateway_testkit::packets::{
     Sent, connack, extent, frame, parse, publish, read, string, suback, take,
 };
 
-/// CONNECT with these flags.
+/// Returns a CONNECT with these flags.
 fn connect(flags: u8) -> Vec<u8> {
     let [name, id, user, password] = ["MQTT", "id", "user", "token"].map(str::as_bytes);
     let fields = [name, id, user, password].map(string);
@@ -84,19 +84,19 @@ fn every_packet_of_a_gateway_is_read() {
 }
 
 #[test]
-fn what_no_gateway_may_send_is_refused() {
+fn packets_that_a_gateway_must_not_send_are_refused() {
     for (bytes, what) in [
-        (connack(0), "a packet of the bridge's"),
+        (connack(0), "a packet that only the bridge sends"),
         (suback(1, 0), "another"),
         (connect(0xc6), "a will"),
-        (connect(0xc0), "a session that stays"),
+        (connect(0xc0), "a persistent session"),
         (vec![0x34, 6, 0, 1, b't', 0, 1, 2], "QoS 2"),
         (vec![0x38, 3, 0, 1, b't'], "DUP at QoS 0"),
         (publish("t", b"", Some(0), false), "packet identifier 0"),
-        (vec![0x30, 4, 0, 2, 0xc0, 0x80], "a topic that is no UTF-8"),
-        (vec![0x30, 3, 0, 2, b't'], "a topic that is cut"),
-        (vec![0xc0, 1, 0], "a byte too many"),
-        (vec![0xc0], "half a packet"),
+        (vec![0x30, 4, 0, 2, 0xc0, 0x80], "a topic that is not UTF-8"),
+        (vec![0x30, 3, 0, 2, b't'], "a truncated topic"),
+        (vec![0xc0, 1, 0], "an extra byte"),
+        (vec![0xc0], "a truncated packet"),
         (vec![0xc0, 0x80, 0x80, 0x80, 0x80, 0], "an endless length"),
     ] {
         assert!(is_refused(&bytes), "{what}");

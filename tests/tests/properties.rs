@@ -1,7 +1,7 @@
-//! The guarantees of the crate's documentation, one property each, over scripts of everything that can happen.
+//! The guarantees of the crate's documentation, one property each, over scripts of all possible steps.
 //!
-//! Each property draws scripts from the steps that put its guarantee to the test, and lets the reference model judge;
-//! what can be counted in the history is counted here once more, without it.
+//! Each property generates scripts from the steps that test its guarantee, and the reference model checks them; what
+//! can be counted in the history is also counted here, without the model.
 #![forbid(unsafe_code)]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,7 +14,7 @@ use iotcore_gateway_testkit::script::{
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
-/// Kinds of steps, by the first of their bytes.
+/// Kinds of steps, by their first byte.
 const WAIT: u8 = 0;
 const OPEN: u8 = 1;
 const ATTACH: u8 = 2;
@@ -42,19 +42,19 @@ const FLIP: u8 = 41;
 const LEAVE_UNPOLLED: u8 = 44;
 const CLOCK_OR_LIFETIME: u8 = 45;
 
-/// What every script has some of.
+/// The steps that every script contains.
 const COMMON: [u8; 5] = [WAIT, WAIT, TELEMETRY, TELEMETRY, ATTACH];
 
-/// Scripts of any steps at all.
+/// Returns scripts of any steps.
 fn any_script() -> impl Strategy<Value = Script> {
     script_of((0..KINDS).collect())
 }
 
-/// Scripts of these kinds of steps among common ones, for a gateway that is open and has attached two devices.
+/// Returns scripts of these kinds of steps among common ones, for a gateway that is open and has attached two devices.
 fn script_of(kinds: Vec<u8>) -> impl Strategy<Value = Script> {
     let kind = prop_oneof![select(COMMON.to_vec()), select(kinds)];
     let step = (kind, 0..10u8, any::<u8>(), 0..4u8).prop_map(|(kind, a, b, c)| {
-        // Seconds at most: what has to wait long does so at the end.
+        // At most seconds, because longer waits take place at the end of a script.
         let a = if [WAIT, LEAVE_UNPOLLED].contains(&kind) {
             1
         } else {
@@ -77,14 +77,14 @@ fn play(script: &Script) -> Result<History, TestCaseError> {
     run(script).map_err(|broken| TestCaseError::fail(format!("{broken}\nscript {script}")))
 }
 
-/// What came out: every event, in order, and every byte.
+/// Returns the outputs: every event, in order, and every byte.
 fn outputs(script: &Script, pattern: CallPattern) -> Result<(Vec<Event>, Vec<u8>), TestCaseError> {
     let history = run_with(script, pattern)
         .map_err(|broken| TestCaseError::fail(format!("{broken}\nscript {script}")))?;
     Ok((history.events().cloned().collect(), history.written()))
 }
 
-/// The operations of each process: those that were given out, and those that ended, with how often.
+/// Returns, for each process, the operations that were started, and those that ended with their number of ends.
 fn operations(history: &History) -> Vec<(BTreeSet<String>, BTreeMap<OpId, u32>)> {
     let mut processes = vec![Default::default()];
     for entry in history.entries() {
@@ -232,7 +232,7 @@ proptest! {
     }
 }
 
-/// How many publications were accepted at QoS 1.
+/// Returns how many publications were accepted at QoS 1.
 fn at_qos_1(history: &History) -> u64 {
     use iotcore_gateway::QoS;
     use iotcore_gateway_testkit::script::Command;
@@ -257,7 +257,7 @@ fn at_qos_1(history: &History) -> u64 {
     accepted.count() as u64
 }
 
-/// The scripts of the properties do what they are for.
+/// Checks that the scripts of the properties exercise what they are meant to.
 #[test]
 fn scripts_of_common_steps_connect_attach_and_publish() {
     let steps = [

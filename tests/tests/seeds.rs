@@ -1,4 +1,4 @@
-//! Seeds: hundreds of scripts of everything that can go wrong, and all that ever broke a guarantee.
+//! Plays hundreds of generated scripts with every kind of fault, and all scripts that ever broke a guarantee.
 #![forbid(unsafe_code)]
 
 use iotcore_gateway::QoS;
@@ -7,7 +7,7 @@ use iotcore_gateway_testkit::script::{
 };
 use iotcore_gateway_testkit::seeds::{self, Tally};
 
-/// Scripts that once broke a guarantee, one a line, each after what was wrong then.
+/// Scripts that once broke a guarantee, one per line, each after a description of the bug.
 const ONCE_BROKEN: &str = include_str!("once_broken.txt");
 
 /// `iotcore-simulate` plays more of them.
@@ -28,7 +28,7 @@ fn some_hundred_seeds_break_no_guarantee() {
 }
 
 #[test]
-fn what_was_broken_once_is_broken_no_more() {
+fn scripts_that_once_broke_a_guarantee_pass() {
     let lines = ONCE_BROKEN.lines().map(str::trim);
     let scripts: Vec<_> = lines
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
@@ -79,12 +79,12 @@ fn the_call_pattern_does_not_change_the_history() {
     assert_ne!(
         plain.hash(),
         script::run(&other).unwrap().hash(),
-        "another jitter is another history"
+        "a different jitter causes a different history"
     );
 }
 
 #[test]
-fn a_script_is_made_smaller_for_as_long_as_it_fails() {
+fn a_script_is_shrunk_while_it_still_fails() {
     let script = (0..)
         .map(seeds::script)
         .find(|script| is_failing(script) && script.steps.len() > 20)
@@ -105,7 +105,7 @@ fn a_script_is_made_smaller_for_as_long_as_it_fails() {
     );
 }
 
-/// A mistake that takes two steps, in this order, and a number.
+/// Returns whether a script contains two steps in this order, and a number: a simulated bug.
 fn is_failing(script: &Script) -> bool {
     let is_large =
         |step: &Step| matches!(step, Step::User(Command::Telemetry { size, .. }) if *size > 7);
@@ -115,7 +115,7 @@ fn is_failing(script: &Script) -> bool {
 }
 
 #[test]
-fn a_script_that_breaks_nothing_stays_as_it_is() {
+fn a_script_that_breaks_no_guarantee_is_not_shrunk() {
     let script = seeds::script(3);
     assert_eq!(seeds::shrink(script.clone(), |_| false), script);
 }

@@ -97,7 +97,7 @@ fn without_tokens_of_their_own_devices_are_authenticated_by_their_binding() {
         link.gateway.device_state(stranger),
         Some(DeviceState::Refused)
     );
-    assert!(link.gateway.is_open(), "the connection lives on");
+    assert!(link.gateway.is_open(), "the connection stays up");
 }
 
 #[test]
@@ -194,7 +194,7 @@ fn configs_and_commands_reach_the_device_that_they_are_for() {
     assert_eq!(
         configs.count(),
         2,
-        "a device never configured has an empty config"
+        "a device without a configuration has an empty config"
     );
     for (key, id) in [(device, BOUND[0]), (own, GATEWAY)] {
         let now = link.now();
@@ -291,7 +291,7 @@ fn a_device_that_the_bridge_detaches_comes_back_and_delivers() {
 }
 
 #[test]
-fn an_expiring_token_is_replaced_without_a_loss() {
+fn an_expiring_token_is_replaced_without_loss() {
     let mut link = Link::new(Options::default());
     link.set_token_lifetime(60 * SECOND);
     link.gateway.open(link.now()).unwrap();

@@ -1,8 +1,8 @@
-//! Every public future, dropped at its k-th poll, for every k until it ends by itself: nothing that was accepted is lost
-//! or doubled, and neither is what a reader had not taken.
+//! Every public future, dropped at its k-th poll, for every k until it completes: nothing that was accepted is lost or
+//! duplicated, and neither is any message that was not read yet.
 //!
-//! A future is polled whenever the clock moves, woken or not, so that it is dropped between any two things that happen.
-//! Meanwhile other tasks send, receive and acknowledge, and at the end their books are compared with the bridge's.
+//! A future is polled whenever the clock advances, woken or not, so that it is dropped between any two events.
+//! Meanwhile other tasks send, receive and acknowledge; at the end their records are compared with the bridge's.
 #![forbid(unsafe_code)]
 
 mod stage;
@@ -21,7 +21,7 @@ use iotcore_gateway_testkit::{
 };
 
 use self::stage::{
-    Books, CHATTER, DEVICE, MAX_POLLS, OTHER, at_every_poll, at_every_poll_with, count, id,
+    CHATTER, DEVICE, MAX_POLLS, OTHER, Records, at_every_poll, at_every_poll_with, count, id,
     in_time, is_attached, is_command_acknowledged, is_subscribed, is_unsubscribed, read, send,
     telemetry, text, token, with_token,
 };
@@ -71,7 +71,7 @@ fn telemetry_that_waits_for_room() {
                 match stage.dropped(polls, accepting).await {
                     Some(delivery) => {
                         stage
-                            .books
+                            .records
                             .borrow_mut()
                             .accept(&device, payload, delivery.unwrap())
                     }
@@ -107,7 +107,7 @@ fn delivery() {
         let delivery = device.telemetry("kept").await.unwrap();
         let accepted = vec!["kept".to_owned()];
         stage
-            .books
+            .records
             .borrow_mut()
             .accepted
             .insert(OTHER.to_owned(), accepted);
@@ -196,7 +196,7 @@ fn next_message() {
             let acknowledged = stage.happened(is_other_acknowledged);
             assert!(acknowledged <= taken.len(), "{acknowledged} of {taken:?}");
         }
-        // What nobody takes is not acknowledged, however long it waits.
+        // A message that is not read is not acknowledged, after any time.
         stage.world.sleep(Duration::from_secs(1)).await;
         assert!(stage.happened(is_other_acknowledged) <= taken.len());
         while taken.len() < 6 {
@@ -217,7 +217,7 @@ fn is_other_acknowledged(event: &EventKind) -> bool {
 fn next_change_of_status() {
     at_every_poll(async |stage, polls| {
         let (mut dropping, mut patient) = (stage.client.status(), stage.client.status());
-        // What comes after a cut is more than one change; the cut is after the chatter, which it would double.
+        // A cut causes more than one change; it follows the other messages, which it would duplicate.
         stage.quiet().await;
         stage.world.cut();
         let mut seen = Vec::new();
@@ -264,7 +264,7 @@ fn close() {
         if polls == 0 {
             stage.finish().await;
         } else {
-            // It closes, whether or not anybody waits for it.
+            // It closes, whether or not the future is awaited.
             stage.delivered().await;
             stage.compare().await;
         }
@@ -272,7 +272,7 @@ fn close() {
     });
 }
 
-/// Here a poll is one of the driver itself, and its end is the end of everything.
+/// Here the driver itself is polled, and dropping it ends everything.
 #[test]
 fn run() {
     for polls in 0..MAX_POLLS {
@@ -280,30 +280,30 @@ fn run() {
         let world = simulation.runtime();
         let (client, driver) = simulation.setup().start(world.clone()).unwrap();
         let driver = simulation.spawn(polled(polls, driver.run()));
-        let books = Rc::<RefCell<Books>>::default();
+        let records = Rc::<RefCell<Records>>::default();
         let playing = async {
             if let Ok(device) = client.attach(id(DEVICE)).await {
-                let reading = simulation.spawn(read(device, Rc::clone(&books)));
-                send(client.gateway(), world.clone(), Rc::clone(&books)).await;
+                let reading = simulation.spawn(read(device, Rc::clone(&records)));
+                send(client.gateway(), world.clone(), Rc::clone(&records)).await;
                 client.close().await;
                 reading.await;
             }
             (client.close().await, driver.await)
         };
         let (closed, run) = simulation.run(in_time(world.clone(), playing));
-        let books = &mut *books.borrow_mut();
-        world.with(|bridge, _| books.look(bridge).len());
-        compare_with_unsent(&simulation, books, &closed);
+        let records = &mut *records.borrow_mut();
+        world.with(|bridge, _| records.look(bridge).len());
+        compare_with_unsent(&simulation, records, &closed);
         if run.is_some() {
-            assert_eq!((run, books.read.len()), (Some(closed), CHATTER));
+            assert_eq!((run, records.read.len()), (Some(closed), CHATTER));
             return;
         }
         assert_eq!(closed.cause, CloseCause::DriverStopped);
     }
-    panic!("a driver that never ends");
+    panic!("the driver does not end");
 }
 
-/// Polls a future at most so many times, and drops it.
+/// Polls a future at most this many times, and drops it.
 async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     let mut future = Box::pin(future);
     let mut left = polls;
@@ -320,12 +320,13 @@ async fn polled<T>(polls: usize, future: impl Future<Output = T>) -> Option<T> {
     .await
 }
 
-/// Everything accepted was acknowledged or is handed back, and no message was acknowledged that nobody had read.
-fn compare_with_unsent(simulation: &Simulation, books: &mut Books, closed: &Closed) {
+/// Checks that everything accepted was acknowledged or is returned, and that no message was acknowledged before it was
+/// read.
+fn compare_with_unsent(simulation: &Simulation, records: &mut Records, closed: &Closed) {
     let mut acknowledged = Vec::new();
     let mut unsent = Vec::new();
-    let gateway = books.accepted.remove(GATEWAY).unwrap_or_default();
-    for (payload, delivery) in gateway.into_iter().zip(books.deliveries.drain(..)) {
+    let gateway = records.accepted.remove(GATEWAY).unwrap_or_default();
+    for (payload, delivery) in gateway.into_iter().zip(records.deliveries.drain(..)) {
         match simulation.run(delivery) {
             Ok(()) => acknowledged.push(payload),
             Err(DeliveryError::DriverStopped) => unsent.push(payload),
@@ -334,7 +335,7 @@ fn compare_with_unsent(simulation: &Simulation, books: &mut Books, closed: &Clos
     }
     let handed_back = closed.unsent.iter().map(|unsent| text(&unsent.payload));
     assert_eq!(Vec::from_iter(handed_back), unsent);
-    let taken = telemetry(&books.happened)
+    let taken = telemetry(&records.happened)
         .remove(GATEWAY)
         .unwrap_or_default();
     assert!(
@@ -346,6 +347,6 @@ fn compare_with_unsent(simulation: &Simulation, books: &mut Books, closed: &Clos
         acknowledged.starts_with(&taken),
         "{taken:?} of {acknowledged:?}"
     );
-    assert!(books.sent.starts_with(&books.read));
-    assert!(count(&books.happened, is_command_acknowledged) <= books.read.len());
+    assert!(records.sent.starts_with(&records.read));
+    assert!(count(&records.happened, is_command_acknowledged) <= records.read.len());
 }

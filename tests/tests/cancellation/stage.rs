@@ -1,4 +1,4 @@
-//! A gateway at work, and the books that are kept of it.
+//! A working gateway, and records of what was accepted and received.
 
 use std::{
     cell::RefCell, collections::BTreeMap, future::poll_fn, pin::pin, rc::Rc, task::Poll,
@@ -18,34 +18,34 @@ use iotcore_gateway_testkit::{
 pub(crate) const DEVICE: &str = BOUND[0];
 pub(crate) const OTHER: &str = BOUND[1];
 
-/// What the other tasks send each way.
+/// The number of messages that the other tasks send in each direction.
 pub(crate) const CHATTER: usize = 8;
 
-/// No play takes longer, in virtual time, unless something was lost.
+/// Time limit in virtual time; exceeded only if something was lost.
 const LIMIT: Duration = Duration::from_secs(600);
 
-/// A gateway whose tasks are at work.
+/// A gateway with tasks that send and receive.
 pub(crate) struct Stage {
     pub(crate) world: SimRuntime,
     pub(crate) client: Client,
     pub(crate) driver: Task<Closed>,
     pub(crate) reading: Task<()>,
-    pub(crate) books: Rc<RefCell<Books>>,
+    pub(crate) records: Rc<RefCell<Records>>,
 }
 
-/// What was promised, and what was seen.
+/// Records of what was accepted, and of what was received.
 #[derive(Default)]
-pub(crate) struct Books {
+pub(crate) struct Records {
     /// Telemetry that was accepted, by device, in order.
     pub(crate) accepted: BTreeMap<String, Vec<String>>,
     pub(crate) deliveries: Vec<Delivery>,
-    /// Commands that the bridge took in for [`DEVICE`], and those that were read.
+    /// Commands that the bridge accepted for [`DEVICE`], and those that were read.
     pub(crate) sent: Vec<String>,
     pub(crate) read: Vec<String>,
     pub(crate) happened: Vec<EventKind>,
 }
 
-impl Books {
+impl Records {
     pub(crate) fn look(&mut self, bridge: &mut Bridge) -> &[EventKind] {
         let events = std::iter::from_fn(|| bridge.poll_event());
         self.happened.extend(events.map(|event| event.kind));
@@ -64,26 +64,26 @@ pub(crate) fn count(events: &[EventKind], is_so: impl Fn(&EventKind) -> bool) ->
 }
 
 impl Stage {
-    /// Connects, attaches [`DEVICE`], and sets everybody to work.
+    /// Connects, attaches [`DEVICE`], and starts all tasks.
     pub(crate) async fn start(simulation: &Simulation, options: Options) -> Self {
         let world = simulation.runtime();
         let setup = simulation.setup().options(options);
         let (client, driver) = setup.start(world.clone()).unwrap();
         let driver = simulation.spawn(driver.run());
         let device = client.attach(with_token(&world, DEVICE)).await.unwrap();
-        let books = Rc::<RefCell<Books>>::default();
-        let sending = send(client.gateway(), world.clone(), Rc::clone(&books));
+        let records = Rc::<RefCell<Records>>::default();
+        let sending = send(client.gateway(), world.clone(), Rc::clone(&records));
         drop(simulation.spawn(sending));
         Self {
-            reading: simulation.spawn(read(device, Rc::clone(&books))),
+            reading: simulation.spawn(read(device, Rc::clone(&records))),
             world,
             client,
             driver,
-            books,
+            records,
         }
     }
 
-    /// Polls a future whenever the clock moves, and drops it after so many polls.
+    /// Polls a future whenever the clock advances, and drops it after this many polls.
     pub(crate) async fn dropped<T>(
         &self,
         polls: usize,
@@ -104,41 +104,41 @@ impl Stage {
         self.client.attach(attach).await.unwrap()
     }
 
-    /// Has a message accepted, as one of the books.
+    /// Publishes a message, and records whether it was accepted.
     pub(crate) async fn publish(&self, device: &Device, payload: String) {
         let delivery = device.telemetry(payload.clone()).await.unwrap();
-        self.books.borrow_mut().accept(device, payload, delivery);
+        self.records.borrow_mut().accept(device, payload, delivery);
     }
 
-    /// Waits until so many things of a kind have happened at the bridge.
+    /// Waits until this many events of a kind have occurred at the bridge.
     pub(crate) async fn until(&self, number: usize, is_so: impl Fn(&EventKind) -> bool) {
         let happened = |bridge: &mut Bridge| {
-            let mut books = self.books.borrow_mut();
-            count(books.look(bridge), &is_so) >= number
+            let mut records = self.records.borrow_mut();
+            count(records.look(bridge), &is_so) >= number
         };
         self.world.until(happened).await;
     }
 
-    /// How many things of a kind have happened at the bridge.
+    /// Returns how many events of a kind have occurred at the bridge.
     pub(crate) fn happened(&self, is_so: impl Fn(&EventKind) -> bool) -> usize {
-        let look = |bridge: &mut Bridge, _| count(self.books.borrow_mut().look(bridge), &is_so);
+        let look = |bridge: &mut Bridge, _| count(self.records.borrow_mut().look(bridge), &is_so);
         self.world.with(look)
     }
 
-    /// Waits until all that was sent has arrived, both ways.
+    /// Waits until everything sent has arrived, in both directions.
     pub(crate) async fn quiet(&self) {
         self.until(CHATTER, is_command_acknowledged).await;
         self.delivered().await;
     }
 
     pub(crate) async fn delivered(&self) {
-        let deliveries = std::mem::take(&mut self.books.borrow_mut().deliveries);
+        let deliveries = std::mem::take(&mut self.records.borrow_mut().deliveries);
         for delivery in deliveries {
             assert_eq!(delivery.await, Ok(()));
         }
     }
 
-    /// Lets everybody finish, closes, and compares the books.
+    /// Waits for all tasks, closes, and compares the records.
     pub(crate) async fn finish(self) {
         self.quiet().await;
         let stats = self.client.stats();
@@ -147,8 +147,8 @@ impl Stage {
         self.compare().await;
     }
 
-    /// Everything accepted has arrived once, in order, and nothing else; every command was read once, in order, and
-    /// acknowledged.
+    /// Checks that everything accepted has arrived once, in order, and nothing else; and that every command was read
+    /// once, in order, and acknowledged.
     pub(crate) async fn compare(self) {
         let closed = self.driver.await;
         assert_eq!(
@@ -156,22 +156,25 @@ impl Stage {
             (CloseCause::Requested, &[][..])
         );
         self.reading.await;
-        let mut books = self.books.borrow_mut();
-        self.world.with(|bridge, _| books.look(bridge).len());
-        assert_eq!(telemetry(&books.happened), books.accepted);
-        assert_eq!((books.sent.len(), &books.read), (CHATTER, &books.sent));
-        assert_eq!(count(&books.happened, is_command_acknowledged), CHATTER);
+        let mut records = self.records.borrow_mut();
+        self.world.with(|bridge, _| records.look(bridge).len());
+        assert_eq!(telemetry(&records.happened), records.accepted);
+        assert_eq!(
+            (records.sent.len(), &records.read),
+            (CHATTER, &records.sent)
+        );
+        assert_eq!(count(&records.happened, is_command_acknowledged), CHATTER);
     }
 }
 
-/// Sends telemetry of the gateway's own, and commands to the device, until one is not accepted.
-pub(crate) async fn send(gateway: Device, world: SimRuntime, books: Rc<RefCell<Books>>) {
+/// Sends the gateway's own telemetry, and commands to the device, until one is not accepted.
+pub(crate) async fn send(gateway: Device, world: SimRuntime, records: Rc<RefCell<Records>>) {
     for n in 0..CHATTER {
         let payload = format!("chatter {n}");
         let Ok(delivery) = gateway.telemetry(payload.clone()).await else {
             return;
         };
-        books
+        records
             .borrow_mut()
             .accept(&gateway, payload.clone(), delivery);
         let command = payload.clone();
@@ -179,27 +182,27 @@ pub(crate) async fn send(gateway: Device, world: SimRuntime, books: Rc<RefCell<B
         if sent.is_err() {
             return;
         }
-        books.borrow_mut().sent.push(payload);
+        records.borrow_mut().sent.push(payload);
         world.sleep(Duration::from_millis(13)).await;
     }
 }
 
-pub(crate) async fn read(device: Device, books: Rc<RefCell<Books>>) {
+pub(crate) async fn read(device: Device, records: Rc<RefCell<Records>>) {
     let mut messages = device.messages();
     drop(device);
     while let Some(message) = messages.next().await {
         if message.kind != MessageKind::Config {
-            books.borrow_mut().read.push(text(&message.payload));
+            records.borrow_mut().read.push(text(&message.payload));
         }
     }
 }
 
-/// Attaches this device with a token of its own, which a bridge that wants none ignores.
+/// Attaches this device with its own token, which a bridge that does not require one ignores.
 pub(crate) fn with_token(world: &SimRuntime, device: &str) -> Attach {
     Attach::new(id(device)).token(token(world))
 }
 
-/// A token of any device of the registry: all have the gateway's key.
+/// Creates a token for any device of the registry: all use the gateway's key.
 pub(crate) fn token(world: &SimRuntime) -> Token {
     let key = include_bytes!("../../src/link/gateway.key.pem");
     let key = SigningKey::from_pem(key, Algorithm::Es256).unwrap();
@@ -249,7 +252,7 @@ pub(crate) fn is_unsubscribed(event: &EventKind) -> bool {
     matches!(event, EventKind::Unsubscribed { filter, .. } if filter.contains(OTHER))
 }
 
-/// Plays this with a future dropped after 0, 1, 2 … polls, until the future has ended by itself, which `play` tells.
+/// Runs this with a future dropped after 0, 1, 2 … polls, until the future has completed, which `play` returns.
 pub(crate) fn at_every_poll(play: impl AsyncFn(Stage, usize) -> bool) {
     at_every_poll_with(AuthMethod::AssociationOnly, Options::default(), play);
 }
@@ -267,23 +270,23 @@ pub(crate) fn at_every_poll_with(
         };
         let has_ended = simulation.run(in_time(simulation.runtime(), playing));
         if has_ended {
-            assert!(polls > 0, "a future that ends without being polled");
+            assert!(polls > 0, "the future completed without being polled");
             return;
         }
     }
-    panic!("a future that never ends");
+    panic!("the future does not complete");
 }
 
-/// No future takes more.
+/// The maximum number of polls of a future.
 pub(crate) const MAX_POLLS: usize = 1_000;
 
-/// Runs a future that ends unless something was lost.
+/// Runs a future with a time limit, which is exceeded only if something was lost.
 pub(crate) async fn in_time<T>(world: SimRuntime, future: impl Future<Output = T>) -> T {
     let (mut future, mut limit) = (pin!(future), pin!(world.sleep(LIMIT)));
     poll_fn(|cx| {
         let polled = future.as_mut().poll(cx);
         let is_late = polled.is_pending() && limit.as_mut().poll(cx).is_ready();
-        assert!(!is_late, "something never came");
+        assert!(!is_late, "the time limit was exceeded");
         polled
     })
     .await

@@ -1,6 +1,7 @@
-//! One list of scenarios, played on every runtime: real ones on sockets, through a proxy that makes the network go wrong,
-//! and the simulated one on its virtual network. A scenario knows only [`World`], so it cannot tell them apart. Some are
-//! played once more by the core's example without a runtime, a program of its own ([`one_thread`]).
+//! One list of scenarios, run on every runtime: on real runtimes over sockets, through a proxy that injects network
+//! faults, and on the simulated runtime over its virtual network. A scenario uses only [`World`], so it cannot
+//! distinguish them. Some scenarios also run with the core's example without a runtime, a separate program
+//! ([`one_thread`]).
 #![forbid(unsafe_code)]
 
 mod one_thread;
@@ -37,13 +38,13 @@ executor!(Smol, SmolRuntime, |main| smol::block_on(main), |task| {
     smol::spawn(task).detach();
 });
 
-/// Makes a test of each scenario that is marked for the program, and the macro that makes a test of each scenario in each
-/// world. Its first argument is a `$` for that one.
+/// Defines a test of the program for each marked scenario, and a macro that defines a test of each scenario in each
+/// world. Its first argument is a `$` for that macro.
 macro_rules! scenarios {
     ($d:tt $($module:ident::$scenario:ident, $secured:expr $(, $program:ident)?;)+) => {
         const SCENARIOS: &[&str] = &[$(stringify!($scenario)),+];
 
-        /// The column of the program, once for each scenario that it plays.
+        /// The program's column, once for each scenario that it runs.
         const PROGRAM: &[&str] = &[$($(stringify!($program),)?)+];
 
         mod on_one_thread {

@@ -1,6 +1,6 @@
-//! The core's example without a runtime, `blocking`: a program of its own, on one thread, through the same network that
-//! goes wrong. It attaches a device, publishes a reading and closes, over TLS; it plays the scenarios that such a program
-//! can have a part in, each by what the program says and what the bridge sees.
+//! The core's example without a runtime, `blocking`: a separate single-threaded program, run through the same
+//! fault-injecting proxy. It attaches a device, publishes a reading and closes, over TLS; it runs the scenarios that
+//! apply to such a program, checked by its output and the bridge's events.
 
 use std::{
     fs,
@@ -30,7 +30,7 @@ use super::{
     world::{Log, count, in_time, telemetry},
 };
 
-/// The gateway's key, which the bridge knows.
+/// The gateway's key, which is in the bridge's registry.
 const KEY: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/link/gateway.key.pem");
 
 const DEVICE: &str = BOUND[0];
@@ -56,8 +56,8 @@ pub(crate) fn refuses_a_wrong_host_name() {
 pub(crate) fn tells_of_a_refusal_by_connack() {
     let stage = Stage::new("localhost");
     stage.fault("refuse 1 connack 5");
-    let told = stage.start(DEVICE).succeeds();
-    assert!(told.contains("return_code: 5"), "{told}");
+    let output = stage.start(DEVICE).succeeds();
+    assert!(output.contains("return_code: 5"), "{output}");
 }
 
 pub(crate) fn attaches_a_device() {
@@ -72,9 +72,9 @@ pub(crate) fn attaches_a_device() {
 
 pub(crate) fn tells_of_a_refused_attach() {
     let stage = Stage::new("localhost");
-    let (status, told, errors) = stage.start(UNBOUND).ended();
-    assert!(!status.success(), "{told}");
-    assert!(told.contains("AttachmentError"), "{told}");
+    let (status, output, errors) = stage.start(UNBOUND).ended();
+    assert!(!status.success(), "{output}");
+    assert!(output.contains("AttachmentError"), "{output}");
     assert!(
         errors.contains("the reading was not acknowledged"),
         "{errors}"
@@ -84,8 +84,8 @@ pub(crate) fn tells_of_a_refused_attach() {
 
 pub(crate) fn publishes_and_is_acknowledged() {
     let stage = Stage::new("localhost");
-    let told = stage.start(DEVICE).succeeds();
-    assert!(told.contains("outcome: Acknowledged"), "{told}");
+    let output = stage.start(DEVICE).succeeds();
+    assert!(output.contains("outcome: Acknowledged"), "{output}");
     stage.saw(|events| telemetry(events) == READING);
 }
 
@@ -103,8 +103,8 @@ pub(crate) fn comes_back_when_the_peer_closes_in_the_middle_of_a_packet() {
     stage.saw(|events| events.iter().any(is_attached));
     stage.proxy.close_after(10); // of the 26 that a PUBACK takes in a record of TLS
     stage.fault("clear");
-    let told = program.succeeds();
-    assert_eq!(told.matches("Disconnected(").count(), 2, "{told}");
+    let output = program.succeeds();
+    assert_eq!(output.matches("Disconnected(").count(), 2, "{output}");
     stage.saw(|events| telemetry(events) == READING && count(events, is_attached) == 2);
 }
 
@@ -112,46 +112,46 @@ pub(crate) fn loses_nothing_over_reconnects() {
     let stage = Stage::new("localhost");
     stage.fault("cut instead telemetry");
     stage.fault("refuse 1 reset");
-    let told = stage.start(DEVICE).succeeds();
-    assert_eq!(told.matches("Disconnected(").count(), 3, "{told}");
+    let output = stage.start(DEVICE).succeeds();
+    assert_eq!(output.matches("Disconnected(").count(), 3, "{output}");
     stage.saw(|events| telemetry(events) == [READING, READING].concat());
 }
 
-/// The program closes before it is connected: all that it does is a drain.
+/// The program closes before it is connected, so everything is sent during the drain.
 pub(crate) fn closes_after_a_drain() {
     let stage = Stage::new("localhost");
     stage.fault("puback hold");
     let program = stage.start(DEVICE);
     stage.saw(|events| events.iter().any(is_attached));
     stage.fault("clear");
-    let told = program.succeeds();
-    assert!(told.contains("outcome: Closed"), "{told}");
+    let output = program.succeeds();
+    assert!(output.contains("outcome: Closed"), "{output}");
     stage.saw(|events| telemetry(events) == READING && count(events, is_left) == 1);
 }
 
 #[test]
-fn goes_on_where_nobody_listens() {
+fn retries_when_the_connection_is_refused() {
     let stage = Stage::new("localhost");
-    // Reserved, and unused.
+    // The port is reserved and unused.
     let mut program = stage.start_at(1, DEVICE);
     for _ in 0..2 {
-        let told = program.next_error();
-        assert!(told.contains("the host could not be reached"), "{told}");
+        let output = program.next_error();
+        assert!(output.contains("the host could not be reached"), "{output}");
     }
 }
 
 #[test]
-fn says_how_it_is_used() {
-    let (status, _, told) = Program::start(&[]).ended();
+fn prints_its_usage() {
+    let (status, _, output) = Program::start(&[]).ended();
     assert!(!status.success());
-    assert!(told.contains("usage: blocking HOST PORT CA"), "{told}");
+    assert!(output.contains("usage: blocking HOST PORT CA"), "{output}");
 }
 
 fn is_attached(event: &EventKind) -> bool {
     matches!(event, EventKind::Attached { .. })
 }
 
-/// A bridge, a network that can go wrong, and whom the program is to trust.
+/// A bridge, a proxy that injects network faults, and the CA that the program trusts.
 struct Stage {
     server: Server,
     proxy: FaultProxy,
@@ -160,7 +160,7 @@ struct Stage {
 }
 
 impl Stage {
-    /// The bridge is secured by a certificate for this name.
+    /// Starts a bridge with a certificate for this name.
     fn new(name: &str) -> Self {
         let (config, ca) = tls::certify(name);
         let (server, proxy, log) = network(Some(config));
@@ -175,10 +175,10 @@ impl Stage {
     fn fault(&self, line: &str) {
         let fault = line.parse().expect("a fault");
         let injected = self.server.with(|bridge, now| bridge.inject(fault, now));
-        injected.expect("a fault that fits");
+        injected.expect("a valid fault");
     }
 
-    /// Waits until this holds of all that has happened at the bridge.
+    /// Waits until the bridge's events satisfy the condition.
     fn saw(&self, condition: impl Fn(&[EventKind]) -> bool) {
         smol::block_on(in_time(&SmolRuntime, LIMIT, self.log.until(condition)));
     }
@@ -200,13 +200,13 @@ impl Stage {
         Path::new(env!("CARGO_TARGET_TMPDIR")).join(name)
     }
 
-    /// The program says why it does not connect, and goes on trying; the bridge sees no more than handshakes.
+    /// The program reports why it does not connect, and retries; the bridge sees only handshakes.
     fn refuses(&self, reason: &str) {
         let mut program = self.start(DEVICE);
         for _ in 0..2 {
-            let told = program.next_error();
-            assert!(told.contains("the TLS handshake failed"), "{told}");
-            assert!(told.contains(reason), "{told}");
+            let output = program.next_error();
+            assert!(output.contains("the TLS handshake failed"), "{output}");
+            assert!(output.contains(reason), "{output}");
         }
         let failed = |event: &_| matches!(event, EventKind::TransportFailed { .. });
         self.saw(|events| count(events, failed) > 1);
@@ -216,12 +216,12 @@ impl Stage {
 
 impl Drop for Stage {
     fn drop(&mut self) {
-        // Not all that is staged has started a program.
+        // Not every stage has started a program.
         let _ = fs::remove_file(self.ca_file());
     }
 }
 
-/// The program, which ends when this is dropped, or after the limit.
+/// The running program. It is killed when this is dropped, or after the time limit.
 struct Program {
     child: Arc<Mutex<Child>>,
     out: ChildStdout,
@@ -252,24 +252,24 @@ impl Program {
         }
     }
 
-    /// The next line that it says about an error.
+    /// Returns the next line that it prints about an error.
     fn next_error(&mut self) -> String {
         let mut line = String::new();
         self.err.read_line(&mut line).unwrap();
         line
     }
 
-    /// How it ended, and what it has said: events, then errors.
+    /// Returns its exit status and its output: events, then errors.
     fn ended(mut self) -> (ExitStatus, String, String) {
         let (mut out, mut err) = (String::new(), String::new());
-        // It says less than a pipe holds, so that neither of the two waits for the other.
+        // Its output fits in a pipe, so neither side blocks the other.
         self.err.read_to_string(&mut err).unwrap();
         self.out.read_to_string(&mut out).unwrap();
         let status = lock(&self.child).wait().unwrap();
         (status, out, err)
     }
 
-    /// The events that it has told, if it ended well.
+    /// Returns the events that it printed; its exit status must be success.
     fn succeeds(self) -> String {
         let (status, out, err) = self.ended();
         assert!(status.success(), "{status}\n{out}\n{err}");
@@ -285,7 +285,7 @@ impl Drop for Program {
 
 fn kill(child: &Mutex<Child>) {
     let mut child = lock(child);
-    // It may have ended already.
+    // It may have exited already.
     let _ = child.kill();
     let _ = child.wait();
 }

@@ -1,4 +1,4 @@
-//! A network that goes wrong: between a gateway and a bridge on real sockets, two threads a connection.
+//! A TCP proxy between gateway and bridge that injects network faults. It uses two threads per connection.
 
 use std::{
     io::{self, Read, Write},
@@ -9,14 +9,15 @@ use std::{
 
 use socket2::SockRef;
 
-/// How much is carried at a time, in bytes.
+/// Maximum number of bytes forwarded at a time.
 const CHUNK: usize = 16 * 1024;
 
-/// How much is still taken of a gateway that is stalled: a PINGREQ, which is to be answered until a message waits.
+/// Number of bytes still read from a stalled gateway: enough for a PINGREQ, which must be answered until a message is
+/// blocked.
 const STALLED: usize = 1024;
 
-/// The gateway's segments, and what comes of it and is not yet taken, in bytes. The kernel lets a gateway write so many
-/// segments ahead: with these, less than a large message is on its way.
+/// Sizes of the gateway's segments and of the receive buffer, in bytes. The kernel lets a gateway write a number of
+/// segments ahead: with these sizes, less than a large message is in transit.
 const SEGMENT: u32 = 1024;
 const BUFFER: usize = 4 * 1024;
 
@@ -35,12 +36,12 @@ struct Shared {
 #[derive(Default)]
 struct ProxyState {
     is_ending: bool,
-    /// While the gateway is stalled: how many more bytes are taken of what it writes.
+    /// While the gateway is stalled: the number of bytes that are still read from it.
     room: Option<usize>,
     segment: Option<usize>,
-    /// How many more bytes come to the gateway before everything is closed.
+    /// Number of bytes still forwarded to the gateway before all connections are closed.
     close_after: Option<usize>,
-    /// Connections by their number; those before `live` lose what is sent.
+    /// Connections by number; data sent on those before `live` is dropped.
     sockets: Vec<[TcpStream; 2]>,
     live: usize,
 }
@@ -101,10 +102,10 @@ impl Drop for FaultProxy {
         state.close_all();
         drop(state);
         self.shared.changed.notify_all();
-        // Nothing in std ends a blocking accept but a connection.
+        // In std, only a connection can end a blocking accept.
         let _wake = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
         if let Some(accepting) = self.accepting.take() {
-            // A panic there has been printed; it is no reason for another here.
+            // A panic there has already been printed and does not cause another one here.
             let _ = accepting.join();
         }
     }
@@ -141,7 +142,7 @@ impl Shared {
         });
     }
 
-    /// Carries bytes in one direction, to their end.
+    /// Forwards bytes in one direction until the stream ends.
     fn pump(&self, number: usize, mut from: TcpStream, mut to: TcpStream, towards: Towards) {
         let mut chunk = [0; CHUNK];
         loop {
@@ -165,7 +166,7 @@ impl Shared {
                 Ok(_) | Err(_) => break,
             }
         }
-        // A peer that takes nothing does not hang up either.
+        // A stalled peer does not hang up either.
         drop(self.wait_while(|state| state.room.is_some()));
         if self.is_live(number) {
             let _ = to.shutdown(Shutdown::Write);
@@ -196,7 +197,7 @@ impl Shared {
         Ok(())
     }
 
-    /// The part of what comes to the gateway that comes before the end, and whether the end is there.
+    /// Returns the part of the bytes that is forwarded before the close, and whether the close is reached.
     fn before_close<'a>(&self, bytes: &'a [u8]) -> (&'a [u8], bool) {
         let mut state = self.lock();
         let Some(left) = state.close_after else {
@@ -211,7 +212,7 @@ impl Shared {
         self.lock().live <= number
     }
 
-    /// Waits until something is taken of what the gateway writes, and gives how much.
+    /// Waits until bytes may be read from the gateway, and returns how many.
     fn wait_for_room(&self) -> usize {
         let state = self.wait_while(|state| state.room == Some(0));
         state.room.map_or(CHUNK, |room| room.clamp(1, CHUNK))
@@ -233,7 +234,7 @@ impl Shared {
 impl ProxyState {
     fn close_all(&self) {
         for socket in self.sockets.iter().flatten() {
-            // Many have ended already.
+            // Many are closed already.
             let _ = socket.shutdown(Shutdown::Both);
         }
     }

@@ -1,4 +1,4 @@
-//! The simulated runtime, as a world.
+//! The world of the simulated runtime.
 
 use std::time::{Duration, Instant};
 
@@ -13,7 +13,7 @@ use super::{
     world::{BoxFuture, Log, Plan, Secured, World, in_time, registry},
 };
 
-/// No scenario takes longer, in virtual time.
+/// Time limit of a scenario, in virtual time.
 const LIMIT: Duration = Duration::from_secs(600);
 
 pub(crate) struct Simulated {

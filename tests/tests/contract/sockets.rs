@@ -1,4 +1,4 @@
-//! Real runtimes, as worlds: real sockets on loopback, and a proxy on the way.
+//! The worlds of real runtimes: sockets on loopback, through a proxy.
 
 use std::{
     sync::Arc,
@@ -15,10 +15,10 @@ use super::{
     world::{BoxFuture, Log, Plan, Secured, World, in_time, registry},
 };
 
-/// No scenario takes longer, in real time.
+/// Time limit of a scenario, in real time.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
-/// A runtime of the real world.
+/// A real runtime.
 pub(crate) trait Executor {
     type Runtime: Runtime;
 
@@ -29,7 +29,7 @@ pub(crate) trait Executor {
     fn spawn(task: BoxFuture<()>);
 }
 
-/// Makes an [`Executor`]: its name, the adapter's runtime, how it runs the test, and how it spawns.
+/// Defines an [`Executor`]: its name, the adapter's runtime, how it runs the test, and how it spawns a task.
 macro_rules! executor {
     ($name:ident, $runtime:ident, |$main:ident| $block_on:expr, |$task:ident| $spawn:expr) => {
         #[derive(Default)]
@@ -61,7 +61,7 @@ pub(crate) struct Sockets<E> {
     log: Log,
 }
 
-/// A bridge, the way to it, and what happens there.
+/// Starts a bridge and a proxy to it, and logs the bridge's events.
 pub(crate) fn network(tls: Option<Arc<ServerConfig>>) -> (Server, FaultProxy, Log) {
     let log = Log::default();
     let events = log.clone();

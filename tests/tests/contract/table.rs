@@ -1,4 +1,4 @@
-//! What came of each scenario in each world and for the program, printed once all of them were played.
+//! The result of each scenario in each world and for the program, printed when all have run.
 
 use std::{
     collections::BTreeMap,
@@ -9,15 +9,15 @@ use std::{
     time::{Duration, Instant},
 };
 
-/// By scenario and column.
+/// Results by scenario and column.
 type Results = BTreeMap<(&'static str, &'static str), Result<Duration, ()>>;
 
 static RESULTS: Mutex<Results> = Mutex::new(Results::new());
 
-/// Plays a scenario and notes how it went, in a column of the table.
+/// Runs a scenario and records its result in a column of the table.
 pub(crate) fn note(scenario: &'static str, column: &'static str, play: impl FnOnce()) {
     let begun = now();
-    // Nothing of it is used after a panic.
+    // Nothing that it uses is accessed after a panic.
     let played = catch_unwind(AssertUnwindSafe(play));
     let result = match &played {
         Ok(()) => Ok(now() - begun),
@@ -31,7 +31,7 @@ pub(crate) fn note(scenario: &'static str, column: &'static str, play: impl FnOn
         is_whole.then(|| draw(&results))
     };
     if let Some(table) = table {
-        // Not by `print`, which the harness keeps to itself unless the test fails.
+        // Not with `print`, whose output the test harness captures unless the test fails.
         let _ = io::stdout().write_all(table.as_bytes());
     }
     if let Err(panic) = played {
@@ -39,10 +39,7 @@ pub(crate) fn note(scenario: &'static str, column: &'static str, play: impl FnOn
     }
 }
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "how long it takes is to be shown"
-)]
+#[expect(clippy::disallowed_methods, reason = "the duration is shown")]
 fn now() -> Instant {
     Instant::now()
 }

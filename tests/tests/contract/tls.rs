@@ -1,4 +1,4 @@
-//! A certificate for any name, of an authority made on the spot.
+//! A certificate for any name, issued by a generated CA.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use rustls::ServerConfig;
 
 use super::world::Secured;
 
-/// The server's side and the client's.
+/// Returns the TLS settings of the server and of the client.
 pub(crate) fn secure(secured: &Secured) -> (Option<Arc<ServerConfig>>, Security) {
     match secured {
         Secured::Plain => (None, Security::PlainOnLoopback),
@@ -20,7 +20,7 @@ pub(crate) fn secure(secured: &Secured) -> (Option<Arc<ServerConfig>>, Security)
     }
 }
 
-/// Trusts an authority that has certified nobody.
+/// Trusts a CA that has not issued the server's certificate.
 pub(crate) fn trusting_another() -> Security {
     trusting(&certify("localhost").1)
 }
@@ -29,7 +29,7 @@ fn trusting(ca: &str) -> Security {
     Security::Tls(Tls::from_pem(ca.as_bytes()).unwrap())
 }
 
-/// The server's side, and the authority's certificate in PEM.
+/// Returns the server's configuration, and the CA's certificate in PEM.
 pub(crate) fn certify(name: &str) -> (Arc<ServerConfig>, String) {
     let mut authority = CertificateParams::new([]).unwrap();
     authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

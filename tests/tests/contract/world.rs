@@ -1,4 +1,4 @@
-//! What a scenario needs of the world around the gateway, and what it is played with.
+//! The environment that a scenario needs, and the gateway's setup.
 
 use std::{
     future::poll_fn,
@@ -25,66 +25,63 @@ use iotcore_gateway_testkit::{
 
 const GATEWAY_KEY: &[u8] = include_bytes!("../../src/link/gateway.key.pem");
 
-/// Devices `device-0` to `device-999` are bound to the gateway.
+/// The number of devices bound to the gateway: `device-0` to `device-999`.
 pub(crate) const DEVICES: usize = 1_000;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
-/// A bridge, a network that can go wrong, and a runtime for the gateway.
+/// A bridge, a network with fault injection, and a runtime for the gateway.
 pub(crate) trait World: Sized {
     type Runtime: Runtime;
 
-    /// Plays a scenario in a world of its own, where the bridge is secured like this.
+    /// Runs a scenario in a new world with a bridge that is secured as given.
     fn play(secured: Secured, scenario: impl AsyncFnOnce(&Self, Plan));
 
     fn runtime(&self) -> Self::Runtime;
 
     fn spawn(&self, task: BoxFuture<()>);
 
-    /// Does something with the bridge.
+    /// Accesses the bridge.
     fn with<T>(&self, act: impl FnOnce(&mut Bridge, Instant) -> T) -> T;
 
-    /// Waits until this holds of all that has happened at the bridge.
+    /// Waits until the bridge's events satisfy the condition.
     async fn until(&self, condition: impl Fn(&[EventKind]) -> bool);
 
-    /// From now on bytes go in segments of one, both ways.
+    /// Sends one byte per segment from now on, in both directions.
     fn one_byte_per_segment(&self);
 
     /// Cuts all connections.
     fn cut(&self);
 
-    /// Closes all connections once so many more bytes have come to the gateway.
+    /// Closes all connections once this many more bytes have arrived at the gateway.
     fn close_after(&self, bytes: usize);
 
-    /// Loses all that is sent on the connections that are up, and tells nobody.
+    /// Drops everything sent on the open connections, without notice to either side.
     fn half_open(&self);
 
-    /// Takes no more of what the gateway writes than a few small packets, or takes it again.
+    /// Stops reading from the gateway after a few small packets, or resumes.
     fn stall(&self, is_stalled: bool);
 
-    /// Injects a fault, by its line.
+    /// Injects a fault, in its text form.
     fn fault(&self, line: &str) {
         let fault = line.parse().expect("a fault");
         self.with(|bridge, now| bridge.inject(fault, now))
-            .expect("a fault that fits");
+            .expect("a valid fault");
     }
 
-    /// A gateway, running.
+    /// Starts a gateway.
     fn start(&self, plan: &Plan) -> (Client, Running) {
-        let (client, driver) = plan
-            .setup()
-            .start(self.runtime())
-            .expect("a setup that works");
+        let (client, driver) = plan.setup().start(self.runtime()).expect("a valid setup");
         let (running, task) = Running::new(driver.run());
         self.spawn(task);
         (client, running)
     }
 }
 
-/// How the bridge is secured.
+/// The security of the bridge.
 pub(crate) enum Secured {
     Plain,
-    /// By a certificate for this name, of an authority that the setup trusts.
+    /// TLS with a certificate for this name, of a CA that the setup trusts.
     For(&'static str),
 }
 
@@ -94,22 +91,22 @@ pub(crate) fn registry() -> Registry {
     for n in 0..DEVICES {
         let id = format!("device-{n}");
         registry.add_device(&id, &[]).expect("a legal id");
-        registry.bind(GATEWAY, &id).expect("both are there");
+        registry.bind(GATEWAY, &id).expect("both exist");
     }
     registry
 }
 
-/// How the gateway of a scenario is set up.
+/// The gateway's setup in a scenario.
 pub(crate) struct Plan {
     pub(crate) security: Security,
     pub(crate) port: u16,
     pub(crate) options: Options,
-    /// How long the first token lives. Those that follow it live for an hour.
+    /// The lifetime of the first token. Later ones are valid for an hour.
     pub(crate) first_token: Duration,
 }
 
 impl Plan {
-    /// Waits for nothing longer than it must.
+    /// Keeps all waits as short as possible.
     pub(crate) fn new(security: Security, port: u16) -> Self {
         let mut options = Options::default();
         options.backoff.min = Duration::from_millis(20);
@@ -144,7 +141,7 @@ impl Plan {
     }
 }
 
-/// However slow the machine is, the second token outlives its scenario.
+/// A token source whose second token outlives its scenario even on a slow machine.
 struct Tokens {
     first: KeyTokens,
     later: KeyTokens,
@@ -165,19 +162,19 @@ pub(crate) fn id(id: &str) -> DeviceId {
     id.parse().unwrap()
 }
 
-/// Attaches this device, which must succeed.
+/// Attaches this device; this must succeed.
 pub(crate) async fn attach(client: &Client, device: &str) -> Device {
     client.attach(id(device)).await.unwrap()
 }
 
-/// Closes the gateway, which must leave nothing unsent, and waits for the end of its driver.
+/// Closes the gateway, which must leave nothing unsent, and waits until its driver ends.
 pub(crate) async fn close(client: Client, running: Running) {
     let closed = client.close().await;
     assert_eq!(closed.unsent, []);
     assert_eq!(running.closed().await, Some(closed));
 }
 
-/// The end of the next connection, or of an attempt at one.
+/// Returns the error of the next connection or connection attempt that ends.
 pub(crate) async fn disconnection(
     status: &mut StatusChanges,
 ) -> (Disconnected, Option<Arc<TransportError>>) {
@@ -189,7 +186,7 @@ pub(crate) async fn disconnection(
     }
 }
 
-/// The telemetry payloads among these events, in order.
+/// Returns the telemetry payloads among these events, in order.
 pub(crate) fn telemetry(events: &[EventKind]) -> Vec<String> {
     let payloads = events.iter().filter_map(|event| match event {
         EventKind::Telemetry { payload, .. } => {
@@ -200,12 +197,12 @@ pub(crate) fn telemetry(events: &[EventKind]) -> Vec<String> {
     payloads.collect()
 }
 
-/// How many of these events are so.
+/// Returns how many of these events satisfy the condition.
 pub(crate) fn count(events: &[EventKind], is_so: impl Fn(&EventKind) -> bool) -> usize {
     events.iter().filter(|event| is_so(event)).count()
 }
 
-/// Lets all of these run at once, and gives what they gave, in order.
+/// Runs all futures concurrently, and returns their outputs in order.
 pub(crate) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<F::Output> {
     let mut futures: Vec<_> = futures.into_iter().map(Box::pin).collect();
     let mut outputs: Vec<_> = futures.iter().map(|_| None).collect();
@@ -229,7 +226,7 @@ pub(crate) async fn all<F: Future>(futures: impl IntoIterator<Item = F>) -> Vec<
     outputs.into_iter().flatten().collect()
 }
 
-/// Runs a future that must end within a time of the runtime's.
+/// Runs a future with a time limit on the runtime's clock.
 pub(crate) async fn in_time<T>(
     runtime: &impl Runtime,
     limit: Duration,
@@ -250,7 +247,7 @@ pub(crate) async fn in_time<T>(
     .await
 }
 
-/// A driver that runs, is counted, and can be dropped, on whatever spawns.
+/// A running driver on any executor: its polls are counted, and it can be dropped.
 pub(crate) struct Running(Arc<Mutex<Slot>>);
 
 #[derive(Default)]
@@ -258,7 +255,7 @@ struct Slot {
     driver: Option<BoxFuture<Closed>>,
     polls: usize,
     closed: Option<Closed>,
-    /// The task of the driver, and whoever waits for its end.
+    /// The driver's task, and the wakers that wait for its end.
     wakers: [Option<Waker>; 2],
 }
 
@@ -279,7 +276,7 @@ impl Running {
         (Self(slot), Box::pin(task))
     }
 
-    /// How often the driver was polled.
+    /// Returns how often the driver was polled.
     pub(crate) fn polls(&self) -> usize {
         lock(&self.0).polls
     }
@@ -291,7 +288,7 @@ impl Running {
         wake(&self.0);
     }
 
-    /// How it ended, unless it was dropped.
+    /// Returns its result, unless it was dropped.
     pub(crate) async fn closed(self) -> Option<Closed> {
         poll_fn(|cx| {
             let mut slot = lock(&self.0);
@@ -332,7 +329,7 @@ fn wake(slot: &Mutex<Slot>) {
     }
 }
 
-/// All that has happened at a bridge, and who waits for more. Cheap to clone; all clones are one.
+/// The log of a bridge's events, and the wakers that wait for more. Cheap to clone; all clones share their state.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<(Vec<EventKind>, Vec<Waker>)>>);
 

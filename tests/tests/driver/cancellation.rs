@@ -1,4 +1,4 @@
-//! Futures dropped at their k-th poll, for every k until they end by then.
+//! Futures dropped at their k-th poll, for every k until they complete before it.
 
 use std::task::{Context, Poll, Waker};
 
@@ -6,7 +6,7 @@ use iotcore_gateway::{Options, driver::Device};
 
 use super::{Opened, Sent, id, open};
 
-/// Polls a future at most `polls` times, with a step of the world between them, and drops it.
+/// Polls a future at most `polls` times, with a step of the world between the polls, and drops it.
 fn poll_times<T>(
     opened: &mut Opened,
     future: impl Future<Output = T>,
@@ -26,7 +26,7 @@ fn poll_times<T>(
     None
 }
 
-/// Reads one packet at a time, so that every state between two packets is met.
+/// Reads one packet at a time, so that every state between two packets is reached.
 fn answer_one(opened: &mut Opened, log: &mut Vec<Sent>) {
     let Opened { world, server, .. } = opened;
     for packet in server.received() {
@@ -60,7 +60,7 @@ fn a_message_is_sent_once_if_its_acceptance_ended_and_never_if_it_was_dropped_be
         for n in 0..6 {
             let payload = n.to_string();
             let future = gateway.telemetry(payload.clone());
-            // The queue is answered on every other poll only, so that futures are dropped while they wait for room.
+            // The queue is answered only on every other poll, so that futures are dropped while they wait for room.
             let mut steps = n;
             let result = poll_times(&mut opened, future, polls, |opened| {
                 steps += 1;
@@ -72,7 +72,7 @@ fn a_message_is_sent_once_if_its_acceptance_ended_and_never_if_it_was_dropped_be
             if let Some(delivery) = result {
                 let delivery = delivery.unwrap();
                 accepted.push(payload);
-                // Dropped at once, after one poll, or after two.
+                // Dropped immediately, after one poll, or after two.
                 poll_times(&mut opened, delivery, n % 3, |_| {});
             }
         }
@@ -87,7 +87,7 @@ fn a_message_is_sent_once_if_its_acceptance_ended_and_never_if_it_was_dropped_be
 }
 
 #[test]
-fn an_attach_dropped_at_any_poll_leaves_a_device_that_can_be_had_again() {
+fn an_attach_dropped_at_any_poll_leaves_a_device_that_can_be_attached_again() {
     for polls in 0..7 {
         let mut opened = open(Options::default());
         let mut log = Vec::new();
@@ -121,7 +121,7 @@ fn an_attach_dropped_at_any_poll_leaves_a_device_that_can_be_had_again() {
 }
 
 #[test]
-fn no_message_is_lost_or_doubled_when_its_reader_is_dropped() {
+fn no_message_is_lost_or_duplicated_when_its_reader_is_dropped() {
     for polls in 1..4 {
         let mut opened = open(Options::default());
         let device = opened.attach(id("device-1"));
@@ -145,7 +145,7 @@ fn no_message_is_lost_or_doubled_when_its_reader_is_dropped() {
 }
 
 #[test]
-fn a_close_dropped_at_any_poll_has_closed_or_changed_nothing() {
+fn a_close_dropped_at_any_poll_closes_or_has_no_effect() {
     for polls in 0..4 {
         let mut opened = open(Options::default());
         let client = opened.client.clone();

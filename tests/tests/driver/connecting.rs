@@ -1,4 +1,4 @@
-//! Dialing, refusals, tokens.
+//! Dialing, refusals, and tokens.
 
 use std::{error::Error, future::pending, io, sync::atomic::Ordering, time::Duration};
 
@@ -19,7 +19,7 @@ fn password(server: &Server) -> String {
     }
 }
 
-/// The error of a connection's end that is the only change.
+/// Returns the error of the disconnection, which must be the only change.
 #[track_caller]
 fn only_error(changes: &[Status]) -> &TransportError {
     match changes {
@@ -80,7 +80,7 @@ fn connected_ends_with_the_first_accepted_connection() {
 }
 
 #[test]
-fn a_host_that_refuses_is_named_with_what_the_runtime_says() {
+fn a_failed_dial_names_the_host_and_the_error_of_the_runtime() {
     let world = World::new();
     world.dials(Dials::Fail);
     let mut options = Options::default();
@@ -142,7 +142,7 @@ fn a_dial_is_abandoned_when_the_gateway_is_closed() {
 }
 
 #[test]
-fn commands_are_taken_while_the_driver_dials() {
+fn commands_are_accepted_while_the_driver_dials() {
     let world = World::new();
     world.dials(Dials::Hang);
     let (client, driver) = start(&world, Options::default());
@@ -159,7 +159,7 @@ fn commands_are_taken_while_the_driver_dials() {
 }
 
 #[test]
-fn a_token_source_that_fails_is_reported_in_its_words_and_asked_again() {
+fn a_token_source_s_error_is_reported_and_the_source_is_asked_again() {
     let world = World::new();
     let tokens = Tokens::default();
     tokens.failing.store(1, Ordering::Relaxed);
@@ -182,7 +182,7 @@ fn a_token_source_that_fails_is_reported_in_its_words_and_asked_again() {
     assert_eq!(ended.reason, DisconnectReason::Transport(end));
     assert_eq!(
         error.to_string(),
-        "the token source failed: the key is locked away"
+        "the token source failed: the key is unavailable"
     );
     world.pass(ended.retry_in.unwrap());
     Server::open(&world);
@@ -216,7 +216,7 @@ fn a_token_source_has_a_deadline() {
 }
 
 #[test]
-fn a_refusal_is_heard_although_writing_failed() {
+fn a_refusal_is_read_although_writing_failed() {
     let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let mut status = client.status();
@@ -225,7 +225,7 @@ fn a_refusal_is_heard_although_writing_failed() {
     let _delivery = client.gateway().try_telemetry("1").unwrap();
     server.send(&world, &[0x20, 2, 0, 0]);
     server.received();
-    // Without a word, a failed write is all there is to tell.
+    // Without a CONNACK, the failed write is the only reason to report.
     server.peer.fail_next_write(&[]);
     let _delivery = client.gateway().try_telemetry("2").unwrap();
     let changes = read(&world, &mut status);
@@ -256,7 +256,7 @@ fn a_refusal_is_heard_although_writing_failed() {
 }
 
 #[test]
-fn what_has_come_counts_before_the_time_that_has_passed() {
+fn received_bytes_are_handled_before_expired_deadlines() {
     let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let _driver = world.spawn(driver.run());
@@ -290,7 +290,7 @@ fn a_token_is_refreshed_before_it_expires_by_a_new_connection_at_once() {
 }
 
 #[test]
-fn a_peer_that_closes_is_named_and_dialed_again() {
+fn a_close_by_the_peer_is_reported_and_the_peer_is_dialed_again() {
     let mut opened = open(Options::default());
     opened.server.close(&opened.world);
     let changes = opened.changes();
@@ -310,7 +310,7 @@ fn a_peer_that_closes_is_named_and_dialed_again() {
 }
 
 #[test]
-fn a_stream_that_ends_without_the_notice_of_tls_is_one_that_the_peer_has_closed() {
+fn a_stream_that_ends_without_close_notify_counts_as_closed_by_the_peer() {
     for (kind, is_closed) in [
         (io::ErrorKind::UnexpectedEof, true),
         (io::ErrorKind::ConnectionReset, false),
@@ -330,7 +330,7 @@ fn a_stream_that_ends_without_the_notice_of_tls_is_one_that_the_peer_has_closed(
 }
 
 #[test]
-fn gateways_without_a_seed_wait_for_different_times() {
+fn gateways_without_a_seed_back_off_for_different_times() {
     let waits = || {
         let world = World::new();
         world.dials(Dials::Fail);
@@ -351,7 +351,7 @@ fn gateways_without_a_seed_wait_for_different_times() {
 }
 
 #[test]
-fn plain_tcp_is_refused_before_anything_is_dialed() {
+fn plain_tcp_is_refused_before_dialing() {
     let world = World::new();
     let Err(error) = on_host("192.168.1.4").start(world.net.clone()) else {
         panic!("started without TLS");

@@ -1,4 +1,4 @@
-//! Devices with tokens of their own.
+//! Devices with their own tokens.
 
 use std::{sync::atomic::Ordering, time::Duration};
 
@@ -23,7 +23,8 @@ fn a_device_whose_token_has_expired_gets_a_new_one_from_the_source() {
     assert_eq!(payload, br#"{"authorization":"token-2"}"#);
     let _device = attaching.ended().unwrap();
 
-    // The token lives for an hour; the gateway's own is refreshed before, the device's only when it is needed.
+    // The token is valid for an hour; the gateway's own is refreshed before it expires, the device's only when it is
+    // needed.
     opened.server.close(&opened.world);
     opened.world.dials(Dials::Fail);
     opened.world.pass(Duration::from_secs(3_700));
@@ -76,7 +77,7 @@ fn a_device_without_a_token_in_the_source_asks_the_user() {
 }
 
 #[test]
-fn a_token_that_a_deadline_asks_for_is_fetched_at_once() {
+fn a_token_that_is_needed_at_a_deadline_is_requested_at_once() {
     let opened = open(Options::default());
     let now = opened.world.net.now();
     let short = Token::new("short-lived", now + Duration::from_secs(10)).unwrap();
@@ -85,7 +86,7 @@ fn a_token_that_a_deadline_asks_for_is_fetched_at_once() {
     opened.world.pass(Duration::from_secs(29));
     let first = opened.server.received();
     assert_eq!(topics(&first), ["/devices/token-1/attach"]);
-    // The attach is given up after 30 s, and tried again up to 2 s later: by then its token has expired.
+    // The attach times out after 30 s, and is retried up to 2 s later, when its token has expired.
     opened.world.pass(Duration::from_secs(4));
     let second = opened.server.received();
     assert_eq!(topics(&second), ["/devices/token-1/attach"]);
@@ -95,7 +96,7 @@ fn a_token_that_a_deadline_asks_for_is_fetched_at_once() {
     ));
 }
 
-/// Gives the gateway tokens, and its devices some that have expired by the time they are used.
+/// A token source for the gateway; its devices' tokens have expired when they are used.
 struct Stale(Tokens);
 
 impl TokenSource for Stale {
@@ -108,7 +109,7 @@ impl TokenSource for Stale {
     }
 }
 
-/// A gateway with a device whose token expires before its attach is tried again, which is after 30 to 32 seconds.
+/// Starts a gateway with a device whose token expires before its attach is retried, which is after 30 to 32 seconds.
 fn expiring<T: TokenSource>(tokens: T) -> (World, StatusChanges, Server, impl Sized) {
     let world = World::new();
     let mut options = Options::default();
@@ -128,7 +129,7 @@ fn expiring<T: TokenSource>(tokens: T) -> (World, StatusChanges, Server, impl Si
 }
 
 #[test]
-fn a_token_source_that_fails_for_a_device_is_asked_again_with_backoff() {
+fn a_token_source_that_fails_for_a_device_is_retried_with_backoff() {
     let tokens = Tokens::default();
     let (world, mut status, server, _running) = expiring(tokens.clone());
     let failing = || tokens.failing.load(Ordering::Relaxed);
@@ -152,7 +153,7 @@ fn a_token_source_that_fails_for_a_device_is_asked_again_with_backoff() {
 }
 
 #[test]
-fn a_token_that_has_expired_when_it_is_given_is_none() {
+fn a_token_that_has_already_expired_counts_as_none() {
     let (world, mut status, server, _running) = expiring(Stale(Tokens::default()));
     world.pass(Duration::from_secs(33));
     assert!(server.received().is_empty());

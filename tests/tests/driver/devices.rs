@@ -27,7 +27,7 @@ fn an_attach_ends_once_its_subscriptions_are_granted() {
         },
     ] = &server.received()[..]
     else {
-        panic!("an attach was due");
+        panic!("expected an attach");
     };
     assert_eq!(
         (topic.as_str(), &payload[..]),
@@ -51,7 +51,7 @@ fn an_attach_ends_once_its_subscriptions_are_granted() {
 }
 
 #[test]
-fn subscriptions_that_are_not_wanted_are_not_made() {
+fn unwanted_subscriptions_are_not_made() {
     let opened = open(Options::default());
     let attach = Attach::new(id("device-1"))
         .config(None)
@@ -78,7 +78,7 @@ fn subscriptions_that_are_not_wanted_are_not_made() {
 }
 
 #[test]
-fn a_refused_attach_gives_the_report_and_the_device() {
+fn a_refused_attach_returns_the_report_and_the_device() {
     let mut opened = open(Options::default());
     let Opened {
         world,
@@ -92,7 +92,7 @@ fn a_refused_attach_gives_the_report_and_the_device() {
         ..
     } = server.received()[0]
     else {
-        panic!("an attach was due");
+        panic!("expected an attach");
     };
     let report = format!(
         r#"{{"error_type":"GATEWAY_ATTACHMENT_ERROR","device_id":"device-1","description":"not bound",
@@ -132,11 +132,11 @@ fn a_refused_subscription_leaves_the_device_attached() {
         ..
     } = server.received()[0]
     else {
-        panic!("an attach was due");
+        panic!("expected an attach");
     };
     server.puback(world, packet_id);
     let Sent::Subscribe { id: packet_id, .. } = server.received()[0] else {
-        panic!("a SUBSCRIBE was due");
+        panic!("expected a SUBSCRIBE");
     };
     server.suback(world, packet_id, 0x80);
     let error = attaching.ended().unwrap_err();
@@ -151,7 +151,7 @@ fn a_refused_subscription_leaves_the_device_attached() {
 }
 
 #[test]
-fn a_detached_device_takes_nothing_more_and_its_messages_end() {
+fn a_detached_device_accepts_no_messages_and_its_stream_ends() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
     let mut messages = device.messages();
@@ -183,7 +183,7 @@ fn a_detached_device_takes_nothing_more_and_its_messages_end() {
 }
 
 #[test]
-fn what_a_detached_device_has_received_can_still_be_taken() {
+fn messages_of_a_detached_device_can_still_be_read() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
     let Opened { world, server, .. } = &mut opened;
@@ -198,7 +198,7 @@ fn what_a_detached_device_has_received_can_still_be_taken() {
 }
 
 #[test]
-fn a_caller_that_waits_for_room_learns_that_its_device_is_gone() {
+fn a_caller_that_waits_for_room_gets_an_error_when_its_device_is_removed() {
     let mut options = Options::default();
     options.device_queue.messages = 1;
     let mut opened = open(options);
@@ -231,7 +231,7 @@ fn a_command_is_accepted_when_it_is_called_and_named_by_its_operation() {
     let op = subscribing.op();
     assert!(op.is_some());
     let again = gateway.subscribe(Subscription::Config, QoS::AtLeastOnce);
-    assert_eq!(again.op(), op, "one that is pending is the same operation");
+    assert_eq!(again.op(), op, "a pending attach is the same operation");
     let sent = opened.server.serve(&opened.world);
     assert_eq!(sent.len(), 1, "{sent:?}");
     assert_eq!(poll_once(subscribing), Some(Ok(())));

@@ -1,4 +1,4 @@
-//! Closing, hanging up, and drivers that are dropped.
+//! Closing, hanging up, and dropped drivers.
 
 use std::{
     pin::Pin,
@@ -56,7 +56,7 @@ fn a_hang_up_waits_two_seconds_for_the_peer() {
     let closing = opened
         .world
         .spawn(async move { opened.client.close().await });
-    // What still comes is read and thrown away.
+    // Data that still arrives is read and discarded.
     opened
         .server
         .publish(&opened.world, "/devices/gw-1/config", "late", 1);
@@ -71,7 +71,7 @@ fn a_hang_up_waits_two_seconds_for_the_peer() {
 }
 
 #[test]
-fn a_close_tells_message_by_message_what_was_left_unsent() {
+fn a_close_returns_each_unsent_message() {
     let opened = open(Options::default());
     let gateway = opened.client.gateway();
     let deliveries = ["1", "2"].map(|payload| {
@@ -182,7 +182,7 @@ fn dropping_every_handle_closes_after_sending_what_was_accepted() {
     assert!(closed.unsent.is_empty());
 }
 
-/// A task that owns handles, and is itself owned by the wakers that it leaves behind.
+/// A task that owns handles, and is itself owned by the wakers that it registers.
 struct Orphan {
     _device: Device,
     wakes: AtomicUsize,
@@ -199,7 +199,7 @@ fn poll_with<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output
 }
 
 #[test]
-fn a_task_may_go_with_its_last_waker_and_its_handles_with_it() {
+fn a_task_and_its_handles_may_be_dropped_with_its_last_waker() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
     let wakes = AtomicUsize::new(0);
@@ -217,7 +217,7 @@ fn a_task_may_go_with_its_last_waker_and_its_handles_with_it() {
 }
 
 #[test]
-fn a_task_may_end_as_it_is_woken_and_its_handles_with_it() {
+fn a_task_and_its_handles_may_be_dropped_by_its_wake() {
     let mut opened = open(Options::default());
     let orphan = Orphan {
         _device: opened.attach(id("device-1")),
@@ -277,7 +277,7 @@ fn a_future_that_moves_to_another_task_wakes_that_one() {
 }
 
 #[test]
-fn a_stream_that_ends_in_the_middle_of_a_refusal_still_tells_the_refusal() {
+fn a_stream_that_ends_in_the_middle_of_a_refusal_still_reports_the_refusal() {
     let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let mut status = client.status();

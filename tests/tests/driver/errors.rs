@@ -1,4 +1,4 @@
-//! What the driver's errors say, and what handles show of themselves.
+//! The texts of the driver's errors, and the `Debug` output of handles.
 
 use std::{error::Error, io, time::Duration};
 
@@ -16,7 +16,7 @@ use super::{World, id, open, poll_once, start};
 const STOPPED: &str = "the driver was dropped: its `run` must be kept running until it ends";
 
 #[test]
-fn a_dropped_driver_is_named_by_every_error_that_it_is_the_reason_for() {
+fn every_error_caused_by_a_dropped_driver_says_so() {
     let world = World::new();
     let (client, driver) = start(&world, Options::default());
     drop(driver);
@@ -38,7 +38,7 @@ fn a_dropped_driver_is_named_by_every_error_that_it_is_the_reason_for() {
 }
 
 #[test]
-fn an_error_of_a_handle_says_what_the_gateway_says() {
+fn an_error_of_a_handle_has_the_text_of_the_gateway_error() {
     let opened = open(Options::default());
     let error = opened.client.gateway().try_report_state(vec![0; 65_537]);
     let AcceptError::Refused(refused) = error.unwrap_err() else {
@@ -76,7 +76,7 @@ fn an_error_of_a_handle_says_what_the_gateway_says() {
 }
 
 #[test]
-fn an_attach_that_did_not_succeed_says_what_did_not_and_has_its_reason() {
+fn a_failed_attach_names_what_failed_and_its_reason() {
     let mut opened = open(Options::default());
     let device = opened.attach(Attach::new(id("device-1")));
     let failed = || OperationError::Failed(Failure::Closed);
@@ -118,7 +118,7 @@ fn a_token_source_s_own_reason_is_the_source_of_its_failure() {
 }
 
 #[test]
-fn a_setup_that_cannot_start_says_what_is_wrong_with_it() {
+fn a_setup_that_cannot_start_reports_its_mistake() {
     for (host, parts) in [
         (HostError::Invalid("a b".into()), ["`a b`", "a DNS name"]),
         (
@@ -136,7 +136,7 @@ fn a_setup_that_cannot_start_says_what_is_wrong_with_it() {
     let mut options = Options::default();
     options.max_events = 0;
     let Err(error) = super::setup(options).start(world.net.clone()) else {
-        panic!("started without room for events");
+        panic!("started with a limit of zero events");
     };
     let SetupError::Options(problem) = &error else {
         panic!("{error:?}");
@@ -146,7 +146,7 @@ fn a_setup_that_cannot_start_says_what_is_wrong_with_it() {
     assert!(error.to_string().contains("max_events"), "{error}");
 }
 
-/// What is said of a handshake that failed for this reason, behind the reason.
+/// Returns the advice in the error of a handshake that failed for this reason.
 fn advice(reason: impl Into<Box<dyn Error + Send + Sync>>) -> String {
     let source = io::Error::new(io::ErrorKind::InvalidData, reason);
     let said = source.to_string();
@@ -157,7 +157,7 @@ fn advice(reason: impl Into<Box<dyn Error + Send + Sync>>) -> String {
 }
 
 #[test]
-fn a_failed_handshake_says_what_to_do_about_it() {
+fn a_failed_handshake_suggests_a_remedy() {
     let certificate = |problem| advice(rustls::Error::InvalidCertificate(problem));
     for issuer in [
         CertificateError::UnknownIssuer,
@@ -179,7 +179,7 @@ fn a_failed_handshake_says_what_to_do_about_it() {
 }
 
 #[test]
-fn every_handle_shows_whose_it_is() {
+fn every_handle_s_debug_output_names_its_owner() {
     let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let shown = format!("{driver:?}");

@@ -1,4 +1,4 @@
-//! What is sent, and what holds it up.
+//! Sending, and back-pressure.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn a_message_is_accepted_first_and_acknowledged_later() {
     let delivery = world.spawn(delivery);
     assert_eq!(client.unsent()[0].op, op);
     let [(payload, packet_id)] = &server.received_payloads()[..] else {
-        panic!("one PUBLISH was due");
+        panic!("expected one PUBLISH");
     };
     assert_eq!(payload, "21.5");
     assert!(!delivery.is_finished());
@@ -58,7 +58,7 @@ fn a_sequential_caller_fills_the_whole_window() {
 }
 
 #[test]
-fn a_full_queue_holds_the_caller_until_there_is_room() {
+fn a_full_queue_blocks_the_caller_until_there_is_room() {
     let mut options = Options::default();
     options.device_queue = QueueLimit {
         messages: 2,
@@ -102,7 +102,7 @@ fn every_caller_that_waits_for_room_gets_its_turn() {
 }
 
 #[test]
-fn a_payload_over_the_limit_comes_back() {
+fn a_payload_over_the_limit_is_returned() {
     let opened = open(Options::default());
     let gateway = opened.client.gateway();
     let error = poll_once(gateway.report_state(vec![7; 65_537]))
@@ -132,7 +132,7 @@ fn a_message_at_qos_0_is_delivered_when_it_is_handed_over() {
 }
 
 #[test]
-fn a_newer_state_ends_the_waiting_one() {
+fn a_newer_state_replaces_the_waiting_one() {
     let opened = open(Options::default());
     let gateway = opened.client.gateway();
     let states = ["1", "2", "3"].map(|state| {
@@ -153,7 +153,7 @@ fn a_newer_state_ends_the_waiting_one() {
 }
 
 #[test]
-fn a_failure_that_nobody_waits_for_shows_in_the_status_with_its_device() {
+fn an_unawaited_failure_is_reported_in_the_status_with_its_device() {
     let mut options = Options::default();
     options.window = 1;
     options.overflow = Overflow::DropOldest;
@@ -177,7 +177,7 @@ fn a_failure_that_nobody_waits_for_shows_in_the_status_with_its_device() {
 }
 
 #[test]
-fn a_replaced_state_shows_in_the_status_only_if_that_is_asked_for() {
+fn a_replaced_state_is_reported_in_the_status_only_on_request() {
     for is_asked_for in [false, true] {
         let world = World::new();
         let setup = match is_asked_for {
@@ -220,7 +220,7 @@ fn a_transport_that_takes_single_bytes_gets_every_one() {
 }
 
 #[test]
-fn a_peer_that_stalls_costs_few_turns() {
+fn a_stalled_peer_causes_few_polls() {
     let opened = open(Options::default());
     opened.world.net.shape(|network| network.buffer = 10_000);
     let gateway = opened.client.gateway();
@@ -237,7 +237,7 @@ fn a_peer_that_stalls_costs_few_turns() {
 }
 
 #[test]
-fn a_reader_that_is_too_slow_for_the_status_is_told_how_much_it_missed() {
+fn a_slow_reader_of_the_status_gets_the_number_of_missed_changes() {
     let mut opened = open(Options::default());
     for _ in 0..1_030u16 {
         let Opened { world, server, .. } = &mut opened;

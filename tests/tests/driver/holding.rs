@@ -1,4 +1,4 @@
-//! A reader of the status that rather holds the gateway up than misses a change.
+//! A lossless reader of the status, which applies back-pressure to the gateway instead of missing a change.
 
 use std::time::Duration;
 
@@ -9,10 +9,10 @@ use iotcore_gateway::{
 
 use super::{Opened, Server, open, poll_once, read};
 
-/// What a reader holds before it holds the gateway up.
+/// The number of unread changes at which the reader applies back-pressure.
 const HELD: usize = 1_024;
 
-/// A gateway with few events of its own, and its reader who misses nothing.
+/// A gateway with a small event limit, and its lossless reader.
 fn held() -> (Opened, StatusChanges) {
     let mut options = Options::default();
     options.max_events = 8;
@@ -21,7 +21,7 @@ fn held() -> (Opened, StatusChanges) {
     (opened, status)
 }
 
-/// Has the peer say something that is told as a change of status, so many times.
+/// Sends packets from the peer, each of which is reported as a change of status.
 fn chatter(opened: &mut Opened, times: usize) {
     for n in 0..times {
         let Opened { world, server, .. } = opened;
@@ -38,12 +38,12 @@ fn payloads(changes: &[Status]) -> Vec<String> {
 }
 
 #[test]
-fn an_unread_one_stops_the_reading_of_the_socket_and_misses_nothing() {
+fn an_unread_lossless_reader_stops_reading_from_the_socket_and_misses_nothing() {
     let (mut opened, mut status) = held();
     chatter(&mut opened, 3_000);
     let waiting = opened.server.peer.unread();
     assert!(waiting > 1_000 * 30, "only {waiting} bytes wait");
-    // Not taken for a dead peer, and no busy loop.
+    // The peer is not considered dead, and there is no busy loop.
     let before = opened.driver.polls();
     opened.world.pass(Duration::from_secs(600));
     assert!(opened.driver.polls() - before < 60);
@@ -59,7 +59,7 @@ fn an_unread_one_stops_the_reading_of_the_socket_and_misses_nothing() {
 }
 
 #[test]
-fn an_unread_one_holds_up_the_ends_of_operations() {
+fn an_unread_lossless_reader_delays_the_ends_of_operations() {
     let (mut opened, mut status) = held();
     chatter(&mut opened, HELD);
     let delivery = opened.client.gateway().try_telemetry("x").unwrap();
@@ -72,7 +72,7 @@ fn an_unread_one_holds_up_the_ends_of_operations() {
 }
 
 #[test]
-fn the_gateway_goes_on_once_half_of_them_are_read() {
+fn the_gateway_continues_once_half_of_the_changes_are_read() {
     let (mut opened, mut status) = held();
     chatter(&mut opened, HELD);
     let delivery = opened.client.gateway().try_telemetry("x").unwrap();
@@ -86,7 +86,7 @@ fn the_gateway_goes_on_once_half_of_them_are_read() {
     assert_eq!(
         opened.driver.polls(),
         turns,
-        "no turn for each that is read"
+        "the driver is not polled for each change that is read"
     );
     assert!(!delivery.is_finished());
     assert!(poll_once(status.next()).is_some());
@@ -95,7 +95,7 @@ fn the_gateway_goes_on_once_half_of_them_are_read() {
 }
 
 #[test]
-fn no_connection_is_made_before_the_end_of_the_last_one_is_told_with_its_reason() {
+fn no_connection_is_made_before_the_end_of_the_previous_one_is_read() {
     let (mut opened, mut status) = held();
     chatter(&mut opened, HELD);
     opened.server.close(&opened.world);
@@ -113,7 +113,7 @@ fn no_connection_is_made_before_the_end_of_the_last_one_is_told_with_its_reason(
 }
 
 #[test]
-fn one_that_is_dropped_holds_nothing_up_any_more() {
+fn a_dropped_lossless_reader_delays_nothing() {
     let (mut opened, status) = held();
     chatter(&mut opened, HELD + 100);
     let client = opened.client.clone();

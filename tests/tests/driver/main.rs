@@ -1,4 +1,4 @@
-//! The driver and its handles on the simulated runtime, against a server that the test plays.
+//! The driver and its handles on the simulated runtime, with a server implemented by the test.
 #![forbid(unsafe_code)]
 
 mod cancellation;
@@ -34,7 +34,7 @@ use iotcore_gateway_testkit::{
 
 use self::server::Server;
 
-/// A simulation in which nothing takes time but what waits for a timer, and whose bridge the test plays.
+/// A simulation in which only timers take time, and whose bridge is the test.
 struct World {
     simulation: Simulation,
     net: SimRuntime,
@@ -49,14 +49,14 @@ impl World {
         Self { simulation, net }
     }
 
-    /// Starts a task, and runs everything until nothing moves.
+    /// Spawns a task, and runs everything until all tasks wait.
     fn spawn<T: 'static>(&self, future: impl Future<Output = T> + 'static) -> Task<T> {
         let task = self.simulation.spawn(future);
         self.run_until_idle();
         task
     }
 
-    /// Drops a task where it stands.
+    /// Drops a task at its current point.
     fn cancel<T>(&self, task: Task<T>) {
         task.cancel();
         self.run_until_idle();
@@ -76,11 +76,12 @@ impl World {
     }
 }
 
-/// Gives `token-1`, `token-2` and so on to the gateway, and to devices that begin with `token-`.
+/// A token source that returns `token-1`, `token-2` and so on for the gateway, and for devices whose name begins with
+/// `token-`.
 #[derive(Clone, Default)]
 struct Tokens {
     given: Arc<AtomicU32>,
-    /// Answers to come that are errors.
+    /// The number of requests that still fail.
     failing: Arc<AtomicU32>,
 }
 
@@ -88,7 +89,7 @@ impl Tokens {
     fn next(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
         if self.failing.load(Ordering::Relaxed) > 0 {
             self.failing.fetch_sub(1, Ordering::Relaxed);
-            return Err("the key is locked away".into());
+            return Err("the key is unavailable".into());
         }
         let number = self.given.fetch_add(1, Ordering::Relaxed) + 1;
         let expiry = request.now + Duration::from_secs(3_600);
@@ -130,7 +131,7 @@ fn start(world: &World, options: Options) -> (Client, Driver<SimRuntime, Tokens>
     setup(options).start(world.net.clone()).unwrap()
 }
 
-/// A gateway whose connection is open.
+/// A gateway with an open connection.
 struct Opened {
     world: World,
     client: Client,
@@ -168,7 +169,7 @@ impl Opened {
     }
 }
 
-/// The changes that can be read now.
+/// Returns the changes that can be read now.
 fn read(world: &World, status: &mut StatusChanges) -> Vec<Status> {
     world.run_until_idle();
     let mut changes = Vec::new();
@@ -178,7 +179,7 @@ fn read(world: &World, status: &mut StatusChanges) -> Vec<Status> {
     changes
 }
 
-/// Polls a future once, with a waker that wakes nobody, and drops it.
+/// Polls a future once, with a waker that does nothing, and drops it.
 fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     let mut future = std::pin::pin!(future);
     let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
@@ -188,7 +189,7 @@ fn poll_once<T>(future: impl Future<Output = T>) -> Option<T> {
     }
 }
 
-/// The topics and filters of the packets that have one.
+/// Returns the topics and filters of the packets that have one.
 fn topics(sent: &[Sent]) -> Vec<&str> {
     let topics = sent.iter().filter_map(|packet| match packet {
         Sent::Publish { topic, .. } => Some(topic.as_str()),

@@ -1,4 +1,4 @@
-//! Configs and commands: who takes them, and when they are acknowledged.
+//! Configs and commands: who reads them, and when they are acknowledged.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn send_commands(opened: &mut Opened, device: &str, ids: std::ops::Range<u16>) {
 }
 
 #[test]
-fn messages_are_acknowledged_when_they_are_taken() {
+fn messages_are_acknowledged_when_they_are_read() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
     let mut messages = device.messages();
@@ -43,7 +43,7 @@ fn messages_are_acknowledged_when_they_are_taken() {
 }
 
 #[test]
-fn a_slow_reader_stops_the_reading_and_nothing_is_lost() {
+fn a_slow_reader_stops_the_driver_s_reading_and_nothing_is_lost() {
     let mut options = Options::default();
     options.max_unacknowledged = 4;
     let mut opened = open(options);
@@ -66,7 +66,7 @@ fn a_slow_reader_stops_the_reading_and_nothing_is_lost() {
 }
 
 #[test]
-fn a_device_that_nobody_reads_holds_back_no_other() {
+fn a_device_without_a_reader_delays_no_other() {
     let mut opened = open(Options::default());
     let deaf = opened.attach(id("deaf"));
     let keen = opened.attach(id("keen"));
@@ -108,7 +108,7 @@ fn a_late_reader_gets_commands_and_the_newest_config_in_order() {
 }
 
 #[test]
-fn a_reader_that_is_dropped_holds_back_nothing_any_more() {
+fn a_dropped_reader_delays_nothing() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
     drop((device.messages(), device.messages()));
@@ -133,7 +133,7 @@ fn a_message_wakes_the_task_that_waits_for_it() {
 }
 
 #[test]
-fn what_has_come_is_read_64_kib_a_turn() {
+fn up_to_64_kib_are_read_in_one_poll() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
     let before = opened.driver.polls();
@@ -147,7 +147,7 @@ fn what_has_come_is_read_64_kib_a_turn() {
 }
 
 #[test]
-fn nothing_that_was_acknowledged_unread_is_given_up() {
+fn messages_acknowledged_unread_are_kept() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
     send_commands(&mut opened, "device-1", 1..41);
@@ -174,7 +174,7 @@ fn messages_outlive_their_connection_and_their_acknowledgements_do_not() {
         opened.server = Server::accept_again(&opened.world);
         opened.server.serve(&opened.world);
     }
-    // More than `max_unacknowledged` of earlier connections do not wait.
+    // At most `max_unacknowledged` messages of earlier connections are kept.
     let dropped = |change: &Status| matches!(change, Status::Dropped { messages: 2, .. });
     assert!(opened.changes().iter().any(dropped));
     for expected in 3..7 {
@@ -190,7 +190,7 @@ fn messages_outlive_their_connection_and_their_acknowledgements_do_not() {
 }
 
 #[test]
-fn messages_that_nobody_can_take_are_acknowledged_and_reported() {
+fn messages_that_nobody_can_read_are_acknowledged_and_reported() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
     let messages = device.messages();
@@ -212,7 +212,7 @@ fn messages_that_nobody_can_take_are_acknowledged_and_reported() {
 }
 
 #[test]
-fn a_device_that_is_let_go_without_messages_is_no_loss() {
+fn dropping_a_device_without_messages_reports_no_loss() {
     let mut opened = open(Options::default());
     let device = opened.attach(id("device-1"));
     opened.changes();

@@ -1,4 +1,4 @@
-//! The bridge's side of a connection, played by the test.
+//! The bridge's side of a connection, implemented by the test.
 
 use std::{cell::RefCell, io, time::Duration};
 
@@ -9,22 +9,22 @@ use iotcore_gateway_testkit::{
 
 use super::World;
 
-/// The server's end of one connection.
+/// The server's end of a connection.
 pub(crate) struct Server {
     pub(crate) peer: Peer,
-    /// The beginning of a packet.
+    /// The start of an incomplete packet.
     rest: RefCell<Vec<u8>>,
 }
 
 impl Server {
-    /// Takes the connection that the driver has just made.
+    /// Accepts the transport that the driver has just opened.
     #[track_caller]
     pub(crate) fn accept(world: &World) -> Self {
         world.run_until_idle();
         Self::dialed(world).expect("no connection was made")
     }
 
-    /// Takes the connection that the driver has made, if it has.
+    /// Accepts the transport that the driver has opened, if it has.
     pub(crate) fn dialed(world: &World) -> Option<Self> {
         Some(Self {
             peer: world.net.accept()?,
@@ -32,7 +32,7 @@ impl Server {
         })
     }
 
-    /// Lets time pass until the driver has dialed again, and accepts the connection.
+    /// Advances time until the driver has dialed again, and accepts the connection.
     #[track_caller]
     pub(crate) fn accept_again(world: &World) -> Self {
         for _ in 0..60 {
@@ -50,7 +50,7 @@ impl Server {
         self.send(world, &packets::connack(0));
     }
 
-    /// Accepts the connection, and grants the errors topic, which is all that is asked for.
+    /// Accepts the connection, and grants the errors topic, which must be the only request.
     #[track_caller]
     pub(crate) fn open(world: &World) -> Self {
         let server = Self::accept(world);
@@ -62,19 +62,19 @@ impl Server {
         server
     }
 
-    /// How far the driver is with the connection, once all that came before was received.
+    /// Returns the state of the driver's end, once everything sent before was received.
     pub(crate) fn driver_end(&self) -> GatewayEnd {
         self.peer.gateway_end()
     }
 
-    /// The whole packets that have come since the last call.
+    /// Returns the complete packets received since the last call.
     pub(crate) fn received(&self) -> Vec<Sent> {
         let mut bytes = self.rest.borrow_mut();
         bytes.extend(self.peer.receive());
         packets::take(&mut bytes)
     }
 
-    /// The payloads of the PUBLISHes that have come since the last call, with their packet identifiers.
+    /// Returns the payloads of the PUBLISHes received since the last call, with their packet identifiers.
     pub(crate) fn received_payloads(&self) -> Vec<(String, u16)> {
         let received = self.received().into_iter();
         let payloads = received.filter_map(|packet| match packet {
@@ -86,7 +86,7 @@ impl Server {
         payloads.collect()
     }
 
-    /// The packet identifiers that were acknowledged since the last call.
+    /// Returns the packet identifiers that were acknowledged since the last call.
     pub(crate) fn received_pubacks(&self) -> Vec<u16> {
         let received = self.received().into_iter();
         let ids = received.filter_map(|packet| match packet {
@@ -114,7 +114,7 @@ impl Server {
         self.send(world, &packet);
     }
 
-    /// Acknowledges everything that comes until nothing more does; gives what it was.
+    /// Acknowledges everything until nothing more arrives; returns what was received.
     pub(crate) fn serve(&self, world: &World) -> Vec<Sent> {
         let mut all = Vec::new();
         loop {
@@ -132,7 +132,7 @@ impl Server {
         }
     }
 
-    /// Reading from this connection fails from now on.
+    /// Makes reading from this connection fail from now on.
     pub(crate) fn break_off(&self, world: &World, kind: io::ErrorKind) {
         self.peer.break_off(kind);
         world.run_until_idle();

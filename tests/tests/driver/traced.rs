@@ -1,4 +1,4 @@
-//! What `tracing` is told: spans that hold each other, every change, and no secret.
+//! The `tracing` output: nested spans, every change, and no secret.
 
 use std::{
     fmt::{self, Write},
@@ -18,7 +18,7 @@ use tracing::{
 
 use super::{Dials, Sent, Server, Tokens, World, id, open, setup_with};
 
-/// Writes down every span and event, each with the span that it is in.
+/// A subscriber that records every span and event, each with its parent span.
 #[derive(Clone, Default)]
 struct Log {
     lines: Arc<Mutex<Vec<String>>>,
@@ -73,8 +73,8 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
-/// A gateway that attaches a device, delivers, hears an error report and a command, and loses its connection for longer
-/// than the device's token lives.
+/// Runs a gateway that attaches a device, delivers, receives an error report and a command, and is disconnected until
+/// the device's token has expired.
 fn play() {
     let mut opened = open(Options::default());
     let now = opened.world.net.now();
@@ -103,7 +103,7 @@ fn play() {
     opened.changes();
 }
 
-/// A gateway that gets no token first, and is refused then.
+/// Runs a gateway that gets no token first, and is refused then.
 fn fail() {
     let world = World::new();
     let tokens = Tokens::default();
@@ -121,9 +121,10 @@ fn fail() {
 }
 
 #[test]
-fn spans_hold_each_other_and_every_change_is_told_without_a_secret() {
+fn spans_are_nested_and_every_change_is_logged_without_a_secret() {
     let log = Log::default();
-    // For all tests of this binary: what a thread without a subscriber reaches first is never told to another's.
+    // Set for the whole process: a call site that a thread without a subscriber reaches first stays disabled for the
+    // subscribers of other threads.
     tracing::subscriber::set_global_default(log.clone()).unwrap();
     play();
     fail();
@@ -172,7 +173,7 @@ fn spans_hold_each_other_and_every_change_is_told_without_a_secret() {
             gateway,
             "message=disconnected",
             "reason=no token could be obtained",
-            "the key is locked away",
+            "the key is unavailable",
         ],
         &[gateway, "message=disconnected", "with return code 5"],
     ] {

@@ -1,4 +1,4 @@
-//! What may be sent on one connection, by what was sent on it and answered.
+//! The packets that may be sent on one connection, given those sent and answered before.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -8,30 +8,30 @@ use super::wire::{DEVICES, Packet};
 #[derive(Debug, Default)]
 pub(crate) struct Connection {
     pub(crate) is_accepted: bool,
-    /// DISCONNECT was queued.
+    /// Whether DISCONNECT was queued.
     is_left: bool,
-    /// The gateway has told its end.
+    /// Whether the gateway has reported its end.
     pub(crate) is_over: bool,
-    /// The packets whose acknowledgements can still come, and how many: one for each time that it was sent.
+    /// The packets whose acknowledgements can still arrive, and how many: one for each transmission.
     open: BTreeMap<u16, (Packet, u8)>,
     grants: [Grants; 2],
-    /// Configs that are not acknowledged, oldest first.
+    /// Unacknowledged configs, oldest first.
     owed: VecDeque<u16>,
 }
 
-/// What the bridge has granted to a device.
+/// What the bridge has granted for a device.
 #[derive(Debug, Default)]
 struct Grants {
-    /// The attach that makes it attached once it is acknowledged.
+    /// The attach; the device is attached once it is acknowledged.
     attach: Option<u16>,
     is_attached: bool,
     is_subscribed: bool,
-    /// The number of the event sent last since it was attached.
+    /// The number of the last event sent since the attach.
     last: Option<u8>,
 }
 
 impl Connection {
-    /// The gateway has queued a packet.
+    /// Checks a packet that the gateway has queued.
     pub(crate) fn queued(&mut self, packet: Packet) {
         assert!(!self.is_over, "{packet:?} after the end");
         assert!(!self.is_left, "{packet:?} after DISCONNECT");
@@ -46,7 +46,7 @@ impl Connection {
                 assert!(is_attached, "{packet:?} before the PUBACK of the attach");
             }
             Packet::PubAck { id } => {
-                assert_eq!(self.owed.pop_front(), Some(id), "{packet:?} out of turn");
+                assert_eq!(self.owed.pop_front(), Some(id), "{packet:?} out of order");
             }
             Packet::Disconnect => self.is_left = true,
             Packet::Connect | Packet::SubscribeErrors { .. } | Packet::PingReq => {}
@@ -63,19 +63,23 @@ impl Connection {
         }
     }
 
-    /// An identifier is in use from now on, or still.
+    /// Records the use of an identifier: a new one, or that of a retransmission.
     fn use_id(&mut self, id: u16, packet: Packet) {
         let (before, times) = self.open.remove(&id).unzip();
         if matches!(packet, Packet::Event { is_again: true, .. }) {
-            assert_eq!(before, Some(packet.first()), "{packet:?} repeats another");
+            assert_eq!(
+                before,
+                Some(packet.first()),
+                "{packet:?} reuses the identifier of another kind of packet"
+            );
         } else {
-            assert_eq!(before, None, "{packet:?} takes the identifier of another");
+            assert_eq!(before, None, "{packet:?} uses an identifier that is in use");
         }
         self.open
             .insert(id, (packet.first(), times.unwrap_or(0) + 1));
     }
 
-    /// The bridge answers a packet.
+    /// Records the bridge's answer to a packet.
     pub(crate) fn answered(&mut self, packet: Packet) {
         if let Some(id) = packet.id() {
             let (open, times) = self.open.remove(&id).expect("an answer to what was sent");
@@ -97,12 +101,12 @@ impl Connection {
         }
     }
 
-    /// The bridge sends a config.
+    /// Records a config of the bridge.
     pub(crate) fn configured(&mut self, id: u16) {
         self.owed.push_back(id);
     }
 
-    /// A device is not, or no longer, attached.
+    /// Records that a device is not or no longer attached.
     pub(crate) fn detached(&mut self, device: usize) {
         self.grants[device] = Grants::default();
     }
@@ -115,8 +119,8 @@ impl Connection {
         self.grants[device].is_subscribed
     }
 
-    /// What holds after each step: no config waits for its PUBACK, and the gateway takes no device for attached that is
-    /// not. The other way round it may: an acknowledgement that comes after its deadline tells it nothing.
+    /// Checks after each step that no config waits for its PUBACK, and that the gateway does not consider a device
+    /// attached that is not. The opposite may occur: an acknowledgement after its deadline has no effect.
     pub(crate) fn check(&self, is_attached: impl Fn(usize) -> bool) {
         assert!(
             self.is_left || self.owed.is_empty(),
@@ -125,7 +129,7 @@ impl Connection {
         for (device, grants) in self.grants.iter().enumerate() {
             assert!(
                 grants.is_attached || !is_attached(device),
-                "{} is taken for attached",
+                "{} is considered attached",
                 DEVICES[device]
             );
         }

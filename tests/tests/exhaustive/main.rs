@@ -1,18 +1,18 @@
-//! Small scopes, exhaustively: two devices, a window of two, at most two connections, and every interleaving of a small
-//! alphabet of steps ([`Step`]) up to a depth. The steps are the user's commands, the bridge's answers in any order, its
-//! reports and configs, the transport's partial writes, cuts and dials, and time.
+//! An exhaustive search of small scopes: two devices, a window of two, at most two connections, and every interleaving
+//! of a small set of steps ([`Step`]) up to a depth. The steps are the user's commands, the bridge's answers in any
+//! order, its reports and configs, the transport's partial writes, cuts and dials, and time.
 //!
-//! Every state that is reached is checked for the guarantees that show from outside ([`referee`]), walked to once more
-//! with bytes one by one and calls that have nothing to say in between, which must change nothing, and from there brought
-//! to its end by a benign peer: every operation ends. The search is breadth first, so that what it finds is the shortest
-//! way to a mistake.
+//! Every reached state is checked for the guarantees that are observable from outside ([`referee`]). It is then reached
+//! once more with bytes one by one and redundant calls in between, which must change nothing; and from there a
+//! cooperative peer ends the run, in which every operation must end. The search is breadth first, so that the first
+//! failure found has the shortest path.
 //!
-//! The searches take seconds at their default depths, and print how much they have seen. `EXHAUSTIVE_DEPTH=6` in the
-//! environment sets another depth for all of them; each step more takes three to eight times as long, so use `--release`,
-//! and name one of the tests.
+//! The searches take seconds at their default depths, and print how many states they have visited. `EXHAUSTIVE_DEPTH=6`
+//! in the environment sets another depth for all of them; each additional step takes three to eight times as long, so
+//! use `--release`, and select one of the tests.
 //!
-//! Out of its reach: what takes more than two connections, tokens that expire, and packet identifiers that are used again,
-//! for the first 65,535 of a connection are all fresh.
+//! Not covered: more than two connections, tokens that expire, and reused packet identifiers, because the first 65,535
+//! of a connection are all new.
 #![forbid(unsafe_code)]
 
 mod connection;
@@ -34,7 +34,7 @@ use self::{
     world::World,
 };
 
-/// The way to a gateway that is open, whose bridge has granted the errors topic.
+/// The path to an open gateway, whose bridge has granted the errors topic.
 const OPEN: &[Step] = &[
     Step::Connect,
     Step::Write,
@@ -43,7 +43,7 @@ const OPEN: &[Step] = &[
     Step::Answer(0),
 ];
 
-/// On to two attached devices.
+/// The path from there to two attached devices.
 const ATTACHED: &[Step] = &[
     Step::Attach(0),
     Step::Attach(1),
@@ -52,7 +52,7 @@ const ATTACHED: &[Step] = &[
     Step::Answer(0),
 ];
 
-/// On to a message of each in flight, and a subscription.
+/// The path from there to one message of each device in flight, and a subscription.
 const IN_FLIGHT: &[Step] = &[
     Step::Publish(0),
     Step::Publish(1),
@@ -61,28 +61,28 @@ const IN_FLIGHT: &[Step] = &[
 ];
 
 #[test]
-fn from_the_first_dial_on() {
-    search("from the first dial on", &[], 7);
+fn from_the_first_dial() {
+    search("from the first dial", &[], 7);
 }
 
 #[test]
-fn from_an_open_gateway_on() {
-    search("from an open gateway on", OPEN, 5);
+fn from_an_open_gateway() {
+    search("from an open gateway", OPEN, 5);
 }
 
 #[test]
-fn from_two_attached_devices_on() {
+fn from_two_attached_devices() {
     let way = [OPEN, ATTACHED].concat();
-    search("from two attached devices on", &way, 4);
+    search("from two attached devices", &way, 4);
 }
 
 #[test]
-fn from_messages_in_flight_on() {
+fn from_messages_in_flight() {
     let way = [OPEN, ATTACHED, IN_FLIGHT].concat();
-    search("from messages in flight on", &way, 4);
+    search("from messages in flight", &way, 4);
 }
 
-/// Explores everything that can follow a way of steps, and tells how much that was.
+/// Explores everything that can follow a path, and prints the number of states and transitions.
 fn search(name: &str, way: &[Step], depth: usize) {
     let depth = env::var("EXHAUSTIVE_DEPTH").map_or(depth, |depth| {
         depth.parse().expect("EXHAUSTIVE_DEPTH is a number")
@@ -95,14 +95,14 @@ fn search(name: &str, way: &[Step], depth: usize) {
     }
     let (states, transitions) = (search.seen.len(), search.transitions);
     let time = now() - search.start;
-    // Not by `print`, which the harness keeps to itself unless the test fails.
+    // Not with `print`, whose output the test harness captures unless the test fails.
     let told =
         format!("{name}: {states} states, {transitions} transitions, depth {depth}, {time:.1?}\n");
     let _ = io::stdout().write_all(told.as_bytes());
 }
 
-/// A search, breadth first. A state is known by its fingerprint and reached again by its path, for a gateway cannot be
-/// copied.
+/// A breadth-first search. A state is identified by its fingerprint and reached again by its path, because a gateway
+/// cannot be cloned.
 struct Search {
     start: Instant,
     seen: BTreeSet<u128>,
@@ -120,7 +120,7 @@ impl Search {
         }
     }
 
-    /// The paths to the new states that are one step behind these.
+    /// The paths to the new states that are one step further than these.
     fn follow(&mut self, paths: &[Vec<Step>]) -> Vec<Vec<Step>> {
         let mut new = Vec::new();
         for path in paths {
@@ -135,9 +135,9 @@ impl Search {
         new
     }
 
-    /// Whether a path leads to a new state. If so, everything about it has been checked. Tells the path if that fails.
+    /// Returns whether a path leads to a new state, after checking it. Prints the path if a check fails.
     fn is_new(&mut self, path: &[Step]) -> bool {
-        // Nothing of it is used after a panic.
+        // Nothing that it uses is accessed after a panic.
         let checked = catch_unwind(AssertUnwindSafe(|| self.check(path)));
         checked.unwrap_or_else(|panic| {
             let _ = writeln!(io::stderr(), "after {path:?}");
@@ -152,7 +152,7 @@ impl Search {
         }
         let noisy = World::walk(self.start, WalkMode::Redundant, path);
         let (found, expected) = (noisy.transcript(), world.transcript());
-        assert_eq!(found, expected, "noise has changed something");
+        assert_eq!(found, expected, "redundant calls have changed something");
         noisy.end();
         true
     }

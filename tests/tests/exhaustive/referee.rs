@@ -1,4 +1,4 @@
-//! The guarantees, as far as they can be checked on what goes in and comes out.
+//! The guarantees that can be checked from inputs and outputs.
 
 use std::collections::BTreeMap;
 
@@ -6,21 +6,21 @@ use iotcore_gateway::{DetachCause, DeviceKey, Event, Failure, OpId, Outcome};
 
 use super::{connection::Connection, wire::Packet};
 
-/// What is accepted and has not ended, what was sent, and what the bridge has said to it.
+/// The operations that have not ended, what was sent, and what the bridge has answered.
 #[derive(Debug, Default)]
 pub(crate) struct Referee {
-    /// An operation that has ended is not here any more, so that a second end is found.
+    /// Pending operations. One that has ended is removed, so that a second end is detected.
     pending: BTreeMap<OpId, Kind>,
     newest: Option<OpId>,
-    /// The keys of the devices, as they were given last.
+    /// The latest keys of the devices.
     keys: [Option<DeviceKey>; 2],
-    /// How many of a device's events were sent at least once.
+    /// The number of a device's events that were sent at least once.
     begun: [u8; 2],
     connection: Option<Connection>,
     is_closed: bool,
 }
 
-/// What an operation is for.
+/// The kind of an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
     Open,
@@ -31,12 +31,12 @@ pub(crate) enum Kind {
     Close,
 }
 
-/// An event of a device, which counts its own from 0.
+/// An event of a device, numbered from 0 for each device.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Telemetry {
     device: usize,
     number: u8,
-    /// The identifier of the packet that stands for it on this connection.
+    /// The identifier of its packet on this connection.
     sent: Option<u16>,
     is_acknowledged: bool,
 }
@@ -52,15 +52,15 @@ impl Telemetry {
     }
 }
 
-/// What goes in.
+/// Inputs.
 impl Referee {
-    /// A command was accepted. One that repeats a pending one is that one.
+    /// Records an accepted command. One that repeats a pending command has the same operation.
     pub(crate) fn accepted(&mut self, op: OpId, kind: Kind) {
         if let Some(pending) = self.pending.get(&op) {
-            assert_eq!(*pending, kind, "{op} is given twice");
+            assert_eq!(*pending, kind, "{op} was returned for two commands");
             return;
         }
-        assert!(self.newest < Some(op), "{op} was given before");
+        assert!(self.newest < Some(op), "{op} was returned before");
         self.newest = Some(op);
         self.pending.insert(op, kind);
     }
@@ -77,7 +77,7 @@ impl Referee {
         self.connection = None;
     }
 
-    /// The bridge answers a packet. Gives the operation that must have ended by that.
+    /// Records the bridge's answer to a packet. Returns the operation that must have ended because of it.
     pub(crate) fn answered(&mut self, packet: Packet) -> Option<OpId> {
         self.live()?.answered(packet);
         let Packet::Event {
@@ -91,14 +91,14 @@ impl Referee {
         (event.sent == Some(id)).then_some(op)
     }
 
-    /// The bridge reports that a device is not attached.
+    /// Records the bridge's report that a device is not attached.
     pub(crate) fn reported(&mut self, device: usize) {
         if let Some(connection) = self.live() {
             connection.detached(device);
         }
     }
 
-    /// The bridge sends a config.
+    /// Records a config of the bridge.
     pub(crate) fn configured(&mut self, id: u16) {
         if let Some(connection) = self.live() {
             connection.configured(id);
@@ -106,9 +106,9 @@ impl Referee {
     }
 }
 
-/// What comes out.
+/// Outputs.
 impl Referee {
-    /// The gateway has queued a packet.
+    /// Checks a packet that the gateway has queued.
     pub(crate) fn queued(&mut self, packet: Packet) {
         self.live().expect("a connection").queued(packet);
         match packet {
@@ -184,7 +184,7 @@ impl Referee {
         let kind = self.end(op);
         let is_right = match kind {
             Kind::Event(event) => {
-                // It is not sent any more, so that a later one is not overtaking it.
+                // It is not sent any more, so a later one does not overtake it.
                 let begun = &mut self.begun[event.device];
                 *begun = (*begun).max(event.number + 1);
                 matches!(
@@ -200,10 +200,10 @@ impl Referee {
 
     fn end(&mut self, op: OpId) -> Kind {
         let ended = self.pending.remove(&op);
-        ended.unwrap_or_else(|| panic!("{op} ends twice, or was never given"))
+        ended.unwrap_or_else(|| panic!("{op} ends twice, or was never started"))
     }
 
-    /// What was sent for these devices will be sent again, as a new packet.
+    /// Records that what was sent for these devices will be sent again, in new packets.
     fn take_back(&mut self, is_of: impl Fn(usize) -> bool) {
         for kind in self.pending.values_mut() {
             if let Kind::Event(event) = kind
@@ -242,7 +242,7 @@ impl Referee {
     }
 }
 
-/// How things stand.
+/// The current state.
 impl Referee {
     pub(crate) fn key(&self, device: usize) -> Option<DeviceKey> {
         self.keys[device]
@@ -252,22 +252,22 @@ impl Referee {
         self.pending.values().copied()
     }
 
-    /// Whether the gateway may have something to send.
+    /// Returns whether the gateway may have something to send.
     pub(crate) fn is_live(&self) -> bool {
         self.connection
             .as_ref()
             .is_some_and(|connection| !connection.is_over)
     }
 
-    /// Whether the bridge has accepted the connection.
+    /// Returns whether the bridge has accepted the connection.
     pub(crate) fn is_accepted(&self) -> bool {
         self.connection
             .as_ref()
             .is_some_and(|connection| connection.is_accepted)
     }
 
-    /// What holds after each step: an answer has ended its operation, no more is in flight than the window takes, and
-    /// what the connection asks for.
+    /// Checks after each step that an answer has ended its operation, that no more is in flight than the window allows,
+    /// and the rules of the connection.
     pub(crate) fn check(
         &self,
         ended: Option<OpId>,
@@ -277,7 +277,7 @@ impl Referee {
         if let Some(op) = ended {
             assert!(
                 !self.pending.contains_key(&op),
-                "{op} is acknowledged, and goes on"
+                "{op} is acknowledged, but has not ended"
             );
         }
         let in_flight = self.events().filter(|event| event.sent.is_some()).count();

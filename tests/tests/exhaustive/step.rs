@@ -1,6 +1,6 @@
-//! The alphabet of the search.
+//! The steps of the search.
 
-/// One step. A device is its place in [`DEVICES`](super::wire::DEVICES).
+/// One step. A device is an index into [`DEVICES`](super::wire::DEVICES).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
     Attach(usize),
@@ -8,28 +8,28 @@ pub(crate) enum Step {
     Publish(usize),
     Subscribe(usize),
     Close,
-    /// The transport is up.
+    /// The transport is established.
     Connect,
-    /// The transport is down: lost, or hung up if the gateway wants none.
+    /// The transport ends: it is lost, or hung up if the gateway wants none.
     Cut,
-    /// The transport takes all that waits.
+    /// The transport accepts all waiting bytes.
     Write,
-    /// It takes one byte.
+    /// The transport accepts one byte.
     WriteByte,
-    /// The bridge answers the packet at this place among those that it has and has not answered.
+    /// The bridge answers the packet at this index of those that it has received and not answered.
     Answer(usize),
-    /// It reports that a device is not attached.
+    /// The bridge reports that a device is not attached.
     Report(usize),
-    /// It sends a config.
+    /// The bridge sends a config.
     Config(usize),
-    /// The next deadline falls due.
+    /// Time advances to the next deadline.
     Wait,
 }
 
-/// How a path is walked.
+/// How the steps of a path are executed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WalkMode {
     Plain,
-    /// Bytes come one by one, and between any two steps there are calls that have nothing to say.
+    /// Bytes arrive one by one, and there are calls without effect between any two steps.
     Redundant,
 }

@@ -1,14 +1,14 @@
-//! The packets that the search is about.
+//! The packets of the search.
 
 use iotcore_gateway_testkit::packets::{self, Sent};
 
-/// The gateway that the search is about.
+/// The gateway of the search.
 pub(crate) const GATEWAY: &str = "gw-1";
 
 /// Its devices.
 pub(crate) const DEVICES: [&str; 2] = ["d-a", "d-b"];
 
-/// A packet of the gateway's, by what it is about. A device is its place in [`DEVICES`].
+/// A packet of the gateway, by its purpose. A device is an index into [`DEVICES`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Packet {
     Connect,
@@ -42,7 +42,7 @@ pub(crate) enum Packet {
 }
 
 impl Packet {
-    /// The identifier that its acknowledgement will carry.
+    /// Returns the identifier that its acknowledgement will contain.
     pub(crate) fn id(&self) -> Option<u16> {
         match *self {
             Self::Attach { id, .. }
@@ -54,7 +54,7 @@ impl Packet {
         }
     }
 
-    /// The same, sent for the first time.
+    /// Returns the same packet, sent for the first time.
     pub(crate) fn first(mut self) -> Self {
         if let Self::Event { is_again, .. } = &mut self {
             *is_again = false;
@@ -62,7 +62,7 @@ impl Packet {
         self
     }
 
-    /// What a content bridge answers; nothing to a PUBACK or a DISCONNECT.
+    /// Returns the answer of a bridge that accepts everything; none to a PUBACK or a DISCONNECT.
     pub(crate) fn answer(&self) -> Option<Vec<u8>> {
         match *self {
             Self::Connect => Some(packets::connack(0)),
@@ -77,13 +77,13 @@ impl Packet {
     }
 }
 
-/// A config for a device, at QoS 1.
+/// Returns a config for a device, at QoS 1.
 pub(crate) fn config(device: usize, id: u16) -> Vec<u8> {
     let topic = format!("/devices/{}/config", DEVICES[device]);
     packets::publish(&topic, b"c", Some(id), false)
 }
 
-/// A report that a device is not, or no longer, attached. It names no packet.
+/// Returns a report that a device is not or no longer attached. It names no packet.
 pub(crate) fn report(device: usize) -> Vec<u8> {
     let report = format!(
         r#"{{"error_type":"GATEWAY_ATTACHMENT_ERROR","device_id":"{}"}}"#,
@@ -93,7 +93,7 @@ pub(crate) fn report(device: usize) -> Vec<u8> {
     packets::publish(&topic, report.as_bytes(), None, false)
 }
 
-/// Takes the whole packets off the front of a stream.
+/// Removes the complete packets from the front of a stream, and returns them.
 pub(crate) fn take_packets(stream: &mut Vec<u8>) -> Vec<Packet> {
     let sent = packets::take(stream).into_iter();
     sent.map(read).collect()
@@ -136,7 +136,7 @@ fn read(sent: Sent) -> Packet {
         Sent::PubAck(id) => Packet::PubAck { id },
         Sent::PingReq => Packet::PingReq,
         Sent::Disconnect => Packet::Disconnect,
-        other => panic!("{other:?} has no place here"),
+        other => panic!("{other:?} is unexpected"),
     }
 }
 

@@ -19,39 +19,39 @@ use super::{
     wire::{self, DEVICES, GATEWAY, Packet},
 };
 
-/// What the wall clock shows.
+/// The wall-clock time.
 const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
-/// What a device may have accepted and not ended; a third publication is handed back.
+/// The maximum number of pending publications of a device; a third one is rejected.
 const QUEUE: usize = 2;
 
-/// How many publications may be in flight.
+/// The maximum number of publications in flight.
 const WINDOW: u16 = 2;
 
-/// Connections of one search; more of them tell nothing that two do not.
+/// The maximum number of connections of one search; more of them would find nothing new.
 const CONNECTIONS: u8 = 2;
 
-/// A gateway, and all that is known of it from outside.
+/// A gateway, and everything that is known about it from outside.
 pub(crate) struct World {
     gateway: Gateway,
     now: Instant,
     mode: WalkMode,
     is_closing: bool,
-    /// The number of a device's next event.
+    /// The number of each device's next event.
     numbers: [u8; 2],
     connections: u8,
     line: Option<Line>,
     referee: Referee,
-    /// Of everything that came out.
+    /// The hash of all outputs.
     transcript: DefaultHasher,
 }
 
 /// The peer's side of a connection.
 #[derive(Debug, Default)]
 struct Line {
-    /// What waited to be written when it was last looked at.
+    /// The bytes that were waiting to be written at the last check.
     waiting: Vec<u8>,
-    /// A part of a packet that was handed over.
+    /// The part of a packet that was transmitted.
     received: Vec<u8>,
     unanswered: Vec<Packet>,
     /// Configs whose PUBACK has not been received.
@@ -59,7 +59,7 @@ struct Line {
 }
 
 impl World {
-    /// A gateway that wants to be open, and has no transport yet.
+    /// Creates a gateway that was opened and has no transport yet.
     pub(crate) fn new(start: Instant, mode: WalkMode) -> Self {
         let id = ClientId::new(
             "p".parse().unwrap(),
@@ -95,7 +95,7 @@ impl World {
         world
     }
 
-    /// The steps that make sense now.
+    /// Returns the steps that are possible now.
     pub(crate) fn steps(&self) -> Vec<Step> {
         let mut steps = Vec::new();
         for device in [0, 1] {
@@ -178,7 +178,7 @@ impl World {
         self.look();
         self.check(ended);
         if self.mode == WalkMode::Redundant {
-            self.make_noise();
+            self.make_redundant_calls();
         }
     }
 
@@ -243,7 +243,7 @@ impl World {
         self.deliver(&wire::config(device, id));
     }
 
-    /// The transport takes at most so many bytes.
+    /// The transport accepts at most this many bytes.
     fn write(&mut self, most: usize) {
         let line = self.line.as_mut().expect("a transport is up");
         let length = line.waiting.len().min(most);
@@ -270,7 +270,7 @@ impl World {
         }
     }
 
-    /// Looks at what has come out.
+    /// Checks the new outputs.
     fn look(&mut self) {
         while let Some(event) = self.gateway.poll_event() {
             self.transcript.write(format!("{event:?}").as_bytes());
@@ -288,7 +288,10 @@ impl World {
             .line
             .as_mut()
             .expect("a live connection has a transport");
-        assert!(waiting.starts_with(&line.waiting), "what waits was changed");
+        assert!(
+            waiting.starts_with(&line.waiting),
+            "waiting bytes were changed"
+        );
         let mut fresh = waiting[line.waiting.len()..].to_vec();
         line.waiting.extend_from_slice(&fresh);
         self.transcript.write(&fresh);
@@ -311,11 +314,11 @@ impl World {
         let next = self.gateway.poll_timeout();
         assert!(
             next.is_none_or(|next| next > self.now),
-            "a deadline that passed stays"
+            "a deadline that has passed remains"
         );
     }
 
-    fn make_noise(&mut self) {
+    fn make_redundant_calls(&mut self) {
         self.gateway.handle_timeout(self.now);
         self.check_timeout();
         self.gateway.handle_input(&[], self.now);
@@ -327,27 +330,28 @@ impl World {
         self.line.as_mut().expect("a transport is up")
     }
 
-    /// Of all that has come out since the beginning.
+    /// Returns the hash of all outputs since the beginning.
     pub(crate) fn transcript(&self) -> u64 {
         self.transcript.finish()
     }
 
-    /// Stands for the state of the gateway and of everything around it.
+    /// Returns a fingerprint of the state of the gateway and of everything around it.
     ///
-    /// Two paths with the same fingerprint go on alike, for it covers all that anything depends on: the gateway prints
-    /// every field (each `Debug` down there is derived, but those of identifiers, which print their text, and that of
-    /// tokens, which are all the same here), and so do the peer and the referee. Nothing is left out or renamed, instants
-    /// and operations included, but the gateway's counters, which come last: it only adds to them.
+    /// Two paths with the same fingerprint continue identically, because it includes everything that the behaviour
+    /// depends on: the gateway prints every field (each nested `Debug` is derived, except those of identifiers, which
+    /// print their text, and that of tokens, which are all the same here), and so do the peer and the referee. Nothing
+    /// is omitted or renamed, including instants and operations, except the gateway's counters, which come last: it
+    /// only adds to them.
     pub(crate) fn fingerprint(&self, text: &mut String) -> u128 {
         text.clear();
-        write!(text, "{:?}", self.gateway).expect("a string takes everything");
+        write!(text, "{:?}", self.gateway).expect("writing to a string succeeds");
         let counters = text
             .rfind(", stats: Stats {")
             .expect("the counters come last");
         text.truncate(counters);
         let around = (self.now, self.is_closing, self.numbers, self.connections);
         write!(text, "{around:?}{:?}{:?}", self.line, self.referee)
-            .expect("a string takes everything");
+            .expect("writing to a string succeeds");
         let half = |seed: u8| {
             let mut hasher = DefaultHasher::new();
             hasher.write_u8(seed);

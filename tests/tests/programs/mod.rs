@@ -1,9 +1,6 @@
-//! The programs of other packages, run as such.
+//! Runs the programs of other packages.
 
-#![allow(
-    unreachable_pub,
-    reason = "shared by tests that are crates of their own"
-)]
+#![allow(unreachable_pub, reason = "shared by several test crates")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -12,8 +9,8 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
-/// The file of `gateway`, `blocking` or `iotcore-relay`. The first call builds all of them, which takes no time after
-/// `cargo test --workspace`.
+/// Returns the executable of `gateway`, `blocking` or `iotcore-relay`. The first call builds all of them, which takes
+/// no time after `cargo test --workspace`.
 pub fn executable(name: &str) -> &'static PathBuf {
     static BUILT: LazyLock<BTreeMap<String, PathBuf>> = LazyLock::new(build);
     BUILT.get(name).expect("the program is built")
@@ -21,14 +18,15 @@ pub fn executable(name: &str) -> &'static PathBuf {
 
 fn build() -> BTreeMap<String, PathBuf> {
     let mut cargo = Command::new(env!("CARGO"));
-    // What cargo tells a test of its own package would have ring, and all that needs it, built again.
+    // The variables that Cargo sets for a test of its own package would cause ring, and all its dependents, to be
+    // rebuilt.
     for (variable, _) in std::env::vars_os() {
         let name = variable.to_string_lossy();
         if name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_") {
             cargo.env_remove(variable);
         }
     }
-    // All at once: the relay alone would be built without the features of the tests, and its dependencies with it.
+    // All in one build: the relay alone would be built without the features of the tests, and its dependencies too.
     let built = cargo
         .args(["build", "--workspace", "--bin", "iotcore-relay"])
         .args(["--example", "gateway", "--example", "blocking"])

@@ -1,4 +1,4 @@
-//! The driver and its handles, through the story that the examples tell and through what can go wrong with it.
+//! The driver and its handles, in the scenario of the examples and with its failures.
 
 use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -17,7 +17,7 @@ use crate::{KEY, Secrets};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Everything that is looked for, as all parts of a test share it.
+/// The secrets to search for, shared by all parts of a test.
 #[derive(Clone, Default)]
 struct Watch(Arc<Mutex<Secrets>>);
 
@@ -52,7 +52,7 @@ impl Watch {
     }
 }
 
-/// Mints tokens that are looked for from then on, or gives what is none.
+/// A token source whose tokens are searched for from then on, or which returns an invalid one.
 struct Tokens {
     key: SigningKey,
     watch: Watch,
@@ -92,7 +92,7 @@ impl Tokens {
                 "marked-header.marked-claims.marked-expired-one",
                 request.now,
             )?,
-            Gives::Nothing => return Err("the key is locked away".into()),
+            Gives::Nothing => return Err("the key is unavailable".into()),
         };
         self.watch
             .with(|secrets| secrets.add_text("token", token.expose()));
@@ -136,7 +136,7 @@ fn setup(simulation: &Simulation, security: Security, tokens: Tokens) -> Setup<T
         .seed(1)
 }
 
-/// Reads the status to its end, and looks at every change.
+/// Reads the status to its end, and checks every change.
 async fn read_status(client: Client, watch: Watch) -> Vec<Status> {
     let mut status = client.status();
     drop(client);
@@ -161,8 +161,8 @@ async fn read_status(client: Client, watch: Watch) -> Vec<Status> {
     changes
 }
 
-/// What the examples do: attach, publish, take a config and a command, be refused, lose the connection, outlive a token,
-/// detach.
+/// Does what the examples do: attaches, publishes, takes a config and a command, is refused, loses the connection,
+/// outlives a token, and detaches.
 async fn story(client: &Client, simulation: &Simulation, watch: &Watch) {
     let world = simulation.runtime();
     let extra = device_token(&world, watch);
@@ -245,7 +245,7 @@ fn forged(world: &SimRuntime, watch: &Watch) -> Token {
 }
 
 #[test]
-fn the_story_of_the_examples_shows_no_token() {
+fn the_scenario_of_the_examples_shows_no_token() {
     let identity = ServerIdentity::generate().unwrap();
     let config = iotcore_gateway_testkit::serve::tls::server_config(
         &identity.certificate_pem,
@@ -326,7 +326,7 @@ fn an_attempt_that_fails_shows_no_token() {
 
 #[test]
 fn a_token_in_a_setup_shows_nothing() {
-    /// A source that keeps its token, as a user may write one.
+    /// A source that stores its token, as a user may write one.
     #[derive(Debug)]
     struct Kept(Token);
 

@@ -1,4 +1,4 @@
-//! Keys that cannot be used: the error says what is wrong, and nothing of the key.
+//! Unusable keys: the error says what is wrong, and contains nothing of the key.
 
 use iotcore_gateway::driver::{KeyTokens, Tls};
 use iotcore_gateway::{Algorithm, SigningKey, Token};
@@ -9,7 +9,7 @@ use iotcore_gateway_testkit::serve::tls;
 
 use crate::{Secrets, search};
 
-/// A key, and the files that somebody could make of it by mistake.
+/// Returns a key, and files that could be made of it by mistake.
 fn spoilt(pem: &str) -> Vec<(&'static str, Vec<u8>)> {
     let lines: Vec<_> = pem.lines().collect();
     let text = |lines: &[&str]| lines.join("\n").into_bytes();
@@ -55,7 +55,7 @@ fn spoilt(pem: &str) -> Vec<(&'static str, Vec<u8>)> {
 }
 
 #[test]
-fn a_key_that_cannot_be_used_is_not_repeated() {
+fn an_unusable_key_is_not_shown() {
     let key = DeviceKey::generate().unwrap();
     let mut secrets = Secrets::default();
     secrets.add_key(&key.private_pem);
@@ -74,7 +74,7 @@ fn a_key_that_cannot_be_used_is_not_repeated() {
 }
 
 #[test]
-fn a_private_key_in_the_wrong_place_is_not_repeated() {
+fn a_private_key_in_the_wrong_place_is_not_shown() {
     let (key, identity) = (
         DeviceKey::generate().unwrap(),
         ServerIdentity::generate().unwrap(),
@@ -95,7 +95,7 @@ fn a_private_key_in_the_wrong_place_is_not_repeated() {
         for entry in [
             serde_json::json!(pem),
             serde_json::json!({ "pem": pem }),
-            // A body without its outer lines could be the name of a file.
+            // A body without its first and last line could be the name of a file.
             serde_json::json!({ "file": pem.contains("-----").then_some(&pem) }),
             serde_json::json!({ "key": pem }),
         ] {
@@ -122,7 +122,7 @@ fn a_private_key_in_the_wrong_place_is_not_repeated() {
 
 #[test]
 #[expect(clippy::disallowed_methods, reason = "any instant will do")]
-fn a_text_that_is_no_token_is_not_repeated() {
+fn a_text_that_is_not_a_token_is_not_shown() {
     let mut secrets = Secrets::default();
     let text = "marked-header.marked-claims.marked-signature";
     secrets.add_text("token", text);

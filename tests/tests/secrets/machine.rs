@@ -1,4 +1,4 @@
-//! The bare machine and the emulator, looked at after every fragment of every byte stream.
+//! The state machine and the emulator, checked after every fragment of every byte stream.
 
 use core::time::Duration;
 use std::time::Instant;
@@ -13,16 +13,16 @@ use iotcore_gateway_testkit::{AuthMethod, Bridge, ConnectionId, Settings};
 
 use crate::{KEY, Secrets};
 
-/// What the wall clock shows.
+/// The wall-clock time.
 const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 const SECOND: Duration = Duration::from_secs(1);
 const START: u64 = 1_767_225_600;
 
-/// Small enough that tokens are cut in pieces on their way.
+/// Small enough that tokens are split.
 const FRAGMENT: usize = 40;
 
-/// A gateway and a bridge, with tokens that are known, and everything that they show.
+/// A gateway and a bridge with known tokens, and all their outputs.
 struct Watched {
     gateway: Gateway,
     bridge: Bridge,
@@ -31,7 +31,7 @@ struct Watched {
     secrets: Secrets,
     start: Instant,
     now: Instant,
-    /// What the gateway has given its transport.
+    /// The bytes that the gateway has transmitted.
     wire: Vec<u8>,
     events: Vec<Event>,
 }
@@ -72,7 +72,7 @@ impl Watched {
         UnixTime::from_secs(START).saturating_add(self.now - self.start)
     }
 
-    /// A signed token, of which no part may be seen from now on.
+    /// Creates a signed token, of which no part may be shown from now on.
     fn token(&mut self, lifetime: Duration) -> Token {
         let project = self.gateway.client_id().project();
         let token = self
@@ -83,14 +83,14 @@ impl Watched {
         token
     }
 
-    /// Something that is no token and is sent as one.
+    /// Creates an invalid token, which is sent as one.
     fn forged(&mut self) -> Token {
         let forged = "marked-header.marked-claims.marked-signature-of-a-forged-token";
         self.secrets.add_text("forged token", forged);
         Token::new(forged, self.now + 3_600 * SECOND).unwrap()
     }
 
-    /// Looks at everything that shows itself.
+    /// Checks all outputs.
     fn look(&mut self) {
         let Self {
             gateway,
@@ -114,7 +114,7 @@ impl Watched {
         }
     }
 
-    /// Does what a transport does, for so long, fragment by fragment.
+    /// Acts as the transport for a time, fragment by fragment.
     fn run(&mut self, duration: Duration) {
         let end = self.now + duration;
         while self.now < end {
@@ -125,7 +125,7 @@ impl Watched {
         }
     }
 
-    /// Moves one fragment each way; gives whether anything moved.
+    /// Moves one fragment in each direction; returns whether anything moved.
     fn turn(&mut self) -> bool {
         self.look();
         if !self.gateway.wants_transport() && self.connection.is_some() {
@@ -151,7 +151,7 @@ impl Watched {
         !fragment.is_empty() || !answer.is_empty()
     }
 
-    /// Waits until the gateway wants a transport, and gives it one with this token.
+    /// Waits until the gateway wants a transport, and connects it with this token.
     fn connect(&mut self, token: Token) {
         for _ in 0..1_000 {
             if self.gateway.wants_transport() && self.connection.is_none() {
@@ -193,7 +193,7 @@ impl Watched {
         self.events.iter().any(is_it)
     }
 
-    /// The token went over the wire, and the search that found it nowhere else finds it there.
+    /// Checks that the token was transmitted, and that the search, which found it nowhere else, finds it there.
     fn assert_on_the_wire(&self) {
         assert!(self.secrets.find_in(&self.wire).is_some());
         assert!(self.secrets.searched > 100_000, "{}", self.secrets.searched);
@@ -240,7 +240,7 @@ fn a_gateway_that_does_its_work_shows_no_token() {
     assert!(watched.has(|event| matches!(event, Event::ErrorReport(_))));
     assert!(watched.has(|event| matches!(event, Event::Config { .. })));
 
-    // The device's token expires, then the gateway's is refreshed, and a new one of the device is asked for.
+    // The device's token expires, then the gateway's is refreshed, and a new one is requested for the device.
     watched.run(75 * SECOND);
     let own = watched.token(3_600 * SECOND);
     watched.connect(own);
@@ -302,7 +302,7 @@ fn a_token_that_is_never_sent_is_never_shown() {
     watched.connect(expired);
     watched.run(SECOND);
     assert!(watched.wire.is_empty());
-    // A transport that takes nothing, until the gateway gives it up: CONNECT and the token wait all that time.
+    // The transport accepts nothing until the write timeout: CONNECT with the token waits for all that time.
     let token = watched.token(3_600 * SECOND);
     watched.run(3 * SECOND);
     let now = watched.now;

@@ -1,5 +1,5 @@
-//! No token and no key is ever shown: not by an event, an error, a `Debug`, a log line or a program, whatever goes well or
-//! wrong. What a gateway gives its transport is the one exception, for there the token has to be.
+//! No token and no key is ever shown: not by an event, an error, a `Debug`, a log line or a program, in success or
+//! failure. The only exception is what a gateway transmits, because the token must be sent.
 #![forbid(unsafe_code)]
 #![cfg(all(feature = "serve", feature = "simulation"))]
 

@@ -1,4 +1,4 @@
-//! The programs: what they write on standard output and standard error, and what the emulator logs of them.
+//! The programs: their standard output and standard error, and what the emulator logs about them.
 
 use std::fs;
 use std::io::Write;
@@ -17,10 +17,10 @@ use serde_json::json;
 use crate::Secrets;
 use crate::executables::executable;
 
-/// A program that takes longer hangs.
+/// The time limit of a program.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An emulator over TLS, the files of its clients, and what nobody may see of all that.
+/// An emulator over TLS, the files of its clients, and the secrets that must not be shown.
 struct Cloud {
     server: Server,
     folder: PathBuf,
@@ -31,7 +31,7 @@ struct Cloud {
 }
 
 impl Cloud {
-    /// `gateway-1` has `boiler-7` bound to it, and for `gateway-2` devices need tokens.
+    /// `boiler-7` is bound to `gateway-1`, and devices of `gateway-2` need tokens.
     fn start() -> Self {
         let [key, device_key] = [(); 2].map(|()| DeviceKey::generate().unwrap());
         let identity = ServerIdentity::generate().unwrap();
@@ -76,7 +76,7 @@ impl Cloud {
         self.folder.join(file).to_str().unwrap().to_owned()
     }
 
-    /// A program that is told where to connect, as which gateway, and what its key is.
+    /// Returns the command of a program with its address, gateway and key.
     fn program(&self, name: &str, gateway: &str, key: &str) -> Command {
         let mut program = Command::new(executable(name));
         program.env_clear();
@@ -101,8 +101,8 @@ impl Cloud {
         program
     }
 
-    /// A token of `boiler-7`. Its signature is looked for from now on: without that it is nobody's, and the beginning of a
-    /// text that is no id is told.
+    /// Returns a token of `boiler-7`. Its signature is searched for from now on: the rest is not secret, and the
+    /// beginning of a text that is not a valid id is shown.
     fn device_token(&mut self, audience: &str) -> String {
         let key = SigningKey::from_pem(self.device_key.private_pem.as_bytes(), Algorithm::Es256);
         #[expect(clippy::disallowed_methods, reason = "the programs have real clocks")]
@@ -116,7 +116,7 @@ impl Cloud {
         token
     }
 
-    /// Runs a program, and looks at what it says. Gives that, and whether it ended well.
+    /// Runs a program, and checks its output. Returns the output, and whether it succeeded.
     fn check(&mut self, program: &mut Command, input: &str) -> (String, bool) {
         let output = run(program, input);
         let said = [output.stdout, output.stderr].concat();
@@ -125,12 +125,12 @@ impl Cloud {
         (said, output.status.success())
     }
 
-    /// Looks at what the emulator has logged and holds.
+    /// Checks what the emulator has logged and stores.
     fn end(mut self) -> String {
         let held = self.server.with(|bridge, _| format!("{bridge:?}"));
         let shown = format!("{held} {:?} {:?}", self.server, self.key);
         self.secrets.check("the emulator", &shown);
-        // While the port, which names it, is this test's.
+        // Before the port, which is part of its name, is reused.
         fs::remove_dir_all(self.folder).unwrap();
         self.server.shutdown();
         let log = self.log.lock().unwrap().clone();
@@ -157,7 +157,7 @@ fn registry(key: &DeviceKey, device_key: &DeviceKey) -> Registry {
 }
 
 #[test]
-fn the_story_on_the_terminal_shows_no_secret() {
+fn the_example_on_the_terminal_shows_no_secret() {
     let mut cloud = Cloud::start();
     let mut program = cloud.program("gateway", "gateway-1", &cloud.path("key.pem"));
     let (said, is_good) = cloud.check(&mut program, "");
@@ -168,7 +168,7 @@ fn the_story_on_the_terminal_shows_no_secret() {
     let mut alone = Command::new(executable("gateway"));
     let (said, is_good) = cloud.check(alone.env_clear(), "");
     assert!(is_good && said.contains("each as it should be"), "{said}");
-    // Its keys are its own, but each JWT begins alike, and so does each key.
+    // The test does not know its keys, but all JWTs begin alike, and so do all keys.
     assert!(!said.contains("eyJ") && !said.contains("PRIVATE"), "{said}");
     let log = cloud.end();
     assert!(
@@ -193,7 +193,7 @@ fn the_example_without_a_runtime_shows_no_secret() {
 }
 
 #[test]
-fn a_relay_shows_no_token_that_it_is_given() {
+fn a_relay_shows_no_token_from_its_input() {
     let mut cloud = Cloud::start();
     let good = cloud.device_token("plant");
     let foreign = cloud.device_token("elsewhere");
@@ -214,7 +214,7 @@ fn a_relay_shows_no_token_that_it_is_given() {
             json!({"op": "authorize", "id": 2 * n + 1, "device": "pump-1", "token": token}),
         ]);
     }
-    // A token where something else belongs.
+    // A token in place of another value.
     lines.extend([
         json!({"op": "attach", "id": "b", "device": format!("+{good}")}),
         json!({"op": "attach", "id": "c", "device": "boiler-7", "token": [good]}),
@@ -251,7 +251,7 @@ fn a_relay_shows_no_token_that_it_is_given() {
 }
 
 #[test]
-fn a_key_that_a_program_cannot_use_is_not_repeated() {
+fn a_key_that_a_program_cannot_use_is_not_shown() {
     let mut cloud = Cloud::start();
     let pem = cloud.key.private_pem.clone();
     let spoilt = pem.replace("PRIVATE", "MARKED");
@@ -266,7 +266,7 @@ fn a_key_that_a_program_cannot_use_is_not_repeated() {
                 "{said}"
             );
         }
-        // The key itself, where the name of its file belongs: an easy mistake with a variable.
+        // The key itself in place of the name of its file, which is an easy mistake with a variable.
         let mut program = cloud.program(name, "gateway-1", &pem);
         let (said, is_good) = cloud.check(&mut program, "");
         assert!(
@@ -286,7 +286,7 @@ fn a_key_that_a_program_cannot_use_is_not_repeated() {
 }
 
 #[test]
-fn the_emulator_as_a_program_repeats_no_key() {
+fn the_emulator_as_a_program_shows_no_key() {
     let mut cloud = Cloud::start();
     let pem = cloud.key.private_pem.clone();
     let registry = |name: &str, key: &str| {
@@ -316,7 +316,7 @@ fn the_emulator_as_a_program_repeats_no_key() {
     cloud.end();
 }
 
-/// Runs the program to its end, or ends it. It reads this text, and then the end of its input.
+/// Runs the program until it exits or the time limit, with this text as its standard input.
 fn run(program: &mut Command, input: &str) -> Output {
     let program = program
         .stdin(Stdio::piped())
@@ -328,7 +328,7 @@ fn run(program: &mut Command, input: &str) -> Output {
     let input = input.to_owned();
     let (ended, output) = mpsc::channel();
     thread::spawn(move || {
-        // One that has ended reads nothing.
+        // A program that has exited reads nothing.
         let _ = stdin.write_all(input.as_bytes());
         drop(stdin);
         ended.send(child.wait_with_output())

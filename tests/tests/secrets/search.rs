@@ -1,4 +1,4 @@
-//! Looking for secrets in what is shown.
+//! Searches outputs for secrets.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -8,18 +8,18 @@ use base64::Engine;
 use base64::alphabet::{STANDARD as ALPHABET, URL_SAFE};
 use base64::engine::general_purpose::{GeneralPurpose, NO_PAD, STANDARD};
 
-/// So many characters of a secret in a row are never shown by chance.
+/// The number of consecutive characters of a secret that is never shown by chance.
 const PIECE: usize = 8;
 
-/// The same of a list of numbers, which takes some four characters for a byte.
+/// The same for a list of numbers, which takes about four characters per byte.
 const LIST_PIECE: usize = 24;
 
-/// What nobody may see, cut into pieces, in every form in which it could be shown. White space does not count.
+/// The secrets, cut into pieces, in every form in which they could be shown. White space is ignored.
 pub(crate) struct Secrets {
     pieces: BTreeMap<Vec<u8>, String>,
-    /// Which pairs of bytes a piece begins with, for most of a text begins none.
+    /// The pairs of bytes that a piece begins with, because most of a text begins none.
     beginnings: Vec<bool>,
-    /// How many characters have been looked at.
+    /// The number of characters checked so far.
     pub(crate) searched: usize,
 }
 
@@ -34,13 +34,13 @@ impl Default for Secrets {
 }
 
 impl Secrets {
-    /// A token or another text.
+    /// Adds a token or another text.
     pub(crate) fn add_text(&mut self, name: &str, text: &str) {
         self.add_pieces(name, text, PIECE);
         self.add_bytes(name, text.as_bytes());
     }
 
-    /// The private part of a P-256 key in PKCS#8; the public part may be shown.
+    /// Adds the private part of a P-256 key in PKCS#8; the public part may be shown.
     pub(crate) fn add_key(&mut self, pem: &str) {
         let scalar = scalar(pem);
         self.add_bytes("key", &scalar);
@@ -71,7 +71,7 @@ impl Secrets {
         }
     }
 
-    /// The name of a secret that is in a text, in part at least.
+    /// Returns the name of a secret that a text contains, at least in part.
     pub(crate) fn find(&self, text: &str) -> Option<&str> {
         self.find_in(text.as_bytes())
     }
@@ -94,7 +94,7 @@ impl Secrets {
         })
     }
 
-    /// Fails if a secret is in what this place shows.
+    /// Panics if the output at this place contains a secret.
     pub(crate) fn check(&mut self, place: &str, shown: &str) {
         self.searched += shown.len();
         if let Some(secret) = self.find(shown) {
@@ -102,7 +102,7 @@ impl Secrets {
         }
     }
 
-    /// The same for an error with all its causes.
+    /// Checks an error and all its causes.
     pub(crate) fn check_error(&mut self, place: &str, error: &(dyn Error + 'static)) {
         for cause in successors(Some(error), |&error| error.source()) {
             self.check(place, &format!("{cause} {cause:?} {cause:#?}"));
@@ -114,7 +114,7 @@ fn pair(bytes: &[u8]) -> usize {
     usize::from(bytes[0]) << 8 | usize::from(bytes[1])
 }
 
-/// The secret number of a P-256 key in PKCS#8.
+/// Returns the private scalar of a P-256 key in PKCS#8.
 pub(crate) fn scalar(pem: &str) -> Vec<u8> {
     let base64: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
     let der = STANDARD.decode(base64).unwrap();

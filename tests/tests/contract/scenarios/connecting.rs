@@ -1,4 +1,4 @@
-//! From the dial to CONNACK.
+//! Connecting, from the dial to CONNACK.
 
 use iotcore_gateway::{DisconnectReason, driver::TransportError};
 use iotcore_gateway_testkit::EventKind;
@@ -33,7 +33,7 @@ async fn refuses<W: World>(world: &W, plan: &Plan, expected: &str) {
     assert!(matches!(*error, TransportError::Tls { .. }), "{error:?}");
     assert!(error.to_string().contains(expected), "{error}");
     close(client, running).await;
-    // The bridge has seen no more than a handshake.
+    // The bridge has seen only a handshake.
     let failed = |event: &_| matches!(event, EventKind::TransportFailed { .. });
     world.until(|events| count(events, failed) > 0).await;
     let accepted = |event: &_| matches!(event, EventKind::Accepted);

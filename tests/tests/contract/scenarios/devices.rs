@@ -1,4 +1,4 @@
-//! Attach, and what can come of it.
+//! Attaching devices, and its failures.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ pub(crate) async fn tells_of_a_refused_attach<W: World>(world: &W, plan: Plan) {
         }
         other => panic!("{other:?}"),
     }
-    // It concerns no other device.
+    // Other devices are not affected.
     attach(&client, BOUND[0]).await;
     close(client, running).await;
 }
@@ -53,7 +53,7 @@ pub(crate) async fn tells_of_an_attach_that_is_not_answered<W: World>(world: &W,
         }
         other => panic!("{other:?}"),
     }
-    // It stays wanted and is tried again, as often as the bridge takes too long, and the connection lives on.
+    // The device remains requested and is retried after each timeout, and the connection stays up.
     while !matches!(status.next().await.unwrap(), Status::Attached { .. }) {}
     attach(&client, BOUND[0]).await;
     assert_eq!(client.stats().connections, 1);

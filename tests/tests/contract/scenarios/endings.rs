@@ -1,4 +1,4 @@
-//! The end of a gateway, asked for or not.
+//! How a gateway ends: by request, or otherwise.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ use crate::world::{Plan, Running, World, all, attach, close, count, id, telemetr
 
 const DEVICE: &str = BOUND[0];
 
-/// What has arrived without an acknowledgement when a scenario goes on.
+/// The number of unacknowledged messages that have arrived when a scenario continues.
 const HELD: [&str; 3] = ["1", "2", "3"];
 
-/// A gateway whose messages have arrived, and are not acknowledged.
+/// Starts a gateway whose messages have arrived but are not acknowledged.
 async fn hold<W: World>(world: &W, plan: &Plan) -> (Client, Running, Vec<Delivery>) {
     let (client, running) = world.start(plan);
     let device = attach(&client, DEVICE).await;
@@ -31,7 +31,7 @@ async fn hold<W: World>(world: &W, plan: &Plan) -> (Client, Running, Vec<Deliver
     (client, running, deliveries)
 }
 
-/// Whether the gateway has left, with DISCONNECT.
+/// Returns whether the gateway has sent DISCONNECT.
 pub(crate) fn is_left(event: &EventKind) -> bool {
     let reason = CloseReason::Disconnect;
     *event
@@ -47,7 +47,7 @@ pub(crate) async fn closes_after_a_drain<W: World>(world: &W, plan: Plan) {
     let both: [LocalBox<'_, Option<Closed>>; 2] = [
         Box::pin(async { Some(client.close().await) }),
         Box::pin(async {
-            // It is closing by now.
+            // The gateway is closing now.
             world.fault("clear");
             None
         }),
@@ -100,7 +100,7 @@ pub(crate) async fn hangs_up_and_loses_nothing<W: World>(world: &W, plan: Plan) 
     client.connected().await.unwrap();
     let gateway = client.gateway();
     for _ in 0..MESSAGES {
-        // Nobody acknowledges it: what is handed over is lost if the connection is dropped too soon.
+        // No PUBACK is sent: data in the socket is lost if the connection is dropped too early.
         let event = Telemetry::new(vec![b'x'; 10_000]).qos(QoS::AtMostOnce);
         drop(gateway.telemetry(event).await.unwrap());
     }
@@ -129,7 +129,7 @@ pub(crate) async fn ends_every_future_when_the_driver_is_dropped<W: World>(world
         Box::pin(async { assert!(messages.next().await.is_none()) }),
         Box::pin(async { while status.next().await.is_some() {} }),
         Box::pin(async {
-            // The others wait by now.
+            // The others are waiting now.
             running.stop();
             assert_eq!(client.close().await.unsent.len(), HELD.len());
         }),

@@ -40,7 +40,7 @@ pub(crate) async fn streams_configs_and_commands<W: World>(world: &W, plan: Plan
     close(client, running).await;
 }
 
-/// The first config, another one, and a command, each acknowledged.
+/// Receives the first config, another one, and a command, each acknowledged.
 async fn exchange<W: World>(world: &W, messages: &mut Messages) {
     let first = messages.next().await.unwrap();
     assert_eq!(

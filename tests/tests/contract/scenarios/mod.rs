@@ -1,4 +1,4 @@
-//! What every runtime has to do.
+//! The scenarios that must succeed on every runtime.
 
 pub(crate) mod connecting;
 pub(crate) mod devices;

@@ -1,4 +1,4 @@
-//! Connections that end before they should.
+//! Connections that end unexpectedly.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::world::{Plan, Running, World, attach, close, count, disconnection, in
 const DEVICE: &str = BOUND[0];
 const SECOND: Duration = Duration::from_secs(1);
 
-/// More than the buffers of any network on the way take.
+/// More than the buffers of any network between the peers hold.
 const LARGE: usize = 256 * 1024;
 const MANY: usize = 40;
 
@@ -31,7 +31,7 @@ pub(crate) async fn comes_back_when_the_peer_closes_in_the_middle_of_a_packet<W:
     world
         .with(|bridge, now| bridge.send_config(DEVICE, config.clone(), now))
         .unwrap();
-    // At once, and not only when the next keep alive is due.
+    // Immediately, not only when the next keep alive is due.
     let ending = disconnection(&mut status);
     let (ended, _) = in_time(&world.runtime(), 20 * SECOND, ending).await;
     assert!(
@@ -79,7 +79,7 @@ pub(crate) async fn takes_few_turns_while_the_peer_stalls<W: World>(world: &W, p
     let before = running.polls();
     disconnection(&mut status).await;
     let polls = running.polls() - before;
-    assert!(polls < 1_000, "{polls} polls while the peer took nothing");
+    assert!(polls < 1_000, "{polls} polls while the peer read nothing");
     world.stall(false);
     for delivery in deliveries {
         delivery.await.unwrap();
@@ -87,7 +87,7 @@ pub(crate) async fn takes_few_turns_while_the_peer_stalls<W: World>(world: &W, p
     close(client, running).await;
 }
 
-/// A peer that takes nothing more, and more for it than any buffer holds.
+/// Stalls the peer, with more data to write than any buffer holds.
 async fn stall<W: World>(
     world: &W,
     mut plan: Plan,

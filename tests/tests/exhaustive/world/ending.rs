@@ -1,4 +1,4 @@
-//! Liveness: whatever has happened, a benign peer brings everything to an end.
+//! Liveness: after any steps, a cooperative peer makes every operation end.
 
 use iotcore_gateway::DeviceState;
 
@@ -8,11 +8,11 @@ use crate::{
     step::{Step, WalkMode},
 };
 
-/// No benign ending takes more steps.
+/// The maximum number of steps of an ending.
 const LIMIT: usize = 300;
 
 impl World {
-    /// Answers everything, connects again, lets time pass, and closes: every operation ends, and nothing is left.
+    /// Answers everything, reconnects, advances time, and closes: every operation must end, and nothing may be left.
     pub(crate) fn end(mut self) {
         self.mode = WalkMode::Plain;
         for _ in 0..LIMIT {
@@ -21,7 +21,7 @@ impl World {
             }
             self.take(self.benign_step());
         }
-        panic!("no end comes: {:?}", self.referee);
+        panic!("the run does not end: {:?}", self.referee);
     }
 
     fn benign_step(&self) -> Step {
@@ -39,7 +39,8 @@ impl World {
         }
     }
 
-    /// Whether an operation may wait until the gateway is closed: a subscription of a device that the bridge refuses.
+    /// Returns whether an operation may wait until the gateway is closed: a subscription of a device that the bridge
+    /// refuses.
     fn may_stay(&self, kind: Kind) -> bool {
         let Kind::Subscribe(device) = kind else {
             return false;
