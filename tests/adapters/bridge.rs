@@ -20,7 +20,7 @@ use crate::runtime::{
     run, spawn, yield_now,
 };
 
-/// The telemetry that the bridge has taken, by device.
+/// The telemetry that the bridge has received, by device.
 type Taken = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 
 struct Bridge {
@@ -31,7 +31,7 @@ struct Bridge {
     taken: Taken,
 }
 
-/// A bridge with one gateway and two devices, of which it is bound to one.
+/// A bridge with one gateway and two devices, one of which is bound to it.
 fn bridge(method: AuthMethod) -> Bridge {
     let gateway = DeviceKey::generate().unwrap();
     let mut registry = Registry::new("plant", "us-central1", "sensors").unwrap();
@@ -110,7 +110,7 @@ fn id(id: &str) -> DeviceId {
 }
 
 #[test]
-fn a_device_takes_its_config_and_commands_and_a_stranger_is_refused() {
+fn a_device_receives_its_config_and_commands_and_an_unbound_one_is_refused() {
     run(async || {
         let bridge = bridge(AuthMethod::AssociationOnly);
         let (client, driver) = bridge.connect(bridge.tokens(), Options::default());
@@ -162,7 +162,7 @@ fn a_device_attaches_by_the_token_of_its_own_key() {
 }
 
 #[test]
-fn every_message_arrives_though_the_connection_is_cut_again_and_again() {
+fn every_message_arrives_although_the_connection_is_cut_repeatedly() {
     run(async || {
         const CUTS: usize = 8;
         const MESSAGES: usize = 200;
@@ -189,7 +189,7 @@ fn every_message_arrives_though_the_connection_is_cut_again_and_again() {
             while client.stats().published < published {
                 yield_now().await;
             }
-            // Not connected is as good as cut.
+            // If it is not connected, there is nothing to cut.
             let _ = bridge
                 .server
                 .with(|bridge, now| bridge.drop_connection("gateway-1", now));

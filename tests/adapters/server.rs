@@ -1,5 +1,4 @@
-//! A server on a loopback port and a thread of its own: TLS by rustls, and as much of MQTT as a gateway needs to be
-//! served.
+//! A server on a loopback port and its own thread: TLS with rustls, and the part of MQTT that a gateway needs.
 
 use std::{
     io::{self, Read, Write},
@@ -16,7 +15,7 @@ use rustls::{
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
 
-/// A certificate authority, made on the spot.
+/// A generated certificate authority.
 pub(crate) struct Authority {
     issuer: Issuer<'static, KeyPair>,
     pem: String,
@@ -39,7 +38,7 @@ impl Authority {
         self.pem.as_bytes()
     }
 
-    /// The configuration of a server with this host name.
+    /// Returns the configuration of a server with this host name.
     pub(crate) fn server(
         &self,
         host: &str,
@@ -59,14 +58,14 @@ impl Authority {
     }
 }
 
-/// What a connection brought: the first byte of each packet, and how it ended.
+/// What was received on a connection: the first byte of each packet, and the end.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) packets: Vec<u8>,
     pub(crate) end: io::Result<()>,
 }
 
-/// Serves one connection to its end; gives the port.
+/// Serves one connection until it ends; returns the port.
 pub(crate) fn serve(config: Arc<ServerConfig>) -> (u16, JoinHandle<Served>) {
     listen(move |stream| {
         let connection = ServerConnection::new(config).unwrap();
@@ -77,7 +76,7 @@ pub(crate) fn serve(config: Arc<ServerConfig>) -> (u16, JoinHandle<Served>) {
     })
 }
 
-/// Answers one connection with something that is no TLS.
+/// Answers one connection with something other than TLS.
 pub(crate) fn serve_something_else() -> (u16, JoinHandle<()>) {
     listen(|mut stream| {
         stream
@@ -95,7 +94,7 @@ fn listen<T: Send + 'static>(
     (port, serving)
 }
 
-/// Agrees with every packet, to the end of the stream.
+/// Accepts every packet, until the end of the stream.
 fn answer(stream: &mut (impl Read + Write), firsts: &mut Vec<u8>) -> io::Result<()> {
     while let Some(bytes) = packets::read(stream)? {
         firsts.push(bytes[0]);

@@ -1,4 +1,4 @@
-//! An adapter against servers made on the spot, over real sockets on loopback: whom it trusts, and how it hangs up.
+//! An adapter against local servers, over real sockets on loopback: whom it trusts, and how it hangs up.
 
 mod server;
 
@@ -27,7 +27,7 @@ impl TokenSource for Tokens {
     }
 }
 
-/// A client, and the driver's work, which has yet to begin.
+/// A client, and its driver, which is not running yet.
 fn prepare(
     host: &str,
     port: u16,
@@ -53,15 +53,15 @@ pub(crate) fn start(
     (client, spawn(driver))
 }
 
-/// Trusts this authority alone.
+/// Trusts only this CA.
 fn trusting(authority: &Authority) -> Security {
     Security::Tls(Tls::from_pem(authority.pem()).unwrap())
 }
 
-/// The reason of the first attempt that failed.
+/// Returns the reason of the first attempt that failed.
 async fn first_failure(host: &str, port: u16, security: Security) -> Arc<TransportError> {
     let (client, driver) = prepare(host, port, security);
-    // Before anything can fail.
+    // Created before anything can fail.
     let mut status = client.status();
     let driver = spawn(driver);
     let error = match status.next().await {
@@ -92,7 +92,7 @@ async fn attaches_publishes_and_closes_over(version: &'static SupportedProtocolV
     assert_eq!(driver.await, closed);
     let served = serving.join().unwrap();
     assert_eq!(served.packets, [0x10, 0x82, 0x32, 0x82, 0x32, 0xe0]);
-    served.end.expect("the end is announced");
+    served.end.expect("the end of the stream is announced");
 }
 
 #[test]
@@ -110,7 +110,7 @@ fn a_gateway_attaches_publishes_and_closes_over_tls_1_2() {
 }
 
 #[test]
-fn nothing_that_was_handed_over_before_a_close_is_lost() {
+fn nothing_written_before_a_close_is_lost() {
     run(async || {
         let authority = Authority::new("plant");
         let (port, serving) = serve(authority.server("localhost", &TLS13));
@@ -124,7 +124,7 @@ fn nothing_that_was_handed_over_before_a_close_is_lost() {
         client.close().await;
         driver.await;
         let served = serving.join().unwrap();
-        served.end.expect("the end is announced");
+        served.end.expect("the end of the stream is announced");
         let events = served.packets.iter().filter(|first| **first == 0x30);
         assert_eq!(events.count(), 500);
         assert_eq!(served.packets.last(), Some(&0xe0));
@@ -134,7 +134,7 @@ fn nothing_that_was_handed_over_before_a_close_is_lost() {
 #[test]
 fn a_server_of_another_authority_is_refused() {
     run(async || {
-        // Of another name, and of the same name with another key.
+        // A CA with another name, and one with the same name and another key.
         for name in ["other", "plant"] {
             let (port, serving) = serve(Authority::new(name).server("localhost", &TLS13));
             let trusted = trusting(&Authority::new("plant"));
@@ -171,7 +171,7 @@ fn a_private_authority_is_not_trusted_by_the_platform() {
     run(async || {
         let platform = match Tls::platform() {
             Ok(platform) => platform,
-            // A machine without CA certificates trusts nobody, and says so.
+            // A machine without CA certificates trusts nobody, and reports so.
             Err(error) => return assert!(matches!(error, TlsError::Platform(_)), "{error:?}"),
         };
         let (port, serving) = serve(Authority::new("plant").server("localhost", &TLS13));
@@ -182,7 +182,7 @@ fn a_private_authority_is_not_trusted_by_the_platform() {
 }
 
 #[test]
-fn a_port_that_speaks_no_tls_is_told_as_that() {
+fn a_port_without_tls_is_reported_as_such() {
     run(async || {
         let authority = Authority::new("plant");
         let (port, serving) = serve_something_else();
@@ -194,9 +194,9 @@ fn a_port_that_speaks_no_tls_is_told_as_that() {
 }
 
 #[test]
-fn a_port_that_nobody_listens_on_is_named() {
+fn a_closed_port_is_named_in_the_error() {
     run(async || {
-        // Reserved and unused; one that was free a moment ago may be another test's by now.
+        // The port is reserved and unused; one that was recently free could be in use by another test.
         let port = 1;
         let error = first_failure("127.0.0.1", port, Security::PlainOnLoopback).await;
         let shown = error.to_string();

@@ -1,36 +1,36 @@
-//! What every client does, and how it is measured. The clients in other languages say the same in theirs.
+//! The load of every client, and its measurement. The clients in other languages implement the same.
 
 use std::time::{Duration, Instant};
 
 use rustix::time::{ClockId, clock_gettime};
 use serde::{Deserialize, Serialize};
 
-/// Messages with a window of [`WINDOW`].
+/// The number of messages with a window of [`WINDOW`].
 pub(crate) const MESSAGES: usize = 100_000;
 
-/// Messages in flight at once.
+/// The number of messages in flight at once.
 pub(crate) const WINDOW: usize = 100;
 
-/// Messages one after another.
+/// The number of messages sent one by one.
 pub(crate) const SINGLES: usize = 5_000;
 
-/// The first of them, which are not counted.
+/// The number of the first of them, which are not measured.
 pub(crate) const WARM_UP: usize = 500;
 
-/// What each of them says.
+/// The payload of each message.
 pub(crate) const PAYLOAD: [u8; 64] = [b'x'; 64];
 
-/// Where they go.
+/// The topic of the messages.
 pub(crate) const TOPIC: &str = "/devices/device-1/events";
 
-/// What one run of a client gave.
+/// The figures of one run of a client.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub(crate) struct Figures {
     pub(crate) client: String,
-    /// CPU time of a message, with a full window.
+    /// CPU time per message, with a full window.
     pub(crate) cpu_micros: f64,
     pub(crate) messages_per_second: f64,
-    /// From giving a message to the client to knowing that it is acknowledged, one in flight.
+    /// Latency from passing a message to the client to its acknowledgement, with one in flight.
     pub(crate) p50_micros: f64,
     pub(crate) p99_micros: f64,
 }
@@ -49,7 +49,7 @@ impl Stopwatch {
         }
     }
 
-    /// All of [`MESSAGES`] are acknowledged.
+    /// Ends the measurement when all [`MESSAGES`] are acknowledged.
     pub(crate) fn stop(self) -> Throughput {
         Throughput {
             cpu: cpu_time() - self.cpu,
@@ -58,14 +58,14 @@ impl Stopwatch {
     }
 }
 
-/// What the messages with a full window took.
+/// The measurement of the messages with a full window.
 pub(crate) struct Throughput {
     cpu: Duration,
     wall: Duration,
 }
 
 impl Throughput {
-    /// All figures of a client, with the latencies of its messages one after another.
+    /// Returns all figures of a client, given the latencies of the messages sent one by one.
     pub(crate) fn figures(self, client: &str, mut latencies: Vec<Duration>) -> Figures {
         latencies.drain(..WARM_UP);
         latencies.sort_unstable();
@@ -83,7 +83,7 @@ impl Throughput {
     }
 }
 
-/// The CPU time of this process, all of its threads, so far.
+/// Returns the CPU time of this process so far, for all of its threads.
 fn cpu_time() -> Duration {
     let time = clock_gettime(ClockId::ProcessCPUTime);
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)

@@ -1,22 +1,22 @@
-//! The driver on real sockets beside its peers, against a broker that nobody here wrote.
+//! The driver on real sockets compared with other clients, against a third-party broker.
 //!
 //! ```sh
 //! .ci/bench-driver
 //! ```
 //!
-//! starts Debian's mosquitto and has this program, mqtt.js and paho publish to it, in turns. One run of the program
-//! is one client: `driver CLIENT PORT` prints its figures as a line of JSON, and `driver report FOLDER` reads such lines,
+//! starts Debian's mosquitto and has this program, mqtt.js and paho publish to it, in turns. One run of the program is
+//! one client: `driver CLIENT PORT` prints its figures as a line of JSON, and `driver report FOLDER` reads such lines,
 //! prints a table, and writes `driver.json` there.
 //!
 //! Every client does the same: 100,000 messages of 64 bytes at QoS 1 with 100 of them in flight, and then some thousand
-//! one after another. CPU time is that of the client's process, the kernel's work for it included, from the first
-//! message to the last PUBACK; connecting does not count. The clients in Rust run on one thread each.
+//! one by one. CPU time is that of the client's process, including system time, from the first message to the last
+//! PUBACK; connecting is not included. The clients in Rust run on one thread each.
 
 #![forbid(unsafe_code)]
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a bench measures time and prints it"
+    reason = "a benchmark measures time and prints it"
 )]
 
 mod load;
@@ -46,7 +46,7 @@ fn main() -> Outcome<()> {
             Ok(())
         }
         _ => {
-            println!("This bench needs a broker and other clients: start .ci/bench-driver.");
+            println!("This benchmark needs a broker and other clients: run .ci/bench-driver.");
             Ok(())
         }
     }
@@ -61,6 +61,6 @@ fn run(client: &str, port: u16) -> Outcome<Figures> {
         "raw-tokio" => runtime.block_on(raw::on_tokio(port)),
         "iotcore" => runtime.block_on(ours::run(port)),
         "rumqttc" => runtime.block_on(rumqttc::run(port)),
-        _ => Err(format!("no client is called {client}").into()),
+        _ => Err(format!("unknown client {client}").into()),
     }
 }

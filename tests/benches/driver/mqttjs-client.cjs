@@ -1,4 +1,4 @@
-// What the other clients do, with MQTT.js: `node mqttjs-client.cjs PORT` prints its figures as a line of JSON.
+// The same load with MQTT.js: `node mqttjs-client.cjs PORT` prints its figures as a line of JSON.
 "use strict";
 
 const mqtt = require("mqtt");

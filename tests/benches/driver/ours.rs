@@ -13,10 +13,10 @@ use crate::{
     load::{Figures, MESSAGES, PAYLOAD, SINGLES, Stopwatch, WINDOW},
 };
 
-/// The broker looks at no token.
+/// The broker ignores the token.
 const KEY: &[u8] = include_bytes!("../../src/link/gateway.key.pem");
 
-/// Deliveries awaited at once: as many as a device's queue takes.
+/// The number of deliveries awaited at once: a device's queue limit.
 const PENDING: usize = 1_000;
 
 pub(crate) async fn run(port: u16) -> Outcome<Figures> {
@@ -43,7 +43,8 @@ pub(crate) async fn run(port: u16) -> Outcome<Figures> {
     Ok(figures)
 }
 
-/// A task beside the driver's, for Tokio looks at its sockets once more whenever it wakes the future that it blocks on.
+/// A separate task from the driver's, because Tokio polls its sockets once more whenever it wakes the future that it
+/// blocks on.
 async fn measure(device: Device) -> Outcome<Figures> {
     let payload = Bytes::from_static(&PAYLOAD);
     let stopwatch = Stopwatch::start();

@@ -1,4 +1,4 @@
-"""What the other clients do, with paho-mqtt: `python paho-client.py PORT` prints its figures as a line of JSON."""
+"""The same load with paho-mqtt: `python paho-client.py PORT` prints its figures as a line of JSON."""
 
 import json
 import sys

@@ -1,4 +1,4 @@
-//! The least that a client can do: packets made beforehand go into a socket, and PUBACKs are counted by their bytes.
+//! The minimal work of a client: prepared packets are written to a socket, and PUBACKs are counted by their bytes.
 
 use std::{
     io::{Read, Write},
@@ -17,17 +17,17 @@ use crate::{
 /// CONNECT of MQTT 3.1.1 with a clean session, a keep alive of 60 s, and the client identifier `raw`.
 const CONNECT: &[u8] = b"\x10\x0f\x00\x04MQTT\x04\x02\x00\x3c\x00\x03raw";
 
-/// A PUBACK, and a CONNACK.
+/// The size of a PUBACK and of a CONNACK.
 const ANSWER: usize = 4;
 
-/// Two windows of packets in a row, so that any window of them is one slice.
+/// Two consecutive windows of packets, so that any window of them is one slice.
 struct Ready {
     packets: Vec<u8>,
     size: usize,
-    /// The one to send next.
+    /// The index of the next packet to send.
     next: usize,
     sent: usize,
-    /// Bytes of PUBACKs so far.
+    /// The number of bytes of PUBACKs received so far.
     answered: usize,
     messages: usize,
 }
@@ -52,7 +52,7 @@ impl Ready {
         self.answered == ANSWER * self.messages
     }
 
-    /// Everything that the window allows, at most `window` in flight.
+    /// Returns all packets that the window allows, with at most `window` in flight.
     fn take(&mut self, window: usize) -> &[u8] {
         let in_flight = self.sent - self.answered / ANSWER;
         let count = (window - in_flight).min(self.messages - self.sent);

@@ -1,4 +1,4 @@
-//! The best of each client's runs as a table, and our targets.
+//! Prints the best of each client's runs as a table, and our targets.
 
 use std::{fs, io, path::Path};
 
@@ -6,13 +6,13 @@ use serde_json::json;
 
 use crate::{Outcome, load::Figures};
 
-/// Whom our figures are held against.
+/// The clients that our figures are compared with.
 const OURS: &str = "iotcore-gateway";
 const RAW: &str = "raw socket";
 const RAW_ON_TOKIO: &str = "raw socket on Tokio";
 const RUMQTTC: &str = "rumqttc";
 
-/// A target, and how we stand.
+/// A target, and our figure.
 struct Check {
     what: String,
     found: f64,
@@ -35,7 +35,7 @@ pub(crate) fn write(folder: &Path) -> Outcome<()> {
     Ok(())
 }
 
-/// The best of each figure of each client, in the order of their first runs.
+/// Returns the best of each figure of each client, in the order of their first runs.
 fn best<'a>(lines: impl Iterator<Item = &'a str>) -> Outcome<Vec<Figures>> {
     let mut clients: Vec<Figures> = Vec::new();
     for line in lines {
@@ -69,16 +69,20 @@ fn checks(clients: &[Figures]) -> Outcome<Vec<Check>> {
     };
     let throughput = ours.messages_per_second / rumqttc.messages_per_second;
     Ok(vec![
-        at_most("CPU of the raw socket's", cpu(RAW)?, 1.3),
-        at_most("CPU of the raw socket's on Tokio", cpu(RAW_ON_TOKIO)?, 1.3),
-        at_most("CPU of rumqttc's", cpu(RUMQTTC)?, 0.8),
+        at_most("CPU relative to the raw socket", cpu(RAW)?, 1.3),
+        at_most(
+            "CPU relative to the raw socket on Tokio",
+            cpu(RAW_ON_TOKIO)?,
+            1.3,
+        ),
+        at_most("CPU relative to rumqttc", cpu(RUMQTTC)?, 0.8),
         Check {
-            what: "throughput of rumqttc's ≥ 1".to_owned(),
+            what: "throughput relative to rumqttc ≥ 1".to_owned(),
             found: throughput,
             is_met: throughput >= 1.0,
         },
         at_most(
-            "p99 of rumqttc's",
+            "p99 relative to rumqttc",
             ours.p99_micros / rumqttc.p99_micros,
             1.0,
         ),

@@ -10,7 +10,7 @@ use crate::{
     load::{Figures, MESSAGES, PAYLOAD, SINGLES, Stopwatch, TOPIC, WINDOW},
 };
 
-/// Requests that wait for the event loop: as many as our own queue takes.
+/// The limit of requests that wait for the event loop: the same as our own queue's.
 const PENDING: usize = 1_000;
 
 pub(crate) async fn run(port: u16) -> Outcome<Figures> {
@@ -52,7 +52,7 @@ async fn publish(client: &AsyncClient) -> Result<(), rumqttc::ClientError> {
         .await
 }
 
-/// Turns the event loop until so many PUBACKs have come.
+/// Polls the event loop until this many PUBACKs have arrived.
 async fn acknowledged(events: &mut EventLoop, count: usize) -> Outcome<()> {
     let mut done = 0;
     while done < count {

@@ -1,7 +1,7 @@
-//! What a subject and its peer say to each other, written down once and then repeated against the clock.
+//! The exchange between a subject and its peer, recorded once and then replayed for the measurement.
 //!
-//! All subjects are deterministic, so a fresh one that is given the same answers asks the same questions: while the
-//! clock runs nobody looks at what a subject writes, and none of the peer's time is in its figures.
+//! All subjects are deterministic, so a new one that receives the same answers sends the same packets: during the
+//! measurement nothing parses a subject's output, and its figures include none of the peer's time.
 
 use std::{hint::black_box, time::Instant};
 
@@ -10,7 +10,7 @@ use crate::{
     subject::{self, Contender, Subject, Work},
 };
 
-/// What one pass costs, for each message.
+/// The cost of one pass, per message.
 #[derive(Clone, Copy)]
 pub(crate) struct Cost {
     pub(crate) nanos: f64,
@@ -18,7 +18,7 @@ pub(crate) struct Cost {
 }
 
 impl Cost {
-    /// The same if a message counts as so many.
+    /// Returns the same cost with a message counted as this many units.
     pub(crate) fn shared_by(self, units: usize) -> Self {
         Self {
             nanos: self.nanos / units as f64,
@@ -27,25 +27,25 @@ impl Cost {
     }
 }
 
-/// One kind of work, for one subject, ready to be repeated.
+/// One kind of work for one subject, ready to be repeated.
 pub(crate) struct Dialogue {
     contender: Contender,
     talk: Talk,
-    /// What the peer says, from the first step on.
+    /// The peer's answers, from the first step on.
     answers: Vec<u8>,
 }
 
-/// What is said, step by step.
+/// The exchange, step by step.
 #[derive(Clone, Copy)]
 pub(crate) enum Talk {
-    /// Publications out and their PUBACKs in.
+    /// Outgoing publications and their PUBACKs.
     Out(Out),
-    /// PUBLISHes in and our PUBACKs out.
+    /// Incoming PUBLISHes and our PUBACKs.
     In(In),
 }
 
 impl Talk {
-    /// Only a gateway has a queue; the other clients leave that to their user.
+    /// Only a gateway has a queue; other clients leave queueing to their user.
     pub(crate) fn suits(&self, contender: Contender) -> bool {
         match self {
             Self::Out(out) => out.queued == 0 || contender == Contender::Ours,
@@ -57,9 +57,9 @@ impl Talk {
 #[derive(Clone, Copy)]
 pub(crate) struct Out {
     pub(crate) work: Work,
-    /// Publications that wait behind the window all the time.
+    /// The number of publications that always wait for the window.
     pub(crate) queued: usize,
-    /// In each step so many are accepted, and then so many acknowledged.
+    /// The number of publications accepted, and then acknowledged, in each step.
     pub(crate) batch: usize,
     pub(crate) messages: usize,
 }
@@ -68,12 +68,13 @@ pub(crate) struct Out {
 pub(crate) struct In {
     pub(crate) payload: usize,
     pub(crate) batch: usize,
-    /// The bytes come in pieces of this size.
+    /// The size of the pieces in which the bytes arrive.
     pub(crate) piece: usize,
     pub(crate) messages: usize,
 }
 
-/// Messages before the clock starts: by then every packet identifier was in use once, and what grows has grown.
+/// The number of messages before the measurement: after them, every packet identifier was used once, and all buffers
+/// have grown.
 const WARM_UP: usize = 1 << 16;
 
 impl Dialogue {
@@ -92,7 +93,7 @@ impl Dialogue {
         }
     }
 
-    /// Has it once more, with a fresh subject.
+    /// Runs it once more, with a new subject.
     pub(crate) fn repeat(&self) -> Cost {
         match self.talk {
             Talk::Out(out) => out.repeat(self.contender, &self.answers),
@@ -110,7 +111,7 @@ impl Out {
         WARM_UP.div_ceil(self.batch)
     }
 
-    /// A subject that has as much in flight and in its queue as it will have before each step.
+    /// Returns a subject that has as much in flight and queued as before each step.
     fn begin(&self, contender: Contender, answers: &mut Vec<u8>) -> Box<dyn Subject> {
         let mut subject = contender.build(&self.work);
         let ahead = usize::from(self.work.window) + self.queued - self.batch;
@@ -125,7 +126,7 @@ impl Out {
             subject.send(self.batch, &mut |bytes| peer::answer(bytes, &mut answers));
             let said = step * self.batch * 4;
             let done = subject.acknowledge(&answers[said..said + self.batch * 4]);
-            assert_eq!(done, self.batch, "{contender:?} has a step done");
+            assert_eq!(done, self.batch, "{contender:?} completes a step");
         }
         answers
     }
@@ -171,7 +172,7 @@ impl In {
     }
 }
 
-/// Runs this on the clock; it gives how many messages it was.
+/// Measures a function that returns its number of messages.
 #[inline(never)]
 pub(crate) fn clock(run: impl FnOnce() -> usize) -> Cost {
     let (start, allocations) = (Instant::now(), allocator::allocations());

@@ -1,4 +1,4 @@
-//! The least that the work can cost: bytes out, identifiers in, and not one check.
+//! The minimal cost of the work: writes bytes and reads identifiers without any checks.
 
 use std::{hint::black_box, mem};
 
@@ -10,14 +10,14 @@ use crate::{
     subject::{Subject, WRITE_TARGET, Wire, Work},
 };
 
-/// A loop that writes the bytes and reads the identifiers. It remembers nothing, and believes everything.
+/// A loop that writes the bytes and reads the identifiers. It keeps no state and checks nothing.
 pub(crate) struct Floor {
     topics: Vec<String>,
     payload: Bytes,
     next: usize,
     id: u16,
     out: Vec<u8>,
-    /// The message that has begun, in a buffer of its own.
+    /// The incomplete message, in its own buffer.
     partial: Vec<u8>,
 }
 
@@ -76,8 +76,8 @@ impl Subject for Floor {
 }
 
 impl Floor {
-    /// Takes the next message, or what there is of it, off the front. Each byte is copied once: a message that is there
-    /// as a whole from where it is, another one as its pieces come.
+    /// Removes the next message, or the part of it that has arrived, from the front. Each byte is copied once: a
+    /// complete message directly, an incomplete one as its pieces arrive.
     fn take_message(&mut self, rest: &mut &[u8]) -> bool {
         if self.partial.is_empty()
             && let Some((start, end)) = extent(rest)
@@ -110,7 +110,7 @@ impl Floor {
         }
     }
 
-    /// Writes the PUBACK of a PUBLISH without its fixed header, and gives where its payload begins.
+    /// Writes the PUBACK of a PUBLISH without its fixed header, and returns the offset of its payload.
     fn acknowledge_publish(&mut self, body: &[u8]) -> usize {
         let id = 2 + usize::from(u16::from_be_bytes([body[0], body[1]]));
         self.out

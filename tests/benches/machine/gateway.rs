@@ -1,4 +1,5 @@
-//! What only a gateway does: a thousand devices after a reconnect and in memory, and a hundred in virtual time.
+//! Measurements specific to a gateway: a thousand devices after a reconnect and in memory, and a hundred in virtual
+//! time.
 
 use std::time::{Duration, Instant};
 
@@ -15,7 +16,7 @@ use crate::{
     subject::{self, Subject, Work},
 };
 
-/// One figure that no other subject has.
+/// A figure that no other subject has.
 pub(crate) struct Single {
     pub(crate) name: &'static str,
     pub(crate) check: Check,
@@ -37,7 +38,7 @@ impl Single {
 const ROUNDS: usize = 15;
 const DEVICES: usize = 1_000;
 
-/// From the end of a connection to the last SUBACK of the next: everything attached and subscribed again.
+/// Measures from the end of a connection to the last SUBACK of the next: everything attached and subscribed again.
 pub(crate) fn reconnect() -> Single {
     let mut answers = Vec::new();
     reconnected(|ours| {
@@ -68,7 +69,7 @@ pub(crate) fn reconnect() -> Single {
     Single::at_most(name, found, 5.0, "ms")
 }
 
-/// Cuts the connection of a gateway with a thousand devices, and lets it talk until it has nothing more to say.
+/// Cuts the connection of a gateway with a thousand devices, and exchanges packets until it has nothing more to send.
 fn reconnected(mut converse: impl FnMut(&mut Ours) -> bool) -> Duration {
     let mut ours = Ours::new(&Work {
         payload: 64,
@@ -85,7 +86,7 @@ fn reconnected(mut converse: impl FnMut(&mut Ours) -> bool) -> Duration {
     begun.elapsed()
 }
 
-/// What an idle device costs that is attached and subscribed to both its topics.
+/// Measures the memory of an idle device that is attached and subscribed to both its topics.
 pub(crate) fn device_memory() -> Single {
     let bytes = |devices| {
         let before = allocator::live_bytes();
@@ -106,7 +107,7 @@ pub(crate) fn device_memory() -> Single {
     )
 }
 
-/// What a message costs that waits, its payload not counted.
+/// Measures the memory of a queued message, without its payload.
 pub(crate) fn message_memory() -> Single {
     const MESSAGES: usize = 100_000;
     let mut ours = Ours::new(&Work {
@@ -126,7 +127,7 @@ pub(crate) fn message_memory() -> Single {
     )
 }
 
-/// A gateway and the emulator of the bridge on a virtual network: virtual seconds for each real one.
+/// Simulates a gateway and the bridge emulator on a virtual network, and measures virtual seconds per real second.
 pub(crate) fn simulation() -> Single {
     let found = (0..3).map(|_| simulated()).fold(0.0, f64::max);
     Single {
@@ -146,7 +147,7 @@ fn simulated() -> f64 {
     for n in 0..DEVICES {
         let device = subject::device(n);
         registry.add_device(&device, &[]).expect("a legal id");
-        registry.bind(GATEWAY, &device).expect("both are there");
+        registry.bind(GATEWAY, &device).expect("both exist");
     }
     let mut link = Link::with_registry(Options::default(), registry, Settings::default());
     let now = link.now();

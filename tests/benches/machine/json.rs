@@ -9,7 +9,7 @@ use crate::{
 };
 
 impl Report {
-    /// Nanoseconds and allocations of every row and subject, and every target.
+    /// Returns nanoseconds and allocations of every row and subject, and every target.
     pub(crate) fn json(&self) -> Value {
         json!({
             "processor": self.processor,

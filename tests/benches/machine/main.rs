@@ -1,24 +1,24 @@
-//! The machine beside its peers, and as it grows.
+//! The state machine compared with other implementations, and at growing sizes.
 //!
 //! ```sh
 //! cargo bench -p iotcore-gateway-testkit --bench machine
 //! ```
 //!
 //! prints the table and writes `machine.json` and `machine.svg` to `target/bench`, or, after `-- --into FOLDER`, to
-//! that folder of the workspace. Compare the ratios: the nanoseconds are those of the processor that it runs on.
+//! that folder of the workspace. Compare the ratios: the nanoseconds depend on the processor.
 //!
-//! `-- --only "64 B"` does the work of one row once, as a profiler wants it: given to the program under
-//! `valgrind --tool=callgrind --toggle-collect='*dialogue::clock*'`, each run counts the same instructions.
+//! `-- --only "64 B"` does the work of one row once, for use with a profiler: run under `valgrind --tool=callgrind
+//! --toggle-collect='*dialogue::clock*'`, it counts the same instructions each time.
 //!
-//! Four subjects do the same work: this gateway's machine with its pacing off, rumqttc's `MqttState` and
+//! Four subjects do the same work: this gateway's state machine without pacing, rumqttc's `MqttState` and
 //! mqtt-protocol-core's client connection with their codecs, and the floor, a loop that writes the bytes and reads the
-//! identifiers without a check. [`dialogue`] tells how it is measured.
+//! identifiers without checks. [`dialogue`] describes the measurement.
 
-#![deny(unsafe_code)] // No allocator can count without.
+#![deny(unsafe_code)] // An allocator cannot be implemented without it.
 #![expect(
     clippy::print_stdout,
     clippy::disallowed_methods,
-    reason = "a bench measures time and prints it"
+    reason = "a benchmark measures time and prints it"
 )]
 
 mod allocator;
@@ -40,7 +40,7 @@ use std::{env, error::Error, fs, path::Path};
 use gateway::Single;
 use rows::{Check, Row};
 
-/// Everything that was measured.
+/// All measurements.
 struct Report {
     processor: String,
     rows: Vec<Row>,
@@ -55,7 +55,7 @@ impl Report {
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
-    // Cargo adds `--bench`, and starts a bench in the folder of its package.
+    // Cargo adds `--bench`, and runs a benchmark in the folder of its package.
     let arguments: Vec<_> = env::args()
         .skip(1)
         .filter(|argument| argument != "--bench")
@@ -97,7 +97,7 @@ fn measure(folder: &str) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// What the figures were measured on.
+/// Returns the system that the figures were measured on.
 fn processor() -> String {
     let about = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let name = about

@@ -1,4 +1,4 @@
-//! `iotcore-gateway`: the machine itself, pacing off.
+//! `iotcore-gateway`: the state machine itself, without pacing.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
@@ -14,7 +14,7 @@ use crate::{
     subject::{self, BUFFER, Subject, Wire, Work},
 };
 
-/// What the wall clock shows.
+/// The wall-clock time.
 const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 pub(crate) struct Ours {
@@ -26,10 +26,10 @@ pub(crate) struct Ours {
 }
 
 impl Ours {
-    /// A gateway that is connected, whose devices are attached and subscribed to their configs and commands.
+    /// Creates a connected gateway, whose devices are attached and subscribed to their configs and commands.
     pub(crate) fn new(work: &Work) -> Self {
         let now = Instant::now();
-        let mut gateway = Gateway::new(client_id(), options(work), 1).expect("options that work");
+        let mut gateway = Gateway::new(client_id(), options(work), 1).expect("valid options");
         gateway.open(now).expect("not closed");
         let mut ours = Self {
             gateway,
@@ -65,7 +65,8 @@ impl Ours {
         self.gateway.handle_connected(token, UNIX_NOW, self.now);
     }
 
-    /// One turn of talk: writes what waits, and reads the answers, which are appended; `false` if nothing was said.
+    /// Exchanges packets once: writes what is waiting, and reads the answers, which are appended; returns `false` if
+    /// nothing was written.
     pub(crate) fn converse(&mut self, answers: &mut Vec<u8>) -> bool {
         let begin = answers.len();
         self.write(&mut |bytes| peer::answer(bytes, answers));

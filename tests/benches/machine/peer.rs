@@ -1,4 +1,4 @@
-//! The other side of the wire: what a bridge that agrees with everything says.
+//! The peer: the answers of a bridge that accepts everything.
 
 use iotcore_gateway_testkit::packets::{put_frame, split};
 
@@ -19,7 +19,7 @@ pub(crate) fn answer(mut bytes: &[u8], answers: &mut Vec<u8>) {
     }
 }
 
-/// So many PUBLISHes at QoS 1, on the identifiers from 1.
+/// Returns this many PUBLISHes at QoS 1, with identifiers from 1.
 pub(crate) fn publishes(topic: &str, payload: usize, count: usize) -> Vec<u8> {
     let payload = vec![7; payload];
     let mut out = Vec::new();

@@ -1,4 +1,4 @@
-//! mqtt-protocol-core 0.7: its client connection of MQTT 3.1.1, another machine without I/O.
+//! mqtt-protocol-core 0.7: its client connection of MQTT 3.1.1, another state machine without I/O.
 
 use std::hint::black_box;
 
@@ -15,7 +15,7 @@ use mqtt_protocol_core::mqtt::{
 
 use crate::subject::{BUFFER, Subject, WRITE_TARGET, Wire, Work};
 
-/// With a clean session, as the bridge asks, it keeps nothing of what it sent.
+/// With a clean session, which the bridge requires, it stores nothing that it sent.
 pub(crate) struct ProtocolCore {
     connection: Connection<Client>,
     topics: Vec<String>,
@@ -51,7 +51,7 @@ impl ProtocolCore {
         self.out.clear();
     }
 
-    /// Reads what there is, writes what is to be said to it, and gives every packet that came to `on_packet`.
+    /// Reads the received bytes, writes the answers, and passes every packet to `on_packet`.
     fn read(&mut self, bytes: &[u8], on_packet: &mut dyn FnMut(Packet)) {
         let mut input = Cursor::new(bytes);
         while input.position() < bytes.len() as u64 {
@@ -59,7 +59,9 @@ impl ProtocolCore {
                 match event {
                     Event::RequestSendPacket { packet, .. } => write(&mut self.out, &packet),
                     Event::NotifyPacketReceived(packet) => on_packet(packet),
-                    Event::NotifyError(error) => panic!("the peer keeps to the standard: {error}"),
+                    Event::NotifyError(error) => {
+                        panic!("the peer conforms to the standard: {error}")
+                    }
                     other => {
                         black_box(&other);
                     }
@@ -120,7 +122,7 @@ impl Subject for ProtocolCore {
     }
 }
 
-/// Appends a packet to what goes out with one write.
+/// Appends a packet to the bytes of the next write.
 fn write(out: &mut Vec<u8>, packet: &Packet) {
     for slice in packet.to_buffers() {
         out.extend_from_slice(&slice);

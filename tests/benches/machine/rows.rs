@@ -1,39 +1,39 @@
-//! The rows of the table: which work, who does it, and what our figure is to reach.
+//! The rows of the table: the work, its subjects, and our target.
 
 use crate::{
     dialogue::{Cost, Dialogue, In, Out, Talk},
     subject::{BUFFER, Contender, Work},
 };
 
-/// Best of so many rounds. In each round all subjects have all rows in turn, so that what disturbs the machine disturbs
-/// all alike.
+/// The number of rounds, of which the best counts. In each round, all subjects run all rows in turn, so that
+/// disturbances affect all of them equally.
 const ROUNDS: usize = 25;
 
-/// One kind of work and what it costs each subject.
+/// One kind of work and its cost for each subject.
 pub(crate) struct Row {
     pub(crate) group: &'static str,
     pub(crate) name: &'static str,
     pub(crate) talk: Talk,
-    /// Each message counts as so many in the figures.
+    /// The number of units that each message counts as in the figures.
     pub(crate) units: usize,
     pub(crate) targets: Vec<Target>,
-    /// In the order of [`Contender::ALL`]; none for a subject that cannot do this work.
+    /// In the order of [`Contender::ALL`]; none for a subject that does not support this work.
     pub(crate) costs: [Option<Cost>; 4],
 }
 
-/// What our figure of a row is to reach.
+/// The target of our figure of a row.
 pub(crate) enum Target {
-    /// At least so many times as fast.
+    /// At least this many times as fast.
     FasterThan(Contender, f64),
-    /// At most so many times the floor.
+    /// At most this many times the floor.
     Floor(f64),
-    /// At most so many times what we need in the row of this name.
+    /// At most this many times our figure in the row of this name.
     Flat(&'static str, f64),
-    /// At most so many allocations a message.
+    /// At most this many allocations per message.
     Allocations(f64),
 }
 
-/// A target, and how we stand.
+/// A target, and our figure.
 #[derive(Clone)]
 pub(crate) struct Check {
     pub(crate) target: String,
@@ -66,7 +66,7 @@ impl Row {
         self.cost(Contender::Ours).expect("we have every row")
     }
 
-    /// Our nanoseconds for each of this subject's.
+    /// Returns our nanoseconds per nanosecond of this subject.
     pub(crate) fn ratio(&self, contender: Contender) -> Option<f64> {
         Some(self.ours().nanos / self.cost(contender)?.nanos)
     }
@@ -126,14 +126,14 @@ pub(crate) fn measured() -> Vec<Row> {
     rows
 }
 
-/// What one pass of the row of this name costs us.
+/// Measures our cost of one pass of the row of this name.
 pub(crate) fn once(name: &str) -> Option<Cost> {
     let row = rows().into_iter().find(|row| row.name == name)?;
     let cost = Dialogue::new(Contender::Ours, row.talk).repeat();
     Some(cost.shared_by(row.units))
 }
 
-/// Flat, for all that grows, is within 15 %.
+/// The tolerance of a flat figure at growing sizes: 15 %.
 const FLAT: f64 = 1.15;
 
 fn rows() -> Vec<Row> {

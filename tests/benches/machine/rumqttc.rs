@@ -10,7 +10,7 @@ use rumqttc::{
 
 use crate::subject::{BUFFER, Subject, WRITE_TARGET, Wire, Work};
 
-/// The state reads the clock twice a message, and keeps a copy of the packet to send it again.
+/// The state reads the clock twice per message, and keeps a copy of the packet for retransmission.
 pub(crate) struct Rumqttc {
     state: MqttState,
     topics: Vec<String>,
@@ -37,19 +37,19 @@ impl Rumqttc {
         self.out.clear();
     }
 
-    /// Reads what there is, writes what is to be said to it, and gives what happened to `on_event`.
+    /// Reads the received bytes, writes the answers, and passes the events to `on_event`.
     fn read(&mut self, bytes: &[u8], on_event: &mut dyn FnMut(Event)) {
         self.input.extend_from_slice(bytes);
         loop {
             let packet = match Packet::read(&mut self.input, usize::MAX) {
                 Ok(packet) => packet,
                 Err(Error::InsufficientBytes(_)) => return,
-                Err(error) => panic!("the peer keeps to the standard: {error}"),
+                Err(error) => panic!("the peer conforms to the standard: {error}"),
             };
             let answer = self
                 .state
                 .handle_incoming_packet(packet)
-                .expect("what was asked for");
+                .expect("a valid request");
             if let Some(answer) = answer {
                 answer.write(&mut self.out, usize::MAX).expect("legal");
             }

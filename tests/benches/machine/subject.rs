@@ -1,32 +1,32 @@
-//! What is measured: four ways to do the same work.
+//! The subjects of the measurement: four implementations of the same work.
 
 use crate::{floor::Floor, ours::Ours, protocol_core::ProtocolCore, rumqttc::Rumqttc};
 
-/// Where a subject's bytes go, whole packets at a time.
+/// The destination of a subject's bytes, whole packets at a time.
 pub(crate) type Wire<'a> = &'a mut dyn FnMut(&[u8]);
 
-/// A driver reads at most this much at once, and writes once this much waits.
+/// The maximum size of a driver's read, and the amount of waiting data at which it writes.
 pub(crate) const BUFFER: usize = 16 * 1024;
 pub(crate) const WRITE_TARGET: usize = 64 * 1024;
 
 /// An MQTT client without I/O. Every call ends with its bytes on the wire, in buffers of about [`WRITE_TARGET`].
 pub(crate) trait Subject {
-    /// Takes in so many publications at QoS 1, by turns of the devices, each with a payload that is shared.
+    /// Accepts this many publications at QoS 1, round-robin over the devices, each with a shared payload.
     fn send(&mut self, count: usize, wire: Wire<'_>);
 
-    /// Reads PUBACKs, and gives how many publications it then told to be done.
+    /// Reads PUBACKs, and returns how many publications it then reports as completed.
     fn acknowledge(&mut self, pubacks: &[u8]) -> usize;
 
-    /// Reads PUBLISHes at QoS 1 in pieces of this size, acknowledges them, and gives how many messages it handed out.
+    /// Reads PUBLISHes at QoS 1 in pieces of this size, acknowledges them, and returns how many messages it delivered.
     fn receive(&mut self, publishes: &[u8], piece: usize, wire: Wire<'_>) -> usize;
 }
 
-/// What a subject is made for.
+/// The work that a subject is configured for.
 #[derive(Clone, Copy)]
 pub(crate) struct Work {
     pub(crate) payload: usize,
     pub(crate) devices: usize,
-    /// The most in flight at once.
+    /// The maximum number in flight at once.
     pub(crate) window: u16,
 }
 
@@ -35,19 +35,19 @@ impl Work {
         vec![7; self.payload]
     }
 
-    /// Where each device publishes, in the form that it has for all subjects.
+    /// The topic of each device, in a form for all subjects.
     pub(crate) fn topics(&self) -> Vec<String> {
         let topic = |n| format!("/devices/{}/events", device(n));
         (0..self.devices).map(topic).collect()
     }
 }
 
-/// The id of the n-th device; as long as the others' ids.
+/// Returns the id of the n-th device; all have the same length.
 pub(crate) fn device(n: usize) -> String {
     format!("device-{n:03}")
 }
 
-/// Who does the work.
+/// The implementation that does the work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Contender {
     Floor,
@@ -68,7 +68,7 @@ impl Contender {
         }
     }
 
-    /// A name for a narrow column.
+    /// Returns a short name for a narrow column.
     pub(crate) fn short_name(self) -> &'static str {
         match self {
             Self::Floor => "floor",

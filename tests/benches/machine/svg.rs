@@ -1,4 +1,4 @@
-//! The figures as a picture: bars for the main row, and how our own figure holds as it grows.
+//! The figures as an SVG image: bars for the main row, and our own figure at growing sizes.
 
 use std::fmt::{self, Write};
 
@@ -6,7 +6,7 @@ use crate::{Report, rows::Row, subject::Contender};
 
 const WIDTH: f64 = 720.0;
 const MARGIN: f64 = 24.0;
-/// Where the bars begin, and how long the longest is.
+/// The position of the bars, and the length of the longest.
 const BARS: f64 = 224.0;
 const LONGEST: f64 = 312.0;
 const LINE: f64 = 26.0;
@@ -30,7 +30,7 @@ const STYLE: &str = "\
         .floor { fill: #3d444d }\
     }";
 
-/// The rows that only differ in how much there is beside a message.
+/// The rows that differ only in the amount of other work.
 const GROWTH: [(&str, &[&str]); 2] = [
     (
         "One message at a time, with more in flight",
@@ -61,10 +61,10 @@ struct Bar {
 }
 
 impl Report {
-    /// The picture, on a card of its own, so that it reads on a light and on a dark page.
+    /// Returns the image, with its own background so that it is legible on light and dark pages.
     pub(crate) fn svg(&self) -> String {
         let mut body = String::new();
-        let height = self.draw(&mut body).expect("a string takes everything");
+        let height = self.draw(&mut body).expect("writing to a string succeeds");
         format!(
             "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" width=\"{WIDTH}\" \
              height=\"{height}\" role=\"img\">\n<title>Nanoseconds a message</title>\n<style>{STYLE}</style>\n\
@@ -97,7 +97,7 @@ impl Report {
     }
 }
 
-/// Our own figure of a row.
+/// Returns our own figure of a row.
 fn alone(row: &Row) -> Bar {
     Bar {
         name: row.name.to_owned(),
@@ -107,7 +107,7 @@ fn alone(row: &Row) -> Bar {
     }
 }
 
-/// A row's subjects, the fastest first.
+/// Returns a row's subjects, the fastest first.
 fn beside(row: &Row) -> Vec<Bar> {
     let able = Contender::ALL.into_iter();
     let mut bars: Vec<_> = able
@@ -138,7 +138,7 @@ fn beside(row: &Row) -> Vec<Bar> {
     bars
 }
 
-/// Draws bars from `y` down, of `scale` for each nanosecond, and gives where they end.
+/// Draws bars from `y` downwards, with `scale` per nanosecond, and returns their lower end.
 fn bars(out: &mut String, mut y: f64, bars: &[Bar], scale: f64) -> Result<f64, fmt::Error> {
     for bar in bars {
         let Bar {

@@ -20,7 +20,7 @@ use serde_json::json;
 
 /// An emulator of the ClearBlade IoT Core MQTT bridge, for a developer's machine.
 ///
-/// It is no production server. Type `help` on its standard input for the operator's commands.
+/// It is not a production server. Type `help` on its standard input for the operator's commands.
 #[derive(Parser)]
 #[command(name = "iotcore-bridge")]
 #[command(group = ArgGroup::new("transport").required(true).args(["tls_cert", "plain"]))]
@@ -59,11 +59,11 @@ struct Options {
     #[arg(long, conflicts_with = "tls_key")]
     plain: bool,
 
-    /// Print one JSON object a line
+    /// Print one JSON object per line
     #[arg(long)]
     json: bool,
 
-    /// Answer an open question about the service, over what the registry file says; may be repeated
+    /// Change a setting for undocumented behaviour of the service, overriding the registry file; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
 }
@@ -90,7 +90,7 @@ fn run(options: &Options) -> Result<(), String> {
     for setting in &options.set {
         let (name, value) = setting
             .split_once('=')
-            .ok_or_else(|| format!("--set {setting}: has to be NAME=VALUE"))?;
+            .ok_or_else(|| format!("--set {setting}: expected NAME=VALUE"))?;
         settings
             .set(name, value)
             .map_err(|error| format!("--set {setting}: {error}"))?;

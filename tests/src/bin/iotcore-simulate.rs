@@ -22,31 +22,31 @@ const BAR: u64 = 30;
 /// The number of columns in the table of faults.
 const COLUMNS: usize = 3;
 
-/// Plays a script of everything that can go wrong for each seed, twice, and checks the guarantees all along.
+/// Plays a script with every kind of fault for each seed, twice, and checks the guarantees throughout.
 ///
-/// The gateway and the bridge emulator run in virtual time. The second run of a seed is driven otherwise: other
-/// fragments, more polls, spurious timeouts; its history must have the same hash. On failure the script is made smaller,
-/// and the last line reproduces it.
+/// The gateway and the bridge emulator run in virtual time. The second run of a seed uses other fragments, more polls
+/// and spurious timeouts; its history must have the same hash. On failure, the script is shrunk, and the last line
+/// reproduces it.
 #[derive(Parser)]
 #[command(name = "iotcore-simulate")]
 struct Options {
-    /// How many seeds
+    /// Number of seeds
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
     seeds: u64,
 
-    /// The first of them
+    /// First seed
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     from: u64,
 
-    /// Play this one alone, and show all that happens
+    /// Play only this seed, and show its history
     #[arg(long, value_name = "SEED", conflicts_with_all = ["seeds", "from", "script"])]
     seed: Option<u64>,
 
-    /// Play this script alone, given by its bytes in hexadecimal, and show all that happens
+    /// Play only this script, given by its bytes in hexadecimal, and show its history
     #[arg(long, value_name = "HEX", conflicts_with_all = ["seeds", "from"])]
     script: Option<Script>,
 
-    /// How many threads
+    /// Number of threads
     #[arg(long, value_name = "COUNT", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=64))]
     threads: u8,
 }
@@ -125,7 +125,7 @@ impl Simulation {
     fn new(first: u64, count: u64) -> Self {
         #[expect(
             clippy::disallowed_methods,
-            reason = "how fast it is takes a real clock"
+            reason = "measuring speed needs a real clock"
         )]
         let begun = Instant::now();
         Self {
@@ -169,7 +169,7 @@ impl Simulation {
             None => {
                 writeln!(
                     out,
-                    "every guarantee held, and every history came out twice the same"
+                    "every guarantee held, and both histories of each seed were equal"
                 )?;
                 Ok(true)
             }
@@ -247,7 +247,7 @@ impl Simulation {
                 "virtual time",
                 format!("{} days", grouped(tally.elapsed.as_secs() / 86_400)),
                 format!(
-                    "in {real:.1} s, {} times as fast as the clock on the wall",
+                    "in {real:.1} s, {} times as fast as real time",
                     grouped((tally.elapsed.as_secs_f64() / real) as u64)
                 ),
             ),
