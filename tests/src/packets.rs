@@ -128,7 +128,7 @@ fn packet(first: u8, body: &[u8]) -> Sent {
         },
         0xc0 => Sent::PingReq,
         0xe0 => Sent::Disconnect,
-        _ => panic!("no gateway may send {first:#04x}"),
+        _ => panic!("a gateway must not send {first:#04x}"),
     };
     assert!(body.0.is_empty(), "{packet:?} has bytes left over");
     packet

@@ -23,7 +23,7 @@ pub use self::tally::Tally;
 use crate::script::{Broken, CallPattern, Entry, History, Rule, Script, run_with};
 
 /// How the second run drives the gateway, which must not affect the result.
-const OTHERWISE: CallPattern = CallPattern {
+const SECOND_PATTERN: CallPattern = CallPattern {
     split: 3,
     makes_redundant_calls: true,
 };
@@ -35,7 +35,7 @@ const OTHERWISE: CallPattern = CallPattern {
 /// A guarantee does not hold.
 pub fn examine(script: &Script) -> Result<History, Broken> {
     let first = play(script, CallPattern::default())?;
-    let second = play(script, OTHERWISE)?;
+    let second = play(script, SECOND_PATTERN)?;
     if first.hash() == second.hash() {
         return Ok(first);
     }
@@ -60,11 +60,11 @@ pub fn reduce(script: Script, broken: Broken) -> (Script, Broken) {
 /// Plays a script; converts a panic to a violated guarantee.
 fn play(script: &Script, pattern: CallPattern) -> Result<History, Broken> {
     catch_unwind(AssertUnwindSafe(|| run_with(script, pattern))).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().map(String::as_str);
-        let said = said.or_else(|| panic.downcast_ref::<&str>().copied());
+        let message = panic.downcast_ref::<String>().map(String::as_str);
+        let message = message.or_else(|| panic.downcast_ref::<&str>().copied());
         Err(Broken {
             rule: Rule::Progress,
-            what: format!("a panic: {}", said.unwrap_or("without words")),
+            what: format!("a panic: {}", message.unwrap_or("without a message")),
             at: core::time::Duration::ZERO,
             step: 0,
             history: Box::default(),
@@ -74,11 +74,14 @@ fn play(script: &Script, pattern: CallPattern) -> Result<History, Broken> {
 
 /// Describes the difference between two histories of one script.
 fn differing(first: &History, second: &History, is_repeatable: bool) -> Broken {
-    let told = |history: &History| -> Vec<Entry> {
+    let observable = |history: &History| -> Vec<Entry> {
         let entries = history.entries().iter();
-        entries.filter(|entry| entry.is_told()).cloned().collect()
+        entries
+            .filter(|entry| entry.is_observable())
+            .cloned()
+            .collect()
     };
-    let (firsts, seconds) = (told(first), told(second));
+    let (firsts, seconds) = (observable(first), observable(second));
     let difference = firsts
         .iter()
         .zip(&seconds)

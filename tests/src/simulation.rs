@@ -36,7 +36,7 @@
 //! let reporting = simulation.spawn(report(client.clone(), world.clone()));
 //! simulation.run(async {
 //!     world.sleep(Duration::from_secs(20 * 60)).await;
-//!     world.half_open(); // as when a cable is pulled somewhere on the way
+//!     world.half_open(); // as if a cable was unplugged
 //!     reporting.await.expect("attached");
 //!     assert!(client.close().await.unsent.is_empty());
 //!     driver.await;

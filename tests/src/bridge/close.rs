@@ -85,7 +85,7 @@ pub enum CloseReason {
     },
     /// The client does not read.
     NotReading {
-        /// How many bytes wait for it.
+        /// The number of bytes waiting for it.
         waiting: usize,
     },
     /// The client does not acknowledge.
@@ -114,14 +114,14 @@ impl fmt::Display for CloseReason {
             Self::ConnectionLost => f.write_str("the connection broke or was closed by the client"),
             Self::Refused => f.write_str("the connection was refused"),
             Self::Malformed(malformed) => write!(f, "the client sent {malformed}"),
-            Self::NotConnected { packet } => write!(f, "{packet} came before CONNECT"),
+            Self::NotConnected { packet } => write!(f, "{packet} arrived before CONNECT"),
             Self::SecondConnect => f.write_str("a second CONNECT"),
-            Self::ConnectTimeout => f.write_str("no CONNECT came in time"),
+            Self::ConnectTimeout => f.write_str("no CONNECT arrived in time"),
             Self::KeepAlive { seconds } => write!(
                 f,
-                "nothing came for one and a half times the keep alive of {seconds} s"
+                "nothing arrived for one and a half times the keep alive of {seconds} s"
             ),
-            Self::Idle => f.write_str("nothing came for 20 minutes"),
+            Self::Idle => f.write_str("nothing arrived for 20 minutes"),
             Self::TokenExpired => f.write_str("the authorization token expired"),
             Self::TakenOver => {
                 f.write_str("there is another active connection with the same device ID")
@@ -153,7 +153,10 @@ impl fmt::Display for CloseReason {
                 write!(f, "the gateway attached {device:?}, a gateway")
             }
             Self::NotReading { waiting } => {
-                write!(f, "the client does not read; {waiting} bytes wait for it")
+                write!(
+                    f,
+                    "the client does not read; {waiting} bytes are waiting for it"
+                )
             }
             Self::NotAcknowledging { count } => {
                 write!(f, "{count} messages wait for the client's PUBACK")

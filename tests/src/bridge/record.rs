@@ -124,7 +124,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_kept_of_a_device_is_bounded() {
+    fn the_record_of_a_device_is_bounded() {
         let mut record = DeviceRecord::default();
         for _ in 0..KEPT_TELEMETRY + 5 {
             record.add_telemetry(None, Bytes::from_static(b"x"));

@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_bridges_topics_are_topics() {
+    fn only_the_bridges_topics_are_accepted() {
         for topic in [
             "projects/p/topics/t",
             "devices/dev/events",

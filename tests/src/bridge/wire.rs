@@ -114,7 +114,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_written_in_pieces_is_written_once_and_in_order() {
+    fn data_written_in_pieces_arrives_once_and_in_order() {
         let mut wire = Wire::new(ConnectionId(1));
         let mut expected = Vec::new();
         let mut written = Vec::new();

@@ -212,7 +212,7 @@ fn encoded(sent: &Sent<'_>) -> Result<Vec<u8>, String> {
     const BEFORE: &[u8] = b"before";
     let mut out = BytesMut::from(BEFORE);
     let result = sent.encode(&mut out).map_err(|error| error.to_string());
-    let written = out.strip_prefix(BEFORE).expect("what waits is kept");
+    let written = out.strip_prefix(BEFORE).expect("waiting bytes are kept");
     match result {
         Ok(()) => Ok(written.to_vec()),
         Err(error) => {

@@ -172,7 +172,7 @@ fn compare<'a>(mut reference: Reference, fragments: impl Iterator<Item = &'a [u8
                         Err(violation),
                         "a violation is final"
                     );
-                    assert_eq!(decoder.waiting(), 0, "what follows a violation is kept");
+                    assert_eq!(decoder.waiting(), 0, "bytes after a violation are kept");
                     return;
                 }
                 (read, expected) => panic!("read {read:?}, expected {expected:?}"),

@@ -209,7 +209,7 @@ impl Model {
         match is_paced && self.is_calm && !self.is_deceived {
             true => Err(Finding::new(
                 Rule::Delivery,
-                format!("a state came too fast: {what}"),
+                format!("a state arrived too early: {what}"),
             )),
             false => Ok(()),
         }

@@ -7,24 +7,24 @@ use iotcore_gateway::{Failure, OpId, Outcome, Overflow, Reconnect};
 use super::{Finding, Model};
 use crate::script::Rule;
 
-/// The intended result of an operation. Devices are indices into [`DEVICES`](crate::script::DEVICES).
+/// The kind of an operation, with its device or publication. Devices are indices into [`DEVICES`](crate::script::DEVICES).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum OperationKind {
-    /// The gateway is connected.
+    /// Connects the gateway.
     Open,
-    /// The device is attached.
+    /// Attaches the device.
     Attach(usize),
-    /// The device's token is accepted, or the device is attached with it.
+    /// Sends a new token for the device, which may attach it.
     Authorize(usize),
-    /// The device is detached.
+    /// Detaches the device.
     Detach(usize),
-    /// The publication with this number arrives.
+    /// Publishes the publication with this number.
     Publish(u32),
-    /// The device has a subscription.
+    /// Subscribes the device.
     Subscribe(usize),
-    /// The subscription has ended.
+    /// Unsubscribes the device.
     Unsubscribe(usize),
-    /// The gateway is closed.
+    /// Closes the gateway.
     Close,
 }
 
@@ -41,11 +41,11 @@ struct Operation {
 }
 
 impl Operations {
-    /// Records the end of an operation, and returns its intended result.
+    /// Records the end of an operation, and returns its kind.
     pub(super) fn end(&mut self, op: OpId) -> Result<OperationKind, Finding> {
         let finding = |what| Err(Finding::new(Rule::OneEnd, format!("{op} {what}")));
         match self.all.get_mut(&op) {
-            None => finding("ended, which nobody was given"),
+            None => finding("ended, but was never started"),
             Some(operation) if operation.is_ended => finding("ended twice"),
             Some(operation) => {
                 operation.is_ended = true;
@@ -70,7 +70,7 @@ impl Model {
         let newest = all.last_key_value().map(|(newest, _)| *newest);
         match all.get(&op) {
             None if newest.is_some_and(|newest| op < newest) => {
-                let what = format!("{op} was given out after {newest:?}");
+                let what = format!("{op} was returned after {newest:?}");
                 return Err(Finding::new(Rule::OneEnd, what));
             }
             None => {
@@ -81,7 +81,7 @@ impl Model {
             Some(before) if before.is_ended && kind != OperationKind::Close => {
                 return Err(Finding::new(
                     Rule::OneEnd,
-                    format!("{op} was given out again after its end"),
+                    format!("{op} was returned again after its end"),
                 ));
             }
             Some(_) => {}

@@ -139,7 +139,7 @@ impl Model {
             published.is_accepted.then_some((number, published))
         });
         let Some((number, published)) = published else {
-            return finding(format!("what nobody published arrived for {device}"));
+            return finding(format!("an unknown publication arrived for {device}"));
         };
         published.arrivals += 1;
         let is_first = published.arrivals == 1;

@@ -110,7 +110,7 @@ fn publish(topic: &str, id: u16, dup: bool) -> Vec<u8> {
 const OWN: &str = "/devices/gateway-1/events";
 
 #[test]
-fn an_operation_that_ends_twice_or_out_of_nothing_is_found() {
+fn an_operation_that_ends_twice_or_never_started_is_found() {
     let mut world = World::new();
     let op = world.op(OperationKind::Subscribe(0));
     let outcome = Outcome::Subscribed(QoS::AtLeastOnce);
@@ -121,7 +121,7 @@ fn an_operation_that_ends_twice_or_out_of_nothing_is_found() {
 }
 
 #[test]
-fn an_operation_that_ends_otherwise_than_it_can_is_found() {
+fn an_operation_with_an_impossible_outcome_is_found() {
     let mut world = World::new();
     let op = world.op(OperationKind::Open);
     let outcome = Outcome::Detached;
@@ -169,7 +169,7 @@ fn an_acknowledgement_without_an_arrival_is_found() {
 }
 
 #[test]
-fn arrivals_out_of_order_doubled_at_qos_0_or_out_of_nothing_are_found() {
+fn arrivals_out_of_order_duplicated_at_qos_0_or_never_published_are_found() {
     let mut world = World::new();
     assert_eq!(world.arrival(0, false, 1), Err(Rule::Delivery));
     for is_state in [false, true] {
@@ -192,7 +192,7 @@ fn arrivals_out_of_order_doubled_at_qos_0_or_out_of_nothing_are_found() {
 }
 
 #[test]
-fn a_delivery_that_was_never_sent_or_acknowledged_unseen_is_found() {
+fn a_delivery_that_was_never_sent_or_acknowledged_before_it_was_read_is_found() {
     let mut world = World::new();
     let acknowledged = EventKind::CommandAcknowledged {
         device: DEVICES[1].to_owned(),
@@ -260,7 +260,7 @@ fn packets_that_break_the_rules_of_the_wire_are_found() {
 }
 
 #[test]
-fn the_puback_of_its_attach_lets_a_device_speak() {
+fn a_device_may_publish_after_the_puback_of_its_attach() {
     let mut world = World::new();
     let attach = publish("/devices/sensor-1/attach", 1, false);
     world.writes(&[&attach]).unwrap();

@@ -76,7 +76,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn any_bytes_are_a_script_and_every_script_is_told_in_bytes() {
+    fn any_bytes_are_a_script_and_every_script_is_encoded_in_bytes() {
         for kind in 0..KINDS {
             for [a, b, c] in [
                 [0, 0, 0],
@@ -102,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_script_is_said_to_be_none() {
+    fn an_invalid_script_is_rejected() {
         assert_eq!("0".parse::<Script>(), Err(NotHexadecimal));
         assert_eq!("0g".parse::<Script>(), Err(NotHexadecimal));
         assert_eq!("".parse::<Script>(), Ok(Script::default()));

@@ -99,7 +99,7 @@ impl History {
         self.line.clear();
         let entry = Entry { at, what };
         write!(self.line, "{entry}").expect("a String takes all");
-        if entry.is_told() {
+        if entry.is_observable() {
             self.hash.add(self.line.as_bytes());
         }
         if let What::Received(bytes) | What::Transmitted(bytes) = &entry.what {
@@ -131,7 +131,7 @@ impl History {
         bytes.collect::<Vec<_>>().concat()
     }
 
-    /// Returns a hash of all entries that [are observable](Entry::is_told).
+    /// Returns a hash of all entries that [are observable](Entry::is_observable).
     pub fn hash(&self) -> u64 {
         self.hash.0
     }
@@ -178,7 +178,7 @@ impl History {
 impl Entry {
     /// Returns whether the entry is observable to anybody but the gateway and its driver: everything except timeouts,
     /// of which a driver may report more than requested.
-    pub fn is_told(&self) -> bool {
+    pub fn is_observable(&self) -> bool {
         !matches!(self.what, What::TimedOut)
     }
 }
@@ -289,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_is_noticed_but_on_the_wire() {
+    fn a_token_is_detected_except_on_the_wire() {
         let mut history = History::default();
         let unrequested = |payload: &'static str| {
             What::Event(Event::Unrequested {

@@ -49,22 +49,22 @@ impl Observer for Watch {
         if now != self.last {
             (self.last, self.at_once) = (now, 0);
         }
-        // Bytes may come one by one, and come to an end.
+        // Bytes are not counted: they may arrive one by one, but are finite.
         let is_of_bytes = matches!(
             observation,
             Observation::Received(_) | Observation::Transmitted(_) | Observation::Struck(_)
         );
         self.at_once += u32::from(!is_of_bytes);
-        let is_told = self
+        let has_token = self
             .history
             .add(now - self.start, What::from_observation(observation));
         let checked = self.model.observe(observation, gateway, now);
         self.check(checked);
-        if is_told {
+        if has_token {
             self.find(Rule::Secrecy, "a token in what happened");
         }
         if self.at_once > MAX_AT_ONCE {
-            self.find(Rule::Progress, "time stands still");
+            self.find(Rule::Progress, "time does not advance");
         }
     }
 }
@@ -283,7 +283,7 @@ impl Run {
         self.link
             .bridge
             .inject(Fault::from(fault), now)
-            .expect("a fault for everybody");
+            .expect("a fault for all clients");
     }
 
     fn disturb(&mut self, fault: NetworkFault) {

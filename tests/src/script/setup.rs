@@ -227,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn every_position_of_every_knob_makes_a_gateway_and_differs_from_the_first() {
+    fn every_position_of_every_knob_creates_a_gateway_and_differs_from_the_first() {
         let client_id = link::Link::new(Options::default())
             .gateway
             .client_id()

@@ -330,7 +330,7 @@ impl Run {
             let exists = key.is_some_and(|key| self.link.gateway.device_id(key).is_some());
             let is_open = !self.link.gateway.is_closed();
             if exists && is_open && self.model().is_blocked(device) {
-                let what = format!("{name} has room, and nobody said so");
+                let what = format!("{name} has room, but no Writable event was reported");
                 self.link.observer.find(Rule::Progress, &what);
             }
         }

@@ -12,17 +12,17 @@ use crate::{Bridge, ConnectionId};
 
 /// The text of `help`.
 pub const HELP: &str = "\
-config DEVICE TEXT                     give a device a new config
+config DEVICE TEXT                     send a device a new config
 command DEVICE [--subfolder S] TEXT    send a command to a device
 detach DEVICE                          detach a device with GATEWAY_DETACHMENT_DEVICE_ERROR
 drop CLIENT                            end the connection of a gateway or device
-block DEVICE, unblock DEVICE           refuse a device, or let it in again
+block DEVICE, unblock DEVICE           refuse a device, or accept it again
 bind GATEWAY DEVICE, unbind ...        change what is bound to a gateway
 set NAME VALUE                         change a setting
 settings                               show all settings
-state                                  show who is connected, and what devices have sent
-fault ...                              let something go wrong, see below
-faults                                 show what still goes wrong
+state                                  show connected clients, and counts of device messages
+fault ...                              inject a fault, see below
+faults                                 show the active faults
 help                                   show this
 quit                                   end the server
 TEXT may be empty, and is taken as base64 if it begins with base64:
@@ -206,7 +206,7 @@ fn fault(server: &Server, line: &str) -> Result<String, String> {
 
 fn list_faults(faults: &[Fault]) -> String {
     match faults {
-        [] => "no fault stands".to_owned(),
+        [] => "no fault is active".to_owned(),
         _ => faults
             .iter()
             .map(Fault::to_string)
@@ -230,7 +230,7 @@ fn needed(what: &str, word: &str) -> Result<(), String> {
 fn nothing_more(extra: &str) -> Result<(), String> {
     match extra {
         "" => Ok(()),
-        _ => Err(format!("{extra:?} is too much; type help")),
+        _ => Err(format!("unexpected {extra:?}; type help")),
     }
 }
 

@@ -92,7 +92,7 @@ fn wait(served: &Served) {
         .unwrap();
     assert!(
         idle.read(&mut [0]).is_err(),
-        "a transport hears nothing before CONNECT"
+        "nothing is sent before CONNECT"
     );
 }
 
@@ -179,7 +179,7 @@ fn a_client_is_served_over_tls_1_2_and_1_3() {
 }
 
 #[test]
-fn a_tls_device_has_its_conversation() {
+fn a_device_is_served_over_tls() {
     let identity = ServerIdentity::generate().unwrap();
     let tls = tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap();
     let served = Served::start(Some(tls));
@@ -188,7 +188,7 @@ fn a_tls_device_has_its_conversation() {
 }
 
 #[test]
-fn a_refusal_reaches_a_client_that_goes_on_sending() {
+fn a_refusal_reaches_a_client_that_keeps_sending() {
     let served = Served::start(None);
     let mut stream = served.stream();
     stream.write_all(&connect("solo", "nonsense", 60)).unwrap();
@@ -205,7 +205,7 @@ fn a_refusal_reaches_a_client_that_goes_on_sending() {
 }
 
 #[test]
-fn a_client_that_does_not_read_holds_up_nobody() {
+fn a_client_that_does_not_read_delays_nobody() {
     let served = Served::start(None);
     let mut slow = served.stream();
     slow.write_all(&connect("gateway", &fresh_token(), 60))
@@ -246,7 +246,7 @@ fn shutting_down_ends_every_connection() {
 }
 
 #[test]
-fn a_client_that_vanishes_is_noticed() {
+fn a_lost_client_is_detected() {
     let served = Served::start(None);
     let mut client = served.stream();
     client
@@ -276,7 +276,7 @@ fn the_operators_mistakes_are_explained() {
         ("command solo --subfolder a+b x", "subfolder"),
         ("detach solo", "not attached"),
         ("drop solo", "not connected"),
-        ("drop solo now", "too much"),
+        ("drop solo now", "unexpected"),
         ("bind solo gateway", "no gateway"),
         ("bind gateway", "DEVICE is missing"),
         ("set mqtt5 maybe", "`accept`"),

@@ -109,7 +109,7 @@ impl Executor {
             }
             assert!(
                 idle(),
-                "nothing will ever happen: every task waits for what no byte and no timer will bring"
+                "a deadlock: every task waits, and no bytes or timers are pending"
             );
         }
     }

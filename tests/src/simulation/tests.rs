@@ -50,7 +50,7 @@ fn telemetry(events: &[EventKind]) -> usize {
 }
 
 #[test]
-fn the_same_session_happens_in_the_same_way_each_time() {
+fn the_same_session_has_the_same_history_each_time() {
     let trouble = |world: &SimRuntime| {
         world.shape(|network| network.fragment = 7);
         world.cut_after(Side::Bridge, 700);
@@ -79,7 +79,7 @@ fn latency_is_the_time_that_answers_take() {
 }
 
 #[test]
-fn bytes_come_in_fragments_of_one_to_the_most_allowed() {
+fn bytes_arrive_in_fragments_from_one_byte_to_the_maximum() {
     let simulation = Simulation::new();
     simulation.runtime.shape(|network| network.fragment = 3);
     let drawn = simulation.runtime.with_world(|world| {
@@ -165,7 +165,7 @@ fn read(stream: &mut SimStream) -> Option<io::Result<usize>> {
 }
 
 #[test]
-fn what_is_written_is_on_its_way_once_it_is_flushed_or_no_more_is_taken() {
+fn written_data_is_sent_on_a_flush_or_when_the_buffer_is_full() {
     let (simulation, mut stream, peer) = played();
     assert!(matches!(write(&mut stream, b"ab"), Some(Ok(2))));
     simulation.pass(SECOND);
@@ -182,7 +182,7 @@ fn what_is_written_is_on_its_way_once_it_is_flushed_or_no_more_is_taken() {
 }
 
 #[test]
-fn a_peer_hears_how_the_gateway_lets_go() {
+fn a_peer_observes_how_the_gateway_disconnects() {
     for (is_closed, end) in [(true, GatewayEnd::Gone), (false, GatewayEnd::Reset)] {
         let (simulation, mut stream, peer) = played();
         assert!(poll(|cx| Pin::new(&mut stream).poll_close(cx)).is_some());
@@ -201,7 +201,7 @@ fn a_peer_hears_how_the_gateway_lets_go() {
 }
 
 #[test]
-fn a_flipped_bit_is_that_of_one_byte_on_either_side() {
+fn a_bit_is_flipped_in_one_byte_on_either_side() {
     let (simulation, mut stream, peer) = played();
     let world = simulation.runtime();
     let receive = |stream: &mut SimStream| {
@@ -225,7 +225,7 @@ fn a_flipped_bit_is_that_of_one_byte_on_either_side() {
 }
 
 #[test]
-fn what_a_half_open_connection_loses_takes_up_the_buffer() {
+fn data_lost_on_a_half_open_connection_occupies_the_buffer() {
     let (simulation, mut stream, peer) = played();
     simulation.runtime().half_open();
     assert!(matches!(write(&mut stream, b"abcde"), Some(Ok(4))));
@@ -237,7 +237,7 @@ fn what_a_half_open_connection_loses_takes_up_the_buffer() {
 }
 
 #[test]
-fn the_last_words_of_a_peer_come_with_the_write_that_fails() {
+fn the_last_bytes_of_a_peer_can_be_read_after_a_failed_write() {
     let (_simulation, mut stream, peer) = played();
     peer.fail_next_write(b"no");
     assert!(read(&mut stream).is_none());
@@ -247,7 +247,7 @@ fn the_last_words_of_a_peer_come_with_the_write_that_fails() {
 }
 
 #[test]
-fn a_task_that_is_cancelled_is_dropped_and_one_that_is_let_go_runs_on() {
+fn a_cancelled_task_is_dropped_and_a_detached_one_keeps_running() {
     let simulation = Simulation::new();
     let world = simulation.runtime();
     let held = Rc::new(());
@@ -269,7 +269,7 @@ fn a_task_that_is_cancelled_is_dropped_and_one_that_is_let_go_runs_on() {
 }
 
 #[test]
-#[should_panic(expected = "nothing will ever happen")]
+#[should_panic(expected = "a deadlock")]
 fn a_deadlock_is_found() {
     Simulation::new().run(pending::<()>());
 }

@@ -53,7 +53,7 @@ pub(crate) fn refuses_a_wrong_host_name() {
     Stage::new("elsewhere.example").refuses("not valid for name");
 }
 
-pub(crate) fn tells_of_a_refusal_by_connack() {
+pub(crate) fn reports_a_refusal_by_connack() {
     let stage = Stage::new("localhost");
     stage.fault("refuse 1 connack 5");
     let output = stage.start(DEVICE).succeeds();
@@ -70,7 +70,7 @@ pub(crate) fn attaches_a_device() {
     });
 }
 
-pub(crate) fn tells_of_a_refused_attach() {
+pub(crate) fn reports_a_refused_attach() {
     let stage = Stage::new("localhost");
     let (status, output, errors) = stage.start(UNBOUND).ended();
     assert!(!status.success(), "{output}");
@@ -89,14 +89,14 @@ pub(crate) fn publishes_and_is_acknowledged() {
     stage.saw(|events| telemetry(events) == READING);
 }
 
-pub(crate) fn lives_on_one_byte_per_segment_both_ways() {
+pub(crate) fn works_with_one_byte_per_segment_in_both_directions() {
     let stage = Stage::new("localhost");
     stage.proxy.one_byte_per_segment();
     stage.start(DEVICE).succeeds();
     stage.saw(|events| telemetry(events) == READING && count(events, is_left) == 1);
 }
 
-pub(crate) fn comes_back_when_the_peer_closes_in_the_middle_of_a_packet() {
+pub(crate) fn reconnects_when_the_peer_closes_in_the_middle_of_a_packet() {
     let stage = Stage::new("localhost");
     stage.fault("puback hold");
     let program = stage.start(DEVICE);

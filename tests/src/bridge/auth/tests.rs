@@ -78,7 +78,7 @@ fn any_of_a_devices_keys_may_match() {
 }
 
 #[test]
-fn a_key_counts_until_it_expires() {
+fn a_key_is_valid_until_it_expires() {
     let token = token(START, START + 60, "my-project", ES256_PRIVATE);
     let key = |expires| [PublicKey::from_pem(ES256_PUBLIC).unwrap().expiring(expires)];
     assert!(check(&token, &key(START + 1), "my-project", START).is_ok());
@@ -105,7 +105,7 @@ fn another_keys_signature_is_none() {
 }
 
 #[test]
-fn a_token_counts_from_ten_minutes_early_to_ten_minutes_late() {
+fn a_token_is_valid_from_ten_minutes_early_to_ten_minutes_late() {
     assert!(lasting(START + 600, START + 700).is_ok());
     let ahead = 601;
     assert_eq!(
@@ -122,7 +122,7 @@ fn a_token_counts_from_ten_minutes_early_to_ten_minutes_late() {
 }
 
 #[test]
-fn a_token_lives_a_day_and_the_skew_at_most() {
+fn a_token_is_valid_for_a_day_and_the_skew_at_most() {
     assert!(lasting(START, START + 86_400 + 600).is_ok());
     let (iat, exp) = (START, START + 86_400 + 601);
     assert_eq!(lasting(iat, exp), Err(TokenError::Lifetime { iat, exp }));
@@ -204,14 +204,14 @@ fn padding_and_the_other_alphabet_are_refused() {
 }
 
 #[test]
-fn what_has_not_three_parts_of_json_is_no_token() {
+fn a_token_has_three_parts_of_json() {
     for text in ["", "a", "a.b", "..", "a.b.c.d", "bm8.bm8.bm8", "!.!.!"] {
         problem(verdict(text));
     }
 }
 
 #[test]
-fn a_public_key_that_is_none_says_why() {
+fn an_invalid_public_key_is_refused_with_the_reason() {
     let key = |pem| PublicKey::from_pem(pem).map(|key| key.algorithm());
     assert_eq!(key("MFkw"), Err(KeyError::NotPem));
     assert_eq!(key(""), Err(KeyError::NotPem));

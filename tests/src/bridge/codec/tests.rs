@@ -127,7 +127,7 @@ fn every_packet_of_a_client_is_decoded() {
 }
 
 #[test]
-fn packets_come_out_whole_however_the_bytes_are_split() {
+fn packets_are_decoded_however_the_bytes_are_split() {
     let (bytes, packets): (Vec<_>, Vec<_>) = samples().into_iter().unzip();
     let bytes = bytes.concat();
     for size in 1..=bytes.len() {

@@ -192,7 +192,7 @@ impl fmt::Display for Detail<'_> {
             }
             EventKind::FaultInjected { fault } => fault.fmt(f),
             EventKind::FaultStruck { fault, packet } => write!(f, "{packet}: {fault}"),
-            EventKind::FaultReleased { packet } => write!(f, "{packet} goes out"),
+            EventKind::FaultReleased { packet } => write!(f, "{packet} is sent"),
             EventKind::Closed { by_bridge, reason } => {
                 let who = if *by_bridge {
                     "by the bridge"

@@ -1,23 +1,23 @@
 //! The text form of a fault: one line.
 //!
-//! | line | what goes wrong |
+//! | line | effect |
 //! |---|---|
 //! | `refuse [N] close` | the next N connections are closed |
 //! | `refuse [N] reset` | … are reset (RST) |
 //! | `refuse [N] silence` | … are accepted, and nothing is ever answered |
 //! | `refuse [N] connack CODE` | … get this CONNACK (1 to 255) and are closed |
 //! | `ANSWER hold [N]` | the next N are held back until `release` or the connection's end |
-//! | `ANSWER release` | what is held back, delayed or not yet reordered goes out |
-//! | `ANSWER delay MS [N]` | the next N go out MS milliseconds later |
-//! | `ANSWER double [N]` | the next N go out twice |
-//! | `ANSWER reorder K` | K are collected and go out in reverse, again and again |
-//! | `segment N` | bytes go out at most N at a time |
-//! | `raw [CLIENT] HEX` | these bytes go out to a client, or to all |
+//! | `ANSWER release` | answers that are held back, delayed or not yet reordered are sent |
+//! | `ANSWER delay MS [N]` | the next N are sent MS milliseconds later |
+//! | `ANSWER double [N]` | the next N are sent twice |
+//! | `ANSWER reorder K` | K are collected and sent in reverse order, repeatedly |
+//! | `segment N` | at most N bytes are written at a time |
+//! | `raw [CLIENT] HEX` | these bytes are sent to a client, or to all |
 //! | `reports lose [N]` | the next N error reports are lost |
 //! | `cut before PACKET` | the next packet of the kind is ignored, and the connection ends |
-//! | `cut instead PACKET` | … has its effect, and the connection ends without the answer |
+//! | `cut instead PACKET` | … takes effect, and the connection ends without the answer |
 //! | `cut after PACKET` | … is answered, and the connection ends |
-//! | `clear` | no fault stands, and what is held back goes out |
+//! | `clear` | all faults end, and held-back answers are sent |
 //!
 //! ANSWER is `puback`, `suback`, `unsuback` or `pingresp`. PACKET is `connect`, `publish` (any),
 //! `attach`, `detach`, `telemetry`, `state`, `subscribe`, `unsubscribe`, `pingreq`, `puback` or
@@ -42,7 +42,7 @@ use super::{AnswerKind, CutMoment, Fault, FaultKind, PacketKind, RefuseBy, Treat
 pub enum FaultError {
     /// The line is incomplete.
     Missing {
-        /// What has to follow.
+        /// What must follow.
         expected: String,
     },
     /// A word is not valid at its position.
@@ -314,12 +314,12 @@ impl fmt::Display for FaultError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Missing { expected } => {
-                write!(f, "the line ends where there should be {expected}")
+                write!(f, "the line ends, expected {expected}")
             }
             Self::Unexpected { word, expected } => {
-                write!(f, "{word:?} stands where there should be {expected}")
+                write!(f, "found {word:?}, expected {expected}")
             }
-            Self::TooMuch { word } => write!(f, "{word:?} is too much; the fault ends before it"),
+            Self::TooMuch { word } => write!(f, "unexpected {word:?} after the end of the fault"),
         }
     }
 }

@@ -17,7 +17,7 @@ pub enum RegistryError {
     },
     /// A name that the service would not accept.
     Id {
-        /// The kind of thing that it names.
+        /// The kind of object that it names.
         what: &'static str,
         /// The name.
         id: String,

@@ -79,7 +79,7 @@ fn attaching_again_is_acknowledged_and_changes_nothing() {
 }
 
 #[test]
-fn a_device_that_may_not_attach_is_reported_and_the_connection_lives() {
+fn a_device_that_may_not_attach_is_reported_and_the_connection_stays_up() {
     let mut harness = Harness::new(AuthMethod::AssociationOnly);
     let gateway = harness.gateway(&[]);
     harness
@@ -123,7 +123,7 @@ fn a_refused_attach_is_acknowledged_before_or_after_the_report_if_set_so() {
 }
 
 #[test]
-fn a_gateway_that_asks_for_tokens_needs_no_binding() {
+fn a_gateway_that_requires_tokens_needs_no_binding() {
     let mut harness = Harness::new(AuthMethod::DeviceAuthTokenOnly);
     let gateway = harness.gateway(&[]);
     let good = authorization(&harness.token());
@@ -150,7 +150,7 @@ fn a_gateway_that_asks_for_tokens_needs_no_binding() {
 }
 
 #[test]
-fn a_gateway_that_asks_for_both_needs_both() {
+fn a_gateway_that_requires_both_needs_both() {
     let mut harness = Harness::new(AuthMethod::AssociationAndDeviceAuthToken);
     let gateway = harness.gateway(&[]);
     let good = authorization(&harness.token());
@@ -315,7 +315,7 @@ fn a_second_gateway_takes_shares_or_is_refused_a_device_as_set() {
 }
 
 #[test]
-fn a_device_of_a_gateway_that_went_is_attached_nowhere() {
+fn a_device_of_a_disconnected_gateway_is_not_attached() {
     let mut harness = Harness::new(AuthMethod::AssociationOnly).set("second_gateway", "refuse_new");
     let older = harness.gateway(&["dev1"]);
     let newer = harness.connect("gateway2");
@@ -328,7 +328,7 @@ fn a_device_of_a_gateway_that_went_is_attached_nowhere() {
 }
 
 #[test]
-fn a_gateway_is_attached_to_itself_already() {
+fn a_gateway_counts_as_attached_to_itself() {
     let mut harness = Harness::new(AuthMethod::AssociationOnly);
     let gateway = harness.gateway(&[]);
     assert_eq!(

@@ -17,7 +17,7 @@ fn answer(harness: &mut Harness, packet: &[u8]) -> (Vec<Received>, bool) {
 }
 
 #[test]
-fn a_device_with_a_good_token_is_let_in() {
+fn a_device_with_a_valid_token_is_accepted() {
     let mut harness = harness();
     let connection = harness.connect("solo");
     assert!(harness.is_up(connection));
@@ -66,7 +66,7 @@ fn every_identifier_but_a_devices_is_rejected_with_code_2() {
 }
 
 #[test]
-fn a_token_that_does_not_convince_is_answered_as_set() {
+fn an_invalid_token_is_answered_as_set() {
     for (value, expected) in [
         ("connack_4", vec![Received::Connack(4)]),
         ("connack_5", vec![Received::Connack(5)]),
@@ -88,7 +88,7 @@ fn a_token_that_does_not_convince_is_answered_as_set() {
 }
 
 #[test]
-fn a_missing_password_is_a_failed_authentication() {
+fn a_missing_password_is_an_authentication_failure() {
     let mut harness = harness();
     let id = client_id("solo");
     let bare = connect_with(4, 0x02, 60, &[id.as_bytes()]);
@@ -115,7 +115,7 @@ fn the_user_name_is_ignored() {
 }
 
 #[test]
-fn a_blocked_device_and_a_registry_without_mqtt_are_closed_doors() {
+fn a_blocked_device_and_a_registry_without_mqtt_are_refused() {
     let mut harness = harness();
     harness
         .bridge
@@ -145,7 +145,7 @@ fn a_blocked_device_and_a_registry_without_mqtt_are_closed_doors() {
 }
 
 #[test]
-fn the_newcomer_with_a_known_identifier_takes_over() {
+fn a_new_connection_with_a_connected_identifier_takes_over() {
     let mut harness = harness();
     let older = harness.connect("solo");
     let newer = harness.connect("solo");
@@ -159,7 +159,7 @@ fn the_newcomer_with_a_known_identifier_takes_over() {
 }
 
 #[test]
-fn the_newcomer_with_a_known_identifier_is_refused_if_set_so() {
+fn a_new_connection_with_a_connected_identifier_is_refused_if_set_so() {
     let mut harness = harness().set("duplicate_client", "refuse_new");
     let older = harness.connect("solo");
     let packet = connect("solo", &harness.token(), 60);
@@ -265,7 +265,7 @@ fn the_first_packet_is_connect_and_no_other_is() {
 }
 
 #[test]
-fn what_comes_with_a_connect_that_is_refused_is_not_looked_at() {
+fn packets_after_a_refused_connect_are_ignored() {
     let mut harness = harness();
     let publish = packets::publish("/devices/solo/events", 1, 1, b"early");
     let bytes = [connect("solo", "nonsense", 60), publish].concat();
@@ -277,7 +277,7 @@ fn what_comes_with_a_connect_that_is_refused_is_not_looked_at() {
 }
 
 #[test]
-fn what_comes_before_connack_counts_once_connect_is_accepted() {
+fn packets_before_connack_take_effect_once_connect_is_accepted() {
     let mut harness = harness();
     let publish = packets::publish("/devices/solo/events", 1, 1, b"early");
     let bytes = [connect("solo", &harness.token(), 60), publish].concat();

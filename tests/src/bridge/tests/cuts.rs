@@ -164,7 +164,7 @@ fn a_cut_of_one_client_waits_for_that_client() {
 }
 
 #[test]
-fn what_was_answered_before_a_cut_still_goes_out() {
+fn answers_before_a_cut_are_still_sent() {
     let mut harness = Harness::new(AuthMethod::AssociationOnly);
     let connection = harness.connect("gateway");
     harness.fault("cut instead publish");

@@ -26,7 +26,7 @@ fn acknowledged(harness: &Harness) -> Option<u64> {
 }
 
 #[test]
-fn the_current_config_follows_suback_at_once() {
+fn the_current_config_follows_suback_immediately() {
     let mut harness = Harness::new(AuthMethod::AssociationOnly);
     let device = harness.connect("solo");
     let answer = harness.send(device, &subscribe(1, &[(CONFIG, 1)]));
@@ -98,7 +98,7 @@ fn a_client_that_reads_nothing_gets_no_copies() {
 }
 
 #[test]
-fn all_that_has_waited_too_long_is_sent_again_at_once() {
+fn everything_overdue_is_retransmitted_at_once() {
     let (mut harness, device) = subscribed(COMMANDS, 1);
     for command in ["first", "second", "third"] {
         harness
@@ -155,7 +155,7 @@ fn a_config_of_qos_0_is_sent_once() {
 }
 
 #[test]
-fn commands_come_with_and_without_subfolder() {
+fn commands_arrive_with_and_without_subfolder() {
     let (mut harness, device) = subscribed(COMMANDS, 1);
     harness
         .bridge
@@ -189,7 +189,7 @@ fn commands_come_with_and_without_subfolder() {
 }
 
 #[test]
-fn a_puback_that_nothing_awaits_is_reported_to_a_gateway_alone() {
+fn an_unexpected_puback_is_reported_only_to_a_gateway() {
     let mut harness = Harness::new(AuthMethod::AssociationOnly);
     let gateway = harness.gateway(&[]);
     let answer = harness.send(gateway, &acknowledgement(0x40, 77));
@@ -201,7 +201,7 @@ fn a_puback_that_nothing_awaits_is_reported_to_a_gateway_alone() {
 }
 
 #[test]
-fn the_puback_of_a_detached_devices_message_means_nothing() {
+fn the_puback_of_a_detached_devices_message_has_no_effect() {
     let mut harness = Harness::new(AuthMethod::AssociationOnly);
     let gateway = harness.gateway(&["dev1"]);
     harness.send(gateway, &subscribe(3, &[("/devices/dev1/config", 1)]));
@@ -216,7 +216,7 @@ fn the_puback_of_a_detached_devices_message_means_nothing() {
 }
 
 #[test]
-fn packet_identifiers_go_round_and_skip_what_is_in_flight() {
+fn packet_identifiers_wrap_around_and_skip_those_in_flight() {
     let (mut harness, device) = subscribed(COMMANDS, 1);
     let mut used = std::collections::BTreeSet::new();
     for number in 0..70_000_u32 {

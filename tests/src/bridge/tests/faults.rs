@@ -51,7 +51,7 @@ fn pubacks(ids: &[u16]) -> Vec<Received> {
 }
 
 #[test]
-fn the_next_transports_are_refused_before_anything_comes() {
+fn the_next_transports_are_refused_before_any_input() {
     for (by, is_reset) in [("close", false), ("reset", true)] {
         let mut harness = harness();
         harness.fault(&format!("refuse 2 {by}"));
@@ -101,7 +101,7 @@ fn the_next_connects_are_refused_by_a_code() {
 }
 
 #[test]
-fn a_client_of_mqtt_5_is_refused_in_its_own_terms() {
+fn a_client_of_mqtt_5_is_refused_in_the_format_of_mqtt_5() {
     let mut harness = harness().set("mqtt5", "accept");
     harness.fault("refuse connack 5");
     let connection = harness.bridge.accept(harness.now);
@@ -238,7 +238,7 @@ fn the_next_error_reports_are_lost() {
 }
 
 #[test]
-fn a_report_that_nobody_hears_uses_no_fault_up() {
+fn a_report_without_a_subscriber_uses_up_no_fault() {
     let mut harness = harness();
     let connection = harness.connect("gateway");
     harness.fault("reports lose 1");
@@ -247,7 +247,7 @@ fn a_report_that_nobody_hears_uses_no_fault_up() {
 }
 
 #[test]
-fn a_fault_for_a_client_that_is_not_there_is_refused() {
+fn a_fault_for_an_unknown_client_is_refused() {
     let mut harness = harness();
     let device = || "nobody".to_owned();
     assert_eq!(
@@ -265,7 +265,7 @@ fn a_fault_for_a_client_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn faults_are_told_on_one_line_and_in_json() {
+fn faults_are_formatted_on_one_line_and_in_json() {
     let mut harness = harness();
     let connection = harness.connect("gateway");
     harness.fault("pingresp hold");
@@ -287,7 +287,7 @@ fn faults_are_told_on_one_line_and_in_json() {
         ),
         ("FAULT SET    clear", r#""fault":"clear"}"#),
         (
-            "FAULT END    PINGRESP goes out",
+            "FAULT END    PINGRESP is sent",
             r#""event":"fault_released","packet":"PINGRESP"}"#,
         ),
     ]) {

@@ -147,7 +147,7 @@ fn blocking_and_unbinding_take_effect_at_once() {
 }
 
 #[test]
-fn new_keys_count_from_the_next_connect_on() {
+fn new_keys_are_valid_from_the_next_connect() {
     let mut harness = harness();
     let connection = harness.connect("solo");
     harness

@@ -26,7 +26,7 @@ fn telemetry_of_qos_1_is_acknowledged_and_of_qos_0_is_not() {
 }
 
 #[test]
-fn a_gateway_speaks_for_itself_and_for_what_it_attached() {
+fn a_gateway_publishes_for_itself_and_its_attached_devices() {
     let mut harness = harness();
     let gateway = harness.gateway(&["dev1"]);
     for (device, packet_id) in [("gateway", 11), ("dev1", 12)] {
@@ -176,7 +176,7 @@ fn states_less_than_a_second_apart_detach_a_proxied_device() {
 }
 
 #[test]
-fn the_pace_of_states_outlives_connections() {
+fn the_rate_limit_of_states_outlives_connections() {
     let mut harness = harness();
     let device = harness.connect("solo");
     let state = publish("/devices/solo/state", 1, 1, b"on");
@@ -203,7 +203,7 @@ fn states_less_than_a_second_apart_are_ignored_for_five_seconds_if_set_so() {
 }
 
 #[test]
-fn a_payload_above_its_limit_ends_the_connection_or_vanishes_as_set() {
+fn a_payload_above_its_limit_ends_the_connection_or_is_dropped_as_set() {
     for (kind, limit) in [("events", 262_144), ("state", 65_536)] {
         let mut harness = harness().set("oversize_payload", "drop");
         let device = harness.connect("solo");
@@ -241,7 +241,7 @@ fn retain_is_ignored_or_ends_the_connection_as_set() {
 }
 
 #[test]
-fn telemetry_without_a_topic_to_go_to_ends_the_connection_and_state_does_not() {
+fn telemetry_to_a_registry_without_a_telemetry_topic_ends_the_connection_and_state_does_not() {
     let mut registry = harness().bridge.registry().clone();
     registry.set_telemetry_topic(false);
     let mut harness = Harness::with_registry(registry);

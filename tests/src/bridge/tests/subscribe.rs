@@ -31,7 +31,7 @@ fn each_filter_of_a_subscribe_has_its_answer_in_order() {
 }
 
 #[test]
-fn a_device_subscribes_to_its_own_topics_alone() {
+fn a_device_subscribes_only_to_its_own_topics() {
     let mut harness = harness();
     let device = harness.connect("solo");
     for (filter, code) in [
@@ -85,7 +85,7 @@ fn unsubscribe_is_acknowledged_and_ends_delivery() {
 }
 
 #[test]
-fn unsubscribe_compares_filters_as_they_are_and_finishes_what_was_begun() {
+fn unsubscribe_compares_filters_literally_and_finishes_pending_deliveries() {
     let mut harness = harness();
     let device = harness.connect("solo");
     let filters = [
@@ -132,7 +132,7 @@ fn unsubscribe_compares_filters_as_they_are_and_finishes_what_was_begun() {
 }
 
 #[test]
-fn subscribing_again_takes_the_place_of_the_first() {
+fn subscribing_again_replaces_the_first() {
     let mut harness = harness();
     let device = harness.connect("solo");
     for (packet_id, qos) in [(1, 1), (2, 0), (3, 1), (4, 0)] {

@@ -211,7 +211,11 @@ impl Harness {
             self.close();
         }
         assert_eq!(self.bridge.connected().count(), 0);
-        assert_eq!(self.bridge.poll_timeout(), None, "a deadline of nobody");
+        assert_eq!(
+            self.bridge.poll_timeout(),
+            None,
+            "a deadline without a connection"
+        );
         let events: Vec<_> = core::iter::from_fn(|| self.bridge.poll_event()).collect();
         assert!(events.len() <= MOST_EVENTS);
         self.history.extend(events.into_iter().map(Output::Event));
@@ -258,7 +262,7 @@ impl Transport {
                     self.received.drain(..length);
                     matches!(packet, ServerPacket::ConnAck { .. })
                 }
-                // The service uses return codes of its own.
+                // The service uses its own return codes.
                 Err(Malformed::ReturnCode(13 | 0x13)) => {
                     self.received.drain(..4);
                     true

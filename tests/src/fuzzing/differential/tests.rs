@@ -22,7 +22,7 @@ fn standard(bytes: &[u8]) -> Option<ServerPacket> {
 }
 
 #[test]
-fn what_the_standard_allows_and_the_gateway_refuses_is_agreed() {
+fn the_listed_packets_are_allowed_by_the_standard_and_refused_by_the_gateway() {
     use Difference::*;
     let long: &[u8] = &[&[0x30, 63, 0, 1, b't'][..], &[b'x'; 60]].concat();
     for (bytes, difference) in [
@@ -42,7 +42,7 @@ fn what_the_standard_allows_and_the_gateway_refuses_is_agreed() {
 }
 
 #[test]
-fn what_the_standard_reserves_and_the_gateway_takes_is_agreed() {
+fn the_listed_packets_are_reserved_by_the_standard_and_accepted_by_the_gateway() {
     for return_code in 6..=255 {
         let bytes = [0x20, 2, 0, return_code];
         let refusal = ServerPacket::ConnAck {
@@ -59,7 +59,7 @@ fn what_the_standard_reserves_and_the_gateway_takes_is_agreed() {
 }
 
 #[test]
-fn every_rule_of_the_standard_is_known_to_its_decoder() {
+fn the_decoder_checks_every_rule_of_the_standard() {
     use Malformed::*;
     for (bytes, malformed) in [
         (&b"\x00"[..], Type),
@@ -104,7 +104,7 @@ fn every_rule_of_the_standard_is_known_to_its_decoder() {
 }
 
 #[test]
-fn bytes_that_the_decoders_read_alike_pass_and_others_do_not() {
+fn bytes_that_the_decoders_read_equally_pass_and_others_do_not() {
     run(b"\0\x02\x20\x02\0\0\x30\x05\0\x01txy\xd0\0\xff");
     let differ = std::panic::catch_unwind(|| {
         let mut reference = Reference::new(LIMIT);

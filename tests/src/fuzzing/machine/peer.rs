@@ -203,10 +203,7 @@ impl Peer {
             }
         }
         let Some(&least) = answered.first() else {
-            panic!(
-                "PUBACK {packet_id}, where of {:?} it is not its turn",
-                self.owed
-            );
+            panic!("PUBACK {packet_id} is out of order, of {:?}", self.owed);
         };
         self.owed.drain(..least);
         self.answered = answered.into_iter().map(|count| count - least).collect();

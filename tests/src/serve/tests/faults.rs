@@ -29,7 +29,7 @@ fn a_refusal_by_reset_is_a_reset() {
 }
 
 #[test]
-fn a_refusal_by_closing_is_none() {
+fn a_refusal_by_closing_sends_no_connack() {
     let served = Served::start(None);
     fault(&served, "refuse 1 close");
     let mut stream = served.stream();
@@ -117,15 +117,15 @@ fn a_cut_after_its_answer_lets_the_client_read_it() {
 }
 
 #[test]
-fn the_operator_sees_what_stands_and_what_a_line_should_be() {
+fn the_operator_sees_active_faults_and_the_valid_form_of_a_line() {
     let served = Served::start(None);
     let say = |line: &str| terminal::run(&served.server, line).to_string();
-    assert_eq!(say("faults"), "no fault stands");
+    assert_eq!(say("faults"), "no fault is active");
     fault(&served, "puback hold 3");
     fault(&served, "segment 5 --client solo");
     assert_eq!(say("faults"), "puback hold 3\nsegment 5 --client solo");
     fault(&served, "clear");
-    assert_eq!(say("faults"), "no fault stands");
+    assert_eq!(say("faults"), "no fault is active");
     for (line, words) in [
         ("fault", "refuse, puback"),
         ("fault puback", "hold [N], release"),

@@ -40,7 +40,7 @@ async fn refuses<W: World>(world: &W, plan: &Plan, expected: &str) {
     world.until(|events| count(events, accepted) == 0).await;
 }
 
-pub(crate) async fn tells_of_a_refusal_by_connack<W: World>(world: &W, plan: Plan) {
+pub(crate) async fn reports_a_refusal_by_connack<W: World>(world: &W, plan: Plan) {
     world.fault("refuse 1 connack 5");
     let (client, running) = world.start(&plan);
     let (ended, _) = disconnection(&mut client.status()).await;

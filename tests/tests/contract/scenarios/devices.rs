@@ -26,7 +26,7 @@ pub(crate) async fn attaches_a_device<W: World>(world: &W, plan: Plan) {
     close(client, running).await;
 }
 
-pub(crate) async fn tells_of_a_refused_attach<W: World>(world: &W, plan: Plan) {
+pub(crate) async fn reports_a_refused_attach<W: World>(world: &W, plan: Plan) {
     let (client, running) = world.start(&plan);
     let error = client.attach(id(UNBOUND)).await.unwrap_err();
     match error.failure() {
@@ -40,7 +40,7 @@ pub(crate) async fn tells_of_a_refused_attach<W: World>(world: &W, plan: Plan) {
     close(client, running).await;
 }
 
-pub(crate) async fn tells_of_an_attach_that_is_not_answered<W: World>(world: &W, mut plan: Plan) {
+pub(crate) async fn reports_an_attach_that_is_not_answered<W: World>(world: &W, mut plan: Plan) {
     let limit = Duration::from_millis(300);
     plan.options.attach_timeout = limit;
     world.fault("puback hold 1");

@@ -67,7 +67,7 @@ pub(crate) async fn closes_after_a_drain<W: World>(world: &W, plan: Plan) {
 
 type LocalBox<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + 'a>>;
 
-pub(crate) async fn tells_what_a_drain_could_not_send<W: World>(world: &W, mut plan: Plan) {
+pub(crate) async fn reports_what_a_drain_could_not_send<W: World>(world: &W, mut plan: Plan) {
     plan.options.drain_timeout = Duration::from_millis(200);
     let (client, running, deliveries) = hold(world, &plan).await;
     let closed = client.close().await;

@@ -82,7 +82,7 @@ fn is_acknowledged(event: &EventKind) -> bool {
     matches!(event, EventKind::CommandAcknowledged { .. })
 }
 
-pub(crate) async fn acknowledges_no_faster_than_a_slow_consumer_takes<W: World>(
+pub(crate) async fn acknowledges_no_faster_than_a_slow_consumer_reads<W: World>(
     world: &W,
     mut plan: Plan,
 ) {
@@ -110,7 +110,7 @@ pub(crate) async fn acknowledges_no_faster_than_a_slow_consumer_takes<W: World>(
     close(client, running).await;
 }
 
-pub(crate) async fn carries_256_kilobytes_both_ways<W: World>(world: &W, plan: Plan) {
+pub(crate) async fn carries_256_kilobytes_in_both_directions<W: World>(world: &W, plan: Plan) {
     let payload = "x".repeat(256 * 1024);
     let (client, running) = world.start(&plan);
     let device = attach(&client, DEVICE).await;
@@ -131,7 +131,10 @@ pub(crate) async fn carries_256_kilobytes_both_ways<W: World>(world: &W, plan: P
     close(client, running).await;
 }
 
-pub(crate) async fn lives_on_one_byte_per_segment_both_ways<W: World>(world: &W, plan: Plan) {
+pub(crate) async fn works_with_one_byte_per_segment_in_both_directions<W: World>(
+    world: &W,
+    plan: Plan,
+) {
     world.one_byte_per_segment();
     let (client, running) = world.start(&plan);
     let device = attach(&client, DEVICE).await;

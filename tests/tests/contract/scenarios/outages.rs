@@ -17,7 +17,7 @@ const SECOND: Duration = Duration::from_secs(1);
 const LARGE: usize = 256 * 1024;
 const MANY: usize = 40;
 
-pub(crate) async fn comes_back_when_the_peer_closes_in_the_middle_of_a_packet<W: World>(
+pub(crate) async fn reconnects_when_the_peer_closes_in_the_middle_of_a_packet<W: World>(
     world: &W,
     plan: Plan,
 ) {
@@ -45,7 +45,7 @@ pub(crate) async fn comes_back_when_the_peer_closes_in_the_middle_of_a_packet<W:
     close(client, running).await;
 }
 
-pub(crate) async fn finds_a_half_open_peer_by_keep_alive<W: World>(world: &W, mut plan: Plan) {
+pub(crate) async fn detects_a_half_open_peer_by_keep_alive<W: World>(world: &W, mut plan: Plan) {
     plan.options.keep_alive = SECOND;
     let (client, running) = world.start(&plan);
     let device = attach(&client, DEVICE).await;
@@ -74,7 +74,7 @@ pub(crate) async fn gives_up_on_stalled_writes<W: World>(world: &W, plan: Plan) 
     close(client, running).await;
 }
 
-pub(crate) async fn takes_few_turns_while_the_peer_stalls<W: World>(world: &W, plan: Plan) {
+pub(crate) async fn is_rarely_polled_while_the_peer_stalls<W: World>(world: &W, plan: Plan) {
     let (client, mut status, running, deliveries) = stall(world, plan).await;
     let before = running.polls();
     disconnection(&mut status).await;

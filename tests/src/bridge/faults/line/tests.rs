@@ -60,7 +60,7 @@ fn every_fault_reads_as_it_is_written_on_a_line_and_in_json() {
 }
 
 #[test]
-fn a_line_may_be_written_otherwise() {
+fn a_line_has_alternative_forms() {
     for (line, canonical) in [
         ("  raw my-gateway D000 ", "raw d000 --client my-gateway"),
         (
@@ -76,7 +76,7 @@ fn a_line_may_be_written_otherwise() {
 }
 
 #[test]
-fn every_mistake_in_a_line_is_answered_with_what_it_should_be() {
+fn every_mistake_in_a_line_is_reported_with_the_valid_form() {
     for (line, word, expected) in [
         ("", "ends", "refuse, puback, suback"),
         ("--client", "ends", "after --client"),
@@ -94,11 +94,11 @@ fn every_mistake_in_a_line_is_answered_with_what_it_should_be() {
         ("refuse 1 connack", "ends", "return code, 1 to 255"),
         ("refuse 1 connack 0", "\"0\"", "return code, 1 to 255"),
         ("refuse 1 connack 256", "\"256\"", "return code, 1 to 255"),
-        ("refuse 1 close now", "\"now\"", "too much"),
+        ("refuse 1 close now", "\"now\"", "after the end"),
         ("puback", "ends", "hold [N], release, delay"),
         ("puback lose", "\"lose\"", "hold [N], release, delay"),
         ("puback hold all", "\"all\"", "1 or more; nothing for all"),
-        ("puback release 3", "\"3\"", "too much"),
+        ("puback release 3", "\"3\"", "after the end"),
         ("puback delay", "ends", "milliseconds"),
         ("puback delay 0", "\"0\"", "milliseconds"),
         ("puback delay 0.5", "\"0.5\"", "milliseconds"),
@@ -106,13 +106,13 @@ fn every_mistake_in_a_line_is_answered_with_what_it_should_be() {
         ("puback double x", "\"x\"", "how many"),
         ("puback reorder", "ends", "2 or more"),
         ("puback reorder 1", "\"1\"", "2 or more"),
-        ("puback reorder 4 2", "\"2\"", "too much"),
+        ("puback reorder 4 2", "\"2\"", "after the end"),
         ("segment", "ends", "the most bytes"),
         ("segment 0", "\"0\"", "1 or more"),
         ("raw", "ends", "hexadecimal"),
         ("raw my-gateway", "\"my-gateway\"", "hexadecimal"),
         ("raw my-gateway d00", "\"d00\"", "hexadecimal"),
-        ("raw my-gateway d0 00", "\"00\"", "too much"),
+        ("raw my-gateway d0 00", "\"00\"", "after the end"),
         ("raw d0 00 --client g1", "\"d0\"", "--client is given"),
         ("raw é0", "\"é0\"", "hexadecimal"),
         ("reports", "ends", "lose"),
@@ -130,8 +130,8 @@ fn every_mistake_in_a_line_is_answered_with_what_it_should_be() {
             "\"suback\"",
             "subscribe, unsubscribe, pingreq",
         ),
-        ("cut after publish 2", "\"2\"", "too much"),
-        ("clear all", "\"all\"", "too much"),
+        ("cut after publish 2", "\"2\"", "after the end"),
+        ("clear all", "\"all\"", "after the end"),
     ] {
         let error = line.parse::<Fault>().expect_err(line).to_string();
         assert!(

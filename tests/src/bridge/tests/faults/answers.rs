@@ -33,7 +33,7 @@ fn pubacks_are_held_until_they_are_released() {
 }
 
 #[test]
-fn what_is_held_ends_with_its_connection() {
+fn held_answers_end_with_their_connection() {
     let mut harness = harness();
     let connection = harness.connect("gateway");
     harness.fault("puback hold");
@@ -108,7 +108,7 @@ fn pubacks_are_doubled() {
 }
 
 #[test]
-fn pubacks_are_collected_and_reversed_again_and_again() {
+fn pubacks_are_repeatedly_collected_and_reversed() {
     let mut harness = harness();
     let connection = harness.connect("gateway");
     harness.fault("puback reorder 3");
