@@ -173,7 +173,7 @@ impl Session {
     }
 
     fn write_attach(&mut self, online: &mut Online, slot: Slot, now: Moment) -> bool {
-        let Some(awaiting) = self.write_control(online, slot, Control::Attach, now) else {
+        let Some(awaiting) = self.queue_control(online, slot, Control::Attach, now) else {
             return false;
         };
         online.turns.attach.pop_front();

@@ -25,7 +25,7 @@ pub(super) enum Control {
 
 impl Session {
     /// Queues an attach or a detach, if there is room for its packet.
-    pub(super) fn write_control(
+    pub(super) fn queue_control(
         &mut self,
         online: &mut Online,
         slot: Slot,

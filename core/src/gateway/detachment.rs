@@ -76,7 +76,7 @@ impl Session {
         let Some(&slot) = online.turns.detach.front() else {
             return false;
         };
-        let Some(awaiting) = self.write_control(online, slot, Control::Detach, now) else {
+        let Some(awaiting) = self.queue_control(online, slot, Control::Detach, now) else {
             return false;
         };
         online.turns.detach.pop_front();

@@ -153,7 +153,7 @@ impl Outbox {
         let entry = self.entries.at(key);
         let device = entry.device;
         let queue = self.queues.at_mut(device);
-        queue.written(entry, &self.quota, now);
+        queue.record_queued(entry, &self.quota, now);
         self.connection_pacer.count(&self.quota, now);
         queue.in_flight += usize::from(entry.qos == QoS::AtLeastOnce);
         queue.unlink(&mut self.entries, key);
@@ -204,7 +204,7 @@ impl Outbox {
             .push_again(&mut self.entries, key, peer_now);
         let entry = self.entries.at(key);
         let queue = self.queues.at_mut(entry.device);
-        queue.written(entry, &self.quota, now);
+        queue.record_queued(entry, &self.quota, now);
         self.connection_pacer.count(&self.quota, now);
     }
 

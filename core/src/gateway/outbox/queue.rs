@@ -35,8 +35,8 @@ pub(super) struct Queue {
 }
 
 impl Queue {
-    /// Counts a transmission, first or repeated, against the pace.
-    pub(super) fn written(&mut self, entry: &Entry, quota: &Quota, now: Moment) {
+    /// Counts a packet queued for transmission, first or repeated, against the pace.
+    pub(super) fn record_queued(&mut self, entry: &Entry, quota: &Quota, now: Moment) {
         if entry.is_state() {
             self.newest_state = Some(entry.op);
         }
