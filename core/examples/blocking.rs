@@ -1,7 +1,7 @@
-//! A gateway without a runtime: the bare machine, `std::net`, rustls and one thread. It attaches a device, sends one
-//! reading, and leaves once that has ended. `main` is the program; `run` is the adapter, and would serve any program.
+//! A gateway without a runtime: the state machine alone, `std::net`, rustls and one thread. It attaches a device,
+//! publishes one reading, and closes once that has ended. `main` is the program; `run` is the adapter and fits any program.
 #![forbid(unsafe_code)]
-#![expect(clippy::disallowed_methods, reason = "it has the clock")]
+#![expect(clippy::disallowed_methods, reason = "the example provides the clock")]
 
 use std::io::{self, ErrorKind::*, Read, Write};
 use std::time::{Duration, Instant, SystemTime};
@@ -29,7 +29,7 @@ fn main() -> Result<()> {
     let (project, location) = (arg(4)?.parse()?, arg(5)?.parse()?);
     let id = ClientId::new(project, location, arg(6)?.parse()?, arg(7)?.parse()?);
     let key = SigningKey::from_pem(&fs::read(arg(8)?)?, Algorithm::Es256)?;
-    // No command waits for a connection: what is accepted is kept, over as many as it takes, while the drain has time.
+    // Commands do not wait for a connection: accepted ones are kept across connections until the drain timeout.
     let mut options = Options::default();
     options.drain_timeout = HOUR;
     let mut gateway = Gateway::new(id, options, process::id().into())?;
@@ -48,19 +48,19 @@ fn main() -> Result<()> {
         socket.set_write_timeout(Some(BRIEFLY))?;
         let tls = ClientConnection::new(Arc::clone(&tls), host.clone().try_into()?)?;
         let (audience, date) = (gateway.client_id().project(), SystemTime::now().try_into()?);
-        let token = key.token(audience, HOUR, Instant::now(), date)?; // a fresh one: the bridge refuses what has expired
+        let token = key.token(audience, HOUR, Instant::now(), date)?; // a fresh one, because the bridge refuses expired tokens
         gateway.handle_connected(token, date, Instant::now());
-        Ok(StreamOwned::new(tls, socket)) // shakes hands as it goes, in the time that CONNACK has
+        Ok(StreamOwned::new(tls, socket)) // the handshake runs on first use, within the CONNACK timeout
     })?;
     let delivered = (gateway.stats().published > 0).then_some(());
     delivered.ok_or("the reading was not acknowledged".into())
 }
 
-/// Keeps the machine connected, moves its bytes and tells it the time, until it is closed.
+/// Connects the gateway, transfers its bytes and reports the time, until it is closed.
 fn run(gateway: &mut Gateway, dial: impl Fn(&mut Gateway) -> Result<Line>) -> Result<()> {
     let mut line = None;
     loop {
-        gateway.handle_timeout(Instant::now()); // after what was read: an answer that has come is no silence
+        gateway.handle_timeout(Instant::now()); // after reading: an answer that has arrived must not time out
         while let Some(event) = gateway.poll_event() {
             writeln!(io::stdout(), "{event:?}")?;
         }
@@ -89,20 +89,22 @@ fn run(gateway: &mut Gateway, dial: impl Fn(&mut Gateway) -> Result<Line>) -> Re
             None => TransportEnd::TokenFailed,
         };
         writeln!(io::stderr(), "{end}: {error}")?;
-        let _ = line.take().map(|mut up| up.conn.write_tls(&mut up.sock)); // an alert, if TLS has one
+        let _ = line.take().map(|mut up| up.conn.write_tls(&mut up.sock)); // a TLS alert, if there is one
         gateway.handle_disconnected(end, Instant::now());
     }
 }
 
-/// Writes, and gives whether all of it went out. Bytes stay in the machine until TLS takes them: no short write loses any.
+/// Writes; returns whether everything was written. Bytes stay in the gateway until TLS takes them, so that a short write
+/// loses none.
 fn write(line: &mut Line, gateway: &mut Gateway) -> bool {
     let taken = line.conn.writer().write(gateway.poll_transmit());
     gateway.handle_transmitted(taken.unwrap_or(0), Instant::now());
-    let _ = line.conn.write_tls(&mut line.sock); // what fails here fails in `read` too, after the peer's last words
+    let _ = line.conn.write_tls(&mut line.sock); // an error recurs in `read`, after the peer's last bytes
     !line.conn.wants_write() && gateway.poll_transmit().is_empty()
 }
 
-/// Reads what comes in time, until nothing is left. That is an error like the end of the connection, but no end.
+/// Reads until no bytes are left, waiting up to `wait` for the first. Having none left is an error, but does not end the
+/// connection.
 fn read(line: &mut Line, wait: Duration, gateway: &mut Gateway) -> Result<()> {
     line.sock.set_read_timeout(Some(wait))?;
     line.conn.read_tls(&mut line.sock)?;
@@ -113,7 +115,8 @@ fn read(line: &mut Line, wait: Duration, gateway: &mut Gateway) -> Result<()> {
     Ok(ended.and(Err(UnexpectedEof.into()))?)
 }
 
-/// Sends what TLS has taken, DISCONNECT last, and reads to the peer's end: a socket dropped at once loses some of it.
+/// Sends what TLS has buffered, DISCONNECT last, and reads to the end of the peer's stream: dropping the socket at once
+/// could lose data.
 fn hang_up(line: &mut Line) -> Result<()> {
     let deadline = Instant::now() + LINGER;
     line.conn.send_close_notify();

@@ -1,4 +1,4 @@
-//! Tokens minted from every form of key that the vendor's recipes produce.
+//! Tokens minted from every key format that the vendor's instructions produce.
 #![forbid(unsafe_code)]
 #![cfg(feature = "jwt")]
 #![expect(clippy::disallowed_methods, reason = "an instant has no other source")]
@@ -26,7 +26,7 @@ fn project() -> ProjectId {
     "example.com:plant".parse().unwrap()
 }
 
-/// The public key that a private key file belongs to, in the form that ring verifies with.
+/// Returns the public key of a private key file, in ring's form.
 fn public_key(algorithm: Algorithm) -> UnparsedPublicKey<Vec<u8>> {
     let (verification, bytes): (&'static dyn VerificationAlgorithm, _) = match algorithm {
         Algorithm::Rs256 => (
@@ -41,7 +41,7 @@ fn public_key(algorithm: Algorithm) -> UnparsedPublicKey<Vec<u8>> {
     UnparsedPublicKey::new(verification, bytes)
 }
 
-/// The three parts of a token, each as bytes: what is signed, its JSON parts, and the signature.
+/// Splits a token into its signed text, header, claims and signature.
 fn parts(jwt: &str) -> (&str, Value, Value, Vec<u8>) {
     let decode = |part: &str| general_purpose::URL_SAFE_NO_PAD.decode(part).unwrap();
     let (signed, signature) = jwt.rsplit_once('.').unwrap();
@@ -154,7 +154,7 @@ fn a_lifetime_is_one_second_to_a_day() {
 }
 
 #[test]
-fn a_token_expires_on_both_clocks_at_the_same_moment() {
+fn a_token_expires_at_the_same_time_on_both_clocks() {
     let key = key("rsa-2048.pkcs8.pem", Algorithm::Rs256);
     let now = Instant::now();
     let token = key
@@ -163,7 +163,7 @@ fn a_token_expires_on_both_clocks_at_the_same_moment() {
     assert_eq!(token.expires_at(), now + Duration::from_secs(60));
     assert_eq!(token.issued_at(), Some(ISSUED_AT));
     assert_eq!(token.expires(), Some(UnixTime::from_secs(1_795_374_060)));
-    // RS256 knows no randomness: the same claims give the same token.
+    // RS256 is deterministic: the same claims produce the same token.
     assert_eq!(
         token.expose(),
         key.mint(&project(), ISSUED_AT, Duration::from_secs(60))
@@ -172,7 +172,7 @@ fn a_token_expires_on_both_clocks_at_the_same_moment() {
 }
 
 #[test]
-fn an_algorithm_is_known_by_its_name() {
+fn an_algorithm_is_parsed_from_its_name() {
     for (name, algorithm) in [("RS256", Algorithm::Rs256), ("ES256", Algorithm::Es256)] {
         assert_eq!(name.parse(), Ok(algorithm));
         assert_eq!(algorithm.to_string(), name);
@@ -185,7 +185,7 @@ fn an_algorithm_is_known_by_its_name() {
 }
 
 #[test]
-fn debug_shows_nothing_of_a_key() {
+fn debug_does_not_show_a_key() {
     for (file, algorithm) in GOOD_KEYS {
         let shown = format!("{:?}", key(file, algorithm));
         assert_eq!(

@@ -1,4 +1,4 @@
-//! What is unsent, written to a file and read back (feature `serde`).
+//! Unsent publications, serialized and deserialized (feature `serde`).
 #![forbid(unsafe_code)]
 #![cfg(feature = "serde")]
 
@@ -31,14 +31,14 @@ fn unsent() -> Vec<Unsent> {
 }
 
 #[test]
-fn what_is_unsent_is_the_same_when_it_is_read_back() {
+fn unsent_publications_survive_a_serde_round_trip() {
     let written = serde_json::to_string(&unsent()).unwrap();
     let read: Vec<Unsent> = serde_json::from_str(&written).unwrap();
     assert_eq!(read, unsent());
 }
 
 #[test]
-fn a_record_has_the_form_that_was_written_before() {
+fn a_record_has_the_format_of_earlier_versions() {
     let written = serde_json::to_value(&unsent()[2]).unwrap();
     let expected = serde_json::json!({
         "op": 3,
@@ -51,7 +51,7 @@ fn a_record_has_the_form_that_was_written_before() {
 }
 
 #[test]
-fn a_record_that_nobody_can_publish_is_refused_with_its_reason() {
+fn a_record_that_cannot_be_published_is_refused_with_the_reason() {
     let record = |device: &str, subfolder: &str, qos: u8| {
         serde_json::json!({
             "op": 1, "device": device, "qos": qos, "payload": [1],

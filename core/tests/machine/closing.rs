@@ -1,4 +1,4 @@
-//! Closing: what can be sent has its time, then every operation ends.
+//! Closing: sends what it can until its deadline, then every operation ends.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use iotcore_gateway::{
     PublishError, PublishErrorKind, QoS, Reconnect, Subscription, Token, TransportEnd,
 };
 
-use super::peer::{Sent, Session, UNIX_NOW, failed, seconds};
+use super::peer::{Harness, Sent, UNIX_NOW, failed, seconds};
 
 #[test]
 fn close_sends_what_it_can_then_disconnects() {
-    let mut session = Session::open(Options::default());
-    let own = session.gateway.own_key();
-    let published = session.publish(own, "1");
-    let close = session.gateway.close(session.now);
-    assert_eq!(session.gateway.close(session.now), close);
-    let refused = session
+    let mut harness = Harness::open(Options::default());
+    let own = harness.gateway.own_key();
+    let published = harness.publish(own, "1");
+    let close = harness.gateway.close(harness.now);
+    assert_eq!(harness.gateway.close(harness.now), close);
+    let refused = harness
         .gateway
-        .publish(Publication::state(own, "{}"), session.now);
+        .publish(Publication::state(own, "{}"), harness.now);
     assert!(matches!(
         refused,
         Err(PublishError {
@@ -26,15 +26,15 @@ fn close_sends_what_it_can_then_disconnects() {
             ..
         })
     ));
-    let id = session.expect_publish("/devices/gw-1/events");
-    session.wait(seconds(5));
-    session.puback(id);
-    assert_eq!(session.sent(), [Sent::Disconnect]);
-    assert!(!session.gateway.wants_transport());
-    session
+    let id = harness.expect_publish("/devices/gw-1/events");
+    harness.wait(seconds(5));
+    harness.puback(id);
+    assert_eq!(harness.sent(), [Sent::Disconnect]);
+    assert!(!harness.gateway.wants_transport());
+    harness
         .gateway
-        .handle_disconnected(TransportEnd::HungUp, session.now);
-    let events = session.events();
+        .handle_disconnected(TransportEnd::HungUp, harness.now);
+    let events = harness.events();
     assert_eq!(
         events.first(),
         Some(&Event::Done {
@@ -55,11 +55,11 @@ fn close_sends_what_it_can_then_disconnects() {
 }
 
 #[test]
-fn the_connection_of_a_closed_gateway_ends_for_that_reason_and_for_good() {
-    let mut session = Session::open(Options::default());
-    session.gateway.close(session.now);
-    assert_eq!(session.sent(), [Sent::Disconnect]);
-    let disconnected = session.disconnected();
+fn the_connection_of_a_closed_gateway_ends_with_reason_closed_and_is_not_retried() {
+    let mut harness = Harness::open(Options::default());
+    harness.gateway.close(harness.now);
+    assert_eq!(harness.sent(), [Sent::Disconnect]);
+    let disconnected = harness.disconnected();
     assert_eq!(disconnected.reason, DisconnectReason::Closed);
     assert_eq!(disconnected.certainty, Certainty::Confirmed);
     assert_eq!(disconnected.retry_in, None);
@@ -67,26 +67,26 @@ fn the_connection_of_a_closed_gateway_ends_for_that_reason_and_for_good() {
 }
 
 #[test]
-fn closing_a_closed_gateway_is_the_same_operation_and_no_event() {
-    let mut session = Session::dialing(Options::default());
-    let close = session.gateway.close(session.now);
-    assert!(session.gateway.is_closed());
-    while session.gateway.poll_event().is_some() {
-        assert_eq!(session.gateway.close(session.now), close);
+fn closing_a_closed_gateway_returns_the_same_operation_and_no_event() {
+    let mut harness = Harness::dialing(Options::default());
+    let close = harness.gateway.close(harness.now);
+    assert!(harness.gateway.is_closed());
+    while harness.gateway.poll_event().is_some() {
+        assert_eq!(harness.gateway.close(harness.now), close);
     }
 }
 
 #[test]
-fn nothing_follows_the_end_not_even_room() {
+fn no_event_follows_closed_when_giving_up_frees_room() {
     let mut options = Options::default();
     options.reconnect = Reconnect::Attempts(0);
     options.device_queue.messages = 1;
-    let mut session = Session::dialing(options);
-    let own = session.gateway.own_key();
-    session.publish(own, "1");
-    let blocked = session
+    let mut harness = Harness::dialing(options);
+    let own = harness.gateway.own_key();
+    harness.publish(own, "1");
+    let blocked = harness
         .gateway
-        .publish(Publication::telemetry(own, "2"), session.now);
+        .publish(Publication::telemetry(own, "2"), harness.now);
     assert!(matches!(
         blocked,
         Err(PublishError {
@@ -94,125 +94,125 @@ fn nothing_follows_the_end_not_even_room() {
             ..
         })
     ));
-    session
+    harness
         .gateway
-        .handle_disconnected(TransportEnd::DialFailed, session.now);
-    assert!(session.gateway.is_closed());
+        .handle_disconnected(TransportEnd::DialFailed, harness.now);
+    assert!(harness.gateway.is_closed());
     assert!(matches!(
-        session.events().last(),
+        harness.events().last(),
         Some(Event::Closed { .. })
     ));
 }
 
 #[test]
-fn close_gives_up_after_its_deadline_and_names_what_was_left() {
-    let mut session = Session::open(Options::default());
-    let own = session.gateway.own_key();
-    let published = session.publish(own, "1");
-    session.sent();
-    session.gateway.close(session.now);
-    let unsent: Vec<_> = session.gateway.unsent().collect();
+fn close_gives_up_after_its_deadline_and_reports_unsent_publications() {
+    let mut harness = Harness::open(Options::default());
+    let own = harness.gateway.own_key();
+    let published = harness.publish(own, "1");
+    harness.sent();
+    harness.gateway.close(harness.now);
+    let unsent: Vec<_> = harness.gateway.unsent().collect();
     assert_eq!(unsent[0].op, published);
     assert_eq!(unsent[0].payload, "1");
-    session.wait(seconds(10));
-    assert_eq!(session.sent(), [Sent::Disconnect]);
-    session
+    harness.wait(seconds(10));
+    assert_eq!(harness.sent(), [Sent::Disconnect]);
+    harness
         .gateway
-        .handle_disconnected(TransportEnd::HungUp, session.now);
-    let events = session.events();
+        .handle_disconnected(TransportEnd::HungUp, harness.now);
+    let events = harness.events();
     assert_eq!(failed(&events, published), Some(&Failure::Closed));
     assert_eq!(events.last(), Some(&Event::Closed { unsent }));
-    assert_eq!(session.gateway.poll_timeout(), None);
+    assert_eq!(harness.gateway.poll_timeout(), None);
 }
 
 #[test]
-fn close_while_disconnected_waits_for_a_connection_only_if_something_is_left_to_send() {
-    let mut session = Session::dialing(Options::default());
-    session.gateway.close(session.now);
+fn close_while_disconnected_waits_for_a_connection_only_if_there_is_something_to_send() {
+    let mut harness = Harness::dialing(Options::default());
+    harness.gateway.close(harness.now);
     assert_eq!(
-        session.events().last(),
+        harness.events().last(),
         Some(&Event::Closed { unsent: vec![] })
     );
 
-    let mut session = Session::dialing(Options::default());
-    let published = session.publish(session.gateway.own_key(), "1");
-    session.gateway.close(session.now);
-    assert!(session.gateway.wants_transport());
-    session.connect();
-    let id = session.expect_publish("/devices/gw-1/events");
-    session.puback(id);
-    assert_eq!(session.ended(published), Some(Ok(Outcome::Acknowledged)));
-    assert_eq!(session.sent(), [Sent::Disconnect]);
+    let mut harness = Harness::dialing(Options::default());
+    let published = harness.publish(harness.gateway.own_key(), "1");
+    harness.gateway.close(harness.now);
+    assert!(harness.gateway.wants_transport());
+    harness.connect();
+    let id = harness.expect_publish("/devices/gw-1/events");
+    harness.puback(id);
+    assert_eq!(harness.ended(published), Some(Ok(Outcome::Acknowledged)));
+    assert_eq!(harness.sent(), [Sent::Disconnect]);
 }
 
 #[test]
-fn a_disconnect_that_cannot_be_handed_over_is_not_waited_for() {
-    let mut session = Session::open(Options::default());
-    session.gateway.close(session.now);
-    assert!(session.gateway.wants_transport(), "DISCONNECT waits");
-    session.wait(seconds(5));
-    assert!(!session.gateway.wants_transport());
-    assert!(session.gateway.poll_transmit().is_empty());
+fn close_does_not_wait_for_a_disconnect_that_cannot_be_written() {
+    let mut harness = Harness::open(Options::default());
+    harness.gateway.close(harness.now);
+    assert!(harness.gateway.wants_transport(), "DISCONNECT is queued");
+    harness.wait(seconds(5));
+    assert!(!harness.gateway.wants_transport());
+    assert!(harness.gateway.poll_transmit().is_empty());
 }
 
 #[test]
-fn a_peer_that_fails_after_disconnect_was_queued_keeps_nothing_open() {
-    let fail: [fn(&mut Session); 2] = [
-        |session| session.receive(&[0xf0]),
-        |session| session.wait(seconds(1)),
+fn a_peer_failure_after_disconnect_was_queued_does_not_prevent_the_close() {
+    let fail: [fn(&mut Harness); 2] = [
+        |harness| harness.receive(&[0xf0]),
+        |harness| harness.wait(seconds(1)),
     ];
     for fail in fail {
         let mut options = Options::default();
         options.keep_alive = seconds(1);
         options.connack_timeout = seconds(60);
         options.drain_timeout = Duration::from_millis(100);
-        let mut session = Session::open(options);
-        let published = session.publish(session.gateway.own_key(), "1");
-        session.sent();
-        session.gateway.close(session.now);
-        session.wait(Duration::from_millis(100));
-        assert!(session.gateway.wants_transport(), "DISCONNECT waits");
-        fail(&mut session);
-        assert_eq!(session.disconnected().retry_in, None);
-        session
+        let mut harness = Harness::open(options);
+        let published = harness.publish(harness.gateway.own_key(), "1");
+        harness.sent();
+        harness.gateway.close(harness.now);
+        harness.wait(Duration::from_millis(100));
+        assert!(harness.gateway.wants_transport(), "DISCONNECT is queued");
+        fail(&mut harness);
+        assert_eq!(harness.disconnected().retry_in, None);
+        harness
             .gateway
-            .handle_disconnected(TransportEnd::PeerClosed, session.now);
-        assert_eq!(session.ended(published), Some(Err(Failure::Closed)));
-        assert!(session.gateway.is_closed());
+            .handle_disconnected(TransportEnd::PeerClosed, harness.now);
+        assert_eq!(harness.ended(published), Some(Err(Failure::Closed)));
+        assert!(harness.gateway.is_closed());
     }
 }
 
 #[test]
-fn a_close_whose_time_is_up_ends_though_the_connection_does_before_disconnect_is_written() {
+fn a_timed_out_close_ends_even_if_the_connection_ends_before_disconnect_is_written() {
     for ends_it in [
-        |session: &mut Session| session.receive(&[0xff]),
-        |session: &mut Session| session.lose_connection(),
+        |harness: &mut Harness| harness.receive(&[0xff]),
+        |harness: &mut Harness| harness.lose_connection(),
     ] {
-        let mut session = Session::open(Options::default());
-        let published = session.publish(session.gateway.own_key(), "never acknowledged");
-        session.sent();
-        session.gateway.close(session.now);
-        session.wait(seconds(10));
-        assert_eq!(session.gateway.poll_transmit(), [0xe0, 0]);
-        ends_it(&mut session);
-        session
+        let mut harness = Harness::open(Options::default());
+        let published = harness.publish(harness.gateway.own_key(), "never acknowledged");
+        harness.sent();
+        harness.gateway.close(harness.now);
+        harness.wait(seconds(10));
+        assert_eq!(harness.gateway.poll_transmit(), [0xe0, 0]);
+        ends_it(&mut harness);
+        harness
             .gateway
-            .handle_disconnected(TransportEnd::PeerClosed, session.now);
-        assert!(session.gateway.is_closed());
-        assert_eq!(session.ended(published), Some(Err(Failure::Closed)));
+            .handle_disconnected(TransportEnd::PeerClosed, harness.now);
+        assert!(harness.gateway.is_closed());
+        assert_eq!(harness.ended(published), Some(Err(Failure::Closed)));
     }
 }
 
 #[test]
-fn nothing_is_told_after_closed_not_even_room() {
+fn no_event_follows_closed_when_a_close_frees_room() {
     let mut options = Options::default();
     options.device_queue.messages = 1;
-    let mut session = Session::dialing(options);
-    let own = session.gateway.own_key();
-    session.publish(own, "fills the queue");
-    let blocked = session
+    let mut harness = Harness::dialing(options);
+    let own = harness.gateway.own_key();
+    harness.publish(own, "fills the queue");
+    let blocked = harness
         .gateway
-        .publish(Publication::telemetry(own, "no room"), session.now);
+        .publish(Publication::telemetry(own, "no room"), harness.now);
     assert!(matches!(
         blocked,
         Err(PublishError {
@@ -220,118 +220,118 @@ fn nothing_is_told_after_closed_not_even_room() {
             ..
         })
     ));
-    session.gateway.close(session.now);
-    session.wait(seconds(10));
+    harness.gateway.close(harness.now);
+    harness.wait(seconds(10));
     assert!(matches!(
-        session.events().last(),
+        harness.events().last(),
         Some(Event::Closed { .. })
     ));
 }
 
 #[test]
-fn a_close_during_the_last_moments_of_a_refresh_ends_in_its_time() {
+fn a_close_at_the_end_of_a_token_refresh_ends_by_its_own_deadline() {
     let mut options = Options::default();
     options.drain_timeout = seconds(4);
-    let mut session = Session::dialing(options);
-    let token = Token::new("short.lived.token", session.now + seconds(25)).unwrap();
-    session
+    let mut harness = Harness::dialing(options);
+    let token = Token::new("short.lived.token", harness.now + seconds(25)).unwrap();
+    harness
         .gateway
-        .handle_connected(token, UNIX_NOW, session.now);
-    session.sent();
-    session.connack(0);
-    session.publish(session.gateway.own_key(), "never acknowledged");
-    session.sent();
-    while session.gateway.poll_transmit() != [0xe0, 0] {
-        session.step();
+        .handle_connected(token, UNIX_NOW, harness.now);
+    harness.sent();
+    harness.connack(0);
+    harness.publish(harness.gateway.own_key(), "never acknowledged");
+    harness.sent();
+    while harness.gateway.poll_transmit() != [0xe0, 0] {
+        harness.step();
     }
-    session.gateway.close(session.now);
-    session.wait(seconds(4));
-    session.sent();
-    session
+    harness.gateway.close(harness.now);
+    harness.wait(seconds(4));
+    harness.sent();
+    harness
         .gateway
-        .handle_disconnected(TransportEnd::PeerClosed, session.now);
-    assert!(session.gateway.is_closed());
+        .handle_disconnected(TransportEnd::PeerClosed, harness.now);
+    assert!(harness.gateway.is_closed());
 }
 
 #[test]
-fn closing_a_gateway_that_gave_up_is_done_at_once() {
+fn closing_a_gateway_that_gave_up_completes_immediately() {
     let mut options = Options::default();
     options.reconnect = Reconnect::Attempts(0);
-    let mut session = Session::dialing(options);
-    session.lose_connection();
-    assert!(session.gateway.is_closed());
-    session.events();
-    let op = session.gateway.close(session.now);
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Closed)));
-    assert_eq!(session.gateway.close(session.now), op);
-    assert_eq!(session.events(), []);
+    let mut harness = Harness::dialing(options);
+    harness.lose_connection();
+    assert!(harness.gateway.is_closed());
+    harness.events();
+    let op = harness.gateway.close(harness.now);
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Closed)));
+    assert_eq!(harness.gateway.close(harness.now), op);
+    assert_eq!(harness.events(), []);
 }
 
 #[test]
-fn the_time_of_a_close_goes_on_over_a_lost_connection() {
-    let mut session = Session::open(Options::default());
-    session.publish(session.gateway.own_key(), "never acknowledged");
-    session.sent();
-    session.gateway.close(session.now);
-    let end = session.now + seconds(10);
-    session.wait(seconds(3));
-    session.reconnect();
-    session.expect_publish("/devices/gw-1/events");
-    session.wait(end - session.now - Duration::from_millis(1));
-    assert_eq!(session.sent(), []);
-    session.wait(Duration::from_millis(1));
-    assert_eq!(session.sent(), [Sent::Disconnect]);
+fn the_deadline_of_a_close_keeps_running_across_a_lost_connection() {
+    let mut harness = Harness::open(Options::default());
+    harness.publish(harness.gateway.own_key(), "never acknowledged");
+    harness.sent();
+    harness.gateway.close(harness.now);
+    let end = harness.now + seconds(10);
+    harness.wait(seconds(3));
+    harness.reconnect();
+    harness.expect_publish("/devices/gw-1/events");
+    harness.wait(end - harness.now - Duration::from_millis(1));
+    assert_eq!(harness.sent(), []);
+    harness.wait(Duration::from_millis(1));
+    assert_eq!(harness.sent(), [Sent::Disconnect]);
 }
 
 #[test]
-fn a_close_whose_time_is_up_before_the_transport_is_down_ends_with_it() {
-    let mut session = Session::open(Options::default());
-    session.publish(session.gateway.own_key(), "never acknowledged");
-    session.sent();
-    session.gateway.close(session.now);
-    session.receive(&[0xf0]);
-    assert!(!session.gateway.wants_transport());
-    session.wait(seconds(10));
-    assert!(!session.gateway.is_closed(), "the transport is still up");
-    session.lose_connection();
-    assert!(session.gateway.is_closed());
+fn a_close_that_times_out_while_the_transport_is_up_ends_when_the_transport_does() {
+    let mut harness = Harness::open(Options::default());
+    harness.publish(harness.gateway.own_key(), "never acknowledged");
+    harness.sent();
+    harness.gateway.close(harness.now);
+    harness.receive(&[0xf0]);
+    assert!(!harness.gateway.wants_transport());
+    harness.wait(seconds(10));
+    assert!(!harness.gateway.is_closed(), "the transport is still up");
+    harness.lose_connection();
+    assert!(harness.gateway.is_closed());
 }
 
 #[test]
-fn a_close_ends_an_attempt_that_is_not_answered_in_its_time() {
-    let mut session = Session::dialing(Options::default());
-    session.publish(session.gateway.own_key(), "never sent");
-    session.transport_up();
-    session.gateway.close(session.now);
-    session.wait(seconds(10));
-    let disconnected = session.disconnected();
+fn a_close_ends_a_connection_attempt_that_is_not_answered_before_its_deadline() {
+    let mut harness = Harness::dialing(Options::default());
+    harness.publish(harness.gateway.own_key(), "never sent");
+    harness.transport_up();
+    harness.gateway.close(harness.now);
+    harness.wait(seconds(10));
+    let disconnected = harness.disconnected();
     assert_eq!(disconnected.reason, DisconnectReason::Closed);
     assert_eq!(disconnected.retry_in, None);
-    session.lose_connection();
-    assert!(session.gateway.is_closed());
+    harness.lose_connection();
+    assert!(harness.gateway.is_closed());
 }
 
 #[test]
 fn a_close_waits_for_a_detach() {
-    let (mut session, device) = Session::attached(Options::default());
-    let detach = session.gateway.detach(device, session.now).unwrap();
-    session.gateway.close(session.now);
-    let id = session.expect_publish("/devices/device-1/detach");
-    assert_eq!(session.sent(), []);
-    session.puback(id);
-    assert_eq!(session.ended(detach), Some(Ok(Outcome::Detached)));
-    assert_eq!(session.sent(), [Sent::Disconnect]);
+    let (mut harness, device) = Harness::attached(Options::default());
+    let detach = harness.gateway.detach(device, harness.now).unwrap();
+    harness.gateway.close(harness.now);
+    let id = harness.expect_publish("/devices/device-1/detach");
+    assert_eq!(harness.sent(), []);
+    harness.puback(id);
+    assert_eq!(harness.ended(detach), Some(Ok(Outcome::Detached)));
+    assert_eq!(harness.sent(), [Sent::Disconnect]);
 }
 
 #[test]
-fn a_closing_gateway_takes_no_more_commands() {
-    let (mut session, device) = Session::attached(Options::default());
-    let own = session.gateway.own_key();
-    session.publish(own, "keeps it open");
-    session.gateway.close(session.now);
-    let (now, config, qos) = (session.now, Subscription::Config, QoS::AtLeastOnce);
-    let (id, token) = ("device-2".try_into().unwrap(), session.token());
-    let gateway = &mut session.gateway;
+fn a_closing_gateway_refuses_commands() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let own = harness.gateway.own_key();
+    harness.publish(own, "keeps it open");
+    harness.gateway.close(harness.now);
+    let (now, config, qos) = (harness.now, Subscription::Config, QoS::AtLeastOnce);
+    let (id, token) = ("device-2".try_into().unwrap(), harness.token());
+    let gateway = &mut harness.gateway;
     let refused = CommandError::Closed;
     assert_eq!(gateway.open(now), Err(refused.clone()));
     assert_eq!(
@@ -350,34 +350,34 @@ fn a_closing_gateway_takes_no_more_commands() {
 
 #[test]
 fn every_operation_ends_when_the_gateway_closes() {
-    let mut session = Session::open(Options::default());
-    let (device, attach) = session.begin_attach("device-1");
-    let subscribe = session
+    let mut harness = Harness::open(Options::default());
+    let (device, attach) = harness.begin_attach("device-1");
+    let subscribe = harness
         .gateway
-        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, session.now)
+        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, harness.now)
         .unwrap();
-    let published = session.publish(device, "1");
-    session.gateway.close(session.now);
-    session.sent();
-    session.wait(seconds(10));
-    session.sent();
-    session
+    let published = harness.publish(device, "1");
+    harness.gateway.close(harness.now);
+    harness.sent();
+    harness.wait(seconds(10));
+    harness.sent();
+    harness
         .gateway
-        .handle_disconnected(TransportEnd::PeerClosed, session.now);
-    let events = session.events();
+        .handle_disconnected(TransportEnd::PeerClosed, harness.now);
+    let events = harness.events();
     for op in [attach, subscribe, published] {
         assert_eq!(failed(&events, op), Some(&Failure::Closed), "{events:?}");
     }
 }
 
 #[test]
-fn a_gateway_that_closes_with_its_last_attempt_waits_for_nothing_more() {
+fn a_gateway_that_may_not_reconnect_closes_when_its_attempt_fails() {
     let mut options = Options::default();
     options.reconnect = Reconnect::Attempts(0);
-    let mut session = Session::open(options);
-    session.publish(session.gateway.own_key(), "1");
-    session.gateway.close(session.now);
-    session.lose_connection();
-    assert!(session.gateway.is_closed());
-    assert_eq!(session.gateway.poll_timeout(), None);
+    let mut harness = Harness::open(options);
+    harness.publish(harness.gateway.own_key(), "1");
+    harness.gateway.close(harness.now);
+    harness.lose_connection();
+    assert!(harness.gateway.is_closed());
+    assert_eq!(harness.gateway.poll_timeout(), None);
 }

@@ -1,4 +1,4 @@
-//! One connection after another: CONNECT to the end, backoff, refresh, close.
+//! The connection lifecycle: from CONNECT to the end, backoff, token refresh, close.
 
 use std::time::Duration;
 
@@ -7,14 +7,14 @@ use iotcore_gateway::{
     Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
 };
 
-use super::peer::{Sent, Session, UNIX_NOW, seconds};
+use super::peer::{Harness, Sent, UNIX_NOW, seconds};
 
 #[test]
-fn connect_says_who_it_is_and_asks_for_a_clean_session() {
-    let mut session = Session::dialing(Options::default());
-    session.transport_up();
+fn connect_carries_the_client_id_and_clean_session() {
+    let mut harness = Harness::dialing(Options::default());
+    harness.transport_up();
     assert_eq!(
-        session.sent(),
+        harness.sent(),
         [Sent::Connect {
             client_id:
                 "projects/my-project/locations/us-central1/registries/my-registry/devices/gw-1"
@@ -28,31 +28,31 @@ fn connect_says_who_it_is_and_asks_for_a_clean_session() {
 
 #[test]
 fn connect_is_the_first_packet_and_nothing_follows_it_before_connack() {
-    let mut session = Session::new(Options::default());
-    let own = session.gateway.own_key();
-    let wishes = |session: &mut Session| {
-        session.gateway.open(session.now).unwrap();
-        session.begin_attach("device-1");
-        session.publish(own, "1");
+    let mut harness = Harness::new(Options::default());
+    let own = harness.gateway.own_key();
+    let wishes = |harness: &mut Harness| {
+        harness.gateway.open(harness.now).unwrap();
+        harness.begin_attach("device-1");
+        harness.publish(own, "1");
         let once = Publication::telemetry(own, "2").qos(QoS::AtMostOnce);
-        session.gateway.publish(once, session.now).unwrap();
+        harness.gateway.publish(once, harness.now).unwrap();
         let (config, qos) = (Subscription::Config, QoS::AtLeastOnce);
-        session
+        harness
             .gateway
-            .subscribe(own, config, qos, session.now)
+            .subscribe(own, config, qos, harness.now)
             .unwrap();
     };
-    wishes(&mut session);
-    assert_eq!(session.sent(), [], "without a transport");
+    wishes(&mut harness);
+    assert_eq!(harness.sent(), [], "without a transport");
     for _ in 0..2 {
-        session.transport_up();
-        wishes(&mut session);
+        harness.transport_up();
+        wishes(&mut harness);
     }
-    session.wait(seconds(19));
-    assert!(matches!(session.sent()[..], [Sent::Connect { .. }]));
-    session.connack(0);
-    session.transport_up();
-    let sent = session.sent();
+    harness.wait(seconds(19));
+    assert!(matches!(harness.sent()[..], [Sent::Connect { .. }]));
+    harness.connack(0);
+    harness.transport_up();
+    let sent = harness.sent();
     assert!(sent.len() > 3, "{sent:?}");
     let connects = sent
         .iter()
@@ -61,142 +61,142 @@ fn connect_is_the_first_packet_and_nothing_follows_it_before_connack() {
 }
 
 #[test]
-fn nothing_is_sent_behind_a_disconnect() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("short.lived.token", session.now + seconds(100)).unwrap();
-    session
+fn nothing_is_sent_after_a_disconnect() {
+    let mut harness = Harness::dialing(Options::default());
+    let token = Token::new("short.lived.token", harness.now + seconds(100)).unwrap();
+    harness
         .gateway
-        .handle_connected(token, UNIX_NOW, session.now);
-    session.sent();
-    session.connack(0);
-    session.sent();
-    let device = session.attach("device-1");
-    session.wait(seconds(60));
-    session.sent();
-    session.receive(&[0xd0, 0]);
-    session.wait(seconds(20));
-    assert_eq!(session.gateway.poll_transmit(), [0xe0, 0]);
-    session.publish(device, "1");
-    session.begin_attach("device-2");
+        .handle_connected(token, UNIX_NOW, harness.now);
+    harness.sent();
+    harness.connack(0);
+    harness.sent();
+    let device = harness.attach("device-1");
+    harness.wait(seconds(60));
+    harness.sent();
+    harness.receive(&[0xd0, 0]);
+    harness.wait(seconds(20));
+    assert_eq!(harness.gateway.poll_transmit(), [0xe0, 0]);
+    harness.publish(device, "1");
+    harness.begin_attach("device-2");
     let (config, qos) = (Subscription::Config, QoS::AtLeastOnce);
-    session
+    harness
         .gateway
-        .subscribe(device, config, qos, session.now)
+        .subscribe(device, config, qos, harness.now)
         .unwrap();
-    session.gateway.detach(device, session.now).unwrap();
-    session.deliver("/devices/gw-1/config", "{}", Some(9));
-    session.wait(seconds(2));
-    assert_eq!(session.gateway.poll_transmit(), [0xe0, 0]);
-    assert_eq!(session.sent(), [Sent::Disconnect]);
-    session.publish(session.gateway.own_key(), "2");
-    session.gateway.close(session.now);
-    session.wait(seconds(1));
-    assert_eq!(session.sent(), []);
+    harness.gateway.detach(device, harness.now).unwrap();
+    harness.deliver("/devices/gw-1/config", "{}", Some(9));
+    harness.wait(seconds(2));
+    assert_eq!(harness.gateway.poll_transmit(), [0xe0, 0]);
+    assert_eq!(harness.sent(), [Sent::Disconnect]);
+    harness.publish(harness.gateway.own_key(), "2");
+    harness.gateway.close(harness.now);
+    harness.wait(seconds(1));
+    assert_eq!(harness.sent(), []);
 }
 
 #[test]
-fn debug_shows_no_token_that_waits_to_be_written() {
-    let mut session = Session::dialing(Options::default());
-    session.transport_up();
-    let shown = format!("{:?} {:#?}", session.gateway, session.gateway);
+fn debug_does_not_show_a_queued_token() {
+    let mut harness = Harness::dialing(Options::default());
+    harness.transport_up();
+    let shown = format!("{:?} {:#?}", harness.gateway, harness.gateway);
     assert!(!shown.contains("header.claims"), "{shown}");
 
-    let mut session = Session::open(Options::default());
-    session
+    let mut harness = Harness::open(Options::default());
+    harness
         .gateway
         .attach(
             "device-1".try_into().unwrap(),
-            Some(session.token()),
+            Some(harness.token()),
             UNIX_NOW,
-            session.now,
+            harness.now,
         )
         .unwrap();
-    let shown = format!("{:?} {:#?}", session.gateway, session.gateway);
+    let shown = format!("{:?} {:#?}", harness.gateway, harness.gateway);
     assert!(!shown.contains("header.claims"), "{shown}");
 }
 
 #[test]
 fn nothing_wants_a_transport_before_open() {
-    let mut session = Session::new(Options::default());
-    assert!(!session.gateway.wants_transport());
-    session.transport_up();
-    assert_eq!(session.sent(), []);
-    let op = session.gateway.open(session.now).unwrap();
+    let mut harness = Harness::new(Options::default());
+    assert!(!harness.gateway.wants_transport());
+    harness.transport_up();
+    assert_eq!(harness.sent(), []);
+    let op = harness.gateway.open(harness.now).unwrap();
     assert_eq!(
-        session.gateway.open(session.now),
+        harness.gateway.open(harness.now),
         Ok(op),
         "a pending open is the same operation"
     );
-    assert!(session.gateway.wants_transport());
-    session.connect();
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Opened)));
+    assert!(harness.gateway.wants_transport());
+    harness.connect();
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Opened)));
 }
 
 #[test]
-fn no_attempt_begins_while_events_wait_at_their_bound() {
+fn no_connection_attempt_starts_while_the_event_queue_is_full() {
     let mut options = Options::default();
     options.max_events = 3;
-    let mut session = Session::dialing(options);
-    let fail = |session: &mut Session| {
+    let mut harness = Harness::dialing(options);
+    let fail = |harness: &mut Harness| {
         let end = TransportEnd::DialFailed;
-        session.gateway.handle_disconnected(end, session.now);
-        session.wait(seconds(60));
+        harness.gateway.handle_disconnected(end, harness.now);
+        harness.wait(seconds(60));
     };
     for _ in 0..3 {
-        assert!(session.gateway.wants_transport());
-        fail(&mut session);
+        assert!(harness.gateway.wants_transport());
+        fail(&mut harness);
     }
-    assert!(!session.gateway.wants_transport());
-    assert_eq!(session.gateway.poll_timeout(), None);
-    fail(&mut session);
-    session.transport_up();
-    assert_eq!(session.sent(), []);
+    assert!(!harness.gateway.wants_transport());
+    assert_eq!(harness.gateway.poll_timeout(), None);
+    fail(&mut harness);
+    harness.transport_up();
+    assert_eq!(harness.sent(), []);
     assert_eq!(
-        session.events().len(),
+        harness.events().len(),
         3,
-        "what was not wanted is no attempt"
+        "an unwanted connection is not counted as an attempt"
     );
-    assert!(session.gateway.wants_transport());
-    session.connect();
+    assert!(harness.gateway.wants_transport());
+    harness.connect();
 }
 
-/// A gateway whose connection was refused with this code, and its token of 1970 with it.
-fn refused(code: u8) -> Session {
-    let mut session = Session::dialing(Options::default());
-    let token = session
+/// Returns a gateway whose connection was refused with this code; its token is dated 1970.
+fn refused(code: u8) -> Harness {
+    let mut harness = Harness::dialing(Options::default());
+    let token = harness
         .token()
         .with_lifetime(UnixTime::from_secs(17), UnixTime::from_secs(3_617));
-    session
+    harness
         .gateway
-        .handle_connected(token, UNIX_NOW, session.now);
-    session.sent();
-    session.connack(code);
-    session
+        .handle_connected(token, UNIX_NOW, harness.now);
+    harness.sent();
+    harness.connack(code);
+    harness
 }
 
 #[test]
-fn every_return_code_but_zero_is_a_refusal_that_says_what_is_known() {
+fn every_nonzero_return_code_is_a_refusal_with_the_known_details() {
     for code in 1..=255 {
-        let mut session = refused(code);
-        let disconnected = session.disconnected();
+        let mut harness = refused(code);
+        let disconnected = harness.disconnected();
         let DisconnectReason::Refused(refusal) = &disconnected.reason else {
             panic!("{disconnected:?}");
         };
         assert_eq!(refusal.return_code, code);
-        assert_eq!(refusal.client_id, *session.gateway.client_id());
+        assert_eq!(refusal.client_id, *harness.gateway.client_id());
         assert_eq!(refusal.issued_at, Some(UnixTime::from_secs(17)));
         assert_eq!(refusal.expires_at, Some(UnixTime::from_secs(3_617)));
         assert_eq!(disconnected.certainty, Certainty::Confirmed);
         assert!(disconnected.retry_in.is_some_and(|wait| wait >= seconds(1)));
-        assert!(!session.gateway.wants_transport());
-        assert_eq!(session.sent(), []);
+        assert!(!harness.gateway.wants_transport());
+        assert_eq!(harness.sent(), []);
     }
 }
 
 #[test]
-fn a_refusal_says_that_the_clock_is_probably_wrong() {
-    let mut session = refused(4);
-    let reason = session.disconnect_reason().to_string();
+fn a_refusal_reports_that_the_clock_is_probably_wrong() {
+    let mut harness = refused(4);
+    let reason = harness.disconnect_reason().to_string();
     for part in ["4", "devices/gw-1", "1970-01-01T00:00:17Z", "clock"] {
         assert!(reason.contains(part), "{part:?} is not in {reason:?}");
     }
@@ -204,53 +204,53 @@ fn a_refusal_says_that_the_clock_is_probably_wrong() {
 
 #[test]
 fn a_missing_connack_ends_the_attempt() {
-    let mut session = Session::dialing(Options::default());
-    session.transport_up();
-    session.sent();
-    session.wait(Duration::from_millis(19_999));
-    assert!(session.gateway.wants_transport());
-    session.wait(Duration::from_millis(1));
-    let disconnected = session.disconnected();
+    let mut harness = Harness::dialing(Options::default());
+    harness.transport_up();
+    harness.sent();
+    harness.wait(Duration::from_millis(19_999));
+    assert!(harness.gateway.wants_transport());
+    harness.wait(Duration::from_millis(1));
+    let disconnected = harness.disconnected();
     assert_eq!(
         disconnected.reason,
         DisconnectReason::ConnAckTimedOut(seconds(20))
     );
     assert_eq!(disconnected.certainty, Certainty::Inferred);
-    assert!(!session.gateway.wants_transport());
+    assert!(!harness.gateway.wants_transport());
 }
 
 #[test]
-fn before_connack_nothing_else_is_waited_for() {
+fn before_connack_its_own_is_the_only_deadline() {
     let mut options = Options::default();
     options.keep_alive = seconds(4);
-    let mut session = Session::dialing(options);
-    session.transport_up();
-    session.sent();
-    let connack = session.now + seconds(20);
-    assert_eq!(session.gateway.poll_timeout(), Some(connack));
+    let mut harness = Harness::dialing(options);
+    harness.transport_up();
+    harness.sent();
+    let connack = harness.now + seconds(20);
+    assert_eq!(harness.gateway.poll_timeout(), Some(connack));
 }
 
 #[test]
 fn an_expired_token_is_a_failed_attempt_and_is_never_sent() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("old.to.ken", session.now).unwrap();
-    session
+    let mut harness = Harness::dialing(Options::default());
+    let token = Token::new("old.to.ken", harness.now).unwrap();
+    harness
         .gateway
-        .handle_connected(token, UNIX_NOW, session.now);
-    assert_eq!(session.sent(), []);
-    assert_eq!(session.disconnect_reason(), DisconnectReason::TokenExpired);
+        .handle_connected(token, UNIX_NOW, harness.now);
+    assert_eq!(harness.sent(), []);
+    assert_eq!(harness.disconnect_reason(), DisconnectReason::TokenExpired);
 }
 
 #[test]
-fn failed_attempts_wait_longer_each_time_and_start_anew_after_a_stable_connection() {
-    let mut session = Session::dialing(Options::default());
-    let fail = |session: &mut Session, end| {
-        session.gateway.handle_disconnected(end, session.now);
-        let wait = session.disconnected().retry_in.unwrap();
-        session.wait(wait - Duration::from_millis(1));
-        assert!(!session.gateway.wants_transport());
-        session.wait(Duration::from_millis(1));
-        assert!(session.gateway.wants_transport());
+fn backoff_grows_with_each_failed_attempt_and_resets_after_a_stable_connection() {
+    let mut harness = Harness::dialing(Options::default());
+    let fail = |harness: &mut Harness, end| {
+        harness.gateway.handle_disconnected(end, harness.now);
+        let wait = harness.disconnected().retry_in.unwrap();
+        harness.wait(wait - Duration::from_millis(1));
+        assert!(!harness.gateway.wants_transport());
+        harness.wait(Duration::from_millis(1));
+        assert!(harness.gateway.wants_transport());
         wait
     };
     for (expected, end) in [
@@ -262,46 +262,46 @@ fn failed_attempts_wait_longer_each_time_and_start_anew_after_a_stable_connectio
         (32, TransportEnd::DialFailed),
         (32, TransportEnd::DialFailed),
     ] {
-        let wait = fail(&mut session, end);
+        let wait = fail(&mut harness, end);
         assert!(
             wait >= seconds(expected) && wait <= seconds(expected + 1),
             "{wait:?}"
         );
     }
-    session.connect();
-    session.wait(seconds(30));
+    harness.connect();
+    harness.wait(seconds(30));
     assert_eq!(
-        fail(&mut session, TransportEnd::PeerClosed),
+        fail(&mut harness, TransportEnd::PeerClosed),
         seconds(32),
-        "30 s are not stable"
+        "30 s is too short to be stable"
     );
-    session.connect();
-    session.wait(seconds(54));
-    session.receive(&[]);
-    session.wait(seconds(6));
-    assert!(fail(&mut session, TransportEnd::PeerClosed) < seconds(3));
+    harness.connect();
+    harness.wait(seconds(54));
+    harness.receive(&[]);
+    harness.wait(seconds(6));
+    assert!(fail(&mut harness, TransportEnd::PeerClosed) < seconds(3));
 }
 
 #[test]
 fn a_gateway_that_may_not_reconnect_gives_up_and_fails_everything() {
     let mut options = Options::default();
     options.reconnect = Reconnect::Attempts(2);
-    let mut session = Session::new(options);
-    let open = session.gateway.open(session.now).unwrap();
-    let own = session.gateway.own_key();
-    let published = session.publish(own, "1");
-    let unsent: Vec<_> = session.gateway.unsent().collect();
+    let mut harness = Harness::new(options);
+    let open = harness.gateway.open(harness.now).unwrap();
+    let own = harness.gateway.own_key();
+    let published = harness.publish(own, "1");
+    let unsent: Vec<_> = harness.gateway.unsent().collect();
     assert_eq!(unsent.len(), 1);
     for attempts_left in [true, true, false] {
-        session
+        harness
             .gateway
-            .handle_disconnected(TransportEnd::DialFailed, session.now);
+            .handle_disconnected(TransportEnd::DialFailed, harness.now);
         if attempts_left {
-            assert!(session.disconnected().retry_in.is_some());
-            session.step();
+            assert!(harness.disconnected().retry_in.is_some());
+            harness.step();
         }
     }
-    let events = session.events();
+    let events = harness.events();
     assert!(
         matches!(&events[0], Event::Disconnected(disconnected) if disconnected.retry_in.is_none())
     );
@@ -323,72 +323,75 @@ fn a_gateway_that_may_not_reconnect_gives_up_and_fails_everything() {
             Event::Closed { unsent },
         ]
     );
-    assert!(session.gateway.is_closed());
-    assert_eq!(session.gateway.poll_timeout(), None);
-    assert_eq!(session.gateway.open(session.now), Err(CommandError::Closed));
+    assert!(harness.gateway.is_closed());
+    assert_eq!(harness.gateway.poll_timeout(), None);
+    assert_eq!(harness.gateway.open(harness.now), Err(CommandError::Closed));
 }
 
 #[test]
 fn a_violation_ends_the_connection_and_nothing_more_is_sent_on_it() {
-    let mut session = Session::open(Options::default());
-    session.publish(session.gateway.own_key(), "1");
-    session.receive(&[0xf0]);
+    let mut harness = Harness::open(Options::default());
+    harness.publish(harness.gateway.own_key(), "1");
+    harness.receive(&[0xf0]);
     assert!(matches!(
-        session.disconnect_reason(),
+        harness.disconnect_reason(),
         DisconnectReason::Violation(Violation::ReservedType { first_byte: 0xf0 })
     ));
-    assert_eq!(session.sent(), []);
-    assert!(!session.gateway.wants_transport());
-    session.puback(1);
-    assert_eq!(session.events(), [], "what still comes is not read");
+    assert_eq!(harness.sent(), []);
+    assert!(!harness.gateway.wants_transport());
+    harness.puback(1);
+    assert_eq!(harness.events(), [], "later input is ignored");
 }
 
 #[test]
 fn another_packet_before_connack_is_a_violation_and_so_is_a_second_connack() {
-    let mut session = Session::dialing(Options::default());
-    session.transport_up();
-    session.sent();
-    session.receive(&[0xd0, 0]);
+    let mut harness = Harness::dialing(Options::default());
+    harness.transport_up();
+    harness.sent();
+    harness.receive(&[0xd0, 0]);
     assert!(matches!(
-        session.disconnect_reason(),
+        harness.disconnect_reason(),
         DisconnectReason::Violation(Violation::NotConnAckFirst { .. })
     ));
 
-    let mut session = Session::open(Options::default());
-    session.connack(0);
+    let mut harness = Harness::open(Options::default());
+    harness.connack(0);
     assert_eq!(
-        session.disconnect_reason(),
+        harness.disconnect_reason(),
         DisconnectReason::Violation(Violation::SecondConnAck)
     );
 }
 
 #[test]
 fn a_transport_that_ends_after_the_backoff_is_dialed_again_at_once() {
-    let mut session = Session::open(Options::default());
-    session.receive(&[0xf0]);
-    session.wait(seconds(10));
-    assert!(!session.gateway.wants_transport(), "the old one is there");
-    session.lose_connection();
-    assert!(session.gateway.wants_transport());
+    let mut harness = Harness::open(Options::default());
+    harness.receive(&[0xf0]);
+    harness.wait(seconds(10));
+    assert!(
+        !harness.gateway.wants_transport(),
+        "the old transport is still up"
+    );
+    harness.lose_connection();
+    assert!(harness.gateway.wants_transport());
 }
 
 #[test]
-fn inputs_are_legal_in_any_order_and_time_never_runs_backwards() {
-    let mut session = Session::new(Options::default());
-    let (early, late) = (session.now, session.now + seconds(100));
-    session.receive(&[1, 2, 3]);
-    session.gateway.handle_transmitted(10, late);
-    session
+fn inputs_are_legal_in_any_order_and_time_is_monotonic() {
+    let mut harness = Harness::new(Options::default());
+    let (early, late) = (harness.now, harness.now + seconds(100));
+    harness.receive(&[1, 2, 3]);
+    harness.gateway.handle_transmitted(10, late);
+    harness
         .gateway
         .handle_disconnected(TransportEnd::Broken, early);
-    session.gateway.handle_timeout(early);
-    assert_eq!(session.events(), []);
-    session.gateway.open(early).unwrap();
-    session
+    harness.gateway.handle_timeout(early);
+    assert_eq!(harness.events(), []);
+    harness.gateway.open(early).unwrap();
+    harness
         .gateway
         .handle_disconnected(TransportEnd::DialFailed, early);
     assert!(
-        session.gateway.poll_timeout().is_some_and(|at| at > late),
-        "time stands at the latest"
+        harness.gateway.poll_timeout().is_some_and(|at| at > late),
+        "the latest time is kept"
     );
 }

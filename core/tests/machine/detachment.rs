@@ -1,24 +1,24 @@
-//! The end of a device's life: its publications first, then the detach.
+//! Detaching devices: publications first, then the detach.
 
 use iotcore_gateway::{
     CommandError, DetachCause, Event, Failure, OpId, Options, Outcome, Publication, PublishError,
     PublishErrorKind, QoS, Subscription,
 };
 
-use super::peer::{EVENTS, Session, UNIX_NOW, seconds};
+use super::peer::{EVENTS, Harness, UNIX_NOW, seconds};
 
 #[test]
-fn a_detach_goes_out_behind_the_publications_and_ends_with_its_puback() {
-    let (mut session, device) = Session::attached(Options::default());
-    let published = session.publish(device, "last words");
-    let op = session.gateway.detach(device, session.now).unwrap();
-    let id = session.expect_publish(EVENTS);
-    assert_eq!(session.sent(), [], "the detach waits");
-    session.puback(id);
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.puback(id);
+fn a_detach_is_sent_after_the_publications_and_completes_with_its_puback() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let published = harness.publish(device, "last message");
+    let op = harness.gateway.detach(device, harness.now).unwrap();
+    let id = harness.expect_publish(EVENTS);
+    assert_eq!(harness.sent(), [], "the detach is not sent yet");
+    harness.puback(id);
+    let id = harness.expect_publish("/devices/device-1/detach");
+    harness.puback(id);
     assert_eq!(
-        session.events(),
+        harness.events(),
         [
             Event::Done {
                 op: published,
@@ -34,56 +34,56 @@ fn a_detach_goes_out_behind_the_publications_and_ends_with_its_puback() {
             },
         ]
     );
-    assert_eq!(session.gateway.device_state(device), None);
+    assert_eq!(harness.gateway.device_state(device), None);
 }
 
 #[test]
-fn what_a_detach_cannot_send_in_time_fails_and_it_goes_out_then() {
-    let (mut session, device) = Session::attached(Options::default());
-    let published = session.publish(device, "last words");
-    let op = session.gateway.detach(device, session.now).unwrap();
-    session.expect_publish(EVENTS);
-    session.wait(seconds(10));
-    assert_eq!(session.ended(published), Some(Err(Failure::Detached)));
-    let id = session.expect_publish("/devices/device-1/detach");
-    assert_eq!(session.sent(), [], "once");
-    session.puback(id);
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
+fn publications_that_a_detach_cannot_send_in_time_fail_and_the_detach_is_sent() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let published = harness.publish(device, "last message");
+    let op = harness.gateway.detach(device, harness.now).unwrap();
+    harness.expect_publish(EVENTS);
+    harness.wait(seconds(10));
+    assert_eq!(harness.ended(published), Some(Err(Failure::Detached)));
+    let id = harness.expect_publish("/devices/device-1/detach");
+    assert_eq!(harness.sent(), [], "once");
+    harness.puback(id);
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Detached)));
 }
 
 #[test]
-fn a_detach_without_an_answer_ends_in_time() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = session.gateway.detach(device, session.now).unwrap();
-    session.expect_publish("/devices/device-1/detach");
-    session.wait(seconds(30));
-    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
+fn a_detach_without_an_answer_times_out() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = harness.gateway.detach(device, harness.now).unwrap();
+    harness.expect_publish("/devices/device-1/detach");
+    harness.wait(seconds(30));
+    assert_eq!(harness.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
 }
 
 #[test]
 fn a_lost_connection_completes_a_detach() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = session.gateway.detach(device, session.now).unwrap();
-    session.expect_publish("/devices/device-1/detach");
-    session.lose_connection();
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Detached)));
-    session.redial();
-    assert_eq!(session.sent(), [], "it is not attached again");
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = harness.gateway.detach(device, harness.now).unwrap();
+    harness.expect_publish("/devices/device-1/detach");
+    harness.lose_connection();
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Detached)));
+    harness.redial();
+    assert_eq!(harness.sent(), [], "the device is not attached again");
 }
 
 #[test]
-fn a_detach_during_a_loss_first_delivers_what_is_queued() {
-    let (mut session, device) = Session::attached(Options::default());
-    session.lose_connection();
-    let published = session.publish(device, "last words");
-    let op = session.gateway.detach(device, session.now).unwrap();
-    session.redial();
-    session.acknowledge_attach("device-1");
-    let id = session.expect_publish(EVENTS);
-    session.puback(id);
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.puback(id);
-    let events = session.events();
+fn a_detach_while_disconnected_first_delivers_queued_publications() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    harness.lose_connection();
+    let published = harness.publish(device, "last message");
+    let op = harness.gateway.detach(device, harness.now).unwrap();
+    harness.redial();
+    harness.acknowledge_attach("device-1");
+    let id = harness.expect_publish(EVENTS);
+    harness.puback(id);
+    let id = harness.expect_publish("/devices/device-1/detach");
+    harness.puback(id);
+    let events = harness.events();
     assert!(events.contains(&Event::Done {
         op: published,
         outcome: Outcome::Acknowledged
@@ -94,58 +94,58 @@ fn a_detach_during_a_loss_first_delivers_what_is_queued() {
     }));
 }
 
-/// Delivers this publication of a device that is to be detached, and then its detach.
-fn deliver_and_detach(session: &mut Session, published: OpId, detach: OpId) {
-    let id = session.expect_publish(EVENTS);
-    assert_eq!(session.sent(), [], "the detach waits");
-    session.puback(id);
-    assert_eq!(session.ended(published), Some(Ok(Outcome::Acknowledged)));
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.puback(id);
-    assert_eq!(session.ended(detach), Some(Ok(Outcome::Detached)));
+/// Acknowledges this publication of a device that is being detached, and then the detach.
+fn deliver_and_detach(harness: &mut Harness, published: OpId, detach: OpId) {
+    let id = harness.expect_publish(EVENTS);
+    assert_eq!(harness.sent(), [], "the detach is not sent yet");
+    harness.puback(id);
+    assert_eq!(harness.ended(published), Some(Ok(Outcome::Acknowledged)));
+    let id = harness.expect_publish("/devices/device-1/detach");
+    harness.puback(id);
+    assert_eq!(harness.ended(detach), Some(Ok(Outcome::Detached)));
 }
 
 #[test]
-fn a_loss_during_a_detach_leaves_what_was_in_flight_to_be_delivered_first() {
-    let (mut session, device) = Session::attached(Options::default());
-    let published = session.publish(device, "last words");
-    let op = session.gateway.detach(device, session.now).unwrap();
-    session.expect_publish(EVENTS);
-    session.lose_connection();
-    session.wait(seconds(15));
+fn a_connection_lost_during_a_detach_delivers_publications_in_flight_first() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let published = harness.publish(device, "last message");
+    let op = harness.gateway.detach(device, harness.now).unwrap();
+    harness.expect_publish(EVENTS);
+    harness.lose_connection();
+    harness.wait(seconds(15));
     assert_eq!(
-        session.events().len(),
+        harness.events().len(),
         1,
-        "its time runs while it is attached"
+        "its deadline applies while the device is attached"
     );
-    session.redial();
-    session.acknowledge_attach("device-1");
-    deliver_and_detach(&mut session, published, op);
+    harness.redial();
+    harness.acknowledge_attach("device-1");
+    deliver_and_detach(&mut harness, published, op);
 }
 
 #[test]
-fn a_detach_during_an_attach_waits_for_it_and_delivers_what_is_queued() {
-    let mut session = Session::open(Options::default());
-    let (device, attach) = session.begin_attach("device-1");
-    let published = session.publish(device, "last words");
-    let op = session.gateway.detach(device, session.now).unwrap();
-    let id = session.expect_publish("/devices/device-1/attach");
-    assert_eq!(session.events(), []);
-    session.puback(id);
-    assert_eq!(session.ended(attach), Some(Ok(Outcome::Attached)));
-    deliver_and_detach(&mut session, published, op);
+fn a_detach_during_an_attach_waits_for_it_and_delivers_queued_publications() {
+    let mut harness = Harness::open(Options::default());
+    let (device, attach) = harness.begin_attach("device-1");
+    let published = harness.publish(device, "last message");
+    let op = harness.gateway.detach(device, harness.now).unwrap();
+    let id = harness.expect_publish("/devices/device-1/attach");
+    assert_eq!(harness.events(), []);
+    harness.puback(id);
+    assert_eq!(harness.ended(attach), Some(Ok(Outcome::Attached)));
+    deliver_and_detach(&mut harness, published, op);
 }
 
 #[test]
-fn no_command_takes_the_key_of_a_device_that_is_gone() {
-    let (mut session, gone) = Session::attached(Options::default());
-    session.gateway.detach(gone, session.now).unwrap();
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.puback(id);
-    session.attach("device-2");
-    let (now, config, qos) = (session.now, Subscription::Config, QoS::AtLeastOnce);
-    let token = session.token();
-    let gateway = &mut session.gateway;
+fn every_command_refuses_the_key_of_a_detached_device() {
+    let (mut harness, gone) = Harness::attached(Options::default());
+    harness.gateway.detach(gone, harness.now).unwrap();
+    let id = harness.expect_publish("/devices/device-1/detach");
+    harness.puback(id);
+    harness.attach("device-2");
+    let (now, config, qos) = (harness.now, Subscription::Config, QoS::AtLeastOnce);
+    let token = harness.token();
+    let gateway = &mut harness.gateway;
     let unknown = CommandError::UnknownDevice;
     assert_eq!(gateway.detach(gone, now), Err(unknown.clone()));
     assert_eq!(
@@ -158,14 +158,14 @@ fn no_command_takes_the_key_of_a_device_that_is_gone() {
 }
 
 #[test]
-fn a_key_of_another_gateway_names_no_device() {
-    let (mut session, ours) = Session::attached(Options::default());
-    let theirs = Session::named("gw-2", Options::default())
+fn the_key_of_another_gateway_is_an_unknown_device() {
+    let (mut harness, ours) = Harness::attached(Options::default());
+    let theirs = Harness::named("gw-2", Options::default())
         .begin_attach("device-1")
         .0;
     assert_ne!(ours, theirs);
     let publication = Publication::telemetry(theirs, "21.5");
-    let refused = session.gateway.publish(publication, session.now);
+    let refused = harness.gateway.publish(publication, harness.now);
     assert!(matches!(
         refused,
         Err(PublishError {
@@ -173,17 +173,17 @@ fn a_key_of_another_gateway_names_no_device() {
             ..
         })
     ));
-    let refused = session.gateway.detach(theirs, session.now);
+    let refused = harness.gateway.detach(theirs, harness.now);
     assert_eq!(refused, Err(CommandError::UnknownDevice));
 }
 
 #[test]
-fn a_detached_key_is_refused_and_a_new_attach_gives_another() {
-    let (mut session, device) = Session::attached(Options::default());
-    session.gateway.detach(device, session.now).unwrap();
-    let refused = session
+fn a_detached_key_is_refused_and_a_new_attach_returns_a_different_one() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    harness.gateway.detach(device, harness.now).unwrap();
+    let refused = harness
         .gateway
-        .publish(Publication::state(device, "{}"), session.now);
+        .publish(Publication::state(device, "{}"), harness.now);
     assert!(matches!(
         refused,
         Err(PublishError {
@@ -191,15 +191,15 @@ fn a_detached_key_is_refused_and_a_new_attach_gives_another() {
             ..
         })
     ));
-    let again = session
+    let again = harness
         .gateway
-        .attach("device-1".try_into().unwrap(), None, UNIX_NOW, session.now);
+        .attach("device-1".try_into().unwrap(), None, UNIX_NOW, harness.now);
     assert_eq!(again, Err(CommandError::Detaching));
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.puback(id);
-    let refused = session
+    let id = harness.expect_publish("/devices/device-1/detach");
+    harness.puback(id);
+    let refused = harness
         .gateway
-        .publish(Publication::state(device, "{}"), session.now);
+        .publish(Publication::state(device, "{}"), harness.now);
     assert!(matches!(
         refused,
         Err(PublishError {
@@ -207,5 +207,5 @@ fn a_detached_key_is_refused_and_a_new_attach_gives_another() {
             ..
         })
     ));
-    assert_ne!(session.attach("device-1"), device);
+    assert_ne!(harness.attach("device-1"), device);
 }

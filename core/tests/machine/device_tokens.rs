@@ -1,123 +1,123 @@
-//! Tokens of devices: given, refused, expired, and asked for.
+//! Device tokens: provided, refused, expired and requested.
 
 use iotcore_gateway::{CommandError, DeviceState, Event, Failure, Options, Outcome, Token};
 
-use super::peer::{ATTACH, Session, UNIX_NOW, failed, seconds};
+use super::peer::{ATTACH, Harness, UNIX_NOW, failed, seconds};
 
 #[test]
-fn a_new_token_tries_a_refused_device_again() {
-    let mut session = Session::open(Options::default());
-    let (device, _) = session.begin_attach("device-1");
-    let id = session.expect_publish(ATTACH);
-    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
-    let token = Token::new("fresh.to.ken", session.now + seconds(60)).unwrap();
-    let op = session
+fn a_new_token_retries_a_refused_device() {
+    let mut harness = Harness::open(Options::default());
+    let (device, _) = harness.begin_attach("device-1");
+    let id = harness.expect_publish(ATTACH);
+    harness.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
+    let token = Token::new("fresh.to.ken", harness.now + seconds(60)).unwrap();
+    let op = harness
         .gateway
-        .authorize(device, token, UNIX_NOW, session.now)
+        .authorize(device, token, UNIX_NOW, harness.now)
         .unwrap();
-    session.acknowledge_attach("device-1");
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Attached)));
+    harness.acknowledge_attach("device-1");
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Attached)));
 }
 
 #[test]
 fn a_refused_token_is_never_used_again() {
-    let mut session = Session::open(Options::default());
-    let token = Token::new("refused.to.ken", session.now + seconds(3_600)).unwrap();
+    let mut harness = Harness::open(Options::default());
+    let token = Token::new("refused.to.ken", harness.now + seconds(3_600)).unwrap();
     let id = || "device-1".try_into().unwrap();
-    session
+    harness
         .gateway
-        .attach(id(), Some(token), UNIX_NOW, session.now)
+        .attach(id(), Some(token), UNIX_NOW, harness.now)
         .unwrap();
-    let packet_id = session.expect_publish(ATTACH);
-    session.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(packet_id));
-    session
+    let packet_id = harness.expect_publish(ATTACH);
+    harness.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(packet_id));
+    harness
         .gateway
-        .attach(id(), None, UNIX_NOW, session.now)
+        .attach(id(), None, UNIX_NOW, harness.now)
         .unwrap();
-    let [(payload, _)] = &session.sent_payloads()[..] else {
-        panic!("one attach");
+    let [(payload, _)] = &harness.sent_payloads()[..] else {
+        panic!("expected one attach");
     };
     assert_eq!(payload, "{}");
 }
 
 #[test]
-fn an_expired_device_token_is_asked_for_and_never_sent() {
-    let mut session = Session::open(Options::default());
-    let token = Token::new("old.to.ken", session.now + seconds(60)).unwrap();
-    let (device, _) = session
+fn an_expired_device_token_is_requested_again_and_never_sent() {
+    let mut harness = Harness::open(Options::default());
+    let token = Token::new("old.to.ken", harness.now + seconds(60)).unwrap();
+    let (device, _) = harness
         .gateway
         .attach(
             "device-1".try_into().unwrap(),
             Some(token),
             UNIX_NOW,
-            session.now,
+            harness.now,
         )
         .unwrap();
-    session.acknowledge_attach("device-1");
-    session.wait(seconds(61));
-    session.lose_connection();
-    session.events();
-    session.redial();
-    assert_eq!(session.sent(), []);
-    assert!(session.events().contains(&Event::TokenNeeded { device }));
-    let token = Token::new("new.to.ken", session.now + seconds(60)).unwrap();
-    let op = session
+    harness.acknowledge_attach("device-1");
+    harness.wait(seconds(61));
+    harness.lose_connection();
+    harness.events();
+    harness.redial();
+    assert_eq!(harness.sent(), []);
+    assert!(harness.events().contains(&Event::TokenNeeded { device }));
+    let token = Token::new("new.to.ken", harness.now + seconds(60)).unwrap();
+    let op = harness
         .gateway
-        .authorize(device, token, UNIX_NOW, session.now)
+        .authorize(device, token, UNIX_NOW, harness.now)
         .unwrap();
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Authorized)));
-    let [(payload, id)] = &session.sent_payloads()[..] else {
-        panic!("one attach")
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Authorized)));
+    let [(payload, id)] = &harness.sent_payloads()[..] else {
+        panic!("expected one attach")
     };
     assert_eq!(payload, r#"{"authorization":"new.to.ken"}"#);
-    session.puback(*id);
+    harness.puback(*id);
     assert_eq!(
-        session.gateway.device_state(device),
+        harness.gateway.device_state(device),
         Some(DeviceState::Attached)
     );
 }
 
 #[test]
-fn a_token_is_asked_for_when_the_turn_of_its_attach_has_come() {
+fn a_token_is_requested_when_its_attach_is_next_in_the_queue() {
     let mut options = Options::default();
     options.attach_window = 1;
-    let mut session = Session::open(options);
-    session.begin_attach("device-1");
-    let token = Token::new("old.to.ken", session.now + seconds(1)).unwrap();
-    let (device, _) = session
+    let mut harness = Harness::open(options);
+    harness.begin_attach("device-1");
+    let token = Token::new("old.to.ken", harness.now + seconds(1)).unwrap();
+    let (device, _) = harness
         .gateway
         .attach(
             "device-2".try_into().unwrap(),
             Some(token),
             UNIX_NOW,
-            session.now,
+            harness.now,
         )
         .unwrap();
-    session.wait(seconds(5));
-    assert_eq!(session.events(), [], "whoever reports the time, or not");
-    session.acknowledge_attach("device-1");
-    assert!(session.events().contains(&Event::TokenNeeded { device }));
+    harness.wait(seconds(5));
+    assert_eq!(harness.events(), [], "with or without a timeout");
+    harness.acknowledge_attach("device-1");
+    assert!(harness.events().contains(&Event::TokenNeeded { device }));
 }
 
 #[test]
-fn a_detach_does_not_wait_for_a_token_that_nobody_will_give() {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("old.to.ken", session.now + seconds(60)).unwrap();
-    let (device, attach) = session
+fn a_detach_does_not_wait_for_a_missing_token() {
+    let mut harness = Harness::dialing(Options::default());
+    let token = Token::new("old.to.ken", harness.now + seconds(60)).unwrap();
+    let (device, attach) = harness
         .gateway
         .attach(
             "device-1".try_into().unwrap(),
             Some(token),
             UNIX_NOW,
-            session.now,
+            harness.now,
         )
         .unwrap();
-    let published = session.publish(device, "1");
-    let detach = session.gateway.detach(device, session.now).unwrap();
-    session.wait(seconds(61));
-    session.connect();
-    assert_eq!(session.sent(), []);
-    let events = session.events();
+    let published = harness.publish(device, "1");
+    let detach = harness.gateway.detach(device, harness.now).unwrap();
+    harness.wait(seconds(61));
+    harness.connect();
+    assert_eq!(harness.sent(), []);
+    let events = harness.events();
     for op in [published, attach] {
         assert_eq!(failed(&events, op), Some(&Failure::Detached), "{op}");
     }
@@ -132,13 +132,13 @@ fn a_detach_does_not_wait_for_a_token_that_nobody_will_give() {
 
 #[test]
 fn a_token_that_has_expired_is_refused_at_once() {
-    let mut session = Session::open(Options::default());
-    let token = Token::new("old.to.ken", session.now).unwrap();
-    let refused = session.gateway.attach(
+    let mut harness = Harness::open(Options::default());
+    let token = Token::new("old.to.ken", harness.now).unwrap();
+    let refused = harness.gateway.attach(
         "device-1".try_into().unwrap(),
         Some(token),
         UNIX_NOW,
-        session.now,
+        harness.now,
     );
     assert_eq!(refused, Err(CommandError::TokenExpired));
 }

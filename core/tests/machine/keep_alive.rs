@@ -1,57 +1,57 @@
-//! A peer that is silent, or takes nothing, is found out within the keep alive.
+//! Keep alive: a peer that sends or reads nothing is detected.
 
 use std::time::Duration;
 
 use iotcore_gateway::{Certainty, DisconnectReason, Options};
 
-use super::peer::{Sent, Session, seconds};
+use super::peer::{Harness, Sent, seconds};
 
 #[test]
-fn a_quiet_connection_is_kept_alive_within_the_keep_alive() {
-    let mut session = Session::open(Options::default());
+fn an_idle_connection_sends_pingreq_within_the_keep_alive() {
+    let mut harness = Harness::open(Options::default());
     for _ in 0..5 {
-        session.wait(seconds(60));
-        assert_eq!(session.sent(), [Sent::PingReq]);
-        session.receive(&[0xd0, 0]);
+        harness.wait(seconds(60));
+        assert_eq!(harness.sent(), [Sent::PingReq]);
+        harness.receive(&[0xd0, 0]);
     }
-    assert!(session.gateway.is_open());
+    assert!(harness.gateway.is_open());
 }
 
 #[test]
 fn a_busy_connection_needs_no_ping() {
-    let mut session = Session::open(Options::default());
-    let own = session.gateway.own_key();
+    let mut harness = Harness::open(Options::default());
+    let own = harness.gateway.own_key();
     for _ in 0..10 {
-        session.wait(seconds(20));
-        session.publish(own, "1");
-        let id = session.expect_publish("/devices/gw-1/events");
-        session.puback(id);
+        harness.wait(seconds(20));
+        harness.publish(own, "1");
+        let id = harness.expect_publish("/devices/gw-1/events");
+        harness.puback(id);
     }
-    assert_eq!(session.sent(), []);
+    assert_eq!(harness.sent(), []);
 }
 
 #[test]
-fn a_ping_is_due_a_while_after_either_side_has_fallen_silent() {
-    let mut session = Session::open(Options::default());
-    let own = session.gateway.own_key();
-    session.wait(seconds(10));
-    session.publish(own, "1");
-    let id = session.expect_publish("/devices/gw-1/events");
-    session.wait(seconds(2));
-    session.puback(id);
-    session.wait(seconds(53) - Duration::from_millis(1));
-    assert_eq!(session.sent(), []);
-    session.wait(Duration::from_millis(1));
-    assert_eq!(session.sent(), [Sent::PingReq], "55 s after the PUBLISH");
+fn a_ping_is_due_when_either_side_has_been_inactive() {
+    let mut harness = Harness::open(Options::default());
+    let own = harness.gateway.own_key();
+    harness.wait(seconds(10));
+    harness.publish(own, "1");
+    let id = harness.expect_publish("/devices/gw-1/events");
+    harness.wait(seconds(2));
+    harness.puback(id);
+    harness.wait(seconds(53) - Duration::from_millis(1));
+    assert_eq!(harness.sent(), []);
+    harness.wait(Duration::from_millis(1));
+    assert_eq!(harness.sent(), [Sent::PingReq], "55 s after the PUBLISH");
 }
 
 #[test]
 fn a_ping_without_an_answer_ends_the_connection() {
-    let mut session = Session::open(Options::default());
-    session.wait(seconds(55));
-    assert_eq!(session.sent(), [Sent::PingReq]);
-    session.wait(seconds(20));
-    let disconnected = session.disconnected();
+    let mut harness = Harness::open(Options::default());
+    harness.wait(seconds(55));
+    assert_eq!(harness.sent(), [Sent::PingReq]);
+    harness.wait(seconds(20));
+    let disconnected = harness.disconnected();
     assert_eq!(
         disconnected.reason,
         DisconnectReason::PingRespTimedOut(seconds(20))
@@ -60,62 +60,62 @@ fn a_ping_without_an_answer_ends_the_connection() {
 }
 
 #[test]
-fn a_peer_that_takes_everything_and_says_nothing_is_asked_for_a_sign_of_life() {
+fn a_peer_that_reads_everything_and_sends_nothing_is_pinged() {
     let mut options = Options::default();
     options.ack_timeout = seconds(300);
-    let mut session = Session::open(options);
-    let own = session.gateway.own_key();
+    let mut harness = Harness::open(options);
+    let own = harness.gateway.own_key();
     for n in 0..5 {
-        session.publish(own, &n.to_string());
-        assert!(!session.sent().contains(&Sent::PingReq));
-        session.wait(seconds(10));
+        harness.publish(own, &n.to_string());
+        assert!(!harness.sent().contains(&Sent::PingReq));
+        harness.wait(seconds(10));
     }
-    session.wait(seconds(5));
-    assert_eq!(session.sent(), [Sent::PingReq]);
-    session.publish(own, "5");
-    session.sent();
-    session.wait(seconds(20));
+    harness.wait(seconds(5));
+    assert_eq!(harness.sent(), [Sent::PingReq]);
+    harness.publish(own, "5");
+    harness.sent();
+    harness.wait(seconds(20));
     assert!(matches!(
-        session.disconnect_reason(),
+        harness.disconnect_reason(),
         DisconnectReason::PingRespTimedOut(_)
     ));
 }
 
 #[test]
-fn bytes_that_make_no_progress_for_one_keep_alive_end_the_connection() {
-    let mut session = Session::open(Options::default());
-    session.publish(session.gateway.own_key(), &"x".repeat(1_000));
-    session.wait(seconds(50));
-    session.gateway.handle_transmitted(1, session.now);
-    session.wait(seconds(59));
-    assert!(session.gateway.is_open(), "one byte is progress");
-    session.wait(seconds(1));
+fn a_write_without_progress_for_one_keep_alive_ends_the_connection() {
+    let mut harness = Harness::open(Options::default());
+    harness.publish(harness.gateway.own_key(), &"x".repeat(1_000));
+    harness.wait(seconds(50));
+    harness.gateway.handle_transmitted(1, harness.now);
+    harness.wait(seconds(59));
+    assert!(harness.gateway.is_open(), "one byte is progress");
+    harness.wait(seconds(1));
     assert_eq!(
-        session.disconnect_reason(),
+        harness.disconnect_reason(),
         DisconnectReason::WriteStalled(seconds(60))
     );
 }
 
 #[test]
-fn to_hand_nothing_over_is_no_progress() {
-    let mut session = Session::open(Options::default());
-    session.publish(session.gateway.own_key(), "1");
-    session.wait(seconds(30));
-    session.gateway.handle_transmitted(0, session.now);
-    session.wait(seconds(30));
+fn handing_over_zero_bytes_is_not_progress() {
+    let mut harness = Harness::open(Options::default());
+    harness.publish(harness.gateway.own_key(), "1");
+    harness.wait(seconds(30));
+    harness.gateway.handle_transmitted(0, harness.now);
+    harness.wait(seconds(30));
     assert_eq!(
-        session.disconnect_reason(),
+        harness.disconnect_reason(),
         DisconnectReason::WriteStalled(seconds(60))
     );
 }
 
 #[test]
-fn a_short_keep_alive_is_kept_with_a_quarter_to_spare() {
+fn a_short_keep_alive_has_a_margin_of_a_quarter() {
     let mut options = Options::default();
     options.keep_alive = seconds(4);
-    let mut session = Session::open(options);
-    session.wait(Duration::from_millis(2_999));
-    assert_eq!(session.sent(), []);
-    session.wait(Duration::from_millis(1));
-    assert_eq!(session.sent(), [Sent::PingReq]);
+    let mut harness = Harness::open(options);
+    harness.wait(Duration::from_millis(2_999));
+    assert_eq!(harness.sent(), []);
+    harness.wait(Duration::from_millis(1));
+    assert_eq!(harness.sent(), [Sent::PingReq]);
 }

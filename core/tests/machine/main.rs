@@ -1,12 +1,13 @@
-//! The machine against a scripted peer, in virtual time: one file for each part of what it does.
+//! The state machine alone against a scripted peer, in virtual time: one file per subject.
 #![forbid(unsafe_code)]
 
+mod apply;
 mod attachment;
 mod closing;
 mod connection;
 mod detachment;
 mod device_tokens;
-mod door;
+mod error_texts;
 mod keep_alive;
 mod messages;
 mod options;
@@ -24,4 +25,3 @@ mod states;
 mod subscriptions;
 mod suspects;
 mod unsent;
-mod words;

@@ -4,7 +4,7 @@ use iotcore_gateway::{
     Acknowledge, DeliveryId, DeviceKey, Event, Failure, Options, Outcome, QoS, Subscription,
 };
 
-use super::peer::{CONFIG, Sent, Session, seconds};
+use super::peer::{CONFIG, Harness, Sent, seconds};
 
 fn manual() -> Options {
     let mut options = Options::default();
@@ -12,27 +12,27 @@ fn manual() -> Options {
     options
 }
 
-/// An attached device that is subscribed to both.
-fn subscribed(options: Options) -> (Session, DeviceKey) {
-    let (mut session, device) = Session::attached(options);
+/// Returns an attached device that is subscribed to configs and commands.
+fn subscribed(options: Options) -> (Harness, DeviceKey) {
+    let (mut harness, device) = Harness::attached(options);
     for subscription in [Subscription::Config, Subscription::Commands] {
-        session
+        harness
             .gateway
-            .subscribe(device, subscription, QoS::AtLeastOnce, session.now)
+            .subscribe(device, subscription, QoS::AtLeastOnce, harness.now)
             .unwrap();
     }
-    for sent in session.sent() {
+    for sent in harness.sent() {
         let Sent::Subscribe { id, .. } = sent else {
             panic!("{sent:?}")
         };
-        session.suback(id, 1);
+        harness.suback(id, 1);
     }
-    session.events();
-    (session, device)
+    harness.events();
+    (harness, device)
 }
 
-fn deliveries(session: &mut Session) -> Vec<DeliveryId> {
-    let events = session.events().into_iter();
+fn deliveries(harness: &mut Harness) -> Vec<DeliveryId> {
+    let events = harness.events().into_iter();
     let deliveries = events.filter_map(|event| match event {
         Event::Config { delivery, .. } | Event::Command { delivery, .. } => Some(delivery),
         _ => None,
@@ -42,10 +42,10 @@ fn deliveries(session: &mut Session) -> Vec<DeliveryId> {
 
 #[test]
 fn a_config_is_delivered_and_acknowledged_once_its_event_is_queued() {
-    let (mut session, device) = subscribed(Options::default());
-    session.deliver(CONFIG, r#"{"rate":5}"#, Some(9));
-    assert_eq!(session.sent(), [Sent::PubAck(9)]);
-    let events = session.events();
+    let (mut harness, device) = subscribed(Options::default());
+    harness.deliver(CONFIG, r#"{"rate":5}"#, Some(9));
+    assert_eq!(harness.sent(), [Sent::PubAck(9)]);
+    let events = harness.events();
     assert!(
         matches!(&events[..], [Event::Config { device: whose, payload, .. }]
         if *whose == device && payload == r#"{"rate":5}"#)
@@ -54,21 +54,21 @@ fn a_config_is_delivered_and_acknowledged_once_its_event_is_queued() {
 
 #[test]
 fn an_empty_config_is_a_config() {
-    let (mut session, _) = subscribed(Options::default());
-    session.deliver(CONFIG, "", Some(9));
-    assert!(matches!(&session.events()[..], [Event::Config { payload, .. }] if payload.is_empty()));
+    let (mut harness, _) = subscribed(Options::default());
+    harness.deliver(CONFIG, "", Some(9));
+    assert!(matches!(&harness.events()[..], [Event::Config { payload, .. }] if payload.is_empty()));
 }
 
 #[test]
 fn a_command_has_the_subfolder_of_its_topic() {
-    let (mut session, _) = subscribed(Options::default());
+    let (mut harness, _) = subscribed(Options::default());
     for (topic, expected) in [
         ("/devices/device-1/commands", None),
         ("/devices/device-1/commands/reboot", Some("reboot")),
         ("/devices/device-1/commands/a/b", Some("a/b")),
     ] {
-        session.deliver(topic, "now", Some(1));
-        let events = session.events();
+        harness.deliver(topic, "now", Some(1));
+        let events = harness.events();
         assert!(
             matches!(&events[..], [Event::Command { subfolder, .. }] if subfolder.as_deref() == expected),
             "{events:?}"
@@ -78,23 +78,23 @@ fn a_command_has_the_subfolder_of_its_topic() {
 
 #[test]
 fn at_qos_0_nothing_is_acknowledged() {
-    let (mut session, _) = subscribed(Options::default());
-    session.deliver(CONFIG, "{}", None);
-    assert_eq!(session.events().len(), 1);
-    assert_eq!(session.sent(), []);
+    let (mut harness, _) = subscribed(Options::default());
+    harness.deliver(CONFIG, "{}", None);
+    assert_eq!(harness.events().len(), 1);
+    assert_eq!(harness.sent(), []);
 }
 
 #[test]
-fn a_config_that_comes_before_its_suback_is_delivered() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = session
+fn a_config_received_before_its_suback_is_delivered() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = harness
         .gateway
-        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, session.now)
+        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, harness.now)
         .unwrap();
-    let id = session.expect_subscribe(CONFIG);
-    session.deliver(CONFIG, "{}", Some(5));
-    session.suback(id, 1);
-    let events = session.events();
+    let id = harness.expect_subscribe(CONFIG);
+    harness.deliver(CONFIG, "{}", Some(5));
+    harness.suback(id, 1);
+    let events = harness.events();
     assert!(matches!(events[0], Event::Config { .. }));
     assert_eq!(
         events[1],
@@ -106,18 +106,18 @@ fn a_config_that_comes_before_its_suback_is_delivered() {
 }
 
 #[test]
-fn what_nobody_asked_for_is_acknowledged_and_reported() {
-    let (mut session, _) = Session::attached(Options::default());
+fn an_unrequested_message_is_acknowledged_and_reported() {
+    let (mut harness, _) = Harness::attached(Options::default());
     for topic in [
         CONFIG,
         "/devices/device-9/commands",
         "/elsewhere",
         "/devices/device-9/errors",
     ] {
-        session.deliver(topic, "?", Some(7));
-        assert_eq!(session.sent(), [Sent::PubAck(7)]);
+        harness.deliver(topic, "?", Some(7));
+        assert_eq!(harness.sent(), [Sent::PubAck(7)]);
         assert_eq!(
-            session.events(),
+            harness.events(),
             [Event::Unrequested {
                 topic: topic.into(),
                 payload: "?".into()
@@ -127,157 +127,157 @@ fn what_nobody_asked_for_is_acknowledged_and_reported() {
 }
 
 #[test]
-fn manual_acknowledgements_go_out_in_the_order_of_the_messages() {
-    let (mut session, _) = subscribed(manual());
+fn manual_acknowledgements_are_sent_in_the_order_of_the_messages() {
+    let (mut harness, _) = subscribed(manual());
     for id in [11, 12, 13] {
-        session.deliver("/devices/device-1/commands", "x", Some(id));
+        harness.deliver("/devices/device-1/commands", "x", Some(id));
     }
-    let given = deliveries(&mut session);
-    session.gateway.acknowledge(given[2], session.now);
-    session.gateway.acknowledge(given[1], session.now);
-    assert_eq!(session.sent(), [], "the first one is missing");
-    session.gateway.acknowledge(given[0], session.now);
-    session.gateway.acknowledge(given[0], session.now);
+    let given = deliveries(&mut harness);
+    harness.gateway.acknowledge(given[2], harness.now);
+    harness.gateway.acknowledge(given[1], harness.now);
+    assert_eq!(harness.sent(), [], "the first acknowledgement is missing");
+    harness.gateway.acknowledge(given[0], harness.now);
+    harness.gateway.acknowledge(given[0], harness.now);
     assert_eq!(
-        session.sent(),
+        harness.sent(),
         [Sent::PubAck(11), Sent::PubAck(12), Sent::PubAck(13)]
     );
 }
 
 #[test]
 fn an_acknowledgement_of_an_earlier_connection_changes_nothing() {
-    let (mut session, _) = subscribed(manual());
-    session.deliver(CONFIG, "1", Some(11));
-    let old = deliveries(&mut session);
-    session.reconnect();
-    session.acknowledge_attach("device-1");
-    session.sent();
-    session.deliver(CONFIG, "2", Some(11));
-    let new = deliveries(&mut session);
-    session.gateway.acknowledge(old[0], session.now);
-    assert_eq!(session.sent(), []);
-    session.gateway.acknowledge(new[0], session.now);
-    assert_eq!(session.sent(), [Sent::PubAck(11)]);
+    let (mut harness, _) = subscribed(manual());
+    harness.deliver(CONFIG, "1", Some(11));
+    let old = deliveries(&mut harness);
+    harness.reconnect();
+    harness.acknowledge_attach("device-1");
+    harness.sent();
+    harness.deliver(CONFIG, "2", Some(11));
+    let new = deliveries(&mut harness);
+    harness.gateway.acknowledge(old[0], harness.now);
+    assert_eq!(harness.sent(), []);
+    harness.gateway.acknowledge(new[0], harness.now);
+    assert_eq!(harness.sent(), [Sent::PubAck(11)]);
 }
 
 #[test]
-fn deliveries_count_up_over_all_connections() {
-    let (mut session, _) = subscribed(manual());
-    session.deliver(CONFIG, "acknowledged", Some(1));
-    let mut given = deliveries(&mut session);
-    session.gateway.acknowledge(given[0], session.now);
-    session.deliver(CONFIG, "lost", Some(2));
-    session.deliver(CONFIG, "lost", Some(3));
-    session.reconnect();
-    session.acknowledge_attach("device-1");
-    session.deliver(CONFIG, "new", Some(1));
-    given.extend(deliveries(&mut session));
+fn delivery_ids_increase_across_connections() {
+    let (mut harness, _) = subscribed(manual());
+    harness.deliver(CONFIG, "acknowledged", Some(1));
+    let mut given = deliveries(&mut harness);
+    harness.gateway.acknowledge(given[0], harness.now);
+    harness.deliver(CONFIG, "lost", Some(2));
+    harness.deliver(CONFIG, "lost", Some(3));
+    harness.reconnect();
+    harness.acknowledge_attach("device-1");
+    harness.deliver(CONFIG, "new", Some(1));
+    given.extend(deliveries(&mut harness));
     let numbers: Vec<_> = given.into_iter().map(DeliveryId::as_u64).collect();
     assert_eq!(numbers.len(), 4);
     assert!(numbers.is_sorted_by(|one, next| one < next), "{numbers:?}");
 }
 
 #[test]
-fn a_copy_of_a_message_that_waits_for_its_acknowledgement_is_not_delivered_again() {
-    let (mut session, _) = subscribed(manual());
-    session.deliver(CONFIG, "1", Some(11));
-    session.deliver_again(CONFIG, "1", 11);
-    let given = deliveries(&mut session);
+fn a_duplicate_of_an_unacknowledged_message_is_not_delivered_again() {
+    let (mut harness, _) = subscribed(manual());
+    harness.deliver(CONFIG, "1", Some(11));
+    harness.deliver_again(CONFIG, "1", 11);
+    let given = deliveries(&mut harness);
     assert_eq!(given.len(), 1);
-    assert_eq!(session.gateway.stats().duplicates, 1);
-    session.gateway.acknowledge(given[0], session.now);
-    assert_eq!(session.sent(), [Sent::PubAck(11)]);
-    session.deliver_again(CONFIG, "1", 11);
+    assert_eq!(harness.gateway.stats().duplicates, 1);
+    harness.gateway.acknowledge(given[0], harness.now);
+    assert_eq!(harness.sent(), [Sent::PubAck(11)]);
+    harness.deliver_again(CONFIG, "1", 11);
     assert_eq!(
-        deliveries(&mut session).len(),
+        deliveries(&mut harness).len(),
         1,
-        "after its PUBACK the identifier is a new message [MQTT-4.3.2-2]"
+        "after PUBACK, the identifier belongs to a new message [MQTT-4.3.2-2]"
     );
 }
 
 #[test]
-fn a_full_event_queue_stops_the_reading_until_it_is_taken() {
+fn a_full_event_queue_pauses_reading_until_it_is_drained() {
     let mut options = Options::default();
     options.max_events = 3;
-    let (mut session, _) = subscribed(options);
+    let (mut harness, _) = subscribed(options);
     for id in 1..=5 {
-        assert_eq!(session.gateway.wants_input(), id <= 3);
-        session.deliver(CONFIG, "x", Some(id));
+        assert_eq!(harness.gateway.wants_input(), id <= 3);
+        harness.deliver(CONFIG, "x", Some(id));
     }
     assert_eq!(
-        deliveries(&mut session).len(),
+        deliveries(&mut harness).len(),
         5,
-        "what is read all the same is not lost"
+        "input received while reading is paused is not lost"
     );
-    assert!(session.gateway.wants_input());
+    assert!(harness.gateway.wants_input());
 }
 
 #[test]
-fn deliveries_that_are_not_acknowledged_stop_the_reading() {
+fn too_many_unacknowledged_deliveries_pause_reading() {
     let mut options = manual();
     options.max_unacknowledged = 2;
-    let (mut session, _) = subscribed(options);
-    session.deliver(CONFIG, "x", Some(1));
-    session.deliver(CONFIG, "x", None);
-    let given = deliveries(&mut session);
-    assert!(!session.gateway.wants_input());
-    session.gateway.acknowledge(given[0], session.now);
-    assert!(session.gateway.wants_input());
+    let (mut harness, _) = subscribed(options);
+    harness.deliver(CONFIG, "x", Some(1));
+    harness.deliver(CONFIG, "x", None);
+    let given = deliveries(&mut harness);
+    assert!(!harness.gateway.wants_input());
+    harness.gateway.acknowledge(given[0], harness.now);
+    assert!(harness.gateway.wants_input());
 }
 
 #[test]
-fn stats_tell_what_the_peer_has_made_the_gateway_hold() {
-    let (mut session, _) = subscribed(manual());
-    let held = |session: &Session| {
-        let stats = session.gateway.stats();
+fn stats_report_the_received_data_that_the_gateway_holds() {
+    let (mut harness, _) = subscribed(manual());
+    let held = |harness: &Harness| {
+        let stats = harness.gateway.stats();
         (stats.events, stats.unacknowledged, stats.received)
     };
-    assert_eq!(held(&session), (0, 0, 0));
-    session.deliver(CONFIG, "a", Some(9));
-    session.receive(&[0x40, 2, 0]);
-    assert_eq!(held(&session), (1, 1, 3));
-    let delivery = deliveries(&mut session)[0];
-    assert_eq!(held(&session), (0, 1, 3));
-    session.gateway.acknowledge(delivery, session.now);
-    session.receive(&[9]);
-    assert_eq!(held(&session), (0, 0, 0));
+    assert_eq!(held(&harness), (0, 0, 0));
+    harness.deliver(CONFIG, "a", Some(9));
+    harness.receive(&[0x40, 2, 0]);
+    assert_eq!(held(&harness), (1, 1, 3));
+    let delivery = deliveries(&mut harness)[0];
+    assert_eq!(held(&harness), (0, 1, 3));
+    harness.gateway.acknowledge(delivery, harness.now);
+    harness.receive(&[9]);
+    assert_eq!(held(&harness), (0, 0, 0));
 }
 
 #[test]
-fn the_deadlines_of_the_peer_go_on_as_soon_as_the_events_are_taken() {
+fn peer_deadlines_resume_as_soon_as_the_events_are_taken() {
     let mut options = Options::default();
     options.max_events = 1;
-    let mut session = Session::open(options);
-    let (_, attach) = session.begin_attach("device-1");
-    session.sent();
-    session.gateway.open(session.now).unwrap();
-    assert!(!session.gateway.wants_input());
-    session.now += seconds(10);
-    session.events();
-    session.wait(seconds(29));
-    assert_eq!(session.ended(attach), None, "nobody listened for 10 s");
-    session.wait(seconds(1));
+    let mut harness = Harness::open(options);
+    let (_, attach) = harness.begin_attach("device-1");
+    harness.sent();
+    harness.gateway.open(harness.now).unwrap();
+    assert!(!harness.gateway.wants_input());
+    harness.now += seconds(10);
+    harness.events();
+    harness.wait(seconds(29));
+    assert_eq!(harness.ended(attach), None, "reading was paused for 10 s");
+    harness.wait(seconds(1));
     assert!(
-        matches!(session.ended(attach), Some(Err(Failure::TimedOut(_)))),
-        "and then for 30 s"
+        matches!(harness.ended(attach), Some(Err(Failure::TimedOut(_)))),
+        "the remaining 30 s have passed"
     );
 }
 
 #[test]
-fn no_answer_is_missed_at_the_instant_at_which_the_reading_stops() {
+fn an_answer_at_the_instant_at_which_reading_pauses_is_not_missed() {
     let mut options = Options::default();
     options.max_events = 1;
-    let mut session = Session::open(options);
-    let (_, first) = session.begin_attach("device-1");
-    let (_, second) = session.begin_attach("device-2");
-    let ids = session.sent_payloads();
-    session.now += seconds(30);
-    session.puback(ids[0].1);
-    assert!(!session.gateway.wants_input());
-    assert!(session.gateway.poll_timeout() > Some(session.now));
-    session.gateway.handle_timeout(session.now);
-    session.puback(ids[1].1);
-    let events = session.events();
+    let mut harness = Harness::open(options);
+    let (_, first) = harness.begin_attach("device-1");
+    let (_, second) = harness.begin_attach("device-2");
+    let ids = harness.sent_payloads();
+    harness.now += seconds(30);
+    harness.puback(ids[0].1);
+    assert!(!harness.gateway.wants_input());
+    assert!(harness.gateway.poll_timeout() > Some(harness.now));
+    harness.gateway.handle_timeout(harness.now);
+    harness.puback(ids[1].1);
+    let events = harness.events();
     for op in [first, second] {
         let outcome = Outcome::Attached;
         assert!(events.contains(&Event::Done { op, outcome }), "{events:?}");
@@ -285,30 +285,30 @@ fn no_answer_is_missed_at_the_instant_at_which_the_reading_stops() {
 }
 
 #[test]
-fn a_peer_that_nobody_reads_is_not_silent() {
+fn a_peer_is_not_timed_out_while_reading_is_paused() {
     let mut options = manual();
     options.max_unacknowledged = 1;
-    let (mut session, device) = subscribed(options);
-    session.publish(device, "1");
-    session.sent();
-    session.deliver(CONFIG, "x", Some(1));
-    let given = deliveries(&mut session);
+    let (mut harness, device) = subscribed(options);
+    harness.publish(device, "1");
+    harness.sent();
+    harness.deliver(CONFIG, "x", Some(1));
+    let given = deliveries(&mut harness);
     for _ in 0..5 {
-        session.wait(seconds(60));
-        assert_eq!(session.sent(), [Sent::PingReq]);
+        harness.wait(seconds(60));
+        assert_eq!(harness.sent(), [Sent::PingReq]);
     }
-    assert!(session.gateway.is_open());
+    assert!(harness.gateway.is_open());
 
-    session.gateway.acknowledge(given[0], session.now);
-    assert_eq!(session.sent(), [Sent::PubAck(1)]);
-    session.wait(seconds(19));
+    harness.gateway.acknowledge(given[0], harness.now);
+    assert_eq!(harness.sent(), [Sent::PubAck(1)]);
+    harness.wait(seconds(19));
     assert!(
-        session.gateway.is_open(),
-        "the deadlines go on from where they stood"
+        harness.gateway.is_open(),
+        "deadlines resume with their remaining time"
     );
-    session.wait(seconds(2));
+    harness.wait(seconds(2));
     assert!(
-        !session.gateway.is_open(),
-        "PINGRESP is due once somebody listens"
+        !harness.gateway.is_open(),
+        "PINGRESP is due once reading resumes"
     );
 }

@@ -1,4 +1,4 @@
-//! Options that no gateway can work with are refused, each with its name, its value and its limit.
+//! Invalid options are refused with name, value and limit.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn refusal(change: impl FnOnce(&mut Options)) -> Option<String> {
 }
 
 #[test]
-fn the_defaults_work() {
+fn the_defaults_are_valid() {
     assert_eq!(refusal(|_| {}), None);
 }
 
@@ -43,7 +43,7 @@ fn a_keep_alive_is_a_whole_number_of_seconds_below_the_idle_limit() {
 }
 
 #[test]
-fn every_mistake_names_its_option_and_what_it_must_be() {
+fn every_invalid_option_is_reported_with_its_name_value_and_limit() {
     type Change = fn(&mut Options);
     let mistakes: [(Change, &[&str]); 16] = [
         (|o| o.window = 0, &["window", "0", "at least 1"]),
@@ -98,7 +98,7 @@ fn a_backoff_that_does_not_grow_is_legal() {
 }
 
 #[test]
-fn a_payload_is_at_most_64_mebibytes_and_a_frame_what_a_remaining_length_can_say() {
+fn a_payload_limit_is_at_most_64_mebibytes_and_a_frame_limit_the_largest_remaining_length() {
     let payload = |bytes| {
         refusal(|options| {
             options.quota.max_telemetry_bytes = bytes;

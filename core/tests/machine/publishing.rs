@@ -1,16 +1,16 @@
-//! From accepted to acknowledged: order, losses, windows, bounds, states, silence.
+//! Publishing, from acceptance to acknowledgement: order, lost connections, windows, limits.
 
 use iotcore_gateway::{
     Event, Options, Outcome, Publication, PublishError, PublishErrorKind, QoS, Subfolder,
     TransportEnd,
 };
 
-use super::peer::{EVENTS, Sent, Session, UNIX_NOW, seconds};
+use super::peer::{EVENTS, Harness, Sent, UNIX_NOW, seconds};
 
 #[test]
 fn each_kind_of_publication_has_its_topic() {
-    let (mut session, device) = Session::attached(Options::default());
-    let own = session.gateway.own_key();
+    let (mut harness, device) = Harness::attached(Options::default());
+    let own = harness.gateway.own_key();
     let subfolder = Subfolder::try_from("alerts/critical").unwrap();
     for (publication, topic, qos) in [
         (
@@ -39,10 +39,10 @@ fn each_kind_of_publication_has_its_topic() {
             0,
         ),
     ] {
-        session.gateway.publish(publication, session.now).unwrap();
+        harness.gateway.publish(publication, harness.now).unwrap();
         let Sent::Publish {
             topic: found, id, ..
-        } = session.next_sent()
+        } = harness.next_sent()
         else {
             panic!()
         };
@@ -51,16 +51,16 @@ fn each_kind_of_publication_has_its_topic() {
 }
 
 #[test]
-fn a_payload_over_the_limit_is_handed_back_and_nothing_is_sent() {
-    let (mut session, device) = Session::attached(Options::default());
+fn a_payload_over_the_limit_is_returned_and_nothing_is_sent() {
+    let (mut harness, device) = Harness::attached(Options::default());
     for (publication, limit) in [
         (Publication::telemetry(device, vec![b'x'; 262_145]), 262_144),
         (Publication::state(device, vec![b'x'; 65_537]), 65_536),
     ] {
         let len = publication.payload().len();
-        let error = session
+        let error = harness
             .gateway
-            .publish(publication.clone(), session.now)
+            .publish(publication.clone(), harness.now)
             .unwrap_err();
         assert_eq!(
             error,
@@ -74,81 +74,81 @@ fn a_payload_over_the_limit_is_handed_back_and_nothing_is_sent() {
         }
         assert_eq!(error.publication, publication);
     }
-    assert_eq!(session.sent(), []);
+    assert_eq!(harness.sent(), []);
     let largest = Publication::telemetry(device, vec![b'x'; 262_144]);
-    session.gateway.publish(largest, session.now).unwrap();
-    assert_eq!(session.sent_texts()[0].len(), 262_144);
+    harness.gateway.publish(largest, harness.now).unwrap();
+    assert_eq!(harness.sent_texts()[0].len(), 262_144);
 }
 
 #[test]
 fn a_puback_completes_its_own_publication_in_any_order() {
-    let (mut session, device) = Session::attached(Options::default());
+    let (mut harness, device) = Harness::attached(Options::default());
     let ops: Vec<_> = ["a", "b", "c"]
-        .map(|payload| session.publish(device, payload))
+        .map(|payload| harness.publish(device, payload))
         .into();
-    let ids = session.sent_ids();
+    let ids = harness.sent_ids();
     for at in [2, 0, 1] {
-        session.puback(ids[at]);
+        harness.puback(ids[at]);
         assert_eq!(
-            session.events(),
+            harness.events(),
             [Event::Done {
                 op: ops[at],
                 outcome: Outcome::Acknowledged
             }]
         );
-        session.puback(ids[at]);
-        assert_eq!(session.events(), [], "a second PUBACK completes nothing");
+        harness.puback(ids[at]);
+        assert_eq!(harness.events(), [], "a duplicate PUBACK completes nothing");
     }
 }
 
 #[test]
-fn at_qos_0_a_publication_is_done_when_its_last_byte_was_handed_over() {
-    let (mut session, device) = Session::attached(Options::default());
+fn at_qos_0_a_publication_completes_when_its_last_byte_is_handed_over() {
+    let (mut harness, device) = Harness::attached(Options::default());
     let publication = Publication::telemetry(device, "1").qos(QoS::AtMostOnce);
-    let op = session.gateway.publish(publication, session.now).unwrap();
-    let len = session.gateway.poll_transmit().len();
-    session.gateway.handle_transmitted(len - 1, session.now);
-    assert_eq!(session.ended(op), None);
-    session.gateway.handle_transmitted(1, session.now);
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Transmitted)));
+    let op = harness.gateway.publish(publication, harness.now).unwrap();
+    let len = harness.gateway.poll_transmit().len();
+    harness.gateway.handle_transmitted(len - 1, harness.now);
+    assert_eq!(harness.ended(op), None);
+    harness.gateway.handle_transmitted(1, harness.now);
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Transmitted)));
 }
 
 #[test]
 fn at_qos_0_what_was_not_handed_over_survives_the_connection() {
-    let (mut session, device) = Session::attached(Options::default());
+    let (mut harness, device) = Harness::attached(Options::default());
     let publication = Publication::telemetry(device, "1").qos(QoS::AtMostOnce);
-    let op = session.gateway.publish(publication, session.now).unwrap();
-    session.gateway.handle_transmitted(3, session.now);
-    session.reconnect();
-    session.acknowledge_attach("device-1");
-    assert_eq!(session.sent_texts(), ["1"]);
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Transmitted)));
+    let op = harness.gateway.publish(publication, harness.now).unwrap();
+    harness.gateway.handle_transmitted(3, harness.now);
+    harness.reconnect();
+    harness.acknowledge_attach("device-1");
+    assert_eq!(harness.sent_texts(), ["1"]);
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Transmitted)));
 }
 
 #[test]
 fn a_lost_connection_loses_nothing_and_keeps_the_order_of_each_device() {
     let mut options = Options::default();
     options.window = 4;
-    let mut session = Session::open(options);
-    let devices = ["device-1", "device-2"].map(|id| session.attach(id));
-    session.events();
+    let mut harness = Harness::open(options);
+    let devices = ["device-1", "device-2"].map(|id| harness.attach(id));
+    harness.events();
     let mut ops = Vec::new();
     for n in 0..10 {
-        ops.push(session.publish(devices[n % 2], &n.to_string()));
+        ops.push(harness.publish(devices[n % 2], &n.to_string()));
     }
-    let first = session.sent_payloads();
+    let first = harness.sent_payloads();
     assert_eq!(first.len(), 4, "the window");
-    session.puback(first[1].1);
-    let more = session.sent_payloads();
+    harness.puback(first[1].1);
+    let more = harness.sent_payloads();
     assert_eq!(more.len(), 1);
-    session.lose_connection();
-    session.events();
-    session.redial();
-    session.acknowledge_attach("device-1");
-    session.acknowledge_attach("device-2");
+    harness.lose_connection();
+    harness.events();
+    harness.redial();
+    harness.acknowledge_attach("device-1");
+    harness.acknowledge_attach("device-2");
     let mut arrived = Vec::new();
     loop {
-        let sent = session.sent();
+        let sent = harness.sent();
         if sent.is_empty() {
             break;
         }
@@ -168,7 +168,7 @@ fn a_lost_connection_loses_nothing_and_keeps_the_order_of_each_device() {
                     .parse::<usize>()
                     .unwrap(),
             );
-            session.puback(id);
+            harness.puback(id);
         }
     }
     let acknowledged: usize = first[1].0.parse().unwrap();
@@ -183,7 +183,7 @@ fn a_lost_connection_loses_nothing_and_keeps_the_order_of_each_device() {
             .collect();
         assert_eq!(of_device, expected);
     }
-    let done = session
+    let done = harness
         .events()
         .into_iter()
         .filter(|event| matches!(event, Event::Done { op, .. } if ops.contains(op)));
@@ -192,47 +192,47 @@ fn a_lost_connection_loses_nothing_and_keeps_the_order_of_each_device() {
 
 #[test]
 fn what_is_accepted_before_open_is_delivered_after_it() {
-    let mut session = Session::new(Options::default());
-    let own = session.gateway.own_key();
-    let op = session.publish(own, "early");
-    session.gateway.open(session.now).unwrap();
-    session.connect();
-    let id = session.expect_publish("/devices/gw-1/events");
-    session.puback(id);
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Acknowledged)));
+    let mut harness = Harness::new(Options::default());
+    let own = harness.gateway.own_key();
+    let op = harness.publish(own, "early");
+    harness.gateway.open(harness.now).unwrap();
+    harness.connect();
+    let id = harness.expect_publish("/devices/gw-1/events");
+    harness.puback(id);
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Acknowledged)));
 }
 
 #[test]
-fn a_device_that_is_not_attached_blocks_no_other() {
-    let mut session = Session::open(Options::default());
-    let (slow, _) = session
+fn a_device_that_is_not_attached_does_not_block_others() {
+    let mut harness = Harness::open(Options::default());
+    let (slow, _) = harness
         .gateway
-        .attach("slow-1".try_into().unwrap(), None, UNIX_NOW, session.now)
+        .attach("slow-1".try_into().unwrap(), None, UNIX_NOW, harness.now)
         .unwrap();
-    session.expect_publish("/devices/slow-1/attach");
-    let device = session.attach("device-1");
+    harness.expect_publish("/devices/slow-1/attach");
+    let device = harness.attach("device-1");
     for n in 0..5 {
-        session.publish(slow, "waits");
-        session.publish(device, &n.to_string());
+        harness.publish(slow, "waits");
+        harness.publish(device, &n.to_string());
     }
-    assert_eq!(session.sent_texts(), ["0", "1", "2", "3", "4"]);
+    assert_eq!(harness.sent_texts(), ["0", "1", "2", "3", "4"]);
 }
 
 #[test]
-fn devices_take_turns() {
+fn devices_send_round_robin() {
     let mut options = Options::default();
     options.window = 1;
-    let mut session = Session::open(options);
-    let busy = session.attach("busy-1");
-    let quiet = session.attach("quiet-1");
+    let mut harness = Harness::open(options);
+    let busy = harness.attach("busy-1");
+    let quiet = harness.attach("quiet-1");
     for n in 0..4 {
-        session.publish(busy, &format!("busy {n}"));
+        harness.publish(busy, &format!("busy {n}"));
     }
-    session.publish(quiet, "quiet");
+    harness.publish(quiet, "quiet");
     let mut order = Vec::new();
-    while let [(payload, id)] = &session.sent_payloads()[..] {
+    while let [(payload, id)] = &harness.sent_payloads()[..] {
         order.push(payload.clone());
-        session.puback(*id);
+        harness.puback(*id);
     }
     assert_eq!(order, ["busy 0", "busy 1", "quiet", "busy 2", "busy 3"]);
 }
@@ -241,76 +241,76 @@ fn devices_take_turns() {
 fn a_device_window_of_one_sends_one_after_the_other() {
     let mut options = Options::default();
     options.device_window = 1;
-    let (mut session, device) = Session::attached(options);
+    let (mut harness, device) = Harness::attached(options);
     for n in 0..3 {
-        session.publish(device, &n.to_string());
+        harness.publish(device, &n.to_string());
     }
     for n in 0..3 {
-        let sent = session.sent_payloads();
+        let sent = harness.sent_payloads();
         assert_eq!(sent.len(), 1);
         assert_eq!(sent[0].0, n.to_string());
-        session.puback(sent[0].1);
+        harness.puback(sent[0].1);
     }
 }
 
 #[test]
-fn at_qos_0_what_is_on_its_way_is_not_sent_again_with_the_attachment() {
-    let (mut session, device) = Session::attached(Options::default());
+fn at_qos_0_a_publication_in_the_transmit_buffer_is_not_sent_again_after_a_reattach() {
+    let (mut harness, device) = Harness::attached(Options::default());
     let once = Publication::telemetry(device, "once").qos(QoS::AtMostOnce);
-    let op = session.gateway.publish(once, session.now).unwrap();
-    session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
+    let op = harness.gateway.publish(once, harness.now).unwrap();
+    harness.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
     assert_eq!(
-        session.sent_payloads().len(),
+        harness.sent_payloads().len(),
         1,
-        "its bytes were in the stream"
+        "it was already queued for transmission"
     );
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Transmitted)));
-    session.wait(seconds(3));
-    session.acknowledge_attach("device-1");
-    assert_eq!(session.sent(), []);
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Transmitted)));
+    harness.wait(seconds(3));
+    harness.acknowledge_attach("device-1");
+    assert_eq!(harness.sent(), []);
 }
 
 #[test]
-fn what_comes_back_in_two_parts_keeps_its_order() {
-    let (mut session, device) = Session::attached(Options::default());
-    session.publish(device, "first");
+fn publications_requeued_in_two_steps_keep_their_order() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    harness.publish(device, "first");
     let once = Publication::telemetry(device, "second").qos(QoS::AtMostOnce);
-    session.gateway.publish(once, session.now).unwrap();
-    session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
-    session.reconnect();
-    session.acknowledge_attach("device-1");
-    let sent = session.sent_payloads();
+    harness.gateway.publish(once, harness.now).unwrap();
+    harness.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
+    harness.reconnect();
+    harness.acknowledge_attach("device-1");
+    let sent = harness.sent_payloads();
     let payloads: Vec<_> = sent.iter().map(|(payload, _)| &payload[..]).collect();
     assert_eq!(payloads, ["first", "second"]);
 }
 
 #[test]
-fn a_packet_identifier_is_not_used_again_while_its_acknowledgement_can_come() {
+fn a_packet_identifier_is_not_reused_while_its_acknowledgement_may_arrive() {
     let mut options = Options::default();
     options.device_queue.messages = 100_000;
-    let (mut session, device) = Session::attached(options);
-    session.publish(device, "stays");
-    let held = session.expect_publish(EVENTS);
+    let (mut harness, device) = Harness::attached(options);
+    harness.publish(device, "stays");
+    let held = harness.expect_publish(EVENTS);
     for _ in 0..70_000 {
-        session.publish(device, "");
-        let id = session.expect_publish(EVENTS);
+        harness.publish(device, "");
+        let id = harness.expect_publish(EVENTS);
         assert_ne!(id, held);
-        session.puback(id);
-        session.events();
+        harness.puback(id);
+        harness.events();
     }
 }
 
 #[test]
-fn a_publication_that_fails_is_handed_back_with_its_device() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = session.publish(device, "21.5");
-    session.expect_publish(EVENTS);
-    session.gateway.close(session.now);
-    session.wait(seconds(11));
-    session.sent();
+fn a_failed_publication_is_returned_with_its_device() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = harness.publish(device, "21.5");
+    harness.expect_publish(EVENTS);
+    harness.gateway.close(harness.now);
+    harness.wait(seconds(11));
+    harness.sent();
     let hung_up = TransportEnd::HungUp;
-    session.gateway.handle_disconnected(hung_up, session.now);
-    let events = session.events();
+    harness.gateway.handle_disconnected(hung_up, harness.now);
+    let events = harness.events();
     let handed_back = events.iter().find_map(|event| match event {
         Event::Failed {
             op: failed,

@@ -1,32 +1,32 @@
-//! Replaying: fragments, polls and spurious timeouts make no difference, and the same inputs give the same outputs.
+//! Determinism: fragmentation, polls and spurious timeouts make no difference, and equal inputs have equal outputs.
 
 use std::time::Duration;
 
 use iotcore_gateway::{Acknowledge, Event, Options, Publication, QoS, Subscription};
 use proptest::{collection::vec, prelude::*};
 
-use super::peer::{GATEWAY, Session, UNIX_NOW, seconds};
+use super::peer::{GATEWAY, Harness, UNIX_NOW, seconds};
 
-/// How one run differs from another that must come out the same.
+/// Differences between two runs that must have the same output.
 #[derive(Clone, Debug, Default)]
-struct Manner {
-    /// The lengths of the fragments, over and over; whole if there are none.
+struct Variation {
+    /// The lengths of the fragments, repeated cyclically; the input is not fragmented if this is empty.
     fragments: Vec<usize>,
-    /// Timeouts reported before anything is due.
+    /// Whether timeouts are reported before any is due.
     spurious_timeouts: bool,
-    /// The outputs are polled after every input.
+    /// Whether the outputs are polled after every input.
     polls: bool,
 }
 
-/// A gateway with much to do: attaching, subscribing, publishing within a small window.
-fn busy() -> Session {
+/// Returns a gateway with many pending operations: attaches, subscriptions and publications in a small window.
+fn busy() -> Harness {
     let mut options = Options::default();
     options.window = 3;
     options.attach_window = 2;
     options.acknowledge = Acknowledge::Automatic;
-    let mut session = Session::open(options);
-    let now = session.now;
-    let gateway = &mut session.gateway;
+    let mut harness = Harness::open(options);
+    let now = harness.now;
+    let gateway = &mut harness.gateway;
     for n in 1..=4 {
         let id = format!("device-{n}").try_into().unwrap();
         let (device, _) = gateway.attach(id, None, UNIX_NOW, now).unwrap();
@@ -42,10 +42,10 @@ fn busy() -> Session {
             .publish(Publication::state(device, "on"), now)
             .unwrap();
     }
-    session
+    harness
 }
 
-/// What the bridge may send to it, in any order and with identifiers that may be wrong.
+/// Generates packets from the bridge, in any order and with identifiers that may be wrong.
 fn packet() -> impl Strategy<Value = Vec<u8>> {
     let id = 1..14u8;
     let device = 1..5u8;
@@ -70,58 +70,58 @@ fn packet() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Feeds the inputs, one a second, and gives every byte and event that came out.
-fn run(inputs: &[Vec<u8>], manner: &Manner) -> (Vec<u8>, Vec<Event>) {
-    let mut session = busy();
-    let (mut bytes, mut events) = (Vec::new(), session.events());
+/// Feeds the inputs, one per second; returns all bytes and events that were output.
+fn run(inputs: &[Vec<u8>], variation: &Variation) -> (Vec<u8>, Vec<Event>) {
+    let mut harness = busy();
+    let (mut bytes, mut events) = (Vec::new(), harness.events());
     for input in inputs {
         let mut rest = &input[..];
-        let mut fragments = manner.fragments.iter().cycle();
+        let mut fragments = variation.fragments.iter().cycle();
         while !rest.is_empty() {
             let len = fragments
                 .next()
                 .map_or(rest.len(), |len| *len.min(&rest.len()));
             let (fragment, others) = rest.split_at(len);
-            session.receive(fragment);
+            harness.receive(fragment);
             rest = others;
-            if manner.polls {
+            if variation.polls {
                 let _ = (
-                    session.gateway.poll_timeout(),
-                    session.gateway.poll_transmit(),
+                    harness.gateway.poll_timeout(),
+                    harness.gateway.poll_transmit(),
                 );
-                events.extend(session.gateway.poll_event());
+                events.extend(harness.gateway.poll_event());
             }
         }
-        bytes.extend(take(&mut session));
-        if manner.spurious_timeouts {
-            spurious_timeout(&mut session);
+        bytes.extend(take(&mut harness));
+        if variation.spurious_timeouts {
+            spurious_timeout(&mut harness);
         }
-        session.wait(seconds(1));
-        bytes.extend(take(&mut session));
+        harness.wait(seconds(1));
+        bytes.extend(take(&mut harness));
     }
-    events.extend(session.events());
+    events.extend(harness.events());
     (bytes, events)
 }
 
-fn take(session: &mut Session) -> Vec<u8> {
+fn take(harness: &mut Harness) -> Vec<u8> {
     let mut taken = Vec::new();
-    while !session.gateway.poll_transmit().is_empty() {
-        let bytes = session.gateway.poll_transmit().to_vec();
-        session.gateway.handle_transmitted(bytes.len(), session.now);
+    while !harness.gateway.poll_transmit().is_empty() {
+        let bytes = harness.gateway.poll_transmit().to_vec();
+        harness.gateway.handle_transmitted(bytes.len(), harness.now);
         taken.extend(bytes);
     }
     taken
 }
 
-fn spurious_timeout(session: &mut Session) {
-    let early = session.now + Duration::from_millis(1);
-    if session
+fn spurious_timeout(harness: &mut Harness) {
+    let early = harness.now + Duration::from_millis(1);
+    if harness
         .gateway
         .poll_timeout()
         .is_none_or(|deadline| deadline > early)
     {
-        session.gateway.handle_timeout(session.now);
-        session.gateway.handle_timeout(early);
+        harness.gateway.handle_timeout(harness.now);
+        harness.gateway.handle_timeout(early);
     }
 }
 
@@ -133,24 +133,24 @@ proptest! {
         inputs in vec(vec(packet(), 0..6).prop_map(|packets| packets.concat()), 1..12),
         fragments in vec(1..9usize, 1..6),
     ) {
-        let whole = run(&inputs, &Manner::default());
-        prop_assert_eq!(&whole, &run(&inputs, &Manner { fragments, ..Manner::default() }));
-        prop_assert_eq!(&whole, &run(&inputs, &Manner { fragments: vec![1], ..Manner::default() }));
+        let whole = run(&inputs, &Variation::default());
+        prop_assert_eq!(&whole, &run(&inputs, &Variation { fragments, ..Variation::default() }));
+        prop_assert_eq!(&whole, &run(&inputs, &Variation { fragments: vec![1], ..Variation::default() }));
     }
 
     #[test]
     fn polls_and_spurious_timeouts_change_nothing(
         inputs in vec(vec(packet(), 0..6).prop_map(|packets| packets.concat()), 1..12),
     ) {
-        let plain = run(&inputs, &Manner::default());
-        prop_assert_eq!(&plain, &run(&inputs, &Manner { polls: true, ..Manner::default() }));
-        prop_assert_eq!(&plain, &run(&inputs, &Manner { spurious_timeouts: true, ..Manner::default() }));
+        let plain = run(&inputs, &Variation::default());
+        prop_assert_eq!(&plain, &run(&inputs, &Variation { polls: true, ..Variation::default() }));
+        prop_assert_eq!(&plain, &run(&inputs, &Variation { spurious_timeouts: true, ..Variation::default() }));
     }
 
     #[test]
     fn the_same_inputs_give_the_same_outputs(
         inputs in vec(vec(packet(), 0..6).prop_map(|packets| packets.concat()), 1..12),
     ) {
-        prop_assert_eq!(run(&inputs, &Manner::default()), run(&inputs, &Manner::default()));
+        prop_assert_eq!(run(&inputs, &Variation::default()), run(&inputs, &Variation::default()));
     }
 }

@@ -1,11 +1,11 @@
-//! Error reports: what each code does to what it is about, whichever shape it has.
+//! Error reports: the effect of each code, in both formats.
 
 use iotcore_gateway::{
     DetachCause, DeviceKey, DeviceState, ErrorReport, ErrorType, Event, Failure, OpId, Options,
     Outcome, QoS, Subscription,
 };
 
-use super::peer::{CONFIG, GATEWAY, Session, seconds};
+use super::peer::{CONFIG, GATEWAY, Harness, seconds};
 
 const CODES: [&str; 7] = [
     "GATEWAY_ATTACHMENT_ERROR",
@@ -17,19 +17,19 @@ const CODES: [&str; 7] = [
     "UNKNOWN",
 ];
 
-fn subscribe(session: &mut Session, device: DeviceKey) -> OpId {
-    session
+fn subscribe(harness: &mut Harness, device: DeviceKey) -> OpId {
+    harness
         .gateway
-        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, session.now)
+        .subscribe(device, Subscription::Config, QoS::AtLeastOnce, harness.now)
         .unwrap()
 }
 
-fn report(session: &mut Session, payload: &str) {
-    session.deliver(&format!("/devices/{GATEWAY}/errors"), payload, None);
+fn report(harness: &mut Harness, payload: &str) {
+    harness.deliver(&format!("/devices/{GATEWAY}/errors"), payload, None);
 }
 
 #[test]
-fn every_code_in_both_shapes_is_an_event_that_tells_all() {
+fn every_error_code_in_both_formats_is_an_event_with_all_fields() {
     let about = r#""message_type":"PUBLISH","topic":"/t","packet_id":10"#;
     for code in CODES {
         for about in [
@@ -39,41 +39,44 @@ fn every_code_in_both_shapes_is_an_event_that_tells_all() {
             let payload = format!(
                 r#"{{"error_type":"{code}","description":"why","device_id":"device-7",{about}}}"#
             );
-            let (mut session, _) = Session::attached(Options::default());
-            report(&mut session, &payload);
-            let told = ErrorReport::parse(payload.as_bytes()).unwrap();
-            assert_eq!(told.error_type().as_str(), code);
-            assert_eq!(told.message().unwrap().packet_id().map(u16::from), Some(10));
-            assert_eq!(session.events(), [Event::ErrorReport(told)]);
+            let (mut harness, _) = Harness::attached(Options::default());
+            report(&mut harness, &payload);
+            let report = ErrorReport::parse(payload.as_bytes()).unwrap();
+            assert_eq!(report.error_type().as_str(), code);
+            assert_eq!(
+                report.message().unwrap().packet_id().map(u16::from),
+                Some(10)
+            );
+            assert_eq!(harness.events(), [Event::ErrorReport(report)]);
         }
     }
 }
 
 #[test]
 fn an_invalid_topic_fails_that_publication_and_no_other() {
-    let (mut session, device) = Session::attached(Options::default());
-    let first = session.publish(device, "1");
-    session.publish(device, "2");
-    let ids = session.sent_ids();
-    session.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(ids[0]));
-    let events = session.events();
+    let (mut harness, device) = Harness::attached(Options::default());
+    let first = harness.publish(device, "1");
+    harness.publish(device, "2");
+    let ids = harness.sent_ids();
+    harness.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(ids[0]));
+    let events = harness.events();
     assert!(
         matches!(&events[..], [Event::Failed { op, failure: Failure::Reported(_), .. }, Event::ErrorReport(_)] if *op == first)
     );
-    assert_eq!(session.gateway.stats().in_flight, 1);
-    session.puback(ids[0]);
-    assert_eq!(session.events(), [], "its late PUBACK completes nothing");
+    assert_eq!(harness.gateway.stats().in_flight, 1);
+    harness.puback(ids[0]);
+    assert_eq!(harness.events(), [], "a late PUBACK completes nothing");
 }
 
 #[test]
-fn unknown_about_a_publication_sends_it_again_later() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = session.publish(device, "1");
-    let id = session.expect_publish("/devices/device-1/events");
-    session.report("UNKNOWN", "device-1", Some(id));
-    assert_eq!(session.ended(op), None);
-    session.wait(seconds(30));
-    assert_eq!(session.sent_payloads(), [("1".to_owned(), id)]);
+fn an_unknown_error_about_a_publication_resends_it_later() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = harness.publish(device, "1");
+    let id = harness.expect_publish("/devices/device-1/events");
+    harness.report("UNKNOWN", "device-1", Some(id));
+    assert_eq!(harness.ended(op), None);
+    harness.wait(seconds(30));
+    assert_eq!(harness.sent_payloads(), [("1".to_owned(), id)]);
 }
 
 #[test]
@@ -82,151 +85,152 @@ fn reports_of_unexpected_packets_change_nothing() {
         "GATEWAY_UNEXPECTED_PACKET_ID",
         "GATEWAY_UNEXPECTED_MESSAGE_TYPE",
     ] {
-        let (mut session, device) = Session::attached(Options::default());
-        session.publish(device, "1");
-        let id = session.expect_publish("/devices/device-1/events");
+        let (mut harness, device) = Harness::attached(Options::default());
+        harness.publish(device, "1");
+        let id = harness.expect_publish("/devices/device-1/events");
         for packet_id in [Some(id), None] {
-            session.report(code, "device-1", packet_id);
-            assert!(matches!(session.events()[..], [Event::ErrorReport(_)]));
+            harness.report(code, "device-1", packet_id);
+            assert!(matches!(harness.events()[..], [Event::ErrorReport(_)]));
         }
         assert_eq!(
-            session.gateway.device_state(device),
+            harness.gateway.device_state(device),
             Some(DeviceState::Attached)
         );
-        assert_eq!(session.gateway.stats().in_flight, 1);
+        assert_eq!(harness.gateway.stats().in_flight, 1);
     }
 }
 
 #[test]
-fn reports_of_unexpected_packets_end_no_attach_and_no_detach() {
+fn reports_of_unexpected_packets_do_not_end_an_attach_or_a_detach() {
     for code in [
         "GATEWAY_UNEXPECTED_PACKET_ID",
         "GATEWAY_UNEXPECTED_MESSAGE_TYPE",
     ] {
-        let mut session = Session::open(Options::default());
-        let (device, attach) = session.begin_attach("device-1");
-        let id = session.expect_publish("/devices/device-1/attach");
-        session.report(code, "device-1", Some(id));
-        session.puback(id);
-        assert_eq!(session.ended(attach), Some(Ok(Outcome::Attached)));
-        let detach = session.gateway.detach(device, session.now).unwrap();
-        let id = session.expect_publish("/devices/device-1/detach");
-        session.report(code, "device-1", Some(id));
-        session.puback(id);
-        assert_eq!(session.ended(detach), Some(Ok(Outcome::Detached)));
+        let mut harness = Harness::open(Options::default());
+        let (device, attach) = harness.begin_attach("device-1");
+        let id = harness.expect_publish("/devices/device-1/attach");
+        harness.report(code, "device-1", Some(id));
+        harness.puback(id);
+        assert_eq!(harness.ended(attach), Some(Ok(Outcome::Attached)));
+        let detach = harness.gateway.detach(device, harness.now).unwrap();
+        let id = harness.expect_publish("/devices/device-1/detach");
+        harness.report(code, "device-1", Some(id));
+        harness.puback(id);
+        assert_eq!(harness.ended(detach), Some(Ok(Outcome::Detached)));
     }
 }
 
 #[test]
-fn unknown_without_a_packet_identifier_is_about_the_attach_unless_it_names_another_topic() {
-    let mut session = Session::open(Options::default());
-    let (device, _) = session.begin_attach("device-1");
-    session.sent();
+fn an_unknown_error_without_a_packet_identifier_applies_to_the_attach_unless_it_names_another_topic()
+ {
+    let mut harness = Harness::open(Options::default());
+    let (device, _) = harness.begin_attach("device-1");
+    harness.sent();
     let unknown = |topic: &str| {
         format!(r#"{{"error_type":"UNKNOWN","description":"","device_id":"device-1"{topic}}}"#)
     };
     let state = unknown(r#","mqtt_message_info":{"topic":"/devices/device-1/state"}"#);
-    report(&mut session, &state);
-    let device_state = |session: &Session| session.gateway.device_state(device);
-    assert_eq!(device_state(&session), Some(DeviceState::Attaching));
+    report(&mut harness, &state);
+    let device_state = |harness: &Harness| harness.gateway.device_state(device);
+    assert_eq!(device_state(&harness), Some(DeviceState::Attaching));
     let attach = unknown(r#","mqtt_message_info":{"topic":"/devices/device-1/attach"}"#);
     for about in [attach, unknown("")] {
-        report(&mut session, &about);
-        assert_eq!(device_state(&session), Some(DeviceState::Retrying));
-        session.step();
-        session.expect_publish("/devices/device-1/attach");
-        assert_eq!(device_state(&session), Some(DeviceState::Attaching));
+        report(&mut harness, &about);
+        assert_eq!(device_state(&harness), Some(DeviceState::Retrying));
+        harness.step();
+        harness.expect_publish("/devices/device-1/attach");
+        assert_eq!(device_state(&harness), Some(DeviceState::Attaching));
     }
 }
 
 #[test]
-fn a_device_not_found_for_a_subscription_attaches_and_subscribes_again() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = subscribe(&mut session, device);
-    let id = session.expect_subscribe(CONFIG);
-    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(id));
-    assert_eq!(session.ended(op), None);
-    session.step();
-    session.acknowledge_attach("device-1");
-    let id = session.expect_subscribe(CONFIG);
-    session.suback(id, 1);
+fn device_not_found_for_a_subscription_reattaches_and_resubscribes_the_device() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = subscribe(&mut harness, device);
+    let id = harness.expect_subscribe(CONFIG);
+    harness.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(id));
+    assert_eq!(harness.ended(op), None);
+    harness.step();
+    harness.acknowledge_attach("device-1");
+    let id = harness.expect_subscribe(CONFIG);
+    harness.suback(id, 1);
     let subscribed = Outcome::Subscribed(QoS::AtLeastOnce);
-    assert_eq!(session.ended(op), Some(Ok(subscribed)));
+    assert_eq!(harness.ended(op), Some(Ok(subscribed)));
 }
 
 #[test]
 fn an_invalid_topic_fails_that_subscription_until_the_next_connection() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = subscribe(&mut session, device);
-    let id = session.expect_subscribe(CONFIG);
-    session.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(id));
-    assert!(matches!(session.ended(op), Some(Err(Failure::Reported(_)))));
-    session.wait(seconds(50));
-    assert_eq!(session.sent(), []);
-    session.reconnect();
-    session.acknowledge_attach("device-1");
-    session.expect_subscribe(CONFIG);
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = subscribe(&mut harness, device);
+    let id = harness.expect_subscribe(CONFIG);
+    harness.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(id));
+    assert!(matches!(harness.ended(op), Some(Err(Failure::Reported(_)))));
+    harness.wait(seconds(50));
+    assert_eq!(harness.sent(), []);
+    harness.reconnect();
+    harness.acknowledge_attach("device-1");
+    harness.expect_subscribe(CONFIG);
 }
 
 #[test]
-fn a_device_not_found_for_a_packet_puts_it_back_and_attaches_again() {
-    let (mut session, device) = Session::attached(Options::default());
-    session.publish(device, "1");
-    let id = session.expect_publish("/devices/device-1/events");
-    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(id));
-    let events = session.events();
+fn device_not_found_for_a_publication_requeues_it_and_reattaches_the_device() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    harness.publish(device, "1");
+    let id = harness.expect_publish("/devices/device-1/events");
+    harness.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(id));
+    let events = harness.events();
     assert!(
         matches!(&events[0], Event::Detached { cause: DetachCause::Reported(report), .. } if *report.error_type() == ErrorType::DeviceNotFound)
     );
-    session.step();
-    session.acknowledge_attach("device-1");
-    let again = session.expect_publish("/devices/device-1/events");
+    harness.step();
+    harness.acknowledge_attach("device-1");
+    let again = harness.expect_publish("/devices/device-1/events");
     assert_ne!(again, id, "a new PUBLISH");
 }
 
 #[test]
 fn a_late_report_about_a_packet_of_an_earlier_attachment_detaches_nothing() {
-    let (mut session, device) = Session::attached(Options::default());
-    session.publish(device, "1");
-    session.publish(device, "2");
-    let ids = session.sent_ids();
-    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(ids[0]));
-    session.step();
-    session.acknowledge_attach("device-1");
-    session.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(ids[1]));
+    let (mut harness, device) = Harness::attached(Options::default());
+    harness.publish(device, "1");
+    harness.publish(device, "2");
+    let ids = harness.sent_ids();
+    harness.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(ids[0]));
+    harness.step();
+    harness.acknowledge_attach("device-1");
+    harness.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", Some(ids[1]));
     assert_eq!(
-        session.gateway.device_state(device),
+        harness.gateway.device_state(device),
         Some(DeviceState::Attached)
     );
 }
 
 #[test]
-fn a_report_about_a_detach_fails_it() {
-    let (mut session, device) = Session::attached(Options::default());
-    let op = session.gateway.detach(device, session.now).unwrap();
-    let id = session.expect_publish("/devices/device-1/detach");
-    session.report("UNKNOWN", "device-1", Some(id));
-    assert!(matches!(session.ended(op), Some(Err(Failure::Reported(_)))));
+fn a_report_about_a_detach_fails_the_detach() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = harness.gateway.detach(device, harness.now).unwrap();
+    let id = harness.expect_publish("/devices/device-1/detach");
+    harness.report("UNKNOWN", "device-1", Some(id));
+    assert!(matches!(harness.ended(op), Some(Err(Failure::Reported(_)))));
 }
 
 #[test]
-fn what_is_not_a_report_is_told_with_the_reason() {
-    let mut session = Session::open(Options::default());
+fn an_unreadable_report_is_an_event_with_the_reason() {
+    let mut harness = Harness::open(Options::default());
     for payload in ["", "no JSON", "[]", "{}"] {
-        report(&mut session, payload);
+        report(&mut harness, payload);
         assert!(
-            matches!(&session.events()[..], [Event::UnreadableErrorReport { payload: found, .. }] if found == payload)
+            matches!(&harness.events()[..], [Event::UnreadableErrorReport { payload: found, .. }] if found == payload)
         );
     }
-    assert!(session.gateway.is_open());
+    assert!(harness.gateway.is_open());
 }
 
 #[test]
-fn a_report_of_a_device_that_is_not_ours_is_an_event_only() {
-    let mut session = Session::open(Options::default());
+fn a_report_about_an_unknown_device_is_only_an_event() {
+    let mut harness = Harness::open(Options::default());
     for code in CODES {
-        session.report(code, "stranger", Some(1));
-        assert!(matches!(session.events()[..], [Event::ErrorReport(_)]));
+        harness.report(code, "stranger", Some(1));
+        assert!(matches!(harness.events()[..], [Event::ErrorReport(_)]));
     }
-    assert!(session.gateway.is_open());
+    assert!(harness.gateway.is_open());
 }

@@ -1,12 +1,12 @@
-//! What is not answered, or fails in a way that may pass, is tried again, and waits longer each time.
+//! Retries: operations that are not answered or fail temporarily are retried with backoff.
 
 use std::time::Duration;
 
 use iotcore_gateway::{DeviceKey, Failure, Options, Outcome, QoS, Subscription};
 
-use super::peer::{ATTACH, CONFIG, EVENTS, Sent, Session, seconds};
+use super::peer::{ATTACH, CONFIG, EVENTS, Harness, Sent, seconds};
 
-/// Fails unless a wait is this long, and by its jitter up to a second longer.
+/// Asserts that a delay is `expected` seconds, plus up to one second of jitter.
 fn assert_wait(wait: Duration, expected: u64) {
     assert!(
         wait >= seconds(expected) && wait <= seconds(expected + 1),
@@ -14,117 +14,117 @@ fn assert_wait(wait: Duration, expected: u64) {
     );
 }
 
-fn subscribe(session: &mut Session, device: DeviceKey) {
+fn subscribe(harness: &mut Harness, device: DeviceKey) {
     let (config, qos) = (Subscription::Config, QoS::AtLeastOnce);
-    let subscribing = session.gateway.subscribe(device, config, qos, session.now);
+    let subscribing = harness.gateway.subscribe(device, config, qos, harness.now);
     subscribing.unwrap();
 }
 
-/// Lets the time pass to the next attach of this device, and gives how long that took and its packet identifier.
-fn next_attach(session: &mut Session) -> (Duration, u16) {
-    let start = session.now;
-    session.step();
-    let packet_id = session.expect_publish(ATTACH);
-    (session.now - start, packet_id)
+/// Advances the time to the next attach of this device; returns the time passed and its packet identifier.
+fn next_attach(harness: &mut Harness) -> (Duration, u16) {
+    let start = harness.now;
+    harness.step();
+    let packet_id = harness.expect_publish(ATTACH);
+    (harness.now - start, packet_id)
 }
 
 #[test]
-fn an_attach_that_fails_again_and_again_waits_longer_each_time() {
-    let mut session = Session::open(Options::default());
-    session.begin_attach("device-1");
-    let mut packet_id = session.expect_publish(ATTACH);
+fn repeated_attach_failures_increase_the_backoff() {
+    let mut harness = Harness::open(Options::default());
+    harness.begin_attach("device-1");
+    let mut packet_id = harness.expect_publish(ATTACH);
     for expected in [1, 2, 4, 8] {
-        session.report("UNKNOWN", "device-1", Some(packet_id));
-        let (wait, next) = next_attach(&mut session);
+        harness.report("UNKNOWN", "device-1", Some(packet_id));
+        let (wait, next) = next_attach(&mut harness);
         assert_wait(wait, expected);
         packet_id = next;
     }
 }
 
 #[test]
-fn a_device_that_is_detached_again_and_again_waits_longer_until_an_attachment_has_lasted() {
-    let (mut session, _) = Session::attached(Options::default());
-    let detached = |session: &mut Session| {
-        session.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
-        let (wait, packet_id) = next_attach(session);
-        session.puback(packet_id);
+fn repeated_detachments_increase_the_backoff_until_an_attachment_has_lasted() {
+    let (mut harness, _) = Harness::attached(Options::default());
+    let detached = |harness: &mut Harness| {
+        harness.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
+        let (wait, packet_id) = next_attach(harness);
+        harness.puback(packet_id);
         wait
     };
     for expected in [1, 2, 4] {
-        let wait = detached(&mut session);
+        let wait = detached(&mut harness);
         assert_wait(wait, expected);
     }
-    session.wait(seconds(60));
-    assert_eq!(session.sent(), [Sent::PingReq]);
-    session.receive(&[0xd0, 0]);
-    assert!(detached(&mut session) <= seconds(2));
+    harness.wait(seconds(60));
+    assert_eq!(harness.sent(), [Sent::PingReq]);
+    harness.receive(&[0xd0, 0]);
+    assert!(detached(&mut harness) <= seconds(2));
 }
 
 #[test]
-fn a_subscription_that_is_not_answered_waits_longer_each_time() {
+fn repeated_subscribe_timeouts_increase_the_backoff() {
     let mut options = Options::default();
     options.ack_timeout = seconds(1);
-    let (mut session, device) = Session::attached(options);
-    subscribe(&mut session, device);
+    let (mut harness, device) = Harness::attached(options);
+    subscribe(&mut harness, device);
     for expected in [1, 2, 4, 8] {
-        session.expect_subscribe(CONFIG);
-        session.wait(seconds(1));
-        let start = session.now;
-        session.step();
-        assert_wait(session.now - start, expected);
+        harness.expect_subscribe(CONFIG);
+        harness.wait(seconds(1));
+        let start = harness.now;
+        harness.step();
+        assert_wait(harness.now - start, expected);
     }
 }
 
 #[test]
-fn an_unsubscribe_that_is_not_answered_is_sent_again_and_nothing_is_lost() {
+fn an_unsubscribe_that_is_not_answered_is_sent_again() {
     let mut options = Options::default();
     options.ack_timeout = seconds(5);
-    let (mut session, device) = Session::attached(options);
-    subscribe(&mut session, device);
-    let id = session.expect_subscribe(CONFIG);
-    session.suback(id, 1);
-    session.events();
-    let (config, now) = (Subscription::Config, session.now);
-    let op = session.gateway.unsubscribe(device, config, now).unwrap();
-    assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
-    session.wait(seconds(5));
-    assert_eq!(session.ended(op), Some(Err(Failure::TimedOut(seconds(5)))));
-    session.step();
-    assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
-    session.wait(seconds(5));
-    assert_eq!(session.events(), [], "nobody wants the subscription");
-    session.step();
-    assert!(matches!(session.next_sent(), Sent::Unsubscribe { .. }));
+    let (mut harness, device) = Harness::attached(options);
+    subscribe(&mut harness, device);
+    let id = harness.expect_subscribe(CONFIG);
+    harness.suback(id, 1);
+    harness.events();
+    let (config, now) = (Subscription::Config, harness.now);
+    let op = harness.gateway.unsubscribe(device, config, now).unwrap();
+    assert!(matches!(harness.next_sent(), Sent::Unsubscribe { .. }));
+    harness.wait(seconds(5));
+    assert_eq!(harness.ended(op), Some(Err(Failure::TimedOut(seconds(5)))));
+    harness.step();
+    assert!(matches!(harness.next_sent(), Sent::Unsubscribe { .. }));
+    harness.wait(seconds(5));
+    assert_eq!(harness.events(), [], "the subscription is not requested");
+    harness.step();
+    assert!(matches!(harness.next_sent(), Sent::Unsubscribe { .. }));
 }
 
 #[test]
-fn a_late_look_at_the_clock_finds_what_is_overdue() {
-    let (mut session, device) = Session::attached(Options::default());
-    session.publish(device, "1");
-    let id = session.sent_payloads()[0].1;
-    session.begin_attach("device-2");
-    session.expect_publish("/devices/device-2/attach");
-    session.now += seconds(33);
-    session.gateway.handle_timeout(session.now);
-    assert_eq!(session.sent_payloads(), [("1".to_owned(), id)]);
-    session.now += seconds(10);
-    session.gateway.handle_timeout(session.now);
-    session.expect_publish("/devices/device-2/attach");
+fn a_late_timeout_processes_everything_that_is_overdue() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    harness.publish(device, "1");
+    let id = harness.sent_payloads()[0].1;
+    harness.begin_attach("device-2");
+    harness.expect_publish("/devices/device-2/attach");
+    harness.now += seconds(33);
+    harness.gateway.handle_timeout(harness.now);
+    assert_eq!(harness.sent_payloads(), [("1".to_owned(), id)]);
+    harness.now += seconds(10);
+    harness.gateway.handle_timeout(harness.now);
+    harness.expect_publish("/devices/device-2/attach");
 }
 
 #[test]
-fn silence_sends_it_again_on_the_same_identifier_with_dup_and_backoff() {
+fn a_missing_puback_resends_the_publication_with_the_same_identifier_dup_and_backoff() {
     let mut options = Options::default();
     options.keep_alive = seconds(1_199);
-    let (mut session, device) = Session::attached(options);
-    let op = session.publish(device, "1");
-    let id = session.expect_publish(EVENTS);
+    let (mut harness, device) = Harness::attached(options);
+    let op = harness.publish(device, "1");
+    let id = harness.expect_publish(EVENTS);
     for wait in [30, 60, 120, 240, 300, 300] {
-        session.wait(seconds(wait) - Duration::from_millis(1));
-        assert_eq!(session.sent(), [], "before {wait} s");
-        session.wait(Duration::from_millis(1));
+        harness.wait(seconds(wait) - Duration::from_millis(1));
+        assert_eq!(harness.sent(), [], "before {wait} s");
+        harness.wait(Duration::from_millis(1));
         assert_eq!(
-            session.sent(),
+            harness.sent(),
             [Sent::Publish {
                 topic: EVENTS.into(),
                 payload: b"1".into(),
@@ -133,26 +133,26 @@ fn silence_sends_it_again_on_the_same_identifier_with_dup_and_backoff() {
             }]
         );
     }
-    session.puback(id);
-    assert_eq!(session.ended(op), Some(Ok(Outcome::Acknowledged)));
-    assert_eq!(session.gateway.stats().resent, 6);
+    harness.puback(id);
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Acknowledged)));
+    assert_eq!(harness.gateway.stats().resent, 6);
 }
 
 #[test]
-fn of_two_that_are_overdue_at_once_the_one_accepted_first_is_sent_again_first() {
+fn of_two_publications_overdue_at_once_the_older_is_resent_first() {
     let mut options = Options::default();
     options.ack_timeout = seconds(2);
     options.max_ack_timeout = seconds(4);
-    let (mut session, device) = Session::attached(options);
-    session.publish(device, "first");
-    session.sent();
-    session.wait(seconds(2));
-    assert_eq!(session.sent_payloads().len(), 1, "sent again, for 4 s");
-    session.wait(seconds(2));
-    session.publish(device, "second");
-    session.sent();
-    session.wait(seconds(2));
-    let again = session.sent_payloads().into_iter();
+    let (mut harness, device) = Harness::attached(options);
+    harness.publish(device, "first");
+    harness.sent();
+    harness.wait(seconds(2));
+    assert_eq!(harness.sent_payloads().len(), 1, "resent within 4 s");
+    harness.wait(seconds(2));
+    harness.publish(device, "second");
+    harness.sent();
+    harness.wait(seconds(2));
+    let again = harness.sent_payloads().into_iter();
     let again: Vec<_> = again.map(|(payload, _)| payload).collect();
     assert_eq!(again, ["first", "second"]);
 }

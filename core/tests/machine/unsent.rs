@@ -1,22 +1,22 @@
-//! What is held: messages not yet acknowledged, and the counters.
+//! Publications not yet acknowledged, and the counters.
 
 use iotcore_gateway::{Options, Publication, PublicationTopic, QoS, Subfolder};
 
-use super::peer::Session;
+use super::peer::Harness;
 
 #[test]
-fn what_is_unsent_tells_where_it_goes_and_how() {
-    let mut session = Session::dialing(Options::default());
-    let own = session.gateway.own_key();
+fn unsent_publications_have_their_topic_and_qos() {
+    let mut harness = Harness::dialing(Options::default());
+    let own = harness.gateway.own_key();
     let alerts = Subfolder::try_from("alerts").unwrap();
     for publication in [
         Publication::state(own, "1"),
         Publication::telemetry(own, "2").qos(QoS::AtMostOnce),
         Publication::telemetry(own, "3").subfolder(alerts.clone()),
     ] {
-        session.gateway.publish(publication, session.now).unwrap();
+        harness.gateway.publish(publication, harness.now).unwrap();
     }
-    let unsent = session.gateway.unsent();
+    let unsent = harness.gateway.unsent();
     let unsent: Vec<_> = unsent.map(|unsent| (unsent.topic, unsent.qos)).collect();
     let expected = [
         (PublicationTopic::State, QoS::AtLeastOnce),
@@ -27,8 +27,8 @@ fn what_is_unsent_tells_where_it_goes_and_how() {
 }
 
 #[test]
-fn what_is_unsent_can_be_published_again_by_the_next_gateway() {
-    let mut session = Session::dialing(Options::default());
+fn unsent_publications_can_be_published_by_the_next_gateway() {
+    let mut harness = Harness::dialing(Options::default());
     let publications = |own| {
         [
             Publication::state(own, "1"),
@@ -36,12 +36,12 @@ fn what_is_unsent_can_be_published_again_by_the_next_gateway() {
             Publication::telemetry(own, "3").subfolder("alerts".try_into().unwrap()),
         ]
     };
-    for publication in publications(session.gateway.own_key()) {
-        session.gateway.publish(publication, session.now).unwrap();
+    for publication in publications(harness.gateway.own_key()) {
+        harness.gateway.publish(publication, harness.now).unwrap();
     }
-    let next = Session::named("gw-2", Options::default());
+    let next = Harness::named("gw-2", Options::default());
     let own = next.gateway.own_key();
-    let again: Vec<_> = session
+    let again: Vec<_> = harness
         .gateway
         .unsent()
         .map(|unsent| unsent.into_publication(own))
@@ -50,14 +50,14 @@ fn what_is_unsent_can_be_published_again_by_the_next_gateway() {
 }
 
 #[test]
-fn everything_unsent_can_be_read_in_order() {
-    let (mut session, device) = Session::attached(Options::default());
+fn unsent_publications_are_listed_in_order() {
+    let (mut harness, device) = Harness::attached(Options::default());
     for n in 0..3 {
-        session.publish(device, &n.to_string());
+        harness.publish(device, &n.to_string());
     }
-    session.sent();
-    session.publish(session.gateway.own_key(), "3");
-    let unsent: Vec<_> = session
+    harness.sent();
+    harness.publish(harness.gateway.own_key(), "3");
+    let unsent: Vec<_> = harness
         .gateway
         .unsent()
         .map(|unsent| (unsent.device.to_string(), unsent.payload.clone()))
@@ -75,43 +75,43 @@ fn everything_unsent_can_be_read_in_order() {
 }
 
 #[test]
-fn the_counters_tell_what_is_held() {
-    let mut session = Session::dialing(Options::default());
-    let own = session.gateway.own_key();
-    session.begin_attach("device-1");
-    session.begin_attach("device-2");
-    session.publish(own, "123");
-    session.publish(own, "4567");
-    let stats = session.gateway.stats();
+fn the_counters_report_what_is_queued() {
+    let mut harness = Harness::dialing(Options::default());
+    let own = harness.gateway.own_key();
+    harness.begin_attach("device-1");
+    harness.begin_attach("device-2");
+    harness.publish(own, "123");
+    harness.publish(own, "4567");
+    let stats = harness.gateway.stats();
     assert_eq!((stats.queued, stats.queued_bytes), (2, 7));
     assert_eq!((stats.devices, stats.in_flight), (2, 0));
 }
 
 #[test]
-fn the_counters_tell_what_was_accepted_and_what_has_ended_well() {
-    let (mut session, device) = Session::attached(Options::default());
+fn the_counters_report_accepted_and_successful_publications() {
+    let (mut harness, device) = Harness::attached(Options::default());
     let publication = |qos| Publication::telemetry(device, "1").qos(qos);
     for qos in [QoS::AtLeastOnce, QoS::AtLeastOnce, QoS::AtMostOnce] {
-        session
+        harness
             .gateway
-            .publish(publication(qos), session.now)
+            .publish(publication(qos), harness.now)
             .unwrap();
     }
-    let [(_, acknowledged), ..] = session.sent_payloads()[..] else {
+    let [(_, acknowledged), ..] = harness.sent_payloads()[..] else {
         panic!("nothing was sent")
     };
-    session.puback(acknowledged);
-    let stats = session.gateway.stats();
+    harness.puback(acknowledged);
+    let stats = harness.gateway.stats();
     assert_eq!((stats.accepted, stats.published), (3, 2));
     assert_eq!((stats.connections, stats.in_flight), (1, 1));
 }
 
 #[test]
-fn operations_count_up_from_one() {
-    let mut session = Session::new(Options::default());
-    let opened = session.gateway.open(session.now).unwrap();
-    let own = session.gateway.own_key();
-    let published = session.publish(own, "1");
+fn operation_ids_increase_from_one() {
+    let mut harness = Harness::new(Options::default());
+    let opened = harness.gateway.open(harness.now).unwrap();
+    let own = harness.gateway.own_key();
+    let published = harness.publish(own, "1");
     assert_eq!((opened.as_u64(), published.as_u64()), (1, 2));
     assert_eq!(published.to_string(), "#2");
 }

@@ -1,4 +1,4 @@
-//! What a gateway is good for after a row: the connection still works, or nothing more is sent on it and the next works.
+//! The checks after a row: the connection still works, or nothing more is sent on it and the next connection works.
 
 use std::time::Duration;
 
@@ -6,92 +6,93 @@ use iotcore_gateway::{Outcome, TransportEnd};
 
 use crate::{
     Expect, Row,
-    peer::{Sent, Session, publish, seconds},
+    peer::{Harness, Sent, publish, seconds},
     stage::{CONFIG, Stage},
 };
 
-pub(crate) fn check(row: &Row, mut session: Session, label: &str) {
+pub(crate) fn check(row: &Row, mut harness: Harness, label: &str) {
     match row.expect {
         Expect::Closes(_) | Expect::Refuses(_) | Expect::TimesOut(_) => {
-            stays_silent(&mut session, label);
+            stays_silent(&mut harness, label);
             if row.stage.is_closing() {
-                closes(&mut session, label);
+                closes(&mut harness, label);
             } else {
-                session.lose_connection();
-                session.redial();
-                publishes(&mut session, label);
+                harness.lose_connection();
+                harness.redial();
+                publishes(&mut harness, label);
             }
         }
         Expect::Ignores(_) | Expect::Tolerates(_) if row.stage.is_closing() => {
             if row.stage == Stage::Closing {
-                session.puback(2);
+                harness.puback(2);
             }
-            closes(&mut session, label);
+            closes(&mut harness, label);
         }
         Expect::Ignores(_) | Expect::Tolerates(_) => {
-            reopens(&mut session, row.stage);
-            publishes(&mut session, label);
+            reopens(&mut harness, row.stage);
+            publishes(&mut harness, label);
         }
     }
 }
 
-/// Nothing is transmitted on a connection that has ended, whatever still comes and however long it takes to hang up.
-fn stays_silent(session: &mut Session, label: &str) {
-    assert!(!session.gateway.wants_transport(), "{label}");
-    session.receive(&publish(CONFIG, b"late", Some(77), false));
-    session.puback(5);
-    session.wait(Duration::from_millis(500));
-    assert_eq!(session.events(), [], "{label}");
-    assert_eq!(session.sent(), [], "{label}");
+/// Asserts that nothing is sent on a connection that has ended, regardless of later input and of the time until the
+/// transport is closed.
+fn stays_silent(harness: &mut Harness, label: &str) {
+    assert!(!harness.gateway.wants_transport(), "{label}");
+    harness.receive(&publish(CONFIG, b"late", Some(77), false));
+    harness.puback(5);
+    harness.wait(Duration::from_millis(500));
+    assert_eq!(harness.events(), [], "{label}");
+    assert_eq!(harness.sent(), [], "{label}");
 }
 
-/// Comes to an open connection from any stage that leads to one.
-fn reopens(session: &mut Session, stage: Stage) {
-    if session.gateway.is_open() && stage != Stage::Refreshing {
+/// Proceeds to an open connection from any stage that can lead to one.
+fn reopens(harness: &mut Harness, stage: Stage) {
+    if harness.gateway.is_open() && stage != Stage::Refreshing {
         return;
     }
     match stage {
-        Stage::Dialing => session.connect(),
+        Stage::Dialing => harness.connect(),
         Stage::Unwritten | Stage::Connecting => {
-            session.sent();
-            session.connack(0);
+            harness.sent();
+            harness.connack(0);
         }
         Stage::Refreshing => {
-            session.puback(2);
-            assert_eq!(session.sent(), [Sent::Disconnect]);
-            session.lose_connection();
-            session.redial();
+            harness.puback(2);
+            assert_eq!(harness.sent(), [Sent::Disconnect]);
+            harness.lose_connection();
+            harness.redial();
         }
         _ => {
-            session.lose_connection();
-            session.redial();
+            harness.lose_connection();
+            harness.redial();
         }
     }
 }
 
-/// A publication of the gateway's own is sent and acknowledged.
-fn publishes(session: &mut Session, label: &str) {
-    session.sent();
-    let op = session.publish(session.gateway.own_key(), "still here");
-    let id = session.sent().into_iter().find_map(|sent| match sent {
-        Sent::Publish { payload, id, .. } if payload == b"still here" => id,
+/// Asserts that a publication of the gateway itself is sent and acknowledged.
+fn publishes(harness: &mut Harness, label: &str) {
+    harness.sent();
+    let op = harness.publish(harness.gateway.own_key(), "after the row");
+    let id = harness.sent().into_iter().find_map(|sent| match sent {
+        Sent::Publish { payload, id, .. } if payload == b"after the row" => id,
         _ => None,
     });
-    session.puback(id.unwrap_or_else(|| panic!("{label}: nothing is published")));
+    harness.puback(id.unwrap_or_else(|| panic!("{label}: nothing was published")));
     assert_eq!(
-        session.ended(op),
+        harness.ended(op),
         Some(Ok(Outcome::Acknowledged)),
         "{label}"
     );
 }
 
-/// A gateway that was told to close does, within the time that it may take.
-fn closes(session: &mut Session, label: &str) {
-    session.sent();
-    session
+/// Asserts that a gateway that is closing is closed before its deadline.
+fn closes(harness: &mut Harness, label: &str) {
+    harness.sent();
+    harness
         .gateway
-        .handle_disconnected(TransportEnd::PeerClosed, session.now);
-    session.wait(seconds(10));
-    assert!(session.gateway.is_closed(), "{label}: it did not close");
-    assert_eq!(session.sent(), [], "{label}");
+        .handle_disconnected(TransportEnd::PeerClosed, harness.now);
+    harness.wait(seconds(10));
+    assert!(harness.gateway.is_closed(), "{label}: it did not close");
+    assert_eq!(harness.sent(), [], "{label}");
 }

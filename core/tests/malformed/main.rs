@@ -1,9 +1,9 @@
-//! Every way in which a server can break MQTT 3.1.1 or the bridge's own rules: the bytes, when they come, and what the
-//! gateway does about them.
+//! Every way in which a server can violate MQTT 3.1.1 or the bridge's own rules: the bytes, the stage at which they
+//! arrive, and the gateway's reaction.
 //!
-//! A row runs at every split of its bytes into two fragments and byte by byte, and each time the events, the bytes out
-//! and the counters are those of the whole. After a row that ends the connection nothing more is transmitted on it, and
-//! the next one works; after any other this one still does.
+//! A row runs at every split of its bytes into two fragments and byte by byte; the events, the bytes sent and the
+//! counters must be the same each time. After a row that ends the connection, nothing more is sent on it, and the next connection
+//! works; after any other row, the connection still works.
 #![forbid(unsafe_code)]
 
 #[path = "../peer/mod.rs"]
@@ -22,27 +22,28 @@ use self::stage::Stage;
 
 /// One malformed input.
 struct Row {
-    /// The statement that it breaks: an id, a section, or `bridge` for one of the vendor's rules.
+    /// The statement that it violates: an id, a section, or `bridge` for one of the vendor's rules.
     clause: &'static str,
     name: String,
     stage: Stage,
     bytes: Vec<u8>,
-    /// How long nothing follows.
+    /// The silence after the bytes.
     then: Duration,
     expect: Expect,
 }
 
-/// What must come of it.
+/// The expected reaction.
 enum Expect {
-    /// The connection ends, for this violation.
+    /// The connection ends because of this violation.
     Closes(Violation),
-    /// The connection ends, for it was refused with this code.
+    /// The connection ends because it was refused with this code.
     Refuses(u8),
-    /// The connection ends, for the peer was silent.
+    /// The connection ends because of a timeout.
     TimesOut(DisconnectReason),
-    /// Nothing is told and nothing answered; so many acknowledgements are counted as unsolicited.
+    /// There are no events and no answers; this number of acknowledgements is counted as unsolicited.
     Ignores(u64),
-    /// The connection lives on: what is told and then what is answered, as [`run::told`] and [`run::answered`] say it.
+    /// The connection stays up: the events and then the answers, in the format of [`run::event_text`] and
+    /// [`run::answer_text`].
     Tolerates(&'static str),
 }
 
@@ -64,7 +65,7 @@ impl Row {
         }
     }
 
-    /// The row, and then silence for so many seconds.
+    /// Adds a silence of `secs` seconds after the bytes.
     fn then_silence(self, secs: u64) -> Self {
         Self {
             then: peer::seconds(secs),
@@ -78,7 +79,7 @@ impl Row {
 }
 
 #[test]
-#[expect(clippy::print_stdout, reason = "how much was tried is worth knowing")]
+#[expect(clippy::print_stdout, reason = "shows the number of runs")]
 fn each_malformed_input_closes_is_ignored_or_is_tolerated_at_every_split() {
     let rows = rows::all();
     let runs: usize = rows.iter().map(run::row).sum();
@@ -87,7 +88,7 @@ fn each_malformed_input_closes_is_ignored_or_is_tolerated_at_every_split() {
 }
 
 #[test]
-fn no_two_rows_are_the_same_test() {
+fn no_two_rows_have_the_same_label_or_input() {
     let rows = rows::all();
     let mut labels = BTreeSet::new();
     let mut inputs = BTreeSet::new();
@@ -95,19 +96,19 @@ fn no_two_rows_are_the_same_test() {
         assert!(labels.insert(row.label()), "{} twice", row.label());
         assert!(
             inputs.insert((row.stage, &row.bytes, row.then)),
-            "{} has the bytes of another row",
+            "{} has the input of another row",
             row.label()
         );
     }
 }
 
-/// A panic in a row is no use unless it says which row it was; this shows that a wrong expectation does.
+/// Shows that the panic of a wrong expectation identifies its row.
 #[test]
-#[should_panic(expected = "a lie [MQTT-2.2.2-2] while Open")]
-fn a_row_that_fails_names_itself() {
+#[should_panic(expected = "a wrong expectation [MQTT-2.2.2-2] while Open")]
+fn a_failing_row_is_named_in_the_panic() {
     let row = Row::new(
         "MQTT-2.2.2-2",
-        "a lie",
+        "a wrong expectation",
         Stage::Open,
         [0x21],
         Expect::Ignores(0),

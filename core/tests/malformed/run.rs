@@ -1,16 +1,16 @@
-//! Running a row: whole, and in fragments.
+//! Runs a row: unfragmented, and in fragments.
 
 use iotcore_gateway::{DisconnectReason, Event, Stats};
 
 use crate::{
     Expect, Row, after,
-    peer::{Sent, Session, parse},
+    peer::{Harness, Sent, parse},
 };
 
-/// Rows of up to so many bytes run at every split.
+/// The maximum length in bytes of a row that runs at every split.
 const EVERY_SPLIT: usize = 512;
 
-/// What came of a row.
+/// The observed reaction to a row.
 #[derive(Clone, Debug, PartialEq)]
 struct Outcome {
     events: Vec<Event>,
@@ -18,23 +18,23 @@ struct Outcome {
     stats: Stats,
 }
 
-/// How the bytes of a row come.
+/// The fragmentation of a row's bytes.
 #[derive(Clone, Copy, Debug)]
-enum Manner {
+enum Fragmentation {
     Whole,
-    /// In two fragments, the first of so many bytes.
+    /// In two fragments, the first with this length.
     Split(usize),
     Bytes,
 }
 
-impl Manner {
-    /// Whole, in every split in two, and byte by byte. Of a long input not every split: those in its first and last
-    /// bytes, and a sample between.
+impl Fragmentation {
+    /// Returns the unfragmented form, every split in two, and byte by byte. The splits of a long input are limited to
+    /// those near its start and end, and a sample between.
     fn all(len: usize) -> impl Iterator<Item = Self> {
-        let is_taken = move |at: &usize| {
+        let is_included = move |at: &usize| {
             len <= EVERY_SPLIT || *at <= 64 || len - *at <= 64 || at.is_multiple_of(4_099)
         };
-        let splits = (1..len).filter(is_taken).map(Self::Split);
+        let splits = (1..len).filter(is_included).map(Self::Split);
         std::iter::once(Self::Whole)
             .chain(splits)
             .chain((len > 2).then_some(Self::Bytes))
@@ -52,40 +52,40 @@ impl Manner {
     }
 }
 
-/// Runs a row in every manner: what must come of it does, the manner makes no difference, and the gateway is good for
-/// what follows. Gives how often it ran.
+/// Runs a row with every fragmentation: checks that the reaction is as expected, that the fragmentation makes no
+/// difference, and that the gateway still works. Returns the number of runs.
 pub(crate) fn row(row: &Row) -> usize {
     let label = row.label();
     let mut whole = None;
     let mut runs = 0;
-    for manner in Manner::all(row.bytes.len()) {
-        let (session, outcome) = observe(row, &manner.fragments(&row.bytes));
+    for fragmentation in Fragmentation::all(row.bytes.len()) {
+        let (harness, outcome) = observe(row, &fragmentation.fragments(&row.bytes));
         let whole = whole.get_or_insert_with(|| {
             check(row, &outcome, &label);
             outcome.clone()
         });
-        assert_eq!(outcome, *whole, "{label}, {manner:?}");
-        after::check(row, session, &label);
+        assert_eq!(outcome, *whole, "{label}, {fragmentation:?}");
+        after::check(row, harness, &label);
         runs += 1;
     }
     runs
 }
 
-fn observe(row: &Row, fragments: &[&[u8]]) -> (Session, Outcome) {
-    let mut session = row.stage.session();
-    let waiting = session.gateway.poll_transmit().to_vec();
-    let before = session.gateway.stats().unsolicited;
+fn observe(row: &Row, fragments: &[&[u8]]) -> (Harness, Outcome) {
+    let mut harness = row.stage.harness();
+    let waiting = harness.gateway.poll_transmit().to_vec();
+    let before = harness.gateway.stats().unsolicited;
     for fragment in fragments {
-        session.receive(fragment);
+        harness.receive(fragment);
     }
-    session.wait(row.then);
-    let events = session.events();
-    let sent = take(&mut session);
+    harness.wait(row.then);
+    let events = harness.events();
+    let sent = take(&mut harness);
     let sent = sent.strip_prefix(&waiting[..]).unwrap_or(&sent).to_vec();
-    let mut stats = session.gateway.stats();
+    let mut stats = harness.gateway.stats();
     stats.unsolicited -= before;
     (
-        session,
+        harness,
         Outcome {
             events,
             sent,
@@ -94,17 +94,17 @@ fn observe(row: &Row, fragments: &[&[u8]]) -> (Session, Outcome) {
     )
 }
 
-fn take(session: &mut Session) -> Vec<u8> {
+fn take(harness: &mut Harness) -> Vec<u8> {
     let mut taken = Vec::new();
-    while !session.gateway.poll_transmit().is_empty() {
-        let bytes = session.gateway.poll_transmit().to_vec();
-        session.gateway.handle_transmitted(bytes.len(), session.now);
+    while !harness.gateway.poll_transmit().is_empty() {
+        let bytes = harness.gateway.poll_transmit().to_vec();
+        harness.gateway.handle_transmitted(bytes.len(), harness.now);
         taken.extend(bytes);
     }
     taken
 }
 
-/// Compares what came of a whole row with what must come of it.
+/// Compares the reaction to an unfragmented row with the expected one.
 fn check(row: &Row, outcome: &Outcome, label: &str) {
     let ended = outcome.events.iter().filter_map(|event| match event {
         Event::Disconnected(disconnected) => Some(&disconnected.reason),
@@ -114,8 +114,8 @@ fn check(row: &Row, outcome: &Outcome, label: &str) {
     let lines: Vec<_> = outcome
         .events
         .iter()
-        .map(told)
-        .chain(parse(&outcome.sent).iter().map(answered))
+        .map(event_text)
+        .chain(parse(&outcome.sent).iter().map(answer_text))
         .collect();
     let lines = lines.join(", ");
     match &row.expect {
@@ -141,31 +141,31 @@ fn check(row: &Row, outcome: &Outcome, label: &str) {
     }
 }
 
-/// An event in a word or two.
-pub(crate) fn told(event: &Event) -> String {
+/// Formats an event for a row's expectation.
+pub(crate) fn event_text(event: &Event) -> String {
     match event {
         Event::Disconnected(disconnected) => format!("disconnected ({})", disconnected.reason),
         Event::Done { outcome, .. } => format!("done {outcome:?}"),
-        Event::Failed { failure, .. } => format!("failed {}", first_word(failure)),
+        Event::Failed { failure, .. } => format!("failed {}", variant_name(failure)),
         Event::Command {
             subfolder: Some(subfolder),
             ..
         } => format!("Command {subfolder}"),
         Event::ErrorReport(report) => format!("report {}", report.error_type()),
-        Event::UnreadableErrorReport { error, .. } => format!("unreadable {}", first_word(error)),
-        other => first_word(other),
+        Event::UnreadableErrorReport { error, .. } => format!("unreadable {}", variant_name(error)),
+        other => variant_name(other),
     }
 }
 
-/// The name of a variant.
-fn first_word(value: &impl std::fmt::Debug) -> String {
+/// Returns the name of a variant.
+fn variant_name(value: &impl std::fmt::Debug) -> String {
     let text = format!("{value:?}");
     let end = text.find(|c: char| !c.is_alphanumeric());
     text[..end.unwrap_or(text.len())].to_owned()
 }
 
-/// A packet that the gateway sent, in a word or two.
-pub(crate) fn answered(sent: &Sent) -> String {
+/// Formats a packet that the gateway sent for a row's expectation.
+pub(crate) fn answer_text(sent: &Sent) -> String {
     match sent {
         Sent::PubAck(id) => format!("PUBACK {id}"),
         Sent::Publish { id: Some(id), .. } => format!("PUBLISH {id}"),

@@ -1,43 +1,43 @@
-//! The stages at which a row's bytes come.
+//! The stages at which a row's bytes arrive.
 
 use iotcore_gateway::{
     Acknowledge, DeviceKey, Options, Publication, QoS, Subscription, Token, TransportEnd,
 };
 
-use crate::peer::{GATEWAY, Sent, Session, UNIX_NOW, publish, seconds};
+use crate::peer::{GATEWAY, Harness, Sent, UNIX_NOW, publish, seconds};
 
-/// How far a gateway has come. The numbers are the packet identifiers that a peer has seen by then.
+/// The stage of a gateway. The numbers are the packet identifiers that the peer has seen by then.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Stage {
     /// Opened; there is no transport.
     Dialing,
-    /// CONNECT waits to be written.
+    /// CONNECT is queued.
     Unwritten,
     /// CONNECT was written.
     Connecting,
-    /// CONNACK 0 came; SUBSCRIBE 1 of the errors topic was written.
+    /// CONNACK 0 was received; SUBSCRIBE 1 of the errors topic was written.
     Accepted,
-    /// SUBACK 1 came.
+    /// SUBACK 1 was received.
     Open,
     /// PUBLISH 2 attaches a device.
     Attaching,
-    /// PUBACK 2 came.
+    /// PUBACK 2 was received.
     Attached,
-    /// SUBSCRIBE 3 asks for the device's configs at QoS 1.
+    /// SUBSCRIBE 3 subscribes to the device's configs at QoS 1.
     Subscribing,
     /// SUBACKs 3 and 4 granted its configs and its commands.
     Subscribed,
-    /// As before, but the configs at QoS 0 only.
+    /// As `Subscribed`, but with configs at QoS 0.
     SubscribedAtQoS0,
-    /// UNSUBSCRIBE 5 ends the configs.
+    /// UNSUBSCRIBE 5 unsubscribes from the configs.
     Unsubscribing,
-    /// UNSUBACK 5 came.
+    /// UNSUBACK 5 was received.
     Unsubscribed,
-    /// PUBLISH 5 is a telemetry event of the device's, which is subscribed.
+    /// PUBLISH 5 is a telemetry event of the subscribed device.
     InFlight,
-    /// PUBACK 5 came.
+    /// PUBACK 5 was received.
     Acknowledged,
-    /// PUBLISH 2 waits to be written.
+    /// PUBLISH 2 is queued.
     PublishUnwritten,
     /// The attach with PUBLISH 2 has timed out.
     Quarantined,
@@ -47,21 +47,21 @@ pub(crate) enum Stage {
     Pinging,
     /// The user has not yet acknowledged config 11.
     Unacknowledged,
-    /// The token is about to expire, and PUBLISH 2 is waited for.
+    /// The token is about to expire; the gateway waits for PUBACK 2.
     Refreshing,
-    /// The gateway is being closed, and PUBLISH 2 is waited for.
+    /// The gateway is closing and waits for PUBACK 2.
     Closing,
-    /// The gateway is being closed, and DISCONNECT waits to be written.
+    /// The gateway is closing; DISCONNECT is queued.
     Leaving,
-    /// As before, and PUBLISH 2 was not acknowledged in time.
+    /// As `Leaving`, after PUBLISH 2 was not acknowledged in time.
     LeavingWithUnsent,
     /// DISCONNECT was written; the transport is still up.
     Left,
     /// A violation has ended the connection; the transport is still up.
     HangingUp,
-    /// The transport has ended; the next attempt is to come.
+    /// The transport has ended; the gateway waits for the next attempt.
     Waiting,
-    /// The gateway is closed for good.
+    /// The gateway is closed.
     Closed,
 }
 
@@ -69,9 +69,9 @@ pub(crate) const CONFIG: &str = "/devices/device-1/config";
 pub(crate) const ERRORS: &str = "/devices/gw-1/errors";
 
 impl Stage {
-    /// A gateway that has come so far; its events are taken.
-    pub(crate) fn session(self) -> Session {
-        let mut session = match self {
+    /// Creates a gateway at this stage; its events are taken.
+    pub(crate) fn harness(self) -> Harness {
+        let mut harness = match self {
             Self::Dialing
             | Self::Unwritten
             | Self::Connecting
@@ -99,11 +99,11 @@ impl Stage {
             | Self::Waiting
             | Self::Closed => self.ending(),
         };
-        session.events();
-        session
+        harness.events();
+        harness
     }
 
-    /// Whether the gateway was told to close.
+    /// Returns whether the gateway has been told to close.
     pub(crate) fn is_closing(self) -> bool {
         matches!(
             self,
@@ -111,100 +111,100 @@ impl Stage {
         )
     }
 
-    fn before_any_device(self) -> Session {
-        let mut session = Session::dialing(Options::default());
+    fn before_any_device(self) -> Harness {
+        let mut harness = Harness::dialing(Options::default());
         if self == Self::Dialing {
-            return session;
+            return harness;
         }
-        session.transport_up();
+        harness.transport_up();
         if self == Self::Unwritten {
-            return session;
+            return harness;
         }
-        session.sent();
+        harness.sent();
         if self == Self::Connecting {
-            return session;
+            return harness;
         }
-        session.connack(0);
-        assert!(matches!(session.next_sent(), Sent::Subscribe { id: 1, .. }));
+        harness.connack(0);
+        assert!(matches!(harness.next_sent(), Sent::Subscribe { id: 1, .. }));
         if self == Self::Accepted {
-            return session;
+            return harness;
         }
-        session.suback(1, 0);
+        harness.suback(1, 0);
         if self == Self::Pinging {
-            session.wait(seconds(55));
-            assert_eq!(session.sent(), [Sent::PingReq]);
+            harness.wait(seconds(55));
+            assert_eq!(harness.sent(), [Sent::PingReq]);
         }
-        session
+        harness
     }
 
-    fn attachment(self) -> Session {
-        let mut session = Session::open(Options::default());
-        let (device, _) = session.begin_attach("device-1");
-        assert_eq!(session.expect_publish("/devices/device-1/attach"), 2);
+    fn attachment(self) -> Harness {
+        let mut harness = Harness::open(Options::default());
+        let (device, _) = harness.begin_attach("device-1");
+        assert_eq!(harness.expect_publish("/devices/device-1/attach"), 2);
         match self {
             Self::Attaching => {}
-            Self::Quarantined => session.wait(seconds(30)),
-            _ => session.puback(2),
+            Self::Quarantined => harness.wait(seconds(30)),
+            _ => harness.puback(2),
         }
         if self == Self::Detaching {
-            session.gateway.detach(device, session.now).unwrap();
-            assert_eq!(session.expect_publish("/devices/device-1/detach"), 3);
+            harness.gateway.detach(device, harness.now).unwrap();
+            assert_eq!(harness.expect_publish("/devices/device-1/detach"), 3);
         }
-        session
+        harness
     }
 
-    fn subscription(self) -> Session {
+    fn subscription(self) -> Harness {
         let mut options = Options::default();
         if self == Self::Unacknowledged {
             options.acknowledge = Acknowledge::Manual;
         }
-        let (mut session, device) = Session::attached(options);
+        let (mut harness, device) = Harness::attached(options);
         let qos = match self {
             Self::SubscribedAtQoS0 => QoS::AtMostOnce,
             _ => QoS::AtLeastOnce,
         };
-        subscribe(&mut session, device, Subscription::Config, qos);
+        subscribe(&mut harness, device, Subscription::Config, qos);
         if self == Self::Subscribing {
-            return session;
+            return harness;
         }
-        session.suback(3, qos as u8);
-        subscribe(&mut session, device, Subscription::Commands, qos);
-        session.suback(4, qos as u8);
+        harness.suback(3, qos as u8);
+        subscribe(&mut harness, device, Subscription::Commands, qos);
+        harness.suback(4, qos as u8);
         match self {
             Self::Unsubscribing | Self::Unsubscribed => {
-                session
+                harness
                     .gateway
-                    .unsubscribe(device, Subscription::Config, session.now)
+                    .unsubscribe(device, Subscription::Config, harness.now)
                     .unwrap();
-                let sent = session.next_sent();
+                let sent = harness.next_sent();
                 assert!(matches!(sent, Sent::Unsubscribe { id: 5, .. }), "{sent:?}");
             }
             Self::InFlight | Self::Acknowledged => {
-                session.publish(device, "21.5");
-                assert_eq!(session.expect_publish("/devices/device-1/events"), 5);
+                harness.publish(device, "21.5");
+                assert_eq!(harness.expect_publish("/devices/device-1/events"), 5);
             }
-            Self::Unacknowledged => session.deliver(CONFIG, "x", Some(11)),
+            Self::Unacknowledged => harness.deliver(CONFIG, "x", Some(11)),
             _ => {}
         }
         match self {
-            Self::Unsubscribed => session.unsuback(5),
-            Self::Acknowledged => session.puback(5),
+            Self::Unsubscribed => harness.unsuback(5),
+            Self::Acknowledged => harness.puback(5),
             _ => {}
         }
-        session
+        harness
     }
 
-    fn ending(self) -> Session {
-        let mut session = match self {
+    fn ending(self) -> Harness {
+        let mut harness = match self {
             Self::Refreshing => with_short_token(),
-            _ => Session::open(Options::default()),
+            _ => Harness::open(Options::default()),
         };
-        let own = session.gateway.own_key();
+        let own = harness.gateway.own_key();
         match self {
             Self::PublishUnwritten | Self::Refreshing | Self::Closing | Self::LeavingWithUnsent => {
-                session
+                harness
                     .gateway
-                    .publish(Publication::telemetry(own, "last"), session.now)
+                    .publish(Publication::telemetry(own, "last"), harness.now)
                     .unwrap();
             }
             _ => {}
@@ -212,67 +212,67 @@ impl Stage {
         match self {
             Self::PublishUnwritten => {}
             Self::Refreshing => {
-                session.sent();
-                session.wait(seconds(24));
+                harness.sent();
+                harness.wait(seconds(24));
             }
             Self::Closing => {
-                session.sent();
-                session.gateway.close(session.now);
+                harness.sent();
+                harness.gateway.close(harness.now);
             }
             Self::LeavingWithUnsent => {
-                session.sent();
-                session.gateway.close(session.now);
-                session.wait(seconds(10));
+                harness.sent();
+                harness.gateway.close(harness.now);
+                harness.wait(seconds(10));
             }
-            Self::HangingUp => session.receive(&[0xf0]),
-            Self::Waiting => session.lose_connection(),
+            Self::HangingUp => harness.receive(&[0xf0]),
+            Self::Waiting => harness.lose_connection(),
             _ => {
-                session.gateway.close(session.now);
+                harness.gateway.close(harness.now);
             }
         }
         match self {
-            Self::Left | Self::Closed => assert_eq!(session.sent(), [Sent::Disconnect]),
+            Self::Left | Self::Closed => assert_eq!(harness.sent(), [Sent::Disconnect]),
             _ => {}
         }
         if self == Self::Closed {
-            session
+            harness
                 .gateway
-                .handle_disconnected(TransportEnd::PeerClosed, session.now);
-            assert!(session.gateway.is_closed());
+                .handle_disconnected(TransportEnd::PeerClosed, harness.now);
+            assert!(harness.gateway.is_closed());
         }
-        session
+        harness
     }
 }
 
-fn subscribe(session: &mut Session, device: DeviceKey, what: Subscription, qos: QoS) {
-    session
+fn subscribe(harness: &mut Harness, device: DeviceKey, what: Subscription, qos: QoS) {
+    harness
         .gateway
-        .subscribe(device, what, qos, session.now)
+        .subscribe(device, what, qos, harness.now)
         .unwrap();
-    let sent = session.next_sent();
+    let sent = harness.next_sent();
     assert!(matches!(sent, Sent::Subscribe { .. }), "{sent:?}");
 }
 
-/// An open gateway whose token is refreshed within 24 s.
-fn with_short_token() -> Session {
-    let mut session = Session::dialing(Options::default());
-    let token = Token::new("short.lived.token", session.now + seconds(30)).unwrap();
-    session
+/// Returns an open gateway whose token is refreshed within 24 s.
+fn with_short_token() -> Harness {
+    let mut harness = Harness::dialing(Options::default());
+    let token = Token::new("short.lived.token", harness.now + seconds(30)).unwrap();
+    harness
         .gateway
-        .handle_connected(token, UNIX_NOW, session.now);
-    session.sent();
-    session.connack(0);
-    session.sent();
-    session.suback(1, 0);
-    session
+        .handle_connected(token, UNIX_NOW, harness.now);
+    harness.sent();
+    harness.connack(0);
+    harness.sent();
+    harness.suback(1, 0);
+    harness
 }
 
-/// A message of the bridge's.
+/// Returns a message from the bridge.
 pub(crate) fn message(topic: &str, payload: &[u8], id: Option<u16>) -> Vec<u8> {
     publish(topic, payload, id, false)
 }
 
-/// An error report's message.
+/// Returns the message of an error report.
 pub(crate) fn report(payload: &str) -> Vec<u8> {
     assert_eq!(ERRORS, format!("/devices/{GATEWAY}/errors"));
     message(ERRORS, payload.as_bytes(), None)

@@ -1,4 +1,4 @@
-//! A scripted peer: one gateway in virtual time, and a test that plays its transport and the bridge.
+//! A harness around one gateway in virtual time, whose transport and bridge are mocked by the test.
 
 #![allow(
     dead_code,
@@ -6,7 +6,7 @@
     reason = "each test file uses its own part"
 )]
 
-// The testkit's reader and writer: as a file, for the core does not depend on the testkit.
+// The testkit's packet reader and writer, included as a file because the core does not depend on the testkit.
 #[path = "../../../tests/src/packets.rs"]
 mod packets;
 
@@ -22,7 +22,7 @@ use self::packets::{connack, puback, suback, unsuback};
 
 pub const GATEWAY: &str = "gw-1";
 
-/// What the wall clock shows.
+/// The wall-clock time of the tests.
 pub const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 // Topics of the device that most tests attach.
@@ -30,20 +30,20 @@ pub const ATTACH: &str = "/devices/device-1/attach";
 pub const EVENTS: &str = "/devices/device-1/events";
 pub const CONFIG: &str = "/devices/device-1/config";
 
-/// A gateway, its clock, and what it has sent.
-pub struct Session {
+/// A gateway, its clock, and the packets it has sent.
+pub struct Harness {
     pub gateway: Gateway,
     pub now: Instant,
     unread: Vec<Sent>,
 }
 
-impl Session {
-    /// A gateway that was not opened.
+impl Harness {
+    /// Creates a gateway that is not open.
     pub fn new(options: Options) -> Self {
         Self::named(GATEWAY, options)
     }
 
-    /// The same of another name.
+    /// Creates a gateway with this id that is not open.
     pub fn named(gateway: &str, options: Options) -> Self {
         let id = ClientId::new(
             "my-project".try_into().unwrap(),
@@ -63,27 +63,27 @@ impl Session {
         }
     }
 
-    /// A gateway that wants to be open, and has no transport yet.
+    /// Creates a gateway that has been told to open and has no transport yet.
     pub fn dialing(options: Options) -> Self {
-        let mut session = Self::new(options);
-        session.gateway.open(session.now).unwrap();
-        session
+        let mut harness = Self::new(options);
+        harness.gateway.open(harness.now).unwrap();
+        harness
     }
 
-    /// A gateway that is open; its errors topic is granted, and its events are taken.
+    /// Creates an open gateway; its errors topic is granted, and its events are taken.
     pub fn open(options: Options) -> Self {
-        let mut session = Self::dialing(options);
-        session.connect();
-        session.events();
-        session
+        let mut harness = Self::dialing(options);
+        harness.connect();
+        harness.events();
+        harness
     }
 
-    /// An open gateway with one attached device.
+    /// Creates an open gateway with one attached device.
     pub fn attached(options: Options) -> (Self, DeviceKey) {
-        let mut session = Self::open(options);
-        let device = session.attach("device-1");
-        session.events();
-        (session, device)
+        let mut harness = Self::open(options);
+        let device = harness.attach("device-1");
+        harness.events();
+        (harness, device)
     }
 
     pub fn token(&self) -> Token {
@@ -107,7 +107,7 @@ impl Session {
         assert!(matches!(sent[..], [Sent::Connect { .. }]), "{sent:?}");
         self.connack(0);
         let Sent::Subscribe { id, filter, qos: 0 } = self.next_sent() else {
-            panic!("the errors topic comes first");
+            panic!("expected SUBSCRIBE of the errors topic first");
         };
         assert_eq!(filter, format!("/devices/{GATEWAY}/errors"));
         self.suback(id, 0);
@@ -132,13 +132,13 @@ impl Session {
         self.connect();
     }
 
-    /// Asks for a device to be attached without a token.
+    /// Requests an attach of a device without a token.
     pub fn begin_attach(&mut self, id: &str) -> (DeviceKey, OpId) {
         let id = id.try_into().unwrap();
         self.gateway.attach(id, None, UNIX_NOW, self.now).unwrap()
     }
 
-    /// Attaches a device and acknowledges it.
+    /// Attaches a device and acknowledges the attach.
     pub fn attach(&mut self, id: &str) -> DeviceKey {
         let (key, _) = self.begin_attach(id);
         self.acknowledge_attach(id);
@@ -157,7 +157,7 @@ impl Session {
         self.gateway.publish(publication, self.now).unwrap()
     }
 
-    /// Everything that the gateway has sent since the last call, taken by the transport at once.
+    /// Returns the packets that the gateway has sent since the last call; the transport takes all bytes immediately.
     pub fn sent(&mut self) -> Vec<Sent> {
         let bytes = self.gateway.poll_transmit().to_vec();
         self.gateway.handle_transmitted(bytes.len(), self.now);
@@ -169,7 +169,7 @@ impl Session {
         }
     }
 
-    /// The next packet that the gateway has sent.
+    /// Returns the next packet that the gateway has sent.
     pub fn next_sent(&mut self) -> Sent {
         let mut sent = self.sent();
         assert!(!sent.is_empty(), "nothing was sent");
@@ -178,7 +178,7 @@ impl Session {
         first
     }
 
-    /// Expects a first PUBLISH at QoS 1 to this topic next, and gives its packet identifier.
+    /// Expects a first PUBLISH at QoS 1 to this topic next; returns its packet identifier.
     pub fn expect_publish(&mut self, topic: &str) -> u16 {
         match self.next_sent() {
             Sent::Publish {
@@ -191,7 +191,7 @@ impl Session {
         }
     }
 
-    /// Expects a SUBSCRIBE of this filter next, and gives its packet identifier.
+    /// Expects a SUBSCRIBE of this filter next; returns its packet identifier.
     pub fn expect_subscribe(&mut self, filter: &str) -> u16 {
         match self.next_sent() {
             Sent::Subscribe {
@@ -201,7 +201,7 @@ impl Session {
         }
     }
 
-    /// The payloads of the PUBLISHes sent since the last call, with their packet identifiers.
+    /// Returns the payloads of the PUBLISHes sent since the last call, with their packet identifiers.
     pub fn sent_payloads(&mut self) -> Vec<(String, u16)> {
         let sent = self.sent().into_iter();
         let payloads = sent.filter_map(|sent| match sent {
@@ -213,13 +213,13 @@ impl Session {
         payloads.collect()
     }
 
-    /// The packet identifiers of the PUBLISHes among what was sent.
+    /// Returns the packet identifiers of the PUBLISHes sent since the last call.
     pub fn sent_ids(&mut self) -> Vec<u16> {
         let sent = self.sent_payloads().into_iter();
         sent.map(|(_, id)| id).collect()
     }
 
-    /// The payloads of the PUBLISHes among what was sent.
+    /// Returns the payloads of the PUBLISHes sent since the last call.
     pub fn sent_texts(&mut self) -> Vec<String> {
         let sent = self.sent_payloads().into_iter();
         sent.map(|(payload, _)| payload).collect()
@@ -245,7 +245,7 @@ impl Session {
         self.receive(&unsuback(id));
     }
 
-    /// The bridge publishes: at QoS 1 with an identifier, else at QoS 0.
+    /// Delivers a message from the bridge: at QoS 1 with an identifier, at QoS 0 without.
     pub fn deliver(&mut self, topic: &str, payload: &str, id: Option<u16>) {
         self.receive(&publish(topic, payload.as_bytes(), id, false));
     }
@@ -254,7 +254,7 @@ impl Session {
         self.receive(&publish(topic, payload.as_bytes(), Some(id), true));
     }
 
-    /// The bridge reports an error in its nested shape, about a packet or about none.
+    /// Delivers an error report in the nested format, with or without a packet identifier.
     pub fn report(&mut self, error_type: &str, device: &str, packet_id: Option<u16>) {
         let message = packet_id.map_or(String::new(), |id| {
             format!(
@@ -267,7 +267,7 @@ impl Session {
         self.deliver(&format!("/devices/{GATEWAY}/errors"), &report, None);
     }
 
-    /// Lets time pass, from deadline to deadline.
+    /// Advances the time by this duration, deadline by deadline.
     pub fn wait(&mut self, duration: Duration) {
         let end = self.now + duration;
         while let Some(deadline) = self
@@ -282,19 +282,19 @@ impl Session {
         self.run_timers();
     }
 
-    /// Lets time pass to the next deadline.
+    /// Advances the time to the next deadline.
     pub fn step(&mut self) {
-        self.now = self.gateway.poll_timeout().expect("nothing is waited for");
+        self.now = self.gateway.poll_timeout().expect("there is no deadline");
         self.run_timers();
     }
 
-    /// Reports the time.
+    /// Reports a timeout, and asserts that no deadline in the past remains.
     fn run_timers(&mut self) {
         self.gateway.handle_timeout(self.now);
         let next = self.gateway.poll_timeout();
         assert!(
             next.is_none_or(|next| next > self.now),
-            "a deadline that passed stays"
+            "a deadline in the past remains"
         );
     }
 
@@ -302,7 +302,7 @@ impl Session {
         std::iter::from_fn(|| self.gateway.poll_event()).collect()
     }
 
-    /// What ended the connection, or the attempt, since the last call.
+    /// Returns what ended the connection or the attempt since the last call.
     pub fn disconnected(&mut self) -> Disconnected {
         let events = self.events();
         let ended = events.iter().find_map(|event| match event {
@@ -316,7 +316,7 @@ impl Session {
         self.disconnected().reason
     }
 
-    /// How this operation ended since the last call, if it did.
+    /// Returns how this operation ended, if it did since the last call.
     pub fn ended(&mut self, op: OpId) -> Option<Result<Outcome, Failure>> {
         let mut ends = self.events().into_iter().filter_map(|event| match event {
             Event::Done { op: ended, outcome } if ended == op => Some(Ok(outcome)),
@@ -331,7 +331,7 @@ impl Session {
     }
 }
 
-/// How an operation failed, if these events say so.
+/// Returns the failure of an operation, if it is among these events.
 pub fn failed(events: &[Event], op: OpId) -> Option<&Failure> {
     events.iter().find_map(|event| match event {
         Event::Failed {

@@ -1,4 +1,4 @@
-//! Texts and keys that were damaged on their way.
+//! Damaged texts and keys.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use super::{
 };
 
 #[test]
-fn a_damaged_text_is_called_what_it_is() {
+fn a_damaged_text_is_reported_with_its_defect() {
     let pem = String::from_utf8(read("rsa-2048.pkcs8.pem")).unwrap();
     let without_end = pem.replace("-----END PRIVATE KEY-----", "");
     let secret_label = pem.replace("BEGIN PRIVATE KEY-----\n", "BEGIN ");
@@ -75,7 +75,7 @@ fn a_damaged_text_is_called_what_it_is() {
 }
 
 #[test]
-fn a_label_that_could_be_anything_is_not_repeated() {
+fn an_arbitrary_label_is_not_repeated_in_the_error() {
     let section = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
     for label in ["MIIEvgIBADANBgkqhkiG9w0", "A\u{1b}[2J", &"A".repeat(41)] {
         let pem = section(label);
@@ -85,7 +85,7 @@ fn a_label_that_could_be_anything_is_not_repeated() {
     }
 }
 
-/// Every prefix of a key's DER and every single changed byte, wrapped as PEM anew.
+/// Every prefix of a key's DER and every single changed byte, encoded as PEM again.
 #[test]
 fn a_damaged_key_is_refused_or_works_but_never_panics() {
     for (file, algorithm, label) in [

@@ -1,4 +1,4 @@
-//! The keys of the folder, and those of other kinds.
+//! The keys in the folder, and keys of other kinds.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use super::{
     keys::{GOOD_KEYS, der, path, read},
 };
 
-/// A file that gives no key, the algorithm asked for, the error, and words of its message.
+/// A file without a usable key, the requested algorithm, the error, and parts of its message.
 type BadKey = (&'static str, Algorithm, KeyError, [&'static str; 2]);
 
 fn bad_keys() -> Vec<BadKey> {
@@ -212,7 +212,7 @@ fn bad_keys() -> Vec<BadKey> {
 }
 
 #[test]
-fn a_file_that_gives_no_key_is_called_what_it_is() {
+fn a_file_without_a_usable_key_is_reported_as_what_it_is() {
     for (file, algorithm, expected, words) in bad_keys() {
         let pem = read(file);
         let error = SigningKey::from_pem(&pem, algorithm).unwrap_err();
@@ -225,9 +225,9 @@ fn a_file_that_gives_no_key_is_called_what_it_is() {
     }
 }
 
-/// As RFC 8410 numbers them, in a PKCS#8 container.
+/// Uses the algorithm identifiers of RFC 8410 in a PKCS#8 container.
 #[test]
-fn a_key_of_another_kind_is_named_as_far_as_its_kind_is_known() {
+fn a_key_of_another_kind_is_named_if_its_kind_is_known() {
     let ed25519 = der(&read("ed25519.pem"));
     let identifier = [0x2B, 0x65, 0x70];
     let at = ed25519
@@ -250,7 +250,7 @@ fn a_key_of_another_kind_is_named_as_far_as_its_kind_is_known() {
 }
 
 #[test]
-fn every_key_of_the_folder_is_in_a_test() {
+fn every_key_in_the_folder_is_in_a_test() {
     let bad = bad_keys();
     for entry in fs::read_dir(path("")).unwrap() {
         let name = entry.unwrap().file_name().into_string().unwrap();
@@ -258,7 +258,7 @@ fn every_key_of_the_folder_is_in_a_test() {
             || bad.iter().any(|(file, ..)| *file == name);
         assert!(
             tested || ["make.sh", "mod.rs"].contains(&&*name),
-            "{name} is in no table"
+            "{name} is not in any table"
         );
     }
 }

@@ -1,4 +1,4 @@
-//! What a file is called that gives no private key, and what its error keeps to itself.
+//! The errors for files without a usable private key, which must not contain key material.
 #![forbid(unsafe_code)]
 #![cfg(feature = "jwt")]
 
@@ -7,7 +7,7 @@ mod files;
 #[path = "../keys/mod.rs"]
 mod keys;
 
-/// Fails if `shown` repeats eight characters of the key's text in a row.
+/// Asserts that `shown` does not contain eight consecutive characters of the key's text.
 fn assert_secret(pem: &[u8], shown: &str) {
     let text = String::from_utf8_lossy(pem);
     let body = text.lines().filter(|line| !line.starts_with("-----"));

@@ -11,29 +11,29 @@ use std::{
 
 use serde_json::Value;
 
-/// No event takes longer, unless something is wrong.
+/// The time limit for each event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A running relay. It is killed when this is dropped.
+/// A running relay, which is killed on drop.
 pub(crate) struct Relay {
     child: Child,
     stdin: Option<ChildStdin>,
     stdout: Option<ChildStdout>,
     lines: Option<Receiver<Value>>,
     stderr: Option<JoinHandle<String>>,
-    /// Events that were passed over, and those that were expected.
+    /// All events read so far.
     pub(crate) seen: Vec<Value>,
 }
 
-/// How a relay ended.
+/// The result of a relay that has ended.
 pub(crate) struct End {
     pub(crate) code: Option<i32>,
-    /// Every event from the start on.
+    /// All events from the start.
     pub(crate) events: Vec<Value>,
     pub(crate) stderr: String,
 }
 
-/// The program that cargo has built for this test.
+/// The program that Cargo built for this test.
 pub(crate) const PROGRAM: &str = env!("CARGO_BIN_EXE_iotcore-relay");
 
 impl Relay {
@@ -43,7 +43,7 @@ impl Relay {
         relay
     }
 
-    /// Starts one whose output nobody reads yet.
+    /// Starts a relay whose output is not read yet.
     pub(crate) fn start_unread(
         arguments: &[impl AsRef<OsStr>],
         environment: &[(&str, &str)],
@@ -73,14 +73,14 @@ impl Relay {
         }
     }
 
-    /// Begins to read the output.
+    /// Starts reading the output.
     pub(crate) fn read(&mut self) {
-        let stdout = self.stdout.take().expect("it is read once");
+        let stdout = self.stdout.take().expect("the output is read only once");
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
             for line in BufReader::new(stdout).lines() {
                 let line = line.unwrap();
-                let event = serde_json::from_str(&line).expect("each line is one object");
+                let event = serde_json::from_str(&line).expect("each line is a JSON object");
                 if sender.send(event).is_err() {
                     break;
                 }
@@ -96,7 +96,7 @@ impl Relay {
         stdin.write_all(line.as_bytes()).unwrap();
     }
 
-    /// The pipe itself, for a thread that may block on it.
+    /// Returns the input pipe, for a thread that may block on it.
     pub(crate) fn take_input(&mut self) -> ChildStdin {
         self.stdin.take().expect("the input is open")
     }
@@ -105,7 +105,7 @@ impl Relay {
         self.stdin = None;
     }
 
-    /// The next event, whatever it is.
+    /// Returns the next event of any kind.
     pub(crate) fn next(&mut self) -> Option<Value> {
         let lines = self.lines.as_ref().expect("the output is read");
         match lines.recv_timeout(PATIENCE) {
@@ -115,24 +115,23 @@ impl Relay {
             }
             Err(mpsc::RecvTimeoutError::Disconnected) => None,
             Err(mpsc::RecvTimeoutError::Timeout) => {
-                panic!("no event came; before: {:#?}", self.seen)
+                panic!("no event within the time limit; before: {:#?}", self.seen)
             }
         }
     }
 
-    /// Passes over events until this kind of event comes.
+    /// Skips events until one of this kind.
     pub(crate) fn expect(&mut self, kind: &str) -> Value {
         self.expect_where(kind, |event| event["event"] == kind)
     }
 
-    /// Passes over events until the operation with this id has ended.
+    /// Skips events until the operation with this id has ended.
     pub(crate) fn expect_end(&mut self, id: impl Into<Value>) -> Value {
         let id = id.into();
         self.expect_where("an end", |event| event["id"] == id)
     }
 
-    /// Passes over events until the operations with these ids have ended, in any order; returns their ends as they are asked
-    /// for.
+    /// Skips events until the operations with these ids have ended, in any order; returns their ends in the order of `ids`.
     pub(crate) fn expect_ends<const N: usize>(&mut self, ids: [u64; N]) -> [Value; N] {
         let mut ends = ids.map(|_| Value::Null);
         for _ in ids {
@@ -140,7 +139,10 @@ impl Relay {
             let place = ids.iter().position(|id| end["id"] == *id);
             ends[place.unwrap()] = end;
         }
-        assert!(!ends.contains(&Value::Null), "one ended twice: {ends:#?}");
+        assert!(
+            !ends.contains(&Value::Null),
+            "an operation ended twice: {ends:#?}"
+        );
         ends
     }
 
@@ -161,7 +163,7 @@ impl Relay {
         assert!(status.unwrap().success());
     }
 
-    /// Reads to the end.
+    /// Reads the output to its end.
     pub(crate) fn wait(mut self) -> End {
         if self.lines.is_none() {
             self.read();
@@ -174,7 +176,7 @@ impl Relay {
             }
             assert!(
                 begun.elapsed() < PATIENCE,
-                "it closed its output and runs on"
+                "it closed its output but still runs"
             );
             thread::yield_now();
         };
@@ -185,7 +187,7 @@ impl Relay {
         }
     }
 
-    /// Ends the input, and reads to the end.
+    /// Ends the input, and reads the output to its end.
     pub(crate) fn close(mut self) -> End {
         self.end_input();
         self.wait()
@@ -200,9 +202,9 @@ impl Drop for Relay {
 }
 
 impl End {
-    /// Asserts that it was closed, and that this was its last word.
+    /// Asserts that the last event is `closed` with this number of unsent messages.
     pub(crate) fn assert_closed(&self, unsent: usize) {
-        let last = self.events.last().expect("`closed` at least");
+        let last = self.events.last().expect("at least `closed` is output");
         assert_eq!(
             *last,
             serde_json::json!({"event": "closed", "unsent": unsent})
@@ -210,7 +212,7 @@ impl End {
         assert_eq!(self.code, Some(0), "{}", self.stderr);
     }
 
-    /// The ends of the operation with this id.
+    /// Returns the ends of the operation with this id.
     pub(crate) fn ends(&self, id: impl Into<Value>) -> Vec<&Value> {
         let id = id.into();
         let ends = self.events.iter().filter(|event| event["id"] == id);

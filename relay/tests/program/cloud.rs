@@ -1,4 +1,4 @@
-//! The cloud's side: the emulator, or a peer that does as little of MQTT as a test wants.
+//! The cloud's side: the emulator, or a minimal MQTT peer.
 
 use std::{
     fs,
@@ -29,12 +29,12 @@ pub(crate) struct Cloud {
     pub(crate) folder: PathBuf,
     /// The key of `boiler-7`.
     pub(crate) device_key: DeviceKey,
-    /// One for each telemetry event that the bridge takes.
+    /// Receives one item per telemetry event that the bridge accepts.
     pub(crate) arrivals: mpsc::Receiver<()>,
     is_plain: bool,
 }
 
-/// A folder for the files of one test.
+/// Creates a folder for the files of one test.
 pub(crate) fn folder() -> PathBuf {
     static FOLDERS: AtomicU32 = AtomicU32::new(0);
     let number = FOLDERS.fetch_add(1, Ordering::Relaxed);
@@ -44,7 +44,7 @@ pub(crate) fn folder() -> PathBuf {
     folder
 }
 
-/// The options for the peer on a port of this machine.
+/// Returns the options for a peer at this host and port.
 pub(crate) fn options(folder: &Path, host: &str, port: u16) -> Vec<String> {
     let key = folder.join("gateway.pem");
     [
@@ -105,7 +105,7 @@ impl Cloud {
             config,
             move |event: &Event| {
                 if matches!(event.kind, EventKind::Telemetry { .. }) {
-                    // Nobody has to listen.
+                    // The receiver may have been dropped.
                     let _ = arrived.send(());
                 }
             },
@@ -119,7 +119,7 @@ impl Cloud {
         }
     }
 
-    /// The options of a relay as `gateway-1`, and more.
+    /// Returns the options of a relay as `gateway-1`, with additional ones.
     pub(crate) fn options(&self, more: &[&str]) -> Vec<String> {
         let port = self.server.local_addr().port();
         let mut options = options(&self.folder, "127.0.0.1", port);
@@ -133,7 +133,7 @@ impl Cloud {
         options
     }
 
-    /// A token of `boiler-7` that expires after so many seconds.
+    /// Mints a token of `boiler-7` that expires after this number of seconds.
     pub(crate) fn device_token(&self, seconds: u64) -> String {
         let pem = self.device_key.private_pem.as_bytes();
         let key = SigningKey::from_pem(pem, Algorithm::Es256).unwrap();
@@ -172,7 +172,7 @@ impl Cloud {
         })
     }
 
-    /// The version of the config that the device has, as far as the cloud knows.
+    /// Returns the version of the config that the device has acknowledged.
     pub(crate) fn acknowledged(&self, device: &str) -> Option<u64> {
         self.server
             .with(|bridge, _| bridge.device(device).unwrap().config_acknowledged())
@@ -185,10 +185,11 @@ impl Drop for Cloud {
     }
 }
 
-/// A port that nobody listens on: reserved and unused. One that was free a moment ago may be another test's by now.
+/// A port on which nothing listens: reserved and unused. A port that was free a moment ago may be used by another test
+/// now.
 pub(crate) const CLOSED_PORT: u16 = 1;
 
-/// Accepts connections and agrees with everything; with a PUBLISH once `publish` has returned.
+/// Accepts connections and acknowledges every packet; a PUBLISH once `publish` has returned.
 pub(crate) fn serve(publish: impl Fn(&Sent) + Send + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let port = listener.local_addr().unwrap().port();
@@ -211,14 +212,14 @@ fn answer(stream: &mut TcpStream, publish: &impl Fn(&Sent)) -> io::Result<()> {
     Ok(())
 }
 
-/// The next packet of the relay's; `None` once it has left.
+/// Reads the next packet of the relay; `None` once it has disconnected.
 pub(crate) fn receive(stream: &mut TcpStream) -> io::Result<Option<Sent>> {
     let bytes = packets::read(stream)?.unwrap_or_default();
     let sent = packets::parse(&bytes).pop();
     Ok(sent.filter(|sent| *sent != Sent::Disconnect))
 }
 
-/// Agrees with it.
+/// Acknowledges a packet.
 pub(crate) fn reply(sent: &Sent, stream: &mut TcpStream) -> io::Result<()> {
     stream.write_all(&sent.answer().unwrap_or_default())
 }

@@ -9,7 +9,7 @@ use crate::{
     cloud::Cloud,
 };
 
-/// What it says to one option.
+/// Returns the program's output for one option.
 fn answer(option: &str) -> Output {
     let output = Command::new(PROGRAM).arg(option).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
@@ -17,7 +17,7 @@ fn answer(option: &str) -> Output {
 }
 
 #[test]
-fn options_may_stand_in_the_environment() {
+fn options_can_be_set_in_the_environment() {
     let cloud = Cloud::plain();
     let options = cloud.options(&[]);
     let mut environment = vec![("IOTCORE_PLAIN", "1"), ("IOTCORE_WINDOW", "5")];
@@ -77,7 +77,7 @@ fn help_lists_every_option_and_its_variable() {
 }
 
 #[test]
-fn version_tells_its_name_and_that_of_the_release() {
+fn version_prints_the_name_and_the_release() {
     let version = concat!("iotcore-relay ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(answer("--version").stdout, version.as_bytes());
 }

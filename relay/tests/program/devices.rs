@@ -1,4 +1,4 @@
-//! Attaching, refusals, detaches and tokens of devices.
+//! Devices: attaching, refusals, detaching and tokens.
 
 use serde_json::json;
 
@@ -21,7 +21,7 @@ fn a_device_may_be_attached_without_subscriptions() {
 }
 
 #[test]
-fn a_refused_device_fails_with_the_bridges_report_and_the_connection_lives_on() {
+fn a_refused_device_fails_with_the_bridges_report_and_the_connection_stays_open() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&[]));
     relay.send(json!({"op": "attach", "id": 1, "device": "stranger-1"}));
@@ -40,7 +40,7 @@ fn a_refused_device_fails_with_the_bridges_report_and_the_connection_lives_on() 
     assert_eq!(info["topic"], "/devices/stranger-1/attach");
     assert!(info["packet_id"].is_u64());
     assert_eq!(report["unknown_fields"], json!({}));
-    // The relay awaits the two in tasks of their own, so either may end first.
+    // The relay awaits each in its own task, so that either may end first.
     let [refused, published] = relay.expect_ends([1, 2]);
     assert_eq!(refused["event"], "failed");
     assert_eq!(refused["error"], "gateway_attachment_error");
@@ -72,7 +72,7 @@ fn a_device_that_the_bridge_detaches_is_attached_again() {
 }
 
 #[test]
-fn a_device_with_a_token_of_its_own_is_asked_for_a_new_one_when_that_has_expired() {
+fn a_new_token_is_requested_when_a_devices_own_has_expired() {
     let cloud = Cloud::plain();
     let options = cloud.options(&["--gateway", "gateway-2", "--backoff-min", "2100"]);
     let mut options = options;
@@ -109,8 +109,8 @@ fn a_device_with_a_token_of_its_own_is_asked_for_a_new_one_when_that_has_expired
     }
 }
 
-/// Gives a token for the next attach that expires two seconds from now at the latest. One that has expired before a slow
-/// machine comes to look at it is refused, and was not meant: another one is given.
+/// Provides a token for the next attach that expires within two seconds. If a slow machine reads it only after it has
+/// expired, it is refused, and this provides another one.
 fn authorize_for_two_seconds(cloud: &Cloud, relay: &mut Relay) -> String {
     loop {
         let token = cloud.device_token(2);
@@ -124,7 +124,7 @@ fn authorize_for_two_seconds(cloud: &Cloud, relay: &mut Relay) -> String {
 }
 
 #[test]
-fn a_device_that_was_refused_for_want_of_a_token_is_attached_with_one() {
+fn a_device_refused_because_it_has_no_token_is_attached_with_one() {
     let cloud = Cloud::plain();
     let mut options = cloud.options(&[]);
     for option in &mut options {

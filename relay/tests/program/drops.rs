@@ -1,4 +1,4 @@
-//! A connection that drops again and again.
+//! A connection that drops repeatedly.
 
 use std::collections::BTreeSet;
 
@@ -11,11 +11,11 @@ use crate::{
 
 const DEVICES: [&str; 2] = ["boiler-7", "pump-1"];
 const DROPS: usize = 100;
-/// Messages from one drop to the next.
+/// The number of messages between two drops.
 const BATCH: usize = 40;
 const MESSAGES: usize = DROPS * BATCH;
 
-/// Numbers that look random and are the same in each run (Knuth's MMIX generator).
+/// A deterministic pseudorandom generator (Knuth's MMIX).
 struct Random(u64);
 
 impl Random {
@@ -26,7 +26,7 @@ impl Random {
     }
 }
 
-/// Drops the connection, if there is one.
+/// Drops the connection; returns false if there is none.
 fn cut(cloud: &Cloud) -> bool {
     let dropped = cloud
         .server
@@ -57,13 +57,13 @@ fn a_hundred_random_drops_lose_nothing() {
             let (device, payload) = (DEVICES[id % 2], id.to_string());
             relay.send(json!({"op": "telemetry", "id": id, "device": device, "payload": payload}));
         }
-        // Somewhere in the middle of what was just sent, and not before it is back from the last drop.
+        // Drops at a random message of this batch, and only after the relay has reconnected from the last drop.
         let next = drop * BATCH + random.below(BATCH);
         while arrivals < next || !cut(&cloud) {
             cloud
                 .arrivals
                 .recv_timeout(PATIENCE)
-                .expect("messages go on");
+                .expect("messages keep arriving");
             arrivals += 1;
         }
     }
@@ -91,7 +91,7 @@ fn a_hundred_random_drops_lose_nothing() {
         let sent: Vec<_> = (n..MESSAGES).step_by(2).collect();
         assert_eq!(
             firsts, sent,
-            "every payload of {device}, first in the order of the input"
+            "every payload of {device}, first deliveries in input order"
         );
     }
 }

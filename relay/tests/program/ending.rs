@@ -1,4 +1,4 @@
-//! How it ends: by the end of its input, by a signal, or because it may not reconnect.
+//! Shutdown: at the end of the input, on a signal, or because the relay may not reconnect.
 
 use std::net::TcpListener;
 
@@ -26,7 +26,7 @@ fn signals_close_like_the_end_of_the_input() {
 
 #[cfg(unix)]
 #[test]
-fn what_cannot_be_sent_before_the_end_fails_once_and_counts_as_unsent() {
+fn messages_that_cannot_be_sent_before_the_end_fail_once_and_count_as_unsent() {
     let folder = folder();
     let key = iotcore_gateway_testkit::keys::DeviceKey::generate().unwrap();
     std::fs::write(folder.join("gateway.pem"), key.private_pem).unwrap();
@@ -70,7 +70,7 @@ fn without_reconnect_everything_ends_with_the_first_refusal_and_exit_code_1() {
 }
 
 #[test]
-fn without_reconnect_all_that_is_open_fails_once_when_it_gives_up() {
+fn without_reconnect_every_open_operation_fails_once_when_the_gateway_gives_up() {
     let cloud = Cloud::plain();
     let peer = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let mut options = options(
@@ -95,7 +95,7 @@ fn without_reconnect_all_that_is_open_fails_once_when_it_gives_up() {
         end.events.last(),
         Some(&json!({"event": "closed", "unsent": 3}))
     );
-    // The token was kept for the attach.
+    // The token was stored for the attach.
     assert_eq!(end.ends(5), [&json!({"event": "done", "id": 5})]);
     for id in 1..5 {
         let ends = end.ends(id);

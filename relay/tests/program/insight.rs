@@ -1,4 +1,4 @@
-//! What is told beyond the ends of operations: counters, what is unsent, suspects; and what a full queue drops.
+//! Monitoring: counters, unsent messages, suspects; and what a full queue drops.
 
 use std::time::{Duration, Instant};
 
@@ -10,7 +10,7 @@ use crate::{
     eventually, telemetry,
 };
 
-/// The options of a relay that cannot connect.
+/// Returns the options of a relay that cannot connect.
 fn offline(cloud: &Cloud, more: &[&str]) -> Vec<String> {
     let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
     options.push("--plain".to_owned());
@@ -19,7 +19,7 @@ fn offline(cloud: &Cloud, more: &[&str]) -> Vec<String> {
 }
 
 #[test]
-fn the_counters_tell_how_long_messages_waited_for_a_rate() {
+fn the_counters_report_rate_limit_delays() {
     const INTERVAL: Duration = Duration::from_secs(60);
     let cloud = Cloud::plain();
     let interval = INTERVAL.as_millis().to_string();
@@ -33,7 +33,7 @@ fn the_counters_tell_how_long_messages_waited_for_a_rate() {
     relay.send(state(2));
     relay.send(json!({"op": "stats"}));
     let stats = relay.expect("stats");
-    // All of this took a part of the interval, and the second state has to wait for the rest.
+    // Part of the interval has passed, and the second state waits for the rest.
     let least = (INTERVAL.saturating_sub(begun.elapsed())).as_millis();
     assert_eq!(stats["connections"], 1, "{stats}");
     assert_eq!(stats["accepted"], 2, "{stats}");
@@ -42,7 +42,7 @@ fn the_counters_tell_how_long_messages_waited_for_a_rate() {
     let delayed = u128::from(stats["delayed_ms"].as_u64().unwrap());
     assert!(
         (least..INTERVAL.as_millis()).contains(&delayed),
-        "{stats}, and at least {least} ms were left"
+        "{stats}; expected at least {least} ms"
     );
     assert_eq!(
         (&stats["queued"], &stats["devices"]),
@@ -51,7 +51,7 @@ fn the_counters_tell_how_long_messages_waited_for_a_rate() {
 }
 
 #[test]
-fn what_is_unsent_is_told_as_operations_that_another_relay_takes() {
+fn unsent_messages_are_listed_as_operations_that_another_relay_accepts() {
     let cloud = Cloud::plain();
     let mut first = Relay::start(&offline(&cloud, &["--max-queued", "3"]));
     let asked = [
@@ -102,7 +102,7 @@ fn with_drop_oldest_the_newest_messages_of_a_long_outage_are_kept() {
 }
 
 #[test]
-fn with_drop_oldest_the_input_waits_while_all_is_in_flight() {
+fn with_drop_oldest_the_input_waits_while_every_message_is_in_flight() {
     let cloud = Cloud::plain();
     cloud.inject("puback hold 2");
     let more = ["--max-queued", "2", "--overflow", "drop-oldest"];
@@ -130,7 +130,7 @@ fn with_drop_oldest_the_input_waits_while_all_is_in_flight() {
 }
 
 #[test]
-fn a_hang_up_names_the_operations_it_may_be_about() {
+fn a_peer_close_lists_the_suspected_operations() {
     let cloud = Cloud::plain();
     cloud.inject("cut instead attach");
     let mut relay = Relay::start(&cloud.options(&["--no-reconnect"]));

@@ -1,4 +1,4 @@
-//! The program, run against the emulator and against peers that do less.
+//! Runs the program against the emulator and against minimal peers.
 #![forbid(unsafe_code)]
 
 mod child;
@@ -21,7 +21,7 @@ use self::{
     cloud::{CLOSED_PORT, Cloud, options},
 };
 
-/// Waits for what the bridge has to see, which no line of output tells.
+/// Waits for a state of the bridge that no event reports.
 fn eventually(what: &str, is_so: impl Fn() -> bool) {
     let begun = Instant::now();
     while !is_so() {
@@ -35,7 +35,7 @@ fn telemetry(id: u64, payload: &str) -> Value {
 }
 
 #[test]
-fn operations_in_one_go_are_done_in_order_before_the_end_of_the_input_closes() {
+fn operations_sent_at_once_complete_in_order_before_the_end_of_the_input_closes_the_gateway() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&[]));
     relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
@@ -76,7 +76,7 @@ fn operations_in_one_go_are_done_in_order_before_the_end_of_the_input_closes() {
 }
 
 #[test]
-fn it_runs_over_tls_with_a_given_authority() {
+fn it_runs_over_tls_with_a_given_ca() {
     let cloud = Cloud::tls();
     let mut relay = Relay::start(&cloud.options(&[]));
     relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
@@ -87,7 +87,7 @@ fn it_runs_over_tls_with_a_given_authority() {
 }
 
 #[test]
-fn configs_and_commands_come_as_text_or_base64_and_are_acknowledged_once_they_are_out() {
+fn configs_and_commands_are_text_or_base64_and_acknowledged_once_they_are_written() {
     let cloud = Cloud::plain();
     cloud.config("gateway-1", b"on");
     cloud.config("boiler-7", &[0xff, 0x00]);
@@ -123,11 +123,11 @@ fn configs_and_commands_come_as_text_or_base64_and_are_acknowledged_once_they_ar
 }
 
 #[test]
-fn with_manual_acknowledgement_the_cloud_learns_only_what_the_input_says() {
+fn with_manual_acknowledgement_only_the_input_acknowledges() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&["--acknowledge", "manual"]));
     let delivery = relay.expect("config")["delivery"].clone();
-    // What is acknowledged after it would have come after it.
+    // An acknowledgement would have reached the cloud before this message.
     relay.send(json!({"op": "telemetry", "id": 1, "payload": "x"}));
     relay.expect_end(1);
     assert_eq!(cloud.acknowledged("gateway-1"), None);
@@ -153,7 +153,7 @@ fn with_manual_acknowledgement_the_cloud_learns_only_what_the_input_says() {
 }
 
 #[test]
-fn what_is_open_when_the_connection_is_cut_is_done_on_the_next_one() {
+fn operations_open_when_the_connection_is_cut_complete_on_the_next_one() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&["--backoff-min", "10", "--window", "1"]));
     relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
@@ -178,7 +178,7 @@ fn what_is_open_when_the_connection_is_cut_is_done_on_the_next_one() {
 }
 
 #[test]
-fn waits_between_attempts_double_within_their_bounds() {
+fn delays_between_attempts_double_within_their_limits() {
     let cloud = Cloud::plain();
     let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
     for option in [

@@ -1,4 +1,4 @@
-//! What is refused: lines, operations and options.
+//! Errors: refused lines, operations and options.
 
 use std::fs;
 
@@ -10,7 +10,7 @@ use crate::{
 };
 
 #[test]
-fn a_bad_line_is_told_with_its_number_and_changes_nothing() {
+fn an_invalid_line_is_reported_with_its_number_and_changes_nothing() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&[]));
     let lines = [
@@ -103,15 +103,15 @@ fn a_bad_line_is_told_with_its_number_and_changes_nothing() {
         told.starts_with("the line has 3145767 bytes, and may have"),
         "{told}"
     );
-    relay.send(json!({"op": "telemetry", "id": 1, "payload": "still here"}));
+    relay.send(json!({"op": "telemetry", "id": 1, "payload": "after the errors"}));
     assert_eq!(relay.expect_end(1)["event"], "done");
     let end = relay.close();
     end.assert_closed(0);
-    assert_eq!(cloud.telemetry("gateway-1"), [b"still here"]);
+    assert_eq!(cloud.telemetry("gateway-1"), [b"after the errors"]);
 }
 
 #[test]
-fn an_id_that_is_in_use_is_refused_and_may_come_again_later() {
+fn an_id_in_use_is_refused_and_can_be_reused_later() {
     let cloud = Cloud::plain();
     let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
     options.push("--plain".to_owned());
@@ -130,7 +130,7 @@ fn an_id_that_is_in_use_is_refused_and_may_come_again_later() {
 }
 
 #[test]
-fn what_is_refused_before_it_is_sent_names_the_value_and_the_limit() {
+fn refusals_before_sending_name_the_value_and_the_limit() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&[]));
     let large = |len| "x".repeat(len);
@@ -217,7 +217,7 @@ fn what_is_refused_before_it_is_sent_names_the_value_and_the_limit() {
     }
 }
 
-/// The exit code, and what is said on standard error, of one that does not even start.
+/// Returns the exit code and standard error of a program that fails to start.
 fn refusal(options: &[String]) -> (Option<i32>, String) {
     let relay = Relay::start(options);
     let end = relay.wait();
@@ -225,7 +225,7 @@ fn refusal(options: &[String]) -> (Option<i32>, String) {
     (end.code, end.stderr)
 }
 
-/// The options with other ones in their place.
+/// Returns the options with these changes.
 fn changed(options: &[String], changes: &[(&str, &str)]) -> Vec<String> {
     let mut changed = Vec::new();
     let mut given = options.iter();
@@ -243,7 +243,7 @@ fn changed(options: &[String], changes: &[(&str, &str)]) -> Vec<String> {
 }
 
 #[test]
-fn options_that_make_no_sense_end_with_exit_code_2_and_say_what_would() {
+fn invalid_options_end_with_exit_code_2_and_name_valid_values() {
     let cloud = Cloud::plain();
     let options = cloud.options(&[]);
     for (changes, part) in [
@@ -289,7 +289,7 @@ fn options_that_make_no_sense_end_with_exit_code_2_and_say_what_would() {
 }
 
 #[test]
-fn files_that_cannot_be_used_end_with_exit_code_1_and_say_what_to_do() {
+fn unusable_files_end_with_exit_code_1_and_say_what_to_do() {
     let cloud = Cloud::tls();
     let options = cloud.options(&[]);
     let path = |name: &str| cloud.folder.join(name).to_str().unwrap().to_owned();
@@ -315,7 +315,7 @@ fn files_that_cannot_be_used_end_with_exit_code_1_and_say_what_to_do() {
 }
 
 #[test]
-fn a_wrong_peer_is_told_as_that() {
+fn a_wrong_peer_is_reported_with_advice() {
     let (plain, secure) = (Cloud::plain(), Cloud::tls());
     let port = |cloud: &Cloud| cloud.server.local_addr().port().to_string();
     let secured = secure.options(&["--no-reconnect"]);
@@ -375,7 +375,7 @@ fn a_wrong_peer_is_told_as_that() {
     }
 }
 
-/// A file with a key that no registry knows.
+/// Creates a file with a key that is in no registry.
 fn stranger(cloud: &Cloud) -> String {
     let file = cloud.folder.join("stranger.pem");
     fs::write(&file, &cloud.device_key.private_pem).unwrap();
@@ -383,7 +383,7 @@ fn stranger(cloud: &Cloud) -> String {
 }
 
 #[test]
-fn a_device_in_the_place_of_a_gateway_is_told_as_that() {
+fn a_device_configured_as_the_gateway_is_reported_with_advice() {
     let cloud = Cloud::plain();
     let options = changed(&cloud.options(&[]), &[("--gateway", "stranger-1")]);
     let mut relay = Relay::start(&options);

@@ -1,11 +1,11 @@
-//! The pace that the bridge asks for.
+//! The rate of states that the bridge requires.
 
 use serde_json::json;
 
 use crate::{child::Relay, cloud::Cloud};
 
 #[test]
-fn states_in_one_go_are_paced_by_default_and_the_device_stays_attached() {
+fn states_sent_at_once_are_paced_by_default_and_the_device_stays_attached() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&[]));
     relay.send(json!({"op": "attach", "id": 0, "device": "boiler-7"}));
@@ -23,7 +23,7 @@ fn states_in_one_go_are_paced_by_default_and_the_device_stays_attached() {
 }
 
 #[test]
-fn states_without_a_pace_get_their_device_detached_by_the_bridge() {
+fn without_pacing_the_bridge_detaches_a_device_that_sends_states_at_once() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&["--state-interval", "0"]));
     relay.send(json!({"op": "attach", "id": 0, "device": "boiler-7"}));

@@ -1,4 +1,4 @@
-//! Back-pressure, both ways.
+//! Back-pressure, in both directions.
 
 use std::{
     fs,
@@ -25,13 +25,13 @@ use crate::{
     eventually,
 };
 
-/// What stands still for so long has stopped, for each step takes far less. On a busy machine it may be about to go on:
-/// whoever counts until then counts too few, and asserts no more than that there are few.
+/// The idle time after which the flow is considered stopped, because each step takes far less. On a busy machine it may
+/// only be slow: then the count is too low, and the tests assert only upper limits of it.
 const STANDSTILL: Duration = Duration::from_millis(300);
 
-/// Waits for the first to come, and then until none comes any more; gives how many came.
+/// Waits for the first item, and then until no more arrive; returns their number.
 fn count_until_standstill<T>(receiver: &Receiver<T>) -> usize {
-    receiver.recv_timeout(PATIENCE).expect("one comes");
+    receiver.recv_timeout(PATIENCE).expect("the first item");
     let mut count = 1;
     loop {
         match receiver.recv_timeout(STANDSTILL) {
@@ -53,7 +53,7 @@ fn when_window_and_queues_are_full_the_input_is_not_read() {
     let allowed = Mutex::new(allowed);
     let port = serve(move |_| {
         let _ = publishing.send(());
-        // Held back until it is allowed once; then all are.
+        // Blocks until acknowledging is allowed.
         let _ = allowed.lock().unwrap().recv();
     });
     let mut options = options(&folder, "127.0.0.1", port);
@@ -68,7 +68,9 @@ fn when_window_and_queues_are_full_the_input_is_not_read() {
             written.send(()).unwrap();
         }
     });
-    published.recv_timeout(PATIENCE).expect("one is published");
+    published
+        .recv_timeout(PATIENCE)
+        .expect("the first message is published");
     let count = count_until_standstill(&lines);
     assert!(
         !writing.is_finished() && count < LINES / 2,
@@ -91,7 +93,7 @@ fn when_window_and_queues_are_full_the_input_is_not_read() {
 fn with_drop_oldest_the_input_is_not_read_for_a_device_that_is_to_be_detached_first() {
     const LINES: usize = 5_000;
     let cloud = Cloud::plain();
-    // It never connects, so neither the attach nor the detach behind it ever ends.
+    // The relay never connects, so neither the attach nor the detach after it ever ends.
     let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
     let more = ["--plain", "--max-queued", "3", "--overflow", "drop-oldest"];
     options.extend(more.map(str::to_owned));
@@ -104,7 +106,7 @@ fn with_drop_oldest_the_input_is_not_read_for_a_device_that_is_to_be_detached_fi
         for id in 0..LINES {
             let line = json!({"op": "telemetry", "id": id, "device": "boiler-7", "payload": "x".repeat(200)});
             if writeln!(input, "{line}").is_err() {
-                break; // the relay was ended
+                break; // the relay has ended
             }
             let _ = written.send(());
         }
@@ -116,7 +118,7 @@ fn with_drop_oldest_the_input_is_not_read_for_a_device_that_is_to_be_detached_fi
 }
 
 #[test]
-fn a_token_or_an_acknowledgement_need_not_wait_behind_messages_without_room() {
+fn tokens_and_acknowledgements_do_not_wait_behind_messages_without_room() {
     let cloud = Cloud::plain();
     let mut options = cloud.options(&["--acknowledge", "manual", "--max-queued", "1"]);
     options.extend(["--backoff-min", "60000", "--backoff-max", "60000"].map(str::to_owned));
@@ -124,7 +126,7 @@ fn a_token_or_an_acknowledgement_need_not_wait_behind_messages_without_room() {
     let delivery = relay.expect("config")["delivery"].clone();
     relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
     assert_eq!(relay.expect_end(1)["event"], "done");
-    // It is attached again in a minute, and until then its message takes all the room there is.
+    // The device is attached again in a minute; until then, its message takes up all the room.
     cloud.act(|bridge, now| bridge.detach_with_error("boiler-7", now));
     relay.expect("detached");
     for id in 2..5 {
@@ -142,13 +144,13 @@ fn a_token_or_an_acknowledgement_need_not_wait_behind_messages_without_room() {
 
 #[test]
 fn when_the_output_is_not_read_the_socket_is_not_read() {
-    // More than the relay may hold and the sockets' buffers can, and less than the bridge bears.
+    // More than the relay and the socket buffers hold, and less than the bridge's limit.
     const COMMANDS: usize = 960;
     const BYTES: usize = 64 * 1024;
     let cloud = Cloud::plain();
     let mut relay = Relay::start_unread(&cloud.options(&[]), &[]);
     relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7", "commands": 0}));
-    eventually("it is subscribed", || {
+    eventually("the device is subscribed", || {
         let count = |bridge: &Bridge| bridge.subscriptions("gateway-1").count();
         cloud.server.with(|bridge, _| count(bridge) == 5)
     });
@@ -159,7 +161,7 @@ fn when_the_output_is_not_read_the_socket_is_not_read() {
     }
     let backlog = || {
         cloud.server.with(|bridge, _| {
-            let (_, connection) = bridge.connected().next().expect("it is connected");
+            let (_, connection) = bridge.connected().next().expect("the relay is connected");
             bridge.poll_transmit(connection).len()
         })
     };
@@ -172,13 +174,13 @@ fn when_the_output_is_not_read_the_socket_is_not_read() {
         waiting = now;
         thread::park_timeout(STANDSTILL);
     }
-    assert!(waiting > BYTES, "{waiting} bytes wait at the bridge");
+    assert!(waiting > BYTES, "{waiting} bytes are queued at the bridge");
     relay.read();
     for _ in 0..COMMANDS {
         relay.expect("command");
     }
-    // The relay may have read the last bytes before the emulator's thread has told that it wrote them.
-    eventually("nothing waits any more", || backlog() == 0);
+    // The relay may have read the last bytes before the emulator's thread has reported writing them.
+    eventually("the queue of the bridge is empty", || backlog() == 0);
     relay.close().assert_closed(0);
 }
 
@@ -208,7 +210,7 @@ fn when_the_output_is_not_read_no_error_report_is_lost_and_the_socket_is_not_rea
     fs::remove_dir_all(folder).unwrap();
 }
 
-/// A peer that reports many errors once it is asked for them, and tells of each that it could write.
+/// Starts a peer that sends many error reports once the errors topic is subscribed, and signals each one written.
 fn serve_reports(count: usize, sent: mpsc::Sender<()>) -> u16 {
     const TOPIC: &str = "/devices/gateway-1/errors";
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

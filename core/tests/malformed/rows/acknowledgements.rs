@@ -1,7 +1,7 @@
-//! PUBACK, SUBACK, UNSUBACK and PINGRESP: for nothing, for another kind of packet, twice, or with codes that do not exist.
+//! PUBACK, SUBACK, UNSUBACK and PINGRESP: unsolicited, for another kind of packet, duplicate, or with invalid codes.
 //!
-//! An acknowledgement that matches nothing in flight is counted and ignored, where MQTT-4.8.0-1 would allow a close: a
-//! PUBLISH that was sent again may well be acknowledged twice, and by then its identifier can belong to another packet.
+//! An acknowledgement that matches nothing in flight is counted and ignored, although MQTT-4.8.0-1 would allow a close:
+//! a resent PUBLISH may be acknowledged twice, and by then its identifier may belong to another packet.
 
 use iotcore_gateway::{PacketType, Violation};
 
@@ -26,7 +26,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows
 }
 
-/// One of the three for this identifier; a SUBACK grants QoS 1.
+/// Returns an acknowledgement of this identifier; a SUBACK grants QoS 1.
 fn acknowledgement((_, first): (&str, u8), id: u16) -> Vec<u8> {
     let [high, low] = id.to_be_bytes();
     match first {
@@ -35,7 +35,7 @@ fn acknowledgement((_, first): (&str, u8), id: u16) -> Vec<u8> {
     }
 }
 
-/// The statement about the identifier of each.
+/// Returns the statement about the identifier of each kind.
 fn clause((_, first): (&str, u8)) -> &'static str {
     match first {
         0x40 => "MQTT-2.3.1-6",
@@ -71,7 +71,7 @@ fn of_nothing() -> Vec<Row> {
         ));
         rows.push(unsolicited(
             kind,
-            "with the bytes of ours the wrong way round",
+            "with the bytes of ours swapped",
             Stage::InFlight,
             0x0500,
         ));
@@ -93,7 +93,7 @@ fn of_nothing() -> Vec<Row> {
         .collect();
     rows.push(Row::new(
         "MQTT-2.3.1-6",
-        "fifty PUBACKs of nothing",
+        "fifty unsolicited PUBACKs",
         Stage::InFlight,
         burst,
         Ignores(50),
@@ -101,7 +101,7 @@ fn of_nothing() -> Vec<Row> {
     rows
 }
 
-/// The identifier is in flight, but its packet asks for another answer.
+/// The identifier is in flight, but its packet requires another answer.
 fn of_another_kind() -> Vec<Row> {
     let mut rows = Vec::new();
     for (stage, id, what, right) in [
@@ -122,7 +122,7 @@ fn of_another_kind() -> Vec<Row> {
     rows
 }
 
-/// The packet is acknowledged already.
+/// The packet has already been acknowledged.
 fn twice() -> Vec<Row> {
     let mut rows = Vec::new();
     for (kind, stage, id) in [
@@ -145,7 +145,7 @@ fn twice() -> Vec<Row> {
     rows
 }
 
-/// The answer to what ended without one, and the answer that comes before its packet is known to be written.
+/// An answer after its operation timed out, and an answer before its packet is known to be written.
 fn late() -> Vec<Row> {
     vec![
         Row::new(
@@ -192,7 +192,7 @@ fn identifier_zero() -> Vec<Row> {
     rows
 }
 
-/// The return codes of a SUBACK: reserved, more than was asked, or more of them than filters.
+/// The return codes of a SUBACK: reserved, a higher QoS than requested, or more codes than filters.
 fn codes() -> Vec<Row> {
     let mut rows = Vec::new();
     let packet_id = 3.try_into().expect("not zero");
@@ -210,7 +210,7 @@ fn codes() -> Vec<Row> {
     for (clause, name, stage, bytes, expected) in [
         (
             "MQTT-3.8.4-6",
-            "SUBACK with QoS 2 where 1 was asked",
+            "SUBACK with QoS 2 where QoS 1 was requested",
             Stage::Subscribing,
             [0x90, 3, 0, 3, 2],
             "done Subscribed(AtLeastOnce)",
@@ -224,7 +224,7 @@ fn codes() -> Vec<Row> {
         ),
         (
             "MQTT-3.8.4-6",
-            "SUBACK with QoS 0 where 1 was asked",
+            "SUBACK with QoS 0 where QoS 1 was requested",
             Stage::Subscribing,
             [0x90, 3, 0, 3, 0],
             "done Subscribed(AtLeastOnce)",
@@ -264,7 +264,7 @@ fn codes() -> Vec<Row> {
     rows
 }
 
-/// A PINGRESP that nothing asked for tells that the peer lives, and no more.
+/// An unsolicited PINGRESP only shows that the peer is alive.
 fn pongs() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, stage, bytes) in [

@@ -1,4 +1,4 @@
-//! CONNACK: before it, instead of it, and again.
+//! CONNACK: what arrives before it or instead of it, and a second one.
 
 use iotcore_gateway::{PacketType, Violation};
 
@@ -20,7 +20,7 @@ fn connecting(clause: &'static str, name: String, bytes: &[u8], closes: Violatio
     Row::new(clause, name, Stage::Connecting, bytes, Closes(closes))
 }
 
-/// The reserved bits of the acknowledge flags, and session present.
+/// The reserved bits of the acknowledge flags, and the session-present flag.
 fn flags() -> Vec<Row> {
     let mut rows = Vec::new();
     for found in [2, 3, 4, 8, 16, 32, 64, 128, 255] {
@@ -45,8 +45,8 @@ fn flags() -> Vec<Row> {
             Violation::SessionPresentWithRefusal { return_code },
         ));
     }
-    // The standard leaves it to the client to go on with a session that it did not expect, and none of ours depends on
-    // what the server may have kept.
+    // The standard lets the client continue with a session that it did not expect, and the gateway does not depend on
+    // any state that the server may have kept.
     rows.push(Row::new(
         "MQTT-3.2.2-1",
         "CONNACK 0 with session present, after CleanSession 1",
@@ -57,7 +57,7 @@ fn flags() -> Vec<Row> {
     rows
 }
 
-/// Table 3.1. The bridge sends some of the codes that the standard reserves, so each is a refusal and none a violation.
+/// Table 3.1. The bridge sends some of the codes that the standard reserves, so each is a refusal, not a violation.
 fn codes() -> Vec<Row> {
     let mut rows = Vec::new();
     for code in [1, 2, 3, 4, 5, 6, 7, 13, 0x13, 0x80, 0x87, 0xff] {
@@ -91,7 +91,7 @@ fn codes() -> Vec<Row> {
     rows
 }
 
-/// MQTT-3.2.0-1: nothing comes before CONNACK, and what is no packet at all is refused for that.
+/// MQTT-3.2.0-1: no packet precedes CONNACK; input that is not a packet at all is reported as such.
 fn others_first() -> Vec<Row> {
     use PacketType::{PingResp, PubAck, Publish, SubAck, UnsubAck};
     let mut rows = Vec::new();
@@ -113,7 +113,7 @@ fn others_first() -> Vec<Row> {
     }
     for (name, bytes, violation) in [
         (
-            "an answer of HTTP",
+            "an HTTP response",
             &b"HTTP/1.1 400 Bad Request\r\n\r\n"[..],
             Violation::Flags {
                 packet: PubAck,
@@ -121,26 +121,26 @@ fn others_first() -> Vec<Row> {
             },
         ),
         (
-            "an alert of TLS",
+            "a TLS alert",
             &[0x15, 3, 3, 0, 2, 2, 70],
             Violation::ClientPacket {
                 packet: PacketType::Connect,
             },
         ),
         (
-            "a greeting of SSH",
+            "an SSH banner",
             b"SSH-2.0-OpenSSH_9.6\r\n",
             Violation::QoS2 {
                 packet: PacketType::PubRec,
             },
         ),
         (
-            "a PUBLISH that is malformed too",
+            "a malformed PUBLISH",
             &[0x32, 5, 0, 1, b't', 0, 0],
             Violation::PacketIdZero { packet: Publish },
         ),
         (
-            "the CONNACK of MQTT 5",
+            "an MQTT 5 CONNACK",
             &[0x20, 3, 0, 0, 0],
             Violation::Length {
                 packet: PacketType::ConnAck,
@@ -156,7 +156,7 @@ fn others_first() -> Vec<Row> {
     rows
 }
 
-/// A server sends one CONNACK for a CONNECT.
+/// A server sends exactly one CONNACK for a CONNECT.
 fn again() -> Vec<Row> {
     let mut rows = Vec::new();
     for stage in [
@@ -197,7 +197,7 @@ fn again() -> Vec<Row> {
             [0x20, 2, 0, 0],
             Ignores(0),
         ),
-        // A host may hear of the answer before its writer has said that the transport took the question.
+        // The answer may be received before the writer has reported that the transport took the request.
         Row::new(
             "MQTT-3.1.0-1",
             "CONNACK before it is known that CONNECT was written",

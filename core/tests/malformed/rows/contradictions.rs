@@ -1,7 +1,7 @@
-//! Error reports that can be read, and contradict what the gateway knows or come when none should: each is told, and what
-//! it says of a device or packet counts only if that is so.
+//! Readable error reports that contradict the gateway's state or arrive when none should: each is an event, and what it
+//! says about a device or packet has an effect only if it matches the state.
 
-use super::reports::told;
+use super::reports::report_row;
 use crate::{
     Expect::Ignores,
     Row,
@@ -14,7 +14,7 @@ pub(crate) fn rows() -> Vec<Row> {
     rows
 }
 
-/// Well-formed reports that contradict what the gateway knows.
+/// Well-formed reports that contradict the gateway's state.
 fn contradictions() -> Vec<Row> {
     let about = |code: &str, device: &str, id: u16| {
         format!(
@@ -27,112 +27,112 @@ fn contradictions() -> Vec<Row> {
     let refused = "GATEWAY_ATTACHMENT_ERROR";
     let topic = "GATEWAY_INVALID_MQTT_TOPIC";
     let detached = "GATEWAY_DETACHMENT_DEVICE_ERROR";
-    let only_told = "report GATEWAY_INVALID_MQTT_TOPIC";
+    let only_reported = "report GATEWAY_INVALID_MQTT_TOPIC";
     vec![
-        told(
+        report_row(
             "an identifier that is free",
             Stage::InFlight,
             &about(topic, "device-1", 6),
-            only_told,
+            only_reported,
         ),
-        told(
+        report_row(
             "an identifier that is acknowledged",
             Stage::Acknowledged,
             &about(topic, "device-1", 5),
-            only_told,
+            only_reported,
         ),
-        told(
+        report_row(
             "an identifier of another device's packet",
             Stage::InFlight,
             &about(topic, "device-2", 5),
-            only_told,
+            only_reported,
         ),
-        told(
+        report_row(
             "an identifier of the gateway's packet",
             Stage::InFlight,
             &about(topic, "gw-1", 5),
-            only_told,
+            only_reported,
         ),
-        told(
+        report_row(
             "the identifier of the errors topic",
             Stage::Accepted,
             &about(topic, "gw-1", 1),
-            only_told,
+            only_reported,
         ),
-        told(
+        report_row(
             "a refusal of an attach that timed out",
             Stage::Quarantined,
             &about(refused, "device-1", 2),
             "report GATEWAY_ATTACHMENT_ERROR",
         ),
-        told(
-            "a refusal of a device that is not ours",
+        report_row(
+            "a refusal of an unknown device",
             Stage::Open,
             &of(refused, "device-9"),
             "report GATEWAY_ATTACHMENT_ERROR",
         ),
-        told(
+        report_row(
             "a refusal of the gateway itself",
             Stage::Open,
             &of(refused, "gw-1"),
             "report GATEWAY_ATTACHMENT_ERROR",
         ),
-        told(
-            "the gateway itself not found",
+        report_row(
+            "device not found: the gateway itself",
             Stage::InFlight,
             &of(gone, "gw-1"),
             "report GATEWAY_DEVICE_NOT_FOUND",
         ),
-        told(
-            "the gateway itself detached",
+        report_row(
+            "detachment of the gateway itself",
             Stage::InFlight,
             &of(detached, "gw-1"),
             "report GATEWAY_DETACHMENT_DEVICE_ERROR",
         ),
-        told(
-            "a device detached that is being attached",
+        report_row(
+            "detachment of a device that is being attached",
             Stage::Attaching,
             &of(detached, "device-1"),
             "report GATEWAY_DETACHMENT_DEVICE_ERROR",
         ),
-        told(
-            "a device detached that was not attached",
+        report_row(
+            "detachment of a device that was not attached",
             Stage::Quarantined,
             &of(detached, "device-1"),
             "report GATEWAY_DETACHMENT_DEVICE_ERROR",
         ),
-        told(
-            "a device detached that is being detached",
+        report_row(
+            "detachment of a device that is being detached",
             Stage::Detaching,
             &of(detached, "device-1"),
             "report GATEWAY_DETACHMENT_DEVICE_ERROR",
         ),
-        told(
+        report_row(
             "a refusal of an attached device",
             Stage::Subscribed,
             &of(refused, "device-1"),
             "Detached, report GATEWAY_ATTACHMENT_ERROR",
         ),
-        told(
-            "an attached device not found",
+        report_row(
+            "device not found: an attached device",
             Stage::InFlight,
             &about(gone, "device-1", 5),
             "Detached, report GATEWAY_DEVICE_NOT_FOUND",
         ),
-        told(
+        report_row(
             "a refusal of a telemetry event",
             Stage::InFlight,
             &about(refused, "device-1", 5),
             "report GATEWAY_ATTACHMENT_ERROR",
         ),
-        told(
-            "a topic that is invalid in a SUBSCRIBE",
+        report_row(
+            "an invalid topic in a SUBSCRIBE",
             Stage::Subscribing,
             &about(topic, "device-1", 3),
             "failed Reported, report GATEWAY_INVALID_MQTT_TOPIC",
         ),
-        told(
-            "a detach that is refused",
+        report_row(
+            "a refused detach",
             Stage::Detaching,
             &about(refused, "device-1", 3),
             "Detached, failed Reported, report GATEWAY_ATTACHMENT_ERROR",
@@ -140,29 +140,29 @@ fn contradictions() -> Vec<Row> {
     ]
 }
 
-/// Where a report does not come of itself.
+/// Stages at which no report is expected.
 fn at_other_stages() -> Vec<Row> {
     let unknown = r#"{"error_type":"UNKNOWN","device_id":"device-1"}"#;
     vec![
-        told(
+        report_row(
             "a report before the SUBACK",
             Stage::Accepted,
             unknown,
             "report UNKNOWN",
         ),
-        told(
-            "a report in a refresh",
+        report_row(
+            "a report during a token refresh",
             Stage::Refreshing,
             unknown,
             "report UNKNOWN",
         ),
-        told(
-            "a report in a close",
+        report_row(
+            "a report during a close",
             Stage::Closing,
             unknown,
             "report UNKNOWN",
         ),
-        told(
+        report_row(
             "a report after DISCONNECT was queued",
             Stage::Leaving,
             unknown,
@@ -170,7 +170,7 @@ fn at_other_stages() -> Vec<Row> {
         ),
         Row::new(
             "bridge",
-            "a report after the end",
+            "a report after the end of the connection",
             Stage::Closed,
             report(unknown),
             Ignores(0),

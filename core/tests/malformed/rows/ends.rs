@@ -1,4 +1,4 @@
-//! What comes while a connection ends, after its end, and where there is none.
+//! Input while a connection ends, after its end, and without a connection.
 
 use iotcore_gateway::{PacketType, Violation};
 
@@ -12,12 +12,12 @@ use crate::{
 pub(crate) fn rows() -> Vec<Row> {
     let mut rows = violations();
     rows.extend(messages());
-    rows.extend(nobody_listens());
+    rows.extend(without_connection());
     rows.extend(several());
     rows
 }
 
-/// A violation ends the connection whatever the gateway is about, and what follows is another matter at each stage.
+/// A violation ends the connection at every stage; what follows depends on the stage.
 fn violations() -> Vec<Row> {
     let mut rows = Vec::new();
     for stage in [
@@ -39,7 +39,7 @@ fn violations() -> Vec<Row> {
     ] {
         rows.push(Row::new(
             "MQTT-4.8.0-1",
-            "what is no packet",
+            "input that is not a packet",
             stage,
             [0xf7],
             Closes(Violation::ReservedType { first_byte: 0xf7 }),
@@ -60,7 +60,7 @@ fn violations() -> Vec<Row> {
     rows
 }
 
-/// What comes behind our DISCONNECT is read, and cannot be acknowledged any more [MQTT-3.14.4-2].
+/// Input after our DISCONNECT is processed but can no longer be acknowledged [MQTT-3.14.4-2].
 fn messages() -> Vec<Row> {
     vec![
         Row::new(
@@ -72,7 +72,7 @@ fn messages() -> Vec<Row> {
         ),
         Row::new(
             "MQTT-3.14.4-2",
-            "a copy of a message after DISCONNECT was queued",
+            "a duplicate message after DISCONNECT was queued",
             Stage::LeavingWithUnsent,
             publish(CONFIG, b"{}", Some(21), true),
             Tolerates("Unrequested"),
@@ -87,8 +87,8 @@ fn messages() -> Vec<Row> {
     ]
 }
 
-/// Without a connection bytes mean nothing, whatever they are.
-fn nobody_listens() -> Vec<Row> {
+/// Without a connection, all bytes are ignored.
+fn without_connection() -> Vec<Row> {
     let mut rows = Vec::new();
     for stage in [
         Stage::Dialing,
@@ -102,10 +102,10 @@ fn nobody_listens() -> Vec<Row> {
             ("an acknowledgement", vec![0x40, 2, 0, 2]),
             ("a refusal", vec![0x20, 2, 0, 5]),
             (
-                "what is no packet",
+                "input that is not a packet",
                 vec![0xf7, 0xff, 0xff, 0xff, 0xff, 0xff],
             ),
-            ("a packet that does not end", vec![0x30, 0xff, 0x7f, 0]),
+            ("an incomplete packet", vec![0x30, 0xff, 0x7f, 0]),
         ] {
             rows.push(Row::new("MQTT-3.14.4-1", name, stage, bytes, Ignores(0)));
         }
@@ -113,7 +113,7 @@ fn nobody_listens() -> Vec<Row> {
     rows
 }
 
-/// What is sound before the violation counts, and what comes behind it does not.
+/// Valid packets before the violation are processed, and nothing after it is.
 fn several() -> Vec<Row> {
     let sound = message("/elsewhere", b"", Some(8));
     let bad = vec![0x42, 2, 0, 5];
@@ -145,7 +145,7 @@ fn several() -> Vec<Row> {
         ),
         Row::new(
             "MQTT-4.8.0-1",
-            "two violations, of which the first counts",
+            "two violations, of which the first is reported",
             Stage::InFlight,
             [0x36, 0xf0],
             Closes(Violation::QoS3),

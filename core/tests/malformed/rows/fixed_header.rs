@@ -1,5 +1,5 @@
-//! The first byte and the remaining length of any packet. A gateway refuses what no server may send it on the first byte
-//! that shows it, so most of these rows end there.
+//! The first byte and the remaining length of any packet. A gateway rejects input that no server may send at the first
+//! byte that shows it, so most of these rows end there.
 
 use iotcore_gateway::{PacketType, Violation};
 
@@ -13,7 +13,7 @@ use PacketType::{
     SubAck, Subscribe, UnsubAck, Unsubscribe,
 };
 
-/// The packets that a server sends, but PUBLISH, with their first byte and only remaining length.
+/// The packets that a server sends, except PUBLISH, with their first byte and only valid remaining length.
 const FIXED: [(PacketType, u8, u8); 5] = [
     (ConnAck, 0x20, 2),
     (PubAck, 0x40, 2),
@@ -22,7 +22,7 @@ const FIXED: [(PacketType, u8, u8); 5] = [
     (PingResp, 0xd0, 0),
 ];
 
-/// The most that a remaining length can say.
+/// The maximum remaining length.
 const MOST: usize = 268_435_455;
 
 pub(crate) fn rows() -> Vec<Row> {
@@ -39,7 +39,7 @@ fn open(clause: &'static str, name: String, bytes: impl Into<Vec<u8>>, closes: V
     Row::new(clause, name, Stage::Open, bytes, Closes(closes))
 }
 
-/// Table 2.1: what does not exist, and what only a client sends.
+/// Table 2.1: packet types that do not exist, and those that only a client sends.
 fn types() -> Vec<Row> {
     let reserved = [0x00, 0x01, 0x0f, 0xf0, 0xf1, 0xff].map(|first_byte| {
         let name = format!("reserved type {first_byte:#04x}");
@@ -69,7 +69,7 @@ fn types() -> Vec<Row> {
     reserved.into_iter().chain(of_clients).collect()
 }
 
-/// Each reserved bit of each packet, alone and with the others, with the rest of the packet behind it.
+/// Each reserved bit of each packet, alone and combined, followed by the rest of the packet.
 fn flags() -> Vec<Row> {
     let mut rows = Vec::new();
     for (packet, first, len) in FIXED {
@@ -88,7 +88,7 @@ fn flags() -> Vec<Row> {
     rows
 }
 
-/// Qualities of service that do not exist, or that this client never uses.
+/// QoS values that do not exist, or that this client never uses.
 fn qualities() -> Vec<Row> {
     let mut rows = Vec::new();
     for first in [0x36, 0x37, 0x3e, 0x3f] {
@@ -205,7 +205,7 @@ fn lengths() -> Vec<Row> {
     rows
 }
 
-/// What a header claims: refused before any of it comes, and never room taken for it.
+/// Lengths that a header announces: rejected before the body arrives, and without allocating memory for it.
 fn sizes() -> Vec<Row> {
     const LIMIT: usize = 327_688;
     let too_large = |name: &str, bytes: &[u8], length| {
@@ -218,12 +218,12 @@ fn sizes() -> Vec<Row> {
     };
     vec![
         too_large(
-            "PUBLISH of one byte more than is taken",
+            "PUBLISH one byte over the limit",
             &[0x30, 0x85, 0x80, 0x14],
             LIMIT + 1,
         ),
         too_large(
-            "PUBLISH at QoS 1 of one byte more than is taken",
+            "PUBLISH at QoS 1 one byte over the limit",
             &[0x3b, 0x85, 0x80, 0x14],
             LIMIT + 1,
         ),
@@ -234,7 +234,7 @@ fn sizes() -> Vec<Row> {
         ),
         Row::new(
             "2.2.3",
-            "PUBLISH as large as is taken, of which nothing comes",
+            "PUBLISH of the maximum size without its body",
             Stage::Pinging,
             [0x30, 0x84, 0x80, 0x14],
             no_pong(),
@@ -242,7 +242,7 @@ fn sizes() -> Vec<Row> {
         .then_silence(20),
         Row::new(
             "2.2.3",
-            "a packet that stops in its length",
+            "a packet that stops within its remaining length",
             Stage::Pinging,
             [0x30, 0xff, 0xff],
             no_pong(),
@@ -251,7 +251,7 @@ fn sizes() -> Vec<Row> {
     ]
 }
 
-/// The rest of the packet never comes, and no PINGRESP can.
+/// The rest of the packet never arrives, so that no PINGRESP can.
 fn no_pong() -> Expect {
     TimesOut(iotcore_gateway::DisconnectReason::PingRespTimedOut(
         crate::peer::seconds(20),

@@ -1,4 +1,4 @@
-//! PUBLISH: its topic, its identifier, its flags, and when it comes.
+//! PUBLISH: its topic, its identifier, its flags, and when it arrives.
 
 use iotcore_gateway::{PacketType, Violation};
 
@@ -24,7 +24,7 @@ fn closes(clause: &'static str, name: &str, bytes: impl Into<Vec<u8>>, why: Viol
     Row::new(clause, name, Stage::Subscribed, bytes, Closes(why))
 }
 
-/// A PUBLISH whose topic may be ill-formed.
+/// Returns a PUBLISH whose topic may be ill-formed.
 fn raw(topic: &[u8], id: Option<u16>) -> Vec<u8> {
     let id: Vec<u8> = id.into_iter().flat_map(u16::to_be_bytes).collect();
     let first = if id.is_empty() { 0x30 } else { 0x32 };
@@ -57,25 +57,25 @@ fn topic_lengths() -> Vec<Row> {
         ),
         closes(
             "MQTT-3.3.2-1",
-            "a topic of one byte more than is there",
+            "a topic one byte longer than the packet",
             [0x30, 3, 0, 2, b't'],
             beyond(2, 1),
         ),
         closes(
             "MQTT-3.3.2-1",
-            "a topic that says 65,535 bytes",
+            "a topic length of 65,535 bytes",
             [0x30, 4, 0xff, 0xff, b't', b't'],
             beyond(65_535, 2),
         ),
         closes(
             "MQTT-2.3.1-1",
-            "a topic that takes the identifier's first byte",
+            "a topic that includes the first byte of the identifier",
             [0x32, 6, 0, 3, b't', b't', b't', 1],
             beyond(3, 2),
         ),
         closes(
             "MQTT-2.3.1-1",
-            "a topic that takes the identifier's place",
+            "a topic that includes the identifier",
             [0x32, 6, 0, 4, b't', b't', b't', b't'],
             beyond(4, 2),
         ),
@@ -87,7 +87,7 @@ fn topic_lengths() -> Vec<Row> {
         ),
         closes(
             "MQTT-1.5.3-1",
-            "a topic length with its bytes the wrong way round",
+            "a topic length with swapped bytes",
             [0x30, 5, 1, 0, b't', b'{', b'}'],
             beyond(256, 3),
         ),
@@ -96,11 +96,11 @@ fn topic_lengths() -> Vec<Row> {
 
 fn ill_formed_utf8() -> Vec<Row> {
     let topics: [(&str, &[u8], usize); 16] = [
-        ("a continuation byte alone", b"a\x80b", 1),
+        ("a lone continuation byte", b"a\x80b", 1),
         ("a two-byte character cut short", b"a\xc3", 1),
         ("a three-byte character cut short", b"\xe2\x82", 0),
         ("a four-byte character cut short", b"ab\xf0\x9f\xa6", 2),
-        ("a two-byte character without its second", b"\xc3/b", 0),
+        ("a two-byte character without its second byte", b"\xc3/b", 0),
         ("an overlong slash", b"/devices\xc0\xafdevice-1", 8),
         ("an overlong U+0000, as Java writes it", b"\xc0\x80", 0),
         ("an overlong U+0000 in three bytes", b"\xe0\x80\x80", 0),
@@ -109,8 +109,8 @@ fn ill_formed_utf8() -> Vec<Row> {
         ("the surrogate U+DFFF", b"t\xed\xbf\xbf", 1),
         ("a pair of surrogates", b"\xed\xa0\xbe\xed\xb6\x80", 0),
         ("a code point above U+10FFFF", b"\xf4\x90\x80\x80", 0),
-        ("a byte that begins nothing, 0xf8", b"\xf8\x88\x80\x80", 0),
-        ("a mark of UTF-16", b"\xff\xfe/\0", 0),
+        ("the invalid lead byte 0xf8", b"\xf8\x88\x80\x80", 0),
+        ("a UTF-16 byte order mark", b"\xff\xfe/\0", 0),
         ("Latin-1", b"/devices/t\xfcr/config", 10),
     ];
     let mut rows = Vec::new();
@@ -122,10 +122,10 @@ fn ill_formed_utf8() -> Vec<Row> {
             Violation::TopicNotUtf8 { at },
         ));
     }
-    // The character is whole only together with the payload that follows the topic.
+    // The character is complete only together with the payload that follows the topic.
     rows.push(closes(
         "MQTT-1.5.3-1",
-        "a character that goes on in the payload",
+        "a character that continues in the payload",
         [0x30, 5, 0, 2, b't', 0xc3, 0xa9],
         Violation::TopicNotUtf8 { at: 1 },
     ));
@@ -172,12 +172,12 @@ fn forbidden_characters() -> Vec<Row> {
     rows
 }
 
-/// What a string may hold, though the standard advises against some of it: nothing that a gateway had to refuse.
+/// Characters that a string may contain, although the standard advises against some: a gateway need not reject them.
 fn unusual_characters() -> Vec<Row> {
     let topics = [
         (
             "MQTT-1.5.3-3",
-            "U+FEFF before it",
+            "a leading U+FEFF",
             "\u{feff}/devices/device-1/config",
         ),
         (
@@ -225,7 +225,7 @@ fn identifiers() -> Vec<Row> {
     };
     let two = |second: Vec<u8>| [message(CONFIG, b"1", Some(12)), second].concat();
     rows.extend([
-        // Our identifiers and the server's are apart: 5 is in flight the other way.
+        // Our identifiers and the server's are independent: 5 is in flight in the other direction.
         tolerated(
             "2.3.1",
             "a config with the identifier of our PUBLISH",
@@ -249,7 +249,7 @@ fn identifiers() -> Vec<Row> {
         ),
         tolerated(
             "MQTT-4.6.0-6",
-            "configs with falling identifiers",
+            "configs with decreasing identifiers",
             Stage::Subscribed,
             two(message(CONFIG, b"2", Some(3))),
             "Config, Config, PUBACK 12, PUBACK 3",
@@ -277,14 +277,14 @@ fn flags() -> Vec<Row> {
         ),
         tolerated(
             "MQTT-3.3.1-3",
-            "a copy of a config that is not yet acknowledged",
+            "a duplicate of a config that is not yet acknowledged",
             Stage::Unacknowledged,
             publish(CONFIG, b"x", Some(11), true),
             "",
         ),
         tolerated(
             "MQTT-3.3.1-3",
-            "DUP with an identifier that nothing had",
+            "DUP with an unused identifier",
             Stage::Unacknowledged,
             publish(CONFIG, b"y", Some(12), true),
             "Config",
@@ -320,7 +320,7 @@ fn flags() -> Vec<Row> {
     ]
 }
 
-/// MQTT-3.3.2-3: what matches no filter of ours. It is acknowledged all the same [MQTT-4.5.0-2], and told.
+/// MQTT-3.3.2-3: messages that match none of our filters. They are acknowledged anyway [MQTT-4.5.0-2], and reported.
 fn unwanted() -> Vec<Row> {
     let mut rows = Vec::new();
     for (name, stage, expected) in [
@@ -370,12 +370,12 @@ fn unwanted() -> Vec<Row> {
             "Unrequested, PUBACK 21",
         ),
         (
-            "a config of no device of ours, in a refresh",
+            "a config of an unknown device during a token refresh",
             Stage::Refreshing,
             "Unrequested, PUBACK 21",
         ),
         (
-            "a config of no device of ours, in a close",
+            "a config of an unknown device during a close",
             Stage::Closing,
             "Unrequested, PUBACK 21",
         ),

@@ -1,5 +1,5 @@
-//! The payloads of the errors topic. The bridge sends them as best it can, so one that cannot be read is told, with the
-//! reason, and a field of no use is passed over.
+//! The payloads of the errors topic. An unreadable one is an event with the reason, and a field that cannot be used is
+//! ignored.
 
 use crate::{
     Expect::Tolerates,
@@ -13,27 +13,27 @@ pub(crate) fn rows() -> Vec<Row> {
     rows
 }
 
-pub(super) fn told(name: &str, stage: Stage, payload: &str, expected: &'static str) -> Row {
+pub(super) fn report_row(name: &str, stage: Stage, payload: &str, expected: &'static str) -> Row {
     Row::new("bridge", name, stage, report(payload), Tolerates(expected))
 }
 
 fn unreadable() -> Vec<Row> {
     let payloads: [(&str, &[u8], &str); 24] = [
         ("no payload", b"", "unreadable NotJson"),
-        ("blanks", b" \r\n\t", "unreadable NotJson"),
-        ("words", b"device not found", "unreadable NotJson"),
+        ("whitespace", b" \r\n\t", "unreadable NotJson"),
+        ("plain text", b"device not found", "unreadable NotJson"),
         (
-            "a report cut short",
+            "a truncated report",
             br#"{"error_type":"UNKNOWN""#,
             "unreadable NotJson",
         ),
         (
-            "half a word",
+            "a truncated literal",
             br#"{"error_type":"UNKN"#,
             "unreadable NotJson",
         ),
         (
-            "a comma too many",
+            "a trailing comma",
             br#"{"error_type":"UNKNOWN",}"#,
             "unreadable NotJson",
         ),
@@ -49,13 +49,13 @@ fn unreadable() -> Vec<Row> {
             "unreadable NotJson",
         ),
         (
-            "a mark of UTF-8 before it",
+            "a UTF-8 byte order mark",
             b"\xef\xbb\xbf{\"error_type\":\"UNKNOWN\"}",
             "unreadable NotJson",
         ),
         ("UTF-16", b"{\0\"\0e\0\"\0:\x001\0}\0", "unreadable NotJson"),
         (
-            "ill-formed UTF-8 in a text",
+            "ill-formed UTF-8 in a string",
             b"{\"error_type\":\"UNKNOWN\",\"description\":\"\xff\"}",
             "unreadable NotJson",
         ),
@@ -65,22 +65,22 @@ fn unreadable() -> Vec<Row> {
             "unreadable NotJson",
         ),
         (
-            "U+0000 bare in a text",
+            "an unescaped U+0000 in a string",
             b"{\"error_type\":\"UNKNOWN\0\"}",
             "unreadable NotJson",
         ),
         (
-            "a number beyond all bounds",
+            "a number out of range",
             br#"{"error_type":"UNKNOWN","packet_id":1e999}"#,
             "unreadable NotJson",
         ),
         (
-            "a list",
+            "an array",
             br#"[{"error_type":"UNKNOWN"}]"#,
             "unreadable NotAnObject",
         ),
         (
-            "a text",
+            "a string",
             br#""GATEWAY_ATTACHMENT_ERROR""#,
             "unreadable NotAnObject",
         ),
@@ -124,13 +124,13 @@ fn unreadable() -> Vec<Row> {
         r#"{{"error_type":"UNKNOWN","description":"{}"}}"#,
         "x".repeat(65_536)
     );
-    rows.push(told(
-        "a report nested 129 deep",
+    rows.push(report_row(
+        "a report nested 129 levels deep",
         Stage::Open,
         &deep,
         "unreadable NotJson",
     ));
-    rows.push(told(
+    rows.push(report_row(
         "a report of more than 64 KiB",
         Stage::Open,
         &large,
@@ -139,7 +139,7 @@ fn unreadable() -> Vec<Row> {
     rows
 }
 
-/// Fields of other types, out of range, or twice. PUBLISH 5 of device-1 is in flight and lives on.
+/// Fields of other types, out of range, or duplicate. PUBLISH 5 of device-1 is in flight and remains so.
 fn odd_fields() -> Vec<Row> {
     let fields = [
         (
@@ -148,7 +148,7 @@ fn odd_fields() -> Vec<Row> {
             "report GATEWAY_ON_FIRE",
         ),
         (
-            "a code in small letters",
+            "a code in lower case",
             r#""error_type":"unknown""#,
             "report unknown",
         ),
@@ -173,7 +173,7 @@ fn odd_fields() -> Vec<Row> {
             "report GATEWAY_DEVICE_NOT_FOUND",
         ),
         (
-            "a device that nothing can address",
+            "a device with an invalid id",
             r#""error_type":"GATEWAY_DEVICE_NOT_FOUND","device_id":"a/+/#""#,
             "report GATEWAY_DEVICE_NOT_FOUND",
         ),
@@ -208,48 +208,48 @@ fn odd_fields() -> Vec<Row> {
             "report GATEWAY_INVALID_MQTT_TOPIC",
         ),
         (
-            "a word for an identifier",
+            "a non-numeric string for an identifier",
             r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":"five""#,
             "report GATEWAY_INVALID_MQTT_TOPIC",
         ),
         (
-            "a list for an identifier",
+            "an array for an identifier",
             r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":[5]"#,
             "report GATEWAY_INVALID_MQTT_TOPIC",
         ),
         (
-            "a text for the message's object",
+            "a string for the message object",
             r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","mqtt_message_info":"5""#,
             "report GATEWAY_INVALID_MQTT_TOPIC",
         ),
         (
-            "null for the message's object",
+            "null for the message object",
             r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","mqtt_message_info":null"#,
             "report GATEWAY_INVALID_MQTT_TOPIC",
         ),
         (
-            "an object where the identifier is",
+            "an object for the identifier",
             r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","mqtt_message_info":{"packet_id":{}}"#,
             "report GATEWAY_INVALID_MQTT_TOPIC",
         ),
         (
-            "a code twice, of which the last stands",
+            "two codes, of which the last is used",
             r#""error_type":"GATEWAY_DETACHMENT_DEVICE_ERROR","error_type":"UNKNOWN","device_id":"device-1""#,
             "report UNKNOWN",
         ),
         (
-            "an identifier in two shapes, of which the object's stands",
+            "an identifier in both formats, of which the nested one is used",
             r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":5,"mqtt_message_info":{"packet_id":6}"#,
             "report GATEWAY_INVALID_MQTT_TOPIC",
         ),
         (
-            "a text for an identifier",
+            "a numeric string for an identifier",
             r#""error_type":"GATEWAY_INVALID_MQTT_TOPIC","packet_id":"5""#,
             "failed Reported, report GATEWAY_INVALID_MQTT_TOPIC",
         ),
     ];
     let rows = fields.into_iter().map(|(name, fields, expected)| {
-        told(name, Stage::InFlight, &format!("{{{fields}}}"), expected)
+        report_row(name, Stage::InFlight, &format!("{{{fields}}}"), expected)
     });
     rows.collect()
 }

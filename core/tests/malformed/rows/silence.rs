@@ -1,4 +1,4 @@
-//! What a server owes and does not send.
+//! Answers that a server must send and does not.
 
 use iotcore_gateway::DisconnectReason;
 
@@ -21,12 +21,12 @@ fn no_connack() -> Vec<Row> {
         ("no CONNACK", Stage::Connecting, &[][..]),
         ("the first byte of a CONNACK", Stage::Connecting, &[0x20]),
         (
-            "all of a CONNACK but its code",
+            "a CONNACK without its code",
             Stage::Connecting,
             &[0x20, 2, 0],
         ),
         (
-            "a PUBLISH that does not end, for a CONNACK",
+            "an incomplete PUBLISH instead of CONNACK",
             Stage::Connecting,
             &[0x30, 3, 0],
         ),
@@ -39,15 +39,21 @@ fn no_connack() -> Vec<Row> {
     rows.map(row).into()
 }
 
-/// Other packets are no answer to PINGREQ.
+/// Other packets do not answer PINGREQ.
 fn no_pong() -> Vec<Row> {
     let rows = [
         ("no PINGRESP", vec![]),
         ("half a PINGRESP", vec![0xd0]),
-        ("messages for a PINGRESP", message(CONFIG, b"{}", Some(4))),
-        ("a SUBACK of nothing for a PINGRESP", vec![0x90, 3, 0, 9, 0]),
         (
-            "a PUBLISH that does not end",
+            "a message instead of PINGRESP",
+            message(CONFIG, b"{}", Some(4)),
+        ),
+        (
+            "an unsolicited SUBACK instead of PINGRESP",
+            vec![0x90, 3, 0, 9, 0],
+        ),
+        (
+            "an incomplete PUBLISH",
             message(CONFIG, b"{}", Some(4))[..20].to_vec(),
         ),
     ];
@@ -58,7 +64,7 @@ fn no_pong() -> Vec<Row> {
     rows.map(row).into()
 }
 
-/// The connection outlives an acknowledgement that does not come; what waited for it is told, or sent again.
+/// The connection stays up when an acknowledgement is missing; the operation is reported as failed, or sent again.
 fn no_acknowledgement() -> Vec<Row> {
     let row = |clause, name: &str, stage, bytes: &[u8], expected| {
         Row::new(clause, name, stage, bytes, Tolerates(expected)).then_silence(30)
@@ -108,21 +114,21 @@ fn no_acknowledgement() -> Vec<Row> {
         ),
         row(
             "MQTT-3.8.4-2",
-            "a SUBACK of another for a SUBACK",
+            "a SUBACK of another SUBSCRIBE instead of SUBACK",
             Stage::Subscribing,
             &[0x90, 3, 0, 4, 1],
             "failed TimedOut",
         ),
         row(
             "MQTT-3.10.4-4",
-            "a SUBACK for an UNSUBACK",
+            "a SUBACK instead of UNSUBACK",
             Stage::Unsubscribing,
             &[0x90, 3, 0, 5, 1],
             "failed TimedOut",
         ),
         row(
             "MQTT-2.3.1-6",
-            "the PUBACK of another for a PUBACK",
+            "a PUBACK of another PUBLISH instead of PUBACK",
             Stage::InFlight,
             &[0x40, 2, 0, 6],
             "PUBLISH 5",

@@ -1,4 +1,5 @@
-//! Topics that MQTT allows and the bridge does not send. None is taken for a device's: each is told as unrequested.
+//! Topics that MQTT allows and the bridge does not send. None is taken for a device's: each is reported as
+//! unrequested.
 
 use crate::{
     Expect::{Ignores, Tolerates},
@@ -33,22 +34,25 @@ const STRANGE: [(&str, &str); 33] = [
     ("a capital", "/Devices/device-1/config"),
     ("a capital at the end", "/devices/device-1/Config"),
     ("capitals in the id", "/devices/DEVICE-1/config"),
-    ("an id that goes on", "/devices/device-10/config"),
-    ("an id cut short", "/devices/device-/config"),
-    ("a space behind the id", "/devices/device-1 /config"),
+    ("an id with a suffix", "/devices/device-10/config"),
+    ("a truncated id", "/devices/device-/config"),
+    ("a space after the id", "/devices/device-1 /config"),
     ("an empty id", "/devices//config"),
     ("an empty id of a command", "/devices//commands/x"),
     ("another device", "/devices/device-2/config"),
     ("the gateway, not subscribed", "/devices/gw-1/config"),
     ("the gateway's commands", "/devices/gw-1/commands/x"),
-    ("a level behind", "/devices/device-1/config/x"),
-    ("a slash behind", "/devices/device-1/config/"),
+    ("a level after", "/devices/device-1/config/x"),
+    ("a trailing slash", "/devices/device-1/config/"),
     ("two slashes within", "/devices/device-1//config"),
     ("a longer word", "/devices/device-1/configs"),
     ("a longer word for commands", "/devices/device-1/commandsx"),
     ("a shorter word", "/devices/device-1/command/x"),
-    ("what we publish", "/devices/device-1/events"),
-    ("what we publish, below", "/devices/device-1/events/a"),
+    ("our telemetry topic", "/devices/device-1/events"),
+    (
+        "a level below our telemetry topic",
+        "/devices/device-1/events/a",
+    ),
     ("its state", "/devices/device-1/state"),
     ("an attach", "/devices/device-1/attach"),
     ("a detach", "/devices/device-1/detach"),
@@ -57,9 +61,9 @@ const STRANGE: [(&str, &str); 33] = [
     ("no device", "/devices"),
     ("an empty device", "/devices/"),
     ("a slash", "/"),
-    ("nothing of the bridge's", "$SYS/broker/uptime"),
+    ("a $SYS topic", "$SYS/broker/uptime"),
     ("a full client id", "projects/p/devices/device-1/config"),
-    ("another look-alike's", "/my-registry/device-1/config"),
+    ("a topic without `devices`", "/my-registry/device-1/config"),
 ];
 
 fn long() -> Vec<Row> {
@@ -90,7 +94,7 @@ fn long() -> Vec<Row> {
     ]
 }
 
-/// What follows `commands/` is the bridge's affair.
+/// The bridge may send anything after `commands/`.
 fn commands() -> Vec<Row> {
     let topics = [
         ("an empty subfolder", "/commands/", "Command"),
@@ -124,7 +128,7 @@ fn commands() -> Vec<Row> {
     rows.into()
 }
 
-/// Reports that are not for us, or from elsewhere: no report of ours comes on another topic.
+/// Reports on topics other than the gateway's errors topic.
 fn errors() -> Vec<Row> {
     let refusal = br#"{"error_type":"GATEWAY_DETACHMENT_DEVICE_ERROR","device_id":"device-1"}"#;
     let mut rows = Vec::new();
@@ -132,8 +136,8 @@ fn errors() -> Vec<Row> {
         ("a report to another gateway", "/devices/gw-2/errors"),
         ("a report to a device", "/devices/device-1/errors"),
         ("a report a level below", "/devices/gw-1/errors/x"),
-        ("a report with a slash behind", "/devices/gw-1/errors/"),
-        ("a report to nobody", "/devices//errors"),
+        ("a report with a trailing slash", "/devices/gw-1/errors/"),
+        ("a report with an empty id", "/devices//errors"),
         ("a report without a leading slash", "devices/gw-1/errors"),
         ("a report with a capital", "/devices/gw-1/Errors"),
     ] {

@@ -1,4 +1,4 @@
-//! What errors and reasons say: the value, the limit, and what to do.
+//! The texts of errors and reasons: they contain the value, the limit, and advice.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use iotcore_gateway::{
     PublishError, PublishErrorKind, Subscription, TransportEnd, UnixTime,
 };
 
-use super::peer::{Session, UNIX_NOW, seconds};
+use super::peer::{Harness, UNIX_NOW, seconds};
 
-/// Fails unless each text has all of its parts.
-fn say(all: &[(&dyn ToString, &[&str])]) {
+/// Asserts that each text contains all of its parts.
+fn assert_texts(all: &[(&dyn ToString, &[&str])]) {
     for (value, parts) in all {
-        let said = value.to_string();
+        let text = value.to_string();
         for part in *parts {
-            assert!(said.contains(part), "{said:?} does not say {part:?}");
+            assert!(text.contains(part), "{text:?} does not contain {part:?}");
         }
     }
 }
 
 #[test]
-fn a_failure_says_what_is_known() {
+fn failure_messages_contain_the_known_details() {
     let report = br#"{"error_type":"GATEWAY_ATTACHMENT_ERROR","device_id":"boiler-7","description":"Denied."}"#;
     let report = ErrorReport::parse(report).unwrap();
-    say(&[
+    assert_texts(&[
         (
             &Failure::Reported(report),
             &["reported GATEWAY_ATTACHMENT_ERROR", "boiler-7", "Denied."],
@@ -54,7 +54,7 @@ fn a_failure_says_what_is_known() {
 }
 
 #[test]
-fn only_of_a_timeout_is_the_cause_inferred() {
+fn only_a_timeout_has_an_inferred_cause() {
     assert_eq!(
         Failure::TimedOut(seconds(30)).certainty(),
         Certainty::Inferred
@@ -69,16 +69,16 @@ fn only_of_a_timeout_is_the_cause_inferred() {
 }
 
 #[test]
-fn a_refused_command_says_what_to_do() {
-    let session = Session::new(Options::default());
-    let own = session.gateway.own_key();
+fn messages_of_refused_commands_say_what_to_do() {
+    let harness = Harness::new(Options::default());
+    let own = harness.gateway.own_key();
     let publication = || Publication::telemetry(own, vec![0; 9]);
     let refused = |kind| PublishError {
         kind,
         publication: publication(),
     };
     let too_large = refused(PublishErrorKind::TooLarge { limit: 8 });
-    say(&[
+    assert_texts(&[
         (&refused(PublishErrorKind::Blocked), &["full", "writable"]),
         (&too_large, &["9 bytes", "at most 8"]),
         (
@@ -104,9 +104,9 @@ fn a_refused_command_says_what_to_do() {
 }
 
 #[test]
-fn the_end_of_a_connection_says_why() {
+fn disconnect_reasons_say_why_the_connection_ended() {
     use DisconnectReason::*;
-    say(&[
+    assert_texts(&[
         (&Transport(TransportEnd::DialFailed), &["reached"]),
         (&Transport(TransportEnd::TlsFailed), &["TLS"]),
         (&Transport(TransportEnd::TokenFailed), &["token"]),
@@ -123,7 +123,7 @@ fn the_end_of_a_connection_says_why() {
 }
 
 #[test]
-fn a_length_that_no_packet_has_is_said_with_those_that_it_may_have() {
+fn a_bad_remaining_length_is_reported_with_the_allowed_ones() {
     for (packet, may_have) in [
         (
             [0x40, 3],
@@ -134,28 +134,28 @@ fn a_length_that_no_packet_has_is_said_with_those_that_it_may_have() {
             "PUBLISH with remaining length 2, which must be 3 to 268435455 ",
         ),
     ] {
-        let mut session = Session::open(Options::default());
-        session.receive(&packet);
-        let said = session.disconnect_reason().to_string();
-        assert!(said.contains(may_have), "{said}");
+        let mut harness = Harness::open(Options::default());
+        harness.receive(&packet);
+        let text = harness.disconnect_reason().to_string();
+        assert!(text.contains(may_have), "{text}");
     }
 }
 
-/// What is said of a refusal with this code, of a token that says it was issued then.
+/// Returns the text of a refusal with this code, for a token issued at this time.
 fn refusal(code: u8, issued_at: u64) -> String {
-    let mut session = Session::dialing(Options::default());
+    let mut harness = Harness::dialing(Options::default());
     let issued_at = UnixTime::from_secs(issued_at);
     let expires_at = issued_at.saturating_add(Duration::from_secs(3_600));
-    let token = session.token().with_lifetime(issued_at, expires_at);
-    session
+    let token = harness.token().with_lifetime(issued_at, expires_at);
+    harness
         .gateway
-        .handle_connected(token, UNIX_NOW, session.now);
-    session.connack(code);
-    session.disconnected().reason.to_string()
+        .handle_connected(token, UNIX_NOW, harness.now);
+    harness.connack(code);
+    harness.disconnected().reason.to_string()
 }
 
 #[test]
-fn a_refusal_says_the_code_the_client_and_the_token_s_dates() {
+fn a_refusal_message_contains_the_code_the_client_and_the_token_dates() {
     for (code, meaning) in [
         (1, "protocol level"),
         (2, "client id"),
@@ -164,21 +164,21 @@ fn a_refusal_says_the_code_the_client_and_the_token_s_dates() {
         (5, "token was not accepted"),
         (99, "of the bridge's own"),
     ] {
-        let said = refusal(code, 1_767_225_600);
+        let text = refusal(code, 1_767_225_600);
         for part in [
             &format!("return code {code}: "),
             meaning,
             "`projects/my-project/locations/us-central1/registries/my-registry/devices/gw-1`",
             "issued 2026-01-01T00:00:00Z, expires 2026-01-01T01:00:00Z",
         ] {
-            assert!(said.contains(part), "{said:?} does not say {part:?}");
+            assert!(text.contains(part), "{text:?} does not contain {part:?}");
         }
-        assert!(!said.contains("is wrong"), "{said:?}");
+        assert!(!text.contains("is wrong"), "{text:?}");
     }
 }
 
 #[test]
-fn a_refused_token_of_before_2020_is_blamed_on_the_clock() {
+fn a_refused_token_issued_before_2020_is_attributed_to_the_clock() {
     assert!(refusal(5, 0).contains("the clock of this machine is wrong"));
     assert!(refusal(5, 1_577_836_799).contains("is wrong"));
     assert!(!refusal(5, 1_577_836_800).contains("is wrong"));

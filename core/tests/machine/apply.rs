@@ -1,4 +1,4 @@
-//! The one door: every input and command as plain data does what its method does.
+//! `Gateway::apply`: every input and command as plain data has the same effect as its method.
 
 use std::{fs, path::Path};
 
@@ -7,10 +7,10 @@ use iotcore_gateway::{
     TransportEnd,
 };
 
-use super::peer::{ATTACH, CONFIG, Sent, Session, UNIX_NOW, publish, seconds};
+use super::peer::{ATTACH, CONFIG, Harness, Sent, UNIX_NOW, publish, seconds};
 
-/// The methods that change a gateway, of one file: those with a mutable receiver in any `impl` for `Gateway`, the public
-/// ones where it is no trait's.
+/// Finds the methods in one file that change a gateway: those with a mutable receiver in any `impl` for `Gateway`, and
+/// only public ones in an inherent `impl`.
 fn methods_that_change(source: &str) -> Vec<String> {
     let mut methods = Vec::new();
     for block in source.split("\nimpl").skip(1) {
@@ -46,7 +46,7 @@ fn methods_that_change(source: &str) -> Vec<String> {
 }
 
 #[test]
-fn every_form_of_a_method_that_changes_a_gateway_is_seen() {
+fn the_scan_finds_every_form_of_mutating_method() {
     for (form, is_seen) in [
         ("impl Gateway {\n    pub fn sneak(&mut self) {}\n}", true),
         (
@@ -88,7 +88,7 @@ fn every_form_of_a_method_that_changes_a_gateway_is_seen() {
     }
 }
 
-/// Every Rust file in a folder and its folders.
+/// Reads every Rust file in a folder, recursively.
 fn sources(folder: &Path, found: &mut Vec<String>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -101,7 +101,7 @@ fn sources(folder: &Path, found: &mut Vec<String>) {
 }
 
 #[test]
-fn every_method_that_changes_a_gateway_has_its_input() {
+fn every_method_that_changes_a_gateway_has_an_input() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut files = Vec::new();
     sources(&folder, &mut files);
@@ -112,8 +112,8 @@ fn every_method_that_changes_a_gateway_has_its_input() {
     methods.sort_unstable();
     assert!(methods.contains(&"handle_input".to_owned()), "{methods:?}");
 
-    let door = fs::read_to_string(folder.join("input.rs")).unwrap();
-    let (_, apply) = door.split_once("pub fn apply(").unwrap();
+    let input = fs::read_to_string(folder.join("input.rs")).unwrap();
+    let (_, apply) = input.split_once("pub fn apply(").unwrap();
     let apply: String = apply
         .lines()
         .filter(|line| !line.trim_start().starts_with("//"))
@@ -122,43 +122,43 @@ fn every_method_that_changes_a_gateway_has_its_input() {
     assert_eq!(methods, ["apply"], "these methods have no input");
 }
 
-/// How a gateway is driven.
+/// How inputs are passed to the gateway.
 #[derive(Clone, Copy)]
-enum Way {
+enum CallBy {
     Methods,
-    Door,
+    Apply,
 }
 
-/// What came out: bytes, events and answers, in order.
+/// The output: packets, events and answers, in order.
 #[derive(Debug, Default, PartialEq)]
-struct Told {
-    bytes: Vec<Sent>,
+struct Output {
+    packets: Vec<Sent>,
     events: Vec<Event>,
     answers: Vec<Answer>,
 }
 
 struct Driven {
-    session: Session,
-    way: Way,
-    told: Told,
+    harness: Harness,
+    call_by: CallBy,
+    output: Output,
 }
 
 impl Driven {
     fn apply(&mut self, input: Input<'_>) -> Answer {
-        let now = self.session.now;
-        let gateway = &mut self.session.gateway;
-        let answer = match self.way {
-            Way::Door => gateway.apply(input, now),
-            Way::Methods => by_method(gateway, input, now),
+        let now = self.harness.now;
+        let gateway = &mut self.harness.gateway;
+        let answer = match self.call_by {
+            CallBy::Apply => gateway.apply(input, now),
+            CallBy::Methods => by_method(gateway, input, now),
         };
-        self.told.answers.push(answer.clone());
-        self.told.bytes.extend(self.session.sent());
+        self.output.answers.push(answer.clone());
+        self.output.packets.extend(self.harness.sent());
         answer
     }
 
     fn take_events(&mut self) {
         while let Some(event) = self.apply(Input::PollEvent).event() {
-            self.told.events.push(event);
+            self.output.events.push(event);
         }
     }
 }
@@ -197,21 +197,21 @@ fn by_method(gateway: &mut Gateway, input: Input<'_>, now: std::time::Instant) -
         } => return Answer::Op(gateway.unsubscribe(device, subscription, now)),
         Input::Close => return Answer::Op(Ok(gateway.close(now))),
         Input::PollEvent => return Answer::Event(gateway.poll_event()),
-        _ => panic!("an input that this test does not know"),
+        _ => panic!("an input unknown to this test"),
     }
     Answer::None
 }
 
-/// A life with each input and command, and what it told.
-fn life(way: Way) -> Told {
+/// Runs a lifecycle with each input and command; returns its output.
+fn lifecycle(call_by: CallBy) -> Output {
     let mut options = Options::default();
     options.acknowledge = Acknowledge::Manual;
-    let session = Session::new(options);
-    let token = session.token();
+    let harness = Harness::new(options);
+    let token = harness.token();
     let mut driven = Driven {
-        session,
-        way,
-        told: Told::default(),
+        harness,
+        call_by,
+        output: Output::default(),
     };
     driven.apply(Input::Open).op().unwrap();
     driven.apply(Input::Connected {
@@ -231,23 +231,25 @@ fn life(way: Way) -> Told {
         qos: QoS::AtLeastOnce,
     };
     driven.apply(subscribe).op().unwrap();
-    let packet_id = driven.told.bytes.iter().find_map(|sent| match sent {
+    let packet_id = driven.output.packets.iter().find_map(|sent| match sent {
         Sent::Publish { topic, id, .. } if topic == ATTACH => *id,
         _ => None,
     });
-    let [high, low] = packet_id.expect("an attach").to_be_bytes();
+    let [high, low] = packet_id.expect("an attach was sent").to_be_bytes();
     driven.apply(Input::Received(&[0x40, 2, high, low]));
     driven.apply(Input::Received(&publish(CONFIG, b"on", Some(9), false)));
     driven.take_events();
-    let delivery = driven.told.events.iter().find_map(|event| match event {
+    let delivery = driven.output.events.iter().find_map(|event| match event {
         Event::Config { delivery, .. } => Some(*delivery),
         _ => None,
     });
-    driven.apply(Input::Acknowledge(delivery.expect("a config")));
+    driven.apply(Input::Acknowledge(
+        delivery.expect("a config was delivered"),
+    ));
     let reading = Publication::telemetry(device, "21.5");
     driven.apply(Input::Publish(reading)).published().unwrap();
     driven.apply(Input::Transmitted(0));
-    driven.session.now += seconds(31);
+    driven.harness.now += seconds(31);
     driven.apply(Input::Timeout);
     let authorize = Input::Authorize {
         device,
@@ -263,22 +265,22 @@ fn life(way: Way) -> Told {
     driven.apply(Input::Detach(device)).op().unwrap();
     driven.apply(Input::Disconnected(TransportEnd::Broken));
     driven.apply(Input::Close).op().unwrap();
-    driven.session.now += seconds(11);
+    driven.harness.now += seconds(11);
     driven.apply(Input::Timeout);
     driven.take_events();
-    driven.told
+    driven.output
 }
 
 #[test]
-fn each_input_answers_and_does_what_its_method_does() {
-    let told = life(Way::Door);
-    assert!(matches!(told.events.last(), Some(Event::Closed { .. })));
-    assert_eq!(told, life(Way::Methods));
+fn each_input_has_the_same_effect_and_result_as_its_method() {
+    let output = lifecycle(CallBy::Apply);
+    assert!(matches!(output.events.last(), Some(Event::Closed { .. })));
+    assert_eq!(output, lifecycle(CallBy::Methods));
 }
 
 #[test]
 #[should_panic(expected = "this is the answer to another kind of input")]
-fn to_ask_an_answer_for_what_it_is_not_is_a_mistake_of_the_callers() {
-    let mut session = Session::new(Options::default());
-    let _ = session.gateway.apply(Input::Timeout, session.now).event();
+fn taking_a_result_of_another_kind_of_input_panics() {
+    let mut harness = Harness::new(Options::default());
+    let _ = harness.gateway.apply(Input::Timeout, harness.now).event();
 }
