@@ -1,8 +1,8 @@
-//! The whole story of a gateway, on smol. What it does is in `examples/story`; what smol has to do with it is here.
+//! The lifecycle of a gateway on smol. The steps are in `examples/story`; this file has the parts specific to smol.
 //!
 //! `cargo run --release -p iotcore-gateway-smol --example gateway_smol` needs nothing else: it starts an emulator of the
-//! bridge on this machine, with keys and a certificate made on the spot. With `--host` and the ids of a real registry it
-//! does the same there, as far as that goes without the cloud's side; `--help` lists the options.
+//! bridge on this machine, with generated keys and a generated certificate. With `--host` and the ids of a real
+//! registry, it connects to that, without the steps that need control of the cloud's side; `--help` lists the options.
 #![forbid(unsafe_code)]
 
 #[path = "../../examples/story/mod.rs"]
@@ -21,9 +21,9 @@ fn main() -> ExitCode {
 async fn run() -> Outcome {
     let (story, setup) = Story::begin(SmolRuntime)?;
 
-    // The client commands, the driver works. It runs until the gateway is closed.
+    // The client sends commands to the driver, which runs until the gateway is closed.
     let (client, driver) = connect(setup)?;
-    let status = client.status(); // of all that changes, a refused first connection too
+    let status = client.status(); // all status changes, including a refused first connection
     let driver = smol::spawn(driver.run());
 
     story.tell(client, status).await?;

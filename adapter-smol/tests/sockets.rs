@@ -1,4 +1,4 @@
-//! The driver on smol, over real sockets on loopback: what every adapter has to pass.
+//! The driver on smol, over real sockets on loopback: the tests for every adapter.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "jwt")]

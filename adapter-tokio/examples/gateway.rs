@@ -1,8 +1,8 @@
-//! The whole story of a gateway, on Tokio. What it does is in `examples/story`; what Tokio has to do with it is here.
+//! The lifecycle of a gateway on Tokio. The steps are in `examples/story`; this file has the parts specific to Tokio.
 //!
 //! `cargo run --release -p iotcore-gateway-tokio --example gateway` needs nothing else: it starts an emulator of the
-//! bridge on this machine, with keys and a certificate made on the spot. With `--host` and the ids of a real registry it
-//! does the same there, as far as that goes without the cloud's side; `--help` lists the options.
+//! bridge on this machine, with generated keys and a generated certificate. With `--host` and the ids of a real
+//! registry, it connects to that, without the steps that need control of the cloud's side; `--help` lists the options.
 #![forbid(unsafe_code)]
 
 #[path = "../../examples/story/mod.rs"]
@@ -22,9 +22,9 @@ async fn main() -> ExitCode {
 async fn run() -> Outcome {
     let (story, setup) = Story::begin(TokioRuntime)?;
 
-    // The client commands, the driver works. It runs until the gateway is closed.
+    // The client sends commands to the driver, which runs until the gateway is closed.
     let (client, driver) = connect(setup)?;
-    let status = client.status(); // of all that changes, a refused first connection too
+    let status = client.status(); // all status changes, including a refused first connection
     let driver = tokio::spawn(driver.run());
 
     story.tell(client, status).await?;

@@ -1,4 +1,4 @@
-//! The driver on Tokio, over real sockets on loopback: what every adapter has to pass, on both flavors of the runtime.
+//! The driver on Tokio, over real sockets on loopback: the tests for every adapter, on both flavors of the runtime.
 #![forbid(unsafe_code)]
 
 #[cfg(feature = "jwt")]
@@ -39,14 +39,14 @@ async fn timers_follow_a_paused_clock() {
     let (client, _driver) = tls::start("127.0.0.1", port, Security::PlainOnLoopback);
     let mut status = client.status();
     let begun = tokio::time::Instant::now();
-    // The clock stands still while a blocking task runs. Else it might move on to the dial's deadline while the kernel is
-    // still about to connect.
+    // The clock does not advance while a blocking task runs. Otherwise it might advance to the dial's deadline while the
+    // kernel is still connecting.
     let connected = spawn_blocking(move || {
         let (mut stream, _) = listener.accept().unwrap();
         stream.read_exact(&mut [0]).unwrap();
         stream
     });
-    // CONNACK never comes.
+    // CONNACK is never sent.
     let _stream = connected.await.unwrap();
     match status.next().await {
         Some(Status::Disconnected { ended, .. }) => assert_eq!(

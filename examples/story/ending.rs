@@ -17,6 +17,6 @@ pub(crate) fn ending(story: Result<(), Box<dyn Error>>) -> ExitCode {
         cause if told.contains(&cause) => told,
         cause => format!("{told}: {cause}"),
     });
-    let _ = writeln!(io::stderr(), "\n  It went wrong: {told}");
+    let _ = writeln!(io::stderr(), "\n  Failed: {told}");
     ExitCode::FAILURE
 }

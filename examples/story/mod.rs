@@ -101,7 +101,7 @@ impl<R: Runtime> Story<R> {
         match self.next(&mut messages, MessageKind::Config).await {
             Ok(config) => step.done(format_args!("{} bytes, acknowledged", config.payload.len())),
             Err(error) if self.cloud.is_some() => return Err(error),
-            Err(_) => timeline.note(format_args!("none came: this is not the bridge")),
+            Err(_) => timeline.note(format_args!("none received: this is not the bridge")),
         }
 
         if let Some(cloud) = &self.cloud {
@@ -151,7 +151,7 @@ impl<R: Runtime> Story<R> {
         self.timeline.end();
     }
 
-    /// Attaches a device that is not ours: the bridge reports the reason, and the connection stays open.
+    /// Attaches a device that is not bound to this gateway: the bridge reports the reason, and the connection stays open.
     async fn refused(&self, client: &Client, stranger: &str) -> Outcome {
         let step = self
             .timeline
@@ -160,7 +160,7 @@ impl<R: Runtime> Story<R> {
             .config(None)
             .commands(None);
         match self.within(client.attach(attach)).await? {
-            Ok(_) => Err("a stranger was attached".into()),
+            Ok(_) => Err("an unbound device was attached".into()),
             Err(error) => match error.failure() {
                 Some(failure @ Failure::Reported(report)) => {
                     let (code, certainty) = (report.error_type(), failure.certainty());
@@ -226,7 +226,7 @@ impl<R: Runtime> Story<R> {
         if message.kind == kind {
             Ok(message)
         } else {
-            Err(format!("{message:?} came instead").into())
+            Err(format!("received {message:?} instead").into())
         }
     }
 
@@ -236,7 +236,7 @@ impl<R: Runtime> Story<R> {
             self.runtime
                 .sleep_until(self.runtime.now() + PATIENCE)
                 .await;
-            Err(format!("nothing came of it within {PATIENCE:?}").into())
+            Err(format!("timed out after {PATIENCE:?}").into())
         })
         .await
     }

@@ -9,21 +9,21 @@ use std::{
 use clap::Parser;
 use iotcore_gateway::{Algorithm, ClientId, DeviceId, IdError, KeyError, SigningKey};
 
-/// Tells the whole story of a gateway on the MQTT bridge, as a timeline.
+/// Shows the lifecycle of a gateway on the MQTT bridge as a timeline.
 ///
-/// Without options it starts an emulator of the bridge on this machine, with keys and a certificate
-/// made on the spot. With --host it does the same against a real service or broker, as far as that
-/// can be done without the cloud's side.
+/// Without options it starts an emulator of the bridge on this machine, with generated keys and a
+/// generated certificate. With --host it uses a real service or broker, and leaves out the steps
+/// that need control of the cloud's side.
 #[derive(Debug, Parser)]
 #[command(
-    after_help = "Every option can also be set in the environment, as IOTCORE_HOST and so on."
+    after_help = "Every option can also be set with an environment variable: IOTCORE_HOST, IOTCORE_PORT and so on."
 )]
 pub(crate) struct Arguments {
     /// The host of the bridge, such as us-central1-mqtt.clearblade.com
     #[arg(long, env = "IOTCORE_HOST", requires_all = ["project", "location", "registry", "gateway", "device", "key"])]
     host: Option<String>,
 
-    /// Its port; the bridge also listens on 443
+    /// The port of the bridge, which also listens on 443
     #[arg(long, env = "IOTCORE_PORT", default_value_t = 8883)]
     port: u16,
 
@@ -67,11 +67,11 @@ pub(crate) struct Arguments {
     )]
     algorithm: Algorithm,
 
-    /// The certificates to trust instead of this machine's (PEM)
+    /// The CA certificates to trust instead of the system's (PEM)
     #[arg(long, env = "IOTCORE_CA", value_name = "FILE", requires = "host")]
     ca: Option<PathBuf>,
 
-    /// No TLS; to this machine only
+    /// Use TCP without TLS; for loopback addresses only
     #[arg(long, env = "IOTCORE_PLAIN", requires = "host", conflicts_with = "ca")]
     plain: bool,
 }
@@ -94,9 +94,9 @@ pub(crate) struct Place {
 
 /// How the connection is secured.
 pub(crate) enum Trust {
-    /// With TLS, and the certificates of this machine.
+    /// With TLS, and the system's CA certificates.
     Platform,
-    /// With TLS, and these certificates (PEM).
+    /// With TLS, and these CA certificates (PEM).
     Certificates(Vec<u8>),
     /// Without TLS.
     Plain,

@@ -24,7 +24,7 @@ struct Shared {
 }
 
 /// An operation of the gateway that has started.
-#[must_use = "a step ends"]
+#[must_use = "a step must be completed with `done`"]
 pub(crate) struct Step {
     timeline: Timeline,
     start: Instant,

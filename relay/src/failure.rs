@@ -22,7 +22,7 @@ pub(crate) struct Reason {
     retry: &'static str,
 }
 
-const LACK_OF_ROOM: &str = "queue_full";
+const QUEUE_FULL: &str = "queue_full";
 
 impl Reason {
     /// Constructs a permanent failure: refused before anything was sent, and a retry would be refused again.
@@ -46,7 +46,7 @@ impl Reason {
     /// Constructs the failure of an operation for a device that the input has not attached.
     pub(crate) fn unknown_device(device: &str) -> Self {
         let detail = format!(
-            "`{device}` was never attached here, or has been detached: attach it first, with the operation `attach`"
+            "`{device}` was never attached by this program, or has been detached: attach it first, with the operation `attach`"
         );
         Self::refused("unknown_device", detail)
     }
@@ -57,12 +57,12 @@ impl Reason {
     }
 
     /// Returns whether the gateway's queues are full, which is temporary.
-    pub(crate) fn is_lack_of_room(&self) -> bool {
-        self.error == LACK_OF_ROOM
+    pub(crate) fn is_queue_full(&self) -> bool {
+        self.error == QUEUE_FULL
     }
 
     /// Returns whether the message was still unsent when the gateway was closed or gave up.
-    pub(crate) fn is_end(&self) -> bool {
+    pub(crate) fn is_unsent(&self) -> bool {
         matches!(self.error.as_ref(), "closed" | "gave_up" | "stopped")
     }
 }
@@ -94,7 +94,7 @@ impl From<Failure> for Reason {
 impl From<PublishError> for Reason {
     fn from(error: PublishError) -> Self {
         match error.kind {
-            PublishErrorKind::Blocked => Self::refused_now(LACK_OF_ROOM, error),
+            PublishErrorKind::Blocked => Self::refused_now(QUEUE_FULL, error),
             PublishErrorKind::TooLarge { .. } => Self::refused("payload_too_large", error),
             PublishErrorKind::UnknownDevice => CommandError::UnknownDevice.into(),
             PublishErrorKind::Detaching => CommandError::Detaching.into(),
@@ -219,7 +219,7 @@ pub(crate) fn disconnect_code(
     }
 }
 
-/// What the session knows about a connection that has ended.
+/// What the relay knows about a connection that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances {
     /// Whether the bridge had accepted it.
@@ -228,7 +228,7 @@ pub(crate) struct Circumstances {
     pub(crate) was_attaching: bool,
 }
 
-/// Describes the same as a sentence that says what to do.
+/// Describes what ended a connection in a sentence, with advice.
 pub(crate) fn disconnect_detail(
     ended: &Disconnected,
     error: Option<&TransportError>,
@@ -241,7 +241,7 @@ pub(crate) fn disconnect_detail(
     detail.push_str(advice(ended, error, circumstances));
     if ended.takeover_suspected {
         detail.push_str(
-            "; it was so several times in a row soon after connecting: perhaps another client uses the same gateway id",
+            "; several connections in a row ended soon after connecting: perhaps another client uses the same gateway id",
         );
     }
     detail
@@ -263,7 +263,7 @@ fn advice(
             "; check --host and --port, the network, and that something listens there"
         }
         (_, Some(TransportError::Tls { source, .. })) => match source.kind() {
-            ErrorKind::InvalidData => "; the CA certificates to trust are given with --ca",
+            ErrorKind::InvalidData => "; the trusted CA certificates are given with --ca",
             _ => PORT,
         },
         (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => PORT,
@@ -281,16 +281,16 @@ fn advice(
 
 /// Formats an error and its causes, except for causes that its own text already includes.
 fn chain(error: &dyn Error) -> String {
-    let mut told = error.to_string();
+    let mut described = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
         let text = error.to_string();
-        if !told.contains(&text) {
-            told = format!("{told}: {text}");
+        if !described.contains(&text) {
+            described = format!("{described}: {text}");
         }
         cause = error.source();
     }
-    told
+    described
 }
 
 /// Converts the bridge's code to snake case; an unknown code may contain anything.

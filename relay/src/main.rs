@@ -8,7 +8,7 @@ mod operation;
 mod options;
 mod output;
 mod program;
-mod session;
+mod relay;
 mod signals;
 mod sources;
 mod token;

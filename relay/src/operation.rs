@@ -71,7 +71,7 @@ pub(crate) enum Action {
 /// The JSON objects of the input.
 #[derive(Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case", deny_unknown_fields)]
-enum Written {
+enum JsonOperation {
     Attach {
         id: Id,
         device: String,
@@ -176,7 +176,7 @@ impl Operation {
     pub(crate) fn parse(line: &[u8]) -> Result<Self, InvalidLine> {
         let written = serde_json::from_slice(line).map_err(InvalidLine::Json)?;
         let (id, device, action) = match written {
-            Written::Attach {
+            JsonOperation::Attach {
                 id,
                 device,
                 token,
@@ -190,11 +190,11 @@ impl Operation {
                 };
                 (id, Some(device), action)
             }
-            Written::Detach { id, device } => (id, Some(device), Action::Detach),
-            Written::Authorize { id, device, token } => {
+            JsonOperation::Detach { id, device } => (id, Some(device), Action::Detach),
+            JsonOperation::Authorize { id, device, token } => {
                 (id, Some(device), Action::Authorize { token })
             }
-            Written::Telemetry {
+            JsonOperation::Telemetry {
                 id,
                 device,
                 subfolder,
@@ -209,7 +209,7 @@ impl Operation {
                 };
                 (id, device, action)
             }
-            Written::State {
+            JsonOperation::State {
                 id,
                 device,
                 qos,
@@ -222,10 +222,10 @@ impl Operation {
                 };
                 (id, device, action)
             }
-            Written::Acknowledge { delivery } => return Ok(Self::Acknowledge { delivery }),
-            Written::Stats {} => return Ok(Self::Stats),
-            Written::Unsent {} => return Ok(Self::Unsent),
-            Written::Close {} => return Ok(Self::Close),
+            JsonOperation::Acknowledge { delivery } => return Ok(Self::Acknowledge { delivery }),
+            JsonOperation::Stats {} => return Ok(Self::Stats),
+            JsonOperation::Unsent {} => return Ok(Self::Unsent),
+            JsonOperation::Close {} => return Ok(Self::Close),
         };
         Ok(Self::Request(Request { id, device, action }))
     }
@@ -283,14 +283,17 @@ impl fmt::Display for InvalidLine {
                 f.write_str("give either `payload`, a text, or `payload_base64`, and not both")
             }
             Self::Base64(error) => write!(f, "`payload_base64` is not base64: {error}"),
-            Self::NoQuality => f.write_str("`qos` must be 0 or 1; without it, it is 1"),
+            Self::NoQuality => f.write_str("`qos` must be 0 or 1; the default is 1"),
             Self::TooLong { len } => {
-                write!(f, "the line has {len} bytes, and may have {MAX_LINE}")
+                write!(
+                    f,
+                    "the line has {len} bytes, and may have at most {MAX_LINE}"
+                )
             }
             Self::IdInUse(id) => {
                 write!(
                     f,
-                    "the operation with the id {id} has not ended yet: give each another id"
+                    "the operation with the id {id} has not ended yet: use a different id for each"
                 )
             }
             Self::NoDelivery(delivery) => {

@@ -27,14 +27,14 @@ const MAX_UNACKNOWLEDGED: usize = 256;
 #[command(
     name = "iotcore-relay",
     version,
-    after_help = "Every option can also be set in the environment: IOTCORE_HOST, IOTCORE_PORT and so on."
+    after_help = "Every option can also be set with an environment variable: IOTCORE_HOST, IOTCORE_PORT and so on."
 )]
 pub(crate) struct Arguments {
     /// The host of the bridge, such as us-central1-mqtt.clearblade.com
     #[arg(long, env = "IOTCORE_HOST")]
     host: String,
 
-    /// Its port; the bridge also listens on 443
+    /// The port of the bridge, which also listens on 443
     #[arg(long, env = "IOTCORE_PORT", default_value_t = 8883, value_parser = value_parser!(u16).range(1..))]
     port: u16,
 
@@ -68,50 +68,50 @@ pub(crate) struct Arguments {
     #[arg(long, env = "IOTCORE_ALGORITHM", value_name = "NAME")]
     algorithm: Algorithm,
 
-    /// The CA certificates to trust instead of this machine's (PEM)
+    /// The CA certificates to trust instead of the system's (PEM)
     #[arg(long, env = "IOTCORE_CA", value_name = "FILE")]
     ca: Option<PathBuf>,
 
-    /// TCP without TLS; to a loopback address only
+    /// Use TCP without TLS; for loopback addresses only
     #[arg(long, env = "IOTCORE_PLAIN", value_parser = FalseyValueParser::new())]
     plain: bool,
 
-    /// How long each token is valid; 1 to 86400
+    /// The lifetime of each token; 1 to 86400
     #[arg(long, env = "IOTCORE_TOKEN_LIFETIME", value_name = "SECONDS", default_value_t = 3_600,
           value_parser = value_parser!(u64).range(1..=86_400))]
     token_lifetime: u64,
 
-    /// MQTT's keep alive; 1 to 1199
+    /// The MQTT keep alive; 1 to 1199
     #[arg(long, env = "IOTCORE_KEEP_ALIVE", value_name = "SECONDS", default_value_t = 60,
           value_parser = value_parser!(u64).range(1..=1_199))]
     keep_alive: u64,
 
-    /// How long to wait for the answer to an attach
+    /// The timeout for the answer to an attach
     #[arg(long, env = "IOTCORE_ATTACH_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
           value_parser = value_parser!(u64).range(1..=86_400))]
     attach_timeout: u64,
 
-    /// How long to wait for PUBACK, before a message is sent again, and for SUBACK
+    /// The timeout for PUBACK, after which a message is sent again, and for SUBACK
     #[arg(long, env = "IOTCORE_ACK_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
           value_parser = value_parser!(u64).range(1..=86_400))]
     ack_timeout: u64,
 
-    /// Messages in flight at once; 1 to 65000
+    /// The maximum number of messages in flight; 1 to 65000
     #[arg(long, env = "IOTCORE_WINDOW", value_name = "N", default_value_t = 100,
           value_parser = value_parser!(u16).range(1..=65_000))]
     window: u16,
 
-    /// Messages of one device in flight at once; 1 keeps their order strict even when some are sent again
+    /// The maximum number of messages in flight per device; 1 keeps their order even when messages are sent again
     #[arg(long, env = "IOTCORE_DEVICE_WINDOW", value_name = "N", default_value_t = 65_000, hide_default_value = true,
           value_parser = value_parser!(u16).range(1..=65_000))]
     device_window: u16,
 
-    /// Messages without their `done` or `failed`, in flight or not, at which the input is no longer read
+    /// The number of messages without `done` or `failed`, in flight or not, at which reading the input pauses
     #[arg(long, env = "IOTCORE_MAX_QUEUED", value_name = "N", default_value_t = 1_000,
           value_parser = value_parser!(u32).range(1..))]
     max_queued: u32,
 
-    /// What happens to messages beyond that
+    /// What to do with messages beyond --max-queued
     #[arg(
         long,
         env = "IOTCORE_OVERFLOW",
@@ -120,12 +120,12 @@ pub(crate) struct Arguments {
     )]
     overflow: Overflow,
 
-    /// The least time between two states of a device; 0 for none
+    /// The minimum time between two states of a device; 0 for none
     #[arg(long, env = "IOTCORE_STATE_INTERVAL", value_name = "MS", default_value_t = 1_250,
           value_parser = value_parser!(u32).range(..=86_400_000))]
     state_interval: u32,
 
-    /// What a device may send; 0 for no limit
+    /// The rate limit of each device, in bytes; 0 for no limit
     #[arg(
         long,
         env = "IOTCORE_DEVICE_BYTES_PER_SECOND",
@@ -134,7 +134,7 @@ pub(crate) struct Arguments {
     )]
     device_bytes_per_second: u32,
 
-    /// What all devices together may send; 0 for no limit
+    /// The rate limit for all devices together, in messages; 0 for no limit
     #[arg(
         long,
         env = "IOTCORE_MESSAGES_PER_SECOND",
@@ -143,12 +143,12 @@ pub(crate) struct Arguments {
     )]
     messages_per_second: u32,
 
-    /// The first wait between two attempts to connect
+    /// The first delay between two connection attempts
     #[arg(long, env = "IOTCORE_BACKOFF_MIN", value_name = "MS", default_value_t = 1_000,
           value_parser = value_parser!(u32).range(1..))]
     backoff_min: u32,
 
-    /// The longest one
+    /// The maximum delay between two connection attempts
     #[arg(
         long,
         env = "IOTCORE_BACKOFF_MAX",
@@ -157,11 +157,11 @@ pub(crate) struct Arguments {
     )]
     backoff_max: u32,
 
-    /// Makes the jitter of all waits the same from run to run
+    /// The seed of the jitter, to make delays the same in every run
     #[arg(long, env = "IOTCORE_SEED", value_name = "N")]
     seed: Option<u64>,
 
-    /// End when the connection cannot be made or is lost, with exit code 1
+    /// Exit with code 1 when the connection cannot be made or is lost, instead of reconnecting
     #[arg(long, env = "IOTCORE_NO_RECONNECT", value_parser = FalseyValueParser::new())]
     no_reconnect: bool,
 
@@ -178,24 +178,24 @@ pub(crate) struct Arguments {
 /// When configs and commands are acknowledged to the bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Acknowledge {
-    /// Once their line was written to standard output
+    /// Once their line has been written to standard output
     Taken,
-    /// When the operation `acknowledge` says so
+    /// On the operation `acknowledge`
     Manual,
 }
 
-/// What happens to messages for which there is no room.
+/// What to do with messages for which there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Overflow {
-    /// They are left in the input
+    /// Leave them in the input
     Wait,
-    /// Each takes the place of the oldest telemetry event of its device that still waits
+    /// Drop the oldest waiting telemetry event of the device for each
     DropOldest,
 }
 
-/// How a session handles its input and output.
+/// How the relay handles its input and output.
 #[derive(Clone, Debug)]
-pub(crate) struct Manner {
+pub(crate) struct Settings {
     /// The id of the gateway itself.
     pub(crate) gateway: DeviceId,
     pub(crate) acknowledge: Acknowledge,
@@ -205,8 +205,8 @@ pub(crate) struct Manner {
 }
 
 impl Arguments {
-    /// Returns the session's settings and the gateway's setup.
-    pub(crate) fn manner_and_setup(self) -> Result<(Manner, Setup<KeyTokens>), StartError> {
+    /// Returns the relay's settings and the gateway's setup.
+    pub(crate) fn settings_and_setup(self) -> Result<(Settings, Setup<KeyTokens>), StartError> {
         if self.backoff_max < self.backoff_min {
             return Err(StartError::Backoff {
                 min: self.backoff_min,
@@ -217,7 +217,7 @@ impl Arguments {
         let tokens = KeyTokens::new(self.signing_key()?)
             .lifetime(Duration::from_secs(self.token_lifetime))
             .map_err(StartError::Lifetime)?;
-        let manner = Manner {
+        let settings = Settings {
             gateway: self.gateway.clone(),
             acknowledge: self.acknowledge,
             max_queued: self.max_queued as usize,
@@ -236,7 +236,7 @@ impl Arguments {
             Some(seed) => setup.seed(seed),
             None => setup,
         };
-        Ok((manner, setup))
+        Ok((settings, setup))
     }
 
     fn options(&self) -> Options {
@@ -251,7 +251,7 @@ impl Arguments {
         options.quota.state_interval = Duration::from_millis(self.state_interval.into());
         options.quota.device_bytes_per_second = NonZeroU32::new(self.device_bytes_per_second);
         options.quota.messages_per_second = NonZeroU32::new(self.messages_per_second);
-        // The session counts open messages and stops reading before these queues are full.
+        // The relay counts open messages and stops reading before these queues are full.
         let queue = QueueLimit {
             messages: self.max_queued as usize,
             bytes: MAX_QUEUED_BYTES,
@@ -261,7 +261,7 @@ impl Arguments {
         if self.overflow == Overflow::DropOldest {
             options.overflow = iotcore_gateway_tokio::Overflow::DropOldest;
         }
-        // The session acknowledges a message after its line was written, because only the session knows when that is.
+        // The relay acknowledges a message after its line was written, because only the relay knows when that is.
         options.acknowledge = iotcore_gateway_tokio::Acknowledge::Manual;
         options.max_unacknowledged = MAX_UNACKNOWLEDGED;
         options.backoff = Backoff {
@@ -285,7 +285,7 @@ impl Arguments {
     }
 }
 
-/// The reason why no session could start, and what to do about it.
+/// The reason why the relay cannot start, and what to do about it.
 #[derive(Debug)]
 pub(crate) enum StartError {
     /// The key itself was passed instead of a file name. It is not repeated.

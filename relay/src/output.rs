@@ -42,9 +42,9 @@ pub(crate) enum Event {
     /// A device is no longer attached, but the connection is still up.
     Detached { device: String, cause: String },
     /// A config for a device, or for the gateway itself.
-    Config(Downward),
+    Config(CloudMessage),
     /// A command to a device, or to the gateway itself.
-    Command(Downward),
+    Command(CloudMessage),
     /// The bridge reported an error.
     ErrorReport(Report),
     /// A device's token has expired.
@@ -61,7 +61,7 @@ pub(crate) enum Event {
 
 /// A message from the cloud.
 #[derive(Debug, Serialize)]
-pub(crate) struct Downward {
+pub(crate) struct CloudMessage {
     /// Null for the gateway itself.
     device: Option<String>,
     subfolder: Option<String>,
@@ -134,7 +134,7 @@ struct ReportedPacket {
 impl Event {
     /// Constructs the event for a config or command; `is_own` means that it is for the gateway itself.
     pub(crate) fn message(message: &iotcore_gateway_tokio::Message, is_own: bool) -> Self {
-        let mut downward = Downward {
+        let mut downward = CloudMessage {
             device: (!is_own).then(|| message.device.to_string()),
             subfolder: None,
             payload: (&message.payload).into(),

@@ -9,7 +9,7 @@ use crate::{
     input,
     options::{Arguments, StartError},
     output::note,
-    session::Session,
+    relay::Relay,
     signals,
     sources::Sources,
 };
@@ -19,7 +19,7 @@ const USAGE: u8 = 2;
 
 /// Runs until the gateway is closed; returns the exit code.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    match relay(arguments).await {
+    match run_relay(arguments).await {
         Ok(CloseCause::Requested) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(FAILED),
         Err(error) => {
@@ -29,17 +29,17 @@ pub(crate) async fn run(arguments: Arguments) -> ExitCode {
     }
 }
 
-async fn relay(arguments: Arguments) -> Result<CloseCause, Error> {
-    let (manner, setup) = arguments.manner_and_setup().map_err(Error::Start)?;
+async fn run_relay(arguments: Arguments) -> Result<CloseCause, Error> {
+    let (settings, setup) = arguments.settings_and_setup().map_err(Error::Start)?;
     let stop = Arc::new(Notify::new());
     signals::listen(Arc::clone(&stop), FAILED.into()).map_err(Error::Signals)?;
     let (client, driver) =
         connect(setup).map_err(|error| Error::Start(StartError::Setup(error)))?;
-    let (session, messages) = Session::new(client.clone(), manner);
+    let (relay, messages) = Relay::new(client.clone(), settings);
     let sources = Sources::new(client.status().holding(), messages, input::read(), stop);
     let driver = tokio::spawn(driver.run());
-    let output = session.run(sources).await;
-    // Nobody reads the events any more, but accepted messages are still sent.
+    let output = relay.run(sources).await;
+    // The events are no longer read, but accepted messages are still sent.
     client.close().await;
     let closed = driver.await;
     output.map_err(Error::Output)?;
@@ -67,7 +67,7 @@ impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Start(error) => error.fmt(f),
-            Self::Signals(error) => write!(f, "cannot listen to signals: {error}"),
+            Self::Signals(error) => write!(f, "cannot listen for signals: {error}"),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

@@ -1,4 +1,4 @@
-//! The inputs of a session, in the order in which they are reported.
+//! The inputs of the relay, in the order in which they are reported.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use tokio::{
 
 use crate::{failure::Reason, input::Line, operation::Id};
 
-/// The inputs of a session.
+/// The inputs of the relay.
 pub(crate) struct Sources {
     /// The status changes; `None` once the gateway is closed.
     status: Option<StatusChanges>,
@@ -24,12 +24,12 @@ pub(crate) struct Sources {
     stop: Arc<Notify>,
 }
 
-/// The next input of a session.
+/// The next input of the relay.
 pub(crate) enum Next {
     /// A signal requested a shutdown.
-    Stop,
+    Signal,
     /// The deadline has passed.
-    Overdue,
+    DeadlinePassed,
     Status(Status),
     /// The gateway is closed.
     Closed,
@@ -47,7 +47,7 @@ pub(crate) enum Ended {
     Attached {
         id: Id,
         /// The device, if this was its first attach.
-        seated: Option<DeviceId>,
+        first_attach: Option<DeviceId>,
         result: Result<(), AttachError>,
     },
     Detached {
@@ -93,8 +93,8 @@ impl Sources {
             };
             let next = tokio::select! {
                 biased;
-                () = self.stop.notified() => return Some(Next::Stop),
-                () = or_never(deadline.map(sleep_until)) => return Some(Next::Overdue),
+                () = self.stop.notified() => return Some(Next::Signal),
+                () = or_never(deadline.map(sleep_until)) => return Some(Next::DeadlinePassed),
                 change = or_never(self.status.as_mut().map(StatusChanges::next)) => match change {
                     Some(change) => Next::Status(change),
                     None => {
@@ -103,7 +103,7 @@ impl Sources {
                     }
                 },
                 Some(ended) = tasks.join_next() => {
-                    Next::Ended(ended.expect("the tasks here neither panic nor are aborted"))
+                    Next::Ended(ended.expect("tasks neither panic nor are aborted"))
                 }
                 traffic = traffic => match traffic {
                     Traffic::Message(Some(message)) => Next::Message(message),
@@ -123,7 +123,7 @@ impl Sources {
     }
 }
 
-/// Inputs of unbounded number, from either side.
+/// Inputs that can arrive without limit, from either side.
 enum Traffic {
     Message(Option<Message>),
     Line(Option<Line>),

@@ -62,13 +62,13 @@ impl fmt::Display for UnreadableToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Parts => {
-                f.write_str("the token is no JWT, which has three parts with dots between them")
+                f.write_str("the token is not a JWT, which has three parts separated by dots")
             }
             Self::Base64 => f.write_str(
-                "the token is no JWT, for its second part is not base64url without padding",
+                "the token is not a JWT, because its second part is not base64url without padding",
             ),
             Self::Expiry => f.write_str(
-                "the token's claims have no number `exp`, which tells when it expires: mint it with one",
+                "the token's claims have no number `exp`, the time at which it expires: mint the token with one",
             ),
             Self::Text(error) => error.fmt(f),
         }

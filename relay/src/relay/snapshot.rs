@@ -4,25 +4,27 @@ use std::io;
 
 use iotcore_gateway_tokio::{PublicationTopic, QoS, Unsent};
 
-use super::{Seat, Session};
+use super::{DeviceEntry, Relay};
 use crate::{
     operation::{Action, Id, Request},
     output::{Event, Message},
 };
 
-impl Session {
+impl Relay {
     /// Writes every message that has not ended, oldest first: those that the gateway has accepted, then those that wait
     /// for their device or for room.
-    pub(super) async fn tell_unsent(&mut self) -> io::Result<()> {
-        let names = self.open.names();
+    pub(super) async fn report_unsent(&mut self) -> io::Result<()> {
+        let names = self.open.ids_by_op();
         let accepted = self.client.unsent();
         let accepted = accepted.iter().filter_map(|unsent| {
             let id = names.get(&unsent.op)?;
             Some(self.accepted_message(unsent, id))
         });
-        let waiting = self.seats.values().flat_map(|seat| match seat {
-            Seat::Attaching(_, waiting) | Seat::Detaching(waiting) => waiting.as_slice(),
-            Seat::Ready(_) => &[],
+        let waiting = self.devices.values().flat_map(|entry| match entry {
+            DeviceEntry::Attaching(_, waiting) | DeviceEntry::Detaching(waiting) => {
+                waiting.as_slice()
+            }
+            DeviceEntry::Ready(_) => &[],
         });
         let held = self.held.iter().map(|(request, _)| request);
         let waiting = waiting.chain(held).filter_map(waiting_message);
@@ -35,7 +37,7 @@ impl Session {
             PublicationTopic::State => None,
             PublicationTopic::Telemetry(subfolder) => Some(subfolder),
         };
-        let is_own = unsent.device == self.manner.gateway;
+        let is_own = unsent.device == self.settings.gateway;
         Message {
             op: if subfolder.is_some() {
                 "telemetry"

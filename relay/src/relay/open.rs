@@ -1,4 +1,4 @@
-//! The requested operations that have not ended.
+//! Requested operations that have not ended.
 
 use std::collections::BTreeMap;
 
@@ -9,13 +9,13 @@ use crate::operation::{Action, Id, Request};
 /// Operations that have not ended.
 #[derive(Default)]
 pub(super) struct Open {
-    all: BTreeMap<Id, Asked>,
+    all: BTreeMap<Id, OpenOperation>,
     messages: usize,
     bytes: usize,
 }
 
 /// One open operation.
-struct Asked {
+struct OpenOperation {
     kind: Kind,
     /// The gateway's id of the operation, once accepted.
     op: Option<OpId>,
@@ -41,19 +41,19 @@ impl Open {
             Action::Detach | Action::Authorize { .. } => Kind::Other,
         };
         self.all
-            .insert(request.id.clone(), Asked { kind, op: None });
+            .insert(request.id.clone(), OpenOperation { kind, op: None });
     }
 
     /// Records the id under which the gateway accepted an operation.
-    pub(super) fn name(&mut self, id: &Id, op: Option<OpId>) {
-        if let Some(asked) = self.all.get_mut(id) {
-            asked.op = op;
+    pub(super) fn set_op(&mut self, id: &Id, op: Option<OpId>) {
+        if let Some(operation) = self.all.get_mut(id) {
+            operation.op = op;
         }
     }
 
     /// Removes an operation; returns whether it was a message.
     pub(super) fn remove(&mut self, id: &Id) -> bool {
-        match self.all.remove(id).map(|asked| asked.kind) {
+        match self.all.remove(id).map(|operation| operation.kind) {
             Some(Kind::Message(bytes)) => {
                 self.messages -= 1;
                 self.bytes -= bytes;
@@ -72,7 +72,9 @@ impl Open {
     }
 
     pub(super) fn is_attaching(&self) -> bool {
-        self.all.values().any(|asked| asked.kind == Kind::Attach)
+        self.all
+            .values()
+            .any(|operation| operation.kind == Kind::Attach)
     }
 
     /// Returns the number of open messages to the cloud.
@@ -94,17 +96,17 @@ impl Open {
     pub(super) fn ids(&self, ops: &[OpId]) -> Vec<Id> {
         let id_of = |op: &OpId| {
             let mut all = self.all.iter();
-            let (id, _) = all.find(|(_, asked)| asked.op == Some(*op))?;
+            let (id, _) = all.find(|(_, operation)| operation.op == Some(*op))?;
             Some(id.clone())
         };
         ops.iter().filter_map(id_of).collect()
     }
 
     /// Returns the input's ids of all accepted operations.
-    pub(super) fn names(&self) -> BTreeMap<OpId, &Id> {
-        let named = self.all.iter();
-        named
-            .filter_map(|(id, asked)| Some((asked.op?, id)))
+    pub(super) fn ids_by_op(&self) -> BTreeMap<OpId, &Id> {
+        let accepted = self.all.iter();
+        accepted
+            .filter_map(|(id, operation)| Some((operation.op?, id)))
             .collect()
     }
 }

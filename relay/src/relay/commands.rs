@@ -8,7 +8,7 @@ use std::{
 
 use iotcore_gateway_tokio::{Attach, Device, DeviceId, OpId, ReportedState, Subfolder, Telemetry};
 
-use super::{Seat, Session};
+use super::{DeviceEntry, Relay};
 use crate::{
     failure::Reason,
     operation::{Action, Id, Request},
@@ -16,7 +16,7 @@ use crate::{
     token,
 };
 
-impl Session {
+impl Relay {
     /// Executes a request; returns false if the gateway has no room for it now.
     pub(super) async fn start(&mut self, request: &Request) -> io::Result<bool> {
         self.open.add(request);
@@ -31,7 +31,7 @@ impl Session {
     pub(super) async fn command(&mut self, request: &Request) -> io::Result<bool> {
         match self.try_command(request) {
             Ok(()) => Ok(true),
-            Err(reason) if reason.is_lack_of_room() => Ok(false),
+            Err(reason) if reason.is_queue_full() => Ok(false),
             Err(reason) => {
                 self.end(request.id.clone(), Err(reason)).await?;
                 Ok(true)
@@ -42,19 +42,21 @@ impl Session {
     fn try_command(&mut self, request: &Request) -> Result<(), Reason> {
         let device: DeviceId = match &request.device {
             Some(id) => id.as_str().try_into()?,
-            None => self.manner.gateway.clone(),
+            None => self.settings.gateway.clone(),
         };
         let is_detach = matches!(request.action, Action::Detach);
-        let seated = match self.seats.get_mut(&device) {
-            Some(Seat::Detaching(waiting)) => {
+        let handle = match self.devices.get_mut(&device) {
+            Some(DeviceEntry::Detaching(waiting)) => {
                 waiting.push(request.clone());
                 return Ok(());
             }
-            Some(Seat::Attaching(_, waiting)) if is_detach || !waiting.is_empty() => {
+            Some(DeviceEntry::Attaching(_, waiting)) if is_detach || !waiting.is_empty() => {
                 waiting.push(request.clone());
                 return Ok(());
             }
-            Some(Seat::Ready(handle) | Seat::Attaching(handle, _)) => Ok(handle.clone()),
+            Some(DeviceEntry::Ready(handle) | DeviceEntry::Attaching(handle, _)) => {
+                Ok(handle.clone())
+            }
             None => Err(Reason::unknown_device(device.as_str())),
         };
         let id = request.id.clone();
@@ -71,9 +73,9 @@ impl Session {
                 };
                 self.attach(id, attach);
             }
-            Action::Detach => self.detach(id, seated?),
+            Action::Detach => self.detach(id, handle?),
             Action::Authorize { token } => {
-                let authorizing = seated?.authorize(token::read(token.clone())?);
+                let authorizing = handle?.authorize(token::read(token.clone())?);
                 self.await_end(id, authorizing.op(), authorizing);
             }
             Action::Telemetry {
@@ -85,12 +87,12 @@ impl Session {
                 if let Some(subfolder) = subfolder {
                     telemetry = telemetry.subfolder(Subfolder::try_from(subfolder.clone())?);
                 }
-                let delivery = seated?.try_telemetry(telemetry)?;
+                let delivery = handle?.try_telemetry(telemetry)?;
                 self.await_end(id, Some(delivery.op()), delivery);
             }
             Action::State { qos, payload } => {
                 let state = ReportedState::new(payload.clone()).qos(*qos);
-                let delivery = seated?.try_report_state(state)?;
+                let delivery = handle?.try_report_state(state)?;
                 self.await_end(id, Some(delivery.op()), delivery);
             }
         }
@@ -101,15 +103,15 @@ impl Session {
     fn attach(&mut self, id: Id, attach: Attach) {
         let mut attaching = self.client.attach(attach);
         let polled = Pin::new(&mut attaching).poll(&mut Context::from_waker(Waker::noop()));
-        self.open.name(&id, attaching.op());
+        self.open.set_op(&id, attaching.op());
         let first = attaching
             .device()
-            .filter(|device| !self.seats.contains_key(device.id()));
-        let seated = first.as_ref().map(|device| device.id().clone());
+            .filter(|device| !self.devices.contains_key(device.id()));
+        let first_attach = first.as_ref().map(|device| device.id().clone());
         if let Some(device) = first {
-            self.give_out_messages(&device);
-            let seat = Seat::Attaching(device.clone(), Vec::new());
-            self.seats.insert(device.id().clone(), seat);
+            self.forward_messages(&device);
+            let entry = DeviceEntry::Attaching(device.clone(), Vec::new());
+            self.devices.insert(device.id().clone(), entry);
         }
         self.tasks.spawn(async move {
             let attached = match polled {
@@ -118,17 +120,17 @@ impl Session {
             };
             Ended::Attached {
                 id,
-                seated,
+                first_attach,
                 result: attached.map(drop),
             }
         });
     }
 
     fn detach(&mut self, id: Id, device: Device) {
-        let seat = Seat::Detaching(Vec::new());
-        self.seats.insert(device.id().clone(), seat);
+        let entry = DeviceEntry::Detaching(Vec::new());
+        self.devices.insert(device.id().clone(), entry);
         let detaching = device.detach();
-        self.open.name(&id, detaching.op());
+        self.open.set_op(&id, detaching.op());
         self.tasks.spawn(async move {
             let result = detaching.await;
             Ended::Detached { id, device, result }
@@ -141,7 +143,7 @@ impl Session {
         op: Option<OpId>,
         operation: impl Future<Output = Result<(), E>> + Send + 'static,
     ) {
-        self.open.name(&id, op);
+        self.open.set_op(&id, op);
         let ended = async { Ended::Other(id, operation.await.map_err(Into::into)) };
         self.tasks.spawn(ended);
     }

@@ -1,5 +1,4 @@
-//! The session: turns operations into commands of the gateway, and their results and the gateway's messages into
-//! events.
+//! Converts operations to commands of the gateway, and their results and the gateway's messages to events.
 
 mod commands;
 mod events;
@@ -20,7 +19,7 @@ use crate::{
     failure::Reason,
     input::Line,
     operation::{Action, InvalidLine, Operation, Request},
-    options::{MAX_QUEUED_BYTES, Manner, Overflow},
+    options::{MAX_QUEUED_BYTES, Overflow, Settings},
     output::{Event, Output},
     sources::{Ended, Next, Sources},
 };
@@ -29,15 +28,15 @@ use crate::{
 /// what makes room, and is executed at once.
 const MAX_AHEAD: usize = 64 * 1024;
 
-/// The number of pending attaches, detaches and authorisations at which further ones wait.
+/// The number of pending attaches, detaches and token changes at which further ones wait.
 const MAX_CONTROLS: usize = 1_000;
 
-/// How long pending operations have to end, after the end of the input or a signal, before the gateway is closed.
-const SETTLING: Duration = Duration::from_secs(10);
-const SETTLING_IN_HASTE: Duration = Duration::from_secs(5);
+/// How long pending operations may take to end, after the end of the input or a signal, before the gateway is closed.
+const DRAIN_AFTER_INPUT: Duration = Duration::from_secs(10);
+const DRAIN_AFTER_SIGNAL: Duration = Duration::from_secs(5);
 
 /// The state of a device as the operations left it.
-enum Seat {
+enum DeviceEntry {
     /// The device accepts commands.
     Ready(Device),
     /// The device is being attached for the first time. It accepts commands, but a detach, and requests after it, wait
@@ -52,17 +51,17 @@ enum Seat {
 enum Phase {
     Running,
     /// The input has ended; its operations are in progress. The deadline starts once all of them are.
-    Settling(Option<Instant>),
+    Draining(Option<Instant>),
     /// The gateway is closing or closed.
     Closing,
 }
 
 /// Connects a gateway with its input and output.
-pub(crate) struct Session {
+pub(crate) struct Relay {
     client: Client,
-    manner: Manner,
+    settings: Settings,
     output: Output,
-    seats: BTreeMap<DeviceId, Seat>,
+    devices: BTreeMap<DeviceId, DeviceEntry>,
     open: Open,
     /// Requests that were read and wait for room, with their lengths.
     held: VecDeque<(Request, usize)>,
@@ -78,15 +77,15 @@ pub(crate) struct Session {
     unsent: usize,
 }
 
-impl Session {
-    /// Creates a session and the receiver of its messages.
-    pub(crate) fn new(client: Client, manner: Manner) -> (Self, mpsc::Receiver<Message>) {
+impl Relay {
+    /// Creates a relay and the receiver of its messages.
+    pub(crate) fn new(client: Client, settings: Settings) -> (Self, mpsc::Receiver<Message>) {
         let (messages, receiver) = mpsc::channel(1);
-        let session = Self {
+        let relay = Self {
             client,
-            manner,
+            settings,
             output: Output::new(),
-            seats: BTreeMap::new(),
+            devices: BTreeMap::new(),
             open: Open::default(),
             held: VecDeque::new(),
             held_bytes: 0,
@@ -98,7 +97,7 @@ impl Session {
             phase: Phase::Running,
             unsent: 0,
         };
-        (session, receiver)
+        (relay, receiver)
     }
 
     /// Runs to the end; the last event is `closed`.
@@ -114,16 +113,16 @@ impl Session {
             let next = sources.next(&mut self.tasks, is_reading, deadline);
             match next.await {
                 None => break,
-                Some(Next::Stop) => self.settle(Some(Instant::now() + SETTLING_IN_HASTE)),
-                Some(Next::Overdue) => self.close().await?,
+                Some(Next::Signal) => self.drain(Some(Instant::now() + DRAIN_AFTER_SIGNAL)),
+                Some(Next::DeadlinePassed) => self.close().await?,
                 Some(Next::Status(change)) => self.on_status(change).await?,
                 Some(Next::Closed) => self.on_gateway_closed().await?,
                 Some(Next::Ended(ended)) => self.on_ended(ended).await?,
                 Some(Next::Message(message)) => self.on_message(message).await?,
                 Some(Next::Line(line)) => self.on_line(line).await?,
-                Some(Next::InputEnded) => self.settle(None),
+                Some(Next::InputEnded) => self.drain(None),
             }
-            self.work_off().await?;
+            self.start_held().await?;
         }
         let unsent = self.unsent;
         self.output.write(&Event::Closed { unsent }).await
@@ -138,12 +137,13 @@ impl Session {
                 Ended::Own(subscription, result)
             });
         }
-        self.give_out_messages(&own);
-        self.seats.insert(own.id().clone(), Seat::Ready(own));
+        self.forward_messages(&own);
+        self.devices
+            .insert(own.id().clone(), DeviceEntry::Ready(own));
     }
 
-    /// Forwards a device's messages to the session.
-    fn give_out_messages(&self, device: &Device) {
+    /// Forwards a device's messages to the relay.
+    fn forward_messages(&self, device: &Device) {
         if let Some(sender) = self.messages.clone() {
             let mut messages = device.messages();
             tokio::spawn(async move {
@@ -158,23 +158,23 @@ impl Session {
 }
 
 /// Handles the input.
-impl Session {
+impl Relay {
     async fn on_line(&mut self, line: Line) -> io::Result<()> {
-        let taken = match line.content {
-            Ok(Operation::Request(request)) => self.take(request, line.len).await?,
+        let accepted = match line.content {
+            Ok(Operation::Request(request)) => self.accept(request, line.len).await?,
             Ok(Operation::Acknowledge { delivery }) => self.acknowledge(delivery),
             Ok(Operation::Stats) => {
                 let stats = Event::Stats((&self.client.stats()).into());
                 return self.output.write(&stats).await;
             }
-            Ok(Operation::Unsent) => return self.tell_unsent().await,
+            Ok(Operation::Unsent) => return self.report_unsent().await,
             Ok(Operation::Close) => {
-                self.settle(None);
+                self.drain(None);
                 Ok(())
             }
             Err(invalid) => Err(invalid),
         };
-        match taken {
+        match accepted {
             Ok(()) => Ok(()),
             Err(invalid) => {
                 let error = invalid.to_string();
@@ -185,7 +185,11 @@ impl Session {
     }
 
     /// Queues a request, except for one that provides a token, because the queued ones may wait for it.
-    async fn take(&mut self, request: Request, len: usize) -> io::Result<Result<(), InvalidLine>> {
+    async fn accept(
+        &mut self,
+        request: Request,
+        len: usize,
+    ) -> io::Result<Result<(), InvalidLine>> {
         let is_held = self.held.iter().any(|(held, _)| held.id == request.id);
         if is_held || self.open.contains(&request.id) {
             return Ok(Err(InvalidLine::IdInUse(request.id)));
@@ -203,7 +207,7 @@ impl Session {
     }
 
     fn knows(&self, request: &Request) -> bool {
-        let mut ids = self.seats.keys().map(DeviceId::as_str);
+        let mut ids = self.devices.keys().map(DeviceId::as_str);
         ids.any(|id| request.device.as_deref() == Some(id))
     }
 
@@ -217,9 +221,8 @@ impl Session {
         Ok(())
     }
 
-    /// Starts the requests that there is room for, in the order of the input; then continues the shutdown, if it has
-    /// begun.
-    async fn work_off(&mut self) -> io::Result<()> {
+    /// Starts the held requests for which there is room, in input order; then continues the shutdown if it has begun.
+    async fn start_held(&mut self) -> io::Result<()> {
         while let Some((request, _)) = self.held.front()
             && self.has_room(request)
             && let Some((request, len)) = self.held.pop_front()
@@ -230,13 +233,13 @@ impl Session {
             }
             self.held_bytes -= len;
         }
-        if let Phase::Settling(deadline) = self.phase
+        if let Phase::Draining(deadline) = self.phase
             && self.held.is_empty()
         {
             if self.open.is_empty() {
                 return self.close().await;
             }
-            self.settle(deadline.or_else(|| Some(Instant::now() + SETTLING)));
+            self.drain(deadline.or_else(|| Some(Instant::now() + DRAIN_AFTER_INPUT)));
         }
         Ok(())
     }
@@ -245,8 +248,8 @@ impl Session {
         match request.action.payload() {
             Some(payload) => {
                 let fits = self.open.bytes() + payload.len() <= MAX_QUEUED_BYTES;
-                let has_place = fits && self.open.messages() < self.manner.max_queued;
-                has_place || self.gives_way(request)
+                let has_slot = fits && self.open.messages() < self.settings.max_queued;
+                has_slot || self.drops_older(request)
             }
             None => self.open.controls() < MAX_CONTROLS,
         }
@@ -254,30 +257,30 @@ impl Session {
 
     /// Returns whether the gateway drops an older message for this one; never while the request would wait here for its
     /// device.
-    fn gives_way(&self, request: &Request) -> bool {
+    fn drops_older(&self, request: &Request) -> bool {
         let device = request.device.as_deref().map(DeviceId::try_from);
-        let seat = match device {
-            Some(Ok(device)) => self.seats.get(&device),
+        let entry = match device {
+            Some(Ok(device)) => self.devices.get(&device),
             Some(Err(_)) | None => None,
         };
-        let is_waiting = match seat {
-            Some(Seat::Attaching(_, waiting)) => !waiting.is_empty(),
-            Some(Seat::Detaching(_)) => true,
-            Some(Seat::Ready(_)) | None => false,
+        let is_waiting = match entry {
+            Some(DeviceEntry::Attaching(_, waiting)) => !waiting.is_empty(),
+            Some(DeviceEntry::Detaching(_)) => true,
+            Some(DeviceEntry::Ready(_)) | None => false,
         };
-        self.manner.overflow == Overflow::DropOldest && !is_waiting
+        self.settings.overflow == Overflow::DropOldest && !is_waiting
     }
 
     /// Records the end of the input; its remaining requests have until the deadline, if there already is one.
-    fn settle(&mut self, deadline: Option<Instant>) {
+    fn drain(&mut self, deadline: Option<Instant>) {
         if self.phase != Phase::Closing {
-            self.phase = Phase::Settling(deadline);
+            self.phase = Phase::Draining(deadline);
         }
     }
 
     fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Settling(deadline) => deadline,
+            Phase::Draining(deadline) => deadline,
             Phase::Running | Phase::Closing => None,
         }
     }
@@ -301,10 +304,12 @@ impl Session {
             self.open.add(&request);
             self.end(request.id, Err(Reason::closed())).await?;
         }
-        let seats = self.seats.values_mut();
-        let waiting = seats.filter_map(|seat| match seat {
-            Seat::Attaching(_, waiting) | Seat::Detaching(waiting) => Some(std::mem::take(waiting)),
-            Seat::Ready(_) => None,
+        let entries = self.devices.values_mut();
+        let waiting = entries.filter_map(|entry| match entry {
+            DeviceEntry::Attaching(_, waiting) | DeviceEntry::Detaching(waiting) => {
+                Some(std::mem::take(waiting))
+            }
+            DeviceEntry::Ready(_) => None,
         });
         for request in waiting.flatten().collect::<Vec<_>>() {
             self.end(request.id, Err(Reason::closed())).await?;

@@ -6,7 +6,7 @@ use iotcore_gateway_tokio::{
     Disconnected, Failure, Message, OperationError, Status, TransportError,
 };
 
-use super::{Seat, Session};
+use super::{DeviceEntry, Relay};
 use crate::{
     failure::{Circumstances, Reason, certainty, detach_cause, disconnect_code, disconnect_detail},
     operation::{Id, Request},
@@ -15,14 +15,14 @@ use crate::{
     sources::Ended,
 };
 
-impl Session {
+impl Relay {
     /// Writes the end of an operation, exactly once.
     pub(super) async fn end(&mut self, id: Id, result: Result<(), Reason>) -> io::Result<()> {
         let was_message = self.open.remove(&id);
         let event = match result {
             Ok(()) => Event::Done { id },
             Err(reason) => {
-                self.unsent += usize::from(was_message && reason.is_end());
+                self.unsent += usize::from(was_message && reason.is_unsent());
                 Event::Failed { id, reason }
             }
         };
@@ -37,30 +37,36 @@ impl Session {
             ) => Ok(()),
             Ended::Own(subscription, Err(error)) => {
                 note(format_args!(
-                    "no {subscription} for the gateway itself: {error}"
+                    "cannot subscribe to {subscription} for the gateway itself: {error}"
                 ));
                 Ok(())
             }
             Ended::Other(id, result) => self.end(id, result).await,
-            Ended::Attached { id, seated, result } => {
+            Ended::Attached {
+                id,
+                first_attach,
+                result,
+            } => {
                 let reason = result.map_err(|error| Reason::from(&error));
                 self.end(id, reason).await?;
-                if let Some(device) = seated
-                    && let Some(Seat::Attaching(handle, waiting)) = self.seats.remove(&device)
+                if let Some(device) = first_attach
+                    && let Some(DeviceEntry::Attaching(handle, waiting)) =
+                        self.devices.remove(&device)
                 {
-                    self.seats.insert(device, Seat::Ready(handle));
-                    self.go_on(waiting);
+                    self.devices.insert(device, DeviceEntry::Ready(handle));
+                    self.resume(waiting);
                 }
                 Ok(())
             }
             Ended::Detached { id, device, result } => {
                 self.end(id, result.map_err(Into::into)).await?;
-                let seat = self.seats.remove(device.id());
+                let entry = self.devices.remove(device.id());
                 if device.status().is_some() {
-                    self.seats.insert(device.id().clone(), Seat::Ready(device));
+                    self.devices
+                        .insert(device.id().clone(), DeviceEntry::Ready(device));
                 }
-                if let Some(Seat::Detaching(waiting)) = seat {
-                    self.go_on(waiting);
+                if let Some(DeviceEntry::Detaching(waiting)) = entry {
+                    self.resume(waiting);
                 }
                 Ok(())
             }
@@ -68,20 +74,20 @@ impl Session {
     }
 
     /// Resumes requests that waited for a device, before those that were read later.
-    fn go_on(&mut self, waiting: Vec<Request>) {
+    fn resume(&mut self, waiting: Vec<Request>) {
         for request in waiting.into_iter().rev() {
             self.open.remove(&request.id);
             self.held.push_front((request, 0));
         }
     }
 
-    /// Handles a config or command; acknowledges it once its line is written, unless the input is responsible for that.
+    /// Handles a config or command; acknowledges it once its line is written, unless the input acknowledges it.
     pub(super) async fn on_message(&mut self, mut message: Message) -> io::Result<()> {
-        let is_own = message.device == self.manner.gateway;
+        let is_own = message.device == self.settings.gateway;
         self.output.write(&Event::message(&message, is_own)).await?;
         let delivery = message.delivery().as_u64();
         self.last_delivery = self.last_delivery.max(delivery);
-        match self.manner.acknowledge {
+        match self.settings.acknowledge {
             Acknowledge::Taken => message.acknowledge(),
             Acknowledge::Manual => {
                 message.payload = Default::default();
@@ -136,12 +142,12 @@ impl Session {
     }
 }
 
-/// Notes status changes that are not events of the protocol, for people.
+/// Writes status changes that are not protocol events to standard error.
 fn note_status(change: &Status) {
     match change {
         Status::UnreadableErrorReport { error, .. } => note(error),
         Status::Unrequested { topic, payload } => note(format_args!(
-            "the bridge sent {} bytes on {topic:?}, which nobody asked for",
+            "the bridge sent {} bytes on {topic:?}, which were not requested",
             payload.len()
         )),
         Status::SubscriptionLost {
@@ -149,13 +155,13 @@ fn note_status(change: &Status) {
             subscription,
             failure,
         } => note(format_args!(
-            "no {subscription} for {device}, which is tried again: {failure}"
+            "cannot subscribe to {subscription} for {device}, which is retried: {failure}"
         )),
         Status::ErrorsTopicUnavailable { failure } => note(format_args!(
-            "this connection has no error reports: {failure}; check that --gateway names a gateway, not a device"
+            "error reports are unavailable on this connection: {failure}; check that --gateway names a gateway, not a device"
         )),
         Status::Dropped { device, messages } => note(format_args!(
-            "{messages} configs and commands for {device} were given up"
+            "{messages} configs and commands for {device} were dropped"
         )),
         other => note(format_args!("{other:?}")),
     }
