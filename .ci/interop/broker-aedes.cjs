@@ -1,4 +1,4 @@
-// node broker-aedes.cjs FOLDER PORT TLS_PORT: the broker aedes, plain and over TLS, saying who comes and goes.
+// node broker-aedes.cjs FOLDER PORT TLS_PORT: the broker aedes, plain and over TLS; prints clients that connect and disconnect.
 "use strict";
 
 const { readFileSync } = require("node:fs");

@@ -1,5 +1,5 @@
 // node brokers.cjs COUNT URL [CA]: with MQTT 3.1.1, publishes COUNT messages with QoS 1 to itself through a broker.
-// Succeeds when each was acknowledged, and came back once and in order.
+// Succeeds if each is acknowledged and received once, in order.
 "use strict";
 
 const { readFileSync } = require("node:fs");

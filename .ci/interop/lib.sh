@@ -1,5 +1,5 @@
-# What the scripts beside this file share: verdicts, processes that end, packages, keys, the emulator.
-# Source it, then `begin`. Needs Debian's package manager for what is not installed yet.
+# Shared by the scripts in this folder: results, child processes, packages, keys, the emulator.
+# Source it, then call `begin`. Uses Debian's package manager to install what is missing.
 set -euo pipefail
 export LC_ALL=C
 PATH=$PATH:/usr/sbin
@@ -10,9 +10,9 @@ target=${CARGO_TARGET_DIR:-$root/target}
 packages=$target/interop
 project=my-project location=us-central1 registry=my-registry
 
-# -- Verdicts ---------------------------------------------------------------------------------------
+# -- Results ----------------------------------------------------------------------------------------
 
-# A folder of its own in $folder, which goes away at the end with every process that `start` left.
+# Creates a folder, $folder; at the end it is removed, and every process that `start` has left is ended.
 begin() {
     folder=$(mktemp -d)
     chmod 755 "$folder" # mosquitto, started by root, reads it as another user
@@ -26,7 +26,7 @@ finish() {
     rm -rf "$folder"
 }
 
-# check WHAT COMMAND…: one line with the time it took; if it fails, all logs and the end.
+# check WHAT COMMAND…: prints one line with the time it took; if it fails, prints all logs and exits.
 check() {
     local what=$1 begun=${EPOCHREALTIME/./}
     shift
@@ -47,7 +47,7 @@ fail() {
 
 # -- Processes --------------------------------------------------------------------------------------
 
-# start NAME SECONDS COMMAND…: in the background, for at most SECONDS, with its output in $folder/NAME.log.
+# start NAME SECONDS COMMAND…: runs it in the background, for at most SECONDS, with its output in $folder/NAME.log.
 start() {
     local name=$1 seconds=$2
     shift 2
@@ -62,14 +62,14 @@ stop() {
     unset "running[$1]"
 }
 
-# ends NAME: waits for it, and is its exit code.
+# ends NAME: waits for it; returns its exit code.
 ends() {
     local pid=${running[$1]}
     unset "running[$1]"
     wait "$pid"
 }
 
-# within SECONDS COMMAND…: tries until it succeeds.
+# within SECONDS COMMAND…: retries until it succeeds.
 within() {
     local deadline=$((${EPOCHREALTIME/./} + $1 * 1000000))
     shift
@@ -79,10 +79,10 @@ within() {
     done
 }
 
-# says NAME REGEX [SECONDS]: a line of what NAME prints matches, or comes to within 15 seconds.
+# says NAME REGEX [SECONDS]: whether a line of NAME's output matches, now or within SECONDS (15).
 says() { within "${3:-15}" grep -Eq -- "$2" "$folder/$1.log"; }
 
-# counts NAME REGEX NUMBER: exactly so many lines of what NAME has printed match.
+# counts NAME REGEX NUMBER: whether exactly NUMBER lines of NAME's output match.
 counts() { [ "$(grep -Ec -- "$2" "$folder/$1.log")" = "$3" ]; }
 
 listens() { (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
@@ -91,7 +91,7 @@ free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1
 
 # -- Packages ---------------------------------------------------------------------------------------
 
-# need PROGRAM PACKAGE: Debian's package, unless the program is there.
+# need PROGRAM PACKAGE: installs Debian's package unless the program exists.
 need() { command -v "$1" >/dev/null || install_debian "$2"; }
 
 install_debian() {
@@ -99,10 +99,10 @@ install_debian() {
     timeout 300 apt-get install -y -qq --no-install-recommends "$1" >/dev/null
 }
 
-# up_to_date FILE WORDS…: whether these were what was installed last.
+# up_to_date FILE WORDS…: whether these packages were installed last.
 up_to_date() { [ "$(cat "$1" 2>/dev/null)" = "${*:2}" ]; }
 
-# The clients and the broker in JavaScript, where `require` finds them.
+# Installs the JavaScript clients and broker where `require` finds them.
 need_node() {
     local wanted=(mqtt@5 jsonwebtoken@9 aedes@0.51) home=$packages/node
     need node nodejs
@@ -115,7 +115,7 @@ need_node() {
     echo "${wanted[*]}" >"$home/installed"
 }
 
-# The libraries of the Python client, for $python.
+# Installs the libraries of the Python client, for $python.
 need_python() {
     local wanted=('paho-mqtt<2' 'PyJWT' 'cryptography') home=$packages/python
     need python3 python3
@@ -129,7 +129,7 @@ need_python() {
 
 # -- Keys and certificates --------------------------------------------------------------------------
 
-# make_key NAME RS256|ES256: $folder/NAME.pem and, for the registry, $folder/NAME_public.pem.
+# make_key NAME RS256|ES256: creates $folder/NAME.pem and, for the registry, $folder/NAME_public.pem.
 make_key() {
     local kind=(-algorithm EC -pkeyopt ec_paramgen_curve:prime256v1)
     [ "$2" = ES256 ] || kind=(-algorithm RSA -pkeyopt rsa_keygen_bits:2048)
@@ -137,7 +137,7 @@ make_key() {
     openssl pkey -in "$folder/$1.pem" -pubout -out "$folder/$1_public.pem"
 }
 
-# make_certificates FOLDER: a CA, ca.pem, and a server's certificate for localhost, server.pem and server.key.
+# make_certificates FOLDER: creates a CA, ca.pem, and a server certificate for localhost, server.pem and server.key.
 make_certificates() {
     local ec=(-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes)
     openssl req -x509 "${ec[@]}" -days 2 -subj /CN=ca -keyout "$1/ca.key" -out "$1/ca.pem" 2>/dev/null
@@ -154,7 +154,8 @@ build_bridge() {
     (cd "$root" && timeout 1200 cargo build --release --locked --quiet -p iotcore-gateway-testkit --bin iotcore-bridge)
 }
 
-# start_bridge DEVICES GATEWAYS: with these two lists in the registry (JSON), over TLS on localhost:$port.
+# start_bridge DEVICES GATEWAYS: starts the emulator with these two lists in the registry (JSON), over TLS on
+# localhost:$port.
 start_bridge() {
     cat >"$folder/registry.json" <<JSON
 { "project": "$project", "location": "$location", "registry": "$registry", "devices": $1, "gateways": $2 }
@@ -169,7 +170,7 @@ JSON
     port=$(sed -En 's/.*"address":"[^"]*:([0-9]+)".*/\1/p;q' "$folder/bridge.log")
 }
 
-# operator COMMAND…: has the emulator's operator do something, which must succeed.
+# operator COMMAND…: runs an operator command of the emulator, which must succeed.
 operator() {
     local answers
     answers=$(grep -c '"event":"answer"' "$folder/bridge.log") || true
@@ -178,5 +179,6 @@ operator() {
     ! grep '"event":"answer"' "$folder/bridge.log" | tail -n 1 | grep -q '"answer":"failed"'
 }
 
-# bridge_saw CLIENT EVENT [REGEX]: an event of this client in the emulator's log; REGEX is what follows its name.
+# bridge_saw CLIENT EVENT [REGEX]: whether the emulator's log has this event of the client; REGEX matches what follows
+# its name.
 bridge_saw() { says bridge "\"client\":\"$1\",\"event\":\"$2\"${3:+,$3}"; }

@@ -1,5 +1,5 @@
-// A gateway with five devices on MQTT.js: each operation is awaited by its acknowledgement.
-// Prints what it has done, one line each; waits for the operator where it prints `ready`.
+// A gateway with five devices on MQTT.js: each operation waits for its acknowledgement.
+// Prints one line per completed step; waits for the operator where it prints `ready`.
 "use strict";
 
 const { readFileSync } = require("node:fs");
@@ -61,7 +61,7 @@ async function connect(inbox) {
     clientId: `projects/${option.project}/locations/${option.location}/registries/${option.registry}/devices/${option.gateway}`,
     username: "unused",
     password: jsonwebtoken.sign(claims, readFileSync(option.key), { algorithm: "ES256" }),
-    resubscribe: false, // else it believes to be subscribed still after a detach, and sends no SUBSCRIBE
+    resubscribe: false, // otherwise it considers itself subscribed after a detach, and sends no SUBSCRIBE
   });
   client.on("message", (topic, payload) => inbox.add(topic, payload));
   client.on("close", () => console.log("closed"));

@@ -1,9 +1,9 @@
-// A gateway that makes the calls of the vendor's Node page, in its order and with its habits, and brings the
-// two functions that the page leaves out: one that mints the token, one that attaches.
+// A gateway that makes the calls of the vendor's Node page, in the same order and style, and adds the two functions
+// that the page leaves out: one that mints the token, one that attaches.
 //
-// It waits five seconds after CONNACK, subscribes to its errors and attaches, one behind the other, waits, and cuts
-// the connection without DISCONNECT: it neither detaches nor asks for a config. What comes is decoded from base64
-// although it is bytes already, which changes nothing, and as ASCII, which takes the eighth bit off.
+// It waits five seconds after CONNACK, subscribes to its errors and attaches, one after the other, waits, and closes
+// the connection without DISCONNECT: it neither detaches nor requests a config. Messages are decoded from base64
+// although they are already bytes, which changes nothing, and as ASCII, which strips the eighth bit.
 "use strict";
 
 const { readFileSync } = require("node:fs");
@@ -35,7 +35,7 @@ const client = mqtt.connect({
   username: "unused",
   password: mintToken(),
   protocol: "mqtts",
-  qos: 1, // no option of CONNECT: MQTT.js must not mind
+  qos: 1, // not an option of CONNECT: MQTT.js must ignore it
   secureProtocol: "TLSv1_2_method",
   ca: [readFileSync(option.ca)],
 });

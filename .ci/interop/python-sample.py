@@ -1,15 +1,15 @@
-"""A gateway that makes the calls of the vendor's Python page, in its order and with its habits.
+"""A gateway that makes the calls of the vendor's Python page, in the same order and style.
 
-Written anew; what counts is what reaches the wire:
+Rewritten; only the behaviour on the wire matters:
 
-* both subscriptions of its own and the attach leave before CONNACK was read;
-* the attach without a token holds an empty one, in JSON with a blank before the colon;
-* nothing is read for five seconds after the attach, and its PUBACK is not waited for;
-* only then does it subscribe, to its own config a second time and to its errors last;
-* it reads about one packet a second;
-* it reconnects with the token that it has, and subscribes and attaches nothing again;
-* a fresh token is a new client with the same identifier: the old one is dropped without DISCONNECT;
-* it detaches last, and leaves without reading the PUBACK and without DISCONNECT.
+* its own two subscriptions and the attach are sent before CONNACK is read;
+* an attach without a token contains an empty one, in JSON with a space before the colon;
+* nothing is read for five seconds after the attach, and it does not wait for the PUBACK;
+* then it subscribes, to its own config a second time and to its errors last;
+* it reads about one packet per second;
+* it reconnects with its current token, and does not subscribe or attach again;
+* for a fresh token it creates a new client with the same identifier, and drops the old one without DISCONNECT;
+* it detaches last, and ends without reading the PUBACK and without DISCONNECT.
 """
 
 import argparse
