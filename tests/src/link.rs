@@ -18,6 +18,8 @@
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
 
+mod lane;
+mod many;
 mod network;
 mod observer;
 mod run;
@@ -28,8 +30,9 @@ use std::time::Instant;
 
 use iotcore_gateway::{ClientId, Event, Gateway, Options, Token, TransportEnd, UnixTime};
 
-pub use self::network::Network;
+pub use self::many::{device_id, registry_of};
 use self::network::Transport;
+pub use self::network::{Network, Rate};
 pub use self::observer::{Disturbance, Observation, Observer};
 use crate::bridge::event::Event as BridgeEvent;
 use crate::pipe::Damage;
@@ -254,12 +257,23 @@ impl<O: Observer> Link<O> {
         self.dial_failure = end;
     }
 
-    /// Delays all arrivals for this long; nothing is lost.
+    /// Delays all arrivals for this long; nothing is lost. With a [rate](Rate), nothing leaves the buffers either.
     pub fn stall(&mut self, duration: Duration) {
         self.stalled_until = self.now + duration;
+        for transport in self.transport.iter_mut().chain(&mut self.closing) {
+            transport.stall(self.stalled_until, self.now);
+        }
         if self.transport.is_some() && !duration.is_zero() {
             self.observe(Observation::Struck(Disturbance::Stalled));
         }
+    }
+
+    /// Returns how many bytes wait in the kernel buffer towards a side: those that have not left it, at the
+    /// [rate](Rate) of the link. Without a rate, none do.
+    pub fn buffered(&mut self, to: Side) -> usize {
+        let now = self.now;
+        let transport = self.transport.as_mut();
+        transport.map_or(0, |transport| transport.buffered(to, now))
     }
 
     /// Leaves the gateway's events unpolled for this long.

@@ -79,7 +79,6 @@ impl Pipe {
         self.is_lost = true;
     }
 
-    #[cfg(feature = "simulation")]
     pub(crate) fn is_lost(&self) -> bool {
         self.is_lost
     }

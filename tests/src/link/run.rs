@@ -83,7 +83,8 @@ impl<O: Observer> Link<O> {
             return;
         }
         let connection = self.bridge.accept(self.now);
-        self.transport = Some(Transport::new(connection));
+        let transport = Transport::new(connection, &self.closing, self.stalled_until);
+        self.transport = Some(transport);
         let token = self.token(self.token_lifetime);
         let unix_now = self.unix_now();
         self.apply(Input::Connected { token, unix_now });
@@ -135,8 +136,9 @@ impl<O: Observer> Link<O> {
         let connection = transport.connection;
         let bytes = self.bridge.poll_transmit(connection);
         let sent = transport.send(Side::Gateway, bytes, &self.network, self.now);
+        let is_empty = bytes.is_empty();
         self.bridge.handle_transmitted(connection, sent, self.now);
-        if sent == 0 && !self.bridge.wants_transport(connection) {
+        if is_empty && !self.bridge.wants_transport(connection) {
             let end = match self.bridge.wants_reset(connection) {
                 true => Content::Broken(io::ErrorKind::ConnectionReset),
                 false => Content::End,
@@ -291,8 +293,20 @@ impl<O: Observer> Link<O> {
         let timers = [self.gateway.poll_timeout(), self.bridge.poll_timeout()];
         let poll = (!self.is_polled()).then_some(self.unpolled_until);
         arrivals
+            .chain(self.next_room())
             .chain(timers.into_iter().flatten())
             .chain(poll)
             .min()
+    }
+
+    /// Returns when a buffer has room for more of what a side has to send.
+    fn next_room(&self) -> Option<Instant> {
+        let up = self.transport.as_ref()?;
+        let sides = [
+            (Side::Bridge, self.gateway.poll_transmit()),
+            (Side::Gateway, self.bridge.poll_transmit(up.connection)),
+        ];
+        let unsent = sides.into_iter().filter(|(_, bytes)| !bytes.is_empty());
+        unsent.filter_map(|(to, _)| up.next_room(to)).min()
     }
 }
