@@ -19,6 +19,7 @@ pub mod operator;
 pub mod quotas;
 pub mod record;
 pub mod registry;
+pub mod service;
 pub mod settings;
 mod topic;
 mod wire;
@@ -75,6 +76,7 @@ impl Bridge {
     pub fn accept(&mut self, now: Instant) -> ConnectionId {
         let now = self.world.advance_to(now);
         self.last_id += 1;
+        self.world.service.traffic.count_connection();
         let id = ConnectionId(self.last_id);
         self.world.log(Some(id), None, EventKind::Accepted);
         let mut connection = BridgeConnection::new(id, now);
@@ -93,6 +95,7 @@ impl Bridge {
     /// Receives bytes, in fragments of any size. All bytes are consumed; after the connection's end they are ignored.
     pub fn handle_input(&mut self, id: ConnectionId, bytes: &[u8], now: Instant) {
         let now = self.world.advance_to(now);
+        self.complete_due(now);
         if let Some(connection) = self.connections.get_mut(&id) {
             connection.handle_input(bytes, &mut self.world, now);
         }
@@ -118,6 +121,7 @@ impl Bridge {
     /// Records that time has passed. Nothing changes unless a timer is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.world.advance_to(now);
+        self.complete_due(now);
         for connection in self.connections.values_mut() {
             connection.handle_timeout(&mut self.world, now);
         }
@@ -149,6 +153,7 @@ impl Bridge {
         let connections = self.connections.values();
         connections
             .filter_map(|connection| connection.deadline(settings))
+            .chain(self.next_completion())
             .min()
     }
 

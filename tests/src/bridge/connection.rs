@@ -5,6 +5,7 @@ mod connect;
 mod deliver;
 mod faults;
 mod publish;
+mod service;
 mod subscribe;
 
 use core::time::Duration;
@@ -17,6 +18,7 @@ use super::codec::{Packet, Reply};
 use super::errors::{AboutPacket, ErrorType, Report};
 use super::event::EventKind;
 use super::faults::{CutMoment, FaultKind};
+use super::service::Backlog;
 use super::settings::Settings;
 use super::topic::SubscriptionKind;
 use super::wire::{Context, MAX_BACKLOG, Wire};
@@ -42,6 +44,7 @@ pub(crate) struct BridgeConnection {
     wire: Wire,
     phase: Phase,
     last_packet: Instant,
+    backlog: Backlog,
 }
 
 #[derive(Debug)]
@@ -77,6 +80,7 @@ impl BridgeConnection {
             wire: Wire::new(id),
             phase: Phase::Opened,
             last_packet: now,
+            backlog: Backlog::default(),
         }
     }
 
@@ -88,7 +92,7 @@ impl BridgeConnection {
         while self.is_listening() {
             let handled = match self.wire.next_packet() {
                 Ok(None) => break,
-                Ok(Some(packet)) => self.handle_packet(packet, world, now),
+                Ok(Some(packet)) => self.handle_arrival(packet, world, now),
                 Err(malformed) => Err(CloseReason::Malformed(malformed)),
             };
             if let Err(reason) = handled.and_then(|()| self.check_backlog()) {
@@ -135,6 +139,7 @@ impl BridgeConnection {
         if self.is_over() {
             return;
         }
+        world.service.abandon(&mut self.backlog);
         let id = self.wire.id;
         match core::mem::replace(&mut self.phase, Phase::Over { by_reset: false }) {
             Phase::Opened | Phase::Silent | Phase::Over { .. } => {}
@@ -215,7 +220,6 @@ impl BridgeConnection {
     }
 
     fn handle_packet(&mut self, packet: Packet, world: &mut World, now: Instant) -> Handled {
-        self.last_packet = now;
         match self.strike_cut(&packet, world) {
             None => self.process(packet, world, now),
             Some(CutMoment::Before) => Err(CloseReason::Fault),

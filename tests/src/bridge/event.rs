@@ -120,6 +120,13 @@ pub enum EventKind {
         /// The reason.
         reason: &'static str,
     },
+    /// A packet was dropped by the [service](super::service) and had no effect.
+    Unserved {
+        /// The packet, with MQTT's names.
+        packet: String,
+        /// The cause.
+        cause: UnservedCause,
+    },
     /// A config was sent.
     ConfigSent {
         /// The device that it is for.
@@ -219,6 +226,19 @@ pub enum DetachCause {
     Blocked,
     /// The operator detached it.
     Operator,
+}
+
+/// The reason why a packet is never answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum UnservedCause {
+    /// Its queue has no room.
+    BufferFull,
+    /// It is one of the share that is lost at random.
+    Lost,
+    /// Its device is ignored.
+    Ignored,
 }
 
 /// A message's payload: in JSON the member `payload` if it is text, otherwise `payload_base64`.

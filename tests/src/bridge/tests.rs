@@ -8,6 +8,7 @@ mod faults;
 mod operate;
 pub(crate) mod packets;
 mod publish;
+mod service;
 mod silence;
 mod subscribe;
 

@@ -9,6 +9,7 @@ use super::event::{Event, EventKind};
 use super::faults::standing::Standing;
 use super::record::DeviceRecord;
 use super::registry::Registry;
+use super::service::ServiceState;
 use super::settings::Settings;
 
 /// The maximum number of unpolled events; beyond it, the oldest are dropped.
@@ -20,6 +21,7 @@ pub(crate) struct World {
     pub(crate) registry: Registry,
     pub(crate) settings: Settings,
     pub(crate) faults: Standing,
+    pub(crate) service: ServiceState,
     pub(crate) records: BTreeMap<String, DeviceRecord>,
     /// The connection that each device has made itself.
     pub(crate) connected: BTreeMap<String, ConnectionId>,
@@ -50,6 +52,7 @@ impl World {
             registry,
             settings,
             faults: Standing::default(),
+            service: ServiceState::new(now),
             connected: BTreeMap::new(),
             attached: BTreeMap::new(),
             notices: Vec::new(),

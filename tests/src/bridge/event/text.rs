@@ -2,7 +2,7 @@
 
 use core::fmt;
 
-use super::{DetachCause, Event, EventKind, Payload};
+use super::{DetachCause, Event, EventKind, Payload, UnservedCause};
 
 impl EventKind {
     fn name(&self) -> &'static str {
@@ -18,6 +18,7 @@ impl EventKind {
             Self::Telemetry { .. } => "TELEMETRY",
             Self::State { .. } => "STATE",
             Self::Dropped { .. } => "DROPPED",
+            Self::Unserved { .. } => "UNSERVED",
             Self::ConfigSent { .. } => "CONFIG SENT",
             Self::ConfigAcknowledged { .. } => "CONFIG ACK",
             Self::CommandSent { .. } => "COMMAND SENT",
@@ -63,6 +64,16 @@ impl fmt::Display for DetachCause {
             Self::Unbound => "it was unbound from the gateway",
             Self::Blocked => "it was blocked",
             Self::Operator => "by the operator",
+        })
+    }
+}
+
+impl fmt::Display for UnservedCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::BufferFull => "the buffer is full",
+            Self::Lost => "lost at random",
+            Self::Ignored => "the device is ignored",
         })
     }
 }
@@ -151,6 +162,7 @@ impl fmt::Display for Detail<'_> {
                 payload,
             } => write!(f, "{device}  QoS {qos}{}  {payload}", Dup(*dup)),
             EventKind::Dropped { topic, reason } => write!(f, "{}: {reason}", topic.escape_debug()),
+            EventKind::Unserved { packet, cause } => write!(f, "{packet}: {cause}"),
             EventKind::ConfigSent {
                 device,
                 version,
