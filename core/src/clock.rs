@@ -83,7 +83,18 @@ impl Moment {
 
     /// Returns the duration since an `earlier` moment; zero if that is not earlier.
     pub(crate) fn since(self, earlier: Self) -> Duration {
-        Duration::from_nanos(self.0.get().saturating_sub(earlier.0.get()))
+        Duration::from_nanos(self.nanos_since(earlier))
+    }
+
+    #[inline]
+    fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.get().saturating_sub(earlier.0.get())
+    }
+
+    /// Returns the moment so many nanoseconds earlier, at least the start.
+    #[inline]
+    fn back(self, nanos: u64) -> Self {
+        NonZeroU64::new(self.0.get().saturating_sub(nanos)).map_or(Self::START, Self)
     }
 }
 
@@ -105,8 +116,7 @@ impl Sub<Duration> for Moment {
     type Output = Self;
 
     fn sub(self, duration: Duration) -> Self {
-        let nanos = self.0.get().saturating_sub(nanos(duration));
-        NonZeroU64::new(nanos).map_or(Self::START, Self)
+        self.back(nanos(duration))
     }
 }
 
@@ -123,9 +133,13 @@ fn nanos(duration: Duration) -> u64 {
 pub(crate) struct PeerTime(Moment);
 
 impl PeerTime {
-    /// Returns the earliest machine time that can correspond to this peer time.
-    pub(crate) fn earliest(self) -> Moment {
-        self.0
+    /// Earlier than, or equal to, any other.
+    pub(crate) const START: Self = Self(Moment::START);
+
+    /// Returns the nanoseconds since an `earlier` time; zero if that is not earlier.
+    #[inline]
+    pub(crate) fn nanos_since(self, earlier: Self) -> u64 {
+        self.0.nanos_since(earlier.0)
     }
 }
 
@@ -148,8 +162,8 @@ impl Sub<Duration> for PeerTime {
 /// Converts machine time to [`PeerTime`], and back.
 #[derive(Debug, Default)]
 pub(crate) struct PeerClock {
-    /// The sum of all pauses that have ended.
-    paused: Duration,
+    /// The sum of all pauses that have ended, in nanoseconds.
+    paused: u64,
     paused_since: Option<Moment>,
 }
 
@@ -159,7 +173,7 @@ impl PeerClock {
         match self.paused_since {
             None if !is_reading => self.paused_since = Some(now),
             Some(since) if is_reading => {
-                self.paused += now.since(since);
+                self.paused += now.nanos_since(since);
                 self.paused_since = None;
             }
             _ => {}
@@ -174,10 +188,7 @@ impl PeerClock {
     /// Returns the peer time at `now`.
     pub(crate) fn time(&self, now: Moment) -> PeerTime {
         let running = self.paused_since.unwrap_or(now);
-        if self.paused.is_zero() {
-            return PeerTime(running); // most connections never pause
-        }
-        PeerTime(running - self.paused)
+        PeerTime(running.back(self.paused))
     }
 
     /// Returns the peer time at `now`, unless it is paused: no deadline of the peer is due then.
@@ -189,7 +200,7 @@ impl PeerClock {
     pub(crate) fn machine_time(&self, deadline: PeerTime) -> Option<Moment> {
         self.paused_since
             .is_none()
-            .then(|| deadline.0 + self.paused)
+            .then(|| deadline.0 + Duration::from_nanos(self.paused))
     }
 }
 
@@ -275,6 +286,6 @@ mod tests {
         clock.observe(true, start + 10 * SECOND);
         assert_eq!(clock.machine_time(deadline), Some(start + 12 * SECOND));
         assert_eq!(clock.time_if_running(start + 12 * SECOND), Some(deadline));
-        assert!(clock.time(start + 12 * SECOND).earliest() < start + 12 * SECOND);
+        assert!(clock.time(start + 12 * SECOND).0 < start + 12 * SECOND);
     }
 }

@@ -220,8 +220,11 @@ pub enum DisconnectReason {
     TokenExpired,
     /// No CONNACK arrived within this time.
     ConnAckTimedOut(Duration),
-    /// No PINGRESP arrived within this time: the peer is gone.
+    /// Nothing arrived within this time after PINGREQ was sent: the peer is gone. More time is given for bytes that a
+    /// slow link may still have to carry.
     PingRespTimedOut(Duration),
+    /// No whole packet arrived within this time, ten keep alives, although bytes of one did.
+    PacketTimedOut(Duration),
     /// The transport took no bytes for this time, although some were queued.
     WriteStalled(Duration),
     /// The peer violated the MQTT standard.
@@ -245,6 +248,12 @@ impl fmt::Display for DisconnectReason {
             Self::ConnAckTimedOut(after) => write!(f, "no CONNACK came within {after:?}"),
             Self::PingRespTimedOut(after) => {
                 write!(f, "no PINGRESP came within {after:?}: the peer is gone")
+            }
+            Self::PacketTimedOut(after) => {
+                write!(
+                    f,
+                    "no whole packet came within {after:?}: the link is too slow, or the peer is faulty"
+                )
             }
             Self::WriteStalled(after) => write!(f, "the transport took no bytes for {after:?}"),
             Self::Violation(violation) => write!(f, "the peer violated MQTT 3.1.1: {violation}"),

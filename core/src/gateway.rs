@@ -89,7 +89,7 @@ impl Gateway {
         let now = self.observe_time(now);
         self.session.clock.observe_date(unix_now);
         self.start_connection(token, now);
-        self.advance(now);
+        self.flush(now);
     }
 
     /// Records bytes from the peer, in fragments of any size. Processes all of them and queues the responses after each
@@ -98,6 +98,11 @@ impl Gateway {
     /// [`Event::Disconnected`].
     pub fn handle_input(&mut self, mut bytes: &[u8], now: Instant) {
         let now = self.observe_time(now);
+        if let State::Online(online) = &mut self.lifecycle.state
+            && !bytes.is_empty()
+        {
+            online.link.heard(now);
+        }
         while let State::Online(online) = &mut self.lifecycle.state {
             match online.link.next(&mut bytes, now) {
                 Ok(Some(Incoming::ConnAck(return_code))) => self.on_connack(return_code, now),
@@ -119,14 +124,15 @@ impl Gateway {
             online.link.transmitted(len, now);
             self.session.end_handed_over(online);
         }
-        self.advance(now);
+        self.flush(now);
     }
 
     /// Records that the deadline returned by [`poll_timeout`](Self::poll_timeout) was reached. Pass the current time,
     /// not the deadline. Spurious calls change nothing.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.observe_time(now);
-        self.advance(now);
+        self.run_due(now);
+        self.flush(now);
     }
 
     /// Records that the transport is down or could not be established. Call this whichever side ended it. A failed dial
@@ -134,7 +140,7 @@ impl Gateway {
     pub fn handle_disconnected(&mut self, end: TransportEnd, now: Instant) {
         let now = self.observe_time(now);
         self.on_transport_end(end, now);
-        self.advance(now);
+        self.flush(now);
     }
 }
 
@@ -149,7 +155,7 @@ impl Gateway {
     pub fn open(&mut self, now: Instant) -> Result<OpId, CommandError> {
         let now = self.observe_time(now);
         let op = self.want_open()?;
-        self.advance(now);
+        self.flush(now);
         Ok(op)
     }
 
@@ -176,7 +182,7 @@ impl Gateway {
         self.lifecycle.check_not_closing()?;
         let online = self.lifecycle.online_mut();
         let attached = self.session.want_attached(online, device, token)?;
-        self.advance(now);
+        self.flush(now);
         Ok(attached)
     }
 
@@ -192,7 +198,7 @@ impl Gateway {
         let slot = self.session.resolve(device)?;
         let online = self.lifecycle.online_mut();
         let op = self.session.want_detached(online, slot, now)?;
-        self.advance(now);
+        self.flush(now);
         Ok(op)
     }
 
@@ -219,7 +225,7 @@ impl Gateway {
         let slot = self.session.resolve_staying(device)?;
         let online = self.lifecycle.online_mut();
         let op = self.session.authorize(online, slot, token)?;
-        self.advance(now);
+        self.flush(now);
         Ok(op)
     }
 
@@ -244,7 +250,7 @@ impl Gateway {
         }
         let online = self.lifecycle.online_mut();
         let op = self.session.accept(online, publication);
-        self.advance(now);
+        self.flush(now);
         Ok(op)
     }
 
@@ -285,7 +291,7 @@ impl Gateway {
         if let Some(online) = self.lifecycle.online_mut() {
             online.owed.give(delivery);
         }
-        self.advance(now);
+        self.flush(now);
     }
 
     /// Closes the gateway permanently: sends what can be sent within `drain_timeout`, disconnects, and ends every
@@ -293,7 +299,7 @@ impl Gateway {
     pub fn close(&mut self, now: Instant) -> OpId {
         let now = self.observe_time(now);
         let op = self.want_closed(now);
-        self.advance(now);
+        self.flush(now);
         op
     }
 
@@ -308,11 +314,11 @@ impl Gateway {
         self.lifecycle.check_not_closing()?;
         let key = SubscriptionKey {
             device: self.session.resolve_staying(device)?,
-            subscription,
+            feed: subscription.into(),
         };
         let online = self.lifecycle.online_mut();
         let op = self.session.want_subscription(online, key, qos);
-        self.advance(now);
+        self.flush(now);
         Ok(op)
     }
 }

@@ -1,33 +1,34 @@
 //! One MQTT 3.1.1 client connection, from CONNECT to its end. It is independent of gateways and devices. A reconnect is
 //! a new [`Connection`], so no stale state survives.
 
+mod ack_clock;
 mod buffer;
 mod codec;
+mod deadlines;
 #[cfg(feature = "internals")]
 pub mod internals;
+mod keep_alive;
 mod packet_ids;
 mod receive;
-mod timers;
 mod transmit;
-
-use core::mem;
 
 pub use self::codec::{PacketType, QoS, Violation};
 use self::{
+    ack_clock::{AckClock, RecordKey},
     codec::Packet,
+    keep_alive::KeepAlive,
     packet_ids::{Acknowledged, Awaits, PacketIds},
     receive::Receive,
-    timers::{Expected, Timer, Timers},
     transmit::Transmit,
 };
 pub(crate) use self::{
+    ack_clock::{AckLimits, Kind, Request, Verdict},
     codec::{Connect, DEFAULT_FRAME_LIMIT, PacketId, Publish, SubAckCode, TopicName},
-    packet_ids::Found,
+    keep_alive::{Silence, Timing},
 };
-use crate::{
-    clock::{Moment, PeerClock},
-    time::Duration,
-};
+use bytes::BytesMut;
+
+use crate::clock::{Moment, PeerClock, PeerTime};
 
 /// Queued bytes above which no new packet is queued, unless it is the only one.
 pub(crate) const TRANSMIT_TARGET: usize = 64 * 1024;
@@ -40,13 +41,12 @@ const CHECKED: &str = "only checked strings are encoded";
 #[derive(Debug)]
 pub(crate) struct Connection<T> {
     phase: Phase,
-    timing: Timing,
-    timers: Timers,
     receive: Receive,
     transmit: Transmit,
-    ids: PacketIds<T>,
-    last_handed_over: Moment,
-    last_heard: Moment,
+    ids: PacketIds<RecordKey>,
+    acks: AckClock<T>,
+    keep_alive: KeepAlive,
+    peer_clock: PeerClock,
     unsolicited: u64,
 }
 
@@ -59,22 +59,13 @@ enum Phase {
     Leaving,
 }
 
-/// How long a connection waits for its peer.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Timing {
-    pub(crate) keep_alive: Duration,
-    pub(crate) connack_timeout: Duration,
-}
-
-impl Timing {
-    /// Returns somewhat less than the keep alive, because the gap between packets must not exceed it [MQTT-3.1.2-23].
-    fn ping_after(&self) -> Duration {
-        self.keep_alive - (self.keep_alive / 4).min(Duration::from_secs(5))
-    }
-
-    fn ping_timeout(&self) -> Duration {
-        self.keep_alive.min(self.connack_timeout)
-    }
+/// What a packet identifier stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found<T> {
+    InFlight(T),
+    /// Its operation has ended; its acknowledgement may still arrive.
+    Quarantined,
+    Free,
 }
 
 /// A packet from the peer, as far as the caller has to act on it.
@@ -84,18 +75,10 @@ pub(crate) enum Incoming<T> {
     ConnAck(u8),
     /// A PUBLISH, returned by [`Connection::take_publish`].
     Publish,
-    /// PUBACK, with the tag of our PUBLISH.
-    PubAck(T),
-    SubAck(T, SubAckCode),
-    UnsubAck(T),
-}
-
-/// A timeout of the connection: the peer sent nothing, or took nothing.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Silence {
-    ConnAck(Duration),
-    PingResp(Duration),
-    Stall(Duration),
+    /// PUBACK, with the identifier and the tag of our PUBLISH.
+    PubAck(PacketId, T),
+    SubAck(PacketId, T, SubAckCode),
+    UnsubAck(PacketId, T),
 }
 
 impl<T: Copy> Connection<T> {
@@ -103,25 +86,28 @@ impl<T: Copy> Connection<T> {
     pub(crate) fn connect(
         connect: &Connect<'_>,
         timing: Timing,
+        limits: &AckLimits,
         frame_limit: usize,
         now: Moment,
     ) -> Self {
         let mut transmit = Transmit::default();
         codec::connect(transmit.buffer(), connect).expect(CHECKED);
-        let mut timers = Timers::default();
-        timers.expect(Expected::ConnAck, timing.connack_timeout, now);
-        timers.set(Timer::Stall, timing.keep_alive, now);
         Self {
             phase: Phase::Connecting,
-            timing,
-            timers,
             receive: Receive::new(frame_limit),
+            keep_alive: KeepAlive::new(timing, transmit.queued_end(), now),
             transmit,
             ids: PacketIds::new(),
-            last_handed_over: now,
-            last_heard: now,
+            acks: AckClock::new(limits),
+            peer_clock: PeerClock::default(),
             unsolicited: 0,
         }
+    }
+
+    /// Records that bytes arrived from the peer; [`next`](Self::next) takes them.
+    #[inline]
+    pub(crate) fn heard(&mut self, now: Moment) {
+        self.keep_alive.heard(now);
     }
 
     /// Takes the next packet off the front of `input`; returns `None` once all of it is consumed. An error is final
@@ -132,20 +118,26 @@ impl<T: Copy> Connection<T> {
         now: Moment,
     ) -> Result<Option<Incoming<T>>, Violation> {
         while let Some(packet) = self.receive.next(input)? {
-            self.record_receipt(now);
-            if let Some(incoming) = self.on_packet(packet, now)? {
+            let peer_now = self.peer_clock.time(now);
+            self.keep_alive.received(peer_now);
+            if let Some(incoming) = self.on_packet(packet, peer_now)? {
                 return Ok(Some(incoming));
             }
         }
         Ok(None)
     }
 
-    fn on_packet(&mut self, packet: Packet, now: Moment) -> Result<Option<Incoming<T>>, Violation> {
+    fn on_packet(
+        &mut self,
+        packet: Packet,
+        now: PeerTime,
+    ) -> Result<Option<Incoming<T>>, Violation> {
         match (self.phase, packet) {
             (Phase::Connecting, Packet::ConnAck { return_code, .. }) => {
-                self.timers.answered(Expected::ConnAck);
+                if let Some(end) = self.keep_alive.answered() {
+                    self.acks.prove(end);
+                }
                 self.phase = Phase::Open;
-                self.schedule_ping(now);
                 Ok(Some(Incoming::ConnAck(return_code)))
             }
             (Phase::Connecting, packet) => Err(Violation::NotConnAckFirst {
@@ -154,39 +146,36 @@ impl<T: Copy> Connection<T> {
             (Phase::Open | Phase::Leaving, Packet::ConnAck { .. }) => Err(Violation::SecondConnAck),
             (_, Packet::Publish) => Ok(Some(Incoming::Publish)),
             (_, Packet::PubAck(id)) => {
-                Ok(self.acknowledged(id, Awaits::PubAck).map(Incoming::PubAck))
+                let tag = self.acknowledged(id, Awaits::PubAck, now);
+                Ok(tag.map(|tag| Incoming::PubAck(id, tag)))
             }
-            (
-                _,
-                Packet::SubAck {
-                    packet_id,
-                    return_code,
-                },
-            ) => {
-                let tag = self.acknowledged(packet_id, Awaits::SubAck);
-                Ok(tag.map(|tag| Incoming::SubAck(tag, return_code)))
-            }
-            (_, Packet::UnsubAck(id)) => Ok(self
-                .acknowledged(id, Awaits::UnsubAck)
-                .map(Incoming::UnsubAck)),
-            (_, Packet::PingResp) => {
-                self.timers.answered(Expected::PingResp);
-                Ok(None)
-            }
+            (_, packet) => Ok(self.on_other_packet(packet, now)),
         }
     }
 
-    /// Records receipt and reschedules PINGREQ. Only the first packet received after a transmission moves it.
-    fn record_receipt(&mut self, now: Moment) {
-        let before = mem::replace(&mut self.last_heard, now);
-        if before < self.last_handed_over {
-            self.schedule_ping(now);
+    /// Handles what is not as frequent. Never inlined, so that the rest is.
+    #[inline(never)]
+    fn on_other_packet(&mut self, packet: Packet, now: PeerTime) -> Option<Incoming<T>> {
+        match packet {
+            Packet::SubAck {
+                packet_id,
+                return_code,
+            } => {
+                let tag = self.acknowledged(packet_id, Awaits::SubAck, now)?;
+                Some(Incoming::SubAck(packet_id, tag, return_code))
+            }
+            Packet::UnsubAck(id) => {
+                let tag = self.acknowledged(id, Awaits::UnsubAck, now)?;
+                Some(Incoming::UnsubAck(id, tag))
+            }
+            _ => None,
         }
     }
 
-    fn acknowledged(&mut self, id: PacketId, awaits: Awaits) -> Option<T> {
+    #[inline(always)]
+    fn acknowledged(&mut self, id: PacketId, awaits: Awaits, now: PeerTime) -> Option<T> {
         match self.ids.acknowledge(id, awaits) {
-            Acknowledged::Matched(tag) => Some(tag),
+            Acknowledged::Matched(key) => Some(self.acks.answer(key, now)),
             Acknowledged::Late => None,
             Acknowledged::Unsolicited => {
                 self.unsolicited += 1;
@@ -213,27 +202,43 @@ impl<T: Copy> Connection<T> {
     /// Returns the same for a packet that needs an identifier.
     #[inline]
     pub(crate) fn room_with_id(&self) -> usize {
-        match self.ids.free() {
-            0 => 0,
-            _ => self.room(),
+        match self.has_id() {
+            true => self.room(),
+            false => 0,
         }
     }
 
-    /// Returns whether no identifier is free, and some may never become free.
+    /// Returns whether an identifier is free.
+    #[inline]
+    pub(crate) fn has_id(&self) -> bool {
+        self.ids.free() > 0
+    }
+
+    /// Returns whether no identifier is free. The windows alone cannot use them up, so some may never become free.
     pub(crate) fn is_starved(&self) -> bool {
-        self.ids.free() == 0 && self.ids.quarantined() > 0
+        self.ids.free() == 0
     }
 
-    /// Queues a PUBLISH at QoS 1.
-    pub(crate) fn publish(&mut self, topic: &TopicName, payload: &[u8], tag: T) -> PacketId {
-        let id = self.take_id(Awaits::PubAck, tag);
-        codec::publish(self.transmit.buffer(), topic, payload, Some(id), false).expect(CHECKED);
-        id
+    /// Queues a PUBLISH at QoS 1, or a request that is one.
+    #[inline]
+    pub(crate) fn publish(
+        &mut self,
+        request: Request,
+        topic: &TopicName,
+        payload: &[u8],
+        tag: T,
+    ) -> PacketId {
+        self.request(Awaits::PubAck, request, tag, |buffer, id| {
+            codec::publish(buffer, topic, payload, Some(id), false).expect(CHECKED);
+        })
     }
 
-    /// Queues a PUBLISH again, with its identifier and DUP 1 [MQTT-3.3.1-1].
+    /// Queues an unanswered PUBLISH again, with its identifier and DUP 1 [MQTT-3.3.1-1].
     pub(crate) fn publish_again(&mut self, topic: &TopicName, payload: &[u8], id: PacketId) {
         codec::publish(self.transmit.buffer(), topic, payload, Some(id), true).expect(CHECKED);
+        if let Some(key) = self.ids.find_in_flight(id) {
+            self.acks.sent_again(key, self.transmit.queued_end());
+        }
     }
 
     /// Queues a PUBLISH at QoS 0. Returns the offset in the stream at which it ends.
@@ -244,22 +249,39 @@ impl<T: Copy> Connection<T> {
 
     /// Queues a SUBSCRIBE of one filter.
     pub(crate) fn subscribe(&mut self, filter: &str, qos: QoS, tag: T) -> PacketId {
-        let id = self.take_id(Awaits::SubAck, tag);
-        codec::subscribe(self.transmit.buffer(), id, filter, qos).expect(CHECKED);
-        id
+        self.request(Awaits::SubAck, Request::Subscription, tag, |buffer, id| {
+            codec::subscribe(buffer, id, filter, qos).expect(CHECKED);
+        })
     }
 
     /// Queues an UNSUBSCRIBE of one filter.
     pub(crate) fn unsubscribe(&mut self, filter: &str, tag: T) -> PacketId {
-        let id = self.take_id(Awaits::UnsubAck, tag);
-        codec::unsubscribe(self.transmit.buffer(), id, filter).expect(CHECKED);
-        id
+        self.request(
+            Awaits::UnsubAck,
+            Request::Subscription,
+            tag,
+            |buffer, id| {
+                codec::unsubscribe(buffer, id, filter).expect(CHECKED);
+            },
+        )
     }
 
-    fn take_id(&mut self, awaits: Awaits, tag: T) -> PacketId {
-        self.ids
-            .take(awaits, tag)
-            .expect("the caller checked that an identifier is free")
+    /// Queues a packet that the peer answers, with a new identifier.
+    #[inline]
+    fn request(
+        &mut self,
+        awaits: Awaits,
+        request: Request,
+        tag: T,
+        encode: impl FnOnce(&mut BytesMut, PacketId),
+    ) -> PacketId {
+        let key = self.acks.next_key();
+        let id = self.ids.take(awaits, key);
+        let id = id.expect("the caller checked that an identifier is free");
+        encode(self.transmit.buffer(), id);
+        let end = self.transmit.queued_end();
+        self.acks.insert(request, id, end, tag);
+        id
     }
 
     /// Queues the PUBACK of a PUBLISH from the peer.
@@ -271,23 +293,30 @@ impl<T: Copy> Connection<T> {
     pub(crate) fn disconnect(&mut self) {
         codec::disconnect(self.transmit.buffer());
         self.phase = Phase::Leaving;
-        self.timers.stop(Timer::PingReq);
-        self.timers.answered(Expected::PingResp);
+        self.keep_alive.answered();
     }
 
-    /// Quarantines `id`, whose operation ended without its acknowledgement: it is not reused until the acknowledgement
+    /// Ends the operation of an unanswered packet without its acknowledgement. Its identifier is not reused until that
     /// arrives.
     pub(crate) fn quarantine(&mut self, id: PacketId) {
-        self.ids.quarantine(id);
+        if let Some(key) = self.ids.quarantine(id) {
+            self.acks.forget(key);
+        }
+    }
+
+    /// Does the same for a packet that the peer has answered otherwise, with an error report.
+    pub(crate) fn answer_with_report(&mut self, id: PacketId, now: Moment) {
+        if let Some(key) = self.ids.quarantine(id) {
+            self.acks.answer(key, self.peer_clock.time(now));
+        }
     }
 
     pub(crate) fn find(&self, id: PacketId) -> Found<T> {
-        self.ids.find(id)
-    }
-
-    /// Returns the number of identifiers whose acknowledgement is pending, not counting those in quarantine.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.ids.in_flight()
+        match self.ids.find(id) {
+            packet_ids::Found::InFlight(_, key) => Found::InFlight(self.acks.owner(key)),
+            packet_ids::Found::Quarantined => Found::Quarantined,
+            packet_ids::Found::Free => Found::Free,
+        }
     }
 
     /// Returns the number of bytes received of an incomplete packet.
@@ -316,79 +345,16 @@ impl<T: Copy> Connection<T> {
             return;
         }
         self.transmit.advance(len);
-        self.last_handed_over = now;
-        self.timers.stop(Timer::Stall);
-        self.schedule_ping(now);
-    }
-
-    /// Returns the clock of the peer's time on this connection.
-    #[inline]
-    pub(crate) fn peer_clock(&self) -> &PeerClock {
-        &self.timers.clock
+        let (offset, is_queued) = (self.transmit.written_end(), !self.transmit.is_empty());
+        let peer_now = self.peer_clock.time(now);
+        self.acks.hand_over(offset, peer_now);
+        self.keep_alive
+            .handed_over(offset, is_queued, now, peer_now);
     }
 
     /// Records whether the peer is read from `now` on: its deadlines are paused while it is not.
     #[inline]
     pub(crate) fn observe_reading(&mut self, is_reading: bool, now: Moment) {
-        self.timers.clock.observe(is_reading, now);
-    }
-
-    /// Returns when to call [`run_timers`](Self::run_timers) next.
-    pub(crate) fn next_deadline(&self) -> Option<Moment> {
-        self.timers.next()
-    }
-
-    /// Returns whether any timer may be due.
-    #[inline]
-    pub(crate) fn may_be_due(&mut self, now: Moment) -> bool {
-        self.timers.may_be_due(now)
-    }
-
-    /// Runs the timers that are due. To be called after the changes of an input and before more is queued.
-    pub(crate) fn run_timers(&mut self, now: Moment) -> Option<Silence> {
-        if self.timers.expire_answer(Expected::ConnAck, now) {
-            return Some(Silence::ConnAck(self.timing.connack_timeout));
-        }
-        if self.timers.expire_answer(Expected::PingResp, now) {
-            return Some(Silence::PingResp(self.timing.ping_timeout()));
-        }
-        if self.timers.expire(Timer::Stall, now) {
-            return Some(Silence::Stall(self.timing.keep_alive));
-        }
-        if self.timers.expire(Timer::PingReq, now)
-            && self.phase == Phase::Open
-            && self.transmit.is_empty()
-        {
-            codec::pingreq(self.transmit.buffer());
-            if !self.timers.is_expected(Expected::PingResp) {
-                let limit = self.timing.ping_timeout();
-                self.timers.expect(Expected::PingResp, limit, now);
-            }
-        }
-        None
-    }
-
-    /// Starts the time limit for handing over queued bytes. To be called once everything that an input causes is
-    /// queued.
-    pub(crate) fn watch_progress(&mut self, now: Moment) {
-        if self.transmit.is_empty() {
-            self.timers.stop(Timer::Stall);
-        } else if !self.timers.is_set(Timer::Stall) {
-            self.timers.set(Timer::Stall, self.timing.keep_alive, now);
-        }
-    }
-
-    /// Schedules PINGREQ: the keep alive requires packets from the client, and a PINGREQ makes a peer answer that takes
-    /// packets but sends none. Not while bytes are queued, because they have to be handed over first.
-    fn schedule_ping(&mut self, now: Moment) {
-        if self.phase == Phase::Open && self.transmit.is_empty() {
-            let since = match self.timers.is_expected(Expected::PingResp) {
-                true => self.last_handed_over,
-                false => self.last_handed_over.min(self.last_heard),
-            };
-            let elapsed = now.since(since);
-            let wait = self.timing.ping_after().saturating_sub(elapsed);
-            self.timers.set(Timer::PingReq, wait, now);
-        }
+        self.peer_clock.observe(is_reading, now);
     }
 }

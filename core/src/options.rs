@@ -36,6 +36,8 @@ pub struct Options {
     pub device_window: u16,
     /// Attaches pending at once (default 100).
     pub attach_window: u16,
+    /// SUBSCRIBE and UNSUBSCRIBE packets pending at once (default 100).
+    pub subscribe_window: u16,
     /// Maximum accepted and not yet acknowledged for one device (default 1,000 messages, 1 MiB of payload).
     pub device_queue: QueueLimit,
     /// Maximum accepted and not yet acknowledged for all devices together (default 100,000 messages, 64 MiB of
@@ -77,6 +79,7 @@ impl Default for Options {
             window: 100,
             device_window: 100,
             attach_window: 100,
+            subscribe_window: 100,
             device_queue: QueueLimit {
                 messages: 1_000,
                 bytes: 1024 * 1024,
@@ -144,8 +147,13 @@ impl Options {
     }
 
     fn check_counts(&self) -> Result<(), OptionsError> {
-        let [window, device_window, attach_window] =
-            [self.window, self.device_window, self.attach_window].map(usize::from);
+        let [window, device_window, attach_window, subscribe_window] = [
+            self.window,
+            self.device_window,
+            self.attach_window,
+            self.subscribe_window,
+        ]
+        .map(usize::from);
         let (device, total) = (self.device_queue, self.total_queue);
         let largest = self
             .quota
@@ -155,6 +163,7 @@ impl Options {
             ("window", window, 1, MAX_WINDOW),
             ("device_window", device_window, 1, usize::MAX),
             ("attach_window", attach_window, 1, usize::MAX),
+            ("subscribe_window", subscribe_window, 1, usize::MAX),
             (
                 "quota.max_devices",
                 self.quota.max_devices,
@@ -270,7 +279,7 @@ pub enum Reconnect {
 /// and at [`max_unacknowledged`](Options::max_unacknowledged) of them the gateway pauses reading.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {
-    /// With the bare machine, as soon as its event is queued. With the driver, when it is taken from its `Messages`;
+    /// With the state machine alone, as soon as its event is queued. With the driver, when it is taken from its `Messages`;
     /// while nobody reads a device's messages, its newest config and up to 16 messages in total are acknowledged on
     /// arrival, and kept.
     #[default]

@@ -1,33 +1,6 @@
-//! Schedules of many deadlines, and lower bounds of a few.
+//! Schedules of many deadlines.
 
 use std::collections::BTreeSet;
-
-use crate::clock::Moment;
-
-/// A lower bound of deadlines that are stored elsewhere: none is due before it, so that most calls need not check each.
-#[derive(Debug, Default)]
-pub(crate) struct QuietUntil(Option<Moment>);
-
-impl QuietUntil {
-    /// Records that a deadline was set.
-    pub(crate) fn lower(&mut self, deadline: Moment) {
-        self.0 = Some(self.0.map_or(deadline, |quiet| quiet.min(deadline)));
-    }
-
-    /// Returns whether any deadline may be due; `earliest` is called only if so.
-    #[inline]
-    pub(crate) fn is_over(
-        &mut self,
-        now: Moment,
-        earliest: impl FnOnce() -> Option<Moment>,
-    ) -> bool {
-        if self.0.is_none_or(|quiet| quiet > now) {
-            return false;
-        }
-        self.0 = earliest();
-        self.0.is_some_and(|quiet| quiet <= now)
-    }
-}
 
 /// Deadlines on the clock `T`, in the order in which they are due; deadlines at the same time are in the order of their
 /// keys.
@@ -45,11 +18,6 @@ impl<T: Copy + Ord, K: Copy + Ord> Schedule<T, K> {
     /// Removes an entry by the deadline that it was added with.
     pub(crate) fn remove(&mut self, at: T, key: K) {
         self.entries.remove(&(at, key));
-    }
-
-    #[inline]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
     }
 
     pub(crate) fn next(&self) -> Option<T> {

@@ -66,6 +66,7 @@ pub mod link;
 pub mod model;
 pub mod packets;
 mod pipe;
+pub mod progress;
 pub mod script;
 pub mod seeds;
 #[cfg(feature = "serve")]

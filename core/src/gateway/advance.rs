@@ -1,4 +1,5 @@
-//! The last step of every input and command: runs the timers that are due, and queues what may be sent now.
+//! The last step of every input and command: queues what may be sent now. Only a reported timeout runs timers, so that
+//! nobody is judged before what has arrived was read.
 
 use super::{Gateway, lifecycle::State, online::Online, session::Session};
 use crate::{clock::Moment, time::Instant};
@@ -14,29 +15,10 @@ impl Gateway {
         now
     }
 
-    /// Runs what is due, then flushes. Every input and command ends here, except [`handle_input`](Self::handle_input),
-    /// which runs no timers.
-    pub(super) fn advance(&mut self, now: Moment) {
-        if self.may_be_due(now) {
-            self.run_due(now);
-        }
-        self.flush(now);
-    }
-
-    #[inline]
-    fn may_be_due(&mut self, now: Moment) -> bool {
-        let of_connection = match &mut self.lifecycle.state {
-            State::Online(online) => online.link.may_be_due(now) || online.has_deadlines(),
-            _ => false,
-        };
-        of_connection || self.lifecycle.may_be_due(now) || self.session.outbox.is_pacing()
-    }
-
-    /// Runs the timers that are due. Never inlined: for most messages there are none.
-    #[inline(never)]
-    fn run_due(&mut self, now: Moment) {
+    /// Runs the timers that are due.
+    pub(super) fn run_due(&mut self, now: Moment) {
         if let State::Online(online) = &mut self.lifecycle.state
-            && let Some(silence) = online.link.run_timers(now)
+            && let Some(silence) = online.link.judge_silence(now)
         {
             self.on_silence(silence, now);
         }
@@ -50,7 +32,19 @@ impl Gateway {
     }
 
     /// Queues what may be sent now, and reports the queues that have room again.
+    #[inline(always)]
     pub(super) fn flush(&mut self, now: Moment) {
+        let is_closing = self.lifecycle.is_closing();
+        match &mut self.lifecycle.state {
+            State::Online(online) if !is_closing && online.has_nothing_to_send() => {
+                self.session.end_flush(online, now);
+            }
+            _ => self.fill_and_flush(now),
+        }
+    }
+
+    #[inline(never)]
+    fn fill_and_flush(&mut self, now: Moment) {
         let is_closing = self.lifecycle.is_closing();
         if let State::Online(online) = &mut self.lifecycle.state {
             match self.session.fill(online, now) {

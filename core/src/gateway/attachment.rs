@@ -6,16 +6,18 @@
 //! | PUBACK | yes | `Done` | subscriptions, then its queue |
 //! | report `GATEWAY_ATTACHMENT_ERROR` | no | `Failed(Reported)` | refused until the user attaches or authorizes it; its publications fail |
 //! | report `UNKNOWN` | no | stays pending | tried again with backoff |
-//! | no answer in time | no | `Failed(TimedOut)` | stays wanted, tried again with backoff |
+//! | no answer in time | no | `Failed(TimedOut)` | stays wanted, tried again with backoff; a late PUBACK attaches it |
 //! | connection lost | no | stays pending | again after the next CONNACK |
 //! | report that it is detached | no longer | – | its queue stays; attached again with backoff |
 //! | attach of an attached device | yes | `Done`, no packet | – |
 //! | detach | until its PUBACK | – | sent after its publications; those that cannot be sent fail |
 
+use std::collections::VecDeque;
+
 use super::{
     control::Control,
-    devices::{Awaiting, Life, OWN},
-    online::{Deadline, Online},
+    devices::{AskedAttach, Life, OWN},
+    online::{Choice, Deadline, Online, STEP},
     session::Session,
 };
 use crate::{
@@ -25,6 +27,7 @@ use crate::{
     error_report::ErrorReport,
     event::{DetachCause, Event, Outcome},
     id::DeviceId,
+    mqtt::Kind,
     token::Token,
 };
 
@@ -41,7 +44,7 @@ impl Session {
         }
         let slot = self.admit_device(online.as_deref_mut(), id)?;
         let device = self.devices.at_mut(slot);
-        device.token = token.or(device.token.take());
+        device.renew_token(token);
         let op = match device.attach_op {
             Some(pending) => pending,
             None => self.new_op(),
@@ -72,7 +75,7 @@ impl Session {
                 let slot = self.devices.insert(id, Life::Waiting);
                 self.outbox.add_device(slot, &self.devices.at(slot).id);
                 if let Some(online) = online {
-                    online.turns.attach.push_back(slot);
+                    online.turns.attach.push_first(slot);
                 }
                 Ok(slot)
             }
@@ -99,7 +102,7 @@ impl Session {
         self.check_token(&token)?;
         let op = self.new_op();
         let device = self.devices.at_mut(slot);
-        device.token = Some(token);
+        device.renew_token(Some(token));
         match device.life {
             Life::Refused => {
                 device.attach_op = Some(op);
@@ -123,7 +126,7 @@ impl Session {
             Life::Retrying(_) | Life::Refused | Life::NeedsToken | Life::Dormant => {}
             Life::Own
             | Life::Waiting
-            | Life::Attaching(_)
+            | Life::Attaching
             | Life::Attached(_)
             | Life::Detaching(_) => return,
         }
@@ -132,31 +135,55 @@ impl Session {
             if let Life::Retrying(at) = life {
                 online.deadlines.remove(at, Deadline::attach(slot));
             }
-            online.turns.attach.push_back(slot);
+            self.queue_attach(online, slot);
+        }
+    }
+
+    /// Queues a device that waits for its turn.
+    fn queue_attach(&self, online: &mut Online, slot: Slot) {
+        let device = self.devices.at(slot);
+        let turns = &mut online.turns.attach;
+        match device.asked {
+            None if device.attempts == 0 => turns.push_first(slot),
+            Some(asked) if !online.link.is_released(asked.packet_id) => turns.push_late(slot),
+            _ => turns.push_again(slot),
         }
     }
 
     /// Queues the attach of the next device in turn, within the window; returns whether it did.
     pub(super) fn send_attach(&mut self, online: &mut Online, now: Moment) -> bool {
-        while let Some(&slot) = online.turns.attach.front() {
-            if !matches!(self.devices.at(slot).life, Life::Waiting) {
-                online.turns.attach.pop_front();
-                continue;
-            }
+        while let Some(choice) = self.next_attach(online) {
+            let Some(slot) = online.turns.attach.at(choice) else {
+                return false;
+            };
             // Nothing is checked before it can be sent, so that a spurious timeout changes nothing.
-            if online.attaching >= usize::from(self.options.attach_window)
-                || !self.has_room_for_control(online, slot)
-            {
+            if !self.has_room_for_control(online, slot) {
                 return false;
             }
+            online.turns.attach.take(choice);
             let token = self.devices.at(slot).token.as_ref();
             if !token.is_some_and(|token| self.clock.is_past(token.expires_at())) {
-                return self.write_attach(online, slot, now);
+                if choice.is_probe {
+                    online.probed(Kind::Control, now);
+                }
+                self.queue_attach_packet(online, slot, now);
+                return true;
             }
-            online.turns.attach.pop_front();
             self.ask_for_token(online, slot);
         }
         false
+    }
+
+    fn next_attach(&self, online: &Online) -> Option<Choice> {
+        let turns = &online.turns.attach;
+        let next = turns.next(&online.link, Kind::Control);
+        if next.is_some() || !online.may_probe(Kind::Control, self.clock.now()) {
+            return next;
+        }
+        if !turns.has_first() && !online.turns.detach.is_empty() {
+            return None;
+        }
+        turns.probe(online.probes.place())
     }
 
     /// Requests a new token, because the device's own expired before its attach. A device that is to be detached needs
@@ -172,22 +199,35 @@ impl Session {
         }
     }
 
-    fn write_attach(&mut self, online: &mut Online, slot: Slot, now: Moment) -> bool {
-        let Some(awaiting) = self.queue_control(online, slot, Control::Attach, now) else {
-            return false;
-        };
-        online.turns.attach.pop_front();
-        online.attaching += 1;
-        self.devices.at_mut(slot).life = Life::Attaching(awaiting);
-        true
+    /// Queues an attach: the same packet again, if one with the same token is unanswered.
+    fn queue_attach_packet(&mut self, online: &mut Online, slot: Slot, now: Moment) {
+        let asked = self.devices.at(slot).asked;
+        let again = asked.filter(|asked| asked.is_current);
+        if again.is_none() {
+            self.forget_asked(online, slot);
+        }
+        let again = again.map(|asked| asked.packet_id);
+        let packet_id = self.queue_control(online, slot, Control::Attach, again, now);
+        let device = self.devices.at_mut(slot);
+        device.life = Life::Attaching;
+        device.asked = Some(AskedAttach {
+            packet_id,
+            is_current: true,
+        });
     }
 
-    /// Handles the PUBACK of an attach.
+    /// Stops waiting for the answer to an attach: a late one does not count.
+    pub(super) fn forget_asked(&mut self, online: &mut Online, slot: Slot) {
+        if let Some(asked) = self.devices.at_mut(slot).asked.take() {
+            online.link.quarantine(asked.packet_id);
+        }
+    }
+
+    /// Handles the PUBACK of an attach, in time or late.
     pub(super) fn on_attached(&mut self, online: &mut Online, slot: Slot, now: Moment) {
-        let Some(awaiting) = self.end_attaching(online, slot) else {
-            return;
-        };
-        online.stop_awaiting(awaiting);
+        self.stop_waiting(online, slot);
+        let device = self.devices.at_mut(slot);
+        device.asked = None;
         let device = self.devices.at_mut(slot);
         device.life = Life::Attached(now);
         let op = device.attach_op.take();
@@ -204,17 +244,36 @@ impl Session {
         }
     }
 
+    /// Removes a device from the queues and deadlines in which it waits for its next attempt to attach.
+    fn stop_waiting(&self, online: &mut Online, slot: Slot) {
+        match self.devices.at(slot).life {
+            Life::Waiting => online.turns.attach.remove(slot),
+            Life::Retrying(at) => online.deadlines.remove(at, Deadline::attach(slot)),
+            _ => {}
+        }
+    }
+
+    /// Ends the unanswered attach that a report is about, or is sure to be about; returns whether there is one.
+    fn end_attaching(&mut self, online: &mut Online, slot: Slot, now: Moment) -> bool {
+        let Some(asked) = self.devices.at_mut(slot).asked.take() else {
+            return false;
+        };
+        online.link.answer_with_report(asked.packet_id, now);
+        self.stop_waiting(online, slot);
+        true
+    }
+
     /// Handles a report that the bridge will not attach this device.
     pub(super) fn on_attach_refused(
         &mut self,
         online: &mut Online,
         slot: Slot,
         report: &ErrorReport,
+        now: Moment,
     ) {
-        let Some(awaiting) = self.end_attaching(online, slot) else {
+        if !self.end_attaching(online, slot, now) {
             return;
-        };
-        online.abandon(awaiting);
+        }
         let device = self.devices.at_mut(slot);
         device.life = Life::Refused;
         // A refused token is never used again.
@@ -231,32 +290,21 @@ impl Session {
 
     /// Handles a report that the attach failed for a reason that may be temporary.
     pub(super) fn on_attach_failed(&mut self, online: &mut Online, slot: Slot, now: Moment) {
-        if let Some(awaiting) = self.end_attaching(online, slot) {
-            online.abandon(awaiting);
+        if self.end_attaching(online, slot, now) {
             self.back_off(online, slot, now);
         }
     }
 
-    /// Handles an attach that timed out. The connection stays up.
-    pub(super) fn on_attach_timed_out(&mut self, online: &mut Online, slot: Slot, now: Moment) {
-        let Some(awaiting) = self.end_attaching(online, slot) else {
+    /// Handles an attach that is overdue. The connection stays up, and a late PUBACK still attaches the device.
+    pub(super) fn on_attach_overdue(&mut self, online: &mut Online, slot: Slot, now: Moment) {
+        if !matches!(self.devices.at(slot).life, Life::Attaching) {
             return;
-        };
-        online.abandon(awaiting);
+        }
         if let Some(op) = self.devices.at_mut(slot).attach_op.take() {
             let device = self.devices.key(slot);
             self.fail(op, device, Failure::TimedOut(self.options.attach_timeout));
         }
         self.back_off(online, slot, now);
-    }
-
-    /// Removes an attach from the window, if one is pending.
-    fn end_attaching(&mut self, online: &mut Online, slot: Slot) -> Option<Awaiting> {
-        let Life::Attaching(awaiting) = self.devices.at(slot).life else {
-            return None;
-        };
-        online.attaching -= 1;
-        Some(awaiting)
     }
 
     /// Schedules the next attempt to attach; if the user has asked for a detach meanwhile, sends that instead, to be
@@ -266,6 +314,7 @@ impl Session {
         let is_leaving = self.devices.at(slot).detach.is_some();
         self.devices.at_mut(slot).attempts += 1;
         if is_leaving {
+            self.forget_asked(online, slot);
             self.devices.at_mut(slot).life = Life::Dormant;
             self.fail_publications_of(Some(online), slot, &Failure::Detached);
             online.turns.detach.push_back(slot);
@@ -311,6 +360,7 @@ impl Session {
             self.lose_subscriptions(None, slot);
             let has_nothing_left = self.outbox.len_of(slot) == 0;
             let device = self.devices.at_mut(slot);
+            device.asked = None;
             match (&mut device.detach, device.life) {
                 (_, Life::Own) => {}
                 (Some(_), _) if has_nothing_left => {
@@ -330,10 +380,15 @@ impl Session {
     /// waits is queued to be attached.
     pub(super) fn resume_attachments(&mut self, online: &mut Online) {
         let devices = self.devices.iter();
-        online.turns.attach = devices
-            .filter(|(_, device)| matches!(device.life, Life::Waiting))
-            .map(|(slot, _)| slot)
-            .collect();
+        let waiting = devices.filter(|(_, device)| matches!(device.life, Life::Waiting));
+        let mut waiting: VecDeque<_> = waiting.map(|(slot, _)| slot).collect();
+        // Begins elsewhere on each connection, so that one that ends early does not always leave out the same devices.
+        let place = (self.stats.connections as u32).wrapping_sub(1);
+        let place = u64::from(place.wrapping_mul(STEP)) * waiting.len() as u64;
+        waiting.rotate_left((place >> 32) as usize);
+        waiting
+            .into_iter()
+            .for_each(|slot| online.turns.attach.push_first(slot));
         self.outbox.open(&mut online.flight, OWN);
         self.resume_subscriptions(online, OWN);
     }

@@ -3,13 +3,13 @@
 use bytes::Bytes;
 
 use super::{
-    devices::Awaiting,
     online::{Online, PacketOwner},
     session::Session,
 };
 use crate::{
     clock::Moment,
     command::Slot,
+    mqtt::{PacketId, Request},
     token::Token,
     topic::{self, Channel},
 };
@@ -24,35 +24,40 @@ pub(super) enum Control {
 }
 
 impl Session {
-    /// Queues an attach or a detach, if there is room for its packet.
+    /// Queues an attach or a detach, for which there is room, with a new identifier, or `again` with its old one.
     pub(super) fn queue_control(
         &mut self,
         online: &mut Online,
         slot: Slot,
         control: Control,
+        again: Option<PacketId>,
         now: Moment,
-    ) -> Option<Awaiting> {
-        if !self.has_room_for_control(online, slot) {
-            return None;
-        }
+    ) -> PacketId {
         let device = self.devices.at(slot);
-        let (channel, owner, timeout, payload) = match control {
+        let (channel, owner, request, payload) = match control {
             Control::Attach => (
                 Channel::Attach,
                 PacketOwner::Attach(slot),
-                self.options.attach_timeout,
+                Request::Attach,
                 attach_payload(device.token.as_ref()),
             ),
             Control::Detach => (
                 Channel::Detach,
                 PacketOwner::Detach(slot),
-                self.options.ack_timeout,
+                Request::Detach,
                 Bytes::from_static(b"{}"),
             ),
         };
         topic::make_topic(&mut self.topic, &device.id, channel);
-        let packet_id = online.link.publish(&self.topic, &payload, owner);
-        Some(online.await_answer(packet_id, timeout, now))
+        self.outbox.count_packet(now);
+        match again {
+            Some(packet_id) => {
+                let link = &mut online.link;
+                link.publish_again(&self.topic, &payload, packet_id);
+                packet_id
+            }
+            None => online.link.publish(request, &self.topic, &payload, owner),
+        }
     }
 
     /// Returns whether there is room for the packet of an attach or a detach.

@@ -6,75 +6,106 @@ use super::{
     session::Session,
 };
 use crate::{
-    clock::{Moment, PeerTime},
+    clock::Moment,
     error::Failure,
-    mqtt::{Found, PacketId},
+    mqtt::{Kind, Verdict},
 };
 
+/// All kinds of packets that the bridge answers.
+const KINDS: [Kind; 3] = [Kind::Control, Kind::Subscription, Kind::Publication];
+
 impl Session {
-    /// Runs the device timers that are due on a connection. Never inlined: for most messages there are none.
-    #[inline(never)]
+    /// Runs the device timers that are due on a connection.
     pub(super) fn run_device_timers(&mut self, online: &mut Online, now: Moment) {
-        while let Some(peer_now) = online.link.peer_clock().time_if_running(now)
-            && let Some(packet_id) = online.ack_deadlines.pop_due(peer_now)
-        {
-            self.on_no_answer(online, packet_id, now);
+        while let Some(verdict) = online.link.judge_answers(now) {
+            match verdict {
+                Verdict::Overdue(packet_id, owner) if self.owns(packet_id, owner) => {
+                    self.on_no_answer(online, owner, now);
+                }
+                Verdict::Released(packet_id, owner) if self.owns(packet_id, owner) => {
+                    release(online, owner);
+                }
+                Verdict::Overdue(..) | Verdict::Released(..) => {}
+            }
         }
         while let Some(deadline) = online.deadlines.pop_due(now) {
             let device = deadline.device;
             match deadline.due {
                 Due::Attach => self.retry_attach(Some(online), device),
-                Due::Subscribe(subscription) => {
-                    let key = SubscriptionKey {
-                        device,
-                        subscription,
-                    };
-                    self.retry_subscription(online, key);
+                Due::Subscribe(feed) => {
+                    self.retry_subscription(online, SubscriptionKey { device, feed });
                 }
                 Due::Drain => self.on_detach_overdue(online, device),
             }
         }
+        let peer_now = online.link.peer_clock().time_if_running(now);
+        for kind in KINDS {
+            let probe_at = self
+                .wants_probe(online, kind)
+                .then(|| online.link.probe_at(kind));
+            let probe_at = probe_at.flatten();
+            let is_due = probe_at.is_some() && probe_at <= peer_now;
+            online.probes.set(kind, is_due);
+        }
     }
 
-    /// Handles an acknowledgement that timed out.
-    fn on_no_answer(&mut self, online: &mut Online, packet_id: PacketId, now: Moment) {
+    /// Handles an acknowledgement that is overdue.
+    fn on_no_answer(&mut self, online: &mut Online, owner: PacketOwner, now: Moment) {
         let timed_out = Failure::TimedOut(self.options.ack_timeout);
-        match online.link.find(packet_id) {
-            Found::InFlight(_, PacketOwner::Attach(device)) => {
-                self.on_attach_timed_out(online, device, now);
+        match owner {
+            PacketOwner::Attach(device) => self.on_attach_overdue(online, device, now),
+            PacketOwner::Detach(device) => self.on_detach_failed(online, device, timed_out),
+            PacketOwner::Subscription(request) => {
+                self.fail_subscription(online, request.key(), timed_out, now);
             }
-            Found::InFlight(_, PacketOwner::Detach(device)) => {
-                self.on_detach_failed(online, device, timed_out);
+            PacketOwner::Publication(_) => {}
+        }
+    }
+
+    /// Returns whether packets of a kind wait that the window does not allow, so that a probe may be sent.
+    fn wants_probe(&self, online: &Online, kind: Kind) -> bool {
+        let (link, turns) = (&online.link, &online.turns);
+        match (kind, online.phase) {
+            (Kind::Control, Phase::Open) => {
+                let detach_waits = !turns.detach.is_empty() && !link.has_window(kind, false);
+                detach_waits || turns.attach.wants_probe(link, kind)
             }
-            Found::InFlight(_, PacketOwner::Subscription(key)) => {
-                self.fail_subscription(online, key, timed_out, now);
-            }
-            Found::InFlight(_, PacketOwner::Errors) => self.on_errors_timed_out(online),
-            Found::InFlight(_, PacketOwner::Publication(_)) | Found::Quarantined | Found::Free => {}
+            (Kind::Subscription, Phase::Open) => turns.subscribe.wants_probe(link, kind),
+            (Kind::Publication, Phase::Open) if online.wants_window() => true,
+            (Kind::Publication, Phase::Open | Phase::Refreshing { .. }) => match link.has_again() {
+                true => !link.has_window_again(kind),
+                false => link.oldest_late(kind).is_some(),
+            },
+            _ => false,
         }
     }
 
     /// Returns the next deadline of this connection, not counting those of the lifecycle.
     pub(super) fn next_deadline(&self, online: &Online) -> Option<Moment> {
-        let peer_clock = online.link.peer_clock();
-        let answer = online.ack_deadlines.next();
-        let overdue = self.overdue_at(online);
-        [
-            online.link.next_deadline(),
-            answer.and_then(|at| peer_clock.machine_time(at)),
-            overdue.and_then(|at| peer_clock.machine_time(at)),
-            online.deadlines.next(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
+        let probes = KINDS.map(|kind| self.next_probe(online, kind));
+        let others = [online.link.next_deadline(), online.deadlines.next()];
+        probes.into_iter().chain(others).flatten().min()
     }
 
-    /// Returns when the next publication is to be sent again.
-    fn overdue_at(&self, online: &Online) -> Option<PeerTime> {
-        if online.phase != Phase::Open {
+    /// Returns when the next probe of a kind is due; `None` if one is due already.
+    fn next_probe(&self, online: &Online, kind: Kind) -> Option<Moment> {
+        if !self.wants_probe(online, kind) {
             return None;
         }
-        self.outbox.overdue_at(&online.flight, online.link.room())
+        let at = online
+            .link
+            .peer_clock()
+            .machine_time(online.link.probe_at(kind)?)?;
+        let is_set = online.probes.is_due(kind) && at <= self.clock.now();
+        (!is_set).then_some(at)
+    }
+}
+
+/// Lets what is overdue be asked for again: its last packet has left the window.
+fn release(online: &mut Online, owner: PacketOwner) {
+    match owner {
+        PacketOwner::Attach(device) => online.turns.attach.release(device),
+        PacketOwner::Subscription(request) => online.turns.subscribe.release(request.key()),
+        PacketOwner::Detach(_) | PacketOwner::Publication(_) => {}
     }
 }

@@ -11,6 +11,7 @@ use crate::{
     command::{OpId, Slot},
     error::{CommandError, Failure},
     event::{DetachCause, Event, Outcome},
+    mqtt::Kind,
 };
 
 impl Session {
@@ -33,7 +34,7 @@ impl Session {
         self.devices.at_mut(slot).detach = Some(Detach { op, deadline: None });
         match (life, online.as_deref_mut()) {
             (Life::Attached(_), Some(online)) => self.start_detach(online, slot, now),
-            (Life::Attaching(_), _) => {}
+            (Life::Attaching, _) => {}
             (Life::Waiting, _) if self.outbox.len_of(slot) > 0 => {}
             _ => {
                 self.fail_publications_of(online.as_deref_mut(), slot, &Failure::Detached);
@@ -76,31 +77,32 @@ impl Session {
         let Some(&slot) = online.turns.detach.front() else {
             return false;
         };
-        let Some(awaiting) = self.queue_control(online, slot, Control::Detach, now) else {
+        let has_window = online.link.has_window(Kind::Control, false);
+        let may_send = has_window || online.may_probe(Kind::Control, now);
+        if !may_send || !self.has_room_for_control(online, slot) {
             return false;
-        };
+        }
         online.turns.detach.pop_front();
+        if !has_window {
+            online.probed(Kind::Control, now);
+        }
+        self.forget_asked(online, slot);
+        let packet_id = self.queue_control(online, slot, Control::Detach, None, now);
         self.outbox.close(&mut online.flight, slot);
         self.lose_subscriptions(Some(online), slot);
-        self.devices.at_mut(slot).life = Life::Detaching(awaiting);
+        self.devices.at_mut(slot).life = Life::Detaching(packet_id);
         true
     }
 
     /// Handles the PUBACK of a detach.
     pub(super) fn on_detached(&mut self, online: &mut Online, slot: Slot) {
-        if let Life::Detaching(awaiting) = self.devices.at(slot).life {
-            online.stop_awaiting(awaiting);
-            self.end_detaching(online, slot, Ok(Outcome::Detached));
-        }
+        self.end_detaching(online, slot, Ok(Outcome::Detached));
     }
 
     /// Handles a detach that timed out or was answered with an error. The bridge ends the attachment with the
     /// connection at the latest.
     pub(super) fn on_detach_failed(&mut self, online: &mut Online, slot: Slot, failure: Failure) {
-        if let Life::Detaching(awaiting) = self.devices.at(slot).life {
-            online.abandon(awaiting);
-            self.end_detaching(online, slot, Err(failure));
-        }
+        self.end_detaching(online, slot, Err(failure));
     }
 
     fn end_detaching(&mut self, online: &mut Online, slot: Slot, result: Result<Outcome, Failure>) {
@@ -125,6 +127,9 @@ impl Session {
         if let Some(online) = online.as_deref_mut() {
             if let Life::Retrying(at) = device.life {
                 online.deadlines.remove(at, Deadline::attach(slot));
+            }
+            if let Some(asked) = device.asked {
+                online.link.quarantine(asked.packet_id);
             }
             if let Some(at) = device.detach.and_then(|detach| detach.deadline) {
                 online.deadlines.remove(at, Deadline::drain(slot));

@@ -1,7 +1,6 @@
 //! The devices of the gateway, itself first: data only. The transitions are in `attachment`, `detachment` and
 //! `subscriptions`.
 
-mod awaiting;
 mod device;
 mod slots;
 mod subscription;
@@ -11,13 +10,15 @@ use std::collections::BTreeMap;
 pub use self::device::DeviceState;
 use self::slots::Slots;
 pub(crate) use self::{
-    awaiting::Awaiting,
-    device::{Detach, Device, Life},
-    subscription::{Progress, SubscriptionKey, SubscriptionState, Subscriptions},
+    device::{AskedAttach, Detach, Device, Life},
+    subscription::{
+        Asked, Feed, Progress, SubscriptionKey, SubscriptionRequest, SubscriptionState,
+    },
 };
 use crate::{
     command::{DeviceKey, OpId, Slot},
     id::{ClientId, DeviceId},
+    mqtt::QoS,
 };
 
 /// The packet identifiers, turns and deadlines of a device end before it is removed, so every slot in them is
@@ -44,7 +45,12 @@ impl Devices {
             by_id: BTreeMap::new(),
             next_generation: fnv1a(client_id.to_string().as_bytes()),
         };
-        devices.insert(client_id.gateway().clone(), Life::Own);
+        let own = devices.insert(client_id.gateway().clone(), Life::Own);
+        let errors = SubscriptionKey {
+            device: own,
+            feed: Feed::Errors,
+        };
+        devices.subscription_mut(errors).wanted = Some(QoS::AtMostOnce);
         devices
     }
 
@@ -79,6 +85,11 @@ impl Devices {
         }
     }
 
+    /// Returns the device in a slot, if there is one.
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Device> {
+        self.devices.get(slot)
+    }
+
     #[inline]
     pub(crate) fn at(&self, slot: Slot) -> &Device {
         self.devices.get(slot).expect(NAMED_WHILE_HERE)
@@ -91,7 +102,7 @@ impl Devices {
 
     pub(crate) fn subscription_mut(&mut self, key: SubscriptionKey) -> &mut SubscriptionState {
         let device = self.at_mut(key.device);
-        device.subscriptions.at_mut(key.subscription)
+        device.subscriptions.at_mut(key.feed)
     }
 
     /// Returns the slots in use, the gateway's own first.

@@ -3,6 +3,7 @@
 //! of an acknowledgement.
 
 use super::{
+    devices::Feed,
     online::{Online, PacketOwner},
     session::Session,
 };
@@ -12,7 +13,7 @@ use crate::{
     error::Certainty,
     error_report::ErrorReport,
     event::{DisconnectReason, TransportEnd},
-    mqtt::Found,
+    mqtt::{Found, PacketId},
     time::Duration,
 };
 
@@ -27,8 +28,8 @@ pub(super) const TAKEOVER_AFTER: u32 = 3;
 
 /// What a report is about.
 pub(super) enum About {
-    /// An operation in flight.
-    InFlight(PacketOwner),
+    /// An operation in flight, and its packet.
+    InFlight(PacketId, PacketOwner),
     /// An operation that has already ended, and whose acknowledgement may still arrive: the report changes nothing.
     Past,
     /// The report names a device, and no identifier that is in use.
@@ -40,16 +41,19 @@ impl Session {
     /// Returns what a report is about: the packet that it names, or else the device.
     pub(super) fn subject(&self, online: &Online, report: &ErrorReport) -> About {
         let packet_id = report.message().and_then(|message| message.packet_id());
-        match packet_id.map(|packet_id| online.link.find(packet_id)) {
-            Some(Found::InFlight(_, owner)) if self.is_named(owner, report) => {
-                About::InFlight(owner)
+        let found = packet_id.map(|packet_id| (packet_id, online.link.find(packet_id)));
+        match found {
+            Some((_, Found::Quarantined)) => return About::Past,
+            Some((packet_id, Found::InFlight(owner))) if !self.owns(packet_id, owner) => {
+                return About::Past;
             }
-            Some(Found::Quarantined) => About::Past,
-            Some(Found::InFlight(..) | Found::Free) | None => {
-                let device = report.device_id().and_then(|id| self.devices.find(id));
-                device.map_or(About::Unknown, About::Device)
+            Some((packet_id, Found::InFlight(owner))) if self.is_named(owner, report) => {
+                return About::InFlight(packet_id, owner);
             }
+            Some((_, Found::InFlight(_) | Found::Free)) | None => {}
         }
+        let device = report.device_id().and_then(|id| self.devices.find(id));
+        device.map_or(About::Unknown, About::Device)
     }
 
     /// Returns whether a report names the device of this operation, or no device.
@@ -57,8 +61,10 @@ impl Session {
         let device = match owner {
             PacketOwner::Publication(key) => self.outbox.entry(key).device,
             PacketOwner::Attach(device) | PacketOwner::Detach(device) => device,
-            PacketOwner::Subscription(key) => key.device,
-            PacketOwner::Errors => return false,
+            PacketOwner::Subscription(request) => match request.key() {
+                key if key.feed == Feed::Errors => return false,
+                key => key.device,
+            },
         };
         report
             .device_id()
@@ -85,21 +91,32 @@ impl Session {
             }
             DisconnectReason::ConnAckTimedOut(_)
             | DisconnectReason::PingRespTimedOut(_)
+            | DisconnectReason::PacketTimedOut(_)
             | DisconnectReason::WriteStalled(_) => (Vec::new(), Certainty::Inferred),
             _ => (Vec::new(), Certainty::Confirmed),
         }
     }
 
     fn newest_unanswered(&self, online: &Online) -> Vec<OpId> {
-        let devices = self.devices.iter();
-        let publications = self.outbox.newest_in_flight(&online.flight, MAX_SUSPECTS);
-        let mut unanswered: Vec<_> = devices
-            .flat_map(|(_, device)| device.unanswered())
-            .chain(publications)
-            .collect();
-        unanswered.sort_unstable_by(|one, other| other.cmp(one));
-        let newest = unanswered.into_iter().take(MAX_SUSPECTS);
-        newest.map(|(_, op)| op).collect()
+        let packets = online.link.newest_unanswered(usize::MAX).into_iter();
+        let ops = packets.filter_map(|(packet_id, owner)| self.op_of(packet_id, owner));
+        ops.take(MAX_SUSPECTS).collect()
+    }
+
+    /// Returns the operation of an unanswered packet, unless it has ended.
+    fn op_of(&self, packet_id: PacketId, owner: PacketOwner) -> Option<OpId> {
+        if !self.owns(packet_id, owner) {
+            return None;
+        }
+        match owner {
+            PacketOwner::Publication(key) => Some(self.outbox.entry(key).op),
+            PacketOwner::Attach(device) => self.devices.at(device).attach_op,
+            PacketOwner::Detach(device) => self.devices.at(device).detach.map(|detach| detach.op),
+            PacketOwner::Subscription(request) => {
+                let key = request.key();
+                self.devices.at(key.device).subscriptions.at(key.feed).op
+            }
+        }
     }
 }
 

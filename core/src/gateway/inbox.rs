@@ -1,49 +1,20 @@
 //! Messages from the bridge: configs, commands and error reports, and the acknowledgements owed for them.
 
 use super::{
-    devices::SubscriptionKey,
-    online::{Online, PacketOwner},
+    devices::{Feed, SubscriptionKey},
+    online::Online,
     session::Session,
 };
 use crate::{
     clock::Moment,
-    command::Subscription,
-    error::Failure,
     error_report::ErrorReport,
     event::Event,
-    mqtt::{Publish, QoS, SubAckCode},
+    mqtt::Publish,
     options::Acknowledge,
     topic::{self, IncomingTopic},
 };
 
 impl Session {
-    /// Queues the SUBSCRIBE of the errors topic, at QoS 0 as the bridge requires. Nothing waits for its SUBACK.
-    pub(super) fn subscribe_to_errors(&mut self, online: &mut Online, now: Moment) {
-        let filter = topic::errors_filter(self.client_id.gateway());
-        let owner = PacketOwner::Errors;
-        let packet_id = online.link.subscribe(&filter, QoS::AtMostOnce, owner);
-        let awaiting = online.await_answer(packet_id, self.options.ack_timeout, now);
-        online.errors_suback = Some(awaiting);
-    }
-
-    pub(super) fn on_errors_suback(&mut self, online: &mut Online, code: SubAckCode) {
-        if let Some(awaiting) = online.errors_suback.take() {
-            online.stop_awaiting(awaiting);
-        }
-        if code == SubAckCode::Failure {
-            let failure = Failure::ErrorsTopicRefused;
-            self.emit(Event::ErrorsTopicUnavailable { failure });
-        }
-    }
-
-    pub(super) fn on_errors_timed_out(&mut self, online: &mut Online) {
-        if let Some(awaiting) = online.errors_suback.take() {
-            online.abandon(awaiting);
-            let failure = Failure::TimedOut(self.options.ack_timeout);
-            self.emit(Event::ErrorsTopicUnavailable { failure });
-        }
-    }
-
     /// Handles a PUBLISH. Every one is acknowledged, subscribed or not [MQTT-4.5.0-2].
     pub(super) fn on_publish(&mut self, online: &mut Online, now: Moment) {
         let Some(publish) = online.link.take_publish() else {
@@ -61,11 +32,11 @@ impl Session {
                 self.on_error_message(online, publish, now);
             }
             Some(IncomingTopic::Config { device }) => {
-                let expected = self.expected(device, Subscription::Config);
+                let expected = self.expected(device, Feed::Config);
                 self.on_message(online, expected, publish, 0);
             }
             Some(IncomingTopic::Command { device, subfolder }) => {
-                let expected = self.expected(device, Subscription::Commands);
+                let expected = self.expected(device, Feed::Commands);
                 let subfolder = subfolder.map_or(0, str::len);
                 self.on_message(online, expected, publish, subfolder);
             }
@@ -74,13 +45,11 @@ impl Session {
     }
 
     /// Returns the device and subscription that a message is for, if it was subscribed to.
-    fn expected(&self, device: &str, subscription: Subscription) -> Option<SubscriptionKey> {
+    fn expected(&self, device: &str, feed: Feed) -> Option<SubscriptionKey> {
         let device = self.devices.find(device)?;
-        let state = self.devices.at(device).subscriptions.at(subscription);
-        state.is_expected().then_some(SubscriptionKey {
-            device,
-            subscription,
-        })
+        let state = self.devices.at(device).subscriptions.at(feed);
+        let key = SubscriptionKey { device, feed };
+        state.is_expected().then_some(key)
     }
 
     /// Delivers a config or command. `subfolder` is the length of a command's subfolder, at the end of its topic; 0 for
@@ -104,13 +73,14 @@ impl Session {
         let delivery = online.owed.deliver(publish.packet_id, is_given);
         let device = self.devices.key(key.device);
         let payload = publish.payload;
-        self.emit(match key.subscription {
-            Subscription::Config => Event::Config {
+        self.emit(match key.feed {
+            Feed::Errors => return,
+            Feed::Config => Event::Config {
                 device,
                 payload,
                 delivery,
             },
-            Subscription::Commands => Event::Command {
+            Feed::Commands => Event::Command {
                 device,
                 subfolder: end_of(publish.topic, subfolder),
                 payload,

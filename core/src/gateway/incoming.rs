@@ -1,10 +1,15 @@
-//! Dispatch of the peer's packets.
+//! Dispatch of the peer's packets, and which packets of ours still matter.
 
 use super::{
+    devices::Life,
     online::{Online, PacketOwner},
     session::Session,
 };
-use crate::{clock::Moment, event::Outcome, mqtt::Incoming};
+use crate::{
+    clock::Moment,
+    event::Outcome,
+    mqtt::{Incoming, PacketId},
+};
 
 impl Session {
     /// Handles a packet from the peer, except CONNACK, which the lifecycle handles.
@@ -17,23 +22,53 @@ impl Session {
     ) {
         match incoming {
             Incoming::Publish => self.on_publish(online, now),
-            Incoming::PubAck(PacketOwner::Publication(key)) => {
+            Incoming::PubAck(_, PacketOwner::Publication(key)) => {
                 self.complete_publication(online, key, Outcome::Acknowledged);
             }
-            Incoming::PubAck(PacketOwner::Attach(device)) => self.on_attached(online, device, now),
-            Incoming::PubAck(PacketOwner::Detach(device)) => self.on_detached(online, device),
-            Incoming::SubAck(PacketOwner::Subscription(key), code) => {
-                self.on_suback(online, key, code, now);
+            Incoming::PubAck(packet_id, owner) if self.owns(packet_id, owner) => match owner {
+                PacketOwner::Attach(device) => self.on_attached(online, device, now),
+                PacketOwner::Detach(device) => self.on_detached(online, device),
+                // The identifier table checks that each acknowledgement matches the kind of its packet.
+                PacketOwner::Publication(_) | PacketOwner::Subscription(..) => {}
+            },
+            Incoming::SubAck(packet_id, owner, code) if self.owns(packet_id, owner) => {
+                if let PacketOwner::Subscription(request) = owner {
+                    self.on_suback(online, request.key(), packet_id, code, now);
+                }
             }
-            Incoming::SubAck(PacketOwner::Errors, code) => self.on_errors_suback(online, code),
-            Incoming::UnsubAck(PacketOwner::Subscription(key)) => {
-                self.on_subscription_answer(online, key);
+            Incoming::UnsubAck(packet_id, owner) if self.owns(packet_id, owner) => {
+                if let PacketOwner::Subscription(request) = owner {
+                    self.on_subscription_answer(online, request.key());
+                }
             }
-            // The identifier table checks that each acknowledgement matches the kind of its packet.
             Incoming::ConnAck(_)
-            | Incoming::PubAck(_)
+            | Incoming::PubAck(..)
             | Incoming::SubAck(..)
-            | Incoming::UnsubAck(_) => {}
+            | Incoming::UnsubAck(..) => {}
         }
+    }
+
+    /// Returns whether the answer to a packet still matters to its owner: no report, detach or newer request came in
+    /// between, and the connection has not answered it otherwise.
+    pub(super) fn owns(&self, packet_id: PacketId, owner: PacketOwner) -> bool {
+        let device = match owner {
+            PacketOwner::Publication(_) => return true,
+            PacketOwner::Attach(slot) | PacketOwner::Detach(slot) => self.devices.get(slot),
+            PacketOwner::Subscription(request) => self.devices.get(request.key().device),
+        };
+        device.is_some_and(|device| match owner {
+            PacketOwner::Publication(_) => true,
+            PacketOwner::Attach(_) => {
+                let asked = device.asked;
+                asked.is_some_and(|asked| asked.packet_id == packet_id)
+            }
+            PacketOwner::Detach(_) => {
+                matches!(device.life, Life::Detaching(detach) if detach == packet_id)
+            }
+            PacketOwner::Subscription(request) => device
+                .subscriptions
+                .at(request.key().feed)
+                .is_asked(request),
+        })
     }
 }

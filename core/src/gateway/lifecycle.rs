@@ -28,9 +28,9 @@ use crate::{
     command::OpId,
     error::CommandError,
     event::{DisconnectReason, Event, Outcome, Refusal, TransportEnd},
-    mqtt::{Connect, Connection, Timing},
+    mqtt::{AckLimits, Connect, Connection, Timing},
+    options::Options,
     time::Duration,
-    timers::QuietUntil,
     token::Token,
 };
 
@@ -85,7 +85,6 @@ pub(crate) struct Lifecycle {
     attempts: u32,
     /// Consecutive connections that ended soon after they were accepted.
     quick_ends: u32,
-    quiet_until: QuietUntil,
 }
 
 impl Lifecycle {
@@ -97,7 +96,6 @@ impl Lifecycle {
             close_by: None,
             attempts: 0,
             quick_ends: 0,
-            quiet_until: QuietUntil::default(),
         }
     }
 
@@ -138,13 +136,6 @@ impl Lifecycle {
         }
     }
 
-    /// Returns whether [`Gateway::run_lifecycle_timers`] may have something to do.
-    #[inline]
-    pub(crate) fn may_be_due(&mut self, now: Moment) -> bool {
-        let earliest = || earliest(&self.state, self.close_by);
-        self.quiet_until.is_over(now, earliest)
-    }
-
     /// Returns whether commands are refused because the gateway is closing.
     pub(crate) fn is_closing(&self) -> bool {
         self.close_op.is_some() || self.is_closed()
@@ -153,6 +144,17 @@ impl Lifecycle {
     /// Returns when to call [`Gateway::run_lifecycle_timers`] next.
     pub(crate) fn next_deadline(&self) -> Option<Moment> {
         earliest(&self.state, self.close_by)
+    }
+}
+
+fn ack_limits(options: &Options) -> AckLimits {
+    AckLimits {
+        control_window: options.attach_window.into(),
+        subscription_window: options.subscribe_window.into(),
+        publication_window: options.window.into(),
+        attach_timeout: options.attach_timeout,
+        timeout: options.ack_timeout,
+        max_timeout: options.max_ack_timeout,
     }
 }
 
@@ -219,7 +221,6 @@ impl Gateway {
         }
         let close_by = now + self.session.options.drain_timeout;
         self.lifecycle.close_by = Some(close_by);
-        self.lifecycle.quiet_until.lower(close_by);
         op
     }
 
@@ -250,7 +251,9 @@ impl Gateway {
             keep_alive,
             connack_timeout: session.options.connack_timeout,
         };
-        let link = Connection::connect(&connect, timing, session.options.frame_limit, now);
+        let limits = ack_limits(&session.options);
+        let frame_limit = session.options.frame_limit;
+        let link = Connection::connect(&connect, timing, &limits, frame_limit, now);
         let online = Online::new(link, token, session.next_delivery, &session.options);
         self.lifecycle.state = State::Online(Box::new(online));
     }
@@ -281,13 +284,11 @@ impl Gateway {
         let refresh_at = now + life.saturating_sub(margin + spread);
         online.stable_at = Some(stable_at);
         online.refresh_at = Some(refresh_at);
-        lifecycle.quiet_until.lower(stable_at.min(refresh_at));
         session.stats.connections += 1;
         session.emit(Event::Connected);
         if let Some(op) = lifecycle.open_op.take() {
             session.done(op, Outcome::Opened);
         }
-        session.subscribe_to_errors(online, now);
         session.resume_attachments(online);
     }
 
@@ -305,7 +306,6 @@ impl Gateway {
                 if is_due(&mut online.refresh_at) && !is_closing {
                     let until = now + self.session.options.drain_timeout;
                     online.phase = Phase::Refreshing { until };
-                    lifecycle.quiet_until.lower(until);
                 }
             }
             State::Waiting { until } if *until <= now => lifecycle.state = State::Dialing,

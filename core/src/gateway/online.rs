@@ -1,19 +1,27 @@
 //! The state of one connection: dropping its [`Online`] ends it.
 
+mod asks;
+mod classes;
 mod control_turns;
 mod owed;
+mod probes;
 
-pub(crate) use self::{control_turns::ControlTurns, owed::OwedAcks};
+pub(crate) use self::{
+    asks::Choice,
+    classes::{Class, Classes},
+    control_turns::ControlTurns,
+    owed::OwedAcks,
+    probes::{Probes, STEP},
+};
 use super::{
-    devices::{Awaiting, SubscriptionKey},
+    devices::{Feed, SubscriptionKey, SubscriptionRequest},
     outbox::{EntryKey, Flight},
 };
 use crate::{
-    clock::{Moment, PeerTime},
-    command::{Slot, Subscription},
-    mqtt::{Connection, PacketId},
+    clock::Moment,
+    command::Slot,
+    mqtt::{Connection, Kind},
     options::Options,
-    time::Duration,
     timers::Schedule,
     token::Token,
 };
@@ -26,13 +34,12 @@ pub(crate) struct Online {
     pub(super) flight: Flight,
     pub(super) owed: OwedAcks,
     pub(super) turns: ControlTurns,
-    /// Attaches queued and not yet answered.
-    pub(super) attaching: usize,
-    /// Deadlines of the peer's acknowledgements of all packets except publications.
-    pub(super) ack_deadlines: Schedule<PeerTime, PacketId>,
+    pub(super) probes: Probes,
+    /// Whose turn it is when the pace of the connection lets one packet go.
+    pub(super) classes: Classes,
+    /// The number of requests for subscriptions so far; it wraps around.
+    pub(super) requests: u16,
     pub(super) deadlines: Schedule<Moment, Deadline>,
-    /// The pending SUBACK of the errors topic.
-    pub(super) errors_suback: Option<Awaiting>,
     /// The token of its CONNECT.
     pub(super) token: Token,
     /// When CONNACK 0 arrived.
@@ -70,9 +77,7 @@ pub(crate) enum PacketOwner {
     Publication(EntryKey),
     Attach(Slot),
     Detach(Slot),
-    Subscription(SubscriptionKey),
-    /// The subscription to the errors topic.
-    Errors,
+    Subscription(SubscriptionRequest),
 }
 
 /// An action for a device that is due at a set time on this connection.
@@ -88,7 +93,7 @@ pub(crate) enum Due {
     /// The next attempt to attach.
     Attach,
     /// The next attempt to subscribe.
-    Subscribe(Subscription),
+    Subscribe(Feed),
     /// The drain timeout of a detach has passed.
     Drain,
 }
@@ -100,7 +105,7 @@ impl Deadline {
     }
 
     pub(super) fn subscribe(key: SubscriptionKey) -> Self {
-        let due = Due::Subscribe(key.subscription);
+        let due = Due::Subscribe(key.feed);
         Self {
             device: key.device,
             due,
@@ -127,10 +132,10 @@ impl Online {
             flight: Flight::new(options),
             owed: OwedAcks::new(next_delivery),
             turns: ControlTurns::default(),
-            attaching: 0,
-            ack_deadlines: Schedule::default(),
+            probes: Probes::default(),
+            classes: Classes::default(),
+            requests: 0,
             deadlines: Schedule::default(),
-            errors_suback: None,
             token,
             accepted_at: None,
             stable_at: None,
@@ -148,37 +153,16 @@ impl Online {
         matches!(self.phase, Phase::Refreshing { .. } | Phase::Leaving { .. })
     }
 
-    /// Returns whether a device or an acknowledgement has a deadline.
-    pub(super) fn has_deadlines(&self) -> bool {
-        !(self.ack_deadlines.is_empty() && self.deadlines.is_empty())
+    /// Returns whether a probe of a kind is due, and nothing has moved since.
+    pub(super) fn may_probe(&self, kind: Kind, now: Moment) -> bool {
+        let peer_now = self.link.peer_clock().time(now);
+        let is_quiet = || self.link.probe_at(kind).is_some_and(|at| at <= peer_now);
+        self.probes.is_due(kind) && is_quiet()
     }
 
-    /// Starts waiting for the acknowledgement of a packet that was just queued.
-    pub(super) fn await_answer(
-        &mut self,
-        packet_id: PacketId,
-        timeout: Duration,
-        now: Moment,
-    ) -> Awaiting {
-        let sent = self.link.peer_clock().time(now);
-        let deadline = sent + timeout;
-        self.ack_deadlines.add(deadline, packet_id);
-        Awaiting {
-            packet_id,
-            sent,
-            deadline,
-        }
-    }
-
-    /// Removes the deadline of an acknowledgement that arrived.
-    pub(super) fn stop_awaiting(&mut self, awaiting: Awaiting) {
-        self.ack_deadlines
-            .remove(awaiting.deadline, awaiting.packet_id);
-    }
-
-    /// Stops waiting for an acknowledgement. Its packet identifier is not reused until it arrives.
-    pub(super) fn abandon(&mut self, awaiting: Awaiting) {
-        self.stop_awaiting(awaiting);
-        self.link.quarantine(awaiting.packet_id);
+    /// Records that a probe was queued.
+    pub(super) fn probed(&mut self, kind: Kind, now: Moment) {
+        self.probes.sent(kind);
+        self.link.probed(kind, now);
     }
 }

@@ -10,7 +10,6 @@ mod flight;
 mod list;
 mod pace;
 mod queue;
-mod retransmit;
 mod returned;
 mod room;
 mod round;
@@ -24,7 +23,7 @@ use self::{
 };
 pub(crate) use self::{
     entry::{Entry, EntryKey},
-    flight::{Flight, Overdue},
+    flight::{Flight, Window},
     pace::Delays,
     returned::Returned,
 };
@@ -131,14 +130,9 @@ impl Outbox {
         self.load.add(bytes);
         let queue = self.queues.at_mut(device);
         queue.load.add(bytes);
-        let replaced = if is_state {
-            queue.state.replace(key)
-        } else {
-            queue.waiting.push_back(&mut self.entries, key);
-            None
-        };
+        let replaced = queue.append(&mut self.entries, key, is_state, qos);
         if let Some(flight) = flight {
-            flight.round.offer(device, queue);
+            flight.round.offer(device, queue, &self.entries);
         }
         replaced
     }
@@ -161,17 +155,28 @@ impl Outbox {
         (op, device)
     }
 
-    /// Returns whether anything is held back by its pace.
-    pub(crate) fn is_pacing(&self) -> bool {
-        self.held_until.is_some() || !self.paced.is_empty()
-    }
-
     /// Returns when the next publications held back by their pace may be sent.
     pub(crate) fn paced_until(&self) -> Option<Moment> {
         [self.paced.next(), self.held_until]
             .into_iter()
             .flatten()
             .min()
+    }
+
+    /// Returns whether the pace of the connection holds everything back, and notes until when.
+    pub(crate) fn holds_all(&mut self, now: Moment) -> bool {
+        let Some(at) = self.connection_pacer.holds_all(now) else {
+            return false;
+        };
+        if self.held_until.replace(at) != Some(at) {
+            self.delays.count(at.since(now));
+        }
+        true
+    }
+
+    /// Counts a packet that was queued and is no publication against the pace of the connection.
+    pub(crate) fn count_packet(&mut self, now: Moment) {
+        self.connection_pacer.count(&self.quota, now);
     }
 
     /// Holds a device back until `at`, because of its pace.
@@ -186,7 +191,9 @@ impl Outbox {
         self.held_until = self.held_until.filter(|at| *at > now);
         while let Some(device) = self.paced.pop_due(now) {
             if let Some(flight) = flight.as_deref_mut() {
-                flight.round.offer(device, self.queues.at_mut(device));
+                flight
+                    .round
+                    .offer(device, self.queues.at_mut(device), &self.entries);
             }
         }
     }

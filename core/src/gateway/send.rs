@@ -1,15 +1,16 @@
-//! What is queued next: acknowledgements, subscriptions, attaches, overdue publications, detaches, then publications.
+//! What is queued next: acknowledgements, then subscriptions, attaches, overdue publications, detaches and publications.
+//! In this order, or in turns if the connection has a pace.
 
 use super::{
     devices::Devices,
-    online::{Online, PacketOwner, Phase},
-    outbox::{Entry, Overdue},
+    online::{Class, Online, PacketOwner, Phase},
+    outbox::{Entry, Window},
     session::Session,
 };
 use crate::{
     clock::Moment,
     error::Failure,
-    mqtt::{QoS, TopicName},
+    mqtt::{Kind, QoS, Request, TopicName},
     topic::{self, Channel},
 };
 
@@ -19,14 +20,20 @@ impl Session {
     #[inline]
     pub(super) fn fill(&mut self, online: &mut Online, now: Moment) -> bool {
         while send_acknowledgement(online) {}
-        if online.phase != Phase::Open || online.link.is_starved() {
+        if !online.is_open() || online.link.is_starved() {
             return false;
         }
-        if !online.turns.is_empty() || online.flight.may_be_overdue(now) {
-            self.send_first(online, now);
+        if self.options.quota.messages_per_second.is_some() {
+            self.fill_in_turns(online, now);
+        } else {
+            if online.has_first() {
+                self.send_first(online, now);
+            }
+            while let Some(window) = online.window()
+                && self.send_publication(online, window, now)
+            {}
         }
-        while online.flight.can_send() && self.send_publication(online, now) {}
-        true
+        online.phase == Phase::Open
     }
 
     /// Queues what precedes new publications. Never inlined: for most messages there is nothing.
@@ -34,15 +41,54 @@ impl Session {
     fn send_first(&mut self, online: &mut Online, now: Moment) {
         while self.send_subscription(online, now) {}
         while self.send_attach(online, now) {}
-        while self.send_overdue(online, now) {}
+        while self.send_again(online, now) {}
         while self.send_detach(online, now) {}
+    }
+
+    /// Queues one packet of each class after the other, as the pace allows.
+    #[inline(never)]
+    fn fill_in_turns(&mut self, online: &mut Online, now: Moment) {
+        while self.has_next(online, now) && !self.outbox.holds_all(now) {
+            let mut classes = online.classes.order().into_iter();
+            let Some(class) = classes.find(|class| self.send_one(online, *class, now)) else {
+                return;
+            };
+            online.classes.sent(class);
+        }
+    }
+
+    /// Returns whether a packet could be queued now, but for the pace.
+    fn has_next(&self, online: &Online, now: Moment) -> bool {
+        let (link, turns) = (&online.link, &online.turns);
+        let may_probe = |kind| online.may_probe(kind, now);
+        turns.subscribe.next(link, Kind::Subscription).is_some()
+            || turns.attach.next(link, Kind::Control).is_some()
+            || !turns.detach.is_empty() && link.has_window(Kind::Control, false)
+            || link.has_again() && link.has_window_again(Kind::Publication)
+            || online.window().is_some()
+            || [Kind::Control, Kind::Subscription, Kind::Publication]
+                .into_iter()
+                .any(may_probe)
+    }
+
+    fn send_one(&mut self, online: &mut Online, class: Class, now: Moment) -> bool {
+        match class {
+            Class::Subscription => self.send_subscription(online, now),
+            Class::Attach => self.send_attach(online, now),
+            Class::Again => self.send_again(online, now),
+            Class::Detach => self.send_detach(online, now),
+            Class::Publication => {
+                let window = online.window();
+                window.is_some_and(|window| self.send_publication(online, window, now))
+            }
+        }
     }
 
     /// Queues the next publication, in turn over the devices; returns whether it did.
     #[inline(never)]
-    fn send_publication(&mut self, online: &mut Online, now: Moment) -> bool {
+    fn send_publication(&mut self, online: &mut Online, window: Window, now: Moment) -> bool {
         let Online { link, flight, .. } = online;
-        let Some(key) = self.outbox.next(flight, link.room_with_id(), now) else {
+        let Some(key) = self.outbox.next(flight, window, now) else {
             return false;
         };
         let entry = self.outbox.entry(key);
@@ -54,38 +100,109 @@ impl Session {
             }
             QoS::AtLeastOnce => {
                 let owner = PacketOwner::Publication(key);
-                let packet_id = link.publish(topic, &entry.payload, owner);
-                let peer_now = link.peer_clock().time(now);
-                self.outbox.sent(flight, key, packet_id, peer_now, now);
+                let packet_id = link.publish(Request::Publication, topic, &entry.payload, owner);
+                self.outbox.sent(flight, key, packet_id, now);
             }
         }
         true
     }
 
-    /// Queues an overdue publication again: the bridge drops some silently when its buffers are full. Returns whether
-    /// it did.
-    fn send_overdue(&mut self, online: &mut Online, now: Moment) -> bool {
-        let Online { link, flight, .. } = online;
-        let Some(peer_now) = link.peer_clock().time_if_running(now) else {
+    /// Queues an overdue publication again: the bridge drops some silently when its buffers are full. Or, as a probe, one
+    /// publication beyond the window. Returns whether it did.
+    fn send_again(&mut self, online: &mut Online, now: Moment) -> bool {
+        let link = &online.link;
+        if link.has_again() && link.has_window_again(Kind::Publication) {
+            let next = link.next_again();
+            return next.is_some_and(|owner| self.send_overdue(online, owner, now));
+        }
+        online.may_probe(Kind::Publication, now) && self.send_probe(online, now)
+    }
+
+    /// Queues a new publication beyond the window, or else the oldest overdue one again.
+    fn send_probe(&mut self, online: &mut Online, now: Moment) -> bool {
+        let link = &online.link;
+        let is_sent = if online.wants_window() {
+            let window = Window {
+                is_open: link.has_id(),
+                room: link.room(),
+            };
+            self.send_publication(online, window, now)
+        } else {
+            let overdue = link
+                .next_again()
+                .or_else(|| link.oldest_late(Kind::Publication));
+            overdue.is_some_and(|owner| self.send_overdue(online, owner, now))
+        };
+        if is_sent {
+            online.probed(Kind::Publication, now);
+        }
+        is_sent
+    }
+
+    fn send_overdue(&mut self, online: &mut Online, owner: PacketOwner, now: Moment) -> bool {
+        let PacketOwner::Publication(key) = owner else {
             return false;
         };
-        let key = match self.outbox.overdue(flight, link.room(), peer_now, now) {
-            None => return false,
-            Some(Overdue::Due(key)) => key,
-            Some(Overdue::Superseded(key)) => {
-                self.fail_publication(online, key, Failure::Superseded);
-                return true;
-            }
-        };
+        let link = &mut online.link;
         let entry = self.outbox.entry(key);
         let Some(packet_id) = entry.packet_id() else {
             return false;
         };
+        if self.outbox.is_superseded(key) {
+            self.fail_publication(online, key, Failure::Superseded);
+            return true;
+        }
+        if self.outbox.is_held(key, now) {
+            link.postpone(packet_id, now);
+            return true;
+        }
+        if entry.packet_size() > link.room() {
+            return false;
+        }
         let topic = topic_of(entry, &self.devices, &mut self.topic);
         link.publish_again(topic, &entry.payload, packet_id);
-        self.outbox.sent_again(flight, key, peer_now, now);
+        self.outbox.sent_again(key, now);
         self.stats.resent += 1;
         true
+    }
+}
+
+impl Online {
+    /// Returns whether an open connection has nothing to send.
+    #[inline]
+    pub(super) fn has_nothing_to_send(&self) -> bool {
+        let is_waiting = self.owed.has_given() || self.has_first() || self.flight.has_waiting();
+        self.phase == Phase::Open && !is_waiting
+    }
+
+    /// Returns whether something precedes new publications.
+    #[inline]
+    fn has_first(&self) -> bool {
+        !self.turns.is_empty() || self.link.has_again() || self.probes.is_due(Kind::Publication)
+    }
+
+    /// Returns whether a device waits for the window to send.
+    pub(super) fn wants_window(&self) -> bool {
+        self.phase == Phase::Open && self.flight.has_windowed() && !self.has_window()
+    }
+
+    #[inline]
+    fn has_window(&self) -> bool {
+        self.link
+            .has_window(Kind::Publication, self.link.has_again())
+    }
+
+    /// Returns what may be published now; `None` if nothing waits that may.
+    #[inline]
+    fn window(&self) -> Option<Window> {
+        if !self.flight.has_waiting() || self.phase != Phase::Open {
+            return None;
+        }
+        let is_open = self.has_window();
+        (is_open || self.flight.has_free()).then(|| Window {
+            is_open: is_open && self.link.has_id(),
+            room: self.link.room(),
+        })
     }
 }
 

@@ -1,8 +1,9 @@
-//! A device's subscriptions: what the user wants, and what this connection has granted.
+//! A device's subscriptions: what the user wants, and what this connection has granted. The gateway's own include the
+//! errors topic, which is always wanted.
 
 use super::{
-    devices::{Life, Progress, SubscriptionKey, Subscriptions},
-    online::{Deadline, Online, PacketOwner},
+    devices::{Asked, Feed, Life, Progress, SubscriptionKey, SubscriptionRequest},
+    online::{Choice, Deadline, Online, PacketOwner},
     session::Session,
 };
 use crate::{
@@ -10,7 +11,7 @@ use crate::{
     command::{OpId, Slot, Subscription},
     error::Failure,
     event::{Event, Outcome},
-    mqtt::{QoS, SubAckCode},
+    mqtt::{Kind, PacketId, QoS, SubAckCode},
     topic,
 };
 
@@ -32,6 +33,10 @@ impl Session {
         state.attempts = 0;
         let overtaken = state.op.take();
         self.stop_retrying(online.as_deref_mut(), key);
+        let state = self.devices.subscription_mut(key);
+        if state.progress != Progress::Asking {
+            state.drop_asked();
+        }
         if let Some(op) = overtaken {
             let device = self.devices.key(key.device);
             self.fail(op, device, Failure::Superseded);
@@ -53,7 +58,7 @@ impl Session {
                 }
             }
             Progress::Refused => state.progress = Progress::Settled,
-            Progress::Settled | Progress::Asked(..) => {}
+            Progress::Settled | Progress::Asking => {}
         }
     }
 
@@ -62,7 +67,16 @@ impl Session {
         let online = online.filter(|online| self.is_attached(online, key.device));
         let state = self.devices.subscription_mut(key);
         match online {
-            Some(online) if state.needs_packet() => online.turns.subscribe.push_back(key),
+            Some(online) if state.needs_packet() => {
+                let turns = &mut online.turns.subscribe;
+                match state.asked {
+                    None if state.attempts == 0 => turns.push_first(key),
+                    Some(asked) if !online.link.is_released(asked.packet_id) => {
+                        turns.push_late(key);
+                    }
+                    _ => turns.push_again(key),
+                }
+            }
             _ if !state.is_as_wanted() => {}
             _ => {
                 if let Some(op) = state.op.take() {
@@ -76,32 +90,18 @@ impl Session {
         }
     }
 
-    /// Continues with both subscriptions of a device that was attached.
+    /// Continues with all subscriptions of a device that was attached.
     pub(super) fn resume_subscriptions(&mut self, online: &mut Online, device: Slot) {
-        for subscription in Subscriptions::ALL {
-            let key = SubscriptionKey {
-                device,
-                subscription,
-            };
-            self.pursue_subscription(Some(online), key);
+        for feed in Feed::ALL {
+            self.pursue_subscription(Some(online), SubscriptionKey { device, feed });
         }
     }
 
     /// Clears what was granted to a device, because its attachment has ended.
     pub(super) fn lose_subscriptions(&mut self, mut online: Option<&mut Online>, device: Slot) {
-        for subscription in Subscriptions::ALL {
-            let key = SubscriptionKey {
-                device,
-                subscription,
-            };
-            let progress = self.devices.subscription_mut(key).progress;
-            match (progress, online.as_deref_mut()) {
-                (Progress::Asked(awaiting, _), Some(online)) => online.abandon(awaiting),
-                (Progress::Retrying(at), Some(online)) => {
-                    online.deadlines.remove(at, Deadline::subscribe(key));
-                }
-                _ => {}
-            }
+        for feed in Feed::ALL {
+            let key = SubscriptionKey { device, feed };
+            self.stop_retrying(online.as_deref_mut(), key);
             if let Some((op, outcome)) = self.devices.subscription_mut(key).lose() {
                 self.done(op, outcome);
             }
@@ -110,74 +110,112 @@ impl Session {
 
     /// Queues the next SUBSCRIBE or UNSUBSCRIBE, if there is one; returns whether it did.
     pub(super) fn send_subscription(&mut self, online: &mut Online, now: Moment) -> bool {
-        while let Some(&key) = online.turns.subscribe.front() {
+        while let Some(choice) = self.next_subscription(online) {
+            let Some(key) = online.turns.subscribe.at(choice) else {
+                return false;
+            };
             let is_attached = self.is_attached(online, key.device);
             let state = self.devices.subscription_mut(key);
             if is_attached && state.needs_packet() {
-                let qos = state.wanted;
-                return self.write_subscription(online, key, qos, now);
+                return self.write_subscription(online, choice, key, now);
             }
-            online.turns.subscribe.pop_front();
+            online.turns.subscribe.take(choice);
         }
         false
+    }
+
+    fn next_subscription(&self, online: &Online) -> Option<Choice> {
+        let turns = &online.turns.subscribe;
+        let next = turns.next(&online.link, Kind::Subscription);
+        if next.is_some() || !online.may_probe(Kind::Subscription, self.clock.now()) {
+            return next;
+        }
+        turns.probe(online.probes.place())
     }
 
     fn write_subscription(
         &mut self,
         online: &mut Online,
+        choice: Choice,
         key: SubscriptionKey,
-        qos: Option<QoS>,
         now: Moment,
     ) -> bool {
         let id = &self.devices.at(key.device).id;
-        let filter = match key.subscription {
-            Subscription::Config => topic::config_filter(id),
-            Subscription::Commands => topic::commands_filter(id),
+        let filter = match key.feed {
+            Feed::Errors => topic::errors_filter(id),
+            Feed::Config => topic::config_filter(id),
+            Feed::Commands => topic::commands_filter(id),
         };
         if online.link.room_with_id() < filter.len() + 16 {
             return false;
         }
-        let owner = PacketOwner::Subscription(key);
+        online.turns.subscribe.take(choice);
+        let state = self.devices.subscription_mut(key);
+        let request = match state.asked {
+            Some(earlier) => {
+                online.link.park(earlier.packet_id);
+                earlier.request
+            }
+            None => {
+                online.requests = online.requests.wrapping_add(1);
+                SubscriptionRequest::new(key, online.requests)
+            }
+        };
+        let (qos, owner) = (state.wanted, PacketOwner::Subscription(request));
         let packet_id = match qos {
             Some(qos) => online.link.subscribe(&filter, qos, owner),
             None => online.link.unsubscribe(&filter, owner),
         };
-        online.turns.subscribe.pop_front();
-        let awaiting = online.await_answer(packet_id, self.options.ack_timeout, now);
-        self.devices.subscription_mut(key).progress = Progress::Asked(awaiting, qos);
+        state.asked = Some(Asked {
+            qos,
+            request,
+            packet_id,
+        });
+        state.progress = Progress::Asking;
+        if choice.is_probe {
+            online.probed(Kind::Subscription, now);
+        }
+        self.outbox.count_packet(now);
         true
     }
 
+    /// Handles SUBACK. One that refuses an earlier attempt says nothing of the last one.
     pub(super) fn on_suback(
         &mut self,
         online: &mut Online,
         key: SubscriptionKey,
+        packet_id: PacketId,
         code: SubAckCode,
         now: Moment,
     ) {
-        if code == SubAckCode::Failure {
-            let failure = Failure::SubscriptionRefused(key.subscription);
-            self.fail_subscription(online, key, failure, now);
-        } else {
+        let asked = self.devices.subscription_mut(key).asked;
+        if code != SubAckCode::Failure {
             self.on_subscription_answer(online, key);
+        } else if asked.is_some_and(|asked| asked.packet_id == packet_id) {
+            let failure = match key.feed {
+                Feed::Errors => Failure::ErrorsTopicRefused,
+                Feed::Config => Failure::SubscriptionRefused(Subscription::Config),
+                Feed::Commands => Failure::SubscriptionRefused(Subscription::Commands),
+            };
+            self.fail_subscription(online, key, failure, now);
         }
     }
 
-    /// Handles a granting SUBACK, or UNSUBACK.
+    /// Handles a granting SUBACK, or UNSUBACK, in time or late.
     pub(super) fn on_subscription_answer(&mut self, online: &mut Online, key: SubscriptionKey) {
+        self.stop_retrying(Some(online), key);
         let state = self.devices.subscription_mut(key);
-        let Progress::Asked(awaiting, qos) = state.progress else {
+        let Some(asked) = state.asked.take() else {
             return;
         };
         state.progress = Progress::Settled;
-        state.held = qos;
+        state.held = asked.qos;
         state.attempts = 0;
-        online.stop_awaiting(awaiting);
         self.pursue_subscription(Some(online), key);
     }
 
-    /// Handles a subscription that timed out or was refused. After a timeout it is tried again with backoff, after a
-    /// refusal on the next connection.
+    /// Handles a subscription that timed out, or was refused by SUBACK or a report. After a timeout it is tried again
+    /// with backoff, after a refusal on the next connection.
     pub(super) fn fail_subscription(
         &mut self,
         online: &mut Online,
@@ -185,12 +223,9 @@ impl Session {
         failure: Failure,
         now: Moment,
     ) {
+        self.stop_retrying(Some(online), key);
         let state = self.devices.subscription_mut(key);
-        let Progress::Asked(awaiting, asked) = state.progress else {
-            return;
-        };
-        // If a report has failed it, the answer may still arrive, and must not complete the next attempt.
-        online.abandon(awaiting);
+        let asked = state.asked.map(|asked| asked.qos);
         let attempts = state.attempts;
         state.attempts += 1;
         state.progress = match failure {
@@ -199,26 +234,45 @@ impl Session {
                 online.deadlines.add(at, Deadline::subscribe(key));
                 Progress::Retrying(at)
             }
-            _ => Progress::Refused,
+            _ => {
+                state.asked = None;
+                Progress::Refused
+            }
         };
-        if state.wanted != asked {
+        if asked.is_some_and(|asked| asked != state.wanted) {
             // The user wants something else by now, which has not been tried yet.
+            state.drop_asked();
+            state.attempts = 0;
             self.retry_subscription(online, key);
             return;
         }
-        let op = state.op.take();
+        self.report_failed_subscription(key, attempts, failure);
+    }
+
+    fn report_failed_subscription(
+        &mut self,
+        key: SubscriptionKey,
+        attempts: u32,
+        failure: Failure,
+    ) {
+        let state = self.devices.subscription_mut(key);
+        let (op, is_wanted) = (state.op.take(), state.wanted.is_some());
         let device = self.devices.key(key.device);
+        let subscription = match key.feed {
+            // Asked for again until it is granted: the first failure says it.
+            Feed::Errors if attempts > 0 => return,
+            Feed::Errors => return self.emit(Event::ErrorsTopicUnavailable { failure }),
+            Feed::Config => Subscription::Config,
+            Feed::Commands => Subscription::Commands,
+        };
         match op {
             Some(op) => self.fail(op, device, failure),
-            None if asked.is_none() => {}
-            None => {
-                let subscription = key.subscription;
-                self.emit(Event::SubscriptionLost {
-                    device,
-                    subscription,
-                    failure,
-                });
-            }
+            None if !is_wanted => {}
+            None => self.emit(Event::SubscriptionLost {
+                device,
+                subscription,
+                failure,
+            }),
         }
     }
 

@@ -70,6 +70,7 @@ impl<T: Copy> PacketIds<T> {
     }
 
     /// Takes an identifier for a new packet; returns `None` if none is free.
+    #[inline]
     pub(crate) fn take(&mut self, awaits: Awaits, tag: T) -> Option<PacketId> {
         let id = self.take_fresh().or_else(|| self.take_freed())?;
         *self.entry(id)? = Entry::InFlight(awaits, tag);
@@ -94,15 +95,25 @@ impl<T: Copy> PacketIds<T> {
         }
     }
 
-    /// Drops the tag of an identifier in flight, but keeps the identifier out of use until its acknowledgement arrives
+    /// Takes the tag of an identifier in flight, but keeps the identifier out of use until its acknowledgement arrives
     /// late. Does nothing for any other identifier.
-    pub(crate) fn quarantine(&mut self, id: PacketId) {
-        if let Some(entry) = self.entry(id)
-            && let Entry::InFlight(awaits, _) = *entry
-        {
-            *entry = Entry::Quarantined(awaits);
-            self.in_flight -= 1;
-            self.quarantined += 1;
+    pub(crate) fn quarantine(&mut self, id: PacketId) -> Option<T> {
+        let entry = self.entry(id)?;
+        let Entry::InFlight(awaits, tag) = *entry else {
+            return None;
+        };
+        *entry = Entry::Quarantined(awaits);
+        self.in_flight -= 1;
+        self.quarantined += 1;
+        Some(tag)
+    }
+
+    /// Returns the tag of an identifier in flight.
+    #[inline]
+    pub(crate) fn find_in_flight(&self, id: PacketId) -> Option<T> {
+        match self.find(id) {
+            Found::InFlight(_, tag) => Some(tag),
+            Found::Quarantined | Found::Free => None,
         }
     }
 
@@ -116,11 +127,13 @@ impl<T: Copy> PacketIds<T> {
     }
 
     /// Returns the number of identifiers whose acknowledgement completes an operation.
+    #[cfg(test)]
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }
 
     /// Returns the number of identifiers that are out of use because their acknowledgement may still arrive.
+    #[cfg(test)]
     pub(crate) fn quarantined(&self) -> usize {
         self.quarantined
     }

@@ -124,10 +124,8 @@ fn an_unknown_error_leaves_the_attach_pending_and_it_is_retried_with_backoff() {
 fn a_missing_puback_fails_the_attach_operation_but_the_device_is_retried_and_the_connection_kept() {
     let mut harness = Harness::open(Options::default());
     let (device, op) = harness.begin_attach("device-1");
-    harness.expect_publish(ATTACH);
-    harness.wait(seconds(29));
-    assert_eq!(harness.ended(op), None);
-    harness.wait(seconds(1));
+    let id = harness.expect_publish(ATTACH);
+    harness.time_out(seconds(30));
     assert_eq!(harness.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
     assert!(harness.gateway.is_open());
     assert_eq!(
@@ -135,30 +133,54 @@ fn a_missing_puback_fails_the_attach_operation_but_the_device_is_retried_and_the
         Some(DeviceState::Retrying)
     );
     harness.step();
-    harness.acknowledge_attach("device-1");
-    assert!(harness.events().contains(&Event::Attached { device }));
+    harness.expect_publish_again(ATTACH, id);
+    assert_eq!(harness.sent(), [], "once");
+    harness.puback(id);
+    assert_eq!(harness.events(), [Event::Attached { device }]);
 }
 
 #[test]
-fn a_puback_after_its_deadline_completes_no_other_operation() {
+fn a_puback_after_its_deadline_attaches_the_device_and_the_operation_stays_failed() {
+    for is_asked_again in [false, true] {
+        let mut harness = Harness::open(Options::default());
+        let (device, op) = harness.begin_attach("device-1");
+        let id = harness.expect_publish(ATTACH);
+        harness.time_out(seconds(30));
+        assert_eq!(harness.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
+        if is_asked_again {
+            harness.step();
+            harness.expect_publish_again(ATTACH, id);
+        }
+        harness.puback(id);
+        assert_eq!(harness.events(), [Event::Attached { device }]);
+        harness.wait(seconds(20));
+        assert_eq!(harness.sent(), [], "it is not attached again");
+        assert_eq!(harness.events(), []);
+    }
+}
+
+#[test]
+fn a_puback_after_its_deadline_completes_no_attach_with_another_token() {
     let mut harness = Harness::open(Options::default());
     let (device, _) = harness.begin_attach("device-1");
     let late = harness.expect_publish(ATTACH);
-    harness.wait(seconds(30));
+    harness.time_out(seconds(30));
     harness.events();
+    let (id, token) = ("device-1".try_into().unwrap(), Some(harness.token()));
+    let attaching = harness.gateway.attach(id, token, UNIX_NOW, harness.now);
+    let (_, op) = attaching.unwrap();
     harness.step();
     let second = harness.expect_publish(ATTACH);
     assert_ne!(late, second);
     harness.puback(late);
+    assert_eq!(harness.events(), []);
     assert_eq!(
         harness.gateway.device_state(device),
         Some(DeviceState::Attaching)
     );
     harness.puback(second);
-    assert_eq!(
-        harness.gateway.device_state(device),
-        Some(DeviceState::Attached)
-    );
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Attached)));
+    assert_eq!(harness.gateway.stats().unsolicited, 0);
 }
 
 #[test]

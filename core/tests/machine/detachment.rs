@@ -56,7 +56,7 @@ fn a_detach_without_an_answer_times_out() {
     let (mut harness, device) = Harness::attached(Options::default());
     let op = harness.gateway.detach(device, harness.now).unwrap();
     harness.expect_publish("/devices/device-1/detach");
-    harness.wait(seconds(30));
+    harness.time_out(seconds(30));
     assert_eq!(harness.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
 }
 

@@ -50,7 +50,7 @@ fn a_ping_without_an_answer_ends_the_connection() {
     let mut harness = Harness::open(Options::default());
     harness.wait(seconds(55));
     assert_eq!(harness.sent(), [Sent::PingReq]);
-    harness.wait(seconds(20));
+    harness.time_out(seconds(20));
     let disconnected = harness.disconnected();
     assert_eq!(
         disconnected.reason,
@@ -74,11 +74,58 @@ fn a_peer_that_reads_everything_and_sends_nothing_is_pinged() {
     assert_eq!(harness.sent(), [Sent::PingReq]);
     harness.publish(own, "5");
     harness.sent();
-    harness.wait(seconds(20));
+    harness.time_out(seconds(20));
     assert!(matches!(
         harness.disconnect_reason(),
         DisconnectReason::PingRespTimedOut(_)
     ));
+}
+
+#[test]
+fn a_peer_that_takes_queued_bytes_slowly_and_sends_nothing_is_pinged() {
+    let mut harness = Harness::open(Options::default());
+    harness.publish(harness.gateway.own_key(), &"x".repeat(1_000));
+    for _ in 0..5 {
+        harness.wait(seconds(10));
+        harness.gateway.handle_transmitted(1, harness.now);
+    }
+    harness.wait(seconds(5) - Duration::from_millis(1));
+    let queued = harness.gateway.poll_transmit().to_vec();
+    assert_eq!(queued.last(), Some(&b'x'));
+    harness.wait(Duration::from_millis(1));
+    assert_eq!(
+        harness.gateway.poll_transmit(),
+        [&queued[..], &[0xc0, 0]].concat(),
+        "PINGREQ, 55 s after the last byte of the peer"
+    );
+    harness.gateway.handle_transmitted(usize::MAX, harness.now);
+    harness.time_out(seconds(20));
+    assert!(matches!(
+        harness.disconnect_reason(),
+        DisconnectReason::PingRespTimedOut(_)
+    ));
+}
+
+#[test]
+fn any_byte_shows_that_the_peer_is_alive_but_a_packet_takes_ten_keep_alives_at_most() {
+    let mut harness = Harness::open(Options::default());
+    let opened = harness.now;
+    harness.receive(&[0x30, 0xff, 0x7f]);
+    for _ in 0..39 {
+        harness.wait(seconds(15));
+        harness.receive(&[0]);
+        harness.sent();
+    }
+    harness.wait(seconds(15) - Duration::from_millis(1));
+    assert_eq!(harness.events(), []);
+    harness.wait(Duration::from_millis(1));
+    assert_eq!(harness.now - opened, seconds(600));
+    let disconnected = harness.disconnected();
+    assert_eq!(
+        disconnected.reason,
+        DisconnectReason::PacketTimedOut(seconds(600))
+    );
+    assert_eq!(disconnected.certainty, Certainty::Inferred);
 }
 
 #[test]

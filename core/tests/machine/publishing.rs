@@ -144,8 +144,8 @@ fn a_lost_connection_loses_nothing_and_keeps_the_order_of_each_device() {
     harness.lose_connection();
     harness.events();
     harness.redial();
-    harness.acknowledge_attach("device-1");
     harness.acknowledge_attach("device-2");
+    harness.acknowledge_attach("device-1");
     let mut arrived = Vec::new();
     loop {
         let sent = harness.sent();

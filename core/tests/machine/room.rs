@@ -68,6 +68,7 @@ fn subscriptions_fill_the_transmit_buffer_to_its_limit_and_resume_once_it_is_dra
     for length in [200, 217, 240] {
         let mut options = Options::default();
         options.attach_window = 400;
+        options.subscribe_window = 400;
         let mut harness = Harness::open(options);
         let devices: Vec<_> = (0..400)
             .map(|n| harness.begin_attach(&format!("d{n:0>0$}", length - 1)).0)

@@ -74,20 +74,59 @@ fn a_missing_suback_fails_the_operation_and_the_subscription_is_retried_with_ano
     let (mut harness, device) = Harness::attached(Options::default());
     let op = subscribe(&mut harness, device, QoS::AtLeastOnce);
     let late = harness.expect_subscribe(CONFIG);
-    harness.wait(seconds(30));
+    harness.time_out(seconds(30));
     assert_eq!(harness.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
     harness.step();
     let second = harness.expect_subscribe(CONFIG);
     assert_ne!(late, second);
-    harness.suback(late, 0x80);
-    assert_eq!(
-        harness.events(),
-        [],
-        "a late answer does not complete the second attempt"
-    );
+    assert_eq!(harness.sent(), [], "once");
     harness.suback(second, 1);
     harness.deliver(CONFIG, "{}", Some(1));
     assert!(matches!(harness.events()[..], [Event::Config { .. }]));
+    harness.wait(seconds(50));
+    assert_eq!(harness.sent(), [Sent::PubAck(1)], "it is not retried again");
+}
+
+#[test]
+fn a_late_suback_subscribes_and_the_operation_stays_failed() {
+    for is_asked_again in [false, true] {
+        let (mut harness, device) = Harness::attached(Options::default());
+        let op = subscribe(&mut harness, device, QoS::AtLeastOnce);
+        let late = harness.expect_subscribe(CONFIG);
+        harness.time_out(seconds(30));
+        assert_eq!(harness.ended(op), Some(Err(Failure::TimedOut(seconds(30)))));
+        let second = is_asked_again.then(|| {
+            harness.step();
+            harness.expect_subscribe(CONFIG)
+        });
+        harness.suback(late, 1);
+        let again = subscribe(&mut harness, device, QoS::AtLeastOnce);
+        let subscribed = Outcome::Subscribed(QoS::AtLeastOnce);
+        assert_eq!(harness.ended(again), Some(Ok(subscribed)));
+        if let Some(second) = second {
+            harness.suback(second, 1);
+        }
+        harness.wait(seconds(20));
+        assert_eq!(harness.events(), []);
+        assert_eq!(harness.sent(), [], "it is not asked for again");
+        assert_eq!(harness.gateway.stats().unsolicited, 0);
+    }
+}
+
+#[test]
+fn no_more_subscribe_packets_are_pending_than_the_window_allows() {
+    let mut options = Options::default();
+    options.subscribe_window = 2;
+    let (mut harness, first) = Harness::attached(options);
+    let others = ["device-2", "device-3"].map(|id| harness.attach(id));
+    for device in [first].into_iter().chain(others) {
+        subscribe(&mut harness, device, QoS::AtLeastOnce);
+    }
+    let id = harness.expect_subscribe(CONFIG);
+    harness.expect_subscribe("/devices/device-2/config");
+    assert_eq!(harness.sent(), []);
+    harness.suback(id, 1);
+    harness.expect_subscribe("/devices/device-3/config");
 }
 
 #[test]
@@ -253,6 +292,64 @@ fn a_new_subscription_request_supersedes_the_pending_one_and_the_last_one_takes_
 }
 
 #[test]
+fn what_may_still_be_done_late_is_undone_when_something_else_is_wanted() {
+    // SUBSCRIBE is overdue, and the user does not want it any more.
+    let (mut harness, device) = Harness::attached(Options::default());
+    subscribe(&mut harness, device, QoS::AtLeastOnce);
+    let late = harness.expect_subscribe(CONFIG);
+    harness.time_out(seconds(30));
+    harness.events();
+    let op = unsubscribe(&mut harness, device);
+    let Sent::Unsubscribe { id, .. } = harness.next_sent() else {
+        panic!()
+    };
+    harness.suback(late, 1);
+    assert_eq!(harness.events(), []);
+    harness.unsuback(id);
+    assert_eq!(harness.ended(op), Some(Ok(Outcome::Unsubscribed)));
+
+    // UNSUBSCRIBE is overdue, and the user wants the subscription again: before it is overdue, or after.
+    for is_early in [true, false] {
+        let (mut harness, device) = subscribed();
+        unsubscribe(&mut harness, device);
+        assert!(matches!(harness.next_sent(), Sent::Unsubscribe { .. }));
+        if is_early {
+            subscribe(&mut harness, device, QoS::AtLeastOnce);
+            harness.events();
+        }
+        harness.time_out(seconds(30));
+        if !is_early {
+            subscribe(&mut harness, device, QoS::AtLeastOnce);
+        }
+        harness.events();
+        let id = harness.expect_subscribe(CONFIG);
+        harness.suback(id, 1);
+        harness.deliver(CONFIG, "{}", Some(1));
+        let events = harness.events();
+        assert!(matches!(events.last(), Some(Event::Config { .. })));
+    }
+}
+
+#[test]
+fn a_refusal_of_what_is_not_wanted_any_more_does_not_fail_the_newer_request() {
+    let by_suback: fn(&mut Harness, u16) = |harness, id| harness.suback(id, 0x80);
+    let by_report: fn(&mut Harness, u16) =
+        |harness, id| harness.report("GATEWAY_INVALID_MQTT_TOPIC", "device-1", Some(id));
+    for refuse in [by_suback, by_report] {
+        let (mut harness, device) = Harness::attached(Options::default());
+        subscribe(&mut harness, device, QoS::AtLeastOnce);
+        let id = harness.expect_subscribe(CONFIG);
+        let op = subscribe(&mut harness, device, QoS::AtMostOnce);
+        refuse(&mut harness, id);
+        assert_eq!(harness.ended(op), None);
+        let id = harness.expect_subscribe(CONFIG);
+        harness.suback(id, 0);
+        let subscribed = Outcome::Subscribed(QoS::AtMostOnce);
+        assert_eq!(harness.ended(op), Some(Ok(subscribed)));
+    }
+}
+
+#[test]
 fn repeating_a_pending_subscription_request_returns_the_same_operation() {
     let (mut harness, device) = Harness::attached(Options::default());
     let first = subscribe(&mut harness, device, QoS::AtLeastOnce);
@@ -291,20 +388,37 @@ fn a_refused_errors_topic_is_reported_and_blocks_nothing() {
 }
 
 #[test]
-fn an_errors_topic_subscription_that_times_out_is_reported_once() {
-    let mut harness = Harness::dialing(Options::default());
+fn an_errors_topic_subscription_that_times_out_is_reported_once_and_asked_for_again_with_backoff() {
+    let errors = "/devices/gw-1/errors";
+    let mut options = Options::default();
+    options.keep_alive = seconds(1_199);
+    options.stable_after = seconds(1_199);
+    let mut harness = Harness::dialing(options);
     harness.transport_up();
     harness.sent();
     harness.connack(0);
-    let id = harness.expect_subscribe("/devices/gw-1/errors");
+    let mut ids = vec![harness.expect_subscribe(errors)];
     harness.events();
-    harness.wait(seconds(30));
-    let failure = Failure::TimedOut(seconds(30));
-    assert_eq!(
-        harness.events(),
-        [Event::ErrorsTopicUnavailable { failure }]
-    );
-    harness.suback(id, 0);
+    for wait in [1, 2, 4, 8] {
+        harness.step();
+        let failure = Failure::TimedOut(seconds(30));
+        let report = Event::ErrorsTopicUnavailable { failure };
+        let expected = if ids.len() == 1 { vec![report] } else { vec![] };
+        assert_eq!(harness.events(), expected, "attempt {}", ids.len());
+        let failed = harness.now;
+        harness.step();
+        let waited = harness.now - failed;
+        assert!(
+            waited >= seconds(wait) && waited <= seconds(wait + 1),
+            "{waited:?}"
+        );
+        ids.push(harness.expect_subscribe(errors));
+    }
+    for id in ids {
+        harness.suback(id, 0);
+        harness.wait(seconds(50));
+        assert_eq!(harness.sent(), [], "the first answer ends the attempts");
+    }
     assert_eq!(harness.events(), []);
     assert_eq!(
         harness.gateway.stats().unsolicited,

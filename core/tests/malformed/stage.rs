@@ -39,7 +39,9 @@ pub(crate) enum Stage {
     Acknowledged,
     /// PUBLISH 2 is queued.
     PublishUnwritten,
-    /// The attach with PUBLISH 2 has timed out.
+    /// The attach with PUBLISH 2 has timed out, and waits to be sent again.
+    TimedOut,
+    /// The attach with PUBLISH 2 has timed out, and PUBLISH 3 attaches the device with a new token.
     Quarantined,
     /// PUBLISH 3 detaches the device.
     Detaching,
@@ -78,9 +80,11 @@ impl Stage {
             | Self::Accepted
             | Self::Open
             | Self::Pinging => self.before_any_device(),
-            Self::Attaching | Self::Attached | Self::Quarantined | Self::Detaching => {
-                self.attachment()
-            }
+            Self::Attaching
+            | Self::Attached
+            | Self::TimedOut
+            | Self::Quarantined
+            | Self::Detaching => self.attachment(),
             Self::Subscribing
             | Self::Subscribed
             | Self::SubscribedAtQoS0
@@ -143,8 +147,15 @@ impl Stage {
         assert_eq!(harness.expect_publish("/devices/device-1/attach"), 2);
         match self {
             Self::Attaching => {}
-            Self::Quarantined => harness.wait(seconds(30)),
+            Self::TimedOut | Self::Quarantined => harness.time_out(seconds(30)),
             _ => harness.puback(2),
+        }
+        if self == Self::Quarantined {
+            let (id, token) = ("device-1".try_into().unwrap(), Some(harness.token()));
+            let attaching = harness.gateway.attach(id, token, UNIX_NOW, harness.now);
+            attaching.unwrap();
+            harness.step();
+            assert_eq!(harness.expect_publish("/devices/device-1/attach"), 3);
         }
         if self == Self::Detaching {
             harness.gateway.detach(device, harness.now).unwrap();

@@ -191,6 +191,19 @@ impl Harness {
         }
     }
 
+    /// Expects this PUBLISH at QoS 1 again next: with its identifier, and DUP 1.
+    pub fn expect_publish_again(&mut self, topic: &str, packet_id: u16) {
+        let sent = self.next_sent();
+        let is_again = matches!(
+            &sent,
+            Sent::Publish { topic: found, id: Some(id), dup: true, .. } if found == topic && *id == packet_id
+        );
+        assert!(
+            is_again,
+            "not PUBLISH {packet_id} to {topic} again: {sent:?}"
+        );
+    }
+
     /// Expects a SUBSCRIBE of this filter next; returns its packet identifier.
     pub fn expect_subscribe(&mut self, filter: &str) -> u16 {
         match self.next_sent() {
@@ -280,6 +293,17 @@ impl Harness {
         }
         self.now = end;
         self.run_timers();
+    }
+
+    /// Waits for a timeout that begins now: asserts that nothing happens before it, and lets the second after it pass.
+    /// That is enough, because a deadline is later than its timeout by half a millisecond for each byte that the peer
+    /// has not proven to have read.
+    pub fn time_out(&mut self, timeout: Duration) {
+        let just_before = timeout - Duration::from_millis(1);
+        self.wait(just_before);
+        assert_eq!(self.events(), [], "{just_before:?} after it began");
+        assert_eq!(self.sent(), [], "{just_before:?} after it began");
+        self.wait(seconds(1));
     }
 
     /// Advances the time to the next deadline.

@@ -1,11 +1,11 @@
 //! One device: what the user has requested for it, and what the bridge has granted.
 
-use super::{awaiting::Awaiting, subscription::Subscriptions};
+use super::subscription::{Feed, Subscriptions};
 use crate::{
-    clock::{Moment, PeerTime},
+    clock::Moment,
     command::OpId,
     id::DeviceId,
-    mqtt::TopicName,
+    mqtt::{PacketId, TopicName},
     token::Token,
     topic::{self, Channel},
 };
@@ -20,12 +20,22 @@ pub(crate) struct Device {
     pub(crate) life: Life,
     /// The pending attach.
     pub(crate) attach_op: Option<OpId>,
+    /// The attach that this connection has yet to answer. It may be overdue.
+    pub(crate) asked: Option<AskedAttach>,
     /// The pending detach.
     pub(crate) detach: Option<Detach>,
     pub(crate) token: Option<Token>,
     /// Consecutive attempts to attach that failed or did not last.
     pub(crate) attempts: u32,
     pub(crate) subscriptions: Subscriptions,
+}
+
+/// An attach that was queued, once or several times with the same identifier.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct AskedAttach {
+    pub(crate) packet_id: PacketId,
+    /// Whether it carries the device's current token.
+    pub(crate) is_current: bool,
 }
 
 /// The lifecycle state of a device.
@@ -35,8 +45,8 @@ pub(crate) enum Life {
     Own,
     /// To be attached: waits for its turn or for a connection.
     Waiting,
-    /// The attach was queued and waits for its PUBACK.
-    Attaching(Awaiting),
+    /// The attach was queued and is not overdue.
+    Attaching,
     /// Attached, since this time.
     Attached(Moment),
     /// The attach failed for a reason that may be temporary; it is tried again at this time.
@@ -48,7 +58,7 @@ pub(crate) enum Life {
     /// The bridge detached it, and it is not attached again until the user asks for it.
     Dormant,
     /// The detach was queued and waits for its PUBACK.
-    Detaching(Awaiting),
+    Detaching(PacketId),
 }
 
 impl Life {
@@ -56,7 +66,7 @@ impl Life {
         match self {
             Self::Own if is_open => DeviceState::Attached,
             Self::Own | Self::Waiting => DeviceState::Waiting,
-            Self::Attaching(_) => DeviceState::Attaching,
+            Self::Attaching => DeviceState::Attaching,
             Self::Attached(_) => DeviceState::Attached,
             Self::Retrying(_) => DeviceState::Retrying,
             Self::NeedsToken => DeviceState::TokenNeeded,
@@ -108,6 +118,7 @@ impl Device {
             generation,
             life,
             attach_op: None,
+            asked: None,
             detach: None,
             token: None,
             attempts: 0,
@@ -115,23 +126,20 @@ impl Device {
         }
     }
 
-    /// Returns the pending operations, except the detach.
-    pub(crate) fn pending_ops(&self) -> impl Iterator<Item = OpId> + '_ {
-        let subscriptions = Subscriptions::ALL.into_iter();
-        let of_subscriptions = subscriptions.filter_map(|which| self.subscriptions.at(which).op);
-        self.attach_op.into_iter().chain(of_subscriptions)
+    /// Replaces the token, if there is a new one.
+    pub(crate) fn renew_token(&mut self, token: Option<Token>) {
+        if token.is_some() {
+            self.token = token;
+            if let Some(asked) = &mut self.asked {
+                asked.is_current = false;
+            }
+        }
     }
 
-    /// Returns the operations that the bridge has yet to answer, and when each was queued.
-    pub(crate) fn unanswered(&self) -> impl Iterator<Item = (PeerTime, OpId)> {
-        let of_life = match (self.life, self.attach_op, self.detach) {
-            (Life::Attaching(awaiting), Some(op), _) => Some((awaiting.sent, op)),
-            (Life::Detaching(awaiting), _, Some(detach)) => Some((awaiting.sent, detach.op)),
-            _ => None,
-        };
-        let subscriptions = Subscriptions::ALL.into_iter();
-        let of_subscriptions =
-            subscriptions.filter_map(|which| self.subscriptions.at(which).unanswered());
-        of_life.into_iter().chain(of_subscriptions)
+    /// Returns the pending operations, except the detach.
+    pub(crate) fn pending_ops(&self) -> impl Iterator<Item = OpId> + '_ {
+        let subscriptions = Feed::ALL.into_iter();
+        let of_subscriptions = subscriptions.filter_map(|feed| self.subscriptions.at(feed).op);
+        self.attach_op.into_iter().chain(of_subscriptions)
     }
 }

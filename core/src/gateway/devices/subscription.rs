@@ -1,23 +1,72 @@
 //! The requested subscriptions of a device, and those that are granted on this connection.
 
-use super::awaiting::Awaiting;
 use crate::{
-    clock::{Moment, PeerTime},
+    clock::Moment,
     command::{OpId, Slot, Subscription},
     event::Outcome,
-    mqtt::QoS,
+    mqtt::{PacketId, QoS},
 };
+
+/// What can be subscribed to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Feed {
+    /// The error reports of the gateway: only its own subscriptions include it.
+    Errors,
+    Config,
+    Commands,
+}
+
+impl Feed {
+    /// All feeds, in the order in which they are subscribed to.
+    pub(crate) const ALL: [Self; 3] = [Self::Errors, Self::Config, Self::Commands];
+}
+
+impl From<Subscription> for Feed {
+    fn from(subscription: Subscription) -> Self {
+        match subscription {
+            Subscription::Config => Self::Config,
+            Subscription::Commands => Self::Commands,
+        }
+    }
+}
 
 /// Identifies one device's subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct SubscriptionKey {
     pub(crate) device: Slot,
-    pub(crate) subscription: Subscription,
+    pub(crate) feed: Feed,
 }
 
-/// Both subscriptions of a device.
+/// One request for a subscription, or for its end: all attempts until the bridge has answered one, or something else is
+/// requested.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct SubscriptionRequest {
+    device: Slot,
+    feed: Feed,
+    /// Numbers the requests of a connection; it wraps around.
+    number: u16,
+}
+
+impl SubscriptionRequest {
+    pub(crate) fn new(key: SubscriptionKey, number: u16) -> Self {
+        let SubscriptionKey { device, feed } = key;
+        Self {
+            device,
+            feed,
+            number,
+        }
+    }
+
+    pub(crate) fn key(self) -> SubscriptionKey {
+        let Self { device, feed, .. } = self;
+        SubscriptionKey { device, feed }
+    }
+}
+
+/// The subscriptions of a device.
 #[derive(Debug, Default)]
 pub(crate) struct Subscriptions {
+    errors: SubscriptionState,
     config: SubscriptionState,
     commands: SubscriptionState,
 }
@@ -28,38 +77,50 @@ pub(crate) struct SubscriptionState {
     pub(crate) wanted: Option<QoS>,
     pub(crate) held: Option<QoS>,
     pub(crate) progress: Progress,
+    /// The packets of which one answer is still to come. They may be overdue.
+    pub(crate) asked: Option<Asked>,
     /// The pending subscribe or unsubscribe.
     pub(crate) op: Option<OpId>,
     /// Consecutive attempts that timed out or were refused.
     pub(crate) attempts: u32,
 }
 
+/// SUBSCRIBE for a quality of service, or UNSUBSCRIBE for none, sent once or several times.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asked {
+    pub(crate) qos: Option<QoS>,
+    /// What its packets belong to.
+    pub(crate) request: SubscriptionRequest,
+    /// The identifier of the last attempt.
+    pub(crate) packet_id: PacketId,
+}
+
 /// The progress from what is held to what is wanted.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Progress {
     #[default]
     Settled,
-    /// SUBSCRIBE was queued for this quality of service, or UNSUBSCRIBE for none.
-    Asked(Awaiting, Option<QoS>),
+    /// A packet was queued and is not overdue.
+    Asking,
     Retrying(Moment),
     /// The bridge refused it on this connection.
     Refused,
 }
 
 impl Subscriptions {
-    pub(crate) const ALL: [Subscription; 2] = [Subscription::Config, Subscription::Commands];
-
-    pub(crate) fn at(&self, subscription: Subscription) -> &SubscriptionState {
-        match subscription {
-            Subscription::Config => &self.config,
-            Subscription::Commands => &self.commands,
+    pub(crate) fn at(&self, feed: Feed) -> &SubscriptionState {
+        match feed {
+            Feed::Errors => &self.errors,
+            Feed::Config => &self.config,
+            Feed::Commands => &self.commands,
         }
     }
 
-    pub(crate) fn at_mut(&mut self, subscription: Subscription) -> &mut SubscriptionState {
-        match subscription {
-            Subscription::Config => &mut self.config,
-            Subscription::Commands => &mut self.commands,
+    pub(crate) fn at_mut(&mut self, feed: Feed) -> &mut SubscriptionState {
+        match feed {
+            Feed::Errors => &mut self.errors,
+            Feed::Config => &mut self.config,
+            Feed::Commands => &mut self.commands,
         }
     }
 }
@@ -67,27 +128,37 @@ impl Subscriptions {
 impl SubscriptionState {
     /// Returns whether a packet is needed to get from what is held to what is wanted.
     pub(crate) fn needs_packet(&self) -> bool {
-        matches!(self.progress, Progress::Settled) && self.wanted != self.held
+        self.progress == Progress::Settled && self.wanted != self.held
     }
 
     /// Returns whether what is held is what is wanted.
     pub(crate) fn is_as_wanted(&self) -> bool {
         match self.wanted {
             Some(_) => self.held == self.wanted,
-            None => self.held.is_none() && !matches!(self.progress, Progress::Asked(..)),
+            None => self.held.is_none() && self.progress != Progress::Asking,
         }
     }
 
     /// Returns whether messages of this subscription are expected: even before its SUBACK, and until its UNSUBACK.
     pub(crate) fn is_expected(&self) -> bool {
-        self.wanted.is_some() || self.held.is_some() || matches!(self.progress, Progress::Asked(..))
+        self.wanted.is_some() || self.held.is_some() || self.asked.is_some()
     }
 
-    /// Returns the operation that the bridge has yet to answer, and when it was queued.
-    pub(crate) fn unanswered(&self) -> Option<(PeerTime, OpId)> {
-        match self.progress {
-            Progress::Asked(awaiting, _) => Some((awaiting.sent, self.op?)),
-            Progress::Settled | Progress::Retrying(_) | Progress::Refused => None,
+    /// Returns whether the answer to an attempt of this request counts: it is for what is asked for now.
+    pub(crate) fn is_asked(&self, request: SubscriptionRequest) -> bool {
+        self.asked.is_some_and(|asked| asked.request == request)
+    }
+
+    /// Stops waiting for an overdue answer, because something else may be wanted by now. The peer may still do what was
+    /// asked for: unless it is what is wanted, that has to be asked for in any case.
+    pub(crate) fn drop_asked(&mut self) {
+        if let Some(asked) = self.asked.take()
+            && asked.qos != self.wanted
+        {
+            self.held = match self.wanted {
+                Some(_) => None,
+                None => asked.qos,
+            };
         }
     }
 
@@ -95,6 +166,7 @@ impl SubscriptionState {
     /// unsubscribe.
     pub(crate) fn lose(&mut self) -> Option<(OpId, Outcome)> {
         self.held = None;
+        self.asked = None;
         self.progress = Progress::Settled;
         if self.wanted.is_some() {
             return None;

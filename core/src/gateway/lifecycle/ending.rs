@@ -36,7 +36,8 @@ impl Gateway {
     fn leave_if_drained(&mut self, now: Moment) {
         let has_refresh_drained = self.lifecycle.online().is_some_and(|online| {
             matches!(online.phase, Phase::Refreshing { .. })
-                && online.link.in_flight() == 0
+                && online.flight.in_flight() == 0
+                && !online.link.awaits_others()
                 && online.link.transmit().is_empty()
         });
         if has_refresh_drained || self.has_close_drained() {
@@ -68,7 +69,6 @@ impl Gateway {
                         for_good: lifecycle.close_op.is_some(),
                         until,
                     };
-                    lifecycle.quiet_until.lower(until);
                 }
                 Phase::Leaving { for_good, .. } => *for_good = true,
             },
@@ -108,6 +108,7 @@ impl Gateway {
         let reason = match silence {
             Silence::ConnAck(after) => DisconnectReason::ConnAckTimedOut(after),
             Silence::PingResp(after) => DisconnectReason::PingRespTimedOut(after),
+            Silence::Packet(after) => DisconnectReason::PacketTimedOut(after),
             Silence::Stall(after) => DisconnectReason::WriteStalled(after),
         };
         self.end_connection(reason, now);
@@ -164,7 +165,6 @@ impl Gateway {
         self.lifecycle.attempts += 1;
         let wait = session.options.backoff.wait(attempts, &mut session.jitter);
         let until = now + wait;
-        self.lifecycle.quiet_until.lower(until);
         (AfterHangUp::Wait { until }, Some(wait))
     }
 

@@ -4,7 +4,6 @@ use bytes::Bytes;
 
 use super::list;
 use crate::{
-    clock::PeerTime,
     command::{OpId, PublicationTopic, Slot},
     id::DeviceId,
     mqtt::{PacketId, QoS},
@@ -35,12 +34,8 @@ pub(crate) struct Entry {
 pub(super) enum Place {
     /// In its device's queue or, for a state, in its slot.
     Waiting,
-    /// Queued at QoS 1 with this identifier, last at this peer time; `attempt` counts from 0.
-    InFlight {
-        id: PacketId,
-        sent: PeerTime,
-        attempt: u8,
-    },
+    /// Queued at QoS 1 with this identifier.
+    InFlight { id: PacketId },
     /// Queued at QoS 0: done once the stream was handed over up to this offset.
     HandingOver { end: u64 },
 }
@@ -100,7 +95,7 @@ impl Entry {
     }
 
     /// Returns the maximum size of its packet, in bytes.
-    pub(super) fn packet_size(&self) -> usize {
+    pub(crate) fn packet_size(&self) -> usize {
         let subfolder = self.subfolder.as_ref();
         let subfolder = subfolder.map_or(0, |subfolder| subfolder.as_str().len());
         self.payload.len() + subfolder + PACKET_OVERHEAD
@@ -110,18 +105,15 @@ impl Entry {
         self.is_state
     }
 
-    /// Returns when it was last queued, and its operation, if it is not yet acknowledged.
-    pub(super) fn unanswered(&self) -> Option<(PeerTime, OpId)> {
-        match self.place {
-            Place::InFlight { sent, .. } => Some((sent, self.op)),
-            Place::Waiting | Place::HandingOver { .. } => None,
-        }
+    /// Returns whether it was queued for transmission.
+    pub(super) fn is_queued(&self) -> bool {
+        !matches!(self.place, Place::Waiting)
     }
 
     /// Returns its packet identifier, while it is in flight.
     pub(crate) fn packet_id(&self) -> Option<PacketId> {
         match self.place {
-            Place::InFlight { id, .. } => Some(id),
+            Place::InFlight { id } => Some(id),
             Place::Waiting | Place::HandingOver { .. } => None,
         }
     }

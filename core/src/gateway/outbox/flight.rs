@@ -4,11 +4,10 @@ use super::{
     Outbox,
     entry::{Entry, EntryKey, Place},
     list::List,
-    retransmit::RetransmitQueues,
     round::Round,
 };
 use crate::{
-    clock::{Moment, PeerTime},
+    clock::Moment,
     command::{OpId, Slot},
     mqtt::{PacketId, QoS},
     options::Options,
@@ -19,49 +18,52 @@ use crate::{
 pub(crate) struct Flight {
     /// Devices that can send.
     pub(super) round: Round,
-    /// Queued at QoS 1 and not yet acknowledged.
-    pub(super) unacknowledged: RetransmitQueues,
+    /// How many were queued at QoS 1 and are not yet acknowledged.
+    in_flight: usize,
     /// Queued at QoS 0 and not yet handed over to the transport.
     pub(super) handing_over: List,
-    /// Maximum number of QoS 1 publications in flight.
-    window: usize,
 }
 
-/// A publication whose acknowledgement is overdue.
+/// What may be published now.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Overdue {
-    /// To be sent again.
-    Due(EntryKey),
-    /// A state that a newer one has replaced meanwhile.
-    Superseded(EntryKey),
+pub(crate) struct Window {
+    /// Whether there is room for one more publication at QoS 1.
+    pub(crate) is_open: bool,
+    /// Maximum size of its packet.
+    pub(crate) room: usize,
 }
 
 impl Flight {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
             round: Round::new(usize::from(options.device_window)),
-            unacknowledged: RetransmitQueues::new(options.ack_timeout, options.max_ack_timeout),
+            in_flight: 0,
             handing_over: List::default(),
-            window: usize::from(options.window),
         }
     }
 
-    /// Returns whether a device can send and the window has room.
+    /// Returns whether a device can send, if the window has room.
     #[inline]
-    pub(crate) fn can_send(&self) -> bool {
-        !self.round.is_empty() && self.in_flight() < self.window
+    pub(crate) fn has_waiting(&self) -> bool {
+        self.round.has_windowed() || self.round.has_free()
+    }
+
+    /// Returns whether a device can send at QoS 0.
+    #[inline]
+    pub(crate) fn has_free(&self) -> bool {
+        self.round.has_free()
+    }
+
+    /// Returns whether a device can send at QoS 1, if the window has room.
+    #[inline]
+    pub(crate) fn has_windowed(&self) -> bool {
+        self.round.has_windowed()
     }
 
     /// Returns the number of QoS 1 publications queued and not yet acknowledged.
     #[inline]
     pub(crate) fn in_flight(&self) -> usize {
-        self.unacknowledged.len()
-    }
-
-    /// Returns whether an acknowledgement may be overdue.
-    #[inline]
-    pub(crate) fn may_be_overdue(&self, now: Moment) -> bool {
-        self.unacknowledged.may_be_overdue(now)
+        self.in_flight
     }
 }
 
@@ -70,7 +72,7 @@ impl Outbox {
     pub(crate) fn open(&mut self, flight: &mut Flight, device: Slot) {
         let queue = self.queues.at_mut(device);
         queue.is_open = true;
-        flight.round.offer(device, queue);
+        flight.round.offer(device, queue, &self.entries);
     }
 
     /// Stops a device that is no longer attached from sending.
@@ -80,27 +82,27 @@ impl Outbox {
         flight.round.remove(device, queue);
     }
 
-    /// Returns the next publication to queue, in turn over the devices, if the window and the pace allow it and its
-    /// packet is not larger than `room`.
+    /// Returns the next publication to queue, in turn over the devices, if the window and the pace allow it.
     pub(crate) fn next(
         &mut self,
         flight: &mut Flight,
-        room: usize,
+        window: Window,
         now: Moment,
     ) -> Option<EntryKey> {
-        while flight.can_send() {
-            let device = flight.round.next()?;
-            if let Some(at) = self.connection_pacer.holds_all(now) {
-                if self.held_until.replace(at) != Some(at) {
-                    self.delays.count(at.since(now));
-                }
-                return None;
-            }
+        while let Some(device) = flight.round.next(window.is_open) {
             let candidate = self.candidate(flight, device, now);
-            if candidate.is_some_and(|key| self.entry(key).packet_size() > room) {
-                return None;
+            if let Some(key) = candidate {
+                let entry = self.entry(key);
+                let is_free = entry.qos == QoS::AtMostOnce;
+                if !window.is_open && !is_free {
+                    flight.round.move_to_windowed(device);
+                    continue;
+                }
+                if entry.packet_size() > window.room {
+                    return None;
+                }
             }
-            flight.round.take(self.queues.at_mut(device));
+            flight.round.take(device, self.queues.at_mut(device));
             if candidate.is_some() {
                 return candidate;
             }
@@ -111,7 +113,7 @@ impl Outbox {
     /// Returns what a device would send now: its state if the pace allows it, or else the head of its queue.
     fn candidate(&mut self, flight: &Flight, device: Slot, now: Moment) -> Option<EntryKey> {
         let queue = self.queues.at(device);
-        if !flight.round.suit(queue) {
+        if !flight.round.suit(queue, &self.entries) {
             return None;
         }
         if let Some(at) = queue.pace.holds_all(now) {
@@ -127,18 +129,10 @@ impl Outbox {
     }
 
     /// Records that a publication was queued for transmission with this packet identifier.
-    pub(crate) fn sent(
-        &mut self,
-        flight: &mut Flight,
-        key: EntryKey,
-        id: PacketId,
-        peer_now: PeerTime,
-        now: Moment,
-    ) {
+    pub(crate) fn sent(&mut self, flight: &mut Flight, key: EntryKey, id: PacketId, now: Moment) {
+        flight.in_flight += 1;
         self.leave_queue(flight, key, now);
-        flight
-            .unacknowledged
-            .push(&mut self.entries, key, id, peer_now);
+        self.entries.at_mut(key).place = Place::InFlight { id };
     }
 
     /// Records that a QoS 0 publication was queued for transmission; it ends at this offset in the stream.
@@ -157,51 +151,24 @@ impl Outbox {
         self.connection_pacer.count(&self.quota, now);
         queue.in_flight += usize::from(entry.qos == QoS::AtLeastOnce);
         queue.unlink(&mut self.entries, key);
-        flight.round.offer(device, queue);
+        flight.round.offer(device, queue, &self.entries);
     }
 
-    /// Returns the peer time at which the next acknowledgement is overdue, if there is room to send its packet again.
-    pub(crate) fn overdue_at(&self, flight: &Flight, room: usize) -> Option<PeerTime> {
-        let (deadline, key) = flight.unacknowledged.first_due(&self.entries)?;
-        (self.entry(key).packet_size() <= room).then_some(deadline)
+    /// Returns whether this is a state that a newer one has replaced: it must not be sent again.
+    pub(crate) fn is_superseded(&self, key: EntryKey) -> bool {
+        let entry = self.entry(key);
+        self.queues.at(entry.device).has_newer(entry)
     }
 
-    /// Returns a publication whose acknowledgement is overdue, if there is room for its packet. A state that is held
-    /// back by its pace waits once more.
-    pub(crate) fn overdue(
-        &mut self,
-        flight: &mut Flight,
-        room: usize,
-        peer_now: PeerTime,
-        now: Moment,
-    ) -> Option<Overdue> {
-        loop {
-            let key = flight.unacknowledged.overdue(&self.entries, peer_now)?;
-            let entry = self.entry(key);
-            let queue = self.queues.at(entry.device);
-            if queue.has_newer(entry) {
-                return Some(Overdue::Superseded(key));
-            }
-            if !entry.is_state() || queue.pace.holds_state(now).is_none() {
-                return (entry.packet_size() <= room).then_some(Overdue::Due(key));
-            }
-            flight
-                .unacknowledged
-                .postpone(&mut self.entries, key, peer_now);
-        }
+    /// Returns whether this is a state that is held back by its pace.
+    pub(crate) fn is_held(&self, key: EntryKey, now: Moment) -> bool {
+        let entry = self.entry(key);
+        let pace = &self.queues.at(entry.device).pace;
+        entry.is_state() && pace.holds_state(now).is_some()
     }
 
     /// Records that an overdue publication was queued for transmission again.
-    pub(crate) fn sent_again(
-        &mut self,
-        flight: &mut Flight,
-        key: EntryKey,
-        peer_now: PeerTime,
-        now: Moment,
-    ) {
-        flight
-            .unacknowledged
-            .push_again(&mut self.entries, key, peer_now);
+    pub(crate) fn sent_again(&mut self, key: EntryKey, now: Moment) {
         let entry = self.entries.at(key);
         let queue = self.queues.at_mut(entry.device);
         queue.record_queued(entry, &self.quota, now);
@@ -217,23 +184,13 @@ impl Outbox {
         }
     }
 
-    /// Returns the most recently queued operations that are not yet acknowledged, and when each was queued: at least
-    /// the newest `most`, in no particular order.
-    pub(crate) fn newest_in_flight<'a>(
-        &'a self,
-        flight: &'a Flight,
-        most: usize,
-    ) -> impl Iterator<Item = (PeerTime, OpId)> + 'a {
-        let newest = flight.unacknowledged.newest(most, &self.entries);
-        newest.filter_map(|key| self.entry(key).unanswered())
-    }
-
     /// Ends a publication on a connection, wherever it is; returns its operation and its device, which can send more
     /// now.
     pub(crate) fn finish(&mut self, flight: &mut Flight, key: EntryKey) -> (OpId, Slot) {
         self.unlink(flight, key);
         let (op, device) = self.release(key);
-        flight.round.offer(device, self.queues.at_mut(device));
+        let queue = self.queues.at_mut(device);
+        flight.round.offer(device, queue, &self.entries);
         (op, device)
     }
 
@@ -242,11 +199,9 @@ impl Outbox {
         let queue = self.queues.at_mut(device);
         match place {
             Place::Waiting => queue.unlink(&mut self.entries, key),
-            Place::InFlight { attempt, .. } => {
+            Place::InFlight { .. } => {
                 queue.in_flight -= 1;
-                flight
-                    .unacknowledged
-                    .remove(&mut self.entries, key, attempt);
+                flight.in_flight -= 1;
             }
             Place::HandingOver { .. } => flight.handing_over.remove(&mut self.entries, key),
         }

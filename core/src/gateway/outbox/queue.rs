@@ -9,6 +9,7 @@ use super::{
 use crate::{
     clock::Moment,
     command::{OpId, Slot},
+    mqtt::QoS,
     options::QueueLimit,
     quota::Quota,
 };
@@ -24,6 +25,8 @@ pub(super) struct Queue {
     /// Everything accepted and not yet ended.
     pub(super) load: Load,
     pub(super) in_flight: usize,
+    /// How many wait at QoS 0.
+    pub(super) waiting_once: usize,
     /// Whether the device is attached and may publish.
     pub(super) is_open: bool,
     /// Whether the device is in the round of devices that can send.
@@ -43,8 +46,41 @@ impl Queue {
         self.pace.count(entry, quota, now);
     }
 
+    /// Adds an entry that was accepted; returns a waiting state that it replaces.
+    pub(super) fn append(
+        &mut self,
+        entries: &mut Entries,
+        key: EntryKey,
+        is_state: bool,
+        qos: QoS,
+    ) -> Option<EntryKey> {
+        self.count_waiting(qos);
+        if !is_state {
+            self.waiting.push_back(entries, key);
+            return None;
+        }
+        let replaced = self.state.replace(key)?;
+        self.waiting_once -= usize::from(entries.at(replaced).qos == QoS::AtMostOnce);
+        Some(replaced)
+    }
+
+    /// Puts an entry back in the order of acceptance.
+    pub(super) fn put_back(&mut self, entries: &mut Entries, key: EntryKey) {
+        let entry = entries.at(key);
+        self.count_waiting(entry.qos);
+        match entry.is_state() {
+            true => self.state = Some(key),
+            false => self.waiting.insert(entries, key),
+        }
+    }
+
+    fn count_waiting(&mut self, qos: QoS) {
+        self.waiting_once += usize::from(qos == QoS::AtMostOnce);
+    }
+
     /// Removes an entry that waits here.
     pub(super) fn unlink(&mut self, entries: &mut Entries, key: EntryKey) {
+        self.waiting_once -= usize::from(entries.at(key).qos == QoS::AtMostOnce);
         if self.state == Some(key) {
             self.state = None;
         } else {

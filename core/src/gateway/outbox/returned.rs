@@ -19,19 +19,19 @@ impl Outbox {
     /// Puts what a device had in flight back at the head of its queue, in the order of acceptance. The connection stays
     /// up, so QoS 0 packets in the transmit buffer are still sent and are not put back: they would arrive twice.
     pub(crate) fn put_back(&mut self, flight: &mut Flight, device: Slot) -> Returned {
-        let unacknowledged = flight.unacknowledged.iter(&self.entries);
-        let keys = unacknowledged
-            .filter(|&key| self.entry(key).device == device)
-            .collect();
+        let in_flight = self
+            .entries
+            .iter()
+            .filter(|(_, entry)| entry.device == device && entry.packet_id().is_some());
+        let keys = in_flight.map(|(key, _)| key).collect();
         self.put_back_keys(flight, keys)
     }
 
     /// Puts everything unacknowledged back at the head of its queue, in the order of acceptance, and clears the rest of
     /// the connection's state.
     pub(crate) fn take_back(&mut self, mut flight: Flight) -> Returned {
-        let handing_over = flight.handing_over.iter(&self.entries);
-        let unacknowledged = flight.unacknowledged.iter(&self.entries);
-        let keys = unacknowledged.chain(handing_over).collect();
+        let queued = self.entries.iter().filter(|(_, entry)| entry.is_queued());
+        let keys = queued.map(|(key, _)| key).collect();
         let returned = self.put_back_keys(&mut flight, keys);
         self.queues.forget_connection();
         returned
@@ -43,19 +43,15 @@ impl Outbox {
         for key in keys.into_iter().rev() {
             returned.packet_ids.extend(self.entry(key).packet_id());
             self.unlink(flight, key);
-            let (device, is_state) = (self.entry(key).device, self.entry(key).is_state());
+            let device = self.entry(key).device;
             let queue = self.queues.at_mut(device);
             if queue.has_newer(self.entries.at(key)) {
                 returned.superseded.push(key);
                 continue;
             }
-            if is_state {
-                queue.state = Some(key);
-            } else {
-                queue.waiting.insert(&mut self.entries, key);
-            }
+            queue.put_back(&mut self.entries, key);
             self.entries.at_mut(key).place = Place::Waiting;
-            flight.round.offer(device, queue);
+            flight.round.offer(device, queue, &self.entries);
         }
         returned
     }

@@ -111,6 +111,7 @@ fn of_another_kind() -> Vec<Row> {
         (Stage::Unsubscribing, 5, "of an UNSUBSCRIBE", UNSUBACK),
         (Stage::InFlight, 5, "of a telemetry event", PUBACK),
         (Stage::Detaching, 3, "of a detach", PUBACK),
+        (Stage::TimedOut, 2, "of an attach that timed out", PUBACK),
         (Stage::Quarantined, 2, "of an attach that ended", PUBACK),
     ] {
         for kind in [PUBACK, SUBACK, UNSUBACK] {
@@ -151,13 +152,27 @@ fn late() -> Vec<Row> {
         Row::new(
             "MQTT-4.3.2-1",
             "the PUBACK of an attach that timed out",
+            Stage::TimedOut,
+            acknowledgement(PUBACK, 2),
+            Tolerates("Attached"),
+        ),
+        Row::new(
+            "MQTT-4.3.2-1",
+            "the PUBACK of an attach that timed out, twice",
+            Stage::TimedOut,
+            acknowledgement(PUBACK, 2).repeat(2),
+            Tolerates("Attached"),
+        ),
+        Row::new(
+            "MQTT-4.3.2-1",
+            "the PUBACK of an attach with an earlier token",
             Stage::Quarantined,
             acknowledgement(PUBACK, 2),
             Ignores(0),
         ),
         Row::new(
             "MQTT-4.3.2-1",
-            "the PUBACK of an attach that timed out, twice",
+            "the PUBACK of an attach with an earlier token, twice",
             Stage::Quarantined,
             acknowledgement(PUBACK, 2).repeat(2),
             Ignores(1),

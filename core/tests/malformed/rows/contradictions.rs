@@ -61,6 +61,12 @@ fn contradictions() -> Vec<Row> {
         ),
         report_row(
             "a refusal of an attach that timed out",
+            Stage::TimedOut,
+            &about(refused, "device-1", 2),
+            "report GATEWAY_ATTACHMENT_ERROR",
+        ),
+        report_row(
+            "a refusal of an attach with an earlier token",
             Stage::Quarantined,
             &about(refused, "device-1", 2),
             "report GATEWAY_ATTACHMENT_ERROR",
@@ -97,7 +103,7 @@ fn contradictions() -> Vec<Row> {
         ),
         report_row(
             "detachment of a device that was not attached",
-            Stage::Quarantined,
+            Stage::TimedOut,
             &of(detached, "device-1"),
             "report GATEWAY_DETACHMENT_DEVICE_ERROR",
         ),

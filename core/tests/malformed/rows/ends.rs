@@ -27,6 +27,7 @@ fn violations() -> Vec<Row> {
         Stage::Attaching,
         Stage::Subscribing,
         Stage::InFlight,
+        Stage::TimedOut,
         Stage::Quarantined,
         Stage::Detaching,
         Stage::Pinging,

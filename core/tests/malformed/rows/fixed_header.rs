@@ -239,7 +239,7 @@ fn sizes() -> Vec<Row> {
             [0x30, 0x84, 0x80, 0x14],
             no_pong(),
         )
-        .then_silence(20),
+        .then_silence(76),
         Row::new(
             "2.2.3",
             "a packet that stops within its remaining length",
@@ -247,11 +247,11 @@ fn sizes() -> Vec<Row> {
             [0x30, 0xff, 0xff],
             no_pong(),
         )
-        .then_silence(20),
+        .then_silence(76),
     ]
 }
 
-/// The rest of the packet never arrives, so that no PINGRESP can.
+/// The rest of the packet never arrives, so that no PINGRESP to the next PINGREQ can.
 fn no_pong() -> Expect {
     TimesOut(iotcore_gateway::DisconnectReason::PingRespTimedOut(
         crate::peer::seconds(20),

@@ -361,7 +361,7 @@ fn unwanted() -> Vec<Row> {
         ),
         (
             "a config of a device whose attach timed out",
-            Stage::Quarantined,
+            Stage::TimedOut,
             "Unrequested, PUBACK 21",
         ),
         (

@@ -6,7 +6,7 @@ use super::super::codec::Packet;
 use super::super::event::EventKind;
 use super::super::service::{Admission, ServiceKind, ServiceState};
 use super::super::world::World;
-use super::{Handled, Phase, BridgeConnection};
+use super::{BridgeConnection, Handled, Phase};
 
 impl BridgeConnection {
     /// Handles a packet that has arrived: at once, once the bridge has processed it, or never.

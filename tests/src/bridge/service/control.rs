@@ -37,8 +37,8 @@ impl Bridge {
         while !self.world.service.traffic.is_idle() {
             let state = &self.world.service;
             let connections = self.connections.values_mut();
-            let next =
-                connections.filter_map(|connection| Some((connection.next_completion(state)?, connection)));
+            let next = connections
+                .filter_map(|connection| Some((connection.next_completion(state)?, connection)));
             match next.min_by_key(|(next, _)| *next) {
                 Some(((at, ..), connection)) if at <= now => {
                     connection.complete(&mut self.world, now);

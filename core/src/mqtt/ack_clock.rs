@@ -1,0 +1,483 @@
+//! The acknowledgement clock of one connection: which packets are unanswered, when each is overdue, and how many may be
+//! unanswered at once. One clock for all kinds of packets that the peer answers.
+//!
+//! A peer may be slow, answer in any order, or ignore single packets; the transport may hide what it was given in
+//! buffers. So a packet is not judged by its age alone:
+//!
+//! 1. **The deadline moves with progress.** It is the timeout after the latest of: the packet was handed over to the
+//!    transport; the peer answered another packet of its kind; it answered the oldest packet of all kinds, because many
+//!    peers have one queue for all. It is later by the time that a slow link needs for the bytes between what the peer
+//!    has proven to have read and the packet's end. What was not handed over has no deadline.
+//! 2. **Overtaken.** Once a later packet of its kind was answered first, a packet has its timeout from then, and no
+//!    longer: queueing does not explain its silence any more.
+//! 3. **Skipped.** A packet that was overtaken for some round trips, or was overdue when it was overtaken, leaves the
+//!    window. It still waits for its deadline, and its answer still counts.
+//! 4. The window is constant: a packet that is overdue, but not overtaken, stays in it, because it may still be in the
+//!    peer's queue.
+//! 5. **Probe.** If the window is full and nothing moves, one more packet may be sent at growing intervals: a peer that
+//!    ignores all in the window then answers that one, which overtakes them. If there is no new one, the oldest overdue
+//!    one is sent again.
+//! 6. **First ones first.** Packets that are sent again take at most a tenth of the window.
+//!
+//! | place | in the window | deadline | sent again |
+//! |---|---|---|---|
+//! | in its list, not overtaken | yes | moves | as a probe, once overdue |
+//! | in its list, overtaken | yes | fixed | – |
+//! | skipped | no | fixed | – |
+//! | overdue and overtaken | no | passed | yes |
+//!
+//! Only [`judge`](AckClock::judge) compares deadlines with the time, and only a reported timeout calls it. All
+//! operations are O(1): overtaken packets are a prefix of their list, and each packet is stamped once.
+
+mod judging;
+mod kind;
+mod records;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use self::judging::Verdict;
+pub(super) use self::judging::allowance;
+pub(crate) use self::kind::{AckLimits, Kind, Request};
+pub(super) use self::records::RecordKey;
+use self::{
+    kind::KindState,
+    records::{Chain, NONE, Place, Record, Records},
+};
+use super::codec::PacketId;
+use crate::{clock::PeerTime, time::Duration};
+
+/// The unanswered packets of one connection. `T` is the caller's tag of a packet.
+#[derive(Debug)]
+pub(super) struct AckClock<T> {
+    records: Records<T>,
+    lists: Vec<List>,
+    kinds: [KindState; 3],
+    /// One bit for each list that has packets in the window.
+    occupied: u64,
+    /// One bit for each list that has packets that were not handed over.
+    unhanded: u64,
+    /// Publications to be sent again.
+    again: Chain,
+    /// The offset in the stream up to which answers prove that the peer has read it.
+    proven: u64,
+    /// When the oldest packet of all kinds was last answered.
+    front_moved: PeerTime,
+}
+
+/// Packets of one kind with the same timeout, in the order of the stream.
+#[derive(Debug)]
+struct List {
+    kind: Kind,
+    timeout: Duration,
+    /// Overtaken ones first.
+    window: Chain,
+    /// The first that was not overtaken.
+    fresh: RecordKey,
+    /// The first, from `fresh` on, that is not overdue.
+    on_time: RecordKey,
+    /// The first that was not handed over.
+    unhanded: RecordKey,
+    /// Those that have left the window, in the order of their deadlines.
+    skipped: Chain,
+}
+
+impl<T: Copy> AckClock<T> {
+    pub(super) fn new(limits: &AckLimits) -> Self {
+        let lists: Vec<_> = limits
+            .timeouts()
+            .map(|(kind, timeout)| List {
+                kind,
+                timeout,
+                window: Chain::EMPTY,
+                fresh: NONE,
+                on_time: NONE,
+                unhanded: NONE,
+                skipped: Chain::EMPTY,
+            })
+            .collect();
+        Self {
+            records: Records::new(),
+            kinds: limits.kinds(),
+            lists,
+            occupied: 0,
+            unhanded: 0,
+            again: Chain::EMPTY,
+            proven: 0,
+            front_moved: PeerTime::START,
+        }
+    }
+
+    /// Returns the key of the packet that is added next.
+    #[inline]
+    pub(super) fn next_key(&self) -> RecordKey {
+        self.records.next_key()
+    }
+
+    /// Adds a packet that was just queued and ends at this offset in the stream.
+    #[inline(always)]
+    pub(super) fn insert(&mut self, request: Request, packet_id: PacketId, end: u64, tag: T) {
+        let list = request.list();
+        let key = self.records.insert(Record::new(list, packet_id, end, tag));
+        self.link(key, list);
+        self.kind_mut(request.kind()).in_window += 1;
+    }
+
+    /// Appends a record to the window of its list.
+    #[inline(always)]
+    fn link(&mut self, key: RecordKey, at: u8) {
+        let list = list_mut(&mut self.lists, at);
+        list.window.push_back(&mut self.records, key);
+        for cursor in [&mut list.fresh, &mut list.on_time, &mut list.unhanded] {
+            if *cursor == NONE {
+                *cursor = key;
+            }
+        }
+        self.occupied |= 1 << at;
+        self.unhanded |= 1 << at;
+    }
+
+    /// Records that the stream was handed over to the transport up to this offset.
+    #[inline]
+    pub(super) fn hand_over(&mut self, offset: u64, now: PeerTime) {
+        let mut lists = self.unhanded;
+        while lists != 0 {
+            let at = lists.trailing_zeros() as u8;
+            lists &= lists - 1;
+            let list = list_mut(&mut self.lists, at);
+            let first = list.unhanded;
+            while list.unhanded != NONE {
+                let record = self.records.at_mut(list.unhanded);
+                if record.end > offset {
+                    break;
+                }
+                record.handed = Some(now);
+                list.unhanded = self.records.next(list.unhanded);
+            }
+            if list.unhanded == NONE {
+                self.unhanded &= !(1 << at);
+            }
+            let kind = list.kind;
+            if list.unhanded != first {
+                self.kind_mut(kind).last_handed = now;
+            }
+        }
+    }
+
+    /// Removes a packet that the peer has answered, and notes what its answer proves. Returns its tag.
+    #[inline(always)]
+    pub(super) fn answer(&mut self, key: RecordKey, now: PeerTime) -> T {
+        let record = *self.records.at(key);
+        let at = record.list;
+        if self.is_front(key, at) {
+            self.front_moved = now;
+        }
+        self.take_out(key, &record);
+        self.records.remove(key);
+        let list = list(&self.lists, at);
+        let (kind, fresh) = (list.kind, list.fresh);
+        let state = self.kind_mut(kind);
+        state.last_answer = now;
+        state.probes = 0;
+        if !record.was_resent
+            && let Some(handed) = record.handed
+        {
+            state.sample(now.nanos_since(handed));
+            self.prove(record.end);
+        }
+        let others = self.occupied & kind.lists() & !(1 << at);
+        if others != 0
+            || self
+                .records
+                .get(fresh)
+                .is_some_and(|next| next.end < record.end)
+        {
+            self.overtake(kind, record.end, record.was_resent, now);
+        }
+        record.tag
+    }
+
+    /// Records that the peer has proven to have read the stream up to this offset.
+    pub(super) fn prove(&mut self, offset: u64) {
+        self.proven = self.proven.max(offset);
+    }
+
+    /// Removes a packet whose answer no longer matters. It counts as no answer.
+    pub(super) fn forget(&mut self, key: RecordKey) {
+        self.leave(key);
+        self.records.remove(key);
+    }
+
+    /// Returns whether this is the oldest packet in the windows of all kinds.
+    #[inline]
+    fn is_front(&self, key: RecordKey, at: u8) -> bool {
+        let others = self.occupied & !(1 << at);
+        list(&self.lists, at).window.head == key && (others == 0 || self.is_oldest(key, others))
+    }
+
+    /// Returns whether a packet is older than those at the heads of other lists.
+    #[inline(never)]
+    fn is_oldest(&self, key: RecordKey, mut lists: u64) -> bool {
+        let end = self.records.at(key).end;
+        while lists != 0 {
+            let list = self.list(lists.trailing_zeros() as u8);
+            if self.records.at(list.window.head).end < end {
+                return false;
+            }
+            lists &= lists - 1;
+        }
+        true
+    }
+
+    /// Stamps the packets that an answer to a later one of their kind, which ends at this offset, has overtaken. If that
+    /// was sent again, its answer may be that of an earlier copy, and those that are overdue are given time for theirs.
+    #[inline(never)]
+    fn overtake(&mut self, kind: Kind, end: u64, was_resent: bool, now: PeerTime) {
+        let patience = match was_resent {
+            true => self.kind(kind).skip_after(),
+            false => Duration::ZERO,
+        };
+        let mut lists = self.occupied & kind.lists();
+        while lists != 0 {
+            let list = list_mut(&mut self.lists, lists.trailing_zeros() as u8);
+            lists &= lists - 1;
+            while list.fresh != NONE {
+                let key = list.fresh;
+                let record = self.records.at_mut(key);
+                if record.end > end {
+                    break;
+                }
+                let after = match record.is_late {
+                    true => patience,
+                    false => Duration::ZERO,
+                };
+                record.overtaken = Some(now + after);
+                list.fresh = self.records.next(key);
+                if list.on_time == key {
+                    list.on_time = list.fresh;
+                }
+            }
+        }
+    }
+
+    /// Removes a record from the place where it is linked, and from the window's count.
+    #[inline(always)]
+    fn take_out(&mut self, key: RecordKey, record: &Record<T>) {
+        match record.place {
+            Place::Window => self.leave_window(key, record),
+            _ => self.leave_other(key, record),
+        }
+    }
+
+    /// Does the same, for a record that stays; it is in no place then.
+    fn leave(&mut self, key: RecordKey) {
+        let record = *self.records.at(key);
+        self.take_out(key, &record);
+        self.records.at_mut(key).is_again = false;
+    }
+
+    /// Removes a record from its list, moves the cursors that point to it, and gives back its part of the window.
+    #[inline(always)]
+    fn leave_window(&mut self, key: RecordKey, record: &Record<T>) {
+        let (at, next) = (record.list, record.next());
+        let list = list_mut(&mut self.lists, at);
+        for cursor in [&mut list.fresh, &mut list.on_time] {
+            if *cursor == key {
+                *cursor = next;
+            }
+        }
+        if list.unhanded == key {
+            list.unhanded = next;
+            if next == NONE {
+                self.unhanded &= !(1 << at);
+            }
+        }
+        list.window.unlink(&mut self.records, key, record);
+        if list.window.is_empty() {
+            self.occupied &= !(1 << at);
+        }
+        let kind = list.kind;
+        let kind = self.kind_mut(kind);
+        kind.in_window -= 1;
+        kind.again -= usize::from(record.is_again);
+    }
+
+    #[inline(never)]
+    fn leave_other(&mut self, key: RecordKey, record: &Record<T>) {
+        match record.place {
+            Place::Skipped => {
+                let list = list_mut(&mut self.lists, record.list);
+                list.skipped.unlink(&mut self.records, key, record);
+            }
+            Place::Again => self.again.unlink(&mut self.records, key, record),
+            Place::Window | Place::Parked => {}
+        }
+    }
+
+    /// Records that another copy of a packet was queued and ends at this offset in the stream.
+    pub(super) fn sent_again(&mut self, key: RecordKey, end: u64) {
+        let before = *self.records.at(key);
+        self.leave(key);
+        let list = self.next_list(before.list);
+        let record = self.records.at_mut(key);
+        *record = Record::new(list, before.packet_id, end, before.tag);
+        record.is_again = true;
+        record.was_resent = true;
+        self.link(key, list);
+        let kind = self.kind_mut(self.list(list).kind);
+        kind.in_window += 1;
+        kind.again += 1;
+    }
+
+    /// Returns the list of a packet's next attempt: the timeout of a publication grows with each.
+    fn next_list(&self, at: u8) -> u8 {
+        let has_next = self.list(at).kind == Kind::Publication;
+        let next = at + 1;
+        match has_next && usize::from(next) < self.lists.len() {
+            true => next,
+            false => at,
+        }
+    }
+
+    /// Records that a probe of a kind was sent.
+    pub(super) fn probed(&mut self, kind: Kind, now: PeerTime) {
+        let kind = self.kind_mut(kind);
+        kind.last_probe = now;
+        kind.probes += 1;
+    }
+
+    /// Returns the next publication to be sent again.
+    #[inline]
+    pub(super) fn next_again(&self) -> Option<T> {
+        Some(self.records.get(self.again.head)?.tag)
+    }
+
+    /// Lets an overdue packet wait for its timeout once more.
+    pub(super) fn postpone(&mut self, key: RecordKey, now: PeerTime) {
+        self.leave(key);
+        let record = self.records.at_mut(key);
+        record.place = Place::Skipped;
+        record.is_late = false;
+        record.overtaken = Some(now);
+        let list = list_mut(&mut self.lists, record.list);
+        list.skipped.push_back(&mut self.records, key);
+    }
+
+    /// Returns whether a packet is overdue and out of the window, so that it may be sent again.
+    pub(super) fn is_released(&self, key: RecordKey) -> bool {
+        matches!(self.records.at(key).place, Place::Again | Place::Parked)
+    }
+
+    /// Takes a packet out of the window, because another one asks for the same. Its answer still counts.
+    pub(super) fn park(&mut self, key: RecordKey) {
+        self.leave(key);
+        self.records.at_mut(key).place = Place::Parked;
+    }
+
+    /// Returns the first packet that was sent of those that are overdue and still in the window of a kind.
+    pub(super) fn oldest_late(&self, kind: Kind) -> Option<T> {
+        let lists = self.lists.iter().filter(|list| list.kind == kind);
+        let late = lists.filter(|list| list.fresh != list.on_time);
+        let oldest = late.map(|list| self.records.at(list.fresh));
+        oldest
+            .min_by_key(|record| record.end)
+            .map(|record| record.tag)
+    }
+
+    /// Returns the packets that were sent last and are unanswered, newest first.
+    pub(super) fn newest(&self, most: usize) -> Vec<(PacketId, T)> {
+        let mut newest = self.iter().collect::<Vec<_>>();
+        newest.sort_unstable_by_key(|record| core::cmp::Reverse(record.end));
+        let newest = newest.iter().take(most);
+        newest
+            .map(|record| (record.packet_id, record.tag))
+            .collect()
+    }
+
+    pub(super) fn owner(&self, key: RecordKey) -> T {
+        self.records.at(key).tag
+    }
+
+    /// Returns the offset in the stream up to which answers prove that the peer has read it.
+    pub(super) fn proven(&self) -> u64 {
+        self.proven
+    }
+
+    /// Returns whether the deadline of a packet is still to come, of any kind but publications.
+    pub(super) fn awaits_others(&self) -> bool {
+        let mut others = self
+            .lists
+            .iter()
+            .filter(|list| list.kind != Kind::Publication);
+        others.any(|list| {
+            let head = self.records.get(list.window.head);
+            let is_overtaken = list.window.head != list.fresh;
+            list.on_time != NONE
+                || !list.skipped.is_empty()
+                || is_overtaken && head.is_some_and(|head| !head.is_late)
+        })
+    }
+
+    /// Returns whether one more packet of a kind may be sent for the first time. While packets `wait` to be sent again,
+    /// a tenth of the window is kept for them.
+    #[inline]
+    pub(super) fn has_room(&self, kind: Kind, wait: bool) -> bool {
+        let kind = self.kind(kind);
+        let reserve = match wait {
+            true => kind.share_of_again().saturating_sub(kind.again),
+            false => 0,
+        };
+        kind.in_window + reserve < kind.window
+    }
+
+    /// Returns whether publications wait to be sent again.
+    #[inline]
+    pub(super) fn has_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Returns whether one more packet of a kind may be sent again.
+    #[inline]
+    pub(super) fn has_room_again(&self, kind: Kind) -> bool {
+        let kind = self.kind(kind);
+        kind.in_window < kind.window && kind.again < kind.share_of_again()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Record<T>> {
+        let chains = self
+            .lists
+            .iter()
+            .flat_map(|list| [list.window, list.skipped]);
+        chains
+            .chain([self.again])
+            .flat_map(|chain| self.records.iter_from(chain.head))
+    }
+
+    #[inline]
+    fn list(&self, at: u8) -> &List {
+        list(&self.lists, at)
+    }
+
+    #[inline]
+    fn kind(&self, kind: Kind) -> &KindState {
+        self.kinds.get(kind as usize).expect(ALL_KINDS)
+    }
+
+    #[inline]
+    fn kind_mut(&mut self, kind: Kind) -> &mut KindState {
+        self.kinds.get_mut(kind as usize).expect(ALL_KINDS)
+    }
+}
+
+const ALL_KINDS: &str = "each kind has its state";
+
+const LISTED: &str = "a record names one of the lists";
+
+#[inline]
+fn list(lists: &[List], at: u8) -> &List {
+    lists.get(usize::from(at)).expect(LISTED)
+}
+
+#[inline]
+fn list_mut(lists: &mut [List], at: u8) -> &mut List {
+    lists.get_mut(usize::from(at)).expect(LISTED)
+}
