@@ -31,12 +31,18 @@ impl Jitter {
 impl Backoff {
     /// Returns the delay before attempt `attempts` + 1, after `attempts` failures in a row.
     pub(crate) fn wait(&self, attempts: u32, jitter: &mut Jitter) -> Duration {
+        let spread = self.min.min(Duration::from_secs(1));
         let base = 2u32
             .checked_pow(attempts)
-            .and_then(|factor| self.min.checked_mul(factor));
-        let spread = jitter.up_to(self.min.min(Duration::from_secs(1)));
-        base.and_then(|base| base.checked_add(spread))
-            .map_or(self.max, |wait| wait.min(self.max))
+            .and_then(|factor| self.min.checked_mul(factor))
+            .filter(|base| base.saturating_add(spread) <= self.max);
+        match base {
+            Some(base) => base + jitter.up_to(spread),
+            None => {
+                let spread = self.max / 4;
+                self.max - spread + jitter.up_to(spread)
+            }
+        }
     }
 }
 
@@ -65,15 +71,41 @@ mod tests {
         for seed in 0..200 {
             let mut jitter = Jitter::new(seed);
             for attempts in 0..70 {
-                let base =
-                    Duration::from_secs(1u64.checked_shl(attempts).unwrap_or(u64::MAX).min(32));
+                let (least, most) = match attempts {
+                    0..5 => (1 << attempts, (1 << attempts) + 1),
+                    _ => (24, 32),
+                };
                 let wait = backoff.wait(attempts, &mut jitter);
                 assert!(
-                    wait >= base.min(backoff.max)
-                        && wait <= (base + Duration::from_secs(1)).min(backoff.max)
+                    wait >= Duration::from_secs(least) && wait <= Duration::from_secs(most),
+                    "{wait:?} after {attempts} failures"
                 );
             }
         }
+    }
+
+    #[test]
+    fn the_longest_wait_has_jitter_up_to_a_quarter_of_it() {
+        let (second, four) = (Duration::from_secs(1), Duration::from_secs(4));
+        for (min, max, attempts) in [
+            (second, four, 2),
+            (second, four, 70),
+            (four, four, 0),
+            (Duration::from_secs(3), four, 1),
+        ] {
+            let backoff = Backoff { min, max };
+            let waits: Vec<_> = (0..20_000)
+                .map(|seed| backoff.wait(attempts, &mut Jitter::new(seed)))
+                .collect();
+            assert_eq!(waits.iter().min(), Some(&Duration::from_secs(3)));
+            assert_eq!(waits.iter().max(), Some(&four));
+        }
+        let tiny = Duration::from_nanos(1);
+        let backoff = Backoff {
+            min: tiny,
+            max: tiny,
+        };
+        assert_eq!(backoff.wait(0, &mut Jitter::new(1)), tiny);
     }
 
     #[test]

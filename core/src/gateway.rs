@@ -62,8 +62,8 @@ pub struct Gateway {
 }
 
 impl Gateway {
-    /// Creates a gateway that has not been opened yet. `seed` seeds the jitter of the backoff: use a different seed for
-    /// each gateway, or the same one to replay a session.
+    /// Creates a gateway that has not been opened yet. `seed` and the client id seed the jitter of the delays: gateways
+    /// with one seed still wait differently, and with the same seed and client id, a session can be replayed.
     ///
     /// # Errors
     ///

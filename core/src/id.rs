@@ -206,6 +206,11 @@ impl ClientId {
     pub const fn gateway(&self) -> &DeviceId {
         &self.gateway
     }
+
+    /// Returns a hash of the whole path, for what must differ between gateways and be the same on every machine.
+    pub(crate) fn fingerprint(&self) -> u32 {
+        fnv1a(self.to_string().as_bytes())
+    }
 }
 
 impl fmt::Display for ClientId {
@@ -271,6 +276,13 @@ pub(crate) fn excerpt(value: &str) -> String {
         Some((end, _)) => format!("{}…", value.split_at(end).0),
         None => value.to_owned(),
     }
+}
+
+/// FNV-1a, 32 bits.
+fn fnv1a(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0x811c_9dc5, |hash, byte| {
+        (hash ^ u32::from(*byte)).wrapping_mul(0x0100_0193)
+    })
 }
 
 #[cfg(test)]

@@ -43,7 +43,7 @@ pub struct Options {
     /// Maximum accepted and not yet acknowledged for all devices together (default 100,000 messages, 64 MiB of
     /// payload).
     pub total_queue: QueueLimit,
-    /// The delays between attempts to connect (default 1 s doubling to 32 s), to attach and to subscribe again.
+    /// The delays between attempts to connect (default 1 s doubling up to 32 s), to attach and to subscribe again.
     pub backoff: Backoff,
     /// How often to try before giving up (default: forever).
     pub reconnect: Reconnect,
@@ -244,13 +244,14 @@ pub enum Overflow {
     DropOldest,
 }
 
-/// Exponential backoff with jitter: the n-th delay is `min·2ⁿ` plus up to the smaller of `min` and 1 s, and never above
-/// `max`.
+/// Exponential backoff with jitter: the n-th delay is `min·2ⁿ` plus up to the smaller of `min` and 1 s. Once that can
+/// pass `max`, each delay is `max` minus up to a quarter of it, so that a fleet that lost its connections at one instant
+/// stays spread out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// The first delay (default 1 s).
+    /// The first delay, without its jitter (default 1 s).
     pub min: Duration,
-    /// The longest delay (default 32 s).
+    /// The longest delay, with its jitter: never exceeded (default 32 s, so the longest delays are 24 s to 32 s).
     pub max: Duration,
 }
 

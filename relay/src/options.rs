@@ -148,7 +148,7 @@ pub(crate) struct Arguments {
           value_parser = value_parser!(u32).range(1..))]
     backoff_min: u32,
 
-    /// The maximum delay between two connection attempts
+    /// The maximum delay between two connection attempts; once it is reached, each is up to a quarter shorter, at random
     #[arg(
         long,
         env = "IOTCORE_BACKOFF_MAX",

@@ -79,7 +79,8 @@ impl<T: TokenSource> Setup<T> {
         self
     }
 
-    /// Sets the seed of the jitter in all delays, to make them reproducible (default: a random seed).
+    /// Sets the seed of the jitter in all delays, to make them reproducible (default: a random seed). The client id is
+    /// mixed into it, so that a fleet may share a seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

@@ -38,6 +38,8 @@ impl Session {
     pub(super) fn new(client_id: ClientId, options: Options, seed: u64) -> Self {
         let mut outbox = Outbox::new(&options);
         outbox.add_device(OWN, client_id.gateway());
+        // In the half that small seeds leave alone: neither one seed for a fleet nor a counter repeats a sequence.
+        let of_gateway = u64::from(client_id.fingerprint()) << 32;
         Self {
             clock: Clock::default(),
             devices: Devices::new(&client_id),
@@ -45,7 +47,7 @@ impl Session {
             events: VecDeque::new(),
             ops: 0,
             next_delivery: 1,
-            jitter: Jitter::new(seed),
+            jitter: Jitter::new(seed ^ of_gateway),
             topic: TopicName::default(),
             stats: Stats::default(),
             client_id,

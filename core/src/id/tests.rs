@@ -243,3 +243,15 @@ fn a_client_id_is_the_path_of_the_gateway() {
     assert_eq!(id.registry().as_str(), "reg+1");
     assert_eq!(id.gateway().as_str(), "Gw1");
 }
+
+#[test]
+fn the_hash_is_fnv1a() {
+    // Test vectors published by the authors.
+    for (text, hash) in [
+        ("", 0x811c_9dc5),
+        ("a", 0xe40c_292c),
+        ("foobar", 0xbf9c_f968),
+    ] {
+        assert_eq!(fnv1a(text.as_bytes()), hash, "{text}");
+    }
+}

@@ -254,27 +254,24 @@ fn backoff_grows_with_each_failed_attempt_and_resets_after_a_stable_connection()
         assert!(harness.gateway.wants_transport());
         wait
     };
-    for (expected, end) in [
-        (1, TransportEnd::DialFailed),
-        (2, TransportEnd::TlsFailed),
-        (4, TransportEnd::TokenFailed),
-        (8, TransportEnd::Broken),
-        (16, TransportEnd::PeerClosed),
-        (32, TransportEnd::DialFailed),
-        (32, TransportEnd::DialFailed),
+    for (least, most, end) in [
+        (1, 2, TransportEnd::DialFailed),
+        (2, 3, TransportEnd::TlsFailed),
+        (4, 5, TransportEnd::TokenFailed),
+        (8, 9, TransportEnd::Broken),
+        (16, 17, TransportEnd::PeerClosed),
+        (24, 32, TransportEnd::DialFailed),
+        (24, 32, TransportEnd::DialFailed),
     ] {
         let wait = fail(&mut harness, end);
-        assert!(
-            wait >= seconds(expected) && wait <= seconds(expected + 1),
-            "{wait:?}"
-        );
+        assert!(wait >= seconds(least) && wait <= seconds(most), "{wait:?}");
     }
     harness.connect();
     harness.wait(seconds(30));
-    assert_eq!(
-        fail(&mut harness, TransportEnd::PeerClosed),
-        seconds(32),
-        "30 s is too short to be stable"
+    let wait = fail(&mut harness, TransportEnd::PeerClosed);
+    assert!(
+        wait >= seconds(24),
+        "30 s is too short to be stable: {wait:?}"
     );
     harness.connect();
     harness.wait(seconds(54));

@@ -3,6 +3,7 @@
 
 mod apply;
 mod attachment;
+mod attempts;
 mod closing;
 mod connection;
 mod detachment;
