@@ -47,7 +47,9 @@ pub struct Options {
     pub backoff: Backoff,
     /// How often to try before giving up (default: forever).
     pub reconnect: Reconnect,
-    /// How long a connection must last to reset the backoff (default 60 s).
+    /// How long a connection must last to reset the backoff (default 60 s). A token refresh reconnects at once after a
+    /// connection that lasted as long, at least [`Backoff::min`] and at most [`Backoff::max`] (so 32 s by default). After
+    /// a shorter one it counts as an attempt, whose delay runs from CONNACK.
     pub stable_after: Duration,
     /// Whether a device that the bridge detached is attached again, with backoff (default true).
     pub reattach: bool,
@@ -269,7 +271,8 @@ impl Default for Backoff {
 pub enum Reconnect {
     /// Until it is closed.
     Forever,
-    /// At most this many reconnects in a row after the first attempt; 0 means one attempt and no reconnect.
+    /// At most this many reconnects in a row after the first attempt; 0 means one attempt and no reconnect. A token
+    /// refresh is not given up.
     Attempts(u32),
 }
 

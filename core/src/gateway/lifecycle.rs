@@ -81,7 +81,7 @@ pub(crate) struct Lifecycle {
     close_op: Option<OpId>,
     /// When a close stops waiting for what has yet to be sent.
     close_by: Option<Moment>,
-    /// Consecutive attempts that failed or did not last.
+    /// Consecutive attempts that failed or did not last, refreshes of a token among them.
     attempts: u32,
     /// Consecutive connections that ended soon after they were accepted.
     quick_ends: u32,

@@ -15,7 +15,7 @@ use crate::{
     error::Failure,
     event::{DisconnectReason, Disconnected, Event, Outcome},
     mqtt::Silence,
-    options::Reconnect,
+    options::{Options, Reconnect},
     time::Duration,
 };
 
@@ -122,6 +122,7 @@ impl Gateway {
         let (suspects, certainty) = self.session.suspects(online, &reason);
         let quick_ends = quick_ends(self.lifecycle.quick_ends, online, &reason, now);
         let is_last = online.is_some_and(leaves_for_good);
+        let accepted_at = online.and_then(|online| online.accepted_at);
         self.lifecycle.quick_ends = quick_ends;
 
         // The next state is decided after the devices and publications are detached from the connection.
@@ -130,7 +131,7 @@ impl Gateway {
         if let State::Online(online) = ended {
             self.session.take_back(*online);
         }
-        let (then, retry_in) = self.next_attempt(&reason, is_last, now);
+        let (then, retry_in) = self.next_attempt(&reason, is_last, accepted_at, now);
         self.lifecycle.state = State::HangingUp(then);
         self.session.emit(Event::Disconnected(Disconnected {
             reason,
@@ -141,31 +142,38 @@ impl Gateway {
         }));
     }
 
+    /// Decides what follows. The backoff of a refresh runs from CONNACK: it delays only what follows a connection that
+    /// was shorter. A refresh is no failure: it never makes the gateway give up.
     fn next_attempt(
         &mut self,
         reason: &DisconnectReason,
         is_last: bool,
+        accepted_at: Option<Moment>,
         now: Moment,
     ) -> (AfterHangUp, Option<Duration>) {
         let is_over = is_last || self.has_close_drained();
-        match reason {
-            _ if is_over || *reason == DisconnectReason::Closed => {
-                return (AfterHangUp::Close, None);
-            }
-            DisconnectReason::TokenRefresh | DisconnectReason::PacketIdsExhausted => {
-                return (AfterHangUp::Redial, Some(Duration::ZERO));
-            }
-            _ => {}
-        }
+        let never = (AfterHangUp::Close, None);
+        let at_once = (AfterHangUp::Redial, Some(Duration::ZERO));
         let attempts = self.lifecycle.attempts;
         let session = &mut self.session;
-        if matches!(session.options.reconnect, Reconnect::Attempts(most) if attempts >= most) {
-            return (AfterHangUp::Close, None);
+        let since = match reason {
+            _ if is_over || *reason == DisconnectReason::Closed => return never,
+            DisconnectReason::PacketIdsExhausted => return at_once,
+            DisconnectReason::TokenRefresh => accepted_at.unwrap_or(now),
+            _ => match session.options.reconnect {
+                Reconnect::Attempts(most) if attempts >= most => return never,
+                _ => now,
+            },
+        };
+        if now.since(since) >= lasting(&session.options) {
+            return at_once;
         }
         self.lifecycle.attempts += 1;
-        let wait = session.options.backoff.wait(attempts, &mut session.jitter);
-        let until = now + wait;
-        (AfterHangUp::Wait { until }, Some(wait))
+        let until = since + session.options.backoff.wait(attempts, &mut session.jitter);
+        if until <= now {
+            return at_once;
+        }
+        (AfterHangUp::Wait { until }, Some(until.since(now)))
     }
 
     /// Closes the gateway: ends every pending operation.
@@ -211,6 +219,12 @@ impl Session {
         }
         self.emit(Event::Closed { unsent });
     }
+}
+
+/// Returns how long a connection has to last so that its refresh is not counted as an attempt.
+fn lasting(options: &Options) -> Duration {
+    let backoff = options.backoff;
+    options.stable_after.clamp(backoff.min, backoff.max)
 }
 
 /// Returns whether a connection ends because the gateway closes.
