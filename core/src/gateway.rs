@@ -79,9 +79,9 @@ impl Gateway {
 
 /// Inputs: what the transport and the clock report.
 impl Gateway {
-    /// Records that the transport is up: queues CONNECT with this token. While
-    /// [`wants_transport`](Self::wants_transport) is false, this transmits nothing and does not count as an attempt. An
-    /// expired token counts as a failed attempt.
+    /// Records that the transport is up: queues CONNECT with this token, also if the events have reached their limit
+    /// since the dial began. While [`wants_transport`](Self::wants_transport) is false, this transmits nothing and does
+    /// not count as an attempt. An expired token counts as a failed attempt.
     ///
     /// `unix_now` is the time of the machine's wall clock. It is only reported, in a [`Refusal`](crate::Refusal); it
     /// affects nothing else and may jump.
@@ -363,10 +363,11 @@ impl Gateway {
     }
 
     /// Returns whether there should be a transport. Level-triggered: if it is true and there is no transport, dial; if
-    /// it is false and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected). No attempt
-    /// begins while `max_events` events wait to be taken, because the end of each attempt adds one.
+    /// it is false and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected). It does not
+    /// become true while `max_events` events wait to be taken, because the end of each attempt adds one; an attempt that
+    /// has begun goes on.
     pub fn wants_transport(&self) -> bool {
-        self.lifecycle.online().is_some() || self.may_dial()
+        self.is_transport_wanted()
     }
 
     /// Returns whether to read from the transport now. False means back-pressure: the events, or the acknowledgements

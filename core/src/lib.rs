@@ -120,8 +120,8 @@
 //! of its packet if that arrived in several pieces; the packet that has not completely arrived, once its length is
 //! known; four times what recently waited to be transmitted, or 64 KiB. [`Options`] limits them: devices by
 //! [`Quota::max_devices`], publications by the queues, packets by `frame_limit`, events by `max_events` plus those of
-//! one call. In addition there is one event for each operation that has ended, which is limited only by the user's
-//! commands: take events between commands.
+//! one call, and of the end of a connection or of an attempt that had begun. In addition there is one event for each
+//! operation that has ended, which is limited only by the user's commands: take events between commands.
 //!
 //! # Panics, errors and losses
 //!

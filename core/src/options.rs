@@ -56,7 +56,7 @@ pub struct Options {
     /// When a config or command at QoS 1 is acknowledged (default: automatically).
     pub acknowledge: Acknowledge,
     /// Number of events waiting in [`poll_event`](crate::Gateway::poll_event) at which the gateway pauses reading, and
-    /// begins no attempt to connect (default 1,024).
+    /// begins no attempt to connect (default 1,024); one that has begun goes on.
     pub max_events: usize,
     /// Number of configs and commands delivered and not yet acknowledged at which the gateway pauses reading (default
     /// 1,024).

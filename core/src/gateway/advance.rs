@@ -5,12 +5,18 @@ use super::{Gateway, lifecycle::State, online::Online, session::Session};
 use crate::{clock::Moment, time::Instant};
 
 impl Gateway {
-    /// Clamps `now` and updates the peer clock.
+    /// Clamps `now`, and records what the caller was told before: whether the peer is read, and whether to dial.
     pub(super) fn observe_time(&mut self, now: Instant) -> Moment {
         let now = self.session.clock.observe(now);
-        if let State::Online(online) = &mut self.lifecycle.state {
-            let is_reading = self.session.wants_input(online);
-            online.link.observe_reading(is_reading, now);
+        match &mut self.lifecycle.state {
+            State::Online(online) => {
+                let is_reading = self.session.wants_input(online);
+                online.link.observe_reading(is_reading, now);
+            }
+            State::Due if self.session.has_room_for_events() => {
+                self.lifecycle.state = State::Dialing;
+            }
+            _ => {}
         }
         now
     }

@@ -2,17 +2,17 @@
 //! connection's [`Phase`] are here and in `ending`, and nowhere else.
 //!
 //! ```text
-//!        open            handle_connected   ╔═ Online ═════════════════════════════════════════════╗
-//!  Idle ─────▶ Dialing ────────────────────▶║ Connecting ───────────▶ Open ────────────▶ Refreshing ║
-//!               ▲   ▲                       ║             CONNACK 0    │  token expires     │      ║
-//!  backoff over │   │ redial                ║                   close  │  soon              │      ║
-//!               │   │                       ║                          ▼                    │      ║
-//!               │   │                       ║                       Leaving ◀───────────────┘      ║
-//!               │   │                       ║                           acknowledged, or too late  ║
-//!               │   │                       ╚═══════════════════╤══════════════════════════════════╝
-//!               │   │                                           │ any end, or DISCONNECT handed over
-//!            Waiting ◀───────────────── HangingUp ◀─────────────┘
-//!                    handle_disconnected    │
+//!      open      room     handle_connected  ╔═ Online ═════════════════════════════════════════════╗
+//!  Idle ──▶ Due ─────▶ Dialing ────────────▶║ Connecting ───────────▶ Open ────────────▶ Refreshing ║
+//!           ▲ ▲  for an                     ║             CONNACK 0    │  token expires     │      ║
+//!   backoff │ │  event                      ║                   close  │  soon              │      ║
+//!   is over │ │ redial                      ║                          ▼                    │      ║
+//!           │ │                             ║                       Leaving ◀───────────────┘      ║
+//!           │ │                             ║                           acknowledged, or too late  ║
+//!           │ │                             ╚═══════════════════╤══════════════════════════════════╝
+//!           │ │                                                 │ any end, or DISCONNECT handed over
+//!        Waiting ◀───────────────────── HangingUp ◀─────────────┘
+//!                  handle_disconnected      │
 //!                                           ▼
 //!                                         Closed
 //! ```
@@ -51,7 +51,9 @@ pub(crate) enum State {
         /// When the next attempt begins.
         until: Moment,
     },
-    /// Requests a transport.
+    /// An attempt is due, and begins once there is room for the event that its end adds.
+    Due,
+    /// Requests a transport, which may be coming up.
     Dialing,
     /// Connected or connecting.
     Online(Box<Online>),
@@ -196,7 +198,7 @@ impl Gateway {
             self.lifecycle.open_op = Some(op);
         }
         if matches!(self.lifecycle.state, State::Idle) {
-            self.lifecycle.state = State::Dialing;
+            self.lifecycle.state = State::Due;
         }
         Ok(op)
     }
@@ -224,14 +226,19 @@ impl Gateway {
         op
     }
 
-    /// Returns whether an attempt to connect may begin: the end of each attempt adds an event.
-    pub(super) fn may_dial(&self) -> bool {
-        matches!(self.lifecycle.state, State::Dialing) && self.session.has_room_for_events()
+    /// Returns whether there should be a transport. From then on it is accepted, though the events may fill up while
+    /// it is coming up.
+    pub(super) fn is_transport_wanted(&self) -> bool {
+        match self.lifecycle.state {
+            State::Dialing | State::Online(_) => true,
+            State::Due => self.session.has_room_for_events(),
+            _ => false,
+        }
     }
 
     /// Handles a transport that is up.
     pub(super) fn start_connection(&mut self, token: Token, now: Moment) {
-        if !self.may_dial() {
+        if !matches!(self.lifecycle.state, State::Dialing) {
             return;
         }
         if self.session.clock.is_past(token.expires_at()) {
@@ -308,7 +315,7 @@ impl Gateway {
                     online.phase = Phase::Refreshing { until };
                 }
             }
-            State::Waiting { until } if *until <= now => lifecycle.state = State::Dialing,
+            State::Waiting { until } if *until <= now => lifecycle.state = State::Due,
             State::HangingUp(AfterHangUp::Wait { until }) if *until <= now => {
                 lifecycle.state = State::HangingUp(AfterHangUp::Redial);
             }
@@ -330,8 +337,7 @@ impl Gateway {
     /// Handles the end of the transport, whichever side ended it.
     pub(super) fn on_transport_end(&mut self, end: TransportEnd, now: Moment) {
         match &self.lifecycle.state {
-            State::Idle | State::Waiting { .. } | State::Closed => return,
-            State::Dialing if !self.may_dial() => return,
+            State::Idle | State::Waiting { .. } | State::Due | State::Closed => return,
             State::Online(online) if matches!(online.phase, Phase::Leaving { .. }) => {
                 self.end_leaving(now);
             }
@@ -341,7 +347,7 @@ impl Gateway {
             State::HangingUp(_) => {}
         }
         match self.lifecycle.state {
-            State::HangingUp(AfterHangUp::Redial) => self.lifecycle.state = State::Dialing,
+            State::HangingUp(AfterHangUp::Redial) => self.lifecycle.state = State::Due,
             State::HangingUp(AfterHangUp::Wait { until }) => {
                 self.lifecycle.state = State::Waiting { until };
             }

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use iotcore_gateway::{Options, Reconnect, Token, TransportEnd};
+use iotcore_gateway::{Options, QoS, Reconnect, Subscription, Token, TransportEnd};
 
 use super::peer::{Harness, Sent, UNIX_NOW, seconds};
 
@@ -169,4 +169,60 @@ fn only_the_refresh_of_a_connection_that_did_not_last_is_an_attempt() {
             "{wait:?}"
         );
     }
+}
+
+/// A gateway whose events reached their bound while it was dialing.
+fn full_while_dialing() -> Harness {
+    let mut options = Options::default();
+    options.max_events = 2;
+    let mut harness = Harness::dialing(options);
+    assert!(harness.gateway.wants_transport());
+    let own = harness.gateway.own_key();
+    for _ in 0..2 {
+        let (config, qos) = (Subscription::Config, QoS::AtLeastOnce);
+        let now = harness.now;
+        harness.gateway.subscribe(own, config, qos, now).unwrap();
+        harness.gateway.unsubscribe(own, config, now).unwrap();
+    }
+    assert!(harness.gateway.stats().events >= 2);
+    assert!(!harness.gateway.wants_input());
+    harness
+}
+
+#[test]
+fn a_transport_that_comes_up_while_the_events_are_full_connects_at_once_and_is_not_read() {
+    let mut harness = full_while_dialing();
+    assert!(harness.gateway.wants_transport(), "it may be coming up");
+    harness.transport_up();
+    assert!(matches!(harness.sent()[..], [Sent::Connect { .. }]));
+    assert!(harness.gateway.wants_transport());
+    assert!(!harness.gateway.wants_input());
+    harness.wait(seconds(3_600));
+    assert_eq!(harness.sent(), [], "what is not read is not silent");
+    assert!(!harness.gateway.wants_input());
+    assert!(!harness.events().is_empty());
+    assert!(harness.gateway.wants_input());
+    harness.connack(0);
+    assert!(harness.gateway.is_open());
+}
+
+#[test]
+fn a_dial_that_fails_while_the_events_are_full_is_an_attempt_and_no_other_begins() {
+    let mut harness = full_while_dialing();
+    let events = harness.gateway.stats().events;
+    for _ in 0..3 {
+        let end = TransportEnd::DialFailed;
+        harness.gateway.handle_disconnected(end, harness.now);
+        assert!(!harness.gateway.wants_transport());
+        harness.wait(seconds(60));
+        assert!(!harness.gateway.wants_transport(), "there is no room");
+        harness.transport_up();
+        assert_eq!(harness.sent(), []);
+    }
+    assert_eq!(harness.gateway.stats().events, events + 1);
+    let wait = harness.disconnected().retry_in.unwrap();
+    assert!(wait >= seconds(1) && wait <= seconds(2));
+    assert!(harness.gateway.wants_transport());
+    harness.transport_up();
+    assert!(matches!(harness.sent()[..], [Sent::Connect { .. }]));
 }

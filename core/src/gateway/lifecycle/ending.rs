@@ -59,7 +59,7 @@ impl Gateway {
         let lifecycle = &mut self.lifecycle;
         lifecycle.close_by = None;
         match &mut lifecycle.state {
-            State::Idle | State::Waiting { .. } | State::Dialing => self.finish(),
+            State::Idle | State::Waiting { .. } | State::Due | State::Dialing => self.finish(),
             State::Online(online) => match &mut online.phase {
                 Phase::Connecting => self.end_connection(DisconnectReason::Closed, now),
                 Phase::Open | Phase::Refreshing { .. } => {
