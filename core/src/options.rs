@@ -27,7 +27,8 @@ pub struct Options {
     pub ack_timeout: Duration,
     /// The longest wait for the PUBACK of a publication before it is sent again (default 5 min).
     pub max_ack_timeout: Duration,
-    /// How long a close, a token refresh or a detach waits for what is pending (default 10 s).
+    /// How long a close, a token refresh or a detach waits for what is pending (default 10 s). A refresh waits until its
+    /// token expires at the latest; meanwhile it sends nothing new, and what is overdue again.
     pub drain_timeout: Duration,
     /// QoS 1 publications in flight at once, 1 to 65,000 (default 100).
     pub window: u16,

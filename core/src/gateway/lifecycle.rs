@@ -311,7 +311,9 @@ impl Gateway {
                     lifecycle.quick_ends = 0;
                 }
                 if is_due(&mut online.refresh_at) && !is_closing {
-                    let until = now + self.session.options.drain_timeout;
+                    let drained = now + self.session.options.drain_timeout;
+                    let expired = self.session.clock.moment(online.token.expires_at());
+                    let until = drained.min(expired);
                     online.phase = Phase::Refreshing { until };
                 }
             }

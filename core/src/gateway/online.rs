@@ -57,9 +57,10 @@ pub(crate) enum Phase {
     Connecting,
     /// CONNACK 0 arrived.
     Open,
-    /// Sends nothing new and waits for acknowledgements, to reconnect with a fresh token.
+    /// Sends nothing new and waits for acknowledgements, to reconnect with a fresh token. Sends overdue publications
+    /// again.
     Refreshing {
-        /// When it disconnects at the latest.
+        /// When it disconnects at the latest: its token has not expired before.
         until: Moment,
     },
     /// DISCONNECT was queued.

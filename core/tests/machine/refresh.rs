@@ -57,7 +57,7 @@ fn a_token_refresh_waits_for_acknowledgements_only_until_its_deadline() {
     let mut harness = accepted(Options::default(), 25);
     harness.publish(harness.gateway.own_key(), "never acknowledged");
     harness.sent();
-    harness.wait(seconds(30));
+    harness.wait(seconds(25));
     assert_eq!(harness.sent(), [Sent::Disconnect]);
 }
 
@@ -109,4 +109,59 @@ fn a_close_during_a_token_refresh_sends_the_publications_that_it_held_back() {
     let id = harness.expect_publish("/devices/gw-1/events");
     harness.puback(id);
     assert_eq!(harness.ended(held), Some(Ok(Outcome::Acknowledged)));
+}
+
+#[test]
+fn a_token_refresh_waits_until_its_token_expires_at_the_latest_and_sends_again_meanwhile() {
+    let mut options = Options::default();
+    options.drain_timeout = seconds(3_600);
+    options.ack_timeout = seconds(7);
+    options.max_ack_timeout = seconds(7);
+    options.keep_alive = seconds(1_199);
+    let mut harness = accepted(options, 600);
+    let end = harness.now + seconds(600);
+    let own = harness.gateway.own_key();
+    harness.wait(seconds(461));
+    harness.publish(own, "never acknowledged");
+    let id = harness.expect_publish("/devices/gw-1/events");
+    let mut sent_again = 0;
+    let mut is_refreshing = false;
+    while harness.now < end {
+        harness.step();
+        if harness.now >= end - seconds(120) && !is_refreshing {
+            is_refreshing = true;
+            harness.publish(own, "held back");
+        }
+        match &harness.sent()[..] {
+            [] => {}
+            [Sent::Disconnect] => break,
+            [
+                Sent::Publish {
+                    id: Some(again),
+                    dup: true,
+                    ..
+                },
+            ] if *again == id => sent_again += usize::from(is_refreshing),
+            other => panic!("{other:?}"),
+        }
+    }
+    assert_eq!(harness.now, end);
+    assert_eq!(sent_again, 17, "every 7 s of 120 s");
+    assert_eq!(harness.disconnect_reason(), DisconnectReason::TokenRefresh);
+}
+
+#[test]
+fn a_short_drain_timeout_ends_a_token_refresh_before_its_token_expires() {
+    let mut options = Options::default();
+    options.keep_alive = seconds(1_199);
+    let mut harness = accepted(options, 600);
+    let end = harness.now + seconds(600);
+    harness.wait(seconds(461));
+    harness.publish(harness.gateway.own_key(), "never acknowledged");
+    harness.sent();
+    while harness.sent() != [Sent::Disconnect] {
+        harness.step();
+    }
+    let left = end - harness.now;
+    assert!(left >= seconds(110) && left <= seconds(122), "{left:?}");
 }
