@@ -20,8 +20,10 @@ impl Session {
     #[inline]
     pub(super) fn fill(&mut self, online: &mut Online, now: Moment) -> bool {
         while send_acknowledgement(online) {}
-        if !online.is_open() || online.link.is_starved() {
-            return false;
+        match online.phase {
+            Phase::Open if !online.link.is_starved() => {}
+            Phase::Refreshing { .. } => {}
+            _ => return false,
         }
         if self.options.quota.messages_per_second.is_some() {
             self.fill_in_turns(online, now);
@@ -39,10 +41,14 @@ impl Session {
     /// Queues what precedes new publications. Never inlined: for most messages there is nothing.
     #[inline(never)]
     fn send_first(&mut self, online: &mut Online, now: Moment) {
-        while self.send_subscription(online, now) {}
-        while self.send_attach(online, now) {}
-        while self.send_again(online, now) {}
-        while self.send_detach(online, now) {}
+        for class in [
+            Class::Subscription,
+            Class::Attach,
+            Class::Again,
+            Class::Detach,
+        ] {
+            while self.send_one(online, class, now) {}
+        }
     }
 
     /// Queues one packet of each class after the other, as the pace allows.
@@ -61,9 +67,12 @@ impl Session {
     fn has_next(&self, online: &Online, now: Moment) -> bool {
         let (link, turns) = (&online.link, &online.turns);
         let may_probe = |kind| online.may_probe(kind, now);
-        turns.subscribe.next(link, Kind::Subscription).is_some()
-            || turns.attach.next(link, Kind::Control).is_some()
-            || !turns.detach.is_empty() && link.has_window(Kind::Control, false)
+        let has_control = || {
+            turns.subscribe.next(link, Kind::Subscription).is_some()
+                || turns.attach.next(link, Kind::Control).is_some()
+                || !turns.detach.is_empty() && link.has_window(Kind::Control, false)
+        };
+        online.phase == Phase::Open && has_control()
             || link.has_again() && link.has_window_again(Kind::Publication)
             || online.window().is_some()
             || [Kind::Control, Kind::Subscription, Kind::Publication]
@@ -71,11 +80,13 @@ impl Session {
                 .any(may_probe)
     }
 
+    /// Queues the next packet of a class; returns whether it did. A token refresh sends nothing new.
     fn send_one(&mut self, online: &mut Online, class: Class, now: Moment) -> bool {
         match class {
+            Class::Again => self.send_again(online, now),
+            _ if online.phase != Phase::Open => false,
             Class::Subscription => self.send_subscription(online, now),
             Class::Attach => self.send_attach(online, now),
-            Class::Again => self.send_again(online, now),
             Class::Detach => self.send_detach(online, now),
             Class::Publication => {
                 let window = online.window();

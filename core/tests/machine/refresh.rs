@@ -1,6 +1,6 @@
 //! Token refresh: the gateway reconnects with a fresh token before the current one expires.
 
-use std::time::Duration;
+use std::{num::NonZeroU32, time::Duration};
 
 use iotcore_gateway::{DisconnectReason, Event, Options, Outcome, Token, TransportEnd};
 
@@ -164,4 +164,24 @@ fn a_short_drain_timeout_ends_a_token_refresh_before_its_token_expires() {
     }
     let left = end - harness.now;
     assert!(left >= seconds(110) && left <= seconds(122), "{left:?}");
+}
+
+#[test]
+fn a_token_refresh_leaves_the_attaches_that_were_not_sent_to_the_next_connection() {
+    for per_second in [None, NonZeroU32::new(1_000)] {
+        let mut options = Options::default();
+        options.attach_window = 1;
+        options.quota.messages_per_second = per_second;
+        let mut harness = accepted(options, 25);
+        harness.wait(seconds(19));
+        harness.begin_attach("device-1");
+        let id = harness.expect_publish("/devices/device-1/attach");
+        harness.begin_attach("device-2");
+        assert_eq!(harness.sent(), [], "the window is full");
+        harness.wait(seconds(1));
+        harness.begin_attach("device-3");
+        assert_eq!(harness.sent(), [], "nothing new is sent");
+        harness.puback(id);
+        assert_eq!(harness.sent(), [Sent::Disconnect]);
+    }
 }
