@@ -236,6 +236,7 @@ impl<T: Copy> Connection<T> {
     /// Queues an unanswered PUBLISH again, with its identifier and DUP 1 [MQTT-3.3.1-1].
     pub(crate) fn publish_again(&mut self, topic: &TopicName, payload: &[u8], id: PacketId) {
         codec::publish(self.transmit.buffer(), topic, payload, Some(id), true).expect(CHECKED);
+        self.ids.sent_again(id);
         if let Some(key) = self.ids.find_in_flight(id) {
             self.acks.sent_again(key, self.transmit.queued_end());
         }

@@ -30,7 +30,8 @@ pub struct Options {
     /// How long a close, a token refresh or a detach waits for what is pending (default 10 s). A refresh waits until its
     /// token expires at the latest; meanwhile it sends nothing new, and what is overdue again.
     pub drain_timeout: Duration,
-    /// QoS 1 publications in flight at once, 1 to 65,000 (default 100).
+    /// QoS 1 publications in flight at once, 1 to 32,000 (default 100): less than half of the packet identifiers, because
+    /// that of a publication sent twice is out of use until its second PUBACK.
     pub window: u16,
     /// QoS 1 publications of one device in flight at once (default 100). 1 keeps the order of a device's messages
     /// strict even when some are sent again.
@@ -221,8 +222,9 @@ const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
 /// The largest remaining length and its fixed header (MQTT 3.1.1, 2.2.3).
 const MAX_FRAME_LIMIT: usize = 268_435_455 + 5;
 
-/// Leaves 535 of the 65,535 packet identifiers for attaches, subscriptions and late acknowledgements.
-const MAX_WINDOW: usize = 65_000;
+/// Less than half of the 65,535 packet identifiers: so many that were sent twice, and wait for a second acknowledgement,
+/// leave as many for the next window, and 1,535 for attaches and subscriptions.
+const MAX_WINDOW: usize = 32_000;
 
 /// An error report with the longest ids must fit.
 const MIN_FRAME_LIMIT: usize = 4_096;

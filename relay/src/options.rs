@@ -96,14 +96,14 @@ pub(crate) struct Arguments {
           value_parser = value_parser!(u64).range(1..=86_400))]
     ack_timeout: u64,
 
-    /// The maximum number of messages in flight; 1 to 65000
+    /// The maximum number of messages in flight; 1 to 32000
     #[arg(long, env = "IOTCORE_WINDOW", value_name = "N", default_value_t = 100,
-          value_parser = value_parser!(u16).range(1..=65_000))]
+          value_parser = value_parser!(u16).range(1..=32_000))]
     window: u16,
 
     /// The maximum number of messages in flight per device; 1 keeps their order even when messages are sent again
-    #[arg(long, env = "IOTCORE_DEVICE_WINDOW", value_name = "N", default_value_t = 65_000, hide_default_value = true,
-          value_parser = value_parser!(u16).range(1..=65_000))]
+    #[arg(long, env = "IOTCORE_DEVICE_WINDOW", value_name = "N", default_value_t = 32_000, hide_default_value = true,
+          value_parser = value_parser!(u16).range(1..=32_000))]
     device_window: u16,
 
     /// The number of messages without `done` or `failed`, in flight or not, at which reading the input pauses

@@ -10,9 +10,9 @@ const ALL: usize = 65_535;
 
 /// The packet identifiers of one connection, and the caller's tag of each one in flight.
 ///
-/// An identifier is reused as late as possible: all unused ones are taken first, then the one that has been free
-/// longest. So a repeated or late acknowledgement finds a free identifier, and completes nothing. Every call takes
-/// constant time; memory grows with the highest identifier used, by one small entry each.
+/// An identifier is out of use until each copy of its packet was acknowledged, and is reused as late as possible: all
+/// unused ones are taken first, then the one that has been free longest. So a repeated or late acknowledgement completes
+/// nothing. Every call takes constant time; memory grows with the highest identifier used, by one small entry each.
 #[derive(Debug)]
 pub(crate) struct PacketIds<T> {
     /// The entry of identifier `n` is at `n - 1`; those beyond the end are unused.
@@ -26,8 +26,33 @@ pub(crate) struct PacketIds<T> {
 #[derive(Debug, Clone, Copy)]
 enum Entry<T> {
     Free { next: Option<PacketId> },
-    InFlight(Awaits, T),
-    Quarantined(Awaits),
+    InFlight(Outstanding, T),
+    Quarantined(Outstanding),
+}
+
+/// The acknowledgements of an identifier that can still arrive.
+#[derive(Debug, Clone, Copy)]
+struct Outstanding {
+    awaits: Awaits,
+    /// How many, at least 1. `u16::MAX` stands for more than can be counted, and does not decrease.
+    count: u16,
+}
+
+impl Outstanding {
+    /// Returns what is outstanding after one more copy was sent.
+    fn more(self) -> Self {
+        let count = self.count.saturating_add(1);
+        Self { count, ..self }
+    }
+
+    /// Returns what is outstanding after one acknowledgement; `None` if nothing is.
+    fn less(self) -> Option<Self> {
+        let count = match self.count {
+            u16::MAX => u16::MAX,
+            count => count - 1,
+        };
+        (count > 0).then_some(Self { count, ..self })
+    }
 }
 
 /// The acknowledgement that a packet identifier waits for.
@@ -42,9 +67,11 @@ pub(crate) enum Awaits {
 /// The result of an acknowledgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Acknowledged<T> {
-    /// It acknowledges the packet with this tag. Its identifier is free now.
+    /// It is the first for the packet with this tag. Its identifier is free now, or in quarantine if the packet was sent
+    /// more than once.
     Matched(T),
-    /// It acknowledges a packet whose operation had ended. Its identifier was in quarantine and is free now.
+    /// It acknowledges a packet whose operation had ended. Its identifier was in quarantine; it is free now if each copy
+    /// was acknowledged.
     Late,
     /// It matches nothing: the identifier is free, or waits for another kind. Nothing has changed.
     Unsolicited,
@@ -73,38 +100,46 @@ impl<T: Copy> PacketIds<T> {
     #[inline]
     pub(crate) fn take(&mut self, awaits: Awaits, tag: T) -> Option<PacketId> {
         let id = self.take_fresh().or_else(|| self.take_freed())?;
-        *self.entry(id)? = Entry::InFlight(awaits, tag);
+        *self.entry(id)? = Entry::InFlight(Outstanding { awaits, count: 1 }, tag);
         self.in_flight += 1;
         Some(id)
     }
 
-    /// Frees an identifier after an acknowledgement of the kind `awaits`.
-    pub(crate) fn acknowledge(&mut self, id: PacketId, awaits: Awaits) -> Acknowledged<T> {
-        match self.entry(id) {
-            Some(&mut Entry::InFlight(awaited, tag)) if awaited == awaits => {
-                self.in_flight -= 1;
-                self.release(id);
-                Acknowledged::Matched(tag)
-            }
-            Some(&mut Entry::Quarantined(awaited)) if awaited == awaits => {
-                self.quarantined -= 1;
-                self.release(id);
-                Acknowledged::Late
-            }
-            _ => Acknowledged::Unsolicited,
+    /// Records that the packet of an identifier in flight was sent once more. Does nothing for any other identifier.
+    pub(crate) fn sent_again(&mut self, id: PacketId) {
+        if let Some(Entry::InFlight(outstanding, _)) = self.entry(id) {
+            *outstanding = outstanding.more();
         }
     }
 
-    /// Takes the tag of an identifier in flight, but keeps the identifier out of use until its acknowledgement arrives
+    /// Records an acknowledgement of the kind `awaits`. Frees its identifier if no other is outstanding.
+    pub(crate) fn acknowledge(&mut self, id: PacketId, awaits: Awaits) -> Acknowledged<T> {
+        let (outstanding, acknowledged) = match self.entry(id) {
+            Some(&mut Entry::InFlight(outstanding, tag)) if outstanding.awaits == awaits => {
+                self.in_flight -= 1;
+                (outstanding, Acknowledged::Matched(tag))
+            }
+            Some(&mut Entry::Quarantined(outstanding)) if outstanding.awaits == awaits => {
+                self.quarantined -= 1;
+                (outstanding, Acknowledged::Late)
+            }
+            _ => return Acknowledged::Unsolicited,
+        };
+        match outstanding.less() {
+            Some(rest) => self.hold(id, rest),
+            None => self.release(id),
+        }
+        acknowledged
+    }
+
+    /// Takes the tag of an identifier in flight, but keeps the identifier out of use until its acknowledgements arrive
     /// late. Does nothing for any other identifier.
     pub(crate) fn quarantine(&mut self, id: PacketId) -> Option<T> {
-        let entry = self.entry(id)?;
-        let Entry::InFlight(awaits, tag) = *entry else {
+        let &mut Entry::InFlight(outstanding, tag) = self.entry(id)? else {
             return None;
         };
-        *entry = Entry::Quarantined(awaits);
         self.in_flight -= 1;
-        self.quarantined += 1;
+        self.hold(id, outstanding);
         Some(tag)
     }
 
@@ -120,7 +155,7 @@ impl<T: Copy> PacketIds<T> {
     /// Returns the state of an identifier.
     pub(crate) fn find(&self, id: PacketId) -> Found<T> {
         match self.entries.get(index(id)) {
-            Some(&Entry::InFlight(awaits, tag)) => Found::InFlight(awaits, tag),
+            Some(&Entry::InFlight(outstanding, tag)) => Found::InFlight(outstanding.awaits, tag),
             Some(Entry::Quarantined(_)) => Found::Quarantined,
             Some(Entry::Free { .. }) | None => Found::Free,
         }
@@ -160,6 +195,14 @@ impl<T: Copy> PacketIds<T> {
             _ => None,
         };
         Some(first)
+    }
+
+    /// Puts an identifier into quarantine.
+    fn hold(&mut self, id: PacketId, outstanding: Outstanding) {
+        if let Some(entry) = self.entry(id) {
+            *entry = Entry::Quarantined(outstanding);
+            self.quarantined += 1;
+        }
     }
 
     /// Appends an identifier to the list of free ones.

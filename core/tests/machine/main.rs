@@ -9,6 +9,7 @@ mod connection;
 mod detachment;
 mod device_tokens;
 mod error_texts;
+mod identifiers;
 mod keep_alive;
 mod messages;
 mod options;

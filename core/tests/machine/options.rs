@@ -47,7 +47,7 @@ fn every_invalid_option_is_reported_with_its_name_value_and_limit() {
     type Change = fn(&mut Options);
     let mistakes: [(Change, &[&str]); 16] = [
         (|o| o.window = 0, &["window", "0", "at least 1"]),
-        (|o| o.window = 65_001, &["window", "65001", "at most 65000"]),
+        (|o| o.window = 32_001, &["window", "32001", "at most 32000"]),
         (|o| o.device_window = 0, &["device_window"]),
         (|o| o.attach_window = 0, &["attach_window"]),
         (|o| o.quota.max_devices = 0, &["quota.max_devices"]),

@@ -1,11 +1,8 @@
-//! Limits of the transmit buffer, the queues and the packet identifiers: what has no room waits, and resumes once there
-//! is some.
-
-use std::time::Duration;
+//! Limits of the transmit buffer and the queues: what has no room waits, and resumes once there is some.
 
 use iotcore_gateway::{
-    DisconnectReason, Event, Options, Publication, PublishError, PublishErrorKind, QoS, QueueLimit,
-    Quota, Subfolder, Subscription, Token,
+    Event, Options, Publication, PublishError, PublishErrorKind, QoS, QueueLimit, Quota, Subfolder,
+    Subscription, Token,
 };
 
 use super::peer::{EVENTS, Harness, UNIX_NOW, seconds};
@@ -159,56 +156,6 @@ fn removing_a_device_does_not_affect_the_turns_and_room_of_others() {
     let is_writable = |event: &Event| matches!(event, Event::Writable { .. });
     let writable: Vec<_> = harness.events().into_iter().filter(is_writable).collect();
     assert_eq!(writable, [Event::Writable { device: stays }]);
-}
-
-#[test]
-fn publications_wait_while_all_packet_identifiers_are_in_flight() {
-    let mut options = Options::default();
-    options.quota = Quota::unpaced();
-    options.window = 65_000;
-    options.device_window = 65_000;
-    options.device_queue.messages = 65_000;
-    options.attach_window = 1_000;
-    let mut harness = Harness::open(options);
-    let own = harness.gateway.own_key();
-    for _ in 0..65_000 {
-        harness.publish(own, "");
-    }
-    let published = harness.sent_payloads();
-    for n in 0..536 {
-        harness.begin_attach(&format!("device-{n}"));
-    }
-    assert_eq!(harness.sent().len(), 535, "the remaining identifiers");
-    assert!(harness.gateway.is_open());
-    harness.puback(published[0].1);
-    harness.expect_publish("/devices/device-535/attach");
-    assert_eq!(harness.sent(), []);
-}
-
-#[test]
-fn when_no_packet_identifier_is_free_the_gateway_reconnects_immediately() {
-    let mut options = Options::default();
-    options.quota = Quota::unpaced();
-    options.window = 65_000;
-    options.device_window = 65_000;
-    options.device_queue.messages = 66_000;
-    let (mut harness, device) = Harness::attached(options);
-    for _ in 0..65_535 {
-        harness.publish(device, "");
-    }
-    assert_eq!(harness.sent().len(), 65_000, "the window");
-    harness.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", None);
-    harness.step();
-    harness.acknowledge_attach("device-1");
-    harness.events();
-    assert_eq!(harness.sent().len(), 535, "the remaining identifiers");
-    let disconnected = harness.disconnected();
-    assert_eq!(disconnected.reason, DisconnectReason::PacketIdsExhausted);
-    assert_eq!(disconnected.retry_in, Some(Duration::ZERO));
-    harness.lose_connection();
-    harness.connect();
-    harness.acknowledge_attach("device-1");
-    assert_eq!(harness.sent().len(), 65_000, "nothing is lost");
 }
 
 #[test]

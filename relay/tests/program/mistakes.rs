@@ -253,7 +253,7 @@ fn invalid_options_end_with_exit_code_2_and_name_valid_values() {
         (&[("--gateway", "7")], "too short"),
         (&[("--algorithm", "HS256")], "it must be RS256 or ES256"),
         (&[("--keep-alive", "1200")], "1..=1199"),
-        (&[("--window", "0")], "1..=65000"),
+        (&[("--window", "0")], "1..=32000"),
         (&[("--token-lifetime", "86401")], "1..=86400"),
         (&[("--max-queued", "0")], "--max-queued"),
         (

@@ -125,14 +125,84 @@ fn when_none_is_free_none_is_taken() {
 }
 
 #[test]
+fn an_id_whose_packet_was_sent_again_is_free_after_as_many_acknowledgements() {
+    for copies in 2..=4 {
+        let mut ids = taken(1);
+        for _ in 1..copies {
+            ids.sent_again(id(1));
+        }
+        assert_eq!(
+            ids.acknowledge(id(1), Awaits::PubAck),
+            Acknowledged::Matched(101)
+        );
+        for _ in 1..copies {
+            assert_eq!((ids.in_flight(), ids.quarantined()), (0, 1));
+            assert_eq!(ids.find(id(1)), Found::Quarantined);
+            assert_eq!(ids.acknowledge(id(1), Awaits::PubAck), Acknowledged::Late);
+        }
+        assert_eq!((ids.quarantined(), ids.free()), (0, 65_535));
+        assert_eq!(
+            ids.acknowledge(id(1), Awaits::PubAck),
+            Acknowledged::Unsolicited
+        );
+    }
+}
+
+#[test]
+fn an_id_that_is_quarantined_waits_for_every_copy_too() {
+    let mut ids = taken(1);
+    ids.sent_again(id(1));
+    ids.quarantine(id(1));
+    for quarantined in [1, 0] {
+        assert_eq!(ids.acknowledge(id(1), Awaits::PubAck), Acknowledged::Late);
+        assert_eq!(ids.quarantined(), quarantined);
+    }
+}
+
+#[test]
+fn only_the_packet_of_an_id_in_flight_is_sent_again() {
+    let mut ids = taken(2);
+    ids.quarantine(id(1));
+    ids.acknowledge(id(2), Awaits::PubAck);
+    for number in [1, 2, 3] {
+        ids.sent_again(id(number));
+    }
+    assert_eq!(ids.acknowledge(id(1), Awaits::PubAck), Acknowledged::Late);
+    assert_eq!(ids.free(), 65_535);
+}
+
+#[test]
+fn an_id_whose_packet_was_sent_more_often_than_can_be_counted_stays_out_of_use() {
+    let mut ids = taken(1);
+    for _ in 0..70_000 {
+        ids.sent_again(id(1));
+    }
+    ids.acknowledge(id(1), Awaits::PubAck);
+    for _ in 0..70_000 {
+        assert_eq!(ids.acknowledge(id(1), Awaits::PubAck), Acknowledged::Late);
+    }
+    assert_eq!(ids.quarantined(), 1);
+}
+
+#[test]
 fn an_entry_is_small() {
     assert_eq!(size_of::<Entry<u64>>(), 16);
+    assert_eq!(size_of::<Entry<u32>>(), 8);
+}
+
+/// An identifier that is not free.
+struct Used {
+    awaits: Awaits,
+    /// None once it is in quarantine.
+    tag: Option<u32>,
+    /// The copies of its packet that were not acknowledged.
+    copies: u16,
 }
 
 /// A reference model without the linked list.
 #[derive(Default)]
 struct Model {
-    used: BTreeMap<PacketId, (Awaits, Option<u32>)>,
+    used: BTreeMap<PacketId, Used>,
     fresh: u16,
     freed: VecDeque<PacketId>,
 }
@@ -146,30 +216,43 @@ impl Model {
             }
             None => self.freed.pop_front()?,
         };
-        self.used.insert(id, (awaits, Some(tag)));
+        let used = Used {
+            awaits,
+            tag: Some(tag),
+            copies: 1,
+        };
+        self.used.insert(id, used);
         Some(id)
     }
 
-    fn acknowledge(&mut self, id: PacketId, awaits: Awaits) -> Acknowledged<u32> {
-        match self.used.get(&id).copied() {
-            Some((awaited, tag)) if awaited == awaits => {
-                self.used.remove(&id);
-                self.freed.push_back(id);
-                tag.map_or(Acknowledged::Late, Acknowledged::Matched)
-            }
-            _ => Acknowledged::Unsolicited,
+    fn sent_again(&mut self, id: PacketId) {
+        if let Some(used) = self.used.get_mut(&id).filter(|used| used.tag.is_some()) {
+            used.copies += 1;
         }
     }
 
+    fn acknowledge(&mut self, id: PacketId, awaits: Awaits) -> Acknowledged<u32> {
+        let Some(used) = self.used.get_mut(&id).filter(|used| used.awaits == awaits) else {
+            return Acknowledged::Unsolicited;
+        };
+        used.copies -= 1;
+        let tag = used.tag.take();
+        if used.copies == 0 {
+            self.used.remove(&id);
+            self.freed.push_back(id);
+        }
+        tag.map_or(Acknowledged::Late, Acknowledged::Matched)
+    }
+
     fn quarantine(&mut self, id: PacketId) {
-        if let Some((_, tag)) = self.used.get_mut(&id) {
-            *tag = None;
+        if let Some(used) = self.used.get_mut(&id) {
+            used.tag = None;
         }
     }
 
     fn find(&self, id: PacketId) -> Found<u32> {
-        match self.used.get(&id) {
-            Some(&(awaits, Some(tag))) => Found::InFlight(awaits, tag),
+        match self.used.get(&id).map(|used| (used.awaits, used.tag)) {
+            Some((awaits, Some(tag))) => Found::InFlight(awaits, tag),
             Some((_, None)) => Found::Quarantined,
             None => Found::Free,
         }
@@ -180,6 +263,7 @@ impl Model {
 enum Step {
     Take(Awaits, u32),
     Acknowledge(u16, Awaits),
+    SentAgain(u16),
     Quarantine(u16),
 }
 
@@ -193,6 +277,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         4 => (awaits(), any::<u32>()).prop_map(|(awaits, tag)| Step::Take(awaits, tag)),
         4 => (number(), awaits()).prop_map(|(number, awaits)| Step::Acknowledge(number, awaits)),
+        2 => number().prop_map(Step::SentAgain),
         1 => number().prop_map(Step::Quarantine),
     ]
 }
@@ -217,6 +302,10 @@ proptest! {
                     prop_assert_eq!(ids.acknowledge(id, awaits), model.acknowledge(id, awaits));
                     prop_assert_eq!(ids.find(id), model.find(id));
                 }
+                Step::SentAgain(number) => {
+                    ids.sent_again(id(number));
+                    model.sent_again(id(number));
+                }
                 Step::Quarantine(number) => {
                     ids.quarantine(id(number));
                     model.quarantine(id(number));
@@ -226,7 +315,7 @@ proptest! {
             prop_assert_eq!(ids.in_flight() + ids.quarantined(), model.used.len());
             prop_assert_eq!(ids.free(), 65_535 - model.used.len());
         }
-        let quarantined = model.used.values().filter(|(_, tag)| tag.is_none()).count();
+        let quarantined = model.used.values().filter(|used| used.tag.is_none()).count();
         prop_assert_eq!(ids.quarantined(), quarantined);
     }
 }
