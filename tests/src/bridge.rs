@@ -106,7 +106,7 @@ impl Bridge {
     pub fn handle_transmitted(&mut self, id: ConnectionId, len: usize, now: Instant) {
         self.world.advance_to(now);
         if let Some(connection) = self.connections.get_mut(&id) {
-            connection.handle_transmitted(len);
+            connection.handle_transmitted(len, &self.world);
         }
     }
 
@@ -123,18 +123,20 @@ impl Bridge {
         let now = self.world.advance_to(now);
         self.complete_due(now);
         for connection in self.connections.values_mut() {
+            connection.carry(&mut self.world, now);
             connection.handle_timeout(&mut self.world, now);
         }
         self.process_notices(now);
     }
 
-    /// Returns the bytes to be written to a client; under a segmenting fault, only the next segment.
+    /// Returns the bytes to be written to a client; under a segmenting fault, only the next segment, and under a fault
+    /// that limits the rate, only those that can be written as of the last call.
     #[must_use]
     pub fn poll_transmit(&self, id: ConnectionId) -> &[u8] {
         let Some(connection) = self.connections.get(&id) else {
             return &[];
         };
-        let bytes = connection.unwritten();
+        let bytes = connection.writable(&self.world);
         let segment = self.world.faults.segment(connection.client_name());
         segment
             .and_then(|length| bytes.get(..length.get()))
@@ -152,7 +154,13 @@ impl Bridge {
         let settings = &self.world.settings;
         let connections = self.connections.values();
         connections
-            .filter_map(|connection| connection.deadline(settings))
+            .flat_map(|connection| {
+                [
+                    connection.deadline(settings),
+                    connection.rate_deadline(&self.world),
+                ]
+            })
+            .flatten()
             .chain(self.next_completion())
             .min()
     }
@@ -162,7 +170,8 @@ impl Bridge {
     #[must_use]
     pub fn wants_transport(&self, id: ConnectionId) -> bool {
         let connection = self.connections.get(&id);
-        connection.is_some_and(|connection| !connection.is_over())
+        connection
+            .is_some_and(|connection| !connection.is_over() || connection.is_held_up(&self.world))
     }
 
     /// Returns whether a connection that the bridge no longer wants is to be reset (RST) rather than closed. This
@@ -173,7 +182,8 @@ impl Bridge {
         connection.is_some_and(BridgeConnection::is_reset)
     }
 
-    /// Returns whether the bridge wants more input from a client now; false while a MiB waits to be written to it.
+    /// Returns whether the bridge wants more input from a client now; false while a MiB waits to be written to it, and
+    /// while a fault that limits the rate holds back what has arrived.
     /// Input is accepted anyway.
     #[must_use]
     pub fn wants_input(&self, id: ConnectionId) -> bool {

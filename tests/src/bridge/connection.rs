@@ -5,6 +5,7 @@ mod connect;
 mod deliver;
 mod faults;
 mod publish;
+mod rate;
 mod service;
 mod subscribe;
 
@@ -17,7 +18,7 @@ use super::close::CloseReason;
 use super::codec::{Packet, Reply};
 use super::errors::{AboutPacket, ErrorType, Report};
 use super::event::EventKind;
-use super::faults::{CutMoment, FaultKind};
+use super::faults::{CutMoment, Direction, FaultKind};
 use super::service::Backlog;
 use super::settings::Settings;
 use super::topic::SubscriptionKind;
@@ -88,7 +89,8 @@ impl BridgeConnection {
         if !self.is_listening() {
             return;
         }
-        self.wire.receive(bytes);
+        let rate = self.rate(Direction::Up, world);
+        self.wire.receive(bytes, rate, now);
         while self.is_listening() {
             let handled = match self.wire.next_packet() {
                 Ok(None) => break,
@@ -99,10 +101,6 @@ impl BridgeConnection {
                 self.end(reason, world);
             }
         }
-    }
-
-    pub(crate) fn handle_transmitted(&mut self, length: usize) {
-        self.wire.handle_transmitted(length);
     }
 
     pub(crate) fn handle_timeout(&mut self, world: &mut World, now: Instant) {

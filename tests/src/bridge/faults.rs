@@ -20,6 +20,7 @@ pub mod line;
 pub(crate) mod standing;
 
 use core::num::{NonZeroU8, NonZeroU32, NonZeroUsize};
+use core::time::Duration;
 use std::time::Instant;
 
 pub use line::FaultError;
@@ -27,6 +28,7 @@ pub use line::FaultError;
 use super::Bridge;
 use super::event::EventKind;
 use super::operator::OperatorError;
+use super::service::Service;
 use super::wire::Context;
 
 /// An injected fault.
@@ -67,6 +69,25 @@ pub enum FaultKind {
         /// The maximum length, in bytes.
         length: NonZeroUsize,
     },
+    /// The link carries so many bytes a second. At first, it carries a tenth of that at once. Of what arrives faster, the
+    /// bridge keeps 64 MiB; it [asks for no more](Bridge::wants_input), so that the rest waits in buffers before it.
+    Rate {
+        /// The direction.
+        direction: Direction,
+        /// Bytes a second.
+        bytes: NonZeroU32,
+    },
+    /// The bridge takes its time, as by [`Bridge::set_service`], until it is cleared or the service is set again. It
+    /// cannot be limited to a client.
+    Service {
+        /// How long it takes, and what it never answers.
+        service: Box<Service>,
+    },
+    /// Nothing is answered for a while; then, all that would have been is answered at once.
+    Stall {
+        /// The duration in milliseconds.
+        millis: NonZeroU32,
+    },
     /// Bytes are sent as they are, between two packets, to the connected clients.
     Raw {
         /// The bytes; an empty list has no text form.
@@ -84,7 +105,8 @@ pub enum FaultKind {
         /// The packet.
         packet: PacketKind,
     },
-    /// Removes all active faults and sends what was held back. With a client: only the faults that are limited to that
+    /// Removes all active faults, ends all stalls, sets the service that there was before one was injected, and sends
+    /// what was held back. With a client: only the faults that are limited to that
     /// client, and what is held back from it.
     Clear,
 }
@@ -171,6 +193,14 @@ words! {
         Pingresp = "pingresp",
     }
 
+    /// A direction of a link.
+    Direction {
+        /// From the client to the bridge.
+        Up = "up",
+        /// From the bridge to the client.
+        Down = "down",
+    }
+
     /// The moment at which a connection is cut.
     CutMoment {
         /// The packet has no effect.
@@ -212,7 +242,8 @@ impl Bridge {
     /// Injects a fault, which acts at once, or on what follows.
     ///
     /// # Errors
-    /// The registry has no client of that name, or raw bytes are for a client that is not connected.
+    /// The registry has no client of that name, raw bytes are for a client that is not connected, or a service is for
+    /// one client.
     pub fn inject(&mut self, fault: Fault, now: Instant) -> Result<(), OperatorError> {
         let now = self.world.advance_to(now);
         if let Some(client) = &fault.client {
@@ -222,6 +253,10 @@ impl Bridge {
                 let device = client.clone();
                 return Err(OperatorError::NotConnected { device });
             }
+        }
+        if let (FaultKind::Service { .. }, Some(client)) = (&fault.kind, &fault.client) {
+            let device = client.clone();
+            return Err(OperatorError::ServiceOfOne { device });
         }
         let event = EventKind::FaultInjected {
             fault: fault.clone(),
@@ -238,6 +273,12 @@ impl Bridge {
             FaultKind::Clear => {
                 self.world.faults.clear(client);
                 self.serve_clients(client, now, |cx| cx.release(None));
+                self.end_slowness(client, now);
+            }
+            FaultKind::Service { service } => self.inject_service(service, now),
+            FaultKind::Stall { millis } => {
+                let duration = Duration::from_millis(millis.get().into());
+                self.world.service.stall(client, duration, now);
             }
             _ => self.world.faults.add(fault),
         }

@@ -39,6 +39,11 @@ pub enum OperatorError {
         /// The device.
         device: String,
     },
+    /// An injected service cannot be limited to one client.
+    ServiceOfOne {
+        /// The client.
+        device: String,
+    },
     /// Too many commands wait for the client's PUBACK (RESOURCE_EXHAUSTED).
     Backlog {
         /// The device.
@@ -323,6 +328,10 @@ impl fmt::Display for OperatorError {
                  (FAILED_PRECONDITION)"
             ),
             Self::NotAttached { device } => write!(f, "device {device:?} is not attached"),
+            Self::ServiceOfOne { device } => write!(
+                f,
+                "a service is that of all clients, and cannot be limited to {device:?}"
+            ),
             Self::Backlog { device } => write!(
                 f,
                 "too many commands wait for the PUBACK of device {device:?} (RESOURCE_EXHAUSTED)"

@@ -280,6 +280,12 @@ impl Service {
         }
     }
 
+    /// Returns whether everything is processed at once, and answered.
+    #[must_use]
+    pub fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+
     fn work_mut(&mut self, kind: ServiceKind) -> &mut Work {
         match kind {
             ServiceKind::Attach => &mut self.attach,

@@ -10,6 +10,7 @@ pub(crate) mod packets;
 mod publish;
 mod service;
 mod silence;
+mod slowness;
 mod subscribe;
 
 use core::time::Duration;

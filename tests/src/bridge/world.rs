@@ -70,6 +70,11 @@ impl World {
         self.now
     }
 
+    /// Returns the current time.
+    pub(crate) fn now(&self) -> Instant {
+        self.now
+    }
+
     /// Returns the time in seconds since 1970.
     pub(crate) fn unix(&self) -> u64 {
         self.origin_unix + (self.now - self.origin).as_secs()

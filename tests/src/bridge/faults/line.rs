@@ -11,18 +11,22 @@
 //! | `ANSWER delay MS [N]` | the next N are sent MS milliseconds later |
 //! | `ANSWER double [N]` | the next N are sent twice |
 //! | `ANSWER reorder K` | K are collected and sent in reverse order, repeatedly |
+//! | `service WORDS` | packets take time or are ignored: see [`text`](crate::bridge::service::text) |
+//! | `stall MS` | for MS milliseconds nothing is answered; then, everything is |
+//! | `rate up N` | the link carries N bytes a second to the bridge |
+//! | `rate down N` | … to the client |
 //! | `segment N` | at most N bytes are written at a time |
 //! | `raw [CLIENT] HEX` | these bytes are sent to a client, or to all |
 //! | `reports lose [N]` | the next N error reports are lost |
 //! | `cut before PACKET` | the next packet of the kind is ignored, and the connection ends |
 //! | `cut instead PACKET` | … takes effect, and the connection ends without the answer |
 //! | `cut after PACKET` | … is answered, and the connection ends |
-//! | `clear` | all faults end, and held-back answers are sent |
+//! | `clear` | all faults end, the service is as it was before, and held-back answers are sent |
 //!
 //! ANSWER is `puback`, `suback`, `unsuback` or `pingresp`. PACKET is `connect`, `publish` (any),
 //! `attach`, `detach`, `telemetry`, `state`, `subscribe`, `unsubscribe`, `pingreq`, `puback` or
 //! `disconnect`. Without `[N]`: always, until `clear`. Each may be limited to the connections of one
-//! gateway or device by `--client ID`.
+//! gateway or device by `--client ID`, except `service`.
 
 #[cfg(test)]
 mod tests;
@@ -34,7 +38,8 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{AnswerKind, CutMoment, Fault, FaultKind, PacketKind, RefuseBy, Treatment};
+use super::{AnswerKind, CutMoment, Direction, Fault, FaultKind, PacketKind, RefuseBy, Treatment};
+use crate::bridge::service::ServiceError;
 
 /// The reason why a line is not a fault; its text says what would be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +57,8 @@ pub enum FaultError {
         /// What would be valid there.
         expected: String,
     },
+    /// The words after `service` are not one.
+    Service(ServiceError),
     /// There are words after the end of the fault.
     TooMuch {
         /// The first of them.
@@ -93,8 +100,7 @@ impl FromStr for Fault {
 
 impl<'a> Words<'a> {
     fn kind(&mut self, client: &mut Option<String>) -> Result<FaultKind, FaultError> {
-        const EXPECTED: &str =
-            "refuse, puback, suback, unsuback, pingresp, segment, raw, reports, cut or clear";
+        const EXPECTED: &str = "refuse, puback, suback, unsuback, pingresp, service, stall, rate, segment, raw, reports, cut or clear";
         let first = self.next(EXPECTED)?;
         let answer = AnswerKind::ALL.iter().find(|kind| kind.word() == first);
         if let Some(answer) = answer {
@@ -102,6 +108,15 @@ impl<'a> Words<'a> {
         }
         match first {
             "refuse" => self.refusal(),
+            "service" => self.service(client.as_deref()),
+            "stall" => {
+                let millis = self.number("a duration in milliseconds, 1 to 4294967295")?;
+                Ok(FaultKind::Stall { millis })
+            }
+            "rate" => Ok(FaultKind::Rate {
+                direction: self.one_of(Direction::ALL, Direction::word)?,
+                bytes: self.number("bytes a second, 1 to 4294967295")?,
+            }),
             "segment" => {
                 let expected = "the most bytes to write at a time, 1 or more";
                 let length: NonZeroUsize = self.number(expected)?;
@@ -121,6 +136,19 @@ impl<'a> Words<'a> {
             "clear" => Ok(FaultKind::Clear),
             word => Err(unexpected(word, EXPECTED)),
         }
+    }
+
+    fn service(&mut self, client: Option<&str>) -> Result<FaultKind, FaultError> {
+        if client.is_some() {
+            return Err(unexpected(
+                "--client",
+                "the service alone, which is that of all clients",
+            ));
+        }
+        let words: Vec<&str> = self.words.by_ref().collect();
+        let service = words.join(" ").parse().map_err(FaultError::Service)?;
+        let service = Box::new(service);
+        Ok(FaultKind::Service { service })
     }
 
     fn refusal(&mut self) -> Result<FaultKind, FaultError> {
@@ -254,6 +282,10 @@ impl fmt::Display for FaultKind {
             Self::Refuse { count, by } => write!(f, "refuse{} {by}", Count(*count)),
             Self::Answer { answer, treatment } => write!(f, "{} {treatment}", answer.word()),
             Self::Release { answer } => write!(f, "{} release", answer.word()),
+            Self::Service { service } if service.is_default() => f.write_str("service"),
+            Self::Service { service } => write!(f, "service {service}"),
+            Self::Stall { millis } => write!(f, "stall {millis}"),
+            Self::Rate { direction, bytes } => write!(f, "rate {} {bytes}", direction.word()),
             Self::Segment { length } => write!(f, "segment {length}"),
             Self::Raw { bytes } => {
                 f.write_str("raw ")?;
@@ -319,6 +351,7 @@ impl fmt::Display for FaultError {
             Self::Unexpected { word, expected } => {
                 write!(f, "found {word:?}, expected {expected}")
             }
+            Self::Service(error) => error.fmt(f),
             Self::TooMuch { word } => write!(f, "unexpected {word:?} after the end of the fault"),
         }
     }

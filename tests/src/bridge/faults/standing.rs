@@ -2,7 +2,7 @@
 
 use core::num::{NonZeroU32, NonZeroUsize};
 
-use super::{Fault, FaultKind, RefuseBy, Treatment};
+use super::{Direction, Fault, FaultKind, RefuseBy, Treatment};
 
 /// The active faults, the oldest first.
 #[derive(Debug, Default)]
@@ -59,6 +59,18 @@ impl Standing {
         self.find(client, length).map(|(_, length)| length)
     }
 
+    /// Returns the rate of the link in a direction, in bytes a second.
+    pub(crate) fn rate(&self, client: Option<&str>, direction: Direction) -> Option<NonZeroU32> {
+        let rate = |kind: &FaultKind| match kind {
+            FaultKind::Rate {
+                direction: of,
+                bytes,
+            } if *of == direction => Some(*bytes),
+            _ => None,
+        };
+        self.find(client, rate).map(|(_, bytes)| bytes)
+    }
+
     fn find<T>(
         &self,
         client: Option<&str>,
@@ -90,7 +102,13 @@ impl FaultKind {
                 Treatment::Reorder { .. } => false,
             },
             Self::Cut { .. } => true,
-            Self::Segment { .. } | Self::Raw { .. } | Self::Release { .. } | Self::Clear => false,
+            Self::Segment { .. }
+            | Self::Rate { .. }
+            | Self::Raw { .. }
+            | Self::Release { .. }
+            | Self::Service { .. }
+            | Self::Stall { .. }
+            | Self::Clear => false,
         }
     }
 }

@@ -10,6 +10,7 @@ impl Bridge {
     /// Sets how long the bridge takes from now on. What waits is planned anew, as though it had arrived now; a stall
     /// continues, unless it belonged to the service that was set before.
     pub fn set_service(&mut self, service: Service, now: Instant) {
+        self.world.service.before_fault = None;
         self.change_service(service, now);
     }
 
@@ -58,6 +59,33 @@ impl Bridge {
         let connections = self.connections.values();
         let next = connections.filter_map(|connection| connection.next_completion(state));
         next.map(|(at, ..)| at).min()
+    }
+
+    /// Sets a service until it is cleared.
+    pub(crate) fn inject_service(&mut self, service: &Service, now: Instant) {
+        let state = &mut self.world.service;
+        if state.before_fault.is_none() {
+            state.before_fault = Some(state.service.clone());
+        }
+        self.change_service(service.clone(), now);
+    }
+
+    /// Ends all stalls of a client; without one, of all, and with an injected service and what slow links hold back.
+    pub(crate) fn end_slowness(&mut self, client: Option<&str>, now: Instant) {
+        self.world.service.end_stalls(client);
+        match self
+            .world
+            .service
+            .before_fault
+            .take_if(|_| client.is_none())
+        {
+            Some(before) => self.change_service(before, now),
+            None => self.complete_due(now),
+        }
+        for connection in self.connections.values_mut() {
+            connection.carry(&mut self.world, now);
+        }
+        self.process_notices(now);
     }
 
     fn change_service(&mut self, service: Service, now: Instant) {

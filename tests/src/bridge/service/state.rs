@@ -17,6 +17,8 @@ const MAX_STALL: Duration = Duration::from_secs(365 * 24 * 60 * 60);
 #[derive(Debug)]
 pub(crate) struct ServiceState {
     pub(super) service: Service,
+    /// What an injected service has replaced.
+    pub(super) before_fault: Option<Service>,
     since: Instant,
     random: Random,
     /// A stall of the service itself.
@@ -48,6 +50,7 @@ impl ServiceState {
     pub(crate) fn new(now: Instant) -> Self {
         Self {
             service: Service::default(),
+            before_fault: None,
             since: now,
             random: Random::new(0),
             own_stall: None,
@@ -73,13 +76,19 @@ impl ServiceState {
     }
 
     /// Stalls the connections of a client, or all.
-    pub(super) fn stall(&mut self, client: Option<&str>, duration: Duration, now: Instant) {
+    pub(crate) fn stall(&mut self, client: Option<&str>, duration: Duration, now: Instant) {
         self.stalls.retain(|stall| stall.until > now);
         self.stalls.push(Stalled {
             client: client.map(str::to_owned),
             from: now,
             until: now + duration.min(MAX_STALL),
         });
+    }
+
+    /// Ends the stalls that were limited to a client, or all that do not belong to the service itself.
+    pub(super) fn end_stalls(&mut self, client: Option<&str>) {
+        self.stalls
+            .retain(|stall| client.is_some() && stall.client.as_deref() != client);
     }
 
     /// Returns when a packet that is finished at an instant is answered.

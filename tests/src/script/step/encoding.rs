@@ -231,8 +231,12 @@ fn fault_bytes(fault: &FaultKind) -> [u8; 4] {
                 .unwrap_or(0);
             [31, packet as u8, moment as u8, 0]
         }
-        // Raw bytes have their own kind of step.
-        FaultKind::Clear | FaultKind::Raw { .. } => [32, 0, 0, 0],
+        // Raw bytes have their own kind of step; a script's bridge and link are fast.
+        FaultKind::Clear
+        | FaultKind::Raw { .. }
+        | FaultKind::Rate { .. }
+        | FaultKind::Service { .. }
+        | FaultKind::Stall { .. } => [32, 0, 0, 0],
     }
 }
 
