@@ -11,9 +11,10 @@ use std::sync::Arc;
 
 use clap::{ArgGroup, Parser};
 use iotcore_gateway_testkit::bridge::registry::file;
+use iotcore_gateway_testkit::bridge::service::Service;
 use iotcore_gateway_testkit::serve::terminal::{self, Answer};
 use iotcore_gateway_testkit::serve::{Server, tls};
-use iotcore_gateway_testkit::{Registry, Settings};
+use iotcore_gateway_testkit::{Fault, Registry, Settings};
 use rustls::ServerConfig;
 use serde::Serialize;
 use serde_json::json;
@@ -66,6 +67,15 @@ struct Options {
     /// Change a setting for undocumented behaviour of the service, overriding the registry file; may be repeated
     #[arg(long, value_name = "NAME=VALUE")]
     set: Vec<String>,
+
+    /// Set how long the bridge takes and what it never answers, overriding the registry file; such as
+    /// "per-kind workers=4 attach=400ms publish=2s tail=1.5:20 lose=10/1000" (type `help` for all words)
+    #[arg(long, value_name = "WORDS")]
+    service: Option<Service>,
+
+    /// Inject a fault at the start, such as "rate up 1500" (type `help` for all); may be repeated
+    #[arg(long, value_name = "FAULT")]
+    fault: Vec<Fault>,
 }
 
 /// Prints text for people or JSON for programs.
@@ -86,7 +96,8 @@ fn main() -> ExitCode {
 }
 
 fn run(options: &Options) -> Result<(), String> {
-    let (registry, mut settings) = read_registry(&options.registry)?;
+    let (registry, mut settings, service) = read_registry(&options.registry)?;
+    let service = options.service.clone().unwrap_or(service);
     for setting in &options.set {
         let (name, value) = setting
             .split_once('=')
@@ -114,6 +125,11 @@ fn run(options: &Options) -> Result<(), String> {
         _ => format!("cannot listen on {address}: {error}"),
     })?;
     let address = server.local_addr();
+    server.with(|bridge, now| bridge.set_service(service, now));
+    for fault in &options.fault {
+        let injected = server.with(|bridge, now| bridge.inject(fault.clone(), now));
+        injected.map_err(|error| format!("--fault {fault:?}: {error}"))?;
+    }
     printer.print(
         format_args!(
             "listening on {address} ({scheme}) for clients {clients}; type help for commands"
@@ -175,7 +191,7 @@ impl Printer {
     }
 }
 
-fn read_registry(path: &Path) -> Result<(Registry, Settings), String> {
+fn read_registry(path: &Path) -> Result<(Registry, Settings, Service), String> {
     let folder = path.parent().unwrap_or(Path::new(""));
     let read = |file: &str| fs::read_to_string(folder.join(file));
     file::parse(&read_file(path)?, read).map_err(|error| format!("{}: {error}", path.display()))

@@ -1,6 +1,7 @@
 //! The operator's commands, one per line, and their answers.
 
 use core::fmt;
+use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -8,6 +9,7 @@ use serde::Serialize;
 
 use super::Server;
 use crate::bridge::faults::Fault;
+use crate::bridge::service::Service;
 use crate::{Bridge, ConnectionId};
 
 /// The text of `help`.
@@ -20,6 +22,8 @@ block DEVICE, unblock DEVICE           refuse a device, or accept it again
 bind GATEWAY DEVICE, unbind ...        change what is bound to a gateway
 set NAME VALUE                         change a setting
 settings                               show all settings
+service                                show how long the bridge takes
+service WORDS                          set how long the bridge takes, see below
 state                                  show connected clients, and counts of device messages
 fault ...                              inject a fault, see below
 faults                                 show the active faults
@@ -34,6 +38,9 @@ fault ANSWER delay MS [N]              send the next N later, in milliseconds
 fault ANSWER double [N]                send the next N twice
 fault ANSWER reorder K                 collect K, send them in reverse, and so on
 fault ANSWER release                   send what was held back, delayed or collected
+fault service WORDS                    take time and ignore packets until clear, see below
+fault stall MS                         answer nothing for MS milliseconds, then all at once
+fault rate up|down N                   carry N bytes a second to the bridge, or to the client
 fault segment N                        write at most N bytes at a time
 fault raw [CLIENT] HEX                 send bytes as they are
 fault reports lose [N]                 lose the next N error reports
@@ -42,7 +49,20 @@ fault cut before|instead|after PACKET  end the connection at the next such packe
 fault clear                            end all faults, and send what was held back
 ANSWER is puback, suback, unsuback or pingresp. PACKET is connect, publish (any), attach, detach,
 telemetry, state, subscribe, unsubscribe, pingreq, puback or disconnect. Without [N]: all, until clear.
-Each can be limited to the connections of one gateway or device with --client ID";
+Each, except service, can be limited to the connections of one gateway or device with --client ID
+
+WORDS of a service, in any order; none, or one, to answer everything at once:
+one, per-kind                          one queue for all packets of a connection, or one for each KIND
+workers=N                              packets of each queue that are processed at once
+KIND=TIME                              how long that takes; KIND is attach, subscribe, publish or ping
+tail=SHAPE:MAX                         take longer at random, up to MAX times, such as 1.5:20
+burst=TIME                             answer only at multiples of this time
+buffer=N                               drop what a queue of N packets has no room for
+lose=N/1000, lose-KIND=N/1000          never answer so many, at random
+ignore=ID,ID, ignore-all=ID,ID         never answer the attaches, or any packet, of these devices
+stall=TIME+TIME                        answer nothing, from the first time on, for the second
+seed=N                                 the seed of everything random
+TIME is a whole number with s, ms, us or ns";
 
 /// The answer to a line; in JSON an object whose member `event` is `answer`.
 #[derive(Debug, Serialize)]
@@ -115,9 +135,13 @@ pub fn run(server: &Server, line: &str) -> Answer {
                 .trim_end()
                 .to_owned(),
         },
+        "service" if rest.trim().is_empty() => Answer::Text {
+            text: server.with(|bridge, _| describe(bridge.service())),
+        },
+        "service" => done(service(server, rest)),
         "fault" => done(fault(server, rest)),
         "faults" => Answer::Text {
-            text: server.with(|bridge, _| list_faults(bridge.faults())),
+            text: server.with(|bridge, now| list_faults(bridge, now)),
         },
         "state" => Answer::State(server.with(|bridge, _| BridgeState::of(bridge))),
         "help" => Answer::Text {
@@ -204,14 +228,28 @@ fn fault(server: &Server, line: &str) -> Result<String, String> {
     injected.map(|()| text).map_err(|error| error.to_string())
 }
 
-fn list_faults(faults: &[Fault]) -> String {
-    match faults {
-        [] => "no fault is active".to_owned(),
-        _ => faults
-            .iter()
-            .map(Fault::to_string)
-            .collect::<Vec<_>>()
-            .join("\n"),
+fn service(server: &Server, words: &str) -> Result<String, String> {
+    let service: Service = words
+        .parse()
+        .map_err(|error| format!("{error}; type help"))?;
+    let text = describe(&service);
+    server.with(|bridge, now| bridge.set_service(service, now));
+    Ok(text)
+}
+
+fn describe(service: &Service) -> String {
+    match service.is_default() {
+        true => "everything is answered at once".to_owned(),
+        false => format!("service {service}"),
+    }
+}
+
+fn list_faults(bridge: &Bridge, now: Instant) -> String {
+    let mut faults: Vec<String> = bridge.faults().iter().map(Fault::to_string).collect();
+    faults.extend(bridge.slowness(now).iter().map(Fault::to_string));
+    match faults.is_empty() {
+        true => "no fault is active".to_owned(),
+        false => faults.join("\n"),
     }
 }
 

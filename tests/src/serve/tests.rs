@@ -1,6 +1,7 @@
 //! The server on real sockets on the loopback interface.
 
 mod faults;
+mod slow;
 
 use core::time::Duration;
 use std::io::{Read, Write};

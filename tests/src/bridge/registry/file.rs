@@ -35,6 +35,8 @@
 //! * `mqtt_enabled` and `telemetry_topic` (`true` by default): whether the registry accepts MQTT
 //!   connections, and whether it has a topic for telemetry.
 //! * `settings`: see [`Settings`]; only those that differ from the default.
+//! * `service`: how long the bridge takes, and what it never answers, such as `"attach=400ms workers=4"`; see
+//!   [`service::text`](crate::bridge::service::text).
 //!
 //! Any other member is an error, so that a misspelt one does not pass unnoticed.
 
@@ -44,6 +46,7 @@ use serde::Deserialize;
 
 use super::{AuthMethod, Gateway, Registry, RegistryError, check_key_count};
 use crate::bridge::auth::PublicKey;
+use crate::bridge::service::Service;
 use crate::bridge::settings::Settings;
 
 #[derive(Deserialize)]
@@ -62,6 +65,8 @@ struct File {
     gateways: Vec<GatewayEntry>,
     #[serde(default)]
     settings: Settings,
+    #[serde(default)]
+    service: Service,
 }
 
 #[derive(Deserialize)]
@@ -120,7 +125,7 @@ struct KeyInFile {
 pub fn parse(
     text: &str,
     mut read: impl FnMut(&str) -> io::Result<String>,
-) -> Result<(Registry, Settings), RegistryError> {
+) -> Result<(Registry, Settings, Service), RegistryError> {
     let file: File = serde_json::from_str(text).map_err(|error| RegistryError::Json {
         message: error.to_string(),
     })?;
@@ -144,7 +149,7 @@ pub fn parse(
             registry.bind(&gateway.id, device)?;
         }
     }
-    Ok((registry, file.settings))
+    Ok((registry, file.settings, file.service))
 }
 
 fn read_keys(

@@ -37,7 +37,7 @@ fn with(devices: &str, gateways: &str) -> String {
 
 #[test]
 fn the_documented_example_is_a_registry() {
-    let (registry, settings) = parse(&example(), read).unwrap();
+    let (registry, settings, service) = parse(&example(), read).unwrap();
     assert_eq!(registry.project(), "my-project");
     let ids: Vec<_> = registry.devices().collect();
     assert_eq!(
@@ -81,6 +81,21 @@ fn the_documented_example_is_a_registry() {
             ..Settings::default()
         }
     );
+    assert!(service.is_default());
+}
+
+#[test]
+fn a_service_is_its_words() {
+    let text = |service| {
+        format!(r#"{{"project":"p","location":"l","registry":"reg","service":"{service}"}}"#)
+    };
+    let (.., service) = parse(&text("attach=2s workers=4"), read).unwrap();
+    assert_eq!(service.to_string(), "workers=4 attach=2s");
+    let error = error(&text("attach=2"));
+    assert!(
+        error.contains("attach=2\\\"") || error.contains("\"attach=2\""),
+        "{error}"
+    );
 }
 
 #[test]
@@ -90,7 +105,7 @@ fn a_key_is_text_or_an_object() {
         r#"[{pem},{{"pem":{pem},"expires":1}},{{"file":"my-gateway_public.pem","expires":2}}]"#
     );
     let text = with(&format!(r#"[{{"id":"dev","public_keys":{keys}}}]"#), "[]");
-    let (registry, _) = parse(&text, read).unwrap();
+    let (registry, ..) = parse(&text, read).unwrap();
     assert_eq!(registry.find("dev").unwrap().keys.len(), 3);
 }
 

@@ -4,6 +4,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use super::super::Bridge;
+use super::super::faults::{Fault, FaultKind};
 use super::{Service, Traffic};
 
 impl Bridge {
@@ -31,6 +32,23 @@ impl Bridge {
     #[must_use]
     pub fn traffic(&self) -> &Traffic {
         &self.world.service.traffic
+    }
+
+    /// Returns the injected service, and the injected stalls with the milliseconds that are left of them.
+    #[must_use]
+    pub fn slowness(&self, now: Instant) -> Vec<Fault> {
+        let state = &self.world.service;
+        let service = state.before_fault.as_ref().map(|_| Fault {
+            client: None,
+            kind: FaultKind::Service {
+                service: Box::new(state.service.clone()),
+            },
+        });
+        let stalls = state.stalls(now).map(|(client, left)| Fault {
+            client: client.map(str::to_owned),
+            kind: FaultKind::Stall { millis: left },
+        });
+        service.into_iter().chain(stalls).collect()
     }
 
     /// Completes what is due, in the order of completion, then of arrival.

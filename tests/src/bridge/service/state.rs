@@ -1,5 +1,6 @@
 //! The service that all connections share: its plan, its stalls, and its counters.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -89,6 +90,15 @@ impl ServiceState {
     pub(super) fn end_stalls(&mut self, client: Option<&str>) {
         self.stalls
             .retain(|stall| client.is_some() && stall.client.as_deref() != client);
+    }
+
+    /// Returns the stalls that have not ended: whom they concern, and how many milliseconds are left, rounded up.
+    pub(super) fn stalls(&self, now: Instant) -> impl Iterator<Item = (Option<&str>, NonZeroU32)> {
+        self.stalls.iter().filter_map(move |stall| {
+            let left = stall.until.saturating_duration_since(now).as_nanos();
+            let millis = u32::try_from(left.div_ceil(1_000_000)).unwrap_or(u32::MAX);
+            Some((stall.client.as_deref(), NonZeroU32::new(millis)?))
+        })
     }
 
     /// Returns when a packet that is finished at an instant is answered.
