@@ -33,10 +33,11 @@
 //! # Faults
 //!
 //! Failures that occur in the field can be injected: refused connections, answers that are held back, late, doubled or
-//! out of order, small segments, stray bytes, lost error reports, and connections cut around a packet. A [`Fault`] is a
-//! value with a one-line text form: pass it to [`Bridge::inject`], or type it after `fault` on the standard input of
-//! `iotcore-bridge`. All the lines are in [`bridge::faults::line`]. Faults are deterministic: a fault applies to the
-//! next matching packet or connection, and an event reports it.
+//! out of order, small segments, stray bytes, lost error reports, connections cut around a packet, a bridge that takes its
+//! time or stalls, and slow links. A [`Fault`] is a value with a one-line text form: pass it to [`Bridge::inject`], or type
+//! it after `fault` on the standard input of `iotcore-bridge`. All the lines are in [`bridge::faults::line`], and the words
+//! of a slow bridge in [`bridge::service::text`]. Faults are deterministic: a fault applies to the next matching packet or
+//! connection, and an event reports it.
 //!
 //! ```
 //! use core::time::Duration;
@@ -79,6 +80,7 @@ pub use bridge::event::{Event, EventKind};
 pub use bridge::faults::Fault;
 pub use bridge::operator::OperatorError;
 pub use bridge::registry::{AuthMethod, Registry, RegistryError};
+pub use bridge::service::Service;
 pub use bridge::settings::Settings;
 pub use bridge::{Bridge, ConnectionId};
 

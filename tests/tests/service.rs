@@ -39,3 +39,22 @@ fn a_thousand_devices_are_attached_one_after_the_other() {
     assert_eq!(traffic.most_unanswered(ServiceKind::Attach), 10);
     assert_eq!(traffic.connections(), 1);
 }
+
+#[test]
+fn a_thousand_attaches_that_wait_at_once_cost_no_time() {
+    let mut options = Options::default();
+    options.attach_window = 1_000;
+    options.attach_timeout = 3_000 * SECOND;
+    let service = Service::per_kind()
+        .attach(2 * SECOND)
+        .heavy_tail(1.5, 20)
+        .workers(4);
+    let mut link = attaching(options, service, 1_000);
+    assert!(link.run_until(3_000 * SECOND, |link| {
+        link.bridge.attached("gateway-1").count() == 1_000
+    }));
+    let traffic = link.bridge.traffic();
+    assert_eq!(traffic.most_unanswered(ServiceKind::Attach), 1_000);
+    assert_eq!(traffic.completed(ServiceKind::Attach), 1_000);
+    assert_eq!(traffic.last_completed(), Some(link.now()));
+}

@@ -128,7 +128,7 @@ fn run(options: &Options) -> Result<(), String> {
     server.with(|bridge, now| bridge.set_service(service, now));
     for fault in &options.fault {
         let injected = server.with(|bridge, now| bridge.inject(fault.clone(), now));
-        injected.map_err(|error| format!("--fault {fault:?}: {error}"))?;
+        injected.map_err(|error| format!("--fault {fault}: {error}"))?;
     }
     printer.print(
         format_args!(
