@@ -283,3 +283,26 @@ fn a_busy_loop_is_found() {
     });
     Simulation::new().run(busy);
 }
+
+#[test]
+fn a_slow_link_and_a_slow_service_take_their_time() {
+    let with = |lines: &'static [&str]| {
+        session(move |world| {
+            world.shape(|network| network.latency = Duration::ZERO);
+            for line in lines {
+                let fault = line.parse().unwrap();
+                world.with(|bridge, now| bridge.inject(fault, now)).unwrap();
+            }
+        })
+    };
+    let (events, took) = with(&["service attach=5s publish=2s"]);
+    assert_eq!(telemetry(&events), 3);
+    assert_eq!(took, 11 * SECOND);
+    let (events, up) = with(&["rate up 100"]);
+    assert_eq!(telemetry(&events), 3);
+    let (events, down) = with(&["rate down 10"]);
+    assert_eq!(telemetry(&events), 3);
+    // Most of what goes up is the token.
+    assert!((5 * SECOND..20 * SECOND).contains(&up), "{up:?}");
+    assert!((SECOND..20 * SECOND).contains(&down), "{down:?}");
+}
