@@ -15,6 +15,9 @@ pub struct Stats {
     pub published: u64,
     /// Publications sent again because their acknowledgement was overdue.
     pub resent: u64,
+    /// Packets sent beyond a window because the bridge answered nothing for some time. If this grows, the bridge is
+    /// slow or ignores packets.
+    pub probes: u64,
     /// Acknowledgements from the bridge that matched nothing in flight or in quarantine.
     pub unsolicited: u64,
     /// Duplicates of deliveries that were not yet acknowledged.
@@ -29,8 +32,11 @@ pub struct Stats {
     pub queued: usize,
     /// Bytes of their payloads, now.
     pub queued_bytes: usize,
-    /// Publications in flight, now.
+    /// Publications in flight, now: at most the window, those outside, and one for each probe since the last
+    /// acknowledgement.
     pub in_flight: usize,
+    /// Publications in flight that have left the window, now: later ones were acknowledged before them.
+    pub overtaken: usize,
     /// Events not yet taken, now. At `max_events` the gateway pauses reading, or wants no transport if it has none.
     pub events: usize,
     /// Configs and commands delivered and not yet acknowledged to the bridge, now. At `max_unacknowledged` the gateway

@@ -91,6 +91,7 @@ pub(crate) struct Counters {
     accepted: u64,
     published: u64,
     resent: u64,
+    probes: u64,
     /// How often a message was delayed by a rate limit, and for how long in total.
     delays: u64,
     delayed_ms: u128,
@@ -100,6 +101,7 @@ pub(crate) struct Counters {
     queued: usize,
     queued_bytes: usize,
     in_flight: usize,
+    overtaken: usize,
     devices: usize,
 }
 
@@ -165,6 +167,7 @@ impl From<&Stats> for Counters {
             accepted: stats.accepted,
             published: stats.published,
             resent: stats.resent,
+            probes: stats.probes,
             delays: stats.delays,
             delayed_ms: stats.delayed.as_millis(),
             dropped: stats.dropped,
@@ -173,6 +176,7 @@ impl From<&Stats> for Counters {
             queued: stats.queued,
             queued_bytes: stats.queued_bytes,
             in_flight: stats.in_flight,
+            overtaken: stats.overtaken,
             devices: stats.devices,
         }
     }

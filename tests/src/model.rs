@@ -46,6 +46,8 @@ pub struct Model {
     is_heard: bool,
     /// The size of the largest packet of any publication so far.
     largest_packet: usize,
+    /// The number of probes when no more publications were in the window than it holds.
+    probes_within_window: u64,
     largest_read: usize,
     /// The number of consecutive events caused by the peer.
     burst: usize,
@@ -131,6 +133,7 @@ impl Model {
             is_calm: true,
             is_heard: drafted.options.acknowledge == Acknowledge::Automatic,
             largest_packet: 0,
+            probes_within_window: 0,
             largest_read: 0,
             burst: 0,
             is_closed: false,
@@ -223,8 +226,14 @@ impl Model {
         }
     }
 
-    fn check_memory(&self, gateway: &Gateway) -> Result<(), Finding> {
+    fn check_memory(&mut self, gateway: &Gateway) -> Result<(), Finding> {
         let stats = gateway.stats();
+        let in_window = stats.in_flight - stats.overtaken;
+        let window = usize::from(self.options.window);
+        if in_window <= window {
+            self.probes_within_window = stats.probes;
+        }
+        let probes = stats.probes - self.probes_within_window;
         let transmit = TRANSMIT_TARGET.max(self.largest_packet) + TRANSMIT_SLACK;
         for (what, is, limit) in [
             (
@@ -238,9 +247,9 @@ impl Model {
                 self.options.total_queue.bytes,
             ),
             (
-                "in flight",
-                stats.in_flight,
-                usize::from(self.options.window),
+                "publications in the window and its probes",
+                in_window,
+                window + usize::try_from(probes).unwrap_or(usize::MAX),
             ),
             ("devices", stats.devices, self.options.quota.max_devices),
             ("bytes to transmit", gateway.poll_transmit().len(), transmit),

@@ -145,7 +145,9 @@ impl Session {
         let turns = &mut online.turns.attach;
         match device.asked {
             None if device.attempts == 0 => turns.push_first(slot),
-            Some(asked) if !online.link.is_released(asked.packet_id) => turns.push_late(slot),
+            Some(asked) if asked.is_current && !online.link.is_released(asked.packet_id) => {
+                turns.push_late(slot);
+            }
             _ => turns.push_again(slot),
         }
     }
@@ -164,7 +166,7 @@ impl Session {
             let token = self.devices.at(slot).token.as_ref();
             if !token.is_some_and(|token| self.clock.is_past(token.expires_at())) {
                 if choice.is_probe {
-                    online.probed(Kind::Control, now);
+                    self.probed(online, Kind::Control, now);
                 }
                 self.queue_attach_packet(online, slot, now);
                 return true;

@@ -62,6 +62,13 @@ impl Session {
         }
     }
 
+    /// Records that a probe of a kind was queued.
+    pub(super) fn probed(&mut self, online: &mut Online, kind: Kind, now: Moment) {
+        online.probes.sent(kind);
+        online.link.probed(kind, now);
+        self.stats.probes += 1;
+    }
+
     /// Returns whether packets of a kind wait that the window does not allow, so that a probe may be sent.
     fn wants_probe(&self, online: &Online, kind: Kind) -> bool {
         let (link, turns) = (&online.link, &online.turns);

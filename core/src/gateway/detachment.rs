@@ -84,7 +84,7 @@ impl Session {
         }
         online.turns.detach.pop_front();
         if !has_window {
-            online.probed(Kind::Control, now);
+            self.probed(online, Kind::Control, now);
         }
         self.forget_asked(online, slot);
         let packet_id = self.queue_control(online, slot, Control::Detach, None, now);

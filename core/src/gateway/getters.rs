@@ -7,6 +7,7 @@ use super::{
 use crate::{
     command::DeviceKey,
     id::{ClientId, DeviceId},
+    mqtt::Kind,
     stats::Stats,
     unsent::Unsent,
 };
@@ -69,6 +70,9 @@ impl Gateway {
             queued: session.outbox.len(),
             queued_bytes: session.outbox.bytes(),
             in_flight: online.map_or(0, |online| online.flight.in_flight()),
+            overtaken: online.map_or(0, |online| {
+                online.flight.in_flight() - online.link.in_window(Kind::Publication)
+            }),
             events: session.events.len(),
             unacknowledged: online.map_or(0, |online| online.owed.len()),
             received: online.map_or(0, |online| online.link.received()),

@@ -160,10 +160,4 @@ impl Online {
         let is_quiet = || self.link.probe_at(kind).is_some_and(|at| at <= peer_now);
         self.probes.is_due(kind) && is_quiet()
     }
-
-    /// Records that a probe was queued.
-    pub(super) fn probed(&mut self, kind: Kind, now: Moment) {
-        self.probes.sent(kind);
-        self.link.probed(kind, now);
-    }
 }

@@ -145,7 +145,7 @@ impl Session {
             overdue.is_some_and(|owner| self.send_overdue(online, owner, now))
         };
         if is_sent {
-            online.probed(Kind::Publication, now);
+            self.probed(online, Kind::Publication, now);
         }
         is_sent
     }

@@ -173,7 +173,7 @@ impl Session {
         });
         state.progress = Progress::Asking;
         if choice.is_probe {
-            online.probed(Kind::Subscription, now);
+            self.probed(online, Kind::Subscription, now);
         }
         self.outbox.count_packet(now);
         true

@@ -429,6 +429,11 @@ impl<T: Copy> AckClock<T> {
         kind.in_window + reserve < kind.window
     }
 
+    /// Returns how many packets of a kind are in its window.
+    pub(super) fn in_window(&self, kind: Kind) -> usize {
+        self.kind(kind).in_window
+    }
+
     /// Returns whether publications wait to be sent again.
     #[inline]
     pub(super) fn has_again(&self) -> bool {

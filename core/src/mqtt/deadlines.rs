@@ -70,6 +70,11 @@ impl<T: Copy> Connection<T> {
         self.acks.has_room_again(kind)
     }
 
+    /// Returns how many unanswered packets of a kind are in its window.
+    pub(crate) fn in_window(&self, kind: Kind) -> usize {
+        self.acks.in_window(kind)
+    }
+
     /// Returns whether publications wait to be sent again.
     #[inline]
     pub(crate) fn has_again(&self) -> bool {

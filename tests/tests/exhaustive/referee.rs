@@ -266,7 +266,7 @@ impl Referee {
             .is_some_and(|connection| connection.is_accepted)
     }
 
-    /// Checks after each step that an answer has ended its operation, that no more is in flight than the window allows,
+    /// Checks after each step that an answer has ended its operation, that no more is in flight than the window and probes allow,
     /// and the rules of the connection.
     pub(crate) fn check(
         &self,
