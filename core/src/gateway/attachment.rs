@@ -388,9 +388,7 @@ impl Session {
         let place = (self.stats.connections as u32).wrapping_sub(1);
         let place = u64::from(place.wrapping_mul(STEP)) * waiting.len() as u64;
         waiting.rotate_left((place >> 32) as usize);
-        waiting
-            .into_iter()
-            .for_each(|slot| online.turns.attach.push_first(slot));
+        online.turns.attach = waiting.into();
         self.outbox.open(&mut online.flight, OWN);
         self.resume_subscriptions(online, OWN);
     }

@@ -56,6 +56,17 @@ impl<K> Default for Asks<K> {
     }
 }
 
+impl<K> From<VecDeque<K>> for Asks<K> {
+    /// Asks for all of them for the first time, in this order.
+    fn from(first: VecDeque<K>) -> Self {
+        Self {
+            len: first.len(),
+            first,
+            ..Self::default()
+        }
+    }
+}
+
 impl<K: Copy + PartialEq> Asks<K> {
     #[inline]
     pub(crate) fn is_empty(&self) -> bool {
