@@ -15,15 +15,22 @@ use crate::{
 pub struct Options {
     /// The keep alive announced in CONNECT, 1 s to 1,199 s, in whole seconds (default 60 s). The bridge closes a
     /// connection that was idle for 1,200 s, whatever the keep alive.
+    ///
+    /// A server may close a connection on which no whole packet arrived for one and a half keep alives [MQTT-3.1.2-24],
+    /// so a thin link needs one that is longer than two thirds of the time that its largest message takes: 250 kB at
+    /// 2,500 bytes a second take 100 s, and need 70 s or more. In the other direction, any byte shows that the peer is
+    /// alive, but a packet that is not complete after ten keep alives ends the connection.
     pub keep_alive: Duration,
     /// How long to wait for CONNACK (default 20 s).
     pub connack_timeout: Duration,
-    /// How long to wait for the PUBACK of an attach, from its PUBLISH (default 30 s). Authorizing a device may take the
-    /// bridge several seconds.
+    /// How long to wait for the PUBACK of an attach (default 30 s). It counts from when its PUBLISH was handed over to the
+    /// transport, and starts again with each attach that the bridge answers, because a slow bridge may have a queue; it
+    /// is longer by the time that a link of 2,000 bytes a second needs for what may still be under way, at most 164 s.
+    /// Then the operation fails, and the attach is tried again; a PUBACK that comes late still attaches the device.
     pub attach_timeout: Duration,
     /// How long to wait for SUBACK, UNSUBACK and the PUBACK of a detach, and before a publication is first sent again
-    /// (default 30 s). For a publication it doubles with each attempt, up to
-    /// [`max_ack_timeout`](Self::max_ack_timeout).
+    /// (default 30 s), counted as in [`attach_timeout`](Self::attach_timeout). For a publication it doubles with each
+    /// attempt, up to [`max_ack_timeout`](Self::max_ack_timeout).
     pub ack_timeout: Duration,
     /// The longest wait for the PUBACK of a publication before it is sent again (default 5 min).
     pub max_ack_timeout: Duration,
@@ -32,11 +39,17 @@ pub struct Options {
     pub drain_timeout: Duration,
     /// QoS 1 publications in flight at once, 1 to 32,000 (default 100): less than half of the packet identifiers, because
     /// that of a publication sent twice is out of use until its second PUBACK.
+    ///
+    /// A publication that later ones have overtaken for some round trips leaves the window; one that is overdue, but not
+    /// overtaken, stays in it, because the bridge may still have it in a queue. While the window is full and nothing
+    /// moves, single publications are sent beyond it ([`Stats::probes`](crate::Stats::probes)). If a bridge silently drops
+    /// what its buffer has no room for, choose a window no larger than that buffer: otherwise everything is delivered,
+    /// but takes about twice the time.
     pub window: u16,
     /// QoS 1 publications of one device in flight at once (default 100). 1 keeps the order of a device's messages
     /// strict even when some are sent again.
     pub device_window: u16,
-    /// Attaches pending at once (default 100).
+    /// Attaches and detaches pending at once (default 100).
     pub attach_window: u16,
     /// SUBSCRIBE and UNSUBSCRIBE packets pending at once (default 100).
     pub subscribe_window: u16,
