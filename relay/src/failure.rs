@@ -210,6 +210,7 @@ pub(crate) fn disconnect_code(
         DisconnectReason::TokenExpired => "token_expired",
         DisconnectReason::ConnAckTimedOut(_) => "connack_timed_out",
         DisconnectReason::PingRespTimedOut(_) => "pingresp_timed_out",
+        DisconnectReason::PacketTimedOut(_) => "packet_timed_out",
         DisconnectReason::WriteStalled(_) => "write_stalled",
         DisconnectReason::Violation(_) => "protocol_violation",
         DisconnectReason::PacketIdsExhausted => "packet_ids_exhausted",

@@ -217,6 +217,7 @@ impl Run {
                 Event::Disconnected(how) => match how.reason {
                     DisconnectReason::TokenRefresh => self.struck("token refreshed"),
                     DisconnectReason::Violation(_) => self.struck("standard violated"),
+                    DisconnectReason::PacketTimedOut(_) => self.struck("packet incomplete"),
                     DisconnectReason::WriteStalled(_) => self.struck("write stalled"),
                     DisconnectReason::PingRespTimedOut(_) => self.struck("peer silent"),
                     _ => {}
