@@ -35,8 +35,8 @@ pub struct Stats {
     /// Publications in flight, now: at most the window, those outside, and one for each probe since the last
     /// acknowledgement.
     pub in_flight: usize,
-    /// Publications in flight that have left the window, now: later ones were acknowledged before them.
-    pub overtaken: usize,
+    /// Publications in flight that have left the window, now, because later ones were acknowledged before them.
+    pub skipped: usize,
     /// Events not yet taken, now. At `max_events` the gateway pauses reading, or wants no transport if it has none.
     pub events: usize,
     /// Configs and commands delivered and not yet acknowledged to the bridge, now. At `max_unacknowledged` the gateway

@@ -101,7 +101,7 @@ pub(crate) struct Counters {
     queued: usize,
     queued_bytes: usize,
     in_flight: usize,
-    overtaken: usize,
+    skipped: usize,
     devices: usize,
 }
 
@@ -176,7 +176,7 @@ impl From<&Stats> for Counters {
             queued: stats.queued,
             queued_bytes: stats.queued_bytes,
             in_flight: stats.in_flight,
-            overtaken: stats.overtaken,
+            skipped: stats.skipped,
             devices: stats.devices,
         }
     }

@@ -31,8 +31,9 @@ const MAX_AHEAD: usize = 64 * 1024;
 /// The number of pending attaches, detaches and token changes at which further ones wait.
 const MAX_CONTROLS: usize = 1_000;
 
-/// How long pending operations may take to end, after the end of the input or a signal, before the gateway is closed.
+/// Time limit for pending operations after the input has ended; then the gateway is closed.
 const DRAIN_AFTER_INPUT: Duration = Duration::from_secs(10);
+/// The same limit after a signal.
 const DRAIN_AFTER_SIGNAL: Duration = Duration::from_secs(5);
 
 /// The state of a device as the operations left it.

@@ -228,7 +228,7 @@ impl Model {
 
     fn check_memory(&mut self, gateway: &Gateway) -> Result<(), Finding> {
         let stats = gateway.stats();
-        let in_window = stats.in_flight - stats.overtaken;
+        let in_window = stats.in_flight - stats.skipped;
         let window = usize::from(self.options.window);
         if in_window <= window {
             self.probes_within_window = stats.probes;

@@ -59,7 +59,7 @@ pub struct Script {
 /// Plays a script.
 ///
 /// # Errors
-/// A guarantee does not hold. This is a bug in the gateway, in the emulator or in the model.
+/// Returns [`Broken`] if a guarantee does not hold. This is a bug in the gateway, in the emulator or in the model.
 pub fn run(script: &Script) -> Result<History, Broken> {
     run_with(script, CallPattern::default())
 }

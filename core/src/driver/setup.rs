@@ -73,7 +73,7 @@ impl<T: TokenSource> Setup<T> {
     }
 
     /// Reports each state that a newer one replaced as a [`Status::Failed`](crate::driver::Status::Failed), if its delivery
-    /// is not awaited (default: not, because that is what a newer state is for).
+    /// is not awaited (by default it is not reported, because the replacement is intended).
     pub fn report_replaced_states(mut self) -> Self {
         self.reports_replaced_states = true;
         self

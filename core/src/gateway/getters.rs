@@ -70,7 +70,7 @@ impl Gateway {
             queued: session.outbox.len(),
             queued_bytes: session.outbox.bytes(),
             in_flight: online.map_or(0, |online| online.flight.in_flight()),
-            overtaken: online.map_or(0, |online| {
+            skipped: online.map_or(0, |online| {
                 online.flight.in_flight() - online.link.in_window(Kind::Publication)
             }),
             events: session.events.len(),

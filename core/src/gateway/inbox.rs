@@ -44,7 +44,7 @@ impl Session {
         }
     }
 
-    /// Returns the device and subscription that a message is for, if it was subscribed to.
+    /// Returns the key of the subscription that a message belongs to, if there is one.
     fn expected(&self, device: &str, feed: Feed) -> Option<SubscriptionKey> {
         let device = self.devices.find(device)?;
         let state = self.devices.at(device).subscriptions.at(feed);

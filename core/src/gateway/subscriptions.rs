@@ -31,13 +31,13 @@ impl Session {
         }
         state.wanted = qos;
         state.attempts = 0;
-        let overtaken = state.op.take();
+        let superseded = state.op.take();
         self.stop_retrying(online.as_deref_mut(), key);
         let state = self.devices.subscription_mut(key);
         if state.progress != Progress::Asking {
             state.drop_asked();
         }
-        if let Some(op) = overtaken {
+        if let Some(op) = superseded {
             let device = self.devices.key(key.device);
             self.fail(op, device, Failure::Superseded);
         }

@@ -105,8 +105,7 @@ pub struct Tail {
     /// The shape in thousandths, at least 1: the smaller, the heavier the tail. With 1,500, one packet of three takes
     /// at least twice the time, and one of thirty ten times.
     pub shape: NonZeroU32,
-    /// The maximum factor, at least 1: no packet takes longer than this many times the shortest time,
-    /// nor than a day.
+    /// No packet takes longer than this multiple of the shortest time, or than a day. At least 1.
     pub limit: NonZeroU32,
 }
 
@@ -153,15 +152,15 @@ impl Default for Service {
     }
 }
 
-/// Construction.
+/// Constructors, and a setter for each field.
 impl Service {
-    /// Returns a service with one queue for all packets and one worker, who takes no time.
+    /// Returns a service with one queue for all packets and one worker, which takes no time.
     #[must_use]
     pub fn one_queue() -> Self {
         Self::default()
     }
 
-    /// Returns a service with one queue for each kind of packet and one worker for each, who takes no time.
+    /// Returns a service with one queue for each kind of packet; each queue has one worker, which takes no time.
     #[must_use]
     pub fn per_kind() -> Self {
         Self {
@@ -280,7 +279,7 @@ impl Service {
         }
     }
 
-    /// Returns whether everything is processed at once, and answered.
+    /// Returns whether this is the default service.
     #[must_use]
     pub fn is_default(&self) -> bool {
         *self == Self::default()

@@ -20,37 +20,37 @@ pub struct Settings {
     pub error_shape: ErrorShape,
     /// The JSON type of a report's `packet_id`.
     pub error_packet_id: ErrorPacketId,
-    /// A CONNECT with the client identifier of a live connection.
+    /// What happens at a CONNECT with the client identifier of a live connection.
     pub duplicate_client: DuplicateClient,
     /// The answer to a CONNECT whose token is not accepted.
     pub auth_failure: AuthFailure,
-    /// An attach beyond the 1,000 that a gateway may have.
+    /// The answer to an attach beyond the 1,000 that a gateway may have.
     pub attach_limit: AttachLimit,
-    /// A SUBSCRIBE to anything but an own or attached device's config, commands or errors.
+    /// The answer to a SUBSCRIBE to anything but an own or attached device's config, commands or errors.
     pub forbidden_subscribe: ForbiddenSubscribe,
-    /// A payload that exceeds its limit.
+    /// What happens to a payload that exceeds its limit.
     pub oversize_payload: OversizePayload,
-    /// A CONNECT with CleanSession 0.
+    /// The answer to a CONNECT with CleanSession 0.
     pub persistent_session: ConnectFeature,
-    /// A CONNECT with a will.
+    /// The answer to a CONNECT with a will.
     pub will: ConnectFeature,
-    /// A PUBLISH with the retain flag.
+    /// What happens at a PUBLISH with the retain flag.
     pub retain: Retain,
-    /// A device's subscriptions when it is detached.
+    /// What happens to a device's subscriptions when it is detached.
     pub subscriptions_after_detach: SubscriptionsAfterDetach,
-    /// An attached device whose own token has expired (10 minutes of skew included).
+    /// What happens to an attached device whose own token has expired (10 minutes of skew included).
     pub device_token_expiry: DeviceTokenExpiry,
-    /// An attach of a device that is attached to another gateway.
+    /// The answer to an attach of a device that is attached to another gateway.
     pub second_gateway: SecondGateway,
-    /// A gateway that attaches itself.
+    /// The answer to a gateway that attaches itself.
     pub attach_self: AttachSelf,
-    /// A gateway that attaches a gateway.
+    /// The answer to a gateway that attaches a gateway.
     pub nested_gateway: NestedGateway,
-    /// A config, delivered with QoS 1 on a live connection, that stays unacknowledged.
+    /// What happens to a config, delivered with QoS 1 on a live connection, that stays unacknowledged.
     pub config_redelivery: ConfigRedelivery,
-    /// A state less than a second after the device's last.
+    /// What happens to a state sent less than a second after the device's last.
     pub state_rate: StateRate,
-    /// A CONNECT of MQTT 5.
+    /// The answer to a CONNECT of MQTT 5.
     pub mqtt5: Mqtt5,
 }
 

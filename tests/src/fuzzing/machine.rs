@@ -318,7 +318,7 @@ impl Machine {
         assert!(waiting.len() <= MOST_TRANSMIT, "{} wait", waiting.len());
         assert!(stats.received < options.frame_limit);
         let probes = usize::try_from(stats.probes).expect("few");
-        assert!(stats.in_flight - stats.overtaken <= usize::from(options.window) + probes);
+        assert!(stats.in_flight - stats.skipped <= usize::from(options.window) + probes);
         assert!(stats.queued <= options.total_queue.messages);
         assert!(stats.queued_bytes <= options.total_queue.bytes);
         let overshoot: usize = self.overshoot.iter().sum();

@@ -184,7 +184,7 @@ impl Entry {
 }
 
 impl What {
-    /// Converts a observation to a history entry.
+    /// Converts an observation to a history entry.
     pub(crate) fn from_observation(observation: Observation<'_>) -> Self {
         match observation {
             Observation::Dialed(connection) => Self::Dialed(connection),

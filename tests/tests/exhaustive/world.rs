@@ -305,7 +305,7 @@ impl World {
         let is_attached = |key| self.gateway.device_state(key) == Some(DeviceState::Attached);
         let stats = self.gateway.stats();
         let probes = usize::try_from(stats.probes).expect("few");
-        let most = usize::from(WINDOW) + probes + stats.overtaken;
+        let most = usize::from(WINDOW) + probes + stats.skipped;
         self.referee.check(ended, most, is_attached);
         assert!(stats.queued <= QUEUE * DEVICES.len(), "{stats:?}");
         assert!(self.gateway.wants_input(), "all events are taken");

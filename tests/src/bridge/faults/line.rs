@@ -320,7 +320,7 @@ impl fmt::Display for Treatment {
     }
 }
 
-/// Formats a number after a blank, or nothing.
+/// Writes a space and the count, or nothing if there is no count.
 struct Count(Option<NonZeroU32>);
 
 impl fmt::Display for Count {
