@@ -179,7 +179,7 @@ impl Session {
     fn next_attach(&self, online: &Online) -> Option<Choice> {
         let turns = &online.turns.attach;
         let next = turns.next(&online.link, Kind::Control);
-        if next.is_some() || !online.may_probe(Kind::Control, self.clock.now()) {
+        if next.is_some() || !online.may_probe(Kind::Control) {
             return next;
         }
         if !turns.has_first() && !online.turns.detach.is_empty() {

@@ -40,12 +40,12 @@ impl Session {
         }
         let peer_now = online.link.peer_clock().time_if_running(now);
         for kind in KINDS {
-            let probe_at = self
-                .wants_probe(online, kind)
-                .then(|| online.link.probe_at(kind));
-            let probe_at = probe_at.flatten();
-            let is_due = probe_at.is_some() && probe_at <= peer_now;
-            online.probes.set(kind, is_due);
+            if self.wants_probe(online, kind)
+                && let Some(at) = online.link.probe_at(kind)
+                && Some(at) <= peer_now
+            {
+                online.probes.set_due(kind, at);
+            }
         }
     }
 
@@ -70,7 +70,7 @@ impl Session {
     }
 
     /// Returns whether packets of a kind wait that the window does not allow, so that a probe may be sent.
-    fn wants_probe(&self, online: &Online, kind: Kind) -> bool {
+    pub(super) fn wants_probe(&self, online: &Online, kind: Kind) -> bool {
         let (link, turns) = (&online.link, &online.turns);
         match (kind, online.phase) {
             (Kind::Control, Phase::Open) => {
@@ -96,15 +96,11 @@ impl Session {
 
     /// Returns when the next probe of a kind is due; `None` if one is due already.
     fn next_probe(&self, online: &Online, kind: Kind) -> Option<Moment> {
-        if !self.wants_probe(online, kind) {
+        if online.may_probe(kind) || !self.wants_probe(online, kind) {
             return None;
         }
-        let at = online
-            .link
-            .peer_clock()
-            .machine_time(online.link.probe_at(kind)?)?;
-        let is_set = online.probes.is_due(kind) && at <= self.clock.now();
-        (!is_set).then_some(at)
+        let at = online.link.probe_at(kind)?;
+        online.link.peer_clock().machine_time(at)
     }
 }
 

@@ -78,7 +78,7 @@ impl Session {
             return false;
         };
         let has_window = online.link.has_window(Kind::Control, false);
-        let may_send = has_window || online.may_probe(Kind::Control, now);
+        let may_send = has_window || online.may_probe(Kind::Control);
         if !may_send || !self.has_room_for_control(online, slot) {
             return false;
         }

@@ -155,9 +155,9 @@ impl Online {
     }
 
     /// Returns whether a probe of a kind is due, and nothing has moved since.
-    pub(super) fn may_probe(&self, kind: Kind, now: Moment) -> bool {
-        let peer_now = self.link.peer_clock().time(now);
-        let is_quiet = || self.link.probe_at(kind).is_some_and(|at| at <= peer_now);
-        self.probes.is_due(kind) && is_quiet()
+    #[inline]
+    pub(super) fn may_probe(&self, kind: Kind) -> bool {
+        let since = self.probes.due_since(kind);
+        since.is_some() && self.link.probe_at(kind) == since
     }
 }

@@ -54,7 +54,7 @@ impl Session {
     /// Queues one packet of each class after the other, as the pace allows.
     #[inline(never)]
     fn fill_in_turns(&mut self, online: &mut Online, now: Moment) {
-        while self.has_next(online, now) && !self.outbox.holds_all(now) {
+        while self.has_next(online) && !self.outbox.holds_all(now) {
             let mut classes = online.classes.order().into_iter();
             let Some(class) = classes.find(|class| self.send_one(online, *class, now)) else {
                 return;
@@ -64,9 +64,9 @@ impl Session {
     }
 
     /// Returns whether a packet could be queued now, but for the pace.
-    fn has_next(&self, online: &Online, now: Moment) -> bool {
+    fn has_next(&self, online: &Online) -> bool {
         let (link, turns) = (&online.link, &online.turns);
-        let may_probe = |kind| online.may_probe(kind, now);
+        let may_probe = |kind| online.may_probe(kind) && self.wants_probe(online, kind);
         let has_control = || {
             turns.subscribe.next(link, Kind::Subscription).is_some()
                 || turns.attach.next(link, Kind::Control).is_some()
@@ -126,7 +126,7 @@ impl Session {
             let next = link.next_again();
             return next.is_some_and(|owner| self.send_overdue(online, owner, now));
         }
-        online.may_probe(Kind::Publication, now) && self.send_probe(online, now)
+        online.may_probe(Kind::Publication) && self.send_probe(online, now)
     }
 
     /// Queues a new publication beyond the window, or else the oldest overdue one again.
@@ -189,7 +189,7 @@ impl Online {
     /// Returns whether something precedes new publications.
     #[inline]
     fn has_first(&self) -> bool {
-        !self.turns.is_empty() || self.link.has_again() || self.probes.is_due(Kind::Publication)
+        !self.turns.is_empty() || self.link.has_again() || self.may_probe(Kind::Publication)
     }
 
     /// Returns whether a device waits for the window to send.

@@ -127,7 +127,7 @@ impl Session {
     fn next_subscription(&self, online: &Online) -> Option<Choice> {
         let turns = &online.turns.subscribe;
         let next = turns.next(&online.link, Kind::Subscription);
-        if next.is_some() || !online.may_probe(Kind::Subscription, self.clock.now()) {
+        if next.is_some() || !online.may_probe(Kind::Subscription) {
             return next;
         }
         turns.probe(online.probes.place())

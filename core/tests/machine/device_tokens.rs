@@ -100,6 +100,38 @@ fn a_token_is_requested_when_its_attach_is_next_in_the_queue() {
 }
 
 #[test]
+fn a_spurious_timeout_does_not_take_back_a_probe_that_waits_for_a_token() {
+    let sent = [false, true].map(|is_spurious| {
+        let mut options = Options::default();
+        options.attach_window = 1;
+        let mut harness = Harness::open(options);
+        harness.begin_attach("device-1");
+        harness.expect_publish(ATTACH);
+        let id = "device-2".try_into().unwrap();
+        let token = Token::new("old.to.ken", harness.now + seconds(1)).unwrap();
+        let attached = harness
+            .gateway
+            .attach(id, Some(token), UNIX_NOW, harness.now);
+        let (device, _) = attached.unwrap();
+        harness.step();
+        assert_eq!(harness.events(), [Event::TokenNeeded { device }]);
+        harness.now += seconds(1);
+        if is_spurious {
+            assert!(harness.gateway.poll_timeout() > Some(harness.now));
+            harness.gateway.handle_timeout(harness.now);
+        }
+        let token = Token::new("new.to.ken", harness.now + seconds(60)).unwrap();
+        harness
+            .gateway
+            .authorize(device, token, UNIX_NOW, harness.now)
+            .unwrap();
+        harness.sent_payloads()
+    });
+    assert_eq!(sent[0], sent[1]);
+    assert_eq!(sent[0][0].0, r#"{"authorization":"new.to.ken"}"#);
+}
+
+#[test]
 fn a_detach_does_not_wait_for_a_missing_token() {
     let mut harness = Harness::dialing(Options::default());
     let token = Token::new("old.to.ken", harness.now + seconds(60)).unwrap();

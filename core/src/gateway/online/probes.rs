@@ -1,13 +1,17 @@
 //! Probes: packets beyond the window, while the peer answers nothing.
 
-use crate::mqtt::Kind;
+use crate::{clock::PeerTime, mqtt::Kind};
 
-/// The kinds of packets of which one probe is due, and which packet it is.
+/// For each kind of packets, the deadline of a probe that a timeout has found passed, and which packet a probe is.
+///
+/// A deadline stands for the silence that it ends: it moves with anything that the peer answers or the transport takes.
+/// It is not cleared when a probe is not wanted any more, because only inputs that are not spurious may change what a
+/// later one does.
 #[derive(Debug, Default)]
 pub(crate) struct Probes {
-    control: bool,
-    subscription: bool,
-    publication: bool,
+    control: Option<PeerTime>,
+    subscription: Option<PeerTime>,
+    publication: Option<PeerTime>,
     place: u32,
 }
 
@@ -15,8 +19,9 @@ pub(crate) struct Probes {
 pub(crate) const STEP: u32 = 0x9e37_79b9;
 
 impl Probes {
+    /// Returns the last deadline of a probe that a timeout has found passed, if none was sent since.
     #[inline]
-    pub(crate) fn is_due(&self, kind: Kind) -> bool {
+    pub(crate) fn due_since(&self, kind: Kind) -> Option<PeerTime> {
         match kind {
             Kind::Control => self.control,
             Kind::Subscription => self.subscription,
@@ -24,8 +29,9 @@ impl Probes {
         }
     }
 
-    pub(crate) fn set(&mut self, kind: Kind, is_due: bool) {
-        *self.due_mut(kind) = is_due;
+    /// Records that a timeout was reported after the deadline of a probe.
+    pub(crate) fn set_due(&mut self, kind: Kind, since: PeerTime) {
+        *self.due_mut(kind) = Some(since);
     }
 
     /// Returns the place of the next probe in its queue, as a fraction of 2³².
@@ -35,11 +41,11 @@ impl Probes {
 
     /// Records that a probe was queued.
     pub(crate) fn sent(&mut self, kind: Kind) {
-        *self.due_mut(kind) = false;
+        *self.due_mut(kind) = None;
         self.place = self.place.wrapping_add(STEP);
     }
 
-    fn due_mut(&mut self, kind: Kind) -> &mut bool {
+    fn due_mut(&mut self, kind: Kind) -> &mut Option<PeerTime> {
         match kind {
             Kind::Control => &mut self.control,
             Kind::Subscription => &mut self.subscription,
