@@ -133,6 +133,7 @@ impl Gateway {
         let now = self.observe_time(now);
         self.run_due(now);
         self.flush(now);
+        self.flush_probes(now);
     }
 
     /// Records that the transport is down or could not be established. Call this whichever side ended it. A failed dial

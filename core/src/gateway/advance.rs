@@ -37,6 +37,14 @@ impl Gateway {
         session.outbox.release_paced(flight, now);
     }
 
+    /// Queues the probes that are due now, after everything that needs none.
+    pub(super) fn flush_probes(&mut self, now: Moment) {
+        let (session, online) = (&self.session, self.lifecycle.online_mut());
+        if online.is_some_and(|online| session.note_due_probes(online, now)) {
+            self.flush(now);
+        }
+    }
+
     /// Queues what may be sent now, and reports the queues that have room again.
     #[inline(always)]
     pub(super) fn flush(&mut self, now: Moment) {

@@ -38,15 +38,21 @@ impl Session {
                 Due::Drain => self.on_detach_overdue(online, device),
             }
         }
-        let peer_now = online.link.peer_clock().time_if_running(now);
+    }
+
+    /// Records which probes are due; returns whether one was not before. To be called once everything is queued that
+    /// needs no probe.
+    pub(super) fn note_due_probes(&self, online: &mut Online, now: Moment) -> bool {
+        let mut has_new = false;
         for kind in KINDS {
-            if self.wants_probe(online, kind)
-                && let Some(at) = online.link.probe_at(kind)
-                && Some(at) <= peer_now
+            if self.next_probe(online, kind).is_some_and(|at| at <= now)
+                && let Some(since) = online.link.probe_at(kind)
             {
-                online.probes.set_due(kind, at);
+                online.probes.set_due(kind, since);
+                has_new = true;
             }
         }
+        has_new
     }
 
     /// Handles an acknowledgement that is overdue.

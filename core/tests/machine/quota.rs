@@ -206,6 +206,21 @@ fn the_byte_rate_of_a_device_outlives_its_detach() {
 }
 
 #[test]
+fn a_held_state_that_is_overdue_again_leaves_no_probe_due_in_the_past() {
+    let mut options = Options::default();
+    options.ack_timeout = seconds(2);
+    options.max_ack_timeout = seconds(2);
+    options.quota.state_interval = seconds(10);
+    let (mut harness, device) = Harness::attached(options);
+    let state = Publication::state(device, "on");
+    harness.gateway.publish(state, harness.now).unwrap();
+    harness.publish(device, "1");
+    assert_eq!(harness.sent_texts(), ["on", "1"]);
+    harness.wait(seconds(5));
+    assert_eq!(harness.sent_texts(), ["1"]);
+}
+
+#[test]
 fn without_rates_nothing_is_delayed() {
     let mut options = Options::default();
     options.quota = Quota::unpaced();
