@@ -12,19 +12,34 @@ pub(crate) struct Connection {
     is_left: bool,
     /// Whether the gateway has reported its end.
     pub(crate) is_over: bool,
-    /// The packets whose acknowledgements can still arrive, and how many: one for each transmission.
-    open: BTreeMap<u16, (Packet, u8)>,
+    /// The packets whose acknowledgements can still arrive.
+    open: BTreeMap<u16, Open>,
+    /// The greatest identifier so far. The first 65,535 of a connection are all new, in order.
+    last_id: u16,
     grants: [Grants; 2],
     /// Unacknowledged configs, oldest first.
     owed: VecDeque<u16>,
 }
 
-/// What the bridge has granted for a device.
+/// A packet with an identifier.
+#[derive(Debug)]
+struct Open {
+    packet: Packet,
+    /// How many acknowledgements can still arrive: one for each transmission.
+    copies: u8,
+    is_answered: bool,
+}
+
+/// What the bridge has granted for a device, as far as the gateway has to know it.
 #[derive(Debug, Default)]
 struct Grants {
-    /// The attach; the device is attached once it is acknowledged.
+    /// The last attach; the device is attached once it is acknowledged, however late.
     attach: Option<u16>,
     is_attached: bool,
+    /// Whether the gateway has said that the device is attached.
+    is_told: bool,
+    /// The SUBSCRIBE packets of this attachment, in order.
+    subscribes: Vec<u16>,
     is_subscribed: bool,
     /// The number of the last event sent since the attach.
     last: Option<u8>,
@@ -39,11 +54,14 @@ impl Connection {
             self.use_id(id, packet);
         }
         match packet {
-            Packet::Attach { id, device } => self.grants[device].attach = Some(id),
+            Packet::Attach { id, device, .. } => self.grants[device].attach = Some(id),
             Packet::Detach { device, .. } => self.detached(device),
             Packet::Event { device, .. } | Packet::SubscribeConfig { device, .. } => {
                 let is_attached = self.grants[device].is_attached;
                 assert!(is_attached, "{packet:?} before the PUBACK of the attach");
+                if let Packet::SubscribeConfig { id, .. } = packet {
+                    self.grants[device].subscribes.push(id);
+                }
             }
             Packet::PubAck { id } => {
                 assert_eq!(self.owed.pop_front(), Some(id), "{packet:?} out of order");
@@ -65,40 +83,62 @@ impl Connection {
 
     /// Records the use of an identifier: a new one, or that of a retransmission.
     fn use_id(&mut self, id: u16, packet: Packet) {
-        let (before, times) = self.open.remove(&id).unzip();
-        if matches!(packet, Packet::Event { is_again: true, .. }) {
-            assert_eq!(
-                before,
-                Some(packet.first()),
-                "{packet:?} reuses the identifier of another kind of packet"
-            );
-        } else {
-            assert_eq!(before, None, "{packet:?} uses an identifier that is in use");
+        if !packet.is_again() {
+            assert!(id > self.last_id, "{packet:?} reuses an identifier");
+            self.last_id = id;
+            let open = Open {
+                packet,
+                copies: 1,
+                is_answered: false,
+            };
+            self.open.insert(id, open);
+            return;
         }
-        self.open
-            .insert(id, (packet.first(), times.unwrap_or(0) + 1));
+        let open = self.open.get_mut(&id);
+        let open = open.unwrap_or_else(|| panic!("{packet:?} is sent again, but not open"));
+        assert_eq!(
+            open.packet,
+            packet.first(),
+            "{packet:?} has the identifier of another packet"
+        );
+        assert!(!open.is_answered, "{packet:?} is sent again once answered");
+        open.copies += 1;
     }
 
-    /// Records the bridge's answer to a packet.
-    pub(crate) fn answered(&mut self, packet: Packet) {
+    /// Records the bridge's answer to a packet. Returns whether it ends what the packet asked for, if nothing else has
+    /// ended that before. The time does not matter: a late answer counts.
+    pub(crate) fn answered(&mut self, packet: Packet) -> bool {
         if let Some(id) = packet.id() {
-            let (open, times) = self.open.remove(&id).expect("an answer to what was sent");
-            if times > 1 {
-                self.open.insert(id, (open, times - 1));
+            let open = self.open.get_mut(&id).expect("an answer to what was sent");
+            open.is_answered = true;
+            open.copies -= 1;
+            if open.copies == 0 {
+                self.open.remove(&id);
             }
         }
         match packet {
             Packet::Connect => self.is_accepted = true,
-            Packet::Attach { id, device } => {
+            Packet::Attach { id, device, .. } => {
                 let grants = &mut self.grants[device];
                 grants.is_attached |= grants.attach == Some(id);
+                return grants.attach == Some(id);
             }
-            Packet::SubscribeConfig { device, .. } => {
+            Packet::SubscribeConfig { id, device } => {
                 let grants = &mut self.grants[device];
-                grants.is_subscribed = grants.is_attached;
+                grants.is_subscribed |= grants.subscribes.contains(&id);
+                return grants.subscribes.last() == Some(&id);
             }
             _ => {}
         }
+        true
+    }
+
+    /// Records that the gateway has said that a device is attached: once for each attachment.
+    pub(crate) fn told_attached(&mut self, device: usize) {
+        let grants = &mut self.grants[device];
+        assert!(grants.is_attached, "{} is not attached", DEVICES[device]);
+        let is_told = core::mem::replace(&mut grants.is_told, true);
+        assert!(!is_told, "{} is attached twice", DEVICES[device]);
     }
 
     /// Records a config of the bridge.
@@ -119,17 +159,23 @@ impl Connection {
         self.grants[device].is_subscribed
     }
 
-    /// Checks after each step that no config waits for its PUBACK, and that the gateway does not consider a device
-    /// attached that is not. The opposite may occur: an acknowledgement after its deadline has no effect.
+    /// Checks after each step that no config waits for its PUBACK, and that the gateway considers those devices attached
+    /// that are, and has said so. After DISCONNECT it need not any more.
     pub(crate) fn check(&self, is_attached: impl Fn(usize) -> bool) {
         assert!(
             self.is_left || self.owed.is_empty(),
             "a config is not acknowledged"
         );
         for (device, grants) in self.grants.iter().enumerate() {
+            let is_considered = is_attached(device);
             assert!(
-                grants.is_attached || !is_attached(device),
-                "{} is considered attached",
+                grants.is_attached == is_considered || self.is_left && !is_considered,
+                "{} is considered attached: {is_considered}",
+                DEVICES[device]
+            );
+            assert!(
+                grants.is_told || !is_considered,
+                "{} is attached, but not said to be",
                 DEVICES[device]
             );
         }

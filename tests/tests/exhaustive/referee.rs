@@ -17,6 +17,10 @@ pub(crate) struct Referee {
     /// The number of a device's events that were sent at least once.
     begun: [u8; 2],
     connection: Option<Connection>,
+    /// The packet that was answered in this step: only what it asked for may end well.
+    answered: Option<Packet>,
+    /// Whether time was reported in this step: only then may something time out.
+    is_timeout: bool,
     is_closed: bool,
 }
 
@@ -54,6 +58,17 @@ impl Telemetry {
 
 /// Inputs.
 impl Referee {
+    /// Begins a step.
+    pub(crate) fn begin(&mut self) {
+        self.answered = None;
+        self.is_timeout = false;
+    }
+
+    /// Records that the time is reported.
+    pub(crate) fn timed(&mut self) {
+        self.is_timeout = true;
+    }
+
     /// Records an accepted command. One that repeats a pending command has the same operation.
     pub(crate) fn accepted(&mut self, op: OpId, kind: Kind) {
         if let Some(pending) = self.pending.get(&op) {
@@ -79,16 +94,20 @@ impl Referee {
 
     /// Records the bridge's answer to a packet. Returns the operation that must have ended because of it.
     pub(crate) fn answered(&mut self, packet: Packet) -> Option<OpId> {
-        self.live()?.answered(packet);
-        let Packet::Event {
-            id, device, number, ..
-        } = packet
-        else {
-            return None;
-        };
-        let (op, event) = self.event(device, number)?;
-        event.is_acknowledged = true;
-        (event.sent == Some(id)).then_some(op)
+        let counts = self.live()?.answered(packet);
+        self.answered = Some(packet);
+        match packet {
+            Packet::Event {
+                id, device, number, ..
+            } => {
+                let (op, event) = self.event(device, number)?;
+                event.is_acknowledged = true;
+                (event.sent == Some(id)).then_some(op)
+            }
+            Packet::Attach { device, .. } if counts => self.op_of(Kind::Attach(device)),
+            Packet::SubscribeConfig { device, .. } if counts => self.op_of(Kind::Subscribe(device)),
+            _ => None,
+        }
     }
 
     /// Records the bridge's report that a device is not attached.
@@ -142,6 +161,11 @@ impl Referee {
         match event {
             Event::Done { op, outcome } => self.done(*op, *outcome),
             Event::Failed { op, failure, .. } => self.failed(*op, failure),
+            Event::Attached { device } => {
+                let device = self.device(*device);
+                let connection = self.live().expect("a connection");
+                connection.told_attached(device);
+            }
             Event::Detached { device, cause } => {
                 let device = self.device(*device);
                 if let Some(connection) = &mut self.connection {
@@ -164,6 +188,13 @@ impl Referee {
 
     fn done(&mut self, op: OpId, outcome: Outcome) {
         let kind = self.end(op);
+        if let Some(packet) = self.answered {
+            let is_asked = is_asked_by(kind, packet);
+            assert!(
+                is_asked,
+                "{op}, {kind:?}, ends with the answer to {packet:?}"
+            );
+        }
         let grants = self.connection.as_ref();
         let is_right = match (kind, outcome) {
             (Kind::Open, Outcome::Opened) => self.is_accepted(),
@@ -178,6 +209,7 @@ impl Referee {
             _ => false,
         };
         assert!(is_right, "{op}, {kind:?}, ends in {outcome:?}");
+        self.forget_detached(kind);
     }
 
     fn failed(&mut self, op: OpId, failure: &Failure) {
@@ -196,6 +228,19 @@ impl Referee {
             Kind::Attach(_) | Kind::Detach(_) | Kind::Subscribe(_) => true,
         };
         assert!(is_right, "{op}, {kind:?}, fails: {failure}");
+        let is_timeout = matches!(failure, Failure::TimedOut(_));
+        assert!(
+            self.is_timeout || !is_timeout,
+            "{op}, {kind:?}, times out, but no time was reported"
+        );
+        self.forget_detached(kind);
+    }
+
+    /// Once a detach has ended, nothing that was sent for the device before counts any more.
+    fn forget_detached(&mut self, kind: Kind) {
+        if let (Kind::Detach(device), Some(connection)) = (kind, self.live()) {
+            connection.detached(device);
+        }
     }
 
     fn end(&mut self, op: OpId) -> Kind {
@@ -217,6 +262,11 @@ impl Referee {
     fn device(&self, key: DeviceKey) -> usize {
         let found = self.keys.iter().position(|known| *known == Some(key));
         found.expect("an event of a device that was attached")
+    }
+
+    fn op_of(&self, wanted: Kind) -> Option<OpId> {
+        let mut pending = self.pending.iter();
+        pending.find_map(|(op, kind)| (*kind == wanted).then_some(*op))
     }
 
     fn event(&mut self, device: usize, number: u8) -> Option<(OpId, &mut Telemetry)> {
@@ -287,5 +337,20 @@ impl Referee {
         {
             connection.check(|device| self.keys[device].is_some_and(&is_attached));
         }
+    }
+}
+
+/// Returns whether the answer to a packet may end an operation of this kind well. It may be the last one that a close
+/// waits for.
+fn is_asked_by(kind: Kind, packet: Packet) -> bool {
+    match (kind, packet) {
+        (Kind::Close, _) | (Kind::Open, Packet::Connect) => true,
+        (Kind::Attach(of), Packet::Attach { device, .. })
+        | (Kind::Detach(of), Packet::Detach { device, .. })
+        | (Kind::Subscribe(of), Packet::SubscribeConfig { device, .. }) => of == device,
+        (Kind::Event(event), Packet::Event { device, number, .. }) => {
+            (event.device, event.number) == (device, number)
+        }
+        _ => false,
     }
 }

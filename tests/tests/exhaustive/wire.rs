@@ -15,6 +15,7 @@ pub(crate) enum Packet {
     Attach {
         id: u16,
         device: usize,
+        is_again: bool,
     },
     Detach {
         id: u16,
@@ -54,9 +55,17 @@ impl Packet {
         }
     }
 
+    /// Returns whether it was sent before, with the same identifier.
+    pub(crate) fn is_again(&self) -> bool {
+        matches!(
+            self,
+            Self::Attach { is_again: true, .. } | Self::Event { is_again: true, .. }
+        )
+    }
+
     /// Returns the same packet, sent for the first time.
     pub(crate) fn first(mut self) -> Self {
-        if let Self::Event { is_again, .. } = &mut self {
+        if let Self::Attach { is_again, .. } | Self::Event { is_again, .. } = &mut self {
             *is_again = false;
         }
         self
@@ -111,7 +120,11 @@ fn read(sent: Sent) -> Packet {
             let mut levels = topic.split('/').skip(2);
             let device = device(levels.next().expect("a device"));
             match (levels.next(), &payload[..]) {
-                (Some("attach"), b"{}") if !dup => Packet::Attach { id, device },
+                (Some("attach"), b"{}") => Packet::Attach {
+                    id,
+                    device,
+                    is_again: dup,
+                },
                 (Some("detach"), b"{}") if !dup => Packet::Detach { id, device },
                 (Some("events"), &[number]) => Packet::Event {
                     id,
