@@ -15,6 +15,7 @@ mod messages;
 mod options;
 #[path = "../peer/mod.rs"]
 mod peer;
+mod progress;
 mod publishing;
 mod quota;
 mod reattachment;

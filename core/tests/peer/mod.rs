@@ -17,7 +17,7 @@ use iotcore_gateway::{
     Outcome, Publication, Token, TransportEnd, UnixTime,
 };
 
-pub use self::packets::{Sent, parse, publish};
+pub use self::packets::{Sent, parse, publish, take};
 use self::packets::{connack, puback, suback, unsuback};
 
 pub const GATEWAY: &str = "gw-1";
