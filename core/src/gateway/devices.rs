@@ -33,6 +33,8 @@ pub(crate) const OWN: Slot = Slot(0);
 pub(crate) struct Devices {
     devices: Slots<Device>,
     by_id: BTreeMap<DeviceId, Slot>,
+    /// The gateway's subscription to its error reports. The others are with their device.
+    errors: SubscriptionState,
     next_generation: u32,
 }
 
@@ -43,14 +45,13 @@ impl Devices {
         let mut devices = Self {
             devices: Slots::default(),
             by_id: BTreeMap::new(),
+            errors: SubscriptionState {
+                wanted: Some(QoS::AtMostOnce),
+                ..SubscriptionState::default()
+            },
             next_generation: client_id.fingerprint(),
         };
-        let own = devices.insert(client_id.gateway().clone(), Life::Own);
-        let errors = SubscriptionKey {
-            device: own,
-            feed: Feed::Errors,
-        };
-        devices.subscription_mut(errors).wanted = Some(QoS::AtMostOnce);
+        devices.insert(client_id.gateway().clone(), Life::Own);
         devices
     }
 
@@ -100,9 +101,20 @@ impl Devices {
         self.devices.get_mut(slot).expect(NAMED_WHILE_HERE)
     }
 
+    pub(crate) fn subscription(&self, key: SubscriptionKey) -> &SubscriptionState {
+        match key.feed {
+            Feed::Errors => &self.errors,
+            Feed::Config => &self.at(key.device).config,
+            Feed::Commands => &self.at(key.device).commands,
+        }
+    }
+
     pub(crate) fn subscription_mut(&mut self, key: SubscriptionKey) -> &mut SubscriptionState {
-        let device = self.at_mut(key.device);
-        device.subscriptions.at_mut(key.feed)
+        match key.feed {
+            Feed::Errors => &mut self.errors,
+            Feed::Config => &mut self.at_mut(key.device).config,
+            Feed::Commands => &mut self.at_mut(key.device).commands,
+        }
     }
 
     /// Returns the slots in use, the gateway's own first.

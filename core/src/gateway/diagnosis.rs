@@ -113,8 +113,7 @@ impl Session {
             PacketOwner::Attach(device) => self.devices.at(device).attach_op,
             PacketOwner::Detach(device) => self.devices.at(device).detach.map(|detach| detach.op),
             PacketOwner::Subscription(request) => {
-                let key = request.key();
-                self.devices.at(key.device).subscriptions.at(key.feed).op
+                self.devices.subscription(request.key()).op
             }
         }
     }

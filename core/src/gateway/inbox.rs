@@ -47,9 +47,9 @@ impl Session {
     /// Returns the key of the subscription that a message belongs to, if there is one.
     fn expected(&self, device: &str, feed: Feed) -> Option<SubscriptionKey> {
         let device = self.devices.find(device)?;
-        let state = self.devices.at(device).subscriptions.at(feed);
         let key = SubscriptionKey { device, feed };
-        state.is_expected().then_some(key)
+        let is_expected = self.devices.subscription(key).is_expected();
+        is_expected.then_some(key)
     }
 
     /// Delivers a config or command. `subfolder` is the length of a command's subfolder, at the end of its topic; 0 for

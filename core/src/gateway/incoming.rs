@@ -65,10 +65,9 @@ impl Session {
             PacketOwner::Detach(_) => {
                 matches!(device.life, Life::Detaching(detach) if detach == packet_id)
             }
-            PacketOwner::Subscription(request) => device
-                .subscriptions
-                .at(request.key().feed)
-                .is_asked(request),
+            PacketOwner::Subscription(request) => {
+                self.devices.subscription(request.key()).is_asked(request)
+            }
         })
     }
 }

@@ -92,14 +92,14 @@ impl Session {
 
     /// Continues with all subscriptions of a device that was attached.
     pub(super) fn resume_subscriptions(&mut self, online: &mut Online, device: Slot) {
-        for feed in Feed::ALL {
+        for &feed in Feed::of(device) {
             self.pursue_subscription(Some(online), SubscriptionKey { device, feed });
         }
     }
 
     /// Clears what was granted to a device, because its attachment has ended.
     pub(super) fn lose_subscriptions(&mut self, mut online: Option<&mut Online>, device: Slot) {
-        for feed in Feed::ALL {
+        for &feed in Feed::of(device) {
             let key = SubscriptionKey { device, feed };
             self.stop_retrying(online.as_deref_mut(), key);
             if let Some((op, outcome)) = self.devices.subscription_mut(key).lose() {

@@ -1,6 +1,6 @@
 //! One device: what the user has requested for it, and what the bridge has granted.
 
-use super::subscription::{Feed, Subscriptions};
+use super::subscription::SubscriptionState;
 use crate::{
     clock::Moment,
     command::OpId,
@@ -27,7 +27,8 @@ pub(crate) struct Device {
     pub(crate) token: Option<Token>,
     /// Consecutive attempts to attach that failed or did not last.
     pub(crate) attempts: u32,
-    pub(crate) subscriptions: Subscriptions,
+    pub(super) config: SubscriptionState,
+    pub(super) commands: SubscriptionState,
 }
 
 /// An attach that was queued, once or several times with the same identifier.
@@ -122,7 +123,8 @@ impl Device {
             detach: None,
             token: None,
             attempts: 0,
-            subscriptions: Subscriptions::default(),
+            config: SubscriptionState::default(),
+            commands: SubscriptionState::default(),
         }
     }
 
@@ -138,8 +140,8 @@ impl Device {
 
     /// Returns the pending operations, except the detach.
     pub(crate) fn pending_ops(&self) -> impl Iterator<Item = OpId> + '_ {
-        let subscriptions = Feed::ALL.into_iter();
-        let of_subscriptions = subscriptions.filter_map(|feed| self.subscriptions.at(feed).op);
-        self.attach_op.into_iter().chain(of_subscriptions)
+        [self.attach_op, self.config.op, self.commands.op]
+            .into_iter()
+            .flatten()
     }
 }

@@ -1,5 +1,6 @@
 //! The requested subscriptions of a device, and those that are granted on this connection.
 
+use super::OWN;
 use crate::{
     clock::Moment,
     command::{OpId, Slot, Subscription},
@@ -17,8 +18,13 @@ pub(crate) enum Feed {
 }
 
 impl Feed {
-    /// All feeds, in the order in which they are subscribed to.
-    pub(crate) const ALL: [Self; 3] = [Self::Errors, Self::Config, Self::Commands];
+    /// Returns the feeds of a device, in the order in which they are subscribed to.
+    pub(crate) fn of(device: Slot) -> &'static [Self] {
+        match device {
+            OWN => &[Self::Errors, Self::Config, Self::Commands],
+            _ => &[Self::Config, Self::Commands],
+        }
+    }
 }
 
 impl From<Subscription> for Feed {
@@ -63,14 +69,6 @@ impl SubscriptionRequest {
     }
 }
 
-/// The subscriptions of a device.
-#[derive(Debug, Default)]
-pub(crate) struct Subscriptions {
-    errors: SubscriptionState,
-    config: SubscriptionState,
-    commands: SubscriptionState,
-}
-
 /// One subscription: what is requested, and what is granted on this connection.
 #[derive(Debug, Default)]
 pub(crate) struct SubscriptionState {
@@ -105,24 +103,6 @@ pub(crate) enum Progress {
     Retrying(Moment),
     /// The bridge refused it on this connection.
     Refused,
-}
-
-impl Subscriptions {
-    pub(crate) fn at(&self, feed: Feed) -> &SubscriptionState {
-        match feed {
-            Feed::Errors => &self.errors,
-            Feed::Config => &self.config,
-            Feed::Commands => &self.commands,
-        }
-    }
-
-    pub(crate) fn at_mut(&mut self, feed: Feed) -> &mut SubscriptionState {
-        match feed {
-            Feed::Errors => &mut self.errors,
-            Feed::Config => &mut self.config,
-            Feed::Commands => &mut self.commands,
-        }
-    }
 }
 
 impl SubscriptionState {
