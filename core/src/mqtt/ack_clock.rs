@@ -29,8 +29,10 @@
 //! Only [`judge`](AckClock::judge) compares deadlines with the time, and only a reported timeout calls it. All
 //! operations are O(1): overtaken packets are a prefix of their list, and each packet is stamped once.
 
+mod answers;
 mod judging;
 mod kind;
+mod queries;
 mod records;
 #[cfg(test)]
 mod tests;
@@ -81,6 +83,25 @@ struct List {
     skipped: Chain,
 }
 
+/// What was left by a packet that was taken out.
+struct Left {
+    kind: Kind,
+    /// Whether it was the first in the window of its list.
+    was_head: bool,
+}
+
+impl List {
+    /// Lets the cursors that point to nothing point to the packet that was appended.
+    #[inline(always)]
+    fn point_to_new(&mut self, key: RecordKey) {
+        for cursor in [&mut self.fresh, &mut self.on_time, &mut self.unhanded] {
+            if *cursor == NONE {
+                *cursor = key;
+            }
+        }
+    }
+}
+
 impl<T: Copy> AckClock<T> {
     pub(super) fn new(limits: &AckLimits) -> Self {
         let lists: Vec<_> = limits
@@ -116,22 +137,18 @@ impl<T: Copy> AckClock<T> {
     /// Adds a packet that was just queued and ends at this offset in the stream.
     #[inline(always)]
     pub(super) fn insert(&mut self, request: Request, packet_id: PacketId, end: u64, tag: T) {
-        let list = request.list();
-        let key = self.records.insert(Record::new(list, packet_id, end, tag));
-        self.link(key, list);
+        let at = request.list();
+        let list = list_mut(&mut self.lists, at);
+        let record = Record::new(at, packet_id, end, tag);
+        let key = list.window.insert_back(&mut self.records, record);
+        list.point_to_new(key);
+        self.mark(at);
         self.kind_mut(request.kind()).in_window += 1;
     }
 
-    /// Appends a record to the window of its list.
+    /// Records that a list has a packet in the window that was not handed over.
     #[inline(always)]
-    fn link(&mut self, key: RecordKey, at: u8) {
-        let list = list_mut(&mut self.lists, at);
-        list.window.push_back(&mut self.records, key);
-        for cursor in [&mut list.fresh, &mut list.on_time, &mut list.unhanded] {
-            if *cursor == NONE {
-                *cursor = key;
-            }
-        }
+    fn mark(&mut self, at: u8) {
         self.occupied |= 1 << at;
         self.unhanded |= 1 << at;
     }
@@ -151,7 +168,7 @@ impl<T: Copy> AckClock<T> {
                     break;
                 }
                 record.handed = Some(now);
-                list.unhanded = self.records.next(list.unhanded);
+                list.unhanded = record.next();
             }
             if list.unhanded == NONE {
                 self.unhanded &= !(1 << at);
@@ -163,39 +180,6 @@ impl<T: Copy> AckClock<T> {
         }
     }
 
-    /// Removes a packet that the peer has answered, and notes what its answer proves. Returns its tag.
-    #[inline(always)]
-    pub(super) fn answer(&mut self, key: RecordKey, now: PeerTime) -> T {
-        let record = *self.records.at(key);
-        let at = record.list;
-        if self.is_front(key, at) {
-            self.front_moved = now;
-        }
-        self.take_out(key, &record);
-        self.records.remove(key);
-        let list = list(&self.lists, at);
-        let (kind, fresh) = (list.kind, list.fresh);
-        let state = self.kind_mut(kind);
-        state.last_answer = now;
-        state.probes = 0;
-        if !record.was_resent
-            && let Some(handed) = record.handed
-        {
-            state.sample(now.nanos_since(handed));
-            self.prove(record.end);
-        }
-        let others = self.occupied & kind.lists() & !(1 << at);
-        if others != 0
-            || self
-                .records
-                .get(fresh)
-                .is_some_and(|next| next.end < record.end)
-        {
-            self.overtake(kind, record.end, record.was_resent, now);
-        }
-        record.tag
-    }
-
     /// Records that the peer has proven to have read the stream up to this offset.
     pub(super) fn prove(&mut self, offset: u64) {
         self.proven = self.proven.max(offset);
@@ -203,65 +187,13 @@ impl<T: Copy> AckClock<T> {
 
     /// Removes a packet whose answer no longer matters. It counts as no answer.
     pub(super) fn forget(&mut self, key: RecordKey) {
-        self.leave(key);
-        self.records.remove(key);
-    }
-
-    /// Returns whether this is the oldest packet in the windows of all kinds.
-    #[inline]
-    fn is_front(&self, key: RecordKey, at: u8) -> bool {
-        let others = self.occupied & !(1 << at);
-        list(&self.lists, at).window.head == key && (others == 0 || self.is_oldest(key, others))
-    }
-
-    /// Returns whether a packet is older than those at the heads of other lists.
-    #[inline(never)]
-    fn is_oldest(&self, key: RecordKey, mut lists: u64) -> bool {
-        let end = self.records.at(key).end;
-        while lists != 0 {
-            let list = self.list(lists.trailing_zeros() as u8);
-            if self.records.at(list.window.head).end < end {
-                return false;
-            }
-            lists &= lists - 1;
-        }
-        true
-    }
-
-    /// Stamps the packets that an answer to a later one of their kind, which ends at this offset, has overtaken. If that
-    /// was sent again, its answer may be that of an earlier copy, and those that are overdue are given time for theirs.
-    #[inline(never)]
-    fn overtake(&mut self, kind: Kind, end: u64, was_resent: bool, now: PeerTime) {
-        let patience = match was_resent {
-            true => self.kind(kind).skip_after(),
-            false => Duration::ZERO,
-        };
-        let mut lists = self.occupied & kind.lists();
-        while lists != 0 {
-            let list = list_mut(&mut self.lists, lists.trailing_zeros() as u8);
-            lists &= lists - 1;
-            while list.fresh != NONE {
-                let key = list.fresh;
-                let record = self.records.at_mut(key);
-                if record.end > end {
-                    break;
-                }
-                let after = match record.is_late {
-                    true => patience,
-                    false => Duration::ZERO,
-                };
-                record.overtaken = Some(now + after);
-                list.fresh = self.records.next(key);
-                if list.on_time == key {
-                    list.on_time = list.fresh;
-                }
-            }
-        }
+        let record = self.records.take(key);
+        self.take_out(key, &record);
     }
 
     /// Removes a record from the place where it is linked, and from the window's count.
     #[inline(always)]
-    fn take_out(&mut self, key: RecordKey, record: &Record<T>) {
+    fn take_out(&mut self, key: RecordKey, record: &Record<T>) -> Left {
         match record.place {
             Place::Window => self.leave_window(key, record),
             _ => self.leave_other(key, record),
@@ -277,9 +209,10 @@ impl<T: Copy> AckClock<T> {
 
     /// Removes a record from its list, moves the cursors that point to it, and gives back its part of the window.
     #[inline(always)]
-    fn leave_window(&mut self, key: RecordKey, record: &Record<T>) {
+    fn leave_window(&mut self, key: RecordKey, record: &Record<T>) -> Left {
         let (at, next) = (record.list, record.next());
         let list = list_mut(&mut self.lists, at);
+        let (kind, was_head) = (list.kind, list.window.head == key);
         for cursor in [&mut list.fresh, &mut list.on_time] {
             if *cursor == key {
                 *cursor = next;
@@ -295,21 +228,23 @@ impl<T: Copy> AckClock<T> {
         if list.window.is_empty() {
             self.occupied &= !(1 << at);
         }
-        let kind = list.kind;
-        let kind = self.kind_mut(kind);
-        kind.in_window -= 1;
-        kind.again -= usize::from(record.is_again);
+        let state = self.kind_mut(kind);
+        state.in_window -= 1;
+        state.again -= usize::from(record.is_again);
+        Left { kind, was_head }
     }
 
     #[inline(never)]
-    fn leave_other(&mut self, key: RecordKey, record: &Record<T>) {
+    fn leave_other(&mut self, key: RecordKey, record: &Record<T>) -> Left {
+        let list = list_mut(&mut self.lists, record.list);
         match record.place {
-            Place::Skipped => {
-                let list = list_mut(&mut self.lists, record.list);
-                list.skipped.unlink(&mut self.records, key, record);
-            }
+            Place::Skipped => list.skipped.unlink(&mut self.records, key, record),
             Place::Again => self.again.unlink(&mut self.records, key, record),
             Place::Window | Place::Parked => {}
+        }
+        Left {
+            kind: list.kind,
+            was_head: false,
         }
     }
 
@@ -317,15 +252,19 @@ impl<T: Copy> AckClock<T> {
     pub(super) fn sent_again(&mut self, key: RecordKey, end: u64) {
         let before = *self.records.at(key);
         self.leave(key);
-        let list = self.next_list(before.list);
+        let at = self.next_list(before.list);
         let record = self.records.at_mut(key);
-        *record = Record::new(list, before.packet_id, end, before.tag);
+        *record = Record::new(at, before.packet_id, end, before.tag);
         record.is_again = true;
         record.was_resent = true;
-        self.link(key, list);
-        let kind = self.kind_mut(self.list(list).kind);
-        kind.in_window += 1;
-        kind.again += 1;
+        let list = list_mut(&mut self.lists, at);
+        list.window.push_back(&mut self.records, key);
+        list.point_to_new(key);
+        let kind = list.kind;
+        self.mark(at);
+        let state = self.kind_mut(kind);
+        state.in_window += 1;
+        state.again += 1;
     }
 
     /// Returns the list of a packet's next attempt: the timeout of a publication grows with each.
@@ -371,90 +310,6 @@ impl<T: Copy> AckClock<T> {
     pub(super) fn park(&mut self, key: RecordKey) {
         self.leave(key);
         self.records.at_mut(key).place = Place::Parked;
-    }
-
-    /// Returns the first packet that was sent of those that are overdue and still in the window of a kind.
-    pub(super) fn oldest_late(&self, kind: Kind) -> Option<T> {
-        let lists = self.lists.iter().filter(|list| list.kind == kind);
-        let late = lists.filter(|list| list.fresh != list.on_time);
-        let oldest = late.map(|list| self.records.at(list.fresh));
-        oldest
-            .min_by_key(|record| record.end)
-            .map(|record| record.tag)
-    }
-
-    /// Returns the packets that were sent last and are unanswered, newest first.
-    pub(super) fn newest(&self, most: usize) -> Vec<(PacketId, T)> {
-        let mut newest = self.iter().collect::<Vec<_>>();
-        newest.sort_unstable_by_key(|record| core::cmp::Reverse(record.end));
-        let newest = newest.iter().take(most);
-        newest
-            .map(|record| (record.packet_id, record.tag))
-            .collect()
-    }
-
-    pub(super) fn owner(&self, key: RecordKey) -> T {
-        self.records.at(key).tag
-    }
-
-    /// Returns the offset in the stream up to which answers prove that the peer has read it.
-    pub(super) fn proven(&self) -> u64 {
-        self.proven
-    }
-
-    /// Returns whether the deadline of a packet is still to come, of any kind but publications.
-    pub(super) fn awaits_others(&self) -> bool {
-        let mut others = self
-            .lists
-            .iter()
-            .filter(|list| list.kind != Kind::Publication);
-        others.any(|list| {
-            let head = self.records.get(list.window.head);
-            let is_overtaken = list.window.head != list.fresh;
-            list.on_time != NONE
-                || !list.skipped.is_empty()
-                || is_overtaken && head.is_some_and(|head| !head.is_late)
-        })
-    }
-
-    /// Returns whether one more packet of a kind may be sent for the first time. While packets `wait` to be sent again,
-    /// a tenth of the window is kept for them.
-    #[inline]
-    pub(super) fn has_room(&self, kind: Kind, wait: bool) -> bool {
-        let kind = self.kind(kind);
-        let reserve = match wait {
-            true => kind.share_of_again().saturating_sub(kind.again),
-            false => 0,
-        };
-        kind.in_window + reserve < kind.window
-    }
-
-    /// Returns how many packets of a kind are in its window.
-    pub(super) fn in_window(&self, kind: Kind) -> usize {
-        self.kind(kind).in_window
-    }
-
-    /// Returns whether publications wait to be sent again.
-    #[inline]
-    pub(super) fn has_again(&self) -> bool {
-        !self.again.is_empty()
-    }
-
-    /// Returns whether one more packet of a kind may be sent again.
-    #[inline]
-    pub(super) fn has_room_again(&self, kind: Kind) -> bool {
-        let kind = self.kind(kind);
-        kind.in_window < kind.window && kind.again < kind.share_of_again()
-    }
-
-    fn iter(&self) -> impl Iterator<Item = &Record<T>> {
-        let chains = self
-            .lists
-            .iter()
-            .flat_map(|list| [list.window, list.skipped]);
-        chains
-            .chain([self.again])
-            .flat_map(|chain| self.records.iter_from(chain.head))
     }
 
     #[inline]

@@ -113,23 +113,30 @@ impl<T: Copy> PacketIds<T> {
     }
 
     /// Records an acknowledgement of the kind `awaits`. Frees its identifier if no other is outstanding.
+    #[inline(always)]
     pub(crate) fn acknowledge(&mut self, id: PacketId, awaits: Awaits) -> Acknowledged<T> {
-        let (outstanding, acknowledged) = match self.entry(id) {
+        match self.entry(id) {
             Some(&mut Entry::InFlight(outstanding, tag)) if outstanding.awaits == awaits => {
                 self.in_flight -= 1;
-                (outstanding, Acknowledged::Matched(tag))
+                self.settle(id, outstanding);
+                Acknowledged::Matched(tag)
             }
             Some(&mut Entry::Quarantined(outstanding)) if outstanding.awaits == awaits => {
                 self.quarantined -= 1;
-                (outstanding, Acknowledged::Late)
+                self.settle(id, outstanding);
+                Acknowledged::Late
             }
-            _ => return Acknowledged::Unsolicited,
-        };
+            _ => Acknowledged::Unsolicited,
+        }
+    }
+
+    /// Frees an identifier that was acknowledged once more, unless that is not the last time.
+    #[inline(always)]
+    fn settle(&mut self, id: PacketId, outstanding: Outstanding) {
         match outstanding.less() {
             Some(rest) => self.hold(id, rest),
             None => self.release(id),
         }
-        acknowledged
     }
 
     /// Takes the tag of an identifier in flight, but keeps the identifier out of use until its acknowledgements arrive
@@ -197,7 +204,8 @@ impl<T: Copy> PacketIds<T> {
         Some(first)
     }
 
-    /// Puts an identifier into quarantine.
+    /// Puts an identifier into quarantine. Never inlined: almost every packet is sent and acknowledged once.
+    #[inline(never)]
     fn hold(&mut self, id: PacketId, outstanding: Outstanding) {
         if let Some(entry) = self.entry(id) {
             *entry = Entry::Quarantined(outstanding);

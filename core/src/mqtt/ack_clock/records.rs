@@ -117,11 +117,17 @@ impl<T> Records<T> {
         key
     }
 
-    #[inline]
-    pub(super) fn remove(&mut self, key: RecordKey) {
-        let vacant = self.vacant;
-        self.at_mut(key).next = vacant;
-        self.vacant = key;
+    /// Removes a record and returns it. Its neighbours still link to it.
+    #[inline(always)]
+    pub(super) fn take(&mut self, key: RecordKey) -> Record<T>
+    where
+        T: Copy,
+    {
+        let vacant = core::mem::replace(&mut self.vacant, key);
+        let place = self.at_mut(key);
+        let record = *place;
+        place.next = vacant;
+        record
     }
 
     #[inline]
@@ -173,11 +179,29 @@ impl Chain {
 
     #[inline(always)]
     pub(super) fn push_back<T>(&mut self, records: &mut Records<T>, key: RecordKey) {
-        let tail = self.tail;
         let record = records.at_mut(key);
-        record.previous = tail;
+        record.previous = self.tail;
         record.next = NONE;
-        match tail {
+        self.append(records, key);
+    }
+
+    /// Inserts a record at the end.
+    #[inline(always)]
+    pub(super) fn insert_back<T>(
+        &mut self,
+        records: &mut Records<T>,
+        mut record: Record<T>,
+    ) -> RecordKey {
+        record.previous = self.tail;
+        let key = records.insert(record);
+        self.append(records, key);
+        key
+    }
+
+    /// Makes a record the last one that links to the last one until now.
+    #[inline(always)]
+    fn append<T>(&mut self, records: &mut Records<T>, key: RecordKey) {
+        match self.tail {
             NONE => self.head = key,
             tail => records.at_mut(tail).next = key,
         }

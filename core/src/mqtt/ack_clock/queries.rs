@@ -1,0 +1,93 @@
+//! What is known of the unanswered packets, and the room in the windows.
+
+use super::{
+    AckClock, Kind,
+    records::{NONE, Record, RecordKey},
+};
+use crate::mqtt::codec::PacketId;
+
+impl<T: Copy> AckClock<T> {
+    /// Returns the first packet that was sent of those that are overdue and still in the window of a kind.
+    pub(in crate::mqtt) fn oldest_late(&self, kind: Kind) -> Option<T> {
+        let lists = self.lists.iter().filter(|list| list.kind == kind);
+        let late = lists.filter(|list| list.fresh != list.on_time);
+        let oldest = late.map(|list| self.records.at(list.fresh));
+        oldest
+            .min_by_key(|record| record.end)
+            .map(|record| record.tag)
+    }
+
+    /// Returns the packets that were sent last and are unanswered, newest first.
+    pub(in crate::mqtt) fn newest(&self, most: usize) -> Vec<(PacketId, T)> {
+        let mut newest = self.iter().collect::<Vec<_>>();
+        newest.sort_unstable_by_key(|record| core::cmp::Reverse(record.end));
+        let newest = newest.iter().take(most);
+        newest
+            .map(|record| (record.packet_id, record.tag))
+            .collect()
+    }
+
+    pub(in crate::mqtt) fn owner(&self, key: RecordKey) -> T {
+        self.records.at(key).tag
+    }
+
+    /// Returns the offset in the stream up to which answers prove that the peer has read it.
+    pub(in crate::mqtt) fn proven(&self) -> u64 {
+        self.proven
+    }
+
+    /// Returns whether the deadline of a packet is still to come, of any kind but publications.
+    pub(in crate::mqtt) fn awaits_others(&self) -> bool {
+        let mut others = self
+            .lists
+            .iter()
+            .filter(|list| list.kind != Kind::Publication);
+        others.any(|list| {
+            let head = self.records.get(list.window.head);
+            let is_overtaken = list.window.head != list.fresh;
+            list.on_time != NONE
+                || !list.skipped.is_empty()
+                || is_overtaken && head.is_some_and(|head| !head.is_late)
+        })
+    }
+
+    /// Returns whether one more packet of a kind may be sent for the first time. While packets `wait` to be sent again,
+    /// a tenth of the window is kept for them.
+    #[inline]
+    pub(in crate::mqtt) fn has_room(&self, kind: Kind, wait: bool) -> bool {
+        let kind = self.kind(kind);
+        let reserve = match wait {
+            true => kind.share_of_again().saturating_sub(kind.again),
+            false => 0,
+        };
+        kind.in_window + reserve < kind.window
+    }
+
+    /// Returns how many packets of a kind are in its window.
+    pub(in crate::mqtt) fn in_window(&self, kind: Kind) -> usize {
+        self.kind(kind).in_window
+    }
+
+    /// Returns whether publications wait to be sent again.
+    #[inline]
+    pub(in crate::mqtt) fn has_again(&self) -> bool {
+        !self.again.is_empty()
+    }
+
+    /// Returns whether one more packet of a kind may be sent again.
+    #[inline]
+    pub(in crate::mqtt) fn has_room_again(&self, kind: Kind) -> bool {
+        let kind = self.kind(kind);
+        kind.in_window < kind.window && kind.again < kind.share_of_again()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &Record<T>> {
+        let chains = self
+            .lists
+            .iter()
+            .flat_map(|list| [list.window, list.skipped]);
+        chains
+            .chain([self.again])
+            .flat_map(|chain| self.records.iter_from(chain.head))
+    }
+}
