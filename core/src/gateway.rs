@@ -100,20 +100,34 @@ impl Gateway {
         let now = self.observe_time(now);
         if let State::Online(online) = &mut self.lifecycle.state
             && !bytes.is_empty()
+            && online.link.heard(bytes, now)
         {
-            online.link.heard(now);
+            return;
         }
         while let State::Online(online) = &mut self.lifecycle.state {
-            match online.link.next(&mut bytes, now) {
-                Ok(Some(Incoming::ConnAck(return_code))) => self.on_connack(return_code, now),
-                Ok(Some(incoming)) => self.session.on_incoming(online, incoming, now),
-                Ok(None) => break,
-                Err(violation) => {
-                    self.end_connection(DisconnectReason::Violation(violation), now);
-                }
+            if let Some((id, owner)) = online.link.next_acknowledged(&mut bytes, now) {
+                self.session.on_acknowledged(online, id, owner, now);
+            } else if !self.handle_next_packet(&mut bytes, now) {
+                break;
             }
             self.flush(now);
         }
+    }
+
+    /// Handles the next packet, of any type; returns false once all of the input is consumed. Never inlined, so that
+    /// acknowledgements are handled in registers.
+    #[inline(never)]
+    fn handle_next_packet(&mut self, bytes: &mut &[u8], now: Moment) -> bool {
+        let State::Online(online) = &mut self.lifecycle.state else {
+            return false;
+        };
+        match online.link.next(bytes, now) {
+            Ok(Some(Incoming::ConnAck(return_code))) => self.on_connack(return_code, now),
+            Ok(Some(incoming)) => self.session.on_incoming(online, incoming, now),
+            Ok(None) => return false,
+            Err(violation) => self.end_connection(DisconnectReason::Violation(violation), now),
+        }
+        true
     }
 
     /// Records that the first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed over to the transport.

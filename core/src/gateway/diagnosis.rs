@@ -112,9 +112,7 @@ impl Session {
             PacketOwner::Publication(key) => Some(self.outbox.entry(key).op),
             PacketOwner::Attach(device) => self.devices.at(device).attach_op,
             PacketOwner::Detach(device) => self.devices.at(device).detach.map(|detach| detach.op),
-            PacketOwner::Subscription(request) => {
-                self.devices.subscription(request.key()).op
-            }
+            PacketOwner::Subscription(request) => self.devices.subscription(request.key()).op,
         }
     }
 }

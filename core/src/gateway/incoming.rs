@@ -22,15 +22,9 @@ impl Session {
     ) {
         match incoming {
             Incoming::Publish => self.on_publish(online, now),
-            Incoming::PubAck(_, PacketOwner::Publication(key)) => {
-                self.complete_publication(online, key, Outcome::Acknowledged);
+            Incoming::PubAck(packet_id, owner) => {
+                self.on_acknowledged(online, packet_id, owner, now);
             }
-            Incoming::PubAck(packet_id, owner) if self.owns(packet_id, owner) => match owner {
-                PacketOwner::Attach(device) => self.on_attached(online, device, now),
-                PacketOwner::Detach(device) => self.on_detached(online, device),
-                // The identifier table checks that each acknowledgement matches the kind of its packet.
-                PacketOwner::Publication(_) | PacketOwner::Subscription(..) => {}
-            },
             Incoming::SubAck(packet_id, owner, code) if self.owns(packet_id, owner) => {
                 if let PacketOwner::Subscription(request) = owner {
                     self.on_suback(online, request.key(), packet_id, code, now);
@@ -41,10 +35,43 @@ impl Session {
                     self.on_subscription_answer(online, request.key());
                 }
             }
-            Incoming::ConnAck(_)
-            | Incoming::PubAck(..)
-            | Incoming::SubAck(..)
-            | Incoming::UnsubAck(..) => {}
+            Incoming::ConnAck(_) | Incoming::SubAck(..) | Incoming::UnsubAck(..) => {}
+        }
+    }
+
+    /// Handles a PUBACK.
+    #[inline(always)]
+    pub(super) fn on_acknowledged(
+        &mut self,
+        online: &mut Online,
+        packet_id: PacketId,
+        owner: PacketOwner,
+        now: Moment,
+    ) {
+        match owner {
+            PacketOwner::Publication(key) => {
+                self.complete_publication(online, key, Outcome::Acknowledged);
+            }
+            _ => self.on_control_acknowledged(online, packet_id, owner, now),
+        }
+    }
+
+    #[inline(never)]
+    fn on_control_acknowledged(
+        &mut self,
+        online: &mut Online,
+        packet_id: PacketId,
+        owner: PacketOwner,
+        now: Moment,
+    ) {
+        if !self.owns(packet_id, owner) {
+            return;
+        }
+        match owner {
+            PacketOwner::Attach(device) => self.on_attached(online, device, now),
+            PacketOwner::Detach(device) => self.on_detached(online, device),
+            // The identifier table checks that each acknowledgement matches the kind of its packet.
+            PacketOwner::Publication(_) | PacketOwner::Subscription(..) => {}
         }
     }
 

@@ -178,6 +178,18 @@ pub(crate) fn decode(frame: &[u8], header: Header) -> Result<Packet, Violation> 
     }
 }
 
+/// Takes a PUBACK off the front of `input`, if it is a valid and complete one: returns its identifier, and the rest.
+#[inline(always)]
+pub(crate) fn split_puback(input: &[u8]) -> Option<(PacketId, &[u8])> {
+    match input {
+        [0x40, 2, high, low, rest @ ..] => {
+            let packet_id = PacketId::new(u16::from_be_bytes([*high, *low]))?;
+            Some((packet_id, rest))
+        }
+        _ => None,
+    }
+}
+
 #[inline]
 fn packet_id(packet: PacketType, bytes: [u8; 2]) -> Result<PacketId, Violation> {
     PacketId::new(u16::from_be_bytes(bytes)).ok_or(Violation::PacketIdZero { packet })

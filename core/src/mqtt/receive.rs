@@ -2,7 +2,7 @@
 
 use core::{fmt, mem};
 
-use super::codec::{self, Header, Packet, Publish, SHORT, Violation};
+use super::codec::{self, Header, Packet, PacketId, Publish, SHORT, Violation};
 
 #[cfg(test)]
 mod tests;
@@ -30,13 +30,36 @@ impl Receive {
         }
     }
 
+    /// Takes a PUBACK off the front of `input`, if that starts with a valid and complete one. What this returns `None`
+    /// for is left to [`next`](Self::next), which reads every packet. This is the most frequent one, and to construct a
+    /// [`Packet`] and to match it costs more than to read it.
+    #[inline(always)]
+    pub(crate) fn next_puback(&mut self, input: &mut &[u8]) -> Option<PacketId> {
+        if !matches!(self.begun, Begun::Nothing) {
+            return None;
+        }
+        let (packet_id, rest) = codec::split_puback(input)?;
+        *input = rest;
+        Some(packet_id)
+    }
+
+    /// Stores a piece of a PUBLISH that does not complete it; returns whether it was one. If not, it is left to
+    /// [`next`](Self::next), which would do the same: a large PUBLISH arrives in many pieces.
+    #[inline(always)]
+    pub(crate) fn append(&mut self, piece: &[u8]) -> bool {
+        match &mut self.begun {
+            Begun::Publish(assembly) if piece.len() < assembly.missing() => {
+                assembly.bytes.extend_from_slice(piece);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Takes the next packet off the front of `input`; returns `None` once all of it is consumed.
     ///
     /// A violation is final: it is returned after the packets before it, and from then on by every call.
-    ///
-    /// Always inlined, with all that it calls for a complete acknowledgement: otherwise the packet is returned through
-    /// memory, which costs as much as reading it.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn next(&mut self, input: &mut &[u8]) -> Result<Option<Packet>, Violation> {
         let read = match &mut self.begun {
             Begun::Nothing => self.read_in_place(input),
@@ -196,10 +219,16 @@ impl Assembly {
         Self { header, bytes }
     }
 
+    /// Returns the number of bytes that are still to come.
+    #[inline]
+    fn missing(&self) -> usize {
+        self.header.len() - self.bytes.len()
+    }
+
     /// Takes what belongs to the packet off the front of `input`; returns the whole packet once it is complete.
     #[inline]
     fn take(&mut self, input: &mut &[u8]) -> Option<Vec<u8>> {
-        let missing = self.header.len() - self.bytes.len();
+        let missing = self.missing();
         let (taken, rest) = input.split_at_checked(missing).unwrap_or((input, &[]));
         self.bytes.extend_from_slice(taken);
         *input = rest;
