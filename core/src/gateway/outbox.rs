@@ -19,7 +19,7 @@ use std::collections::BTreeMap;
 use self::{
     entries::Entries,
     pace::{ConnectionPacer, Pace},
-    queue::{Load, Queues},
+    queue::{Load, Queue, Queues},
 };
 pub(crate) use self::{
     entry::{Entry, EntryKey},
@@ -139,18 +139,27 @@ impl Outbox {
 
     /// Ends a publication that waits in its queue.
     pub(crate) fn finish_waiting(&mut self, key: EntryKey) {
-        let device = self.entry(key).device;
-        let queue = self.queues.at_mut(device);
-        queue.unlink(&mut self.entries, key);
-        self.release(key);
+        self.remove(key, |queue, entries| queue.unlink(entries, key));
     }
 
     /// Forgets a publication that is in no queue; returns its operation and its device.
     pub(crate) fn release(&mut self, key: EntryKey) -> (OpId, Slot) {
-        let Entry { op, device, .. } = *self.entry(key);
-        let bytes = self.entry(key).payload.len();
+        self.remove(key, |_, _| ())
+    }
+
+    /// Removes a publication, after `unlink` has removed it from where it is; returns its operation and its device.
+    #[inline(always)]
+    fn remove(
+        &mut self,
+        key: EntryKey,
+        unlink: impl FnOnce(&mut Queue, &mut Entries),
+    ) -> (OpId, Slot) {
+        let entry = self.entries.at(key);
+        let (op, device, bytes) = (entry.op, entry.device, entry.payload.len());
+        let queue = self.queues.at_mut(device);
+        unlink(queue, &mut self.entries);
+        queue.load.remove(bytes);
         self.load.remove(bytes);
-        self.queues.at_mut(device).load.remove(bytes);
         self.entries.remove(key);
         (op, device)
     }
@@ -180,6 +189,7 @@ impl Outbox {
     }
 
     /// Holds a device back until `at`, because of its pace.
+    #[inline(never)]
     fn hold(&mut self, device: Slot, at: Moment, now: Moment) {
         if self.paced.add(at, device) {
             self.delays.count(at.since(now));

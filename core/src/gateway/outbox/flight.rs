@@ -2,8 +2,10 @@
 
 use super::{
     Outbox,
-    entry::{Entry, EntryKey, Place},
+    entries::Entries,
+    entry::{EntryKey, Place},
     list::List,
+    queue::{Candidate, Queue},
     round::Round,
 };
 use crate::{
@@ -67,6 +69,21 @@ impl Flight {
     }
 }
 
+impl Flight {
+    /// Removes a publication of the device with this queue from where it is.
+    #[inline]
+    pub(super) fn unlink(&mut self, queue: &mut Queue, entries: &mut Entries, key: EntryKey) {
+        match entries.at(key).place {
+            Place::InFlight { .. } => {
+                queue.in_flight -= 1;
+                self.in_flight -= 1;
+            }
+            Place::Waiting => queue.unlink(entries, key),
+            Place::HandingOver { .. } => self.handing_over.remove(entries, key),
+        }
+    }
+}
+
 impl Outbox {
     /// Lets a newly attached device send.
     pub(crate) fn open(&mut self, flight: &mut Flight, device: Slot) {
@@ -83,75 +100,66 @@ impl Outbox {
     }
 
     /// Returns the next publication to queue, in turn over the devices, if the window and the pace allow it.
+    #[inline]
     pub(crate) fn next(
         &mut self,
         flight: &mut Flight,
         window: Window,
         now: Moment,
     ) -> Option<EntryKey> {
-        while let Some(device) = flight.round.next(window.is_open) {
-            let candidate = self.candidate(flight, device, now);
-            if let Some(key) = candidate {
-                let entry = self.entry(key);
-                let is_free = entry.qos == QoS::AtMostOnce;
-                if !window.is_open && !is_free {
-                    flight.round.move_to_windowed(device);
-                    continue;
-                }
-                if entry.packet_size() > window.room {
-                    return None;
-                }
+        while let Some(turn) = flight.round.take(window.is_open) {
+            let device = turn.device;
+            let queue = self.queues.at_mut(device);
+            queue.has_turn = false;
+            if !flight.round.suit(queue, &self.entries) {
+                continue;
             }
-            flight.round.take(device, self.queues.at_mut(device));
-            if candidate.is_some() {
-                return candidate;
+            let Candidate { key, held_until } = queue.candidate(now);
+            if let Some(at) = held_until {
+                self.hold(device, at, now);
             }
+            let Some(key) = key else {
+                continue;
+            };
+            let entry = self.entries.at(key);
+            if !window.is_open && entry.qos == QoS::AtLeastOnce {
+                // Its next publication has changed since it joined.
+                let queue = self.queues.at_mut(device);
+                flight.round.append(device, queue, false);
+                continue;
+            }
+            if entry.packet_size() > window.room {
+                flight.round.put_back(turn, self.queues.at_mut(device));
+                return None;
+            }
+            return Some(key);
         }
         None
-    }
-
-    /// Returns what a device would send now: its state if the pace allows it, or else the head of its queue.
-    fn candidate(&mut self, flight: &Flight, device: Slot, now: Moment) -> Option<EntryKey> {
-        let queue = self.queues.at(device);
-        if !flight.round.suit(queue, &self.entries) {
-            return None;
-        }
-        if let Some(at) = queue.pace.holds_all(now) {
-            self.hold(device, at, now);
-            return None;
-        }
-        match (queue.state, queue.pace.holds_state(now)) {
-            (Some(_), Some(at)) => self.hold(device, at, now),
-            (Some(state), None) => return Some(state),
-            (None, _) => {}
-        }
-        self.queues.at(device).waiting.head()
     }
 
     /// Records that a publication was queued for transmission with this packet identifier.
     pub(crate) fn sent(&mut self, flight: &mut Flight, key: EntryKey, id: PacketId, now: Moment) {
         flight.in_flight += 1;
-        self.leave_queue(flight, key, now);
-        self.entries.at_mut(key).place = Place::InFlight { id };
+        self.leave_queue(flight, key, Place::InFlight { id }, now);
     }
 
     /// Records that a QoS 0 publication was queued for transmission; it ends at this offset in the stream.
     pub(crate) fn sent_once(&mut self, flight: &mut Flight, key: EntryKey, end: u64, now: Moment) {
-        self.leave_queue(flight, key, now);
-        self.entries.at_mut(key).place = Place::HandingOver { end };
+        self.leave_queue(flight, key, Place::HandingOver { end }, now);
         flight.handing_over.push_back(&mut self.entries, key);
     }
 
-    /// Removes a publication from its device's queue, and puts the device at the end of the round.
-    fn leave_queue(&mut self, flight: &mut Flight, key: EntryKey, now: Moment) {
-        let entry = self.entries.at(key);
+    /// Moves a publication from its device's queue to a place in the flight, and the device to the end of the round.
+    fn leave_queue(&mut self, flight: &mut Flight, key: EntryKey, place: Place, now: Moment) {
+        let entry = self.entries.at_mut(key);
+        entry.place = place;
         let device = entry.device;
         let queue = self.queues.at_mut(device);
         queue.record_queued(entry, &self.quota, now);
-        self.connection_pacer.count(&self.quota, now);
         queue.in_flight += usize::from(entry.qos == QoS::AtLeastOnce);
         queue.unlink(&mut self.entries, key);
         flight.round.offer(device, queue, &self.entries);
+        self.connection_pacer.count(&self.quota, now);
     }
 
     /// Returns whether this is a state that a newer one has replaced: it must not be sent again.
@@ -186,24 +194,11 @@ impl Outbox {
 
     /// Ends a publication on a connection, wherever it is; returns its operation and its device, which can send more
     /// now.
+    #[inline(always)]
     pub(crate) fn finish(&mut self, flight: &mut Flight, key: EntryKey) -> (OpId, Slot) {
-        self.unlink(flight, key);
-        let (op, device) = self.release(key);
+        let (op, device) = self.remove(key, |queue, entries| flight.unlink(queue, entries, key));
         let queue = self.queues.at_mut(device);
         flight.round.offer(device, queue, &self.entries);
         (op, device)
-    }
-
-    pub(super) fn unlink(&mut self, flight: &mut Flight, key: EntryKey) {
-        let Entry { place, device, .. } = *self.entry(key);
-        let queue = self.queues.at_mut(device);
-        match place {
-            Place::Waiting => queue.unlink(&mut self.entries, key),
-            Place::InFlight { .. } => {
-                queue.in_flight -= 1;
-                flight.in_flight -= 1;
-            }
-            Place::HandingOver { .. } => flight.handing_over.remove(&mut self.entries, key),
-        }
     }
 }

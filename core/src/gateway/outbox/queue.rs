@@ -14,6 +14,13 @@ use crate::{
     quota::Quota,
 };
 
+/// What a device would send now.
+pub(super) struct Candidate {
+    pub(super) key: Option<EntryKey>,
+    /// Until when the pace holds something else back.
+    pub(super) held_until: Option<Moment>,
+}
+
 /// The publications that wait for one device, and whether they may be sent.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
@@ -44,6 +51,20 @@ impl Queue {
             self.newest_state = Some(entry.op);
         }
         self.pace.count(entry, quota, now);
+    }
+
+    /// Returns what would be sent now: the state if the pace allows it, or else the head of the telemetry.
+    #[inline]
+    pub(super) fn candidate(&self, now: Moment) -> Candidate {
+        let (key, held_until) = match (self.pace.holds_all(now), self.state) {
+            (Some(at), _) => (None, Some(at)),
+            (None, Some(state)) => match self.pace.holds_state(now) {
+                Some(at) => (self.waiting.head(), Some(at)),
+                None => (Some(state), None),
+            },
+            (None, None) => (self.waiting.head(), None),
+        };
+        Candidate { key, held_until }
     }
 
     /// Adds an entry that was accepted; returns a waiting state that it replaces.
@@ -80,12 +101,13 @@ impl Queue {
 
     /// Removes an entry that waits here.
     pub(super) fn unlink(&mut self, entries: &mut Entries, key: EntryKey) {
-        self.waiting_once -= usize::from(entries.at(key).qos == QoS::AtMostOnce);
-        if self.state == Some(key) {
-            self.state = None;
-        } else {
-            self.waiting.remove(entries, key);
+        let entry = entries.at(key);
+        let is_once = entry.qos == QoS::AtMostOnce;
+        match entry.is_state() {
+            true => self.state = None,
+            false => self.waiting.remove(entries, key),
         }
+        self.waiting_once -= usize::from(is_once);
     }
 
     /// Returns whether this is a state and a newer one waits or was queued for transmission: it must not be sent again.

@@ -42,9 +42,9 @@ impl Outbox {
         let mut returned = Returned::default();
         for key in keys.into_iter().rev() {
             returned.packet_ids.extend(self.entry(key).packet_id());
-            self.unlink(flight, key);
             let device = self.entry(key).device;
             let queue = self.queues.at_mut(device);
+            flight.unlink(queue, &mut self.entries, key);
             if queue.has_newer(self.entries.at(key)) {
                 returned.superseded.push(key);
                 continue;

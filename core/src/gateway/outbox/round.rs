@@ -5,12 +5,21 @@ use std::collections::VecDeque;
 use super::{entries::Entries, queue::Queue};
 use crate::{command::Slot, mqtt::QoS};
 
+/// The turn of a device, which is in the round or was just taken.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Turn {
+    number: u64,
+    pub(super) device: Slot,
+    /// Whether it is among those that need no place in a window.
+    is_free: bool,
+}
+
 /// The devices that can send, each once, in the order in which they joined. Those whose next publication is at QoS 0 are
 /// apart, because it needs no place in a window.
 #[derive(Debug)]
 pub(super) struct Round {
-    windowed: VecDeque<(u64, Slot)>,
-    free: VecDeque<(u64, Slot)>,
+    windowed: VecDeque<Turn>,
+    free: VecDeque<Turn>,
     /// The number of the next to join.
     next: u64,
     /// Maximum number of publications of one device in flight.
@@ -41,12 +50,33 @@ impl Round {
         if queue.has_turn || !self.suit(queue, entries) {
             return;
         }
+        self.append(device, queue, is_free(queue, entries));
+    }
+
+    /// Appends a device that is not in the round.
+    #[inline(always)]
+    pub(super) fn append(&mut self, device: Slot, queue: &mut Queue, is_free: bool) {
         queue.has_turn = true;
-        let turn = (self.next, device);
+        let turn = Turn {
+            number: self.next,
+            device,
+            is_free,
+        };
         self.next += 1;
-        match is_free(queue, entries) {
-            true => self.free.push_back(turn),
-            false => self.windowed.push_back(turn),
+        self.turns_mut(is_free).push_back(turn);
+    }
+
+    /// Puts a device back to where it was taken from.
+    #[inline(never)]
+    pub(super) fn put_back(&mut self, turn: Turn, queue: &mut Queue) {
+        queue.has_turn = true;
+        self.turns_mut(turn.is_free).push_front(turn);
+    }
+
+    fn turns_mut(&mut self, is_free: bool) -> &mut VecDeque<Turn> {
+        match is_free {
+            true => &mut self.free,
+            false => &mut self.windowed,
         }
     }
 
@@ -60,36 +90,27 @@ impl Round {
         !self.windowed.is_empty()
     }
 
-    /// Returns the device whose turn it is; only one whose next publication is at QoS 0 unless the `window` has room.
+    /// Takes the device whose turn it is; only one whose next publication is at QoS 0 unless the `window` has room. The
+    /// caller clears the mark of its queue.
     #[inline]
-    pub(super) fn next(&self, window: bool) -> Option<Slot> {
-        if self.free.is_empty() {
-            let next = self.windowed.front().filter(|_| window);
-            return next.map(|&(_, device)| device);
+    pub(super) fn take(&mut self, window: bool) -> Option<Turn> {
+        if !self.free.is_empty() {
+            return self.take_either(window);
         }
+        match window {
+            true => self.windowed.pop_front(),
+            false => None,
+        }
+    }
+
+    /// Does the same while devices can send at QoS 0. Never inlined, because most publications are at QoS 1.
+    #[inline(never)]
+    fn take_either(&mut self, window: bool) -> Option<Turn> {
+        let free = self.free.front()?;
         let windowed = self.windowed.front().filter(|_| window);
-        let next = match (windowed, self.free.front()) {
-            (Some(windowed), Some(free)) => Some(windowed.min(free)),
-            (Some(one), None) | (None, Some(one)) => Some(one),
-            (None, None) => None,
-        };
-        next.map(|&(_, device)| device)
-    }
-
-    /// Ends the turn of the device that is next, which has this queue.
-    #[inline]
-    pub(super) fn take(&mut self, device: Slot, queue: &mut Queue) {
-        queue.has_turn = false;
-        if self.free.is_empty() || !pop(&mut self.free, device) {
-            pop(&mut self.windowed, device);
-        }
-    }
-
-    /// Moves the device that is next at QoS 0 to those that need the window, because its next publication has changed.
-    pub(super) fn move_to_windowed(&mut self, device: Slot) {
-        if pop(&mut self.free, device) {
-            self.windowed.push_back((self.next, device));
-            self.next += 1;
+        match windowed.is_some_and(|windowed| windowed.number < free.number) {
+            true => self.windowed.pop_front(),
+            false => self.free.pop_front(),
         }
     }
 
@@ -97,20 +118,11 @@ impl Round {
     pub(super) fn remove(&mut self, device: Slot, queue: &mut Queue) {
         if queue.has_turn {
             queue.has_turn = false;
-            self.windowed.retain(|(_, other)| *other != device);
-            self.free.retain(|(_, other)| *other != device);
+            for turns in [&mut self.windowed, &mut self.free] {
+                turns.retain(|turn| turn.device != device);
+            }
         }
     }
-}
-
-/// Removes a device from the front, if it is there.
-#[inline]
-fn pop(devices: &mut VecDeque<(u64, Slot)>, device: Slot) -> bool {
-    let is_there = devices.front().is_some_and(|&(_, front)| front == device);
-    if is_there {
-        devices.pop_front();
-    }
-    is_there
 }
 
 /// Returns whether the next publication of a queue is at QoS 0: it needs no place in a window.
