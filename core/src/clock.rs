@@ -29,13 +29,19 @@ pub(crate) struct Clock {
 impl Clock {
     /// Records the instant of an input. Time never runs backwards: an instant earlier than a previous one is replaced
     /// by the latest.
+    #[inline]
     pub(crate) fn observe(&mut self, now: Instant) -> Moment {
         if self.last != Some(now) {
-            self.last = Some(now);
-            let origin = *self.origin.get_or_insert(now);
-            self.now = self.now.max(Moment::after(origin, now));
+            self.advance(now);
         }
         self.now
+    }
+
+    #[inline(never)]
+    fn advance(&mut self, now: Instant) {
+        self.last = Some(now);
+        let origin = *self.origin.get_or_insert(now);
+        self.now = self.now.max(Moment::after(origin, now));
     }
 
     pub(crate) fn now(&self) -> Moment {

@@ -104,10 +104,33 @@ impl<T: Copy> Connection<T> {
         }
     }
 
-    /// Records that bytes arrived from the peer; [`next`](Self::next) takes them.
+    /// Records that bytes arrived from the peer. Returns whether that is all about them: they are a piece of a packet.
+    /// Otherwise [`next`](Self::next) takes them.
     #[inline]
-    pub(crate) fn heard(&mut self, now: Moment) {
+    pub(crate) fn heard(&mut self, bytes: &[u8], now: Moment) -> bool {
         self.keep_alive.heard(now);
+        self.receive.append(bytes)
+    }
+
+    /// Takes PUBACKs off the front of `input`, up to the first of a packet that is in flight; returns its identifier and
+    /// its tag. `None` if something else follows, which is left to [`next`](Self::next).
+    #[inline(always)]
+    pub(crate) fn next_acknowledged(
+        &mut self,
+        input: &mut &[u8],
+        now: Moment,
+    ) -> Option<(PacketId, T)> {
+        if self.phase == Phase::Connecting {
+            return None;
+        }
+        while let Some(id) = self.receive.next_puback(input) {
+            let peer_now = self.peer_clock.time(now);
+            self.keep_alive.received(peer_now);
+            if let Some(tag) = self.acknowledged(id, Awaits::PubAck, peer_now) {
+                return Some((id, tag));
+            }
+        }
+        None
     }
 
     /// Takes the next packet off the front of `input`; returns `None` once all of it is consumed. An error is final
@@ -145,18 +168,18 @@ impl<T: Copy> Connection<T> {
             }),
             (Phase::Open | Phase::Leaving, Packet::ConnAck { .. }) => Err(Violation::SecondConnAck),
             (_, Packet::Publish) => Ok(Some(Incoming::Publish)),
-            (_, Packet::PubAck(id)) => {
-                let tag = self.acknowledged(id, Awaits::PubAck, now);
-                Ok(tag.map(|tag| Incoming::PubAck(id, tag)))
-            }
-            (_, packet) => Ok(self.on_other_packet(packet, now)),
+            (_, packet) => Ok(self.on_answer(packet, now)),
         }
     }
 
-    /// Handles what is not as frequent. Never inlined, so that the rest is.
+    /// Handles an acknowledgement. Never inlined, because most are PUBACKs that arrive whole, and were taken before.
     #[inline(never)]
-    fn on_other_packet(&mut self, packet: Packet, now: PeerTime) -> Option<Incoming<T>> {
+    fn on_answer(&mut self, packet: Packet, now: PeerTime) -> Option<Incoming<T>> {
         match packet {
+            Packet::PubAck(id) => {
+                let tag = self.acknowledged(id, Awaits::PubAck, now)?;
+                Some(Incoming::PubAck(id, tag))
+            }
             Packet::SubAck {
                 packet_id,
                 return_code,
@@ -220,7 +243,7 @@ impl<T: Copy> Connection<T> {
     }
 
     /// Queues a PUBLISH at QoS 1, or a request that is one.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn publish(
         &mut self,
         request: Request,
@@ -267,8 +290,9 @@ impl<T: Copy> Connection<T> {
         )
     }
 
-    /// Queues a packet that the peer answers, with a new identifier.
-    #[inline]
+    /// Queues a packet that the peer answers, with a new identifier. Always inlined, because what depends on the kind of
+    /// request is constant for each caller.
+    #[inline(always)]
     fn request(
         &mut self,
         awaits: Awaits,

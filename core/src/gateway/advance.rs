@@ -6,6 +6,7 @@ use crate::{clock::Moment, time::Instant};
 
 impl Gateway {
     /// Clamps `now`, and records what the caller was told before: whether the peer is read, and whether to dial.
+    #[inline(always)]
     pub(super) fn observe_time(&mut self, now: Instant) -> Moment {
         let now = self.session.clock.observe(now);
         match &mut self.lifecycle.state {

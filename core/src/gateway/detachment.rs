@@ -55,6 +55,7 @@ impl Session {
     }
 
     /// Queues the detach of a device that is to be detached, once its queue is empty.
+    #[inline(always)]
     pub(super) fn continue_detach(&mut self, online: &mut Online, slot: Slot) {
         let device = self.devices.at(slot);
         let is_ready = device.detach.is_some() && matches!(device.life, Life::Attached(_));
