@@ -17,13 +17,14 @@
 
 use core::time::Duration;
 use std::collections::BTreeSet;
+use std::time::Instant;
 
 use iotcore_gateway::{
     DeviceKey, Event, Failure, OpId, Options, Outcome, Publication, QoS, Subscription,
 };
 
 use crate::bridge::faults::PacketKind;
-use crate::link::{Link, device_id};
+use crate::link::{Link, Side, device_id};
 
 /// What a gateway is asked to do, all at once.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,6 +60,8 @@ pub struct Progress {
     pub failures: usize,
     /// Connections.
     pub connections: u64,
+    /// Bytes that the gateway has yet to send, or that are in the kernel buffer: what is sent too often may be there.
+    pub unsent: usize,
 }
 
 impl Workload {
@@ -128,7 +131,7 @@ pub fn run(workload: &Workload, options: Options, prepare: impl FnOnce(&mut Link
         }
         link.step(start + workload.limit);
     }
-    run.summary(&link, link.now() - start)
+    run.summary(&mut link, start)
 }
 
 /// The state of a run.
@@ -215,17 +218,19 @@ impl Run {
         self.pending.is_empty() && self.unattached.is_empty()
     }
 
-    fn summary(&self, link: &Link, elapsed: Duration) -> Progress {
+    fn summary(&self, link: &mut Link, start: Instant) -> Progress {
+        let unsent = link.gateway.poll_transmit().len() + link.buffered(Side::Bridge);
         let traffic = link.bridge.traffic();
         let received = |kind| traffic.received(kind);
         Progress {
             is_done: self.is_done(),
-            elapsed,
+            elapsed: link.now() - start,
             attaches: received(PacketKind::Attach),
             subscribes: received(PacketKind::Subscribe) - traffic.connections(),
             publishes: received(PacketKind::Telemetry),
             failures: self.failures,
             connections: traffic.connections(),
+            unsent,
         }
     }
 }

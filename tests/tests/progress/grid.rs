@@ -9,7 +9,7 @@ use iotcore_gateway_testkit::bridge::service::{Queues, Service};
 use iotcore_gateway_testkit::link::{GATEWAY, Rate, device_id};
 use iotcore_gateway_testkit::progress::{Progress, Workload, run};
 
-use super::{MILLI, ROUND_TRIP, SECOND, least, packets, served};
+use super::{MILLI, ROUND_TRIP, SECOND, is_clean, least, packets, served};
 
 const QUEUES: [Queues; 2] = [Queues::One, Queues::PerKind];
 const KIB: usize = 1024;
@@ -28,9 +28,7 @@ impl Grid {
             progress.elapsed >= least && sent >= fewest,
             "{cell}: {least:?} with {fewest} packets is not the least: {progress:?}"
         );
-        let is_right = progress.is_done
-            && progress.failures == 0
-            && progress.connections == 1
+        let is_right = is_clean(progress)
             && progress.elapsed <= least * 6 / 5 + ROUND_TRIP
             && sent * 20 <= fewest * 21;
         if !is_right {
@@ -69,7 +67,7 @@ fn attaches_are_answered_in_about_the_least_time() {
 fn attaches_and_subscriptions_are_answered_in_about_the_least_time() {
     let mut grid = Grid::default();
     for queues in QUEUES {
-        for attach in [MILLI, 20 * MILLI, 300 * MILLI] {
+        for attach in [MILLI, 20 * MILLI, 2 * SECOND] {
             for subscribe in [MILLI, 200 * MILLI] {
                 let bridge = service(queues).attach(attach).subscribe(subscribe);
                 let progress = served(&Workload::attach(1_000).and_subscribe(), bridge);
