@@ -40,7 +40,12 @@ struct Grants {
     is_told: bool,
     /// The SUBSCRIBE packets of this attachment, in order.
     subscribes: Vec<u16>,
+    /// How many of them were sent before the last command to subscribe.
+    earlier: usize,
+    /// Whether one of them was answered.
     is_subscribed: bool,
+    /// Whether one was answered that the last command is sure to be about: the gateway knows the subscription.
+    is_held: bool,
     /// The number of the last event sent since the attach.
     last: Option<u8>,
 }
@@ -54,7 +59,17 @@ impl Connection {
             self.use_id(id, packet);
         }
         match packet {
-            Packet::Attach { id, device, .. } => self.grants[device].attach = Some(id),
+            Packet::Attach {
+                id,
+                device,
+                is_again,
+            } => {
+                let earlier = self.grants[device].attach.replace(id);
+                assert!(
+                    is_again || earlier.is_none(),
+                    "{packet:?} while {earlier:?} is not answered"
+                );
+            }
             Packet::Detach { device, .. } => self.detached(device),
             Packet::Event { device, .. } | Packet::SubscribeConfig { device, .. } => {
                 let is_attached = self.grants[device].is_attached;
@@ -125,8 +140,13 @@ impl Connection {
             }
             Packet::SubscribeConfig { id, device } => {
                 let grants = &mut self.grants[device];
-                grants.is_subscribed |= grants.subscribes.contains(&id);
-                return grants.subscribes.last() == Some(&id);
+                let place = grants.subscribes.iter().position(|sent| *sent == id);
+                let counts = place.is_some_and(|place| {
+                    place >= grants.earlier || place + 1 == grants.subscribes.len()
+                });
+                grants.is_subscribed |= place.is_some();
+                grants.is_held |= counts;
+                return counts;
             }
             _ => {}
         }
@@ -139,6 +159,13 @@ impl Connection {
         assert!(grants.is_attached, "{} is not attached", DEVICES[device]);
         let is_told = core::mem::replace(&mut grants.is_told, true);
         assert!(!is_told, "{} is attached twice", DEVICES[device]);
+    }
+
+    /// Records a new command to subscribe. Returns whether it must be done at once.
+    pub(crate) fn subscribing(&mut self, device: usize) -> bool {
+        let grants = &mut self.grants[device];
+        grants.earlier = grants.subscribes.len();
+        grants.is_held
     }
 
     /// Records a config of the bridge.

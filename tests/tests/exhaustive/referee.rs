@@ -80,6 +80,14 @@ impl Referee {
         self.pending.insert(op, kind);
     }
 
+    /// Records an accepted command to subscribe. Returns its operation if it must have ended.
+    pub(crate) fn subscribing(&mut self, op: OpId, device: usize) -> Option<OpId> {
+        let is_new = !self.pending.contains_key(&op);
+        self.accepted(op, Kind::Subscribe(device));
+        let is_held = is_new && self.live()?.subscribing(device);
+        is_held.then_some(op)
+    }
+
     pub(crate) fn keyed(&mut self, device: usize, key: DeviceKey) {
         self.keys[device] = Some(key);
     }

@@ -24,6 +24,10 @@ pub(crate) enum Step {
     Config(usize),
     /// Time advances to the next deadline.
     Wait,
+    /// Time advances beyond the timeouts of what the bridge has not answered, and each deadline is reported.
+    Linger,
+    /// Time advances as far, but no deadline is reported: the gateway's process does not run.
+    Sleep,
 }
 
 /// How the steps of a path are executed.

@@ -31,6 +31,13 @@ const WINDOW: u16 = 2;
 /// The maximum number of connections of one search; more of them would find nothing new.
 const CONNECTIONS: u8 = 2;
 
+/// After this time, the time limits for attaches and for acknowledgements have passed, with the allowance for a slow link,
+/// but nothing was asked for again yet.
+const LATE: Duration = Duration::from_secs(31);
+
+/// The maximum number of jumps in time of one search.
+const JUMPS: u8 = 2;
+
 /// A gateway, and everything that is known about it from outside.
 pub(crate) struct World {
     gateway: Gateway,
@@ -40,6 +47,7 @@ pub(crate) struct World {
     /// The number of each device's next event.
     numbers: [u8; 2],
     connections: u8,
+    jumps: u8,
     line: Option<Line>,
     referee: Referee,
     /// The hash of all outputs.
@@ -77,6 +85,7 @@ impl World {
             is_closing: false,
             numbers: [0; 2],
             connections: 0,
+            jumps: 0,
             line: None,
             referee: Referee::default(),
             transcript: DefaultHasher::new(),
@@ -121,6 +130,9 @@ impl World {
                     steps.extend([Step::Write, Step::WriteByte]);
                 }
                 steps.extend((0..line.unanswered.len()).map(Step::Answer));
+                if !line.unanswered.is_empty() && self.jumps < JUMPS {
+                    steps.extend([Step::Linger, Step::Sleep]);
+                }
                 if self.referee.is_accepted() {
                     steps.extend([
                         Step::Report(0),
@@ -148,7 +160,7 @@ impl World {
             Step::Attach(device) => self.attach(device),
             Step::Detach(device) => self.detach(device),
             Step::Publish(device) => self.publish(device),
-            Step::Subscribe(device) => self.subscribe(device),
+            Step::Subscribe(device) => ended = self.subscribe(device),
             Step::Close => self.close(),
             Step::Connect => self.connect(),
             Step::Cut => {
@@ -173,6 +185,11 @@ impl World {
                 let deadline = self.gateway.poll_timeout();
                 self.wait_until(deadline.expect("something is waited for"));
             }
+            Step::Linger => self.linger(),
+            Step::Sleep => {
+                self.jumps += 1;
+                self.now += LATE;
+            }
         }
         self.look();
         self.check(ended);
@@ -186,6 +203,22 @@ impl World {
         self.referee.timed();
         self.gateway.handle_timeout(self.now);
         self.check_timeout();
+    }
+
+    fn linger(&mut self) {
+        self.jumps += 1;
+        let end = self.now + LATE;
+        while let Some(deadline) = self.gateway.poll_timeout()
+            && deadline <= end
+        {
+            self.wait_until(deadline);
+            self.look();
+            self.check(None);
+            if self.mode == WalkMode::Redundant {
+                self.make_redundant_calls();
+            }
+        }
+        self.now = end;
     }
 
     fn attach(&mut self, device: usize) {
@@ -212,12 +245,12 @@ impl World {
         }
     }
 
-    fn subscribe(&mut self, device: usize) {
+    /// Returns the operation if it must end at once.
+    fn subscribe(&mut self, device: usize) -> Option<OpId> {
         let (which, qos) = (Subscription::Config, QoS::AtLeastOnce);
         let key = self.key(device);
-        if let Ok(op) = self.gateway.subscribe(key, which, qos, self.now) {
-            self.referee.accepted(op, Kind::Subscribe(device));
-        }
+        let op = self.gateway.subscribe(key, which, qos, self.now).ok()?;
+        self.referee.subscribing(op, device)
     }
 
     fn close(&mut self) {
@@ -361,7 +394,13 @@ impl World {
             .rfind(", stats: Stats {")
             .expect("the counters come last");
         text.truncate(counters);
-        let around = (self.now, self.is_closing, self.numbers, self.connections);
+        let around = (
+            self.now,
+            self.is_closing,
+            self.numbers,
+            self.connections,
+            self.jumps,
+        );
         write!(text, "{around:?}{:?}{:?}", self.line, self.referee)
             .expect("writing to a string succeeds");
         let half = |seed: u8| {
