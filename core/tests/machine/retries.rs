@@ -201,12 +201,12 @@ fn three_overdue(harness: &mut Harness, device: DeviceKey) -> [u16; 3] {
 }
 
 #[test]
-fn of_overdue_publications_that_nothing_has_overtaken_the_newest_is_resent_as_a_probe() {
+fn of_overdue_publications_that_nothing_has_overtaken_the_oldest_is_resent_as_a_probe() {
     let (mut harness, device) = Harness::attached(Options::default());
     let ids = three_overdue(&mut harness, device);
-    harness.expect_publish_again(EVENTS, ids[2]);
+    harness.expect_publish_again(EVENTS, ids[0]);
     assert_eq!(harness.sent(), [], "one probe at a time");
-    for (id, interval) in [(ids[1], 6), (ids[0], 12)] {
+    for (id, interval) in [(ids[1], 6), (ids[2], 12)] {
         let last = harness.now;
         harness.step();
         assert_eq!(harness.now - last, seconds(interval));
@@ -225,7 +225,7 @@ fn of_overdue_publications_that_nothing_has_overtaken_the_newest_is_resent_as_a_
 fn overdue_publications_are_resent_in_order_once_the_answer_to_a_later_one_has_overtaken_them() {
     let (mut harness, device) = Harness::attached(Options::default());
     let [first, second, third] = three_overdue(&mut harness, device);
-    harness.expect_publish_again(EVENTS, third);
+    harness.expect_publish_again(EVENTS, first);
     harness.publish(device, "4");
     let fourth = harness.expect_publish(EVENTS);
     harness.puback(fourth);
@@ -233,9 +233,9 @@ fn overdue_publications_are_resent_in_order_once_the_answer_to_a_later_one_has_o
     let answered = harness.now;
     harness.step();
     assert_eq!(harness.now, answered, "without any wait");
-    harness.expect_publish_again(EVENTS, first);
     harness.expect_publish_again(EVENTS, second);
-    assert_eq!(harness.sent(), [], "the third was sent again already");
+    harness.expect_publish_again(EVENTS, third);
+    assert_eq!(harness.sent(), [], "the first was sent again already");
     assert_eq!(harness.gateway.stats().resent, 3);
 }
 
