@@ -7,7 +7,7 @@ use iotcore_gateway::{
     DisconnectReason, Event, Options, Outcome, Publication, QoS, Subscription, UnixTime,
 };
 
-use super::peer::{ATTACH, CONFIG, EVENTS, Harness, Sent, UNIX_NOW, seconds, take};
+use super::peer::{ATTACH, CONFIG, EVENTS, Harness, Sent, UNIX_NOW, packets::take, seconds};
 
 const OWN_EVENTS: &str = "/devices/gw-1/events";
 

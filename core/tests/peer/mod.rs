@@ -8,7 +8,7 @@
 
 // The testkit's packet reader and writer, included as a file because the core does not depend on the testkit.
 #[path = "../../../tests/src/packets.rs"]
-mod packets;
+pub mod packets;
 
 use std::time::{Duration, Instant};
 
@@ -17,7 +17,7 @@ use iotcore_gateway::{
     Outcome, Publication, Token, TransportEnd, UnixTime,
 };
 
-pub use self::packets::{Sent, parse, publish, take};
+pub use self::packets::{Sent, parse, publish};
 use self::packets::{connack, puback, suback, unsuback};
 
 pub const GATEWAY: &str = "gw-1";
