@@ -7,8 +7,34 @@ use crate::mqtt::codec::{
     tests::{Read, SMALL_LIMIT, packets, topic, violations},
 };
 
+/// A way to take the next packet off the front of the input.
+type Next = fn(&mut Receive, &mut &[u8]) -> Result<Option<Packet>, Violation>;
+
+/// Takes the next packet as a connection does: the most frequent ones by shortcuts.
+fn next_by_shortcuts(
+    receive: &mut Receive,
+    input: &mut &[u8],
+) -> Result<Option<Packet>, Violation> {
+    if receive.append(input) {
+        *input = &[];
+        return Ok(None);
+    }
+    match receive.next_puback(input) {
+        Some(packet_id) => Ok(Some(Packet::PubAck(packet_id))),
+        None => receive.next(input),
+    }
+}
+
 /// Returns all packets in the fragments, and the violation that ends them.
 fn read<'a>(
+    limit: usize,
+    fragments: impl IntoIterator<Item = &'a [u8]>,
+) -> (Vec<Read>, Option<Violation>) {
+    read_by(Receive::next, limit, fragments)
+}
+
+fn read_by<'a>(
+    next: Next,
     limit: usize,
     fragments: impl IntoIterator<Item = &'a [u8]>,
 ) -> (Vec<Read>, Option<Violation>) {
@@ -17,7 +43,7 @@ fn read<'a>(
     let mut end = None;
     for mut fragment in fragments {
         loop {
-            match receive.next(&mut fragment) {
+            match next(&mut receive, &mut fragment) {
                 Ok(Some(Packet::Publish)) => {
                     let publish = receive.take_publish().expect("it was read");
                     packets.push(Read::Publish(publish));
@@ -38,13 +64,17 @@ fn read<'a>(
     (packets, end)
 }
 
-/// Reads the input whole, byte by byte, and cut at each byte; the results must be the same.
+/// Reads the input whole, byte by byte, and cut at each byte, by shortcuts or not; the results must be the same.
 fn read_every_way(limit: usize, input: &[u8]) -> (Vec<Read>, Option<Violation>) {
     let whole = read(limit, [input]);
-    assert_eq!(read(limit, input.chunks(1)), whole);
-    for cut in 1..input.len() {
-        let (front, back) = input.split_at(cut);
-        assert_eq!(read(limit, [front, back]), whole, "cut at {cut}");
+    for next in [Receive::next, next_by_shortcuts] {
+        assert_eq!(read_by(next, limit, [input]), whole);
+        assert_eq!(read_by(next, limit, input.chunks(1)), whole);
+        for cut in 1..input.len() {
+            let (front, back) = input.split_at(cut);
+            let parts = read_by(next, limit, [front, back]);
+            assert_eq!(parts, whole, "cut at {cut}");
+        }
     }
     whole
 }
