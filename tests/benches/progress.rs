@@ -1,10 +1,7 @@
 //! The time and the packets that a gateway needs in slow worlds, beside the least possible. Virtual time: the figures
 //! are the same on every machine.
 #![forbid(unsafe_code)]
-#![expect(
-    clippy::print_stdout,
-    reason = "a benchmark prints its figures"
-)]
+#![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
 use core::time::Duration;
 
