@@ -111,6 +111,8 @@
 //! 9. The same inputs give the same outputs, byte for byte.
 //! 10. No token or key appears in `Debug`, `Display`, events or errors.
 //! 11. Memory is bounded by the options; at steady state an outbound message costs no allocation.
+//! 12. Progress: what the bridge answers at some rate is done in about the time that this rate and the link need, with
+//!     hardly a packet more.
 //!
 //! # Memory
 //!

@@ -1,4 +1,4 @@
-//! The guarantees of the crate's documentation, one property each, over scripts of all possible steps.
+//! The guarantees of the crate's documentation but the last, one property each, over scripts of all possible steps.
 //!
 //! Each property generates scripts from the steps that test its guarantee, and the reference model checks them; what
 //! can be counted in the history is also counted here, without the model.

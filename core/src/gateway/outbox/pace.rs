@@ -3,8 +3,11 @@
 use super::entry::Entry;
 use crate::{clock::Moment, quota::Quota, time::Duration};
 
-/// How far an idle sender may run ahead of its rate.
+/// How far an idle device may run ahead of its rate.
 const BURST: Duration = Duration::from_millis(250);
+
+/// How far an idle connection may run ahead of its rate: at ten packets a second, never more than three.
+const CONNECTION_BURST: Duration = Duration::from_millis(200);
 
 /// When one device may send again.
 #[derive(Debug, Default)]
