@@ -106,6 +106,8 @@ pub struct Driver<R: Runtime, T: TokenSource> {
     trace: Trace,
     /// Holds the bytes of the last read.
     buffer: Box<[u8]>,
+    /// Consecutive turns that stopped reading at their bound.
+    unread_turns: u32,
 }
 
 /// Where to connect.
@@ -136,6 +138,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             target: Arc::new(target),
             device_tokens: DeviceTokens::default(),
             buffer: vec![0; READ_BYTES].into(),
+            unread_turns: 0,
         }
     }
 

@@ -27,8 +27,9 @@ pub struct Quota {
     /// Bytes of payload per second, for each device (default 512,000). An idle device may send a quarter of a second's
     /// bytes at once, or one message if that is larger.
     pub device_bytes_per_second: Option<NonZeroU32>,
-    /// Publications per second, for all devices together (default: no limit; an earlier service of this kind accepted
-    /// 100).
+    /// Packets per second that attach, detach, subscribe or publish, for all devices together, sent again or not (default:
+    /// no limit; an earlier service of this kind accepted 100). The kinds take turns. An idle connection may send a fifth
+    /// of a second's packets and one more at once.
     pub messages_per_second: Option<NonZeroU32>,
 }
 

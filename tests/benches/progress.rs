@@ -74,7 +74,7 @@ fn worlds() -> Vec<World> {
             workload: Workload::publish(1_000, 64),
             service: one().workers(4).publish(500 * MILLI).heavy_tail(1.5, 60),
             network: any,
-            least: (340 * SECOND, 1_000),
+            least: (312 * SECOND, 1_000),
         },
         World {
             name: "100 attaches and 1,000 publications, 0.5 s each, one queue",
@@ -125,7 +125,7 @@ fn worlds() -> Vec<World> {
             workload: Workload::publish(2_000, 64),
             service: one().publish(100 * MILLI).stall(60 * SECOND, 300 * SECOND),
             network: any,
-            least: (500 * SECOND, 2_000),
+            least: (490 * SECOND, 2_000),
         },
         World {
             name: "2,000 publications, answers in bursts every 45 s",
@@ -152,7 +152,7 @@ fn worlds() -> Vec<World> {
                 link.network.rate = Rate::both(1_500);
                 link.network.capacity = 64 * KIB;
             },
-            least: (79 * SECOND, 500),
+            least: (77 * SECOND, 500),
         },
         World {
             name: "2,000 publications × 50 ms, drops beyond a buffer of 20",

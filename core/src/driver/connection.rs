@@ -31,6 +31,10 @@ pub(crate) const READ_BYTES: usize = 16 * 1024;
 /// Maximum of reads in one turn. A turn that reaches it wakes itself.
 const MAX_READS: usize = 4;
 
+/// Maximum of consecutive turns that stop reading at their bound and report no time, so that nobody is judged before what
+/// has arrived was read: 1 MiB.
+const MAX_UNREAD_TURNS: u32 = 16;
+
 /// Maximum of writes in one turn. A turn that reaches it wakes itself.
 const MAX_WRITES: usize = 32;
 
@@ -39,6 +43,17 @@ const LINGER: Duration = Duration::from_secs(2);
 
 /// A token and a transport, or the reason why there is none.
 type Dial<S> = Result<(Token, Transport<S>), TransportError>;
+
+/// Why a turn reads no more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum ReadStop {
+    /// Nothing more has arrived: this task is registered to be woken.
+    Drained,
+    /// The gateway reads no more now.
+    Paused,
+    /// The turn has reached its bound.
+    Bound,
+}
 
 /// Why a connection is over.
 enum End {
@@ -131,11 +146,15 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         self.register_waker(cx);
         // One instant for the whole turn, because what is read now arrived before it.
         let now = self.environment.now();
-        let is_waiting = match self.read_all(stream, now, cx) {
-            Ok(is_waiting) => is_waiting,
+        let stop = match self.read_all(stream, now, cx) {
+            Ok(stop) => stop,
             Err(error) => return Poll::Ready(End::Lost(error)),
         };
-        if !self.advance(now) {
+        self.unread_turns = match stop {
+            ReadStop::Bound if self.unread_turns < MAX_UNREAD_TURNS => self.unread_turns + 1,
+            _ => 0,
+        };
+        if self.unread_turns == 0 && !self.advance(now) {
             return Poll::Ready(End::HangUp);
         }
         let written = self.write(stream, now, cx);
@@ -146,7 +165,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         let (wants_transport, may_go_on) = self.shared.lock(|state| {
             state.distribute_events(now);
             let can_write = !is_blocked && !state.gateway().poll_transmit().is_empty();
-            let can_read = !is_waiting && state.gateway().wants_input();
+            let can_read = stop != ReadStop::Drained && state.gateway().wants_input();
             (state.gateway().wants_transport(), can_write || can_read)
         });
         if !wants_transport {
@@ -160,26 +179,26 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         Poll::Pending
     }
 
-    /// Reads what has arrived, within bounds. Returns whether this task is registered to be woken for more.
+    /// Reads what has arrived, within bounds.
     fn read_all(
         &mut self,
         stream: &mut Transport<R::Stream>,
         now: Instant,
         cx: &mut Context<'_>,
-    ) -> Result<bool, TransportError> {
+    ) -> Result<ReadStop, TransportError> {
         for _ in 0..MAX_READS {
             // Once the gateway wants no transport, bytes and the end of the stream carry no information any more.
             let is_reading = |state: &mut State| {
                 state.gateway().wants_input() && state.gateway().wants_transport()
             };
             if !self.shared.lock(is_reading) {
-                return Ok(false);
+                return Ok(ReadStop::Paused);
             }
             if !self.read(stream, now, cx)? {
-                return Ok(true);
+                return Ok(ReadStop::Drained);
             }
         }
-        Ok(false)
+        Ok(ReadStop::Bound)
     }
 
     /// Reads once. Returns whether any bytes arrived.

@@ -66,15 +66,15 @@ fn publish(link: &mut Link<Wire>, device: DeviceKey, count: usize) {
     }
 }
 
-/// Asserts that from each packet on, at most so many were sent in each number of whole seconds.
+/// Asserts that from each packet on, at most three were sent, and one for each tenth of a second.
 fn assert_paced(sent: &[(Instant, Kind)]) {
     for (first, (begin, _)) in sent.iter().enumerate() {
-        for seconds in [1, 2, 5, 10, 20, 60] {
-            let end = *begin + seconds * SECOND;
+        for tenths in [0, 1, 5, 10, 20, 50, 100, 200, 600] {
+            let end = *begin + tenths * SECOND / 10;
             let count = sent[first..].partition_point(|(at, _)| *at <= end);
             assert!(
-                count <= 10 * seconds as usize + 3,
-                "{count} packets in {seconds} s, from packet {first}"
+                count <= tenths as usize + 3,
+                "{count} packets in {tenths} tenths of a second, from packet {first}"
             );
         }
     }

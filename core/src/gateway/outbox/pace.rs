@@ -26,7 +26,7 @@ impl Pace {
 
     /// Returns until when everything has to wait, if it has to.
     pub(super) fn holds_all(&self, now: Moment) -> Option<Moment> {
-        ahead(self.bytes, now)
+        ahead(self.bytes, BURST, now)
     }
 
     /// Returns whether nothing has to wait for this pace any more.
@@ -57,7 +57,7 @@ pub(super) struct ConnectionPacer {
 impl ConnectionPacer {
     /// Returns until when everything has to wait, if it has to.
     pub(super) fn holds_all(&self, now: Moment) -> Option<Moment> {
-        ahead(self.messages, now)
+        ahead(self.messages, CONNECTION_BURST, now)
     }
 
     /// Counts a publication that was queued for transmission.
@@ -88,9 +88,9 @@ fn spent(so_far: Option<Moment>, more: Duration, now: Moment) -> Moment {
 }
 
 /// Returns when what was sent is no longer too far ahead of its rate, if that is still to come.
-fn ahead(paid_until: Option<Moment>, now: Moment) -> Option<Moment> {
-    let paid_until = paid_until.filter(|at| at.since(now) > BURST)?;
-    Some(paid_until - BURST)
+fn ahead(paid_until: Option<Moment>, burst: Duration, now: Moment) -> Option<Moment> {
+    let paid_until = paid_until.filter(|at| at.since(now) > burst)?;
+    Some(paid_until - burst)
 }
 
 #[cfg(test)]
