@@ -223,7 +223,8 @@ pub enum DisconnectReason {
     /// Nothing arrived within this time after PINGREQ was sent: the peer is gone. More time is given for bytes that a
     /// slow link may still have to carry.
     PingRespTimedOut(Duration),
-    /// No whole packet arrived within this time, ten keep alives, although bytes of one did.
+    /// No whole packet arrived within this time, ten keep alives, although a part of one did, or although the transport
+    /// took some bytes.
     PacketTimedOut(Duration),
     /// The transport took no bytes for this time, although some were queued.
     WriteStalled(Duration),

@@ -108,7 +108,7 @@ impl<T: Copy> Connection<T> {
     /// Otherwise [`next`](Self::next) takes them.
     #[inline]
     pub(crate) fn heard(&mut self, bytes: &[u8], now: Moment) -> bool {
-        self.keep_alive.heard(now);
+        self.keep_alive.heard(now, self.peer_clock.time(now));
         self.receive.append(bytes)
     }
 
@@ -125,7 +125,7 @@ impl<T: Copy> Connection<T> {
         }
         while let Some(id) = self.receive.next_puback(input) {
             let peer_now = self.peer_clock.time(now);
-            self.keep_alive.received(peer_now);
+            self.keep_alive.received();
             if let Some(tag) = self.acknowledged(id, Awaits::PubAck, peer_now) {
                 return Some((id, tag));
             }
@@ -142,10 +142,13 @@ impl<T: Copy> Connection<T> {
     ) -> Result<Option<Incoming<T>>, Violation> {
         while let Some(packet) = self.receive.next(input)? {
             let peer_now = self.peer_clock.time(now);
-            self.keep_alive.received(peer_now);
+            self.keep_alive.received();
             if let Some(incoming) = self.on_packet(packet, peer_now)? {
                 return Ok(Some(incoming));
             }
+        }
+        if self.receive.waiting() > 0 {
+            self.keep_alive.begun(self.peer_clock.time(now));
         }
         Ok(None)
     }
@@ -321,15 +324,22 @@ impl<T: Copy> Connection<T> {
         self.keep_alive.answered();
     }
 
-    /// Ends the operation of an unanswered packet without its acknowledgement. Its identifier is not reused until that
-    /// arrives.
+    /// Ends the operation of an unanswered packet without its acknowledgement: its tag is `nobody` from now on. Its
+    /// identifier is not reused until that arrives.
+    pub(crate) fn disown(&mut self, id: PacketId, nobody: T) {
+        if let Some(key) = self.ids.find_in_flight(id) {
+            self.acks.disown(key, nobody);
+        }
+    }
+
+    /// Ends the operation of an unanswered packet that the peer has given up, with others: it has left the peer's queue.
     pub(crate) fn quarantine(&mut self, id: PacketId) {
         if let Some(key) = self.ids.quarantine(id) {
             self.acks.forget(key);
         }
     }
 
-    /// Does the same for a packet that the peer has answered otherwise, with an error report.
+    /// Ends the operation of a packet that the peer has answered otherwise, with an error report.
     pub(crate) fn answer_with_report(&mut self, id: PacketId, now: Moment) {
         if let Some(key) = self.ids.quarantine(id) {
             self.acks.answer(key, self.peer_clock.time(now));

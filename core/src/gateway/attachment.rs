@@ -17,7 +17,7 @@ use std::collections::VecDeque;
 use super::{
     control::Control,
     devices::{AskedAttach, Life, OWN},
-    online::{Choice, Deadline, Online, STEP},
+    online::{Choice, Deadline, Online, PacketOwner, STEP},
     session::Session,
 };
 use crate::{
@@ -221,7 +221,7 @@ impl Session {
     /// Stops waiting for the answer to an attach: a late one does not count.
     pub(super) fn forget_asked(&mut self, online: &mut Online, slot: Slot) {
         if let Some(asked) = self.devices.at_mut(slot).asked.take() {
-            online.link.quarantine(asked.packet_id);
+            online.link.disown(asked.packet_id, PacketOwner::Nobody);
         }
     }
 

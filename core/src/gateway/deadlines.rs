@@ -64,7 +64,7 @@ impl Session {
             PacketOwner::Subscription(request) => {
                 self.fail_subscription(online, request.key(), timed_out, now);
             }
-            PacketOwner::Publication(_) => {}
+            PacketOwner::Publication(_) | PacketOwner::Nobody => {}
         }
     }
 
@@ -115,6 +115,6 @@ fn release(online: &mut Online, owner: PacketOwner) {
     match owner {
         PacketOwner::Attach(device) => online.turns.attach.release(device),
         PacketOwner::Subscription(request) => online.turns.subscribe.release(request.key()),
-        PacketOwner::Detach(_) | PacketOwner::Publication(_) => {}
+        PacketOwner::Detach(_) | PacketOwner::Publication(_) | PacketOwner::Nobody => {}
     }
 }

@@ -3,7 +3,7 @@
 use super::{
     control::Control,
     devices::{Detach, Life},
-    online::{Deadline, Online},
+    online::{Deadline, Online, PacketOwner},
     session::Session,
 };
 use crate::{
@@ -130,7 +130,7 @@ impl Session {
                 online.deadlines.remove(at, Deadline::attach(slot));
             }
             if let Some(asked) = device.asked {
-                online.link.quarantine(asked.packet_id);
+                online.link.disown(asked.packet_id, PacketOwner::Nobody);
             }
             if let Some(at) = device.detach.and_then(|detach| detach.deadline) {
                 online.deadlines.remove(at, Deadline::drain(slot));

@@ -59,6 +59,7 @@ impl Session {
     /// Returns whether a report names the device of this operation, or no device.
     fn is_named(&self, owner: PacketOwner, report: &ErrorReport) -> bool {
         let device = match owner {
+            PacketOwner::Nobody => return false,
             PacketOwner::Publication(key) => self.outbox.entry(key).device,
             PacketOwner::Attach(device) | PacketOwner::Detach(device) => device,
             PacketOwner::Subscription(request) => match request.key() {
@@ -109,6 +110,7 @@ impl Session {
             return None;
         }
         match owner {
+            PacketOwner::Nobody => None,
             PacketOwner::Publication(key) => Some(self.outbox.entry(key).op),
             PacketOwner::Attach(device) => self.devices.at(device).attach_op,
             PacketOwner::Detach(device) => self.devices.at(device).detach.map(|detach| detach.op),

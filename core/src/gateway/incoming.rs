@@ -71,7 +71,7 @@ impl Session {
             PacketOwner::Attach(device) => self.on_attached(online, device, now),
             PacketOwner::Detach(device) => self.on_detached(online, device),
             // The identifier table checks that each acknowledgement matches the kind of its packet.
-            PacketOwner::Publication(_) | PacketOwner::Subscription(..) => {}
+            PacketOwner::Publication(_) | PacketOwner::Subscription(_) | PacketOwner::Nobody => {}
         }
     }
 
@@ -80,11 +80,12 @@ impl Session {
     pub(super) fn owns(&self, packet_id: PacketId, owner: PacketOwner) -> bool {
         let device = match owner {
             PacketOwner::Publication(_) => return true,
+            PacketOwner::Nobody => return false,
             PacketOwner::Attach(slot) | PacketOwner::Detach(slot) => self.devices.get(slot),
             PacketOwner::Subscription(request) => self.devices.get(request.key().device),
         };
         device.is_some_and(|device| match owner {
-            PacketOwner::Publication(_) => true,
+            PacketOwner::Publication(_) | PacketOwner::Nobody => false,
             PacketOwner::Attach(_) => {
                 let asked = device.asked;
                 asked.is_some_and(|asked| asked.packet_id == packet_id)

@@ -75,6 +75,8 @@ pub(crate) enum Phase {
 /// The operation that a packet identifier belongs to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum PacketOwner {
+    /// Its operation has ended.
+    Nobody,
     Publication(EntryKey),
     Attach(Slot),
     Detach(Slot),

@@ -1,7 +1,7 @@
 //! The life of a publication: accepted, then acknowledged, put back, or failed.
 
 use super::{
-    online::Online,
+    online::{Online, PacketOwner},
     outbox::{EntryKey, Returned},
     session::Session,
 };
@@ -61,7 +61,7 @@ impl Session {
         failure: Failure,
     ) {
         if let Some(packet_id) = self.outbox.entry(key).packet_id() {
-            online.link.quarantine(packet_id);
+            online.link.disown(packet_id, PacketOwner::Nobody);
         }
         self.fail_unsent(key, failure);
         let (_, device) = self.outbox.finish(&mut online.flight, key);

@@ -131,19 +131,20 @@ impl Session {
 
     /// Queues a new publication beyond the window, or else the oldest overdue one again.
     fn send_probe(&mut self, online: &mut Online, now: Moment) -> bool {
-        let link = &online.link;
-        let is_sent = if online.wants_window() {
-            let window = Window {
-                is_open: link.has_id(),
-                room: link.room(),
-            };
-            self.send_publication(online, window, now)
-        } else {
-            let overdue = link
-                .next_again()
-                .or_else(|| link.oldest_late(Kind::Publication));
-            overdue.is_some_and(|owner| self.send_overdue(online, owner, now))
+        let window = Window {
+            is_open: online.link.has_id(),
+            room: online.link.room(),
         };
+        let is_new_sent = online.wants_window() && self.send_publication(online, window, now);
+        // What waited may be held by its pace.
+        let is_sent = is_new_sent
+            || !online.wants_window() && {
+                let link = &online.link;
+                let overdue = link
+                    .next_again()
+                    .or_else(|| link.oldest_late(Kind::Publication));
+                overdue.is_some_and(|owner| self.send_overdue(online, owner, now))
+            };
         if is_sent {
             self.probed(online, Kind::Publication, now);
         }

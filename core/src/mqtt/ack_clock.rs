@@ -185,12 +185,6 @@ impl<T: Copy> AckClock<T> {
         self.proven = self.proven.max(offset);
     }
 
-    /// Removes a packet whose answer no longer matters. It counts as no answer.
-    pub(super) fn forget(&mut self, key: RecordKey) {
-        let record = self.records.take(key);
-        self.take_out(key, &record);
-    }
-
     /// Removes a record from the place where it is linked, and from the window's count.
     #[inline(always)]
     fn take_out(&mut self, key: RecordKey, record: &Record<T>) -> Left {
@@ -231,6 +225,7 @@ impl<T: Copy> AckClock<T> {
         let state = self.kind_mut(kind);
         state.in_window -= 1;
         state.again -= usize::from(record.is_again);
+        state.disowned -= usize::from(record.is_disowned);
         Left { kind, was_head }
     }
 
@@ -245,6 +240,28 @@ impl<T: Copy> AckClock<T> {
         Left {
             kind: list.kind,
             was_head: false,
+        }
+    }
+
+    /// Removes a packet that the peer has given up. It counts as no answer.
+    pub(super) fn forget(&mut self, key: RecordKey) {
+        let record = self.records.take(key);
+        self.take_out(key, &record);
+    }
+
+    /// Ends the operation of a packet. It remains in the window until it is answered, overtaken or overdue, because the
+    /// peer may still have it in its queue.
+    pub(super) fn disown(&mut self, key: RecordKey, tag: T) {
+        if self.records.at(key).is_late {
+            self.park(key);
+        }
+        let record = self.records.at_mut(key);
+        record.tag = tag;
+        let (list, place) = (record.list, record.place);
+        record.is_disowned = true;
+        if place == Place::Window {
+            let kind = self.list(list).kind;
+            self.kind_mut(kind).disowned += 1;
         }
     }
 

@@ -52,7 +52,6 @@ impl<T: Copy> Connection<T> {
     fn streams(&self) -> Streams {
         Streams {
             is_queued: !self.transmit.is_empty(),
-            is_receiving: self.receive.waiting() > 0,
             proven: self.acks.proven(),
         }
     }

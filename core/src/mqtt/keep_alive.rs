@@ -3,8 +3,9 @@
 //! | what | ends the connection |
 //! |---|---|
 //! | no byte from the peer after CONNECT or PINGREQ was handed over | after the timeout, and what a slow link needs |
-//! | no whole packet, although bytes of one arrive | after ten keep alives |
-//! | queued bytes of which the transport takes none | after one keep alive; for CONNECT, the timeout of CONNACK if that is shorter |
+//! | a packet that began to arrive is not whole | after ten keep alives |
+//! | no byte from the peer, while PINGREQ waits behind bytes that the transport takes slowly | after ten keep alives |
+//! | queued bytes of which the transport takes none, and no byte from the peer | after one keep alive; for CONNECT, the timeout of CONNACK if that is shorter |
 //!
 //! Any byte shows that the peer is alive, because a large packet on a slow link delays PINGRESP.
 
@@ -64,8 +65,10 @@ pub(super) struct KeepAlive {
     question: Option<Question>,
     last_handed_over: Moment,
     last_byte: Moment,
-    /// When the last whole packet arrived.
-    last_packet: PeerTime,
+    /// The same in peer time.
+    last_heard: PeerTime,
+    /// When the packet began to arrive that is not whole yet.
+    begun: Option<PeerTime>,
     /// Since when the transport has taken none of the queued bytes.
     stalled_since: Option<Moment>,
 }
@@ -75,8 +78,6 @@ pub(super) struct KeepAlive {
 pub(super) struct Streams {
     /// Whether queued bytes wait to be handed over.
     pub(super) is_queued: bool,
-    /// Whether an incomplete packet was received.
-    pub(super) is_receiving: bool,
     /// The offset up to which the peer has proven to have read.
     pub(super) proven: u64,
 }
@@ -93,15 +94,17 @@ impl KeepAlive {
             }),
             last_handed_over: now,
             last_byte: now,
-            last_packet: PeerTime::START,
+            last_heard: PeerTime::START,
+            begun: None,
             stalled_since: Some(now),
         }
     }
 
     /// Records bytes from the peer.
     #[inline]
-    pub(super) fn heard(&mut self, now: Moment) {
+    pub(super) fn heard(&mut self, now: Moment, peer_now: PeerTime) {
         self.last_byte = now;
+        self.last_heard = peer_now;
         let question = self.question;
         if question.is_some_and(|question| !question.is_connect && question.handed.is_some()) {
             self.question = None;
@@ -110,8 +113,14 @@ impl KeepAlive {
 
     /// Records a whole packet from the peer.
     #[inline]
-    pub(super) fn received(&mut self, now: PeerTime) {
-        self.last_packet = now;
+    pub(super) fn received(&mut self) {
+        self.begun = None;
+    }
+
+    /// Records that the last bytes from the peer are part of a packet.
+    #[inline]
+    pub(super) fn begun(&mut self, now: PeerTime) {
+        self.begun.get_or_insert(now);
     }
 
     /// Records CONNACK, or that no answer matters any more. Returns the offset in the stream at which the question ends.
@@ -163,7 +172,7 @@ impl KeepAlive {
                 false => Silence::PingResp(self.timing.ping_timeout()),
             });
         }
-        if is_over(self.packet_overdue_at(streams)) {
+        if is_over(self.packet_overdue_at()) {
             return Some(Silence::Packet(self.timing.packet_timeout()));
         }
         let is_stalled = self.stalled_at().is_some_and(|at| at <= now);
@@ -177,10 +186,7 @@ impl KeepAlive {
         streams: Streams,
         clock: &PeerClock,
     ) -> Option<Moment> {
-        let answers = [
-            self.answer_overdue_at(streams),
-            self.packet_overdue_at(streams),
-        ];
+        let answers = [self.answer_overdue_at(streams), self.packet_overdue_at()];
         let answers = answers.map(|at| clock.machine_time(at?));
         let ping = self.ping_at(streams).filter(|_| is_open);
         let own = [self.stalled_at(), ping];
@@ -196,13 +202,17 @@ impl KeepAlive {
         Some(question.handed? + timeout + allowance(question.end, streams.proven))
     }
 
-    fn packet_overdue_at(&self, streams: Streams) -> Option<PeerTime> {
-        let timeout = self.timing.packet_timeout();
-        streams.is_receiving.then(|| self.last_packet + timeout)
+    fn packet_overdue_at(&self) -> Option<PeerTime> {
+        let waits = self.question.filter(|question| question.handed.is_none());
+        let unheard = waits.filter(|question| !question.is_connect);
+        let unheard = unheard.map(|_| self.last_heard);
+        let since = [self.begun, unheard].into_iter().flatten().min()?;
+        Some(since + self.timing.packet_timeout())
     }
 
+    /// A full buffer of a thin link takes nothing for long, while answers arrive.
     fn stalled_at(&self) -> Option<Moment> {
-        Some(self.stalled_since? + self.stall_limit())
+        Some(self.stalled_since?.max(self.last_byte) + self.stall_limit())
     }
 
     fn stall_limit(&self) -> Duration {

@@ -5,6 +5,7 @@ use super::{
     entries::Entries,
     entry::{EntryKey, Place},
     list::List,
+    queue::Standing,
     queue::{Candidate, Queue},
     round::Round,
 };
@@ -110,7 +111,7 @@ impl Outbox {
         while let Some(turn) = flight.round.take(window.is_open) {
             let device = turn.device;
             let queue = self.queues.at_mut(device);
-            queue.has_turn = false;
+            queue.turn = Standing::Absent;
             if !flight.round.suit(queue, &self.entries) {
                 continue;
             }
@@ -118,16 +119,17 @@ impl Outbox {
             if let Some(at) = held_until {
                 self.hold(device, at, now);
             }
-            let Some(key) = key else {
+            let queue = self.queues.at_mut(device);
+            let is_open = window.is_open && !flight.round.is_full(queue);
+            let free = || queue.free_candidate(&self.entries, now);
+            let Some(key) = (if is_open { key } else { free() }) else {
+                if key.is_some() && !flight.round.is_full(queue) {
+                    // What it can send at QoS 0 is held by its pace, or has changed.
+                    flight.round.append(device, queue, false);
+                }
                 continue;
             };
             let entry = self.entries.at(key);
-            if !window.is_open && entry.qos == QoS::AtLeastOnce {
-                // Its next publication has changed since it joined.
-                let queue = self.queues.at_mut(device);
-                flight.round.append(device, queue, false);
-                continue;
-            }
             if entry.packet_size() > window.room {
                 flight.round.put_back(turn, self.queues.at_mut(device));
                 return None;

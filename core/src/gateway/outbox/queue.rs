@@ -37,11 +37,31 @@ pub(super) struct Queue {
     /// Whether the device is attached and may publish.
     pub(super) is_open: bool,
     /// Whether the device is in the round of devices that can send.
-    pub(super) has_turn: bool,
+    pub(super) turn: Standing,
     /// The size of the last refused publication, while its user waits for room.
     pub(super) blocked: Option<usize>,
     /// The newest state that was queued for transmission.
     pub(super) newest_state: Option<OpId>,
+}
+
+/// Whether a device is in the round, and where.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Standing {
+    #[default]
+    Absent,
+    /// It waits for the window.
+    Windowed,
+    /// It can send at QoS 0.
+    Free,
+}
+
+impl Standing {
+    pub(super) fn of(is_free: bool) -> Self {
+        match is_free {
+            true => Self::Free,
+            false => Self::Windowed,
+        }
+    }
 }
 
 impl Queue {
@@ -65,6 +85,16 @@ impl Queue {
             (None, None) => (self.waiting.head(), None),
         };
         Candidate { key, held_until }
+    }
+
+    /// Returns what would be sent now at QoS 0.
+    pub(super) fn free_candidate(&self, entries: &Entries, now: Moment) -> Option<EntryKey> {
+        if self.pace.holds_all(now).is_some() {
+            return None;
+        }
+        let state = self.state.filter(|_| self.pace.holds_state(now).is_none());
+        let mut next = [state, self.waiting.head()].into_iter().flatten();
+        next.find(|&key| entries.at(key).qos == QoS::AtMostOnce)
     }
 
     /// Adds an entry that was accepted; returns a waiting state that it replaces.
@@ -122,7 +152,7 @@ impl Queue {
     /// Clears what belonged to the connection that has ended.
     fn forget_connection(&mut self) {
         self.is_open = false;
-        self.has_turn = false;
+        self.turn = Standing::Absent;
         self.in_flight = 0;
     }
 }

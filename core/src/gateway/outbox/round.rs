@@ -2,7 +2,10 @@
 
 use std::collections::VecDeque;
 
-use super::{entries::Entries, queue::Queue};
+use super::{
+    entries::Entries,
+    queue::{Queue, Standing},
+};
 use crate::{command::Slot, mqtt::QoS};
 
 /// The turn of a device, which is in the round or was just taken.
@@ -36,27 +39,51 @@ impl Round {
         }
     }
 
+    /// Returns whether this queue has as many in flight as one device may have.
+    #[inline]
+    pub(super) fn is_full(&self, queue: &Queue) -> bool {
+        queue.in_flight >= self.window
+    }
+
     /// Returns whether this queue can send now.
     #[inline]
     pub(super) fn suit(&self, queue: &Queue, entries: &Entries) -> bool {
-        queue.is_open
-            && queue.has_waiting()
-            && (queue.in_flight < self.window || is_free(queue, entries))
+        queue.is_open && queue.has_waiting() && (!self.is_full(queue) || is_free(queue, entries))
     }
 
     /// Appends the device with this queue to the round, unless it is in it already or cannot send.
     #[inline(always)]
     pub(super) fn offer(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
-        if queue.has_turn || !self.suit(queue, entries) {
-            return;
+        match queue.turn {
+            Standing::Absent if self.suit(queue, entries) => {
+                self.append(device, queue, is_free(queue, entries));
+            }
+            Standing::Windowed if is_free(queue, entries) => self.move_to_free(device, queue),
+            _ => {}
         }
-        self.append(device, queue, is_free(queue, entries));
+    }
+
+    /// Moves a device that waits for the window to those that need none, because it can send at QoS 0 by now.
+    #[inline(never)]
+    fn move_to_free(&mut self, device: Slot, queue: &mut Queue) {
+        let at = self.windowed.iter().position(|turn| turn.device == device);
+        if let Some(turn) = at.and_then(|at| self.windowed.remove(at)) {
+            let later = self
+                .free
+                .partition_point(|other| other.number < turn.number);
+            let turn = Turn {
+                is_free: true,
+                ..turn
+            };
+            self.free.insert(later, turn);
+            queue.turn = Standing::Free;
+        }
     }
 
     /// Appends a device that is not in the round.
     #[inline(always)]
     pub(super) fn append(&mut self, device: Slot, queue: &mut Queue, is_free: bool) {
-        queue.has_turn = true;
+        queue.turn = Standing::of(is_free);
         let turn = Turn {
             number: self.next,
             device,
@@ -69,7 +96,7 @@ impl Round {
     /// Puts a device back to where it was taken from.
     #[inline(never)]
     pub(super) fn put_back(&mut self, turn: Turn, queue: &mut Queue) {
-        queue.has_turn = true;
+        queue.turn = Standing::of(turn.is_free);
         self.turns_mut(turn.is_free).push_front(turn);
     }
 
@@ -116,8 +143,8 @@ impl Round {
 
     /// Removes a device from the round, because it is no longer attached or was removed.
     pub(super) fn remove(&mut self, device: Slot, queue: &mut Queue) {
-        if queue.has_turn {
-            queue.has_turn = false;
+        if queue.turn != Standing::Absent {
+            queue.turn = Standing::Absent;
             for turns in [&mut self.windowed, &mut self.free] {
                 turns.retain(|turn| turn.device != device);
             }
@@ -125,12 +152,13 @@ impl Round {
     }
 }
 
-/// Returns whether the next publication of a queue is at QoS 0: it needs no place in a window.
+/// Returns whether the state or the first telemetry of a queue is at QoS 0: it needs no place in a window.
 #[inline]
 fn is_free(queue: &Queue, entries: &Entries) -> bool {
     if queue.waiting_once == 0 {
         return false;
     }
-    let next = queue.state.or(queue.waiting.head());
-    next.is_some_and(|key| entries.at(key).qos == QoS::AtMostOnce)
+    let next = [queue.state, queue.waiting.head()].into_iter().flatten();
+    next.map(|key| entries.at(key).qos)
+        .any(|qos| qos == QoS::AtMostOnce)
 }

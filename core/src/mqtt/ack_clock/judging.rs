@@ -105,27 +105,31 @@ impl<T: Copy> AckClock<T> {
             record.is_late = true;
             let was_again = core::mem::take(&mut record.is_again);
             let (packet_id, tag) = (record.packet_id, record.tag);
+            let is_disowned = record.is_disowned;
             list_mut(&mut self.lists, at).on_time = next;
             let kind = self.list(at).kind;
             self.kind_mut(kind).again -= usize::from(was_again);
-            if kind != Kind::Publication {
+            if is_disowned {
+                self.park(key);
+            } else if kind != Kind::Publication {
                 return Some(Verdict::Overdue(packet_id, tag));
             }
         }
     }
 
-    /// Lets an overdue packet that is in no list be sent again; returns whether it is a publication, which is queued
-    /// here.
+    /// Lets an overdue packet that is in no list be sent again; returns whether its owner need not know: it is a
+    /// publication, which is queued here, or has no owner.
     fn release(&mut self, key: RecordKey, at: u8) -> bool {
         let is_publication = self.list(at).kind == Kind::Publication;
         let record = self.records.at_mut(key);
-        if is_publication {
+        let is_disowned = record.is_disowned;
+        if is_publication && !is_disowned {
             record.place = Place::Again;
             self.again.push_back(&mut self.records, key);
         } else {
             record.place = Place::Parked;
         }
-        is_publication
+        is_publication || is_disowned
     }
 
     /// Returns when the first packet of a list that was overtaken leaves the window.

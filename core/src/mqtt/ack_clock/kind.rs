@@ -111,6 +111,8 @@ pub(super) struct KindState {
     pub(super) in_window: usize,
     /// Packets in the window that were sent again.
     pub(super) again: usize,
+    /// Packets in the window whose operation has ended.
+    pub(super) disowned: usize,
     pub(super) last_answer: PeerTime,
     /// When a packet was last handed over to the transport.
     pub(super) last_handed: PeerTime,
@@ -128,6 +130,7 @@ impl KindState {
             window,
             in_window: 0,
             again: 0,
+            disowned: 0,
             last_answer: PeerTime::START,
             last_handed: PeerTime::START,
             last_probe: PeerTime::START,

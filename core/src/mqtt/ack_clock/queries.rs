@@ -63,9 +63,10 @@ impl<T: Copy> AckClock<T> {
         kind.in_window + reserve < kind.window
     }
 
-    /// Returns how many packets of a kind are in its window.
+    /// Returns how many packets of a kind are in its window and belong to an operation that has not ended.
     pub(in crate::mqtt) fn in_window(&self, kind: Kind) -> usize {
-        self.kind(kind).in_window
+        let kind = self.kind(kind);
+        kind.in_window - kind.disowned
     }
 
     /// Returns whether publications wait to be sent again.

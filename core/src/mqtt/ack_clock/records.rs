@@ -23,6 +23,8 @@ pub(super) struct Record<T> {
     pub(super) place: Place,
     /// Whether its deadline has passed.
     pub(super) is_late: bool,
+    /// Whether its operation has ended: it is never sent again.
+    pub(super) is_disowned: bool,
     /// Whether it counts against the packets that are sent again.
     pub(super) is_again: bool,
     /// Whether it was sent more than once: its answer may be that of an earlier copy.
@@ -59,6 +61,7 @@ impl<T> Record<T> {
             list,
             place: Place::Window,
             is_late: false,
+            is_disowned: false,
             is_again: false,
             was_resent: false,
             end,

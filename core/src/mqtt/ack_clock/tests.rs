@@ -290,12 +290,38 @@ fn a_probe_is_due_when_nothing_moves_and_at_growing_intervals() {
 }
 
 #[test]
-fn forgetting_a_packet_is_no_answer() {
+fn what_the_peer_has_given_up_leaves_the_window_and_is_no_answer() {
     let mut stage = Stage::new();
     stage.send(Request::Attach, 3, at(0));
     stage.clock.forget(stage.keys[2]);
     assert_eq!(stage.in_window(Kind::Control), 2);
     assert_eq!(stage.judge(at(31)), (vec![0, 1], vec![]));
+}
+
+#[test]
+fn a_packet_whose_operation_has_ended_leaves_the_window_when_it_is_overdue_and_says_nothing() {
+    let mut stage = Stage::new();
+    stage.send(Request::Attach, 3, at(0));
+    stage.clock.disown(stage.keys[2], 99);
+    assert_eq!(stage.in_window(Kind::Control), 3);
+    assert_eq!(stage.clock.in_window(Kind::Control), 2);
+    assert_eq!(stage.judge(at(31)), (vec![0, 1], vec![]));
+    assert_eq!(stage.in_window(Kind::Control), 2);
+    stage.clock.disown(stage.keys[1], 99);
+    assert_eq!(stage.in_window(Kind::Control), 1);
+}
+
+#[test]
+fn a_publication_whose_operation_has_ended_is_not_sent_again() {
+    let mut stage = Stage::new();
+    stage.send(Request::Publication, 3, at(0));
+    stage.answer(2, at(1));
+    stage.clock.disown(stage.keys[0], 99);
+    stage.judge(at(40));
+    assert_eq!(stage.clock.next_again(), Some(1));
+    stage.clock.disown(stage.keys[1], 99);
+    assert_eq!(stage.clock.next_again(), None);
+    assert_eq!(stage.in_window(Kind::Publication), 0);
 }
 
 #[test]
