@@ -25,7 +25,9 @@ use self::wire::Wire;
 use crate::ConnectionId;
 use crate::bridge::settings::FailedPuback;
 use crate::link::Observation;
+use crate::script::world::keeps_order;
 use crate::script::{DEVICES, Drafted, Rule};
+use crate::Service;
 
 /// The user's commands, the bridge's observations, and the resulting expectations of a gateway.
 #[derive(Debug)]
@@ -42,6 +44,10 @@ pub struct Model {
     wire: Wire,
     is_deceived: bool,
     is_calm: bool,
+    /// Whether the bridge completes everything that a device sends, in the order of its arrival.
+    is_orderly: bool,
+    /// Whether a slow bridge answers in time everything that is asked.
+    is_in_time: bool,
     /// Whether what the bridge sends is always read at once.
     is_heard: bool,
     /// The size of the largest packet of any publication so far.
@@ -131,6 +137,8 @@ impl Model {
             wire: Wire::default(),
             is_deceived: false,
             is_calm: true,
+            is_orderly: true,
+            is_in_time: false,
             is_heard: drafted.options.acknowledge == Acknowledge::Automatic,
             largest_packet: 0,
             probes_within_window: 0,
@@ -148,6 +156,18 @@ impl Model {
     /// Records that the network no longer carries data at an even pace, or that a clock is wrong.
     pub fn end_calm(&mut self) {
         self.is_calm = false;
+    }
+
+    /// Records that the bridge takes its time from now on. One that has several queues or workers completes packets in
+    /// another order than they arrived in, and one that drops some gets the copies later.
+    pub fn slow_down(&mut self, service: &Service) {
+        self.is_calm = false;
+        self.is_orderly &= keeps_order(service);
+    }
+
+    /// Records that, from now on, the bridge and the link are fast enough for the gateway's timeouts: none may be told.
+    pub fn expect_answers_in_time(&mut self) {
+        self.is_in_time = true;
     }
 
     /// Records that the user no longer polls the gateway's events at once.

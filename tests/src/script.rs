@@ -34,17 +34,20 @@
 
 mod broken;
 mod bytes;
+mod finish;
 mod history;
 mod run;
 mod setup;
 mod step;
 mod user;
+pub(crate) mod world;
 
 pub use self::broken::{Broken, Rule};
 pub use self::bytes::{NotHexadecimal, bytes};
 pub use self::history::{Counts, Entry, History, What};
 pub use self::setup::{Drafted, Setup};
 pub use self::step::{CloudOperation, Command, DEVICES, KINDS, NetworkFault, REPORTS, Step, Stray};
+pub use self::world::{CalmWorld, Ignored, Slowness, World};
 pub use crate::link::CallPattern;
 
 /// A session: its setup and its steps.

@@ -244,6 +244,15 @@ impl Simulation {
                 ),
             ),
             (
+                "slow worlds",
+                grouped(tally.slow),
+                format!(
+                    "calm ends of which the speed was checked: {}, of them in slow worlds {}",
+                    grouped(tally.brisk[0]),
+                    grouped(tally.brisk[1])
+                ),
+            ),
+            (
                 "virtual time",
                 format!("{} days", grouped(tally.elapsed.as_secs() / 86_400)),
                 format!(

@@ -222,6 +222,7 @@ impl Model {
         on: Option<ConnectionId>,
     ) -> Result<(), Finding> {
         let (is_deceived, may_acknowledge) = (self.is_deceived, self.refusals_are_acknowledged);
+        let is_orderly = self.is_orderly;
         let Some(device) = self.by_name(name) else {
             return Ok(());
         };
@@ -233,7 +234,10 @@ impl Model {
                 device.lost_on.extend(on);
                 Ok(())
             }
-            ErrorType::GatewayDeviceNotFound if device.is_lost(on) || is_deceived => {
+            // A message may be overtaken by the detach that follows it.
+            ErrorType::GatewayDeviceNotFound
+                if device.is_lost(on) || is_deceived || !is_orderly =>
+            {
                 device.refused_publications += u32::from(may_acknowledge);
                 Ok(())
             }
@@ -251,11 +255,11 @@ impl Model {
     }
 
     fn on_refused_filter(&mut self, filter: &str, on: Option<ConnectionId>) -> Result<(), Finding> {
-        let is_deceived = self.is_deceived;
+        let (is_deceived, is_orderly) = (self.is_deceived, self.is_orderly);
         let name = filter.split('/').nth(2).unwrap_or_default();
         match self.by_name(name) {
-            Some(device) if device.is_lost(on) || is_deceived => Ok(()),
-            _ if is_deceived => Ok(()),
+            Some(device) if device.is_lost(on) => Ok(()),
+            _ if is_deceived || !is_orderly => Ok(()),
             _ => Err(Finding::new(
                 Rule::Attachment,
                 format!("SUBSCRIBE to {filter}, which the bridge refused"),

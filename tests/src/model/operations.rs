@@ -168,6 +168,10 @@ impl Model {
                 Failure::Reported(_),
             ) => reported(device),
             (OperationKind::Open, _) => false,
+            (_, Failure::TimedOut(_)) if self.is_in_time => {
+                let what = format!("{kind:?} was told as timed out, and the bridge answers in time");
+                return Err(Finding::new(Rule::Liveness, what));
+            }
             (_, Failure::TimedOut(_)) => true,
             (OperationKind::Subscribe(_) | OperationKind::Unsubscribe(_), Failure::Superseded) => {
                 true

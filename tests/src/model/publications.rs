@@ -169,7 +169,8 @@ impl Model {
             ));
         }
         let newest = &mut known.newest_arrival;
-        if is_first && !is_state && newest.replace(number).is_some_and(|newest| newest > number) {
+        let is_orderly = self.is_orderly && is_first && !is_state;
+        if is_orderly && newest.replace(number).is_some_and(|newest| newest > number) {
             return finding(format!(
                 "publication {number} arrived after a later one of {device}"
             ));

@@ -42,6 +42,9 @@ pub enum Rule {
     Secrecy,
     /// 11: memory stays within its bounds.
     Memory,
+    /// 6: in a calm world, everything is done in about the least time and with about the fewest packets, and nothing is
+    /// told to have timed out that a slow bridge answers in time.
+    Liveness,
 }
 
 impl fmt::Display for Rule {
@@ -56,6 +59,7 @@ impl fmt::Display for Rule {
             Self::Wire => "the wire (guarantee 8)",
             Self::Secrecy => "secrecy (guarantee 10)",
             Self::Memory => "memory (guarantee 11)",
+            Self::Liveness => "liveness (guarantee 6)",
         })
     }
 }

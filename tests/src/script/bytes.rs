@@ -9,13 +9,25 @@ use super::{Script, Setup, Step};
 /// The maximum number of steps in a script made from bytes; further bytes are ignored.
 const MAX_STEPS: usize = 400;
 
-/// Returns the script that these bytes encode: one byte for each knob of the [`Setup`], then four for each step. Any
-/// bytes are valid, including none.
+/// What follows the plain knobs if those of the world do. No step is encoded with it.
+const WORLD: u8 = 0xFF;
+
+/// Returns the script that these bytes encode: one byte for each plain knob of the [`Setup`], then 255 and one byte for
+/// each knob of the world, or neither, then four for each step. Any bytes are valid, including none.
 pub fn bytes(data: &[u8]) -> Script {
-    let (setup, steps) = data.split_at(data.len().min(Setup::KNOBS));
+    let (plain, rest) = data.split_at(data.len().min(Setup::PLAIN_KNOBS));
+    let mut setup = plain.to_vec();
+    let steps = match rest.split_first() {
+        Some((&WORLD, rest)) => {
+            let world = rest.len().min(Setup::KNOBS - Setup::PLAIN_KNOBS);
+            setup.extend(&rest[..world]);
+            &rest[world..]
+        }
+        _ => rest,
+    };
     let steps = steps.chunks_exact(4).take(MAX_STEPS);
     Script {
-        setup: Setup::from_bytes(setup),
+        setup: Setup::from_bytes(&setup),
         steps: steps
             .filter_map(|step| step.try_into().ok())
             .map(Step::from_bytes)
@@ -26,7 +38,12 @@ pub fn bytes(data: &[u8]) -> Script {
 impl Script {
     /// Returns bytes that encode this script.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let mut bytes = self.setup.as_bytes().to_vec();
+        let (plain, world) = self.setup.as_bytes().split_at(Setup::PLAIN_KNOBS);
+        let mut bytes = plain.to_vec();
+        if world.iter().any(|position| *position > 0) {
+            bytes.push(WORLD);
+            bytes.extend(world);
+        }
         bytes.extend(self.steps.iter().flat_map(Step::to_bytes));
         bytes
     }
@@ -94,11 +111,24 @@ mod tests {
                 );
             }
         }
-        for data in [&[][..], &[3; 20], &[200; 83], &[77; 5_000]] {
+        for data in [&[][..], &[3; 20], &[200; 83], &[77; 5_000], &[255; 50], &[255; 500]] {
             let script = bytes(data);
             assert_eq!(bytes(&script.to_bytes()), script);
             assert_eq!(script.to_string().parse(), Ok(script));
         }
+    }
+
+    #[test]
+    fn a_script_without_a_world_has_a_fast_one_and_is_as_short_as_before() {
+        let script = bytes(&[&[1; Setup::PLAIN_KNOBS][..], &[1, 0, 0, 0]].concat());
+        assert_eq!(script.steps.len(), 1);
+        assert!(!script.setup.draft().world.is_slow());
+        assert_eq!(script.to_bytes().len(), Setup::PLAIN_KNOBS + 4);
+        let mut slow = script.to_bytes();
+        slow.splice(Setup::PLAIN_KNOBS..Setup::PLAIN_KNOBS, [255, 1, 1, 1, 1]);
+        let slow = bytes(&slow);
+        assert!(slow.setup.draft().world.is_slow());
+        assert_eq!(bytes(&slow.to_bytes()), slow);
     }
 
     #[test]

@@ -71,6 +71,10 @@ pub struct Counts {
     pub connections: u64,
     /// Connections beyond the first of each process.
     pub reconnects: u64,
+    /// Whether the bridge took its time, or the link was slow, from the start.
+    pub is_slow: bool,
+    /// Whether the work in the calm at the end was done in the least time and with the fewest packets.
+    pub is_brisk: bool,
 }
 
 /// FNV-1a, 64 bits: the same on every machine.
@@ -155,6 +159,16 @@ impl History {
         self.counts.publications += 1;
     }
 
+    /// Records that the session is in a slow world.
+    pub(crate) fn slow_world(&mut self) {
+        self.counts.is_slow = true;
+    }
+
+    /// Records that the calm at the end passed the checks of its speed.
+    pub(crate) fn brisk(&mut self) {
+        self.counts.is_brisk = true;
+    }
+
     fn count(&mut self, what: &What) {
         match what {
             What::Struck(disturbance) => self.struck(disturbance.name()),
@@ -167,6 +181,7 @@ impl History {
                     self.counts.reconnects += u64::from(self.counts.connections > 0);
                     self.counts.connections += 1;
                 }
+                EventKind::Unserved { .. } => self.struck("packet ignored"),
                 EventKind::Telemetry { .. } | EventKind::State { .. } => self.counts.arrivals += 1,
                 _ => {}
             },

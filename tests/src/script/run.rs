@@ -1,5 +1,6 @@
 //! Runs a script step by step on a gateway and the emulator, checked by the model.
 
+use core::num::NonZeroU32;
 use core::time::Duration;
 use std::time::Instant;
 
@@ -12,7 +13,7 @@ use super::step::{self, CloudOperation, DEVICES, NetworkFault, Step};
 use super::{CallPattern, Script};
 use crate::Fault;
 use crate::bridge::faults::FaultKind;
-use crate::link::{GATEWAY, Link, Network, Observation, Observer};
+use crate::link::{GATEWAY, Link, Network, Observation, Observer, Side};
 use crate::model::{Finding, Model};
 
 /// The time limit for everything to end once nothing prevents it any more.
@@ -129,6 +130,14 @@ impl Run {
         };
         let mut link = Link::observed(options, drafted.jitter, drafted.registry(), settings, watch);
         link.call_pattern = pattern;
+        let world = drafted.world.clone();
+        link.network = world.network();
+        if world.is_slow() {
+            link.bridge.set_service(world.service(), link.now());
+            link.observer.model.end_calm();
+            link.observer.model.slow_down(&world.service());
+            link.observer.history.slow_world();
+        }
         let mut run = Self {
             drafted,
             link,
@@ -268,6 +277,22 @@ impl Run {
                 self.link.set_clock_error(i64::from(*seconds));
             }
             Step::TokenLifetime(lifetime) => self.link.set_token_lifetime(*lifetime),
+            Step::Slow(slow) => {
+                let service = slow.service();
+                self.model().slow_down(&service);
+                self.struck("slow service");
+                self.inject(&FaultKind::Service {
+                    service: Box::new(service),
+                });
+            }
+            Step::StallService(duration) => {
+                self.model().end_calm();
+                let millis = u32::try_from(duration.as_millis()).ok();
+                if let Some(millis) = millis.and_then(NonZeroU32::new) {
+                    self.struck("stalled service");
+                    self.inject(&FaultKind::Stall { millis });
+                }
+            }
         }
         String::new()
     }
@@ -318,6 +343,18 @@ impl Run {
                 self.link.flip_after(side, usize::from(bytes), bit);
             }
             NetworkFault::Stall(duration) => self.link.stall(duration),
+            NetworkFault::Rate { to, bytes } => {
+                let bytes = (bytes > 0).then_some(u32::from(bytes));
+                let mut rate = network.rate;
+                if to != Some(Side::Gateway) {
+                    rate.to_bridge = bytes;
+                }
+                if to != Some(Side::Bridge) {
+                    rate.to_gateway = bytes;
+                }
+                self.link.network = Network { rate, ..network };
+                self.struck("slow link");
+            }
             NetworkFault::FailDials { count, end } => {
                 return self.link.fail_dials(u32::from(count), end);
             }

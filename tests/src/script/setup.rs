@@ -7,12 +7,14 @@ use core::time::Duration;
 use iotcore_gateway::{Acknowledge, Backoff, Options, Overflow, QueueLimit, Reconnect};
 
 use super::step::{DEVICES, NESTED};
+use super::world::{CalmWorld, Ignored, World};
+use crate::bridge::service::{Queues, Stall, Tail};
 use crate::bridge::settings::{
     AttachLimit, AttachSelf, AuthFailure, ConfigRedelivery, ConnectFeature, DeviceTokenExpiry,
     DuplicateClient, ErrorPacketId, ErrorShape, FailedPuback, ForbiddenSubscribe, Mqtt5,
     NestedGateway, OversizePayload, Retain, SecondGateway, StateRate, SubscriptionsAfterDetach,
 };
-use crate::link::{self, PUBLIC_KEYS};
+use crate::link::{self, PUBLIC_KEYS, Rate};
 use crate::{AuthMethod, Registry, Settings};
 
 /// The positions of all knobs. By [`Default`], each position selects the default of the option that the knob controls.
@@ -34,6 +36,8 @@ pub struct Drafted {
     pub options: Options,
     /// The emulator's answers to the open questions.
     pub settings: Settings,
+    /// How long the bridge takes, and what the link carries.
+    pub world: World,
 }
 
 /// One configurable property of a setup.
@@ -133,15 +137,69 @@ knobs! {
     ];
     "state_rate": |to| to.settings.state_rate => [StateRate::Detach, StateRate::IgnoreForFiveSeconds];
     "mqtt5": |to| to.settings.mqtt5 => [Mqtt5::Refuse, Mqtt5::Accept];
+    "queues": |to| to.world.service.queues => [Queues::One, Queues::PerKind];
+    "workers": |to| to.world.service.workers => [number(1), number(2), number(5)];
+    "attach_time": |to| to.world.service.attach.time => [Duration::ZERO, millis(50), millis(400), secs(2), secs(8)];
+    "subscribe_time": |to| to.world.service.subscribe.time => [Duration::ZERO, millis(50), millis(400), secs(2)];
+    "publish_time": |to| to.world.service.publish.time => [Duration::ZERO, millis(20), millis(200), secs(1), secs(4)];
+    "ping_time": |to| to.world.service.ping.time => [Duration::ZERO, millis(100), secs(2)];
+    "tail": |to| to.world.service.tail => [None, tail(1_500, 20), tail(1_100, 50)];
+    "burst": |to| to.world.service.burst => [None, Some(secs(2)), Some(secs(15)), Some(secs(50))];
+    "buffer": |to| to.world.service.buffer => [None, NonZeroU32::new(20), NonZeroU32::new(3), NonZeroU32::new(1)];
+    "losses": |to| (
+        to.world.service.attach.lost, to.world.service.subscribe.lost, to.world.service.publish.lost,
+        to.world.service.ping.lost
+    ) => [(0, 0, 0, 0), (10, 10, 10, 10), (200, 200, 200, 200), (500, 0, 0, 0), (0, 500, 0, 0), (0, 0, 500, 0), (0, 0, 0, 500)];
+    "stall": |to| to.world.service.stall => [
+        None, stall(5, 20), stall(20, 200), stall(60, 60), stall(10, 1_500),
+    ];
+    "ignores": |to| to.world.ignored => [
+        Ignored::None, Ignored::Attaches(1), Ignored::All(2), Ignored::All(1), Ignored::All(0),
+    ];
+    "service_seed": |to| to.world.service.seed => [0, 1, 2, 3, 4, 5, 6, 7];
+    "link": |to| to.world.rate => [
+        Rate::default(), Rate::both(100_000), Rate::both(10_000), Rate::both(2_000), Rate::both(500),
+        Rate { to_bridge: Some(1_000), to_gateway: None }, Rate { to_bridge: None, to_gateway: Some(200) },
+    ];
+    "link_buffer": |to| to.world.capacity => [usize::MAX, 300_000, 64_000, 4_000, 100];
+    "calm": |to| to.world.calm => [CalmWorld::Steady, CalmWorld::Kind];
 }
+
+/// The number of knobs of the world, the last ones. A script without them has the others only.
+const WORLD_KNOBS: usize = 16;
 
 const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
+const fn millis(millis: u64) -> Duration {
+    Duration::from_millis(millis)
+}
+
+fn number(number: u32) -> NonZeroU32 {
+    NonZeroU32::new(number).unwrap_or(NonZeroU32::MIN)
+}
+
+fn tail(shape: u32, limit: u32) -> Option<Tail> {
+    Some(Tail {
+        shape: number(shape),
+        limit: number(limit),
+    })
+}
+
+fn stall(from: u64, duration: u64) -> Option<Stall> {
+    Some(Stall {
+        from: secs(from),
+        duration: secs(duration),
+    })
+}
+
 impl Setup {
     /// The number of knobs, each with one byte.
     pub const KNOBS: usize = KNOBS.len();
+
+    /// The number of knobs before those of the world.
+    pub const PLAIN_KNOBS: usize = KNOBS.len() - WORLD_KNOBS;
 
     /// Sets each knob to the position in its byte, modulo the number of positions; knobs without a byte keep their
     /// default.
@@ -165,6 +223,7 @@ impl Setup {
             jitter: 1,
             options: Options::default(),
             settings: Settings::default(),
+            world: World::default(),
         };
         for (position, knob) in self.positions.iter().zip(&KNOBS) {
             (knob.turn)(&mut drafted, usize::from(*position));
@@ -223,6 +282,7 @@ mod tests {
         let drafted = Setup::default().draft();
         assert_eq!(drafted.options, Options::default());
         assert_eq!(drafted.settings, Settings::default());
+        assert_eq!(drafted.world, World::default());
         assert_eq!(format!("{:?}", Setup::default()), "Setup");
     }
 
@@ -243,6 +303,13 @@ mod tests {
                 assert!(gateway.is_ok(), "{} {position}", knob.name);
             }
         }
+    }
+
+    #[test]
+    fn the_last_knobs_are_those_of_the_world() {
+        let bytes = [1; Setup::KNOBS];
+        assert!(!Setup::from_bytes(&bytes[..Setup::PLAIN_KNOBS]).draft().world.is_slow());
+        assert_eq!(KNOBS[Setup::PLAIN_KNOBS].name, "queues");
     }
 
     #[test]

@@ -7,6 +7,7 @@ use core::time::Duration;
 use iotcore_gateway::{QoS, Subscription, TransportEnd};
 
 pub use self::encoding::KINDS;
+use super::world::Slowness;
 use crate::bridge::faults::{Fault, FaultKind};
 use crate::link::{BOUND, GATEWAY, Side, UNBOUND};
 use crate::packets;
@@ -56,6 +57,10 @@ pub enum Step {
     ClockError(i16),
     /// The lifetime of tokens, starting with the next connection.
     TokenLifetime(Duration),
+    /// The bridge takes its time, or ignores something, from now on.
+    Slow(Slowness),
+    /// The bridge answers nothing for a while; then, everything.
+    StallService(Duration),
 }
 
 /// The user's commands. Tokens are identified by their lifetime; a device that needs none gets none.
@@ -165,6 +170,13 @@ pub enum NetworkFault {
     },
     /// Nothing arrives for a while.
     Stall(Duration),
+    /// The link carries so many bytes a second, 0 for any number.
+    Rate {
+        /// Towards this side; `None` for both.
+        to: Option<Side>,
+        /// The number of bytes.
+        bytes: u16,
+    },
     /// Connection attempts fail.
     FailDials {
         /// The number of attempts.

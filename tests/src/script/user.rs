@@ -1,22 +1,15 @@
-//! The user of a script: issues commands to the gateway, and completes the run.
+//! The user of a script: issues commands to the gateway.
 
 use core::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DeviceId, DeviceKey, DeviceState, Input, OpId, Publication, PublicationTopic,
-    PublishError, PublishErrorKind, QoS, Token, TransportEnd, Unsent,
+    CommandError, DeviceId, DeviceKey, Input, OpId, Publication, PublicationTopic, PublishError,
+    PublishErrorKind, QoS, Token, Unsent,
 };
 
-use super::broken::Rule;
-use super::run::{CLOSING, RECOVERY, ROUND, Run};
-use super::step::{Command, DEVICES, NESTED};
-use crate::bridge::faults::FaultKind;
-use crate::bridge::settings::NestedGateway;
-use crate::link::Network;
+use super::run::Run;
+use super::step::{Command, DEVICES};
 use crate::model::{OperationKind, payload};
-
-/// The number of refused attaches of a device after which its user gives up.
-const MAX_REFUSALS: u32 = 5;
 
 impl Run {
     pub(super) fn command(&mut self, command: Command) -> String {
@@ -109,7 +102,7 @@ impl Run {
             .then(|| self.link.token(lifetime))
     }
 
-    fn attach(&mut self, device: usize, lifetime: Duration) -> String {
+    pub(super) fn attach(&mut self, device: usize, lifetime: Duration) -> String {
         let input = Input::Attach {
             device: Self::id(device),
             token: self.device_token(lifetime),
@@ -172,7 +165,7 @@ impl Run {
         }
     }
 
-    fn acknowledge(&mut self, nth: usize) -> String {
+    pub(super) fn acknowledge(&mut self, nth: usize) -> String {
         if self.deliveries.is_empty() {
             return "nothing to acknowledge".to_owned();
         }
@@ -214,125 +207,5 @@ impl Run {
             }
         }
         opened
-    }
-
-    /// Repairs all faults, waits until everything that can end has ended, and closes.
-    pub(super) fn finish(&mut self) {
-        self.heal();
-        let until = self.link.now() + RECOVERY;
-        while !self.is_broken() && self.is_busy() && !self.is_poisoned() {
-            if self.link.now() >= until {
-                let pending: Vec<_> = self.model().pending().collect();
-                let what = format!("after all was healed, {pending:?} did not end");
-                self.link.observer.find(Rule::Progress, &what);
-                return;
-            }
-            self.help();
-            self.wait(ROUND);
-        }
-        if !self.is_poisoned() {
-            self.check_room();
-        }
-        self.command(Command::Close);
-        self.wait(CLOSING);
-        if self.is_broken() {
-            return;
-        }
-        let ended = self.model().check_end();
-        self.check(ended);
-        if format!("{:?}", self.link.gateway).contains("eyJ") {
-            self.link.observer.find(Rule::Secrecy, "a token in Debug");
-        }
-    }
-
-    fn heal(&mut self) {
-        self.link.network = Network::default();
-        self.link.spare();
-        self.link.stall(Duration::ZERO);
-        self.link.fail_dials(0, TransportEnd::DialFailed);
-        self.link.leave_unpolled(Duration::ZERO);
-        self.link.set_clock_error(0);
-        self.link.set_token_lifetime(Duration::from_secs(3_600));
-        self.model().end_calm();
-        self.inject(&FaultKind::Clear);
-        let now = self.link.now();
-        for device in DEVICES {
-            // A device that is in no registry cannot be unblocked either.
-            let _ = self.link.bridge.set_blocked(device, false, now);
-        }
-        if self.model().is_deceived() {
-            self.link.cut();
-        }
-        self.command(Command::Open);
-        self.process_outputs();
-    }
-
-    /// Performs the actions of a user that are necessary for progress.
-    fn help(&mut self) {
-        while !self.deliveries.is_empty() {
-            self.acknowledge(0);
-        }
-        for device in 1..DEVICES.len() {
-            let state = self.keys[device].and_then(|key| self.link.gateway.device_state(key));
-            let lifetime = Duration::from_secs(3_600);
-            match state {
-                Some(DeviceState::TokenNeeded) => {
-                    self.command(Command::Authorize { device, lifetime });
-                }
-                Some(DeviceState::Dormant) => {
-                    self.attach(device, lifetime);
-                }
-                _ => {}
-            }
-            // A refusal after a positive acknowledgement counts as a detachment, and is retried for ever.
-            if self.model().refusals(device) > MAX_REFUSALS {
-                self.command(Command::Detach { device });
-            }
-        }
-    }
-
-    /// Returns whether something that must end has not ended. A subscription of a device that cannot be attached waits
-    /// for the attach.
-    fn is_busy(&mut self) -> bool {
-        let (gateway, keys) = (&self.link.gateway, &self.keys);
-        let is_attached = |device: usize| {
-            let state = keys[device].and_then(|key| gateway.device_state(key));
-            state == Some(DeviceState::Attached)
-        };
-        let is_refused = |device: usize| {
-            let state = keys[device].and_then(|key| gateway.device_state(key));
-            state == Some(DeviceState::Refused)
-        };
-        self.link
-            .observer
-            .model
-            .pending()
-            .any(|(_, kind)| match kind {
-                OperationKind::Close => false,
-                OperationKind::Subscribe(device) | OperationKind::Unsubscribe(device) => {
-                    is_attached(device) || !is_refused(device)
-                }
-                _ => true,
-            })
-    }
-
-    /// Returns whether a requested device ends the connection with each attach.
-    fn is_poisoned(&self) -> bool {
-        let is_wanted =
-            self.keys[NESTED].is_some_and(|key| self.link.gateway.device_id(key).is_some());
-        is_wanted && self.drafted.settings.nested_gateway == NestedGateway::Close
-    }
-
-    /// Checks that every caller that was refused for lack of room was notified when there was room.
-    fn check_room(&mut self) {
-        for (device, name) in DEVICES.iter().enumerate() {
-            let key = self.keys[device];
-            let exists = key.is_some_and(|key| self.link.gateway.device_id(key).is_some());
-            let is_open = !self.link.gateway.is_closed();
-            if exists && is_open && self.model().is_blocked(device) {
-                let what = format!("{name} has room, but no Writable event was reported");
-                self.link.observer.find(Rule::Progress, &what);
-            }
-        }
     }
 }

@@ -54,6 +54,8 @@ struct FaultClasses {
     has_false_data: bool,
     /// The bridge misbehaves.
     has_bridge_faults: bool,
+    /// The bridge takes its time, and the link is slow.
+    is_slow: bool,
 }
 
 /// The frequency of a kind of step, in 1,000: always, or only with a kind of disturbance.
@@ -64,8 +66,10 @@ const BRIDGE: fn(FaultClasses) -> bool = |classes| classes.has_bridge_faults;
 const NETWORK: fn(FaultClasses) -> bool = |classes| classes.has_network_faults;
 const FALSE_DATA: fn(FaultClasses) -> bool = |classes| classes.has_false_data;
 
+const SLOW: fn(FaultClasses) -> bool = |classes| classes.is_slow;
+
 /// Indexed by the kinds of [`Step::from_bytes`].
-const WEIGHTS: [Weight; 46] = [
+const WEIGHTS: [Weight; 49] = [
     (0, 260, ALWAYS),
     (1, 8, ALWAYS),
     (2, 45, ALWAYS),
@@ -112,15 +116,22 @@ const WEIGHTS: [Weight; 46] = [
     (43, 8, ALWAYS),
     (44, 12, ALWAYS),
     (45, 12, NETWORK),
+    (46, 12, SLOW),
+    (47, 8, SLOW),
+    (48, 10, SLOW),
 ];
 
 /// Returns the script of a seed; it remains the same as long as no kind of step is added.
 pub fn script(seed: u64) -> Script {
     let mut random = Random::new(seed);
+    // Drawn apart from the rest, so that a seed's steps remain the same in a world that is not slow.
+    let mut of_world = Random::new(!seed);
+    let is_slow = of_world.percent(33);
     let classes = FaultClasses {
         has_network_faults: random.percent(45),
         has_false_data: random.percent(12),
         has_bridge_faults: random.percent(70),
+        is_slow,
     };
     let mut steps = Vec::new();
     if random.percent(90) {
@@ -134,17 +145,19 @@ pub fn script(seed: u64) -> Script {
     for _ in 0..5 + random.below(longest) {
         steps.push(step(&mut random, classes));
     }
-    Script {
-        setup: setup(&mut random),
-        steps,
+    let mut setup = setup(&mut random);
+    if is_slow {
+        world(&mut setup, &mut of_world);
     }
+    let setup = Setup::from_bytes(&setup);
+    Script { setup, steps }
 }
 
 /// Generates a setup: each knob is at its default in most scripts, and in some scripts all of them are.
-fn setup(random: &mut Random) -> Setup {
+fn setup(random: &mut Random) -> [u8; Setup::KNOBS] {
     let share = random.pick(&[0, 5, 15, 40]);
     let mut bytes = [0; Setup::KNOBS];
-    for byte in &mut bytes {
+    for byte in &mut bytes[..Setup::PLAIN_KNOBS] {
         if random.percent(share) {
             *byte = random.byte();
         }
@@ -152,7 +165,21 @@ fn setup(random: &mut Random) -> Setup {
     // In a setup in which no device may be attached, little happens.
     bytes[0] = random.pick(&[0, 0, 0, 1, 2, 2]);
     bytes[1] = random.byte();
-    Setup::from_bytes(&bytes)
+    bytes
+}
+
+/// How often each knob of the world is turned, in percent, in their order: queues, workers, four times, tail, burst,
+/// buffer, losses, stall, ignored devices, seed, link, its buffer, and a kind calm.
+const WORLD: [u64; Setup::KNOBS - Setup::PLAIN_KNOBS] =
+    [60, 30, 70, 60, 70, 40, 15, 15, 15, 15, 15, 15, 100, 50, 40, 60];
+
+/// Turns the knobs of the world.
+fn world(setup: &mut [u8; Setup::KNOBS], random: &mut Random) {
+    for (byte, share) in setup[Setup::PLAIN_KNOBS..].iter_mut().zip(WORLD) {
+        if random.percent(share) {
+            *byte = random.byte();
+        }
+    }
 }
 
 fn step(random: &mut Random, classes: FaultClasses) -> Step {
@@ -197,6 +224,11 @@ fn step_of(kind: u8, random: &mut Random) -> Step {
                 .wrapping_mul(random.pick(&[1, u16::MAX])),
         ),
         45 => (1, lifetime(random)),
+        47 => (random.pick(&[1, 2]), random.below(200) as u16),
+        48 => (
+            random.byte(),
+            random.pick(&[0, 50, 500, 2_000, 10_000, 60_000]),
+        ),
         _ => (random.byte(), random.next() as u16),
     };
     let [b, c] = number.to_le_bytes();

@@ -10,6 +10,10 @@ use crate::script::History;
 pub struct Tally {
     /// The number of scripts.
     pub scripts: u64,
+    /// Those in a slow world.
+    pub slow: u64,
+    /// Those whose calm at the end passed the checks of its speed, and those of them in a slow world.
+    pub brisk: [u64; 2],
     /// Virtual time, of both runs of each script.
     pub elapsed: Duration,
     /// Publications that the gateway accepted.
@@ -31,6 +35,9 @@ impl Tally {
     pub fn add(&mut self, history: &History) {
         let counts = history.counts();
         self.scripts += 1;
+        self.slow += u64::from(counts.is_slow);
+        self.brisk[0] += u64::from(counts.is_brisk);
+        self.brisk[1] += u64::from(counts.is_brisk && counts.is_slow);
         self.elapsed += counts.elapsed * 2;
         self.publications += counts.publications;
         self.arrivals += counts.arrivals;

@@ -8,6 +8,7 @@ use iotcore_gateway::{QoS, Subscription, TransportEnd};
 use super::{CloudOperation, Command, DEVICES, NetworkFault, REPORTS, Step, Stray};
 use crate::bridge::faults::{AnswerKind, CutMoment, FaultKind, PacketKind, RefuseBy, Treatment};
 use crate::link::Side;
+use crate::script::world::Slowness;
 
 /// The maximum wait of a step; longer ones are clamped.
 const MAX_WAIT: Duration = Duration::from_secs(1_800);
@@ -27,8 +28,11 @@ const ENDS: [TransportEnd; 5] = [
     TransportEnd::Broken,
 ];
 
-/// The number of kinds of steps; the first byte of a step is taken modulo this number.
-pub const KINDS: u8 = 46;
+/// The number of kinds of steps.
+pub const KINDS: u8 = 49;
+
+/// The number of kinds before those of a slow world were added; a first byte that is no kind is taken modulo this number.
+const OLDER_KINDS: u8 = 46;
 
 impl Step {
     /// Returns the step that four bytes encode: its kind and three numbers. Any bytes are valid.
@@ -43,7 +47,7 @@ impl Step {
         let answer = AnswerKind::ALL[usize::from(a) % AnswerKind::ALL.len()];
         let answers = |treatment| Self::Fault(FaultKind::Answer { answer, treatment });
         let refuse = |by| Self::Fault(FaultKind::Refuse { count, by });
-        match kind % KINDS {
+        match if kind < KINDS { kind } else { kind % OLDER_KINDS } {
             0 => Self::Wait(span(a, number).min(MAX_WAIT)),
             1 => Self::User(Command::Open),
             2 => Self::User(Command::Attach { device, lifetime }),
@@ -138,6 +142,12 @@ impl Step {
                 end: ENDS[usize::from(a) % ENDS.len()],
             }),
             44 => Self::LeaveUnpolled(span(a, number).min(MAX_WAIT)),
+            46 => Self::Slow(Slowness::from_bytes(a, b, c)),
+            47 => Self::StallService(span(a, number).min(MAX_WAIT)),
+            48 => Self::Network(NetworkFault::Rate {
+                to: [None, Some(Side::Gateway), Some(Side::Bridge)][usize::from(a % 3)],
+                bytes: number,
+            }),
             _ => match a % 2 {
                 0 => Self::ClockError(i16::from_le_bytes([b, c])),
                 _ => Self::TokenLifetime(lifetime),
@@ -164,6 +174,8 @@ impl Step {
             } => [34, *device as u8, *error as u8, *packet_id],
             Self::Network(weather) => weather.to_bytes(),
             Self::LeaveUnpolled(duration) => timed(44, *duration),
+            Self::Slow(slow) => [46, slow.speed, slow.style, slow.seed],
+            Self::StallService(duration) => timed(47, *duration),
             Self::ClockError(seconds) => with(45, 0, seconds.cast_unsigned()),
             Self::TokenLifetime(lifetime) => with(45, 1, lifetime.as_secs() as u16),
         }
@@ -231,7 +243,7 @@ fn fault_bytes(fault: &FaultKind) -> [u8; 4] {
                 .unwrap_or(0);
             [31, packet as u8, moment as u8, 0]
         }
-        // Raw bytes have their own kind of step; a script's bridge and link are fast.
+        // These have their own kinds of steps.
         FaultKind::Clear
         | FaultKind::Raw { .. }
         | FaultKind::Rate { .. }
@@ -349,6 +361,14 @@ impl NetworkFault {
             Self::HalfOpen => with(40, 0, 0),
             Self::Flip { side, bytes, bit } => [41, at(side), bytes, bit],
             Self::Stall(duration) => timed(42, duration),
+            Self::Rate { to, bytes } => {
+                let to = match to {
+                    None => 0,
+                    Some(Side::Gateway) => 1,
+                    Some(Side::Bridge) => 2,
+                };
+                with(48, to, bytes)
+            }
             Self::FailDials { count, end } => {
                 let end = ENDS.iter().position(|of| *of == end).unwrap_or(0);
                 [43, end as u8, count, 0]
