@@ -6,6 +6,7 @@
 //! whether what the gateway received is true: from then on, only the rules that do not depend on it are checked.
 
 mod cloud;
+mod least;
 mod operations;
 mod publications;
 #[cfg(test)]
@@ -17,6 +18,7 @@ use std::time::Instant;
 
 use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options};
 
+pub(crate) use self::least::{Pace, Work};
 pub use self::operations::OperationKind;
 use self::operations::Operations;
 use self::publications::Publications;
@@ -58,6 +60,9 @@ pub struct Model {
     /// The number of consecutive events caused by the peer.
     burst: usize,
     is_closed: bool,
+    /// The number of operations that failed.
+    failures: u64,
+    longest_config: usize,
 }
 
 /// The state of a device.
@@ -145,6 +150,8 @@ impl Model {
             largest_read: 0,
             burst: 0,
             is_closed: false,
+            failures: 0,
+            longest_config: 0,
         };
         for device in &mut model.devices {
             device.configs.insert(1, String::new());
@@ -168,6 +175,21 @@ impl Model {
     /// Records that, from now on, the bridge and the link are fast enough for the gateway's timeouts: none may be told.
     pub fn expect_answers_in_time(&mut self) {
         self.is_in_time = true;
+    }
+
+    /// Returns how many operations have failed.
+    pub(crate) fn failures(&self) -> u64 {
+        self.failures
+    }
+
+    /// Returns the size of the largest packet so far.
+    pub(crate) fn largest_packet(&self) -> usize {
+        self.largest_packet
+    }
+
+    /// Returns the length of the longest config so far.
+    pub(crate) fn longest_config(&self) -> usize {
+        self.longest_config
     }
 
     /// Records that the user no longer polls the gateway's events at once.
@@ -298,6 +320,7 @@ impl Model {
                 self.check_outcome(kind, *outcome)
             }
             Event::Failed { op, failure, .. } => {
+                self.failures += 1;
                 let kind = self.operations.end(*op)?;
                 self.check_failure(kind, failure)
             }

@@ -34,6 +34,7 @@
 
 mod broken;
 mod bytes;
+mod calm;
 mod finish;
 mod history;
 mod run;

@@ -22,6 +22,7 @@ impl Model {
     /// Records a new version of a device's config.
     pub(crate) fn configure(&mut self, device: usize, version: u64, payload: &str) {
         let mark = config_mark(payload.as_bytes());
+        self.longest_config = self.longest_config.max(payload.len());
         let device = &mut self.devices[device];
         device.configs.insert(version, mark.clone());
         device.sent.insert(mark);

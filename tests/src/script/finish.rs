@@ -9,7 +9,8 @@ use super::run::{CLOSING, RECOVERY, ROUND, Run};
 use super::step::{Command, DEVICES, NESTED};
 use crate::bridge::faults::FaultKind;
 use crate::bridge::settings::NestedGateway;
-use crate::model::OperationKind;
+use super::World;
+use crate::model::{OperationKind, Pace};
 
 /// The number of refused attaches of a device after which its user gives up.
 const MAX_REFUSALS: u32 = 5;
@@ -31,6 +32,7 @@ impl Run {
         }
         if !self.is_poisoned() {
             self.check_room();
+            self.check_speed();
         }
         self.command(Command::Close);
         self.wait(CLOSING);
@@ -53,11 +55,8 @@ impl Run {
         self.link.set_token_lifetime(Duration::from_secs(3_600));
         self.model().end_calm();
         self.inject(&FaultKind::Clear);
-        let (calm, now) = (self.drafted.world.calm(), self.link.now());
-        self.link.network = calm.network();
-        if self.drafted.world.is_slow() {
-            self.link.bridge.set_service(calm.service(), now);
-        }
+        self.calm_down();
+        let now = self.link.now();
         for device in DEVICES {
             // A device that is in no registry cannot be unblocked either.
             let _ = self.link.bridge.set_blocked(device, false, now);
@@ -67,6 +66,22 @@ impl Run {
         }
         self.command(Command::Open);
         self.process_outputs();
+    }
+
+    /// Sets the world in which the session ends: a kind one if no connection lasts in the drawn one.
+    fn calm_down(&mut self) {
+        let pace = Pace {
+            world: &self.world,
+            options: &self.drafted.options,
+        };
+        if !pace.keeps_connections(self.link.observer.model.largest_packet()) {
+            self.world = World::default();
+        }
+        self.link.network = self.world.network();
+        if self.drafted.world.is_slow() {
+            let now = self.link.now();
+            self.link.bridge.set_service(self.world.service(), now);
+        }
     }
 
     /// Performs the actions of a user that are necessary for progress.

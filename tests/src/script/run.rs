@@ -10,7 +10,7 @@ use super::broken::{Broken, Rule};
 use super::history::{self, History, What};
 use super::setup::Drafted;
 use super::step::{self, CloudOperation, DEVICES, NetworkFault, Step};
-use super::{CallPattern, Script};
+use super::{CallPattern, Script, World};
 use crate::Fault;
 use crate::bridge::faults::FaultKind;
 use crate::link::{GATEWAY, Link, Network, Observation, Observer, Side};
@@ -86,6 +86,8 @@ impl Watch {
 /// A running script.
 pub(super) struct Run {
     pub(super) drafted: Drafted,
+    /// The world of the calm at the end.
+    pub(super) world: World,
     pub(super) link: Link<Watch>,
     pub(super) keys: [Option<DeviceKey>; DEVICES.len()],
     pub(super) deliveries: Vec<DeliveryId>,
@@ -139,6 +141,7 @@ impl Run {
             link.observer.history.slow_world();
         }
         let mut run = Self {
+            world: drafted.world.calm(),
             drafted,
             link,
             keys: [None; DEVICES.len()],
@@ -211,7 +214,7 @@ impl Run {
     }
 
     /// Processes the gateway's new events.
-    fn look(&mut self) {
+    pub(super) fn look(&mut self) {
         let is_deaf = !self.link.gateway.wants_input();
         if is_deaf && !self.is_deaf {
             self.struck("back-pressure");
