@@ -146,11 +146,13 @@ impl Pace<'_> {
         let [attaches, subscribes, publications] =
             [attaches, subscribes, publications].map(|stage| self.stage(&stage));
         let publications = publications.max(self.by_quota(work));
-        let least = match self.world.service.queues {
-            Queues::One => (attaches + subscribes + publications).mul_f64(self.share_of_pings()),
-            Queues::PerKind => attaches + subscribes.max(publications),
+        let rest = match self.world.service.queues {
+            Queues::One => subscribes + publications,
+            Queues::PerKind => subscribes.max(publications),
         };
-        let least = least.max(self.by_messages(work));
+        // A window that is full while the devices are attached leaves the quota unused.
+        let least = attaches + rest.max(self.by_messages(work));
+        let least = least.mul_f64(self.share_of_pings());
         // The answer to the attach of a device, then that to what it sends.
         least + self.round_trip() * 2
     }
@@ -182,9 +184,12 @@ impl Pace<'_> {
         carried(packets as usize, rate.map(NonZeroU32::get))
     }
 
-    /// Returns the factor by which PINGREQs in the only queue slow the rest down.
+    /// Returns the factor by which PINGREQs in the same queue slow the rest down.
     fn share_of_pings(&self) -> f64 {
-        let ping = self.time(ServiceKind::Ping).as_secs_f64();
+        let ping = match self.world.service.queues {
+            Queues::One => self.time(ServiceKind::Ping).as_secs_f64(),
+            Queues::PerKind => 0.0,
+        };
         1.0 + 2.0 * ping / self.options.keep_alive.as_secs_f64().max(1.0)
     }
 }

@@ -33,6 +33,9 @@ const PAYLOAD: u16 = 20;
 /// How long the quota of a device may still hold it back for what it has sent.
 const QUOTA_DEBT: Duration = Duration::from_secs(150);
 
+/// For how long a connection of the calm is not replaced: less than its token's lifetime of an hour.
+const LASTING: Duration = Duration::from_secs(2_500);
+
 /// What had arrived at the bridge before the work.
 #[derive(Clone, Copy, Debug)]
 struct Before {
@@ -65,6 +68,7 @@ impl Run {
         }
         let before = self.before();
         let start = self.link.now();
+        let is_lasting = self.is_lasting();
         let (work, mut publications) = self.ask(&world);
         let least = pace.least(&work);
         let limit = match is_judged {
@@ -76,7 +80,18 @@ impl Run {
             self.look();
         }
         let took = self.link.now() - start;
-        if self.is_broken() || !is_judged || self.is_excused(before) {
+        if self.is_broken() || !is_judged {
+            return;
+        }
+        let now = self.before();
+        if now.connections != before.connections {
+            if is_lasting {
+                let what = format!("a connection ended within {took:?} in the calm");
+                self.link.observer.find(Rule::Liveness, &what);
+            }
+            return;
+        }
+        if now.failures != before.failures {
             return;
         }
         if self.is_at_work(&mut publications) {
@@ -108,6 +123,12 @@ impl Run {
                 self.command(Command::Detach { device });
             }
         }
+        // The answer proves that the connection is alive.
+        self.command(Command::Telemetry {
+            device: 0,
+            qos: QoS::AtLeastOnce,
+            size: PAYLOAD,
+        });
         for device in BOUND {
             // It is already bound unless a step has unbound it.
             let _ = self.link.bridge.bind(GATEWAY, device);
@@ -194,12 +215,10 @@ impl Run {
         *publications > 0 || self.model().pending().next().is_some()
     }
 
-    /// Returns whether something happened that has nothing to do with speed.
-    fn is_excused(&self, before: Before) -> bool {
-        let now = self.before();
-        now.connections != before.connections
-            || now.failures != before.failures
-            || self.link.gateway.is_closed()
+    /// Returns whether the connection began in the calm, and its token is valid for a long time.
+    fn is_lasting(&self) -> bool {
+        let age = self.link.now() - self.link.observer.dialed;
+        self.link.observer.dialed >= self.calm_since && age < LASTING
     }
 
     fn check_packets(&mut self, work: &Work, before: Before) {

@@ -55,6 +55,7 @@ impl Run {
         self.link.set_token_lifetime(Duration::from_secs(3_600));
         self.model().end_calm();
         self.inject(&FaultKind::Clear);
+        self.calm_since = self.link.now();
         self.calm_down();
         let now = self.link.now();
         for device in DEVICES {

@@ -38,6 +38,8 @@ pub(super) struct Watch {
     pub(super) model: Model,
     start: Instant,
     finding: Option<Finding>,
+    /// When the last connection began.
+    pub(super) dialed: Instant,
     last: Instant,
     at_once: u32,
 }
@@ -46,6 +48,9 @@ impl Observer for Watch {
     fn observe(&mut self, observation: Observation<'_>, gateway: &Gateway, now: Instant) {
         if self.finding.is_some() {
             return;
+        }
+        if matches!(observation, Observation::Dialed(_)) {
+            self.dialed = now;
         }
         if now != self.last {
             (self.last, self.at_once) = (now, 0);
@@ -88,6 +93,8 @@ pub(super) struct Run {
     pub(super) drafted: Drafted,
     /// The world of the calm at the end.
     pub(super) world: World,
+    /// When the calm began.
+    pub(super) calm_since: Instant,
     pub(super) link: Link<Watch>,
     pub(super) keys: [Option<DeviceKey>; DEVICES.len()],
     pub(super) deliveries: Vec<DeliveryId>,
@@ -127,6 +134,7 @@ impl Run {
             model: Model::new(&drafted),
             start,
             finding: None,
+            dialed: start,
             last: start,
             at_once: 0,
         };
@@ -142,6 +150,7 @@ impl Run {
         }
         let mut run = Self {
             world: drafted.world.calm(),
+            calm_since: link.now(),
             drafted,
             link,
             keys: [None; DEVICES.len()],
