@@ -276,6 +276,13 @@ impl<O: Observer> Link<O> {
         transport.map_or(0, |transport| transport.buffered(to, now))
     }
 
+    /// Returns when the link has carried all that is in its buffers, in both directions.
+    pub(crate) fn carries_until(&self) -> Instant {
+        let transports = self.transport.iter().chain(&self.closing);
+        let last = transports.filter_map(Transport::carries_until).max();
+        last.map_or(self.now, |last| last.max(self.now))
+    }
+
     /// Leaves the gateway's events unpolled for this long.
     pub fn leave_unpolled(&mut self, duration: Duration) {
         self.unpolled_until = self.now + duration;

@@ -8,6 +8,7 @@
 mod cloud;
 mod least;
 mod operations;
+mod owed;
 mod publications;
 #[cfg(test)]
 mod tests;
@@ -21,6 +22,7 @@ use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Option
 pub(crate) use self::least::{Pace, Work};
 pub use self::operations::OperationKind;
 use self::operations::Operations;
+pub(crate) use self::owed::owed;
 use self::publications::Publications;
 pub(crate) use self::publications::payload;
 use self::wire::Wire;

@@ -37,6 +37,7 @@ mod bytes;
 mod calm;
 mod finish;
 mod history;
+mod recovery;
 mod run;
 mod setup;
 mod step;

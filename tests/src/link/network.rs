@@ -151,6 +151,11 @@ impl Transport {
         lane.buffered()
     }
 
+    /// Returns when the line has sent everything in both directions.
+    pub(super) fn carries_until(&self) -> Option<Instant> {
+        self.to_bridge.free_at().max(self.to_gateway.free_at())
+    }
+
     /// Discards what is in transit to the gateway, which has closed its side.
     pub(super) fn close(mut self, network: &Network, now: Instant) -> Self {
         self.to_gateway.clear();

@@ -30,9 +30,6 @@ const SPARE_PACKETS: u64 = 2;
 /// The length of a payload.
 const PAYLOAD: u16 = 20;
 
-/// How long the quota of a device may still hold it back for what it has sent.
-const QUOTA_DEBT: Duration = Duration::from_secs(150);
-
 /// For how long a connection of the calm is not replaced: less than its token's lifetime of an hour.
 const LASTING: Duration = Duration::from_secs(2_500);
 
@@ -137,7 +134,8 @@ impl Run {
         while !self.is_quiet() && self.link.step(end) && !self.is_broken() {
             self.look();
         }
-        self.wait(QUOTA_DEBT);
+        let debt = self.quota_debt();
+        self.wait(debt);
         while !self.deliveries.is_empty() {
             self.acknowledge(0);
         }

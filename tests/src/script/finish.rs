@@ -19,19 +19,27 @@ impl Run {
     /// Repairs all faults, waits until everything that can end has ended, and closes.
     pub(super) fn finish(&mut self) {
         self.heal();
-        let until = self.link.now() + RECOVERY;
+        let recovery = self.recovery();
+        let until = self.link.now() + recovery.limit;
         while !self.is_broken() && self.is_busy() && !self.is_poisoned() {
             if self.link.now() >= until {
                 let pending: Vec<_> = self.model().pending().collect();
-                let what = format!("after all was healed, {pending:?} did not end");
-                self.link.observer.find(Rule::Progress, &what);
-                return;
+                let what = format!(
+                    "{:?} after all was healed, with work for {:?}, {pending:?} did not end",
+                    recovery.limit, recovery.least
+                );
+                let rule = match recovery.limit < RECOVERY {
+                    true => Rule::Liveness,
+                    false => Rule::Progress,
+                };
+                return self.link.observer.find(rule, &what);
             }
             self.help();
             self.wait(ROUND);
         }
         if !self.is_poisoned() {
             self.check_room();
+            self.check_recovery(&recovery);
             self.check_speed();
         }
         self.command(Command::Close);

@@ -1,0 +1,117 @@
+//! The time limit for what was asked before the calm: see [`owed`](crate::model::owed) for what earlier faults add.
+
+use core::time::Duration;
+
+use super::run::{RECOVERY, ROUND, Run};
+use super::step::DEVICES;
+use crate::bridge::faults::PacketKind;
+use crate::bridge::service::ServiceKind;
+use crate::model::{OperationKind, Pace, Work, owed};
+
+/// How often the user looks at what is necessary, at most, until everything has ended: to authorize or attach a device,
+/// to acknowledge a delivery, to give up.
+const LOOKS: u32 = 10;
+
+/// Publications beyond the fewest that are allowed in the recovery.
+const SPARE_PUBLICATIONS: u64 = 5;
+
+/// What is to be done in the calm, and how much of it was done before.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Recovery {
+    /// The longest time for everything.
+    pub(super) limit: Duration,
+    /// The least time, without what is owed.
+    pub(super) least: Duration,
+    /// Publications that had not ended, and those that waited at the bridge.
+    publications: u64,
+    arrivals: u64,
+    connections: u64,
+    refusals: u32,
+    is_judged: bool,
+}
+
+impl Run {
+    /// Returns the limit for everything that has not ended: 1.2 × the least time + one round trip + what is owed.
+    pub(super) fn recovery(&mut self) -> Recovery {
+        let now = self.link.now();
+        let (options, world) = (self.drafted.options.clone(), self.world.clone());
+        let traffic = self.link.bridge.traffic();
+        let [attaches, subscribes, waiting] =
+            [ServiceKind::Attach, ServiceKind::Subscribe, ServiceKind::Publish]
+                .map(|kind| traffic.unanswered(kind) as u32);
+        let (arrivals, connections) = (arrivals(traffic), traffic.connections());
+        let stats = self.link.gateway.stats();
+        let pending: Vec<OperationKind> = self.model().pending().map(|(_, kind)| kind).collect();
+        let count = |is: fn(&OperationKind) -> bool| pending.iter().filter(|kind| is(kind)).count();
+        let publications = count(|kind| matches!(kind, OperationKind::Publish(_))) as u32;
+        let devices = stats.devices as u32;
+        let work = Work {
+            // Each may be attached on a connection that ends, or refused before its user gives up.
+            attaches: attaches + 8 * devices,
+            has_tokens: self.drafted.needs_device_tokens(),
+            subscribes: subscribes + 4 * (devices + 1) + pending.len() as u32 - publications,
+            config: self.model().longest_config(),
+            // Those in flight are sent again if their answers are lost, or the connection.
+            publications: waiting + publications * 2,
+            senders: 1,
+            payload: stats.queued_bytes / (publications as usize).max(1),
+        };
+        let pace = Pace {
+            world: &world,
+            options: &options,
+        };
+        let least = pace.least(&work);
+        let states = options.quota.state_interval * publications;
+        let in_buffers = self.link.carries_until().saturating_duration_since(now);
+        let debts = owed(&options) + states + in_buffers + self.quota_debt() + ROUND * LOOKS;
+        let is_judged = pace.answers_in_time();
+        let limit = match is_judged {
+            true => least.mul_f64(1.2) + pace.round_trip() + debts,
+            false => RECOVERY,
+        };
+        Recovery {
+            limit,
+            least,
+            publications: (publications + waiting).into(),
+            arrivals,
+            connections,
+            refusals: self.refusals(),
+            is_judged,
+        }
+    }
+
+    /// Checks the number of publications that arrived in the recovery: 1.05 × those that had not ended, once for each
+    /// connection, because those in flight are sent again on the next.
+    pub(super) fn check_recovery(&mut self, recovery: &Recovery) {
+        let traffic = self.link.bridge.traffic();
+        let connections = traffic.connections() - recovery.connections;
+        let sent = arrivals(traffic) - recovery.arrivals;
+        let refusals = u64::from(self.refusals() - recovery.refusals);
+        let each = recovery.publications * 21 / 20 + SPARE_PUBLICATIONS;
+        let most = each * (connections + 1) + refusals * recovery.publications;
+        if recovery.is_judged && sent > most {
+            let what = format!(
+                "{sent} publications arrived in the recovery, on {connections} new connections, for {}",
+                recovery.publications
+            );
+            self.link.observer.find(super::Rule::Liveness, &what);
+        }
+    }
+
+    /// Returns how long the quota may hold a device back for what it has sent: the largest message, some times.
+    pub(super) fn quota_debt(&mut self) -> Duration {
+        let largest = self.model().largest_packet() as f64;
+        let rate = self.drafted.options.quota.device_bytes_per_second;
+        let seconds = rate.map_or(0.0, |rate| largest * 5.0 / f64::from(rate.get()));
+        Duration::from_secs_f64(seconds + 5.0)
+    }
+
+    /// Returns how often the bridge refused the attach of any device.
+    fn refusals(&mut self) -> u32 {
+        (0..DEVICES.len()).map(|device| self.model().refusals(device)).sum()
+    }
+}
+
+fn arrivals(traffic: &crate::bridge::service::Traffic) -> u64 {
+    traffic.received(PacketKind::Telemetry) + traffic.received(PacketKind::State)
+}
