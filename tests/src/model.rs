@@ -65,6 +65,8 @@ pub struct Model {
     /// The number of operations that failed.
     failures: u64,
     longest_config: usize,
+    /// Publications and subscriptions that the bridge rejected because their device is not attached.
+    rejected: u64,
 }
 
 /// The state of a device.
@@ -154,6 +156,7 @@ impl Model {
             is_closed: false,
             failures: 0,
             longest_config: 0,
+            rejected: 0,
         };
         for device in &mut model.devices {
             device.configs.insert(1, String::new());
@@ -182,6 +185,11 @@ impl Model {
     /// Returns how many operations have failed.
     pub(crate) fn failures(&self) -> u64 {
         self.failures
+    }
+
+    /// Returns how many packets the bridge has rejected because their device is not attached.
+    pub(crate) fn rejected(&self) -> u64 {
+        self.rejected
     }
 
     /// Returns the size of the largest packet so far.

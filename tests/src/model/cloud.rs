@@ -224,6 +224,7 @@ impl Model {
     ) -> Result<(), Finding> {
         let (is_deceived, may_acknowledge) = (self.is_deceived, self.refusals_are_acknowledged);
         let is_orderly = self.is_orderly;
+        self.rejected += u64::from(error_type == ErrorType::GatewayDeviceNotFound);
         let Some(device) = self.by_name(name) else {
             return Ok(());
         };

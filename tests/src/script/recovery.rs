@@ -26,7 +26,8 @@ pub(super) struct Recovery {
     publications: u64,
     arrivals: u64,
     connections: u64,
-    refusals: u32,
+    refusals: u64,
+    rejected: u64,
     is_judged: bool,
 }
 
@@ -76,22 +77,26 @@ impl Run {
             arrivals,
             connections,
             refusals: self.refusals(),
+            rejected: self.model().rejected(),
             is_judged,
         }
     }
 
-    /// Checks the number of publications that arrived in the recovery: 1.05 × those that had not ended, once for each
-    /// connection, because those in flight are sent again on the next.
+    /// Checks the number of publications that arrived in the recovery: 1.05 × those that had not ended, for each
+    /// connection, because those in flight are sent again on the next. One connection more, of which only the last bytes
+    /// arrive; and those that the bridge rejects, because it has detached their device.
     pub(super) fn check_recovery(&mut self, recovery: &Recovery) {
         let traffic = self.link.bridge.traffic();
         let connections = traffic.connections() - recovery.connections;
         let sent = arrivals(traffic) - recovery.arrivals;
-        let refusals = u64::from(self.refusals() - recovery.refusals);
+        let refusals = self.refusals() - recovery.refusals;
+        let rejected = self.model().rejected() - recovery.rejected;
         let each = recovery.publications * 21 / 20 + SPARE_PUBLICATIONS;
-        let most = each * (connections + 1) + refusals * recovery.publications;
+        let most = each * (connections + 2) + refusals * recovery.publications + rejected;
         if recovery.is_judged && sent > most {
             let what = format!(
-                "{sent} publications arrived in the recovery, on {connections} new connections, for {}",
+                "{sent} publications arrived in the recovery, on {connections} new connections, for {}; {rejected} \
+                 were rejected",
                 recovery.publications
             );
             self.link.observer.find(super::Rule::Liveness, &what);
@@ -107,8 +112,10 @@ impl Run {
     }
 
     /// Returns how often the bridge refused the attach of any device.
-    fn refusals(&mut self) -> u32 {
-        (0..DEVICES.len()).map(|device| self.model().refusals(device)).sum()
+    fn refusals(&mut self) -> u64 {
+        let devices = 0..DEVICES.len();
+        let refusals = devices.map(|device| u64::from(self.model().refusals(device)));
+        refusals.sum()
     }
 }
 
