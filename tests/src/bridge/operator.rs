@@ -190,7 +190,7 @@ impl Bridge {
     /// Assumed: a device that is attached to the gateway is detached with an error report.
     ///
     /// # Errors
-    /// An unknown device or gateway.
+    /// An unknown device or gateway, or a gateway in place of a device, which is never bound.
     pub fn unbind(
         &mut self,
         gateway: &str,

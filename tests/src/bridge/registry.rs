@@ -148,6 +148,10 @@ impl Registry {
     /// Unbinds a device; does nothing if it is not bound.
     pub(crate) fn unbind(&mut self, gateway: &str, device: &str) -> Result<(), RegistryError> {
         self.gateway_mut(gateway)?;
+        if self.find_mut(device)?.gateway.is_some() {
+            let (gateway, device) = (gateway.to_owned(), device.to_owned());
+            return Err(RegistryError::BoundGateway { gateway, device });
+        }
         if self.find_mut(device)?.bound_to.remove(gateway) {
             self.gateway_mut(gateway)?.bound -= 1;
         }
