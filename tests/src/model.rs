@@ -10,6 +10,7 @@ mod least;
 mod operations;
 mod owed;
 mod publications;
+mod speed;
 #[cfg(test)]
 mod tests;
 mod wire;
@@ -29,9 +30,7 @@ use self::wire::Wire;
 use crate::ConnectionId;
 use crate::bridge::settings::FailedPuback;
 use crate::link::Observation;
-use crate::script::world::keeps_order;
 use crate::script::{DEVICES, Drafted, Rule};
-use crate::Service;
 
 /// The user's commands, the bridge's observations, and the resulting expectations of a gateway.
 #[derive(Debug)]
@@ -168,38 +167,6 @@ impl Model {
     /// Records that the network no longer carries data at an even pace, or that a clock is wrong.
     pub fn end_calm(&mut self) {
         self.is_calm = false;
-    }
-
-    /// Records that the bridge takes its time from now on. One that has several queues or workers completes packets in
-    /// another order than they arrived in, and one that drops some gets the copies later.
-    pub fn slow_down(&mut self, service: &Service) {
-        self.is_calm = false;
-        self.is_orderly &= keeps_order(service);
-    }
-
-    /// Records that, from now on, the bridge and the link are fast enough for the gateway's timeouts: none may be told.
-    pub fn expect_answers_in_time(&mut self) {
-        self.is_in_time = true;
-    }
-
-    /// Returns how many operations have failed.
-    pub(crate) fn failures(&self) -> u64 {
-        self.failures
-    }
-
-    /// Returns how many packets the bridge has rejected because their device is not attached.
-    pub(crate) fn rejected(&self) -> u64 {
-        self.rejected
-    }
-
-    /// Returns the size of the largest packet so far.
-    pub(crate) fn largest_packet(&self) -> usize {
-        self.largest_packet
-    }
-
-    /// Returns the length of the longest config so far.
-    pub(crate) fn longest_config(&self) -> usize {
-        self.longest_config
     }
 
     /// Records that the user no longer polls the gateway's events at once.

@@ -4,7 +4,10 @@
 //! A [`Script`] is a [`Setup`] and a list of [`Step`]s. [`bytes`] converts any bytes to one, so that proptest, a fuzzer
 //! and a committed file use the same sessions; its `Display` writes those bytes in hexadecimal, and `FromStr` parses
 //! them. [`run`] plays it on the bare [`Gateway`](iotcore_gateway::Gateway) and the emulator in virtual time, checks
-//! the guarantees after every step, then repairs all injected faults and checks that every operation ends.
+//! the guarantees after every step, then repairs all injected faults and checks that every operation ends. The bridge of a
+//! script may take its time, and its link may be slow ([`World`]); in the calm at the end, they remain as far as they answer
+//! everything at a constant rate, and what is asked then is done in about the least time and with about the fewest
+//! packets.
 //!
 //! ```
 //! use core::time::Duration;
@@ -37,6 +40,7 @@ mod bytes;
 mod calm;
 mod finish;
 mod history;
+mod network;
 mod recovery;
 mod run;
 mod setup;

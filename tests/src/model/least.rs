@@ -208,3 +208,89 @@ fn carried(bytes: usize, rate: Option<u32>) -> Duration {
         Duration::from_secs_f64(bytes as f64 / f64::from(rate.max(1)))
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Service;
+    use crate::link::Rate;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn work() -> Work {
+        Work {
+            attaches: 10,
+            subscribes: 20,
+            publications: 100,
+            senders: 11,
+            payload: 10,
+            ..Work::default()
+        }
+    }
+
+    fn least(world: &World, options: &Options) -> Duration {
+        Pace { world, options }.least(&work())
+    }
+
+    #[test]
+    fn the_workers_decide_in_one_queue_or_in_several() {
+        let options = Options::default();
+        let service = Service::one_queue()
+            .attach(SECOND)
+            .subscribe(SECOND)
+            .publish(SECOND);
+        let mut world = World {
+            service,
+            ..World::default()
+        };
+        let round_trips = 2 * Duration::from_millis(40);
+        assert_eq!(least(&world, &options), 130 * SECOND + round_trips);
+        world.service.queues = Queues::PerKind;
+        // Of 100 publications that are sent at once, the first answer takes a second, and so does each of the rest.
+        assert_eq!(least(&world, &options), 110 * SECOND + round_trips);
+        world.service = world.service.workers(4);
+        assert_eq!(least(&world, &options), 28 * SECOND + round_trips);
+    }
+
+    #[test]
+    fn the_window_the_link_and_the_quota_decide_if_they_are_slower() {
+        let mut options = Options::default();
+        let mut world = World::default();
+        let fast = least(&world, &options);
+        assert!(fast < SECOND / 4, "{fast:?}");
+        options.window = 1;
+        let by_window = least(&world, &options);
+        assert!(
+            (4 * SECOND..5 * SECOND).contains(&by_window),
+            "{by_window:?}"
+        );
+        options.quota.messages_per_second = NonZeroU32::new(2);
+        let by_quota = least(&world, &options);
+        assert!(
+            (65 * SECOND..66 * SECOND).contains(&by_quota),
+            "{by_quota:?}"
+        );
+        world.rate = Rate::both(100);
+        let by_link = least(&world, &options);
+        assert!(by_link > 110 * SECOND, "{by_link:?}");
+    }
+
+    #[test]
+    fn a_world_suits_the_options_or_not() {
+        let options = Options::default();
+        let mut world = World::default();
+        let suits = |world: &World| {
+            let options = &options;
+            let pace = Pace { world, options };
+            (pace.keeps_connections(1_000), pace.answers_in_time())
+        };
+        assert_eq!(suits(&world), (true, true));
+        world.service = Service::one_queue().publish(25 * SECOND);
+        assert_eq!(suits(&world), (false, true), "PINGRESP within 20 s");
+        world.service = Service::per_kind().publish(35 * SECOND);
+        assert_eq!(suits(&world), (true, false), "PUBACK within 30 s");
+        world.service = Service::default();
+        world.rate = Rate::both(20);
+        assert_eq!(suits(&world), (false, false), "a fragment takes 70 s");
+    }
+}

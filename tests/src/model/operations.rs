@@ -169,7 +169,8 @@ impl Model {
             ) => reported(device),
             (OperationKind::Open, _) => false,
             (_, Failure::TimedOut(_)) if self.is_in_time => {
-                let what = format!("{kind:?} was told as timed out, and the bridge answers in time");
+                let what =
+                    format!("{kind:?} was told as timed out, and the bridge answers in time");
                 return Err(Finding::new(Rule::Liveness, what));
             }
             (_, Failure::TimedOut(_)) => true,

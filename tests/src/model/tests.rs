@@ -7,6 +7,7 @@ use bytes::Bytes;
 use iotcore_gateway::{Event, Failure, Gateway, OpId, Options, Outcome, QoS};
 
 use super::*;
+use crate::Service;
 use crate::bridge::errors::ErrorType;
 use crate::bridge::event::{DetachCause, Event as BridgeEvent, EventKind, Payload};
 use crate::link::Link;
@@ -291,4 +292,38 @@ fn anything_after_the_last_event_is_found() {
     let unsent = Vec::new();
     world.event(Event::Closed { unsent }).unwrap();
     assert_eq!(world.event(Event::Connected), Err(Rule::OneEnd));
+}
+
+#[test]
+fn a_timeout_that_is_told_although_the_bridge_answers_in_time_is_found() {
+    let failed = |world: &mut World| {
+        let op = world.op(OperationKind::Subscribe(0));
+        world.event(Event::Failed {
+            op,
+            device: world.gateway.own_key(),
+            failure: Failure::TimedOut(Duration::from_secs(30)),
+            unsent: None,
+        })
+    };
+    let mut world = World::new();
+    assert_eq!(failed(&mut world), Ok(()));
+    world = World::new();
+    world.model.expect_answers_in_time();
+    assert_eq!(failed(&mut world), Err(Rule::Liveness));
+}
+
+#[test]
+fn only_a_bridge_with_one_queue_and_one_worker_must_keep_the_order() {
+    let late = |service: Service| {
+        let mut world = World::new();
+        world.model.slow_down(&service);
+        let [first, second] = [false; 2].map(|is_state| world.publish(is_state, QoS::AtMostOnce).0);
+        let qos = |number| world.model.publications.at(number).qos as u8;
+        let [first, second] = [first, second].map(|number| (number, qos(number)));
+        world.arrival(second.0, false, second.1)?;
+        world.arrival(first.0, false, first.1)
+    };
+    let slow = Service::one_queue().publish(Duration::from_secs(1));
+    assert_eq!(late(slow.clone()), Err(Rule::Delivery));
+    assert_eq!(late(slow.workers(2)), Ok(()));
 }

@@ -111,7 +111,14 @@ mod tests {
                 );
             }
         }
-        for data in [&[][..], &[3; 20], &[200; 83], &[77; 5_000], &[255; 50], &[255; 500]] {
+        for data in [
+            &[][..],
+            &[3; 20],
+            &[200; 83],
+            &[77; 5_000],
+            &[255; 50],
+            &[255; 500],
+        ] {
             let script = bytes(data);
             assert_eq!(bytes(&script.to_bytes()), script);
             assert_eq!(script.to_string().parse(), Ok(script));

@@ -4,12 +4,12 @@ use core::time::Duration;
 
 use iotcore_gateway::{DeviceState, TransportEnd};
 
+use super::World;
 use super::broken::Rule;
 use super::run::{CLOSING, RECOVERY, ROUND, Run};
 use super::step::{Command, DEVICES, NESTED};
 use crate::bridge::faults::FaultKind;
 use crate::bridge::settings::NestedGateway;
-use super::World;
 use crate::model::{OperationKind, Pace};
 
 /// The number of refused attaches of a device after which its user gives up.

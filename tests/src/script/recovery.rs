@@ -37,9 +37,12 @@ impl Run {
         let now = self.link.now();
         let (options, world) = (self.drafted.options.clone(), self.world.clone());
         let traffic = self.link.bridge.traffic();
-        let [attaches, subscribes, waiting] =
-            [ServiceKind::Attach, ServiceKind::Subscribe, ServiceKind::Publish]
-                .map(|kind| traffic.unanswered(kind) as u32);
+        let [attaches, subscribes, waiting] = [
+            ServiceKind::Attach,
+            ServiceKind::Subscribe,
+            ServiceKind::Publish,
+        ]
+        .map(|kind| traffic.unanswered(kind) as u32);
         let (arrivals, connections) = (arrivals(traffic), traffic.connections());
         let stats = self.link.gateway.stats();
         let pending: Vec<OperationKind> = self.model().pending().map(|(_, kind)| kind).collect();

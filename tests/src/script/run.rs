@@ -9,11 +9,11 @@ use iotcore_gateway::{DeliveryId, DeviceKey, DisconnectReason, Event, Gateway};
 use super::broken::{Broken, Rule};
 use super::history::{self, History, What};
 use super::setup::Drafted;
-use super::step::{self, CloudOperation, DEVICES, NetworkFault, Step};
+use super::step::{self, CloudOperation, DEVICES, Step};
 use super::{CallPattern, Script, World};
 use crate::Fault;
 use crate::bridge::faults::FaultKind;
-use crate::link::{GATEWAY, Link, Network, Observation, Observer, Side};
+use crate::link::{GATEWAY, Link, Observation, Observer};
 use crate::model::{Finding, Model};
 
 /// The time limit for everything to end once nothing prevents it any more.
@@ -322,56 +322,6 @@ impl Run {
             .bridge
             .inject(Fault::from(fault), now)
             .expect("a fault for all clients");
-    }
-
-    fn disturb(&mut self, fault: NetworkFault) {
-        let network = self.link.network;
-        match fault {
-            NetworkFault::Latency(latency) => self.link.network = Network { latency, ..network },
-            NetworkFault::Fragment(length) => {
-                let fragment = usize::from(length);
-                self.link.network = Network {
-                    fragment,
-                    ..network
-                };
-                return;
-            }
-            NetworkFault::Capacity(bytes) => {
-                let capacity = usize::from(bytes);
-                self.link.network = Network {
-                    capacity,
-                    ..network
-                };
-            }
-            NetworkFault::Cut => return self.link.cut(),
-            NetworkFault::CutAfter { side, bytes } => {
-                return self.link.cut_after(side, usize::from(bytes));
-            }
-            NetworkFault::HalfOpen => {
-                self.link.go_half_open();
-            }
-            NetworkFault::Flip { side, bytes, bit } => {
-                self.model().deceive();
-                self.link.flip_after(side, usize::from(bytes), bit);
-            }
-            NetworkFault::Stall(duration) => self.link.stall(duration),
-            NetworkFault::Rate { to, bytes } => {
-                let bytes = (bytes > 0).then_some(u32::from(bytes));
-                let mut rate = network.rate;
-                if to != Some(Side::Gateway) {
-                    rate.to_bridge = bytes;
-                }
-                if to != Some(Side::Bridge) {
-                    rate.to_gateway = bytes;
-                }
-                self.link.network = Network { rate, ..network };
-                self.struck("slow link");
-            }
-            NetworkFault::FailDials { count, end } => {
-                return self.link.fail_dials(u32::from(count), end);
-            }
-        }
-        self.model().end_calm();
     }
 
     fn operate(&mut self, operation: CloudOperation) -> String {

@@ -308,7 +308,12 @@ mod tests {
     #[test]
     fn the_last_knobs_are_those_of_the_world() {
         let bytes = [1; Setup::KNOBS];
-        assert!(!Setup::from_bytes(&bytes[..Setup::PLAIN_KNOBS]).draft().world.is_slow());
+        assert!(
+            !Setup::from_bytes(&bytes[..Setup::PLAIN_KNOBS])
+                .draft()
+                .world
+                .is_slow()
+        );
         assert_eq!(KNOBS[Setup::PLAIN_KNOBS].name, "queues");
     }
 

@@ -230,7 +230,9 @@ mod tests {
         let ordered: Vec<bool> = styles.map(|service| keeps_order(&service)).collect();
         assert_eq!(
             ordered,
-            [true, false, false, true, false, true, false, false, false, false]
+            [
+                true, false, false, true, false, true, false, false, false, false
+            ]
         );
         assert!(keeps_order(&Service::default()));
     }

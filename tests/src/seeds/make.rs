@@ -170,8 +170,9 @@ fn setup(random: &mut Random) -> [u8; Setup::KNOBS] {
 
 /// How often each knob of the world is turned, in percent, in their order: queues, workers, four times, tail, burst,
 /// buffer, losses, stall, ignored devices, seed, link, its buffer, and a kind calm.
-const WORLD: [u64; Setup::KNOBS - Setup::PLAIN_KNOBS] =
-    [60, 30, 70, 60, 70, 40, 15, 15, 15, 15, 15, 15, 100, 50, 40, 60];
+const WORLD: [u64; Setup::KNOBS - Setup::PLAIN_KNOBS] = [
+    60, 30, 70, 60, 70, 40, 15, 15, 15, 15, 15, 15, 100, 50, 40, 60,
+];
 
 /// Turns the knobs of the world.
 fn world(setup: &mut [u8; Setup::KNOBS], random: &mut Random) {

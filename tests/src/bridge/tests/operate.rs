@@ -141,6 +141,10 @@ fn blocking_and_unbinding_take_effect_at_once() {
         .unwrap();
     assert_eq!(harness.read(gateway), []);
 
+    let own = harness.bridge.unbind("gateway", "gateway", harness.now);
+    assert!(own.is_err());
+    assert_eq!(harness.read(gateway), []);
+
     harness.bridge.bind("gateway", "dev2").unwrap();
     let attach = publish("/devices/dev2/attach", 1, 5, b"{}");
     assert_eq!(harness.send(gateway, &attach), [Received::Puback(5)]);

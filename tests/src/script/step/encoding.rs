@@ -47,7 +47,11 @@ impl Step {
         let answer = AnswerKind::ALL[usize::from(a) % AnswerKind::ALL.len()];
         let answers = |treatment| Self::Fault(FaultKind::Answer { answer, treatment });
         let refuse = |by| Self::Fault(FaultKind::Refuse { count, by });
-        match if kind < KINDS { kind } else { kind % OLDER_KINDS } {
+        match if kind < KINDS {
+            kind
+        } else {
+            kind % OLDER_KINDS
+        } {
             0 => Self::Wait(span(a, number).min(MAX_WAIT)),
             1 => Self::User(Command::Open),
             2 => Self::User(Command::Attach { device, lifetime }),
