@@ -41,6 +41,7 @@ struct Before {
     publications: u64,
     connections: u64,
     failures: u64,
+    refusals: u64,
 }
 
 impl Run {
@@ -49,6 +50,7 @@ impl Run {
         if !self.is_quiet() {
             return;
         }
+        self.link.observer.history.stop_counting();
         self.detach_all();
         if self.is_broken() || !self.is_quiet() {
             return;
@@ -88,7 +90,7 @@ impl Run {
             }
             return;
         }
-        if now.failures != before.failures {
+        if (now.failures, now.refusals) != (before.failures, before.refusals) {
             return;
         }
         if self.is_at_work(&mut publications) {
@@ -141,7 +143,8 @@ impl Run {
         }
     }
 
-    fn before(&self) -> Before {
+    fn before(&mut self) -> Before {
+        let refusals = self.refusals();
         let traffic = self.link.bridge.traffic();
         Before {
             attaches: traffic.received(PacketKind::Attach),
@@ -149,6 +152,7 @@ impl Run {
             publications: traffic.received(PacketKind::Telemetry),
             connections: traffic.connections(),
             failures: self.link.observer.model.failures(),
+            refusals,
         }
     }
 

@@ -23,6 +23,8 @@ pub struct History {
     line: String,
     strikes: BTreeMap<&'static str, u64>,
     counts: Counts,
+    /// Whether what happens is not counted, because it is not of the script.
+    is_uncounted: bool,
 }
 
 /// One entry.
@@ -99,7 +101,9 @@ impl History {
     /// Adds an entry; returns whether it reveals a token other than in bytes on the wire.
     pub(crate) fn add(&mut self, at: Duration, what: What) -> bool {
         self.counts.elapsed = at;
-        self.count(&what);
+        if !self.is_uncounted {
+            self.count(&what);
+        }
         self.line.clear();
         let entry = Entry { at, what };
         write!(self.line, "{entry}").expect("a String takes all");
@@ -151,12 +155,20 @@ impl History {
     }
 
     pub(crate) fn struck(&mut self, fault: &'static str) {
+        if self.is_uncounted {
+            return;
+        }
         *self.strikes.entry(fault).or_default() += 1;
     }
 
     /// Counts an accepted publication.
     pub(crate) fn published(&mut self) {
-        self.counts.publications += 1;
+        self.counts.publications += u64::from(!self.is_uncounted);
+    }
+
+    /// Counts nothing from now on but time.
+    pub(crate) fn stop_counting(&mut self) {
+        self.is_uncounted = true;
     }
 
     /// Records that the session is in a slow world.

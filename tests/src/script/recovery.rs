@@ -115,7 +115,7 @@ impl Run {
     }
 
     /// Returns how often the bridge refused the attach of any device.
-    fn refusals(&mut self) -> u64 {
+    pub(super) fn refusals(&mut self) -> u64 {
         let devices = 0..DEVICES.len();
         let refusals = devices.map(|device| u64::from(self.model().refusals(device)));
         refusals.sum()
