@@ -213,7 +213,7 @@ impl Model {
         now: Instant,
     ) -> Result<(), Finding> {
         match observation {
-            Observation::Dialed(_) => self.wire = Wire::default(),
+            Observation::Dialed(_) => self.wire = self.wire.next(),
             Observation::Received(bytes) => {
                 self.largest_read = self.largest_read.max(bytes.len());
                 self.wire.read(bytes);

@@ -136,6 +136,7 @@ impl Pace<'_> {
         let window = of_device.saturating_mul(work.senders as usize);
         let window = window.min(options.total_queue.messages);
         let window = u16::try_from(window).unwrap_or(u16::MAX);
+        let is_window_full = work.publications > options.window.min(window).into();
         let publications = Stage {
             count: work.publications,
             kind: ServiceKind::Publish,
@@ -150,8 +151,12 @@ impl Pace<'_> {
             Queues::One => subscribes + publications,
             Queues::PerKind => subscribes.max(publications),
         };
-        // A window that is full while the devices are attached leaves the quota unused.
-        let least = attaches + rest.max(self.by_messages(work));
+        // A full window leaves the quota unused, also while the devices are attached.
+        let by_messages = self.by_messages(work);
+        let least = match is_window_full {
+            true => attaches + rest + by_messages,
+            false => attaches + rest.max(by_messages),
+        };
         let least = least.mul_f64(self.share_of_pings());
         // The answer to the attach of a device, then that to what it sends.
         least + self.round_trip() * 2

@@ -27,6 +27,11 @@ impl Model {
         self.rejected
     }
 
+    /// Returns how many publications the gateway has written, copies included.
+    pub(crate) fn written_publications(&self) -> u64 {
+        self.wire.publications()
+    }
+
     /// Returns the size of the largest packet so far.
     pub(crate) fn largest_packet(&self) -> usize {
         self.largest_packet

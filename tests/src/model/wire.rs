@@ -33,6 +33,8 @@ pub(super) struct Wire {
     attached: BTreeSet<String>,
     /// The bridge's identifiers that wait for a PUBACK, in the order of their packets.
     owed: VecDeque<Owed>,
+    /// How many publications were written, on this connection and those before it.
+    publications: u64,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -100,6 +102,18 @@ impl Frame {
 }
 
 impl Wire {
+    /// Returns a new connection after this one.
+    pub(super) fn next(&self) -> Self {
+        Self {
+            publications: self.publications,
+            ..Self::default()
+        }
+    }
+
+    pub(super) fn publications(&self) -> u64 {
+        self.publications
+    }
+
     /// Checks bytes that the gateway has written.
     pub(super) fn write(&mut self, bytes: &[u8], is_deceived: bool) -> Result<(), Finding> {
         self.written.extend(bytes);
@@ -157,7 +171,10 @@ impl Wire {
             "detach" => {
                 self.attached.remove(device);
             }
-            _ => self.check_attached(device, &topic)?,
+            _ => {
+                self.publications += 1;
+                self.check_attached(device, &topic)?;
+            }
         }
         let is_copy = frame.flags & 0b1000 != 0;
         match (frame.flags >> 1) & 0b11 {

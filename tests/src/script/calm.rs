@@ -220,7 +220,7 @@ impl Run {
     /// Returns whether the connection began in the calm, and its token is valid for a long time.
     fn is_lasting(&self) -> bool {
         let age = self.link.now() - self.link.observer.dialed;
-        self.link.observer.dialed >= self.calm_since && age < LASTING
+        self.link.observer.dialed > self.calm_since && age < LASTING
     }
 
     fn check_packets(&mut self, work: &Work, before: Before) {

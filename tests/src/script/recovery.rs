@@ -4,7 +4,6 @@ use core::time::Duration;
 
 use super::run::{RECOVERY, ROUND, Run};
 use super::step::DEVICES;
-use crate::bridge::faults::PacketKind;
 use crate::bridge::service::ServiceKind;
 use crate::model::{OperationKind, Pace, Work, owed};
 
@@ -24,7 +23,7 @@ pub(super) struct Recovery {
     pub(super) least: Duration,
     /// Publications that had not ended, and those that waited at the bridge.
     publications: u64,
-    arrivals: u64,
+    written: u64,
     connections: u64,
     refusals: u64,
     rejected: u64,
@@ -43,7 +42,8 @@ impl Run {
             ServiceKind::Publish,
         ]
         .map(|kind| traffic.unanswered(kind) as u32);
-        let (arrivals, connections) = (arrivals(traffic), traffic.connections());
+        let connections = traffic.connections();
+        let written = self.link.observer.model.written_publications();
         let stats = self.link.gateway.stats();
         let pending: Vec<OperationKind> = self.model().pending().map(|(_, kind)| kind).collect();
         let count = |is: fn(&OperationKind) -> bool| pending.iter().filter(|kind| is(kind)).count();
@@ -77,7 +77,7 @@ impl Run {
             limit,
             least,
             publications: (publications + waiting).into(),
-            arrivals,
+            written,
             connections,
             refusals: self.refusals(),
             rejected: self.model().rejected(),
@@ -85,20 +85,20 @@ impl Run {
         }
     }
 
-    /// Checks the number of publications that arrived in the recovery: 1.05 × those that had not ended, for each
-    /// connection, because those in flight are sent again on the next. One connection more, of which only the last bytes
-    /// arrive; and those that the bridge rejects, because it has detached their device.
+    /// Checks the number of publications that were sent in the recovery: 1.05 × those that had not ended, for each
+    /// connection, because those in flight are sent again on the next, and once more, because they may be overdue; and those
+    /// that the bridge rejects, because it has detached their device.
     pub(super) fn check_recovery(&mut self, recovery: &Recovery) {
         let traffic = self.link.bridge.traffic();
         let connections = traffic.connections() - recovery.connections;
-        let sent = arrivals(traffic) - recovery.arrivals;
+        let sent = self.link.observer.model.written_publications() - recovery.written;
         let refusals = self.refusals() - recovery.refusals;
         let rejected = self.model().rejected() - recovery.rejected;
         let each = recovery.publications * 21 / 20 + SPARE_PUBLICATIONS;
         let most = each * (connections + 2) + refusals * recovery.publications + rejected;
         if recovery.is_judged && sent > most {
             let what = format!(
-                "{sent} publications arrived in the recovery, on {connections} new connections, for {}; {rejected} \
+                "{sent} publications were sent in the recovery, on {connections} new connections, for {}; {rejected} \
                  were rejected",
                 recovery.publications
             );
@@ -120,8 +120,4 @@ impl Run {
         let refusals = devices.map(|device| u64::from(self.model().refusals(device)));
         refusals.sum()
     }
-}
-
-fn arrivals(traffic: &crate::bridge::service::Traffic) -> u64 {
-    traffic.received(PacketKind::Telemetry) + traffic.received(PacketKind::State)
 }
