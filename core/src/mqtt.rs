@@ -108,7 +108,8 @@ impl<T: Copy> Connection<T> {
     /// Otherwise [`next`](Self::next) takes them.
     #[inline]
     pub(crate) fn heard(&mut self, bytes: &[u8], now: Moment) -> bool {
-        self.keep_alive.heard(now, self.peer_clock.time(now));
+        let peer_now = self.peer_clock.time(now);
+        self.keep_alive.heard(now, peer_now);
         self.receive.append(bytes)
     }
 
@@ -194,7 +195,13 @@ impl<T: Copy> Connection<T> {
                 let tag = self.acknowledged(id, Awaits::UnsubAck, now)?;
                 Some(Incoming::UnsubAck(id, tag))
             }
-            _ => None,
+            Packet::PingResp => {
+                if let Some(end) = self.keep_alive.take_pinged() {
+                    self.acks.prove(end);
+                }
+                None
+            }
+            Packet::ConnAck { .. } | Packet::Publish => None,
         }
     }
 

@@ -81,6 +81,8 @@ struct List {
     unhanded: RecordKey,
     /// Those that have left the window, in the order of their deadlines.
     skipped: Chain,
+    /// When the first of these was last answered: the peer may have several queues for one kind, and a slower one moves.
+    skipped_moved: PeerTime,
 }
 
 /// What was left by a packet that was taken out.
@@ -88,6 +90,8 @@ struct Left {
     kind: Kind,
     /// Whether it was the first in the window of its list.
     was_head: bool,
+    /// Whether it was the first of those that have left the window.
+    was_first_skipped: bool,
 }
 
 impl List {
@@ -114,6 +118,7 @@ impl<T: Copy> AckClock<T> {
                 on_time: NONE,
                 unhanded: NONE,
                 skipped: Chain::EMPTY,
+                skipped_moved: PeerTime::START,
             })
             .collect();
         Self {
@@ -226,12 +231,17 @@ impl<T: Copy> AckClock<T> {
         state.in_window -= 1;
         state.again -= usize::from(record.is_again);
         state.disowned -= usize::from(record.is_disowned);
-        Left { kind, was_head }
+        Left {
+            kind,
+            was_head,
+            was_first_skipped: false,
+        }
     }
 
     #[inline(never)]
     fn leave_other(&mut self, key: RecordKey, record: &Record<T>) -> Left {
         let list = list_mut(&mut self.lists, record.list);
+        let was_first_skipped = list.skipped.head == key;
         match record.place {
             Place::Skipped => list.skipped.unlink(&mut self.records, key, record),
             Place::Again => self.again.unlink(&mut self.records, key, record),
@@ -240,6 +250,7 @@ impl<T: Copy> AckClock<T> {
         Left {
             kind: list.kind,
             was_head: false,
+            was_first_skipped,
         }
     }
 

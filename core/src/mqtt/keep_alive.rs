@@ -63,6 +63,8 @@ struct Question {
 pub(super) struct KeepAlive {
     timing: Timing,
     question: Option<Question>,
+    /// The offset in the stream at which the last PINGREQ ends, until its PINGRESP.
+    pinged: Option<u64>,
     last_handed_over: Moment,
     last_byte: Moment,
     /// The same in peer time.
@@ -92,6 +94,7 @@ impl KeepAlive {
                 end: connect_end,
                 handed: None,
             }),
+            pinged: None,
             last_handed_over: now,
             last_byte: now,
             last_heard: PeerTime::START,
@@ -109,6 +112,11 @@ impl KeepAlive {
         if question.is_some_and(|question| !question.is_connect && question.handed.is_some()) {
             self.question = None;
         }
+    }
+
+    /// Returns the offset in the stream at which a PINGREQ ends that was answered by PINGRESP now.
+    pub(super) fn take_pinged(&mut self) -> Option<u64> {
+        self.pinged.take()
     }
 
     /// Records a whole packet from the peer.
@@ -236,6 +244,7 @@ impl KeepAlive {
 
     /// Records that PINGREQ was queued and ends at this offset.
     pub(super) fn pinged(&mut self, end: u64) {
+        self.pinged.get_or_insert(end);
         self.question.get_or_insert(Question {
             is_connect: false,
             end,

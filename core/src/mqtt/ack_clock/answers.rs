@@ -11,7 +11,11 @@ impl<T: Copy> AckClock<T> {
     #[inline(always)]
     pub(in crate::mqtt) fn answer(&mut self, key: RecordKey, now: PeerTime) -> T {
         let record = self.records.take(key);
-        let Left { kind, was_head } = self.take_out(key, &record);
+        let Left {
+            kind,
+            was_head,
+            was_first_skipped,
+        } = self.take_out(key, &record);
         let state = self.kind_mut(kind);
         state.last_answer = now;
         state.probes = 0;
@@ -24,6 +28,9 @@ impl<T: Copy> AckClock<T> {
         if was_head && self.occupied & !(1 << record.list) == 0 {
             self.front_moved = now;
         } else {
+            if was_first_skipped {
+                list_mut(&mut self.lists, record.list).skipped_moved = now;
+            }
             self.pass_others(kind, was_head, &record, now);
         }
         record.tag

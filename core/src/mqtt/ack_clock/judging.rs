@@ -148,7 +148,7 @@ impl<T: Copy> AckClock<T> {
     /// Returns when the first packet of a list that was skipped is overdue.
     fn skipped_overdue_at(&self, list: &List) -> Option<PeerTime> {
         let record = self.records.get(list.skipped.head)?;
-        Some(record.overtaken? + list.timeout)
+        Some(record.overtaken?.max(list.skipped_moved) + list.timeout)
     }
 
     /// Returns when the first packet of a list that nothing has overtaken is overdue.
