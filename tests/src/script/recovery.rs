@@ -4,7 +4,8 @@ use core::time::Duration;
 
 use super::run::{RECOVERY, ROUND, Run};
 use super::step::DEVICES;
-use crate::bridge::service::ServiceKind;
+use crate::bridge::faults::PacketKind;
+use crate::bridge::service::{ServiceKind, Traffic};
 use crate::model::{OperationKind, Pace, Work, owed};
 
 /// How often the user looks at what is necessary, at most, until everything has ended: to authorize or attach a device,
@@ -24,6 +25,7 @@ pub(super) struct Recovery {
     /// Publications that had not ended, and those that waited at the bridge.
     publications: u64,
     written: u64,
+    arrived: u64,
     connections: u64,
     refusals: u64,
     rejected: u64,
@@ -44,6 +46,7 @@ impl Run {
         .map(|kind| traffic.unanswered(kind) as u32);
         let connections = traffic.connections();
         let written = self.link.observer.model.written_publications();
+        let arrived = arrivals(traffic);
         let stats = self.link.gateway.stats();
         let pending: Vec<OperationKind> = self.model().pending().map(|(_, kind)| kind).collect();
         let count = |is: fn(&OperationKind) -> bool| pending.iter().filter(|kind| is(kind)).count();
@@ -78,6 +81,7 @@ impl Run {
             least,
             publications: (publications + waiting).into(),
             written,
+            arrived,
             connections,
             refusals: self.refusals(),
             rejected: self.model().rejected(),
@@ -91,7 +95,9 @@ impl Run {
     pub(super) fn check_recovery(&mut self, recovery: &Recovery) {
         let traffic = self.link.bridge.traffic();
         let connections = traffic.connections() - recovery.connections;
-        let sent = self.link.observer.model.written_publications() - recovery.written;
+        let written = self.link.observer.model.written_publications() - recovery.written;
+        // What arrives may have been written before, and what is written to a dead connection does not arrive.
+        let sent = written.min(arrivals(traffic) - recovery.arrived);
         let refusals = self.refusals() - recovery.refusals;
         let rejected = self.model().rejected() - recovery.rejected;
         let each = recovery.publications * 21 / 20 + SPARE_PUBLICATIONS;
@@ -120,4 +126,8 @@ impl Run {
         let refusals = devices.map(|device| u64::from(self.model().refusals(device)));
         refusals.sum()
     }
+}
+
+fn arrivals(traffic: &Traffic) -> u64 {
+    traffic.received(PacketKind::Telemetry) + traffic.received(PacketKind::State)
 }
