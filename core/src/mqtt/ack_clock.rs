@@ -6,8 +6,9 @@
 //!
 //! 1. **The deadline moves with progress.** It is the timeout after the latest of: the packet was handed over to the
 //!    transport; the peer answered another packet of its kind; it answered the oldest packet of all kinds, because many
-//!    peers have one queue for all. It is later by the time that a slow link needs for the bytes between what the peer
-//!    has proven to have read and the packet's end. What was not handed over has no deadline.
+//!    peers have one queue for all. (Packets of other kinds that are overdue or overtaken do not count as older: they may
+//!    be lost.) It is later by the time that a slow link needs for the bytes between what the peer has proven to have
+//!    read and the packet's end. What was not handed over has no deadline.
 //! 2. **Overtaken.** Once a later packet of its kind was answered first, a packet has its timeout from then, and no
 //!    longer: queueing does not explain its silence any more.
 //! 3. **Skipped.** A packet that was overtaken for some round trips, or was overdue when it was overtaken, leaves the

@@ -50,11 +50,13 @@ impl<T: Copy> AckClock<T> {
         }
     }
 
-    /// Returns whether the packets at the heads of these lists end behind this offset in the stream.
+    /// Returns whether the packets at the heads of these lists end behind this offset in the stream, except those that
+    /// are overdue or were overtaken: their answers may be lost, and a peer with one queue then answers what follows.
     fn are_younger(&self, mut lists: u64, end: u64) -> bool {
         while lists != 0 {
             let list = self.list(lists.trailing_zeros() as u8);
-            if self.records.at(list.window.head).end < end {
+            let first = self.records.get(list.on_time);
+            if first.is_some_and(|first| first.end < end) {
                 return false;
             }
             lists &= lists - 1;

@@ -133,6 +133,18 @@ fn an_answer_to_the_oldest_of_all_kinds_moves_every_deadline() {
 }
 
 #[test]
+fn an_overdue_packet_does_not_hide_that_the_oldest_of_the_others_is_answered() {
+    let mut stage = Stage::new();
+    stage.send(Request::Subscription, 1, at(0));
+    assert_eq!(stage.judge(at(31)), (vec![0], vec![]));
+    stage.send(Request::Publication, 2, at(40));
+    stage.send(Request::Subscription, 1, at(40));
+    stage.answer(1, at(60));
+    assert_eq!(stage.judge(at(89)), NOTHING);
+    assert_eq!(stage.judge(at(91)), (vec![3], vec![]));
+}
+
+#[test]
 fn the_first_answer_that_overtakes_a_packet_fixes_its_deadline() {
     let mut stage = Stage::new();
     stage.send(Request::Attach, 4, at(0));
