@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{Certainty, DisconnectReason, Options};
+use iotcore_gateway::{Certainty, DisconnectReason, Options, Publication, QoS};
 
 use super::peer::{Harness, Sent, seconds};
 
@@ -165,4 +165,57 @@ fn a_short_keep_alive_has_a_margin_of_a_quarter() {
     assert_eq!(harness.sent(), []);
     harness.wait(Duration::from_millis(1));
     assert_eq!(harness.sent(), [Sent::PingReq]);
+}
+
+#[test]
+fn a_packet_counts_from_its_first_byte_however_long_the_gateway_has_run() {
+    let mut harness = Harness::dialing(Options::default());
+    harness.wait(seconds(3_600));
+    harness.transport_up();
+    harness.sent();
+    harness.receive(&[0x20, 2]);
+    assert!(harness.gateway.poll_timeout().unwrap() > harness.now);
+    harness.gateway.handle_timeout(harness.now);
+    harness.receive(&[0, 0]);
+    assert!(harness.gateway.is_open());
+}
+
+#[test]
+fn a_transport_that_takes_nothing_is_no_stall_while_answers_arrive() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    for _ in 0..10 {
+        harness.publish(device, "1");
+    }
+    let ids = harness.sent_ids();
+    harness.publish(device, "2");
+    for id in ids {
+        harness.wait(seconds(29));
+        harness.puback(id);
+    }
+    harness.wait(seconds(60) - Duration::from_millis(1));
+    assert!(harness.gateway.is_open());
+    harness.wait(Duration::from_millis(1));
+    assert_eq!(
+        harness.disconnect_reason(),
+        DisconnectReason::WriteStalled(seconds(60))
+    );
+}
+
+#[test]
+fn a_peer_that_says_nothing_while_bytes_are_taken_slowly_is_noticed_after_ten_keep_alives() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let heard = harness.now;
+    let large = Publication::telemetry(device, vec![0; 1_000]).qos(QoS::AtMostOnce);
+    harness.gateway.publish(large, harness.now).unwrap();
+    for _ in 0..11 {
+        harness.wait(seconds(50));
+        harness.gateway.handle_transmitted(1, harness.now);
+    }
+    assert!(harness.gateway.is_open());
+    harness.wait(seconds(50));
+    assert_eq!(harness.now - heard, seconds(600));
+    assert_eq!(
+        harness.disconnect_reason(),
+        DisconnectReason::PacketTimedOut(seconds(600))
+    );
 }

@@ -1,7 +1,7 @@
 //! Publishing, from acceptance to acknowledgement: order, lost connections, windows, limits.
 
 use iotcore_gateway::{
-    Event, Options, Outcome, Publication, PublishError, PublishErrorKind, QoS, Subfolder,
+    Event, Options, Outcome, Overflow, Publication, PublishError, PublishErrorKind, QoS, Subfolder,
     TransportEnd,
 };
 
@@ -324,4 +324,59 @@ fn a_failed_publication_is_returned_with_its_device() {
     assert_eq!(failed, device);
     assert_eq!((unsent.op, &unsent.payload[..]), (op, &b"21.5"[..]));
     assert_eq!(unsent.device.as_str(), "device-1");
+}
+
+#[test]
+fn qos_0_goes_around_a_full_window_whatever_its_device_waits_with() {
+    let mut options = Options::default();
+    options.window = 1;
+    options.overflow = Overflow::DropOldest;
+    options.device_queue.messages = 3;
+    let (mut harness, device) = Harness::attached(options);
+    let once = |publication: Publication| publication.qos(QoS::AtMostOnce);
+    harness.publish(device, "fills the window");
+    harness.sent();
+    harness.publish(device, "waits for it");
+
+    let state = once(Publication::state(device, "a state"));
+    harness.gateway.publish(state, harness.now).unwrap();
+    assert_eq!(harness.sent_texts(), ["a state"]);
+
+    let held = Publication::state(device, "held by its pace");
+    harness.gateway.publish(held, harness.now).unwrap();
+    let behind = once(Publication::telemetry(device, "behind what waits"));
+    harness.gateway.publish(behind, harness.now).unwrap();
+    assert_eq!(harness.events().len(), 2, "one handed over, one dropped");
+    assert_eq!(harness.sent_texts(), ["behind what waits"]);
+}
+
+#[test]
+fn publications_of_a_detached_device_stay_in_the_window_until_they_are_answered() {
+    let mut options = Options::default();
+    options.window = 10;
+    options.drain_timeout = seconds(1);
+    let (mut harness, device) = Harness::attached(options);
+    let other = harness.attach("device-2");
+    for _ in 0..10 {
+        harness.publish(device, "1");
+    }
+    let ids = harness.sent_ids();
+    harness.gateway.detach(device, harness.now).unwrap();
+    harness.wait(seconds(1));
+    harness.sent();
+    for _ in 0..10 {
+        harness.publish(other, "2");
+    }
+    assert_eq!(harness.sent(), [], "the bridge still has ten");
+    for id in &ids[..3] {
+        harness.puback(*id);
+    }
+    assert_eq!(harness.sent().len(), 3);
+    harness.wait(seconds(31));
+    assert_eq!(
+        harness.sent().len(),
+        7,
+        "the others are overdue, and nobody's"
+    );
+    assert_eq!(harness.gateway.stats().in_flight, 10);
 }
