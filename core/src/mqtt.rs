@@ -11,6 +11,7 @@ mod keep_alive;
 mod packet_ids;
 mod receive;
 mod transmit;
+mod unanswered;
 
 pub use self::codec::{PacketType, QoS, Violation};
 use self::{
@@ -25,6 +26,7 @@ pub(crate) use self::{
     ack_clock::{AckLimits, Kind, Request, Verdict},
     codec::{Connect, DEFAULT_FRAME_LIMIT, PacketId, Publish, SubAckCode, TopicName},
     keep_alive::{Silence, Timing},
+    unanswered::Found,
 };
 use bytes::BytesMut;
 
@@ -57,15 +59,6 @@ enum Phase {
     Open,
     /// DISCONNECT was queued: nothing follows it [MQTT-3.14.4-2].
     Leaving,
-}
-
-/// What a packet identifier stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Found<T> {
-    InFlight(T),
-    /// Its operation has ended; its acknowledgement may still arrive.
-    Quarantined,
-    Free,
 }
 
 /// A packet from the peer, as far as the caller has to act on it.
@@ -329,36 +322,6 @@ impl<T: Copy> Connection<T> {
         codec::disconnect(self.transmit.buffer());
         self.phase = Phase::Leaving;
         self.keep_alive.answered();
-    }
-
-    /// Ends the operation of an unanswered packet without its acknowledgement: its tag is `nobody` from now on. Its
-    /// identifier is not reused until that arrives.
-    pub(crate) fn disown(&mut self, id: PacketId, nobody: T) {
-        if let Some(key) = self.ids.find_in_flight(id) {
-            self.acks.disown(key, nobody);
-        }
-    }
-
-    /// Ends the operation of an unanswered packet that the peer has given up, with others: it has left the peer's queue.
-    pub(crate) fn quarantine(&mut self, id: PacketId) {
-        if let Some(key) = self.ids.quarantine(id) {
-            self.acks.forget(key);
-        }
-    }
-
-    /// Ends the operation of a packet that the peer has answered otherwise, with an error report.
-    pub(crate) fn answer_with_report(&mut self, id: PacketId, now: Moment) {
-        if let Some(key) = self.ids.quarantine(id) {
-            self.acks.answer(key, self.peer_clock.time(now));
-        }
-    }
-
-    pub(crate) fn find(&self, id: PacketId) -> Found<T> {
-        match self.ids.find(id) {
-            packet_ids::Found::InFlight(_, key) => Found::InFlight(self.acks.owner(key)),
-            packet_ids::Found::Quarantined => Found::Quarantined,
-            packet_ids::Found::Free => Found::Free,
-        }
     }
 
     /// Returns the number of bytes received of an incomplete packet.

@@ -5,7 +5,7 @@ use super::{Gateway, lifecycle::State, online::Online, session::Session};
 use crate::{clock::Moment, time::Instant};
 
 impl Gateway {
-    /// Clamps `now`, and records what the caller was told before: whether the peer is read, and whether to dial.
+    /// Clamps `now`, and records what the last outputs requested: whether to read from the peer, and whether to dial.
     #[inline(always)]
     pub(super) fn observe_time(&mut self, now: Instant) -> Moment {
         let now = self.session.clock.observe(now);

@@ -207,7 +207,7 @@ impl<T: Copy> AckClock<T> {
         self.records.at_mut(key).is_again = false;
     }
 
-    /// Removes a record from its list, moves the cursors that point to it, and gives back its part of the window.
+    /// Removes a record from its list, moves the cursors that point to it, and removes it from the count of the window.
     #[inline(always)]
     fn leave_window(&mut self, key: RecordKey, record: &Record<T>) -> Left {
         let (at, next) = (record.list, record.next());

@@ -11,6 +11,7 @@ mod device_tokens;
 mod error_texts;
 mod identifiers;
 mod keep_alive;
+mod late_subscriptions;
 mod messages;
 mod options;
 #[path = "../peer/mod.rs"]

@@ -1,4 +1,4 @@
-//! What the model is told, and can tell, about the speed of the bridge and of the gateway.
+//! What the model knows and checks about the speed of the bridge and of the gateway.
 
 use super::Model;
 use crate::bridge::service::Service;
@@ -12,7 +12,8 @@ impl Model {
         self.is_orderly &= keeps_order(service);
     }
 
-    /// Records that, from now on, the bridge and the link are fast enough for the gateway's timeouts: none may be told.
+    /// Records that, from now on, the bridge and the link are fast enough for the gateway's timeouts: no operation may
+    /// time out.
     pub fn expect_answers_in_time(&mut self) {
         self.is_in_time = true;
     }

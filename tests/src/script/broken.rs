@@ -43,7 +43,7 @@ pub enum Rule {
     /// 11: memory stays within its bounds.
     Memory,
     /// 6: in a calm world, everything is done in about the least time and with about the fewest packets, and nothing is
-    /// told to have timed out that a slow bridge answers in time.
+    /// reported as timed out that a slow bridge answers in time.
     Liveness,
 }
 

@@ -1,5 +1,5 @@
 //! The speed of a gateway in the calm at the end of a script, when all faults are over: everything asked is done in about
-//! the least time and with about the fewest packets that its world allows, and nothing is told as timed out.
+//! the least time and with about the fewest packets that its world allows, and nothing times out.
 //!
 //! First, what earlier faults owe is paid (see [`finish`](super::finish)). Then all devices are detached, and the user asks
 //! for new work, all at once: attaches, subscriptions and publications. From here on nothing is owed, so that the bounds

@@ -1,6 +1,6 @@
 //! At a bridge that answers everything at a constant rate, and on a slow link, everything is done within 1.2 times the
 //! least time that rate, link and windows allow and one round trip, with at most 1.05 times the fewest packets, and no
-//! failure is told.
+//! operation fails.
 
 use core::time::Duration;
 

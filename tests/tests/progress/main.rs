@@ -35,7 +35,7 @@ fn packets(progress: &Progress) -> u64 {
     progress.attaches + progress.subscribes + progress.publishes
 }
 
-/// Returns whether all was done on one connection, no failure was told, and nothing is left in the buffers but some
+/// Returns whether all was done on one connection, no operation failed, and nothing is left in the buffers but some
 /// PUBACKs.
 fn is_clean(progress: &Progress) -> bool {
     let is_done = progress.is_done && progress.connections == 1;

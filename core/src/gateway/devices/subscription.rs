@@ -124,7 +124,7 @@ impl SubscriptionState {
         self.wanted.is_some() || self.held.is_some() || self.asked.is_some()
     }
 
-    /// Returns whether the answer to an attempt of this request counts: it is for what is asked for now.
+    /// Returns whether the answer to an attempt of this request counts, because it is the current request.
     pub(crate) fn is_asked(&self, request: SubscriptionRequest) -> bool {
         self.asked.is_some_and(|asked| asked.request == request)
     }

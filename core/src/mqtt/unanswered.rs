@@ -1,0 +1,45 @@
+//! Packets that the peer has not answered: what their identifiers stand for, and how their operations end otherwise.
+
+use super::{Connection, PacketId, packet_ids};
+use crate::clock::Moment;
+
+/// What a packet identifier stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Found<T> {
+    InFlight(T),
+    /// Its operation has ended; its acknowledgement may still arrive.
+    Quarantined,
+    Free,
+}
+
+impl<T: Copy> Connection<T> {
+    /// Ends the operation of an unanswered packet without its acknowledgement: its tag is `nobody` from now on. Its
+    /// identifier is not reused until that arrives.
+    pub(crate) fn disown(&mut self, id: PacketId, nobody: T) {
+        if let Some(key) = self.ids.find_in_flight(id) {
+            self.acks.disown(key, nobody);
+        }
+    }
+
+    /// Ends the operation of an unanswered packet that the peer has given up, with others: it has left the peer's queue.
+    pub(crate) fn quarantine(&mut self, id: PacketId) {
+        if let Some(key) = self.ids.quarantine(id) {
+            self.acks.forget(key);
+        }
+    }
+
+    /// Ends the operation of a packet that the peer has answered otherwise, with an error report.
+    pub(crate) fn answer_with_report(&mut self, id: PacketId, now: Moment) {
+        if let Some(key) = self.ids.quarantine(id) {
+            self.acks.answer(key, self.peer_clock.time(now));
+        }
+    }
+
+    pub(crate) fn find(&self, id: PacketId) -> Found<T> {
+        match self.ids.find(id) {
+            packet_ids::Found::InFlight(_, key) => Found::InFlight(self.acks.owner(key)),
+            packet_ids::Found::Quarantined => Found::Quarantined,
+            packet_ids::Found::Free => Found::Free,
+        }
+    }
+}
