@@ -1,5 +1,5 @@
 //! Device lifecycle: from the command to attach it, through the bridge's answers, to its detach. The transitions of
-//! [`Life`] are here and in `detachment`, and nowhere else.
+//! [`Life`] are here, in `attachment/answers` and in `detachment`, and nowhere else.
 //!
 //! | event | attached? | the attach operation | afterwards |
 //! |---|---|---|---|
@@ -12,20 +12,19 @@
 //! | attach of an attached device | yes | `Done`, no packet | – |
 //! | detach | until its PUBACK | – | sent after its publications; those that cannot be sent fail |
 
-use std::collections::VecDeque;
+mod answers;
 
 use super::{
     control::Control,
     devices::{AskedAttach, Life, OWN},
-    online::{Choice, Deadline, Online, PacketOwner, STEP},
+    online::{Choice, Deadline, Online, PacketOwner},
     session::Session,
 };
 use crate::{
     clock::Moment,
     command::{DeviceKey, OpId, Slot},
     error::{CommandError, Failure},
-    error_report::ErrorReport,
-    event::{DetachCause, Event, Outcome},
+    event::{Event, Outcome},
     id::DeviceId,
     mqtt::Kind,
     token::Token,
@@ -223,173 +222,5 @@ impl Session {
         if let Some(asked) = self.devices.at_mut(slot).asked.take() {
             online.link.disown(asked.packet_id, PacketOwner::Nobody);
         }
-    }
-
-    /// Handles the PUBACK of an attach, in time or late.
-    pub(super) fn on_attached(&mut self, online: &mut Online, slot: Slot, now: Moment) {
-        self.stop_waiting(online, slot);
-        let device = self.devices.at_mut(slot);
-        device.asked = None;
-        let device = self.devices.at_mut(slot);
-        device.life = Life::Attached(now);
-        let op = device.attach_op.take();
-        let device = self.devices.key(slot);
-        self.emit(Event::Attached { device });
-        if let Some(op) = op {
-            self.done(op, Outcome::Attached);
-        }
-        self.outbox.open(&mut online.flight, slot);
-        if self.devices.at(slot).detach.is_some() {
-            self.start_detach(online, slot, now);
-        } else {
-            self.resume_subscriptions(online, slot);
-        }
-    }
-
-    /// Removes a device from the queues and deadlines in which it waits for its next attempt to attach.
-    fn stop_waiting(&self, online: &mut Online, slot: Slot) {
-        match self.devices.at(slot).life {
-            Life::Waiting => online.turns.attach.remove(slot),
-            Life::Retrying(at) => online.deadlines.remove(at, Deadline::attach(slot)),
-            _ => {}
-        }
-    }
-
-    /// Ends the unanswered attach that a report is about, or is sure to be about; returns whether there is one.
-    fn end_attaching(&mut self, online: &mut Online, slot: Slot, now: Moment) -> bool {
-        let Some(asked) = self.devices.at_mut(slot).asked.take() else {
-            return false;
-        };
-        online.link.answer_with_report(asked.packet_id, now);
-        self.stop_waiting(online, slot);
-        true
-    }
-
-    /// Handles a report that the bridge will not attach this device.
-    pub(super) fn on_attach_refused(
-        &mut self,
-        online: &mut Online,
-        slot: Slot,
-        report: &ErrorReport,
-        now: Moment,
-    ) {
-        if !self.end_attaching(online, slot, now) {
-            return;
-        }
-        let device = self.devices.at_mut(slot);
-        device.life = Life::Refused;
-        // A refused token is never used again.
-        device.token = None;
-        if let Some(op) = device.attach_op.take() {
-            let device = self.devices.key(slot);
-            self.fail(op, device, Failure::Reported(report.clone()));
-        }
-        self.fail_publications_of(Some(online), slot, &Failure::DeviceRefused);
-        if self.devices.at(slot).detach.is_some() {
-            self.forget(Some(online), slot, Ok(Outcome::Detached));
-        }
-    }
-
-    /// Handles a report that the attach failed for a reason that may be temporary.
-    pub(super) fn on_attach_failed(&mut self, online: &mut Online, slot: Slot, now: Moment) {
-        if self.end_attaching(online, slot, now) {
-            self.back_off(online, slot, now);
-        }
-    }
-
-    /// Handles an attach that is overdue. The connection stays up, and a late PUBACK still attaches the device.
-    pub(super) fn on_attach_overdue(&mut self, online: &mut Online, slot: Slot, now: Moment) {
-        if !matches!(self.devices.at(slot).life, Life::Attaching) {
-            return;
-        }
-        if let Some(op) = self.devices.at_mut(slot).attach_op.take() {
-            let device = self.devices.key(slot);
-            self.fail(op, device, Failure::TimedOut(self.options.attach_timeout));
-        }
-        self.back_off(online, slot, now);
-    }
-
-    /// Schedules the next attempt to attach; if the user has asked for a detach meanwhile, sends that instead, to be
-    /// safe.
-    fn back_off(&mut self, online: &mut Online, slot: Slot, now: Moment) {
-        let attempts = self.devices.at(slot).attempts;
-        let is_leaving = self.devices.at(slot).detach.is_some();
-        self.devices.at_mut(slot).attempts += 1;
-        if is_leaving {
-            self.forget_asked(online, slot);
-            self.devices.at_mut(slot).life = Life::Dormant;
-            self.fail_publications_of(Some(online), slot, &Failure::Detached);
-            online.turns.detach.push_back(slot);
-        } else {
-            let at = now + self.options.backoff.wait(attempts, &mut self.jitter);
-            online.deadlines.add(at, Deadline::attach(slot));
-            self.devices.at_mut(slot).life = Life::Retrying(at);
-        }
-    }
-
-    /// Handles a report that an attached device is not attached any more, or never was.
-    pub(super) fn on_detached_by_bridge(
-        &mut self,
-        online: &mut Online,
-        slot: Slot,
-        report: &ErrorReport,
-        now: Moment,
-    ) {
-        let Life::Attached(since) = self.devices.at(slot).life else {
-            return;
-        };
-        if now.since(since) >= self.options.stable_after {
-            self.devices.at_mut(slot).attempts = 0;
-        }
-        let device = self.devices.key(slot);
-        let cause = DetachCause::Reported(report.clone());
-        self.emit(Event::Detached { device, cause });
-        self.outbox.close(&mut online.flight, slot);
-        self.lose_subscriptions(Some(online), slot);
-        self.put_back(online, slot);
-        self.devices.at_mut(slot).life = Life::Dormant;
-        if self.devices.at(slot).detach.is_some() {
-            self.fail_publications_of(Some(online), slot, &Failure::Detached);
-            self.forget(Some(online), slot, Ok(Outcome::Detached));
-        } else if self.options.reattach {
-            self.back_off(online, slot, now);
-        }
-    }
-
-    /// Ends every attachment, because the connection has ended.
-    pub(super) fn lose_attachments(&mut self) {
-        for slot in self.devices.slots() {
-            self.lose_subscriptions(None, slot);
-            let has_nothing_left = self.outbox.len_of(slot) == 0;
-            let device = self.devices.at_mut(slot);
-            device.asked = None;
-            match (&mut device.detach, device.life) {
-                (_, Life::Own) => {}
-                (Some(_), _) if has_nothing_left => {
-                    self.forget(None, slot, Ok(Outcome::Detached));
-                }
-                (Some(detach), _) => {
-                    detach.deadline = None;
-                    device.life = Life::Waiting;
-                }
-                (None, Life::NeedsToken | Life::Refused | Life::Dormant) => {}
-                (None, _) => device.life = Life::Waiting,
-            }
-        }
-    }
-
-    /// Starts attaching on a newly accepted connection: the gateway itself may publish, and every other device that
-    /// waits is queued to be attached.
-    pub(super) fn resume_attachments(&mut self, online: &mut Online) {
-        let devices = self.devices.iter();
-        let waiting = devices.filter(|(_, device)| matches!(device.life, Life::Waiting));
-        let mut waiting: VecDeque<_> = waiting.map(|(slot, _)| slot).collect();
-        // Begins elsewhere on each connection, so that one that ends early does not always leave out the same devices.
-        let place = (self.stats.connections as u32).wrapping_sub(1);
-        let place = u64::from(place.wrapping_mul(STEP)) * waiting.len() as u64;
-        waiting.rotate_left((place >> 32) as usize);
-        online.turns.attach = waiting.into();
-        self.outbox.open(&mut online.flight, OWN);
-        self.resume_subscriptions(online, OWN);
     }
 }
