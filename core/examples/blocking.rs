@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind::*, Read, Write};
 use std::time::{Duration, Instant, SystemTime};
 use std::{env, error::Error, fs, net::Shutdown, net::TcpStream, process, sync::Arc, thread};
 
-use iotcore_gateway::{Algorithm, ClientId, Gateway, Options, Publication};
+use iotcore_gateway::{Algorithm, ClientId, DeviceAuth, Gateway, Options, Publication};
 use iotcore_gateway::{SigningKey, TransportEnd};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
@@ -36,7 +36,7 @@ fn main() -> Result<()> {
     gateway.open(Instant::now())?;
     let (device, _) = gateway.attach(
         arg(9)?.parse()?,
-        None,
+        DeviceAuth::ByAssociation,
         SystemTime::now().try_into()?,
         Instant::now(),
     )?;

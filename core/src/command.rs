@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{mqtt::QoS, topic::Subfolder};
+use crate::{mqtt::QoS, token::Token, topic::Subfolder};
 
 /// Identifies one device of a [`Gateway`](crate::Gateway); the gateway itself has a key too.
 ///
@@ -71,6 +71,19 @@ impl core::fmt::Display for Subscription {
             Self::Commands => "commands",
         })
     }
+}
+
+/// How a device proves to the bridge who it is; see [`Gateway::attach`](crate::Gateway::attach).
+#[derive(Clone, Debug)]
+pub enum DeviceAuth {
+    /// By its association with the gateway: its attach carries no token.
+    ByAssociation,
+    /// By this token. Once it has expired, another is asked for with
+    /// [`Event::TokenNeeded`](crate::Event::TokenNeeded); a refusal by the bridge is final.
+    Token(Token),
+    /// By tokens that can be fetched: by this one, or else by the one that the device has, while it is surely good.
+    /// Without such a token, one is asked for with [`Event::TokenNeeded`](crate::Event::TokenNeeded) before the attach.
+    Renewable(Option<Token>),
 }
 
 /// A message to the cloud on behalf of one device.

@@ -35,7 +35,7 @@ use self::{
 };
 use crate::{
     clock::Moment,
-    command::{DeliveryId, DeviceKey, OpId, Publication, Subscription},
+    command::{DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, Subscription},
     error::{CommandError, PublishError, PublishErrorKind},
     event::{DisconnectReason, Event, TransportEnd},
     id::{ClientId, DeviceId},
@@ -174,10 +174,10 @@ impl Gateway {
         Ok(op)
     }
 
-    /// Attaches a device, now and on every later connection. Takes the device's token if the gateway authenticates
-    /// devices by their own tokens. You can subscribe and publish for the device at once: both wait for the PUBACK of
-    /// the attach. For a device that is already attached, the operation is done at once; a device that the bridge has
-    /// refused is tried again. Returns the same operation if called again while the attach is pending.
+    /// Attaches a device, now and on every later connection. `auth` replaces how the device proved itself so far. You
+    /// can subscribe and publish for the device at once: both wait for the PUBACK of the attach. For a device that is
+    /// already attached, the operation is done at once; a device that the bridge has refused is tried again. Returns
+    /// the same operation if called again while the attach is pending.
     ///
     /// `unix_now` is the time of the machine's wall clock. It is only reported, in a [`Refusal`](crate::Refusal).
     ///
@@ -188,7 +188,7 @@ impl Gateway {
     pub fn attach(
         &mut self,
         device: DeviceId,
-        token: Option<Token>,
+        auth: DeviceAuth,
         unix_now: UnixTime,
         now: Instant,
     ) -> Result<(DeviceKey, OpId), CommandError> {
@@ -196,7 +196,7 @@ impl Gateway {
         self.session.clock.observe_date(unix_now);
         self.lifecycle.check_not_closing()?;
         let online = self.lifecycle.online_mut();
-        let attached = self.session.want_attached(online, device, token)?;
+        let attached = self.session.want_attached(online, device, auth)?;
         self.flush(now);
         Ok(attached)
     }

@@ -1,7 +1,7 @@
 //! Every input and command of a gateway as plain data, and the one method that takes them.
 
 use crate::{
-    command::{DeliveryId, DeviceKey, OpId, Publication, Subscription},
+    command::{DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, Subscription},
     error::{CommandError, PublishError},
     event::{Event, TransportEnd},
     gateway::Gateway,
@@ -56,8 +56,8 @@ pub enum Input<'a> {
     Attach {
         /// The device.
         device: DeviceId,
-        /// Its token, if the gateway authenticates devices by their own tokens.
-        token: Option<Token>,
+        /// How it proves to the bridge who it is.
+        auth: DeviceAuth,
         /// The time of the wall clock.
         unix_now: UnixTime,
     },
@@ -205,9 +205,9 @@ impl Gateway {
             Input::Open => return Answer::Op(self.open(now)),
             Input::Attach {
                 device,
-                token,
+                auth,
                 unix_now,
-            } => return Answer::Attached(self.attach(device, token, unix_now, now)),
+            } => return Answer::Attached(self.attach(device, auth, unix_now, now)),
             Input::Detach(device) => return Answer::Op(self.detach(device, now)),
             Input::Authorize {
                 device,

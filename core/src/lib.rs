@@ -28,7 +28,9 @@
 //!
 //! ```
 //! use std::{collections::VecDeque, time::{Duration, Instant, SystemTime}};
-//! use iotcore_gateway::{ClientId, Event, Gateway, Options, Outcome, Publication, Token, TransportEnd};
+//! use iotcore_gateway::{
+//!     ClientId, DeviceAuth, Event, Gateway, Options, Outcome, Publication, Token, TransportEnd,
+//! };
 //!
 //! # #[derive(Default)]
 //! # struct Pipe { to_bridge: VecDeque<u8>, to_gateway: VecDeque<u8> }
@@ -59,7 +61,7 @@
 //!
 //! gateway.open(now)?;
 //! let unix_now = SystemTime::now().try_into()?;
-//! let (sensor, _) = gateway.attach("sensor-1".try_into()?, None, unix_now, now)?;
+//! let (sensor, _) = gateway.attach("sensor-1".try_into()?, DeviceAuth::ByAssociation, unix_now, now)?;
 //! let reading = gateway.publish(Publication::telemetry(sensor, "21.5"), now)?;
 //!
 //! let mut is_up = false;
@@ -181,7 +183,9 @@ mod token;
 mod topic;
 mod unsent;
 
-pub use command::{DeliveryId, DeviceKey, OpId, Publication, PublicationTopic, Subscription};
+pub use command::{
+    DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, PublicationTopic, Subscription,
+};
 pub use error::{Certainty, CommandError, Failure, PublishError, PublishErrorKind};
 pub use error_report::{ErrorReport, ErrorReportError, ErrorType, MqttMessageInfo, Retry};
 pub use event::{

@@ -41,7 +41,7 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use iotcore_gateway::Options;
+//! use iotcore_gateway::{DeviceAuth, Options};
 //! use iotcore_gateway_testkit::link::Link;
 //!
 //! let mut link = Link::new(Options::default());
@@ -49,7 +49,7 @@
 //! link.bridge.inject("refuse 1 connack 3".parse()?, now)?;
 //! link.bridge.inject("cut instead attach".parse()?, now)?;
 //! link.gateway.open(now)?;
-//! link.gateway.attach("sensor-1".try_into()?, None, unix_now, now)?;
+//! link.gateway.attach("sensor-1".try_into()?, DeviceAuth::ByAssociation, unix_now, now)?;
 //! link.run(Duration::from_secs(60));
 //! assert!(link.bridge.faults().is_empty());
 //! assert!(link.bridge.attached("gateway-1").eq(["sensor-1"]));

@@ -2,13 +2,13 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use iotcore_gateway::{Event, Options, Outcome, Publication};
+//! use iotcore_gateway::{DeviceAuth, Event, Options, Outcome, Publication};
 //! use iotcore_gateway_testkit::link::Link;
 //!
 //! let mut link = Link::new(Options::default());
 //! let (now, unix_now) = (link.now(), link.unix_now());
 //! link.gateway.open(now)?;
-//! let (sensor, _) = link.gateway.attach("sensor-1".try_into()?, None, unix_now, now)?;
+//! let (sensor, _) = link.gateway.attach("sensor-1".try_into()?, DeviceAuth::ByAssociation, unix_now, now)?;
 //! let op = link.gateway.publish(Publication::telemetry(sensor, "21.5"), now)?;
 //! link.run(Duration::from_millis(500));
 //! link.cut();

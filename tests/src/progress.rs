@@ -20,7 +20,7 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use iotcore_gateway::{
-    DeviceKey, Event, Failure, OpId, Options, Outcome, Publication, QoS, Subscription,
+    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, Publication, QoS, Subscription,
 };
 
 use crate::bridge::faults::PacketKind;
@@ -160,7 +160,9 @@ impl Run {
         link.gateway.open(now).expect("a new gateway opens");
         for number in 1..=workload.devices {
             let id = device_id(number).as_str().try_into().expect("legal");
-            let attached = link.gateway.attach(id, None, unix_now, now);
+            let attached = link
+                .gateway
+                .attach(id, DeviceAuth::ByAssociation, unix_now, now);
             let (device, op) = attached.expect("a known device");
             let is_ignored = workload.ignored.contains(&number);
             let ops = match is_ignored {

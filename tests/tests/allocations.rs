@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use iotcore_gateway::{
-    ClientId, DeviceKey, Event, Gateway, Options, Publication, QoS, QueueLimit, Quota,
+    ClientId, DeviceAuth, DeviceKey, Event, Gateway, Options, Publication, QoS, QueueLimit, Quota,
     Subscription, Token, UnixTime,
 };
 
@@ -68,7 +68,10 @@ impl Bench {
         bench.converse();
         for id in ids {
             let id = id.try_into().unwrap();
-            let (device, _) = bench.gateway.attach(id, None, UNIX_NOW, bench.now).unwrap();
+            let (device, _) = bench
+                .gateway
+                .attach(id, DeviceAuth::ByAssociation, UNIX_NOW, bench.now)
+                .unwrap();
             for subscription in [Subscription::Config, Subscription::Commands] {
                 bench
                     .gateway

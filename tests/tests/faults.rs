@@ -4,7 +4,9 @@
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use iotcore_gateway::{Event, Failure, OpId, Options, Outcome, Publication, QoS, Subscription};
+use iotcore_gateway::{
+    DeviceAuth, Event, Failure, OpId, Options, Outcome, Publication, QoS, Subscription,
+};
 use iotcore_gateway_testkit::Fault;
 use iotcore_gateway_testkit::bridge::event::EventKind;
 use iotcore_gateway_testkit::bridge::faults::{CutMoment, PacketKind};
@@ -32,7 +34,12 @@ impl Script {
         let gateway = &mut link.gateway;
         let mut ops = vec![gateway.open(now).unwrap()];
         let (device, attach) = gateway
-            .attach(DEVICE.try_into().unwrap(), None, unix_now, now)
+            .attach(
+                DEVICE.try_into().unwrap(),
+                DeviceAuth::ByAssociation,
+                unix_now,
+                now,
+            )
             .unwrap();
         ops.push(attach);
         for key in [device, gateway.own_key()] {

@@ -4,8 +4,8 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    DeviceKey, Event, OpId, Options, Outcome, Publication, PublicationTopic, PublishError,
-    PublishErrorKind, QueueLimit, Quota,
+    DeviceAuth, DeviceKey, Event, OpId, Options, Outcome, Publication, PublicationTopic,
+    PublishError, PublishErrorKind, QueueLimit, Quota,
 };
 use iotcore_gateway_testkit::link::{BOUND, Link};
 
@@ -17,7 +17,12 @@ fn open(options: Options) -> (Link, DeviceKey) {
     link.gateway.open(now).unwrap();
     let (device, _) = link
         .gateway
-        .attach(BOUND[0].try_into().unwrap(), None, link.unix_now(), now)
+        .attach(
+            BOUND[0].try_into().unwrap(),
+            DeviceAuth::ByAssociation,
+            link.unix_now(),
+            now,
+        )
         .unwrap();
     link.run(SECOND);
     link.events();
@@ -161,7 +166,7 @@ fn what_was_unsent_when_the_process_ended_is_published_by_the_next_one() {
                 .gateway
                 .attach(
                     kept.device.try_into().unwrap(),
-                    None,
+                    DeviceAuth::ByAssociation,
                     link.unix_now(),
                     link.now(),
                 )

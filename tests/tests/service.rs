@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::Options;
+use iotcore_gateway::{DeviceAuth, Options};
 use iotcore_gateway_testkit::bridge::faults::PacketKind;
 use iotcore_gateway_testkit::bridge::service::{Service, ServiceKind};
 use iotcore_gateway_testkit::link::{Link, device_id};
@@ -18,7 +18,9 @@ fn attaching(options: Options, service: Service, count: usize) -> Link {
     link.gateway.open(now).unwrap();
     for device in (1..=count).map(device_id) {
         let device = device.as_str().try_into().unwrap();
-        link.gateway.attach(device, None, unix_now, now).unwrap();
+        link.gateway
+            .attach(device, DeviceAuth::ByAssociation, unix_now, now)
+            .unwrap();
     }
     link
 }

@@ -4,7 +4,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use iotcore_gateway::{DeviceKey, Gateway, Options, Publication, QoS, Subscription};
+use iotcore_gateway::{DeviceAuth, DeviceKey, Gateway, Options, Publication, QoS, Subscription};
 use iotcore_gateway_testkit::Settings;
 use iotcore_gateway_testkit::bridge::settings::ConfigRedelivery;
 use iotcore_gateway_testkit::link::{
@@ -265,7 +265,7 @@ fn many_devices_are_bound_to_the_gateway() {
         let device = device_id(number);
         let device = device.as_str().try_into().unwrap();
         link.gateway
-            .attach(device, None, link.unix_now(), now)
+            .attach(device, DeviceAuth::ByAssociation, link.unix_now(), now)
             .unwrap();
     }
     link.run(SECOND);

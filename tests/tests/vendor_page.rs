@@ -6,8 +6,8 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    Algorithm, DetachCause, DeviceKey, DeviceState, ErrorType, Event, Failure, OpId, Options,
-    Outcome, Publication, QoS, SigningKey, Subscription, Token,
+    Algorithm, DetachCause, DeviceAuth, DeviceKey, DeviceState, ErrorType, Event, Failure, OpId,
+    Options, Outcome, Publication, QoS, SigningKey, Subscription, Token,
 };
 use iotcore_gateway_testkit::bridge::event::EventKind;
 use iotcore_gateway_testkit::link::{BOUND, GATEWAY, Link, UNBOUND, registry};
@@ -24,17 +24,17 @@ fn open(method: AuthMethod) -> Link {
     link
 }
 
-fn attach(link: &mut Link, id: &str, token: Option<Token>) -> (DeviceKey, OpId) {
+fn attach(link: &mut Link, id: &str, auth: DeviceAuth) -> (DeviceKey, OpId) {
     let attached = link
         .gateway
-        .attach(id.try_into().unwrap(), token, link.unix_now(), link.now())
+        .attach(id.try_into().unwrap(), auth, link.unix_now(), link.now())
         .unwrap();
     link.run(SECOND);
     attached
 }
 
 fn attached(link: &mut Link) -> DeviceKey {
-    let (device, op) = attach(link, BOUND[0], None);
+    let (device, op) = attach(link, BOUND[0], DeviceAuth::ByAssociation);
     assert_eq!(ended(link, op), Some(Ok(Outcome::Attached)));
     device
 }
@@ -86,9 +86,9 @@ fn a_gateway_connects_with_its_client_id_and_a_token_for_its_project() {
 #[test]
 fn without_tokens_of_their_own_devices_are_authenticated_by_their_binding() {
     let mut link = open(AuthMethod::AssociationOnly);
-    let (_, bound) = attach(&mut link, BOUND[0], None);
+    let (_, bound) = attach(&mut link, BOUND[0], DeviceAuth::ByAssociation);
     assert_eq!(ended(&mut link, bound), Some(Ok(Outcome::Attached)));
-    let (stranger, unbound) = attach(&mut link, UNBOUND, None);
+    let (stranger, unbound) = attach(&mut link, UNBOUND, DeviceAuth::ByAssociation);
     assert_eq!(
         refused_as(&mut link, unbound),
         Some(ErrorType::AttachmentError)
@@ -104,9 +104,9 @@ fn without_tokens_of_their_own_devices_are_authenticated_by_their_binding() {
 fn with_tokens_of_their_own_devices_need_no_binding() {
     let mut link = open(AuthMethod::DeviceAuthTokenOnly);
     let token = device_token(&link);
-    let (_, with) = attach(&mut link, UNBOUND, Some(token));
+    let (_, with) = attach(&mut link, UNBOUND, DeviceAuth::Token(token));
     assert_eq!(ended(&mut link, with), Some(Ok(Outcome::Attached)));
-    let (_, without) = attach(&mut link, BOUND[0], None);
+    let (_, without) = attach(&mut link, BOUND[0], DeviceAuth::ByAssociation);
     assert_eq!(
         refused_as(&mut link, without),
         Some(ErrorType::AttachmentError)
@@ -117,12 +117,12 @@ fn with_tokens_of_their_own_devices_need_no_binding() {
 fn a_gateway_that_asks_for_both_takes_neither_alone() {
     let mut link = open(AuthMethod::AssociationAndDeviceAuthToken);
     let token = device_token(&link);
-    for (id, token, taken) in [
-        (BOUND[0], Some(token.clone()), true),
-        (BOUND[1], None, false),
-        (UNBOUND, Some(token), false),
+    for (id, auth, taken) in [
+        (BOUND[0], DeviceAuth::Token(token.clone()), true),
+        (BOUND[1], DeviceAuth::ByAssociation, false),
+        (UNBOUND, DeviceAuth::Token(token), false),
     ] {
-        let (_, op) = attach(&mut link, id, token);
+        let (_, op) = attach(&mut link, id, auth);
         assert_eq!(
             ended(&mut link, op) == Some(Ok(Outcome::Attached)),
             taken,
@@ -226,7 +226,7 @@ fn attaching_twice_is_acknowledged_by_the_bridge_too() {
         link.bridge.attached(GATEWAY).collect::<Vec<_>>(),
         [BOUND[0]]
     );
-    let (_, op) = attach(&mut link, BOUND[0], None);
+    let (_, op) = attach(&mut link, BOUND[0], DeviceAuth::ByAssociation);
     assert_eq!(ended(&mut link, op), Some(Ok(Outcome::Attached)));
 }
 
@@ -234,7 +234,7 @@ fn attaching_twice_is_acknowledged_by_the_bridge_too() {
 fn detaching_ends_the_attachment_and_nothing_else() {
     let mut link = open(AuthMethod::AssociationOnly);
     let device = attached(&mut link);
-    let (_, other) = attach(&mut link, BOUND[1], None);
+    let (_, other) = attach(&mut link, BOUND[1], DeviceAuth::ByAssociation);
     assert_eq!(ended(&mut link, other), Some(Ok(Outcome::Attached)));
     let op = link.gateway.detach(device, link.now()).unwrap();
     link.run(SECOND);
@@ -248,7 +248,7 @@ fn detaching_ends_the_attachment_and_nothing_else() {
 #[test]
 fn an_error_of_a_device_reaches_the_gateway_with_the_fields_of_the_page() {
     let mut link = open(AuthMethod::AssociationOnly);
-    let (_, _) = attach(&mut link, UNBOUND, None);
+    let (_, _) = attach(&mut link, UNBOUND, DeviceAuth::ByAssociation);
     let report = link.events().into_iter().find_map(|event| match event {
         Event::ErrorReport(report) => Some(report),
         _ => None,
@@ -295,7 +295,7 @@ fn an_expiring_token_is_replaced_without_loss() {
     let mut link = Link::new(Options::default());
     link.set_token_lifetime(60 * SECOND);
     link.gateway.open(link.now()).unwrap();
-    let (device, _) = attach(&mut link, BOUND[0], None);
+    let (device, _) = attach(&mut link, BOUND[0], DeviceAuth::ByAssociation);
     for n in 0..300 {
         link.gateway
             .publish(Publication::telemetry(device, n.to_string()), link.now())

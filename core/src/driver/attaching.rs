@@ -8,7 +8,7 @@ use core::{
 use std::sync::{Arc, OnceLock};
 
 use crate::{
-    command::{OpId, Subscription},
+    command::{DeviceAuth, OpId, Subscription},
     driver::{
         attach_error::AttachError, completion::Completion, device::Device, payloads::Attach,
         runtime::BoxFuture, shared::Shared,
@@ -68,12 +68,15 @@ async fn attach_device(
     attach: Attach,
     told: Arc<OnceLock<(OpId, Device)>>,
 ) -> Result<Device, AttachError> {
-    let token = match attach.token {
-        Some(token) => Some(token),
+    let auth = match attach.token {
+        Some(token) => DeviceAuth::Token(token),
         None => {
             let id = attach.device.clone();
             let answer = Arc::clone(shared.environment()).device_token(id, Duration::ZERO);
-            answer.await.map_err(AttachError::Token)?
+            match answer.await.map_err(AttachError::Token)? {
+                Some(token) => DeviceAuth::Renewable(Some(token)),
+                None => DeviceAuth::ByAssociation,
+            }
         }
     };
     let id = attach.device;
@@ -83,7 +86,7 @@ async fn attach_device(
     ];
     let unix_now = shared.environment().unix_now();
     let accepted = shared
-        .with(|state, now| state.attach(&id, token, &subscriptions, unix_now, now))
+        .with(|state, now| state.attach(&id, auth, &subscriptions, unix_now, now))
         .map_err(|error| AttachError::Attach(error, None))?;
     let device = Device::new(Arc::clone(&shared), accepted.device, id);
     told.get_or_init(|| (accepted.attach, device.clone()));

@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    command::{DeviceKey, OpId, Slot},
+    command::{DeviceAuth, DeviceKey, OpId, Slot},
     error::{CommandError, Failure},
     event::{Event, Outcome},
     id::DeviceId,
@@ -36,14 +36,14 @@ impl Session {
         &mut self,
         mut online: Option<&mut Online>,
         id: DeviceId,
-        token: Option<Token>,
+        auth: DeviceAuth,
     ) -> Result<(DeviceKey, OpId), CommandError> {
-        if let Some(token) = &token {
+        if let DeviceAuth::Token(token) | DeviceAuth::Renewable(Some(token)) = &auth {
             self.check_token(token)?;
         }
         let slot = self.admit_device(online.as_deref_mut(), id)?;
         let device = self.devices.at_mut(slot);
-        device.renew_token(token);
+        device.set_auth(auth);
         let op = match device.attach_op {
             Some(pending) => pending,
             None => self.new_op(),
@@ -101,7 +101,7 @@ impl Session {
         self.check_token(&token)?;
         let op = self.new_op();
         let device = self.devices.at_mut(slot);
-        device.renew_token(Some(token));
+        device.renew_token(token);
         match device.life {
             Life::Refused => {
                 device.attach_op = Some(op);
@@ -162,8 +162,7 @@ impl Session {
                 return false;
             }
             online.turns.attach.take(choice);
-            let token = self.devices.at(slot).token.as_ref();
-            if !token.is_some_and(|token| self.clock.is_past(token.expires_at())) {
+            if !self.devices.at(slot).auth.needs_token(&self.clock) {
                 if choice.is_probe {
                     self.probed(online, Kind::Control, now);
                 }
@@ -187,7 +186,7 @@ impl Session {
         turns.probe(online.probes.place())
     }
 
-    /// Requests a new token, because the device's own expired before its attach. A device that is to be detached needs
+    /// Requests a new token, because the device has none that is good for its attach. A device that is to be detached needs
     /// none.
     fn ask_for_token(&mut self, online: &mut Online, slot: Slot) {
         self.devices.at_mut(slot).life = Life::NeedsToken;

@@ -39,7 +39,7 @@ impl Session {
                 Channel::Attach,
                 PacketOwner::Attach(slot),
                 Request::Attach,
-                attach_payload(device.token.as_ref()),
+                attach_payload(device.auth.token()),
             ),
             Control::Detach => (
                 Channel::Detach,
@@ -63,7 +63,7 @@ impl Session {
     /// Returns whether there is room for the packet of an attach or a detach.
     pub(super) fn has_room_for_control(&self, online: &Online, slot: Slot) -> bool {
         let device = self.devices.at(slot);
-        let token = device.token.as_ref();
+        let token = device.auth.token();
         let token = token.map_or(0, |token| token.expose().len());
         let size = device.id.as_str().len() + token + CONTROL_OVERHEAD;
         online.link.room_with_id() >= size

@@ -1,6 +1,7 @@
 //! The devices of the gateway, itself first: data only. The transitions are in `attachment`, `detachment` and
 //! `subscriptions`.
 
+mod auth;
 mod device;
 mod slots;
 mod subscription;

@@ -3,8 +3,8 @@
 use std::{fs, path::Path};
 
 use iotcore_gateway::{
-    Acknowledge, Answer, Event, Gateway, Input, Options, Publication, QoS, Subscription,
-    TransportEnd,
+    Acknowledge, Answer, DeviceAuth, Event, Gateway, Input, Options, Publication, QoS,
+    Subscription, TransportEnd,
 };
 
 use super::peer::{ATTACH, CONFIG, Harness, Sent, UNIX_NOW, publish, seconds};
@@ -174,9 +174,9 @@ fn by_method(gateway: &mut Gateway, input: Input<'_>, now: std::time::Instant) -
         Input::Open => return Answer::Op(gateway.open(now)),
         Input::Attach {
             device,
-            token,
+            auth,
             unix_now,
-        } => return Answer::Attached(gateway.attach(device, token, unix_now, now)),
+        } => return Answer::Attached(gateway.attach(device, auth, unix_now, now)),
         Input::Detach(device) => return Answer::Op(gateway.detach(device, now)),
         Input::Authorize {
             device,
@@ -221,7 +221,7 @@ fn lifecycle(call_by: CallBy) -> Output {
     driven.apply(Input::Received(&[0x20, 2, 0, 0]));
     let attach = Input::Attach {
         device: "device-1".try_into().unwrap(),
-        token: Some(token.clone()),
+        auth: DeviceAuth::Token(token.clone()),
         unix_now: UNIX_NOW,
     };
     let (device, _) = driven.apply(attach).attached().unwrap();

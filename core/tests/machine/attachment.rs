@@ -1,8 +1,8 @@
 //! Attaching devices: one test for each row of the lifecycle table, and for the order of the answers.
 
 use iotcore_gateway::{
-    CommandError, DeviceId, DeviceState, ErrorType, Event, Failure, Options, Outcome, Publication,
-    PublishError, PublishErrorKind, QoS, Subscription, Token,
+    CommandError, DeviceAuth, DeviceId, DeviceState, ErrorType, Event, Failure, Options, Outcome,
+    Publication, PublishError, PublishErrorKind, QoS, Subscription, Token,
 };
 
 use super::peer::{ATTACH, EVENTS, Harness, Sent, UNIX_NOW, failed, seconds};
@@ -57,7 +57,7 @@ fn an_attach_without_a_token_is_an_empty_object_and_one_with_it_has_an_authoriza
         .gateway
         .attach(
             "device-2".try_into().unwrap(),
-            Some(token),
+            DeviceAuth::Token(token),
             UNIX_NOW,
             harness.now,
         )
@@ -166,8 +166,9 @@ fn a_puback_after_its_deadline_completes_no_attach_with_another_token() {
     let late = harness.expect_publish(ATTACH);
     harness.time_out(seconds(30));
     harness.events();
-    let (id, token) = ("device-1".try_into().unwrap(), Some(harness.token()));
-    let attaching = harness.gateway.attach(id, token, UNIX_NOW, harness.now);
+    let id = "device-1".try_into().unwrap();
+    let auth = DeviceAuth::Token(harness.token());
+    let attaching = harness.gateway.attach(id, auth, UNIX_NOW, harness.now);
     let (_, op) = attaching.unwrap();
     harness.step();
     let second = harness.expect_publish(ATTACH);
@@ -246,7 +247,9 @@ fn repeating_a_pending_attach_returns_the_same_operation() {
 fn the_gateway_needs_no_attach_for_itself() {
     let mut harness = Harness::open(Options::default());
     let id = super::peer::GATEWAY.try_into().unwrap();
-    let refused = harness.gateway.attach(id, None, UNIX_NOW, harness.now);
+    let refused = harness
+        .gateway
+        .attach(id, DeviceAuth::ByAssociation, UNIX_NOW, harness.now);
     assert!(matches!(refused, Err(CommandError::OwnDevice(_))));
     let own = harness.gateway.own_key();
     assert!(matches!(
@@ -320,10 +323,12 @@ fn attaching_more_devices_than_the_limit_is_refused() {
     for id in ["device-1", "device-2"] {
         harness.attach(id);
     }
-    let refused =
-        harness
-            .gateway
-            .attach("device-3".try_into().unwrap(), None, UNIX_NOW, harness.now);
+    let refused = harness.gateway.attach(
+        "device-3".try_into().unwrap(),
+        DeviceAuth::ByAssociation,
+        UNIX_NOW,
+        harness.now,
+    );
     assert_eq!(refused, Err(CommandError::TooManyDevices(2)));
     assert_eq!(harness.sent(), []);
 }

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication,
-    PublishError, PublishErrorKind, QoS, Reconnect, Subscription, Token, TransportEnd,
+    Certainty, CommandError, DeviceAuth, DisconnectReason, Event, Failure, Options, Outcome,
+    Publication, PublishError, PublishErrorKind, QoS, Reconnect, Subscription, Token, TransportEnd,
 };
 
 use super::peer::{Harness, Sent, UNIX_NOW, failed, seconds};
@@ -335,7 +335,7 @@ fn a_closing_gateway_refuses_commands() {
     let refused = CommandError::Closed;
     assert_eq!(gateway.open(now), Err(refused.clone()));
     assert_eq!(
-        gateway.attach(id, None, UNIX_NOW, now),
+        gateway.attach(id, DeviceAuth::ByAssociation, UNIX_NOW, now),
         Err(refused.clone())
     );
     assert_eq!(gateway.detach(device, now), Err(refused.clone()));

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Certainty, CommandError, DisconnectReason, Event, Failure, Options, Outcome, Publication, QoS,
-    Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
+    Certainty, CommandError, DeviceAuth, DisconnectReason, Event, Failure, Options, Outcome,
+    Publication, QoS, Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
 };
 
 use super::peer::{Harness, Sent, UNIX_NOW, seconds};
@@ -107,7 +107,7 @@ fn debug_does_not_show_a_queued_token() {
         .gateway
         .attach(
             "device-1".try_into().unwrap(),
-            Some(harness.token()),
+            DeviceAuth::Token(harness.token()),
             UNIX_NOW,
             harness.now,
         )

@@ -1,8 +1,8 @@
 //! Detaching devices: publications first, then the detach.
 
 use iotcore_gateway::{
-    CommandError, DetachCause, Event, Failure, OpId, Options, Outcome, Publication, PublishError,
-    PublishErrorKind, QoS, Subscription,
+    CommandError, DetachCause, DeviceAuth, Event, Failure, OpId, Options, Outcome, Publication,
+    PublishError, PublishErrorKind, QoS, Subscription,
 };
 
 use super::peer::{EVENTS, Harness, UNIX_NOW, seconds};
@@ -191,9 +191,12 @@ fn a_detached_key_is_refused_and_a_new_attach_returns_a_different_one() {
             ..
         })
     ));
-    let again = harness
-        .gateway
-        .attach("device-1".try_into().unwrap(), None, UNIX_NOW, harness.now);
+    let again = harness.gateway.attach(
+        "device-1".try_into().unwrap(),
+        DeviceAuth::ByAssociation,
+        UNIX_NOW,
+        harness.now,
+    );
     assert_eq!(again, Err(CommandError::Detaching));
     let id = harness.expect_publish("/devices/device-1/detach");
     harness.puback(id);

@@ -1,6 +1,8 @@
 //! Device tokens: provided, refused, expired and requested.
 
-use iotcore_gateway::{CommandError, DeviceState, Event, Failure, Options, Outcome, Token};
+use iotcore_gateway::{
+    CommandError, DeviceAuth, DeviceState, Event, Failure, Options, Outcome, Token,
+};
 
 use super::peer::{ATTACH, Harness, UNIX_NOW, failed, seconds};
 
@@ -23,36 +25,57 @@ fn a_new_token_retries_a_refused_device() {
 fn a_refused_token_is_never_used_again() {
     let mut harness = Harness::open(Options::default());
     let token = Token::new("refused.to.ken", harness.now + seconds(3_600)).unwrap();
-    let id = || "device-1".try_into().unwrap();
-    harness
-        .gateway
-        .attach(id(), Some(token), UNIX_NOW, harness.now)
-        .unwrap();
+    let (device, _) = harness.begin_attach_as("device-1", DeviceAuth::Token(token));
     let packet_id = harness.expect_publish(ATTACH);
     harness.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(packet_id));
+    harness.begin_attach_as("device-1", DeviceAuth::Renewable(None));
+    assert_eq!(harness.sent_payloads(), []);
+    assert!(harness.events().contains(&Event::TokenNeeded { device }));
+}
+
+#[test]
+fn a_renewable_device_uses_the_token_that_it_has_and_without_one_asks_before_its_attach() {
+    let mut harness = Harness::open(Options::default());
+    let (device, attach) = harness.begin_attach_as("device-1", DeviceAuth::Renewable(None));
+    assert_eq!(harness.sent_payloads(), []);
+    assert_eq!(harness.events(), [Event::TokenNeeded { device }]);
+    let token = harness.token();
     harness
         .gateway
-        .attach(id(), None, UNIX_NOW, harness.now)
+        .authorize(device, token, UNIX_NOW, harness.now)
         .unwrap();
+    harness.acknowledge_attach("device-1");
+    assert_eq!(harness.ended(attach), Some(Ok(Outcome::Attached)));
+
+    harness.begin_attach_as("device-1", DeviceAuth::Renewable(None));
+    harness.reconnect();
     let [(payload, _)] = &harness.sent_payloads()[..] else {
         panic!("expected one attach");
     };
+    assert!(payload.contains("authorization"), "{payload}");
+}
+
+#[test]
+fn an_attach_by_association_drops_the_token_that_the_device_had() {
+    let mut harness = Harness::open(Options::default());
+    let auth = DeviceAuth::Token(harness.token());
+    harness.begin_attach_as("device-1", auth);
+    harness.expect_publish(ATTACH);
+    let (_, attach) = harness.begin_attach("device-1");
+    harness.reconnect();
+    let [(payload, without)] = &harness.sent_payloads()[..] else {
+        panic!("expected one attach");
+    };
     assert_eq!(payload, "{}");
+    harness.puback(*without);
+    assert_eq!(harness.ended(attach), Some(Ok(Outcome::Attached)));
 }
 
 #[test]
 fn an_expired_device_token_is_requested_again_and_never_sent() {
     let mut harness = Harness::open(Options::default());
     let token = Token::new("old.to.ken", harness.now + seconds(60)).unwrap();
-    let (device, _) = harness
-        .gateway
-        .attach(
-            "device-1".try_into().unwrap(),
-            Some(token),
-            UNIX_NOW,
-            harness.now,
-        )
-        .unwrap();
+    let (device, _) = harness.begin_attach_as("device-1", DeviceAuth::Token(token));
     harness.acknowledge_attach("device-1");
     harness.wait(seconds(61));
     harness.lose_connection();
@@ -84,15 +107,7 @@ fn a_token_is_requested_when_its_attach_is_next_in_the_queue() {
     let mut harness = Harness::open(options);
     harness.begin_attach("device-1");
     let token = Token::new("old.to.ken", harness.now + seconds(1)).unwrap();
-    let (device, _) = harness
-        .gateway
-        .attach(
-            "device-2".try_into().unwrap(),
-            Some(token),
-            UNIX_NOW,
-            harness.now,
-        )
-        .unwrap();
+    let (device, _) = harness.begin_attach_as("device-2", DeviceAuth::Token(token));
     harness.wait(seconds(5));
     assert_eq!(harness.events(), [], "with or without a timeout");
     harness.acknowledge_attach("device-1");
@@ -111,7 +126,7 @@ fn a_spurious_timeout_does_not_take_back_a_probe_that_waits_for_a_token() {
         let token = Token::new("old.to.ken", harness.now + seconds(1)).unwrap();
         let attached = harness
             .gateway
-            .attach(id, Some(token), UNIX_NOW, harness.now);
+            .attach(id, DeviceAuth::Token(token), UNIX_NOW, harness.now);
         let (device, _) = attached.unwrap();
         harness.step();
         assert_eq!(harness.events(), [Event::TokenNeeded { device }]);
@@ -135,15 +150,7 @@ fn a_spurious_timeout_does_not_take_back_a_probe_that_waits_for_a_token() {
 fn a_detach_does_not_wait_for_a_missing_token() {
     let mut harness = Harness::dialing(Options::default());
     let token = Token::new("old.to.ken", harness.now + seconds(60)).unwrap();
-    let (device, attach) = harness
-        .gateway
-        .attach(
-            "device-1".try_into().unwrap(),
-            Some(token),
-            UNIX_NOW,
-            harness.now,
-        )
-        .unwrap();
+    let (device, attach) = harness.begin_attach_as("device-1", DeviceAuth::Token(token));
     let published = harness.publish(device, "1");
     let detach = harness.gateway.detach(device, harness.now).unwrap();
     harness.wait(seconds(61));
@@ -168,7 +175,7 @@ fn a_token_that_has_expired_is_refused_at_once() {
     let token = Token::new("old.to.ken", harness.now).unwrap();
     let refused = harness.gateway.attach(
         "device-1".try_into().unwrap(),
-        Some(token),
+        DeviceAuth::Token(token),
         UNIX_NOW,
         harness.now,
     );

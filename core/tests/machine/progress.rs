@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DisconnectReason, Event, Options, Outcome, Publication, QoS, Subscription, UnixTime,
+    DeviceAuth, DisconnectReason, Event, Options, Outcome, Publication, QoS, Subscription, UnixTime,
 };
 
 use super::peer::{ATTACH, CONFIG, EVENTS, Harness, Sent, UNIX_NOW, packets::take, seconds};
@@ -115,7 +115,7 @@ fn commands_after_a_long_pause_judge_nobody_whose_answer_was_not_read() {
     let second = harness.expect_publish(EVENTS);
     let third = harness.gateway.attach(
         "device-3".try_into().unwrap(),
-        None,
+        DeviceAuth::ByAssociation,
         UnixTime::from_secs(UNIX_NOW.as_secs() + 31),
         harness.now,
     );

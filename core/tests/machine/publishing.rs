@@ -1,8 +1,8 @@
 //! Publishing, from acceptance to acknowledgement: order, lost connections, windows, limits.
 
 use iotcore_gateway::{
-    Event, Options, Outcome, Overflow, Publication, PublishError, PublishErrorKind, QoS, Subfolder,
-    TransportEnd,
+    DeviceAuth, Event, Options, Outcome, Overflow, Publication, PublishError, PublishErrorKind,
+    QoS, Subfolder, TransportEnd,
 };
 
 use super::peer::{EVENTS, Harness, Sent, UNIX_NOW, seconds};
@@ -207,7 +207,12 @@ fn a_device_that_is_not_attached_does_not_block_others() {
     let mut harness = Harness::open(Options::default());
     let (slow, _) = harness
         .gateway
-        .attach("slow-1".try_into().unwrap(), None, UNIX_NOW, harness.now)
+        .attach(
+            "slow-1".try_into().unwrap(),
+            DeviceAuth::ByAssociation,
+            UNIX_NOW,
+            harness.now,
+        )
         .unwrap();
     harness.expect_publish("/devices/slow-1/attach");
     let device = harness.attach("device-1");

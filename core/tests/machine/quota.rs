@@ -4,8 +4,8 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use iotcore_gateway::{
-    DeviceKey, Failure, Options, Outcome, Overflow, Publication, PublishError, PublishErrorKind,
-    QoS, QueueLimit, Quota, quota,
+    DeviceAuth, DeviceKey, Failure, Options, Outcome, Overflow, Publication, PublishError,
+    PublishErrorKind, QoS, QueueLimit, Quota, quota,
 };
 
 use super::peer::{Harness, UNIX_NOW, seconds};
@@ -92,7 +92,12 @@ fn the_limits_on_payloads_and_devices_are_options() {
     assert!(
         harness
             .gateway
-            .attach("device-2".try_into().unwrap(), None, UNIX_NOW, harness.now)
+            .attach(
+                "device-2".try_into().unwrap(),
+                DeviceAuth::ByAssociation,
+                UNIX_NOW,
+                harness.now
+            )
             .is_err()
     );
 }

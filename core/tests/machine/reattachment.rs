@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use iotcore_gateway::{
-    DetachCause, DeviceState, Event, Failure, Options, Outcome, QoS, Subscription,
+    DetachCause, DeviceAuth, DeviceState, Event, Failure, Options, Outcome, QoS, Subscription,
 };
 
 use super::peer::{ATTACH, EVENTS, Harness, Sent, UNIX_NOW, seconds};
@@ -165,7 +165,7 @@ fn a_thousand_devices_are_reattached_within_the_attach_window() {
             .gateway
             .attach(
                 format!("device-{n}").try_into().unwrap(),
-                None,
+                DeviceAuth::ByAssociation,
                 UNIX_NOW,
                 harness.now,
             )

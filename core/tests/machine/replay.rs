@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{Acknowledge, Event, Options, Publication, QoS, Subscription};
+use iotcore_gateway::{Acknowledge, DeviceAuth, Event, Options, Publication, QoS, Subscription};
 use proptest::{collection::vec, prelude::*};
 
 use super::peer::{GATEWAY, Harness, UNIX_NOW, seconds};
@@ -29,7 +29,9 @@ fn busy() -> Harness {
     let gateway = &mut harness.gateway;
     for n in 1..=4 {
         let id = format!("device-{n}").try_into().unwrap();
-        let (device, _) = gateway.attach(id, None, UNIX_NOW, now).unwrap();
+        let (device, _) = gateway
+            .attach(id, DeviceAuth::ByAssociation, UNIX_NOW, now)
+            .unwrap();
         gateway
             .subscribe(device, Subscription::Config, QoS::AtLeastOnce, now)
             .unwrap();

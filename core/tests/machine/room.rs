@@ -1,8 +1,8 @@
 //! Limits of the transmit buffer and the queues: what has no room waits, and resumes once there is some.
 
 use iotcore_gateway::{
-    Event, Options, Publication, PublishError, PublishErrorKind, QoS, QueueLimit, Quota, Subfolder,
-    Subscription, Token,
+    DeviceAuth, Event, Options, Publication, PublishError, PublishErrorKind, QoS, QueueLimit,
+    Quota, Subfolder, Subscription, Token,
 };
 
 use super::peer::{EVENTS, Harness, UNIX_NOW, seconds};
@@ -45,10 +45,13 @@ fn attaches_fill_the_transmit_buffer_to_its_limit_and_resume_once_it_is_drained(
         for n in 0..300 {
             let id = format!("d{n:0>249}").try_into().unwrap();
             let expires_at = harness.now + seconds(60);
-            let token = token.clone().map(|it| Token::new(it, expires_at).unwrap());
+            let auth = match token.clone() {
+                Some(token) => DeviceAuth::Token(Token::new(token, expires_at).unwrap()),
+                None => DeviceAuth::ByAssociation,
+            };
             harness
                 .gateway
-                .attach(id, token, UNIX_NOW, harness.now)
+                .attach(id, auth, UNIX_NOW, harness.now)
                 .unwrap();
         }
         let waiting = harness.gateway.poll_transmit().len();

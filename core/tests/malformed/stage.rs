@@ -1,7 +1,8 @@
 //! The stages at which a row's bytes arrive.
 
 use iotcore_gateway::{
-    Acknowledge, DeviceKey, Options, Publication, QoS, Subscription, Token, TransportEnd,
+    Acknowledge, DeviceAuth, DeviceKey, Options, Publication, QoS, Subscription, Token,
+    TransportEnd,
 };
 
 use crate::peer::{GATEWAY, Harness, Sent, UNIX_NOW, publish, seconds};
@@ -151,8 +152,9 @@ impl Stage {
             _ => harness.puback(2),
         }
         if self == Self::Quarantined {
-            let (id, token) = ("device-1".try_into().unwrap(), Some(harness.token()));
-            let attaching = harness.gateway.attach(id, token, UNIX_NOW, harness.now);
+            let id = "device-1".try_into().unwrap();
+            let auth = DeviceAuth::Token(harness.token());
+            let attaching = harness.gateway.attach(id, auth, UNIX_NOW, harness.now);
             attaching.unwrap();
             harness.step();
             assert_eq!(harness.expect_publish("/devices/device-1/attach"), 3);

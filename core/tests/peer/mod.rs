@@ -13,8 +13,8 @@ pub mod packets;
 use std::time::{Duration, Instant};
 
 use iotcore_gateway::{
-    ClientId, DeviceKey, DisconnectReason, Disconnected, Event, Failure, Gateway, OpId, Options,
-    Outcome, Publication, Token, TransportEnd, UnixTime,
+    ClientId, DeviceAuth, DeviceKey, DisconnectReason, Disconnected, Event, Failure, Gateway, OpId,
+    Options, Outcome, Publication, Token, TransportEnd, UnixTime,
 };
 
 pub use self::packets::{Sent, parse, publish};
@@ -134,8 +134,13 @@ impl Harness {
 
     /// Requests an attach of a device without a token.
     pub fn begin_attach(&mut self, id: &str) -> (DeviceKey, OpId) {
+        self.begin_attach_as(id, DeviceAuth::ByAssociation)
+    }
+
+    /// Requests an attach of a device that proves itself like this.
+    pub fn begin_attach_as(&mut self, id: &str, auth: DeviceAuth) -> (DeviceKey, OpId) {
         let id = id.try_into().unwrap();
-        self.gateway.attach(id, None, UNIX_NOW, self.now).unwrap()
+        self.gateway.attach(id, auth, UNIX_NOW, self.now).unwrap()
     }
 
     /// Attaches a device and acknowledges the attach.

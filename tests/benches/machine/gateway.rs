@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use iotcore_gateway::{Options, Publication, TransportEnd};
+use iotcore_gateway::{DeviceAuth, Options, Publication, TransportEnd};
 use iotcore_gateway_testkit::{
     AuthMethod, Settings,
     link::{self, GATEWAY, Link},
@@ -156,7 +156,7 @@ fn simulated() -> f64 {
         .map(|n| {
             let id = subject::device(n).try_into().expect("legal");
             link.gateway
-                .attach(id, None, link.unix_now(), now)
+                .attach(id, DeviceAuth::ByAssociation, link.unix_now(), now)
                 .expect("room")
                 .0
         })

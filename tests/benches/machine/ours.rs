@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use iotcore_gateway::{
-    ClientId, DeviceKey, Event, Gateway, Options, Publication, QoS, QueueLimit, Quota,
+    ClientId, DeviceAuth, DeviceKey, Event, Gateway, Options, Publication, QoS, QueueLimit, Quota,
     Subscription, Token, UnixTime,
 };
 
@@ -49,7 +49,7 @@ impl Ours {
             let id = subject::device(n).try_into().expect("legal");
             let (key, _) = self
                 .gateway
-                .attach(id, None, UNIX_NOW, self.now)
+                .attach(id, DeviceAuth::ByAssociation, UNIX_NOW, self.now)
                 .expect("room");
             for subscription in [Subscription::Config, Subscription::Commands] {
                 self.gateway

@@ -3,8 +3,8 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DeviceId, DeviceKey, Input, OpId, Publication, PublicationTopic, PublishError,
-    PublishErrorKind, QoS, Token, Unsent,
+    CommandError, DeviceAuth, DeviceId, DeviceKey, Input, OpId, Publication, PublicationTopic,
+    PublishError, PublishErrorKind, QoS, Unsent,
 };
 
 use super::run::Run;
@@ -96,16 +96,17 @@ impl Run {
         DEVICES[device].try_into().expect("a legal id")
     }
 
-    fn device_token(&self, lifetime: Duration) -> Option<Token> {
-        self.drafted
-            .needs_device_tokens()
-            .then(|| self.link.token(lifetime))
+    fn auth(&self, lifetime: Duration) -> DeviceAuth {
+        match self.drafted.needs_device_tokens() {
+            true => DeviceAuth::Token(self.link.token(lifetime)),
+            false => DeviceAuth::ByAssociation,
+        }
     }
 
     pub(super) fn attach(&mut self, device: usize, lifetime: Duration) -> String {
         let input = Input::Attach {
             device: Self::id(device),
-            token: self.device_token(lifetime),
+            auth: self.auth(lifetime),
             unix_now: self.link.unix_now(),
         };
         let attached = self.link.apply(input).attached();

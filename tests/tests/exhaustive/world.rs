@@ -9,8 +9,8 @@ use std::{
 };
 
 use iotcore_gateway::{
-    ClientId, DeviceKey, DeviceState, Gateway, OpId, Options, Publication, QoS, Subscription,
-    Token, TransportEnd, UnixTime,
+    ClientId, DeviceAuth, DeviceKey, DeviceState, Gateway, OpId, Options, Publication, QoS,
+    Subscription, Token, TransportEnd, UnixTime,
 };
 
 use super::{
@@ -223,7 +223,10 @@ impl World {
 
     fn attach(&mut self, device: usize) {
         let id = DEVICES[device].parse().unwrap();
-        if let Ok((key, op)) = self.gateway.attach(id, None, UNIX_NOW, self.now) {
+        if let Ok((key, op)) =
+            self.gateway
+                .attach(id, DeviceAuth::ByAssociation, UNIX_NOW, self.now)
+        {
             self.referee.keyed(device, key);
             self.referee.accepted(op, Kind::Attach(device));
         }

@@ -1,6 +1,8 @@
 //! Attaches and subscriptions at a slow bridge.
 
-use iotcore_gateway::{DetachCause, DeviceKey, DeviceState, Event, Failure, OpId, Options};
+use iotcore_gateway::{
+    DetachCause, DeviceAuth, DeviceKey, DeviceState, Event, Failure, OpId, Options,
+};
 use iotcore_gateway_testkit::Fault;
 use iotcore_gateway_testkit::bridge::faults::PacketKind;
 use iotcore_gateway_testkit::bridge::service::{Service, ServiceKind};
@@ -13,7 +15,9 @@ use super::{MILLI, ROUND_TRIP, SECOND, assert_done_within, served};
 pub(super) fn attach(link: &mut Link, number: usize) -> (DeviceKey, OpId) {
     let (id, unix_now, now) = (device_id(number), link.unix_now(), link.now());
     let id = id.as_str().try_into().unwrap();
-    link.gateway.attach(id, None, unix_now, now).unwrap()
+    link.gateway
+        .attach(id, DeviceAuth::ByAssociation, unix_now, now)
+        .unwrap()
 }
 
 #[test]

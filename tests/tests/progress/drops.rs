@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::BTreeSet;
 
-use iotcore_gateway::{DeviceKey, Event, OpId, Options, Outcome, Publication};
+use iotcore_gateway::{DeviceAuth, DeviceKey, Event, OpId, Options, Outcome, Publication};
 use iotcore_gateway_testkit::link::{BOUND, Link, Side};
 
 use super::{MILLI, ROUND_TRIP, SECOND};
@@ -42,7 +42,10 @@ impl Session {
         link.gateway.open(now).unwrap();
         let devices = [BOUND[0], BOUND[1]].map(|id| {
             let id = id.try_into().unwrap();
-            link.gateway.attach(id, None, unix_now, now).unwrap().0
+            link.gateway
+                .attach(id, DeviceAuth::ByAssociation, unix_now, now)
+                .unwrap()
+                .0
         });
         Self {
             link,

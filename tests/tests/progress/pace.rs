@@ -5,7 +5,7 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use iotcore_gateway::{DeviceKey, Gateway, Options, Publication, QoS, Subscription};
+use iotcore_gateway::{DeviceAuth, DeviceKey, Gateway, Options, Publication, QoS, Subscription};
 use iotcore_gateway_testkit::Settings;
 use iotcore_gateway_testkit::bridge::service::{Service, ServiceKind};
 use iotcore_gateway_testkit::link::{Link, Observation, Observer, device_id, registry_of};
@@ -55,7 +55,10 @@ fn kind_of(sent: &Sent) -> Option<Kind> {
 fn attach(link: &mut Link<Wire>, number: usize) -> DeviceKey {
     let (id, unix_now, now) = (device_id(number), link.unix_now(), link.now());
     let id = id.as_str().try_into().unwrap();
-    link.gateway.attach(id, None, unix_now, now).unwrap().0
+    link.gateway
+        .attach(id, DeviceAuth::ByAssociation, unix_now, now)
+        .unwrap()
+        .0
 }
 
 fn publish(link: &mut Link<Wire>, device: DeviceKey, count: usize) {

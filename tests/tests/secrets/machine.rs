@@ -4,8 +4,8 @@ use core::time::Duration;
 use std::time::Instant;
 
 use iotcore_gateway::{
-    Algorithm, ClientId, DeviceId, DeviceKey, Event, Gateway, OpId, Options, Publication, QoS,
-    SigningKey, Subscription, Token, TransportEnd, UnixTime,
+    Algorithm, ClientId, DeviceAuth, DeviceId, DeviceKey, Event, Gateway, OpId, Options,
+    Publication, QoS, SigningKey, Subscription, Token, TransportEnd, UnixTime,
 };
 use iotcore_gateway_testkit::bridge::event::Event as BridgeEvent;
 use iotcore_gateway_testkit::link::{BOUND, GATEWAY, UNBOUND, registry};
@@ -173,11 +173,10 @@ impl Watched {
         }
     }
 
-    fn attach(&mut self, id: &str, token: Option<Token>) -> DeviceKey {
+    fn attach(&mut self, id: &str, auth: DeviceAuth) -> DeviceKey {
         let id: DeviceId = id.try_into().unwrap();
-        self.secrets
-            .check("an attach", &format!("{id:?} {token:?}"));
-        let (device, _) = self.gateway.attach(id, token, UNIX_NOW, self.now).unwrap();
+        self.secrets.check("an attach", &format!("{id:?} {auth:?}"));
+        let (device, _) = self.gateway.attach(id, auth, UNIX_NOW, self.now).unwrap();
         self.look();
         device
     }
@@ -223,7 +222,7 @@ fn a_gateway_that_does_its_work_shows_no_token() {
     let own = watched.token(100 * SECOND);
     watched.connect(own);
     let token = watched.token(40 * SECOND);
-    let device = watched.attach(BOUND[0], Some(token));
+    let device = watched.attach(BOUND[0], DeviceAuth::Token(token));
     let now = watched.now;
     for subscription in [Subscription::Config, Subscription::Commands] {
         let qos = QoS::AtLeastOnce;
@@ -234,7 +233,7 @@ fn a_gateway_that_does_its_work_shows_no_token() {
     }
     watched.publish(device, "21.5");
     let forged = watched.forged();
-    watched.attach(UNBOUND, Some(forged));
+    watched.attach(UNBOUND, DeviceAuth::Token(forged));
     watched.run(5 * SECOND);
     assert!(watched.has(|event| matches!(event, Event::Attached { .. })));
     assert!(watched.has(|event| matches!(event, Event::ErrorReport(_))));

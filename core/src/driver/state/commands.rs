@@ -3,7 +3,7 @@
 use core::task::Context;
 
 use crate::{
-    command::{DeliveryId, DeviceKey, OpId, Publication, Subscription},
+    command::{DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, Subscription},
     driver::{
         error::{AcceptError, OperationError},
         state::State,
@@ -86,7 +86,7 @@ impl State {
     pub(crate) fn attach(
         &mut self,
         id: &DeviceId,
-        token: Option<Token>,
+        auth: DeviceAuth,
         subscriptions: &[(Subscription, Option<QoS>); 2],
         unix_now: UnixTime,
         now: Instant,
@@ -94,7 +94,7 @@ impl State {
         self.shutdown.check_driver()?;
         let attach = Input::Attach {
             device: id.clone(),
-            token,
+            auth,
             unix_now,
         };
         let (device, attach) = self.apply(attach, now).attached()?;

@@ -69,8 +69,7 @@ impl Session {
         }
         let device = self.devices.at_mut(slot);
         device.life = Life::Refused;
-        // A refused token is never used again.
-        device.token = None;
+        device.auth.forget_refused();
         if let Some(op) = device.attach_op.take() {
             let device = self.devices.key(slot);
             self.fail(op, device, Failure::Reported(report.clone()));

@@ -1,9 +1,9 @@
 //! One device: what the user has requested for it, and what the bridge has granted.
 
-use super::subscription::SubscriptionState;
+use super::{auth::Auth, subscription::SubscriptionState};
 use crate::{
     clock::Moment,
-    command::OpId,
+    command::{DeviceAuth, OpId},
     id::DeviceId,
     mqtt::{PacketId, TopicName},
     token::Token,
@@ -24,7 +24,7 @@ pub(crate) struct Device {
     pub(crate) asked: Option<AskedAttach>,
     /// The pending detach.
     pub(crate) detach: Option<Detach>,
-    pub(crate) token: Option<Token>,
+    pub(crate) auth: Auth,
     /// Consecutive attempts to attach that failed or did not last.
     pub(crate) attempts: u32,
     pub(super) config: SubscriptionState,
@@ -121,20 +121,29 @@ impl Device {
             attach_op: None,
             asked: None,
             detach: None,
-            token: None,
+            auth: Auth::new(),
             attempts: 0,
             config: SubscriptionState::default(),
             commands: SubscriptionState::default(),
         }
     }
 
-    /// Replaces the token, if there is a new one.
-    pub(crate) fn renew_token(&mut self, token: Option<Token>) {
-        if token.is_some() {
-            self.token = token;
-            if let Some(asked) = &mut self.asked {
-                asked.is_current = false;
-            }
+    /// Records how the user wants the device to prove itself.
+    pub(crate) fn set_auth(&mut self, auth: DeviceAuth) {
+        let is_other = self.auth.replace(auth);
+        self.outdate(is_other);
+    }
+
+    /// Records a new token.
+    pub(crate) fn renew_token(&mut self, token: Token) {
+        let is_other = self.auth.renew(token);
+        self.outdate(is_other);
+    }
+
+    /// Records whether an unanswered attach does not carry any more what the next one would.
+    fn outdate(&mut self, is_other: bool) {
+        if let Some(asked) = &mut self.asked {
+            asked.is_current &= !is_other;
         }
     }
 

@@ -1,5 +1,7 @@
 //! The stages that a gateway reaches before it receives the fuzzer's bytes.
 
+use iotcore_gateway::DeviceAuth;
+
 use super::*;
 use peer::Question;
 
@@ -97,7 +99,7 @@ impl Machine {
         let id = id.try_into().expect("a legal id");
         let input = Input::Attach {
             device: id,
-            token: None,
+            auth: DeviceAuth::ByAssociation,
             unix_now: UNIX_NOW,
         };
         let attached = self.apply(input).attached();
