@@ -73,6 +73,8 @@ pub struct Service {
     pub stall: Option<Stall>,
     /// Devices whose attaches are never answered.
     pub ignored: Vec<String>,
+    /// Devices whose telemetry and states are never answered.
+    pub ignored_publications: Vec<String>,
     /// Devices whose packets are never answered: attaches, detaches, telemetry, states, and each SUBSCRIBE or
     /// UNSUBSCRIBE with one of their topics.
     pub ignored_entirely: Vec<String>,
@@ -146,6 +148,7 @@ impl Default for Service {
             buffer: None,
             stall: None,
             ignored: Vec::new(),
+            ignored_publications: Vec::new(),
             ignored_entirely: Vec::new(),
             seed: 0,
         }
@@ -247,6 +250,17 @@ impl Service {
     #[must_use]
     pub fn ignoring<D: Into<String>>(mut self, devices: impl IntoIterator<Item = D>) -> Self {
         self.ignored.extend(devices.into_iter().map(Into::into));
+        self
+    }
+
+    /// Never answers the telemetry and states of these devices.
+    #[must_use]
+    pub fn ignoring_publications<D: Into<String>>(
+        mut self,
+        devices: impl IntoIterator<Item = D>,
+    ) -> Self {
+        let devices = devices.into_iter().map(Into::into);
+        self.ignored_publications.extend(devices);
         self
     }
 

@@ -155,6 +155,7 @@ knobs! {
     ];
     "ignores": |to| to.world.ignored => [
         Ignored::None, Ignored::Attaches(1), Ignored::All(2), Ignored::All(1), Ignored::All(0),
+        Ignored::Publications(1), Ignored::Publications(0), Ignored::Publications(2),
     ];
     "service_seed": |to| to.world.service.seed => [0, 1, 2, 3, 4, 5, 6, 7];
     "link": |to| to.world.rate => [

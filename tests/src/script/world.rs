@@ -30,6 +30,8 @@ pub enum Ignored {
     None,
     /// The attaches of a device, by its index in [`DEVICES`].
     Attaches(usize),
+    /// The telemetry and states of a device.
+    Publications(usize),
     /// Everything of a device.
     All(usize),
 }
@@ -68,6 +70,7 @@ impl World {
         match self.ignored {
             Ignored::None => service,
             Ignored::Attaches(device) => service.ignoring([DEVICES[device]]),
+            Ignored::Publications(device) => service.ignoring_publications([DEVICES[device]]),
             Ignored::All(device) => service.ignoring_entirely([DEVICES[device]]),
         }
     }
@@ -123,6 +126,7 @@ pub(crate) fn keeps_order(service: &Service) -> bool {
         && service.queues == crate::bridge::service::Queues::One
         && service.buffer.is_none()
         && service.ignored.is_empty()
+        && service.ignored_publications.is_empty()
         && service.ignored_entirely.is_empty()
         && !loses
 }
@@ -149,7 +153,7 @@ const SPEEDS: [Duration; 6] = [
 ];
 
 /// The number of [styles](Slowness::style).
-const STYLES: u8 = 10;
+const STYLES: u8 = 11;
 
 impl Slowness {
     /// Takes any numbers.
@@ -185,6 +189,7 @@ impl Slowness {
             6 => one.buffer(3),
             7 => per_kind.losing(kind, 200),
             8 => one.ignoring([DEVICES[1]]),
+            9 => one.ignoring_publications([DEVICES[3]]),
             _ => per_kind.ignoring_entirely([DEVICES[2]]),
         }
     }
@@ -231,7 +236,7 @@ mod tests {
         assert_eq!(
             ordered,
             [
-                true, false, false, true, false, true, false, false, false, false
+                true, false, false, true, false, true, false, false, false, false, false
             ]
         );
         assert!(keeps_order(&Service::default()));

@@ -207,22 +207,27 @@ impl ServiceState {
 impl Service {
     /// Returns whether a packet is never answered because of the device that it names.
     fn ignores(&self, packet: &Packet) -> bool {
-        if self.ignored.is_empty() && self.ignored_entirely.is_empty() {
+        let all = [
+            &self.ignored,
+            &self.ignored_publications,
+            &self.ignored_entirely,
+        ];
+        if all.iter().all(|devices| devices.is_empty()) {
             return false;
         }
-        let is_ignored_entirely = |device: &str| {
-            self.ignored_entirely
-                .iter()
-                .any(|ignored| ignored == device)
-        };
+        let is_in = |devices: &[String], device: &str| devices.iter().any(|one| one == device);
         let has_ignored = |filter: &str| {
-            SubscriptionKind::parse(filter).is_some_and(|(device, _)| is_ignored_entirely(device))
+            SubscriptionKind::parse(filter)
+                .is_some_and(|(device, _)| is_in(&self.ignored_entirely, device))
         };
         match packet {
             Packet::Publish(publish) => PublishTopic::parse(&publish.topic).is_ok_and(|topic| {
-                let is_attach = topic.kind == PublishKind::Attach;
-                is_ignored_entirely(topic.device)
-                    || (is_attach && self.ignored.iter().any(|ignored| ignored == topic.device))
+                let of_kind = match topic.kind {
+                    PublishKind::Attach => &self.ignored[..],
+                    PublishKind::Detach => &[],
+                    PublishKind::Data(_) => &self.ignored_publications,
+                };
+                is_in(&self.ignored_entirely, topic.device) || is_in(of_kind, topic.device)
             }),
             Packet::Subscribe { filters, .. } => {
                 filters.iter().any(|(filter, _)| has_ignored(filter))

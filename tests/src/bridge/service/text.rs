@@ -12,6 +12,7 @@
 //! | `lose=N/1000` | N packets of a thousand, at random, are never answered |
 //! | `lose-KIND=N/1000` | … of this kind |
 //! | `ignore=ID,ID,…` | attaches of these devices are never answered |
+//! | `ignore-publish=ID,ID,…` | telemetry and states of these devices are never answered |
 //! | `ignore-all=ID,ID,…` | nothing of these devices is ever answered |
 //! | `stall=TIME+TIME` | from the first time on, for the second, nothing is answered; then, everything is |
 //! | `seed=N` | the seed of everything random; 0 without this word |
@@ -33,7 +34,8 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use super::{MAX_TIME, Queues, Service, ServiceKind, Stall, Tail};
 
 const WORDS: &str = "one, per-kind, workers=, attach=, subscribe=, publish=, ping=, tail=, burst=, buffer=, lose=, \
-                     lose-attach=, lose-subscribe=, lose-publish=, lose-ping=, ignore=, ignore-all=, stall= or seed=";
+                     lose-attach=, lose-subscribe=, lose-publish=, lose-ping=, ignore=, ignore-publish=, \
+                     ignore-all=, stall= or seed=";
 const TIME: &str = "a whole number with s, ms, us or ns, such as 400ms, at most a day";
 const COUNT: &str = "a number from 1 to 4294967295";
 const SHARE: &str = "a number of a thousand, such as 100/1000";
@@ -120,6 +122,9 @@ impl Service {
             }
             ("ignore", Some(value)) => {
                 self.ignored = devices(value).ok_or_else(|| wrong(DEVICES))?;
+            }
+            ("ignore-publish", Some(value)) => {
+                self.ignored_publications = devices(value).ok_or_else(|| wrong(DEVICES))?;
             }
             ("ignore-all", Some(value)) => {
                 self.ignored_entirely = devices(value).ok_or_else(|| wrong(DEVICES))?;
@@ -246,6 +251,7 @@ impl Service {
         }
         for (name, devices) in [
             ("ignore", &self.ignored),
+            ("ignore-publish", &self.ignored_publications),
             ("ignore-all", &self.ignored_entirely),
         ] {
             if !devices.is_empty() {

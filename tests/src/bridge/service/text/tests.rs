@@ -18,11 +18,12 @@ const LINES: &[&str] = &[
     "lose-attach=1/1000 lose-publish=999/1000",
     "lose-subscribe=10/1000 lose-ping=10/1000",
     "ignore=device-1,device-2",
+    "ignore-publish=device-4,device-5",
     "ignore-all=device-3",
     "stall=0s+5s",
     "stall=60s+250ms",
     "seed=18446744073709551615",
-    "per-kind workers=4 attach=400ms publish=2s tail=1.25:50 burst=45s buffer=20 lose=100/1000 ignore=a ignore-all=b \
+    "per-kind workers=4 attach=400ms publish=2s tail=1.25:50 burst=45s buffer=20 lose=100/1000 ignore=a ignore-publish=c ignore-all=b \
      stall=1s+2s seed=7",
 ];
 

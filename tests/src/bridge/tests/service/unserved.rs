@@ -101,6 +101,32 @@ fn given_devices_are_never_answered() {
 }
 
 #[test]
+fn the_publications_of_given_devices_are_never_answered() {
+    let service = Service::one_queue().ignoring_publications(["dev1", "gateway"]);
+    let (mut harness, gateway) = slow(service);
+    assert_eq!(harness.send(gateway, &telemetry("dev1", 10)), []);
+    let state = publish("/devices/gateway/state", 1, 11, b"");
+    assert_eq!(harness.send(gateway, &state), []);
+    assert_eq!(harness.unserved().len(), 2);
+    assert_eq!(harness.bridge.device("dev1").unwrap().telemetry_total(), 0);
+    for (packet, answer) in [
+        (
+            packets::unsubscribe(12, &["/devices/dev1/config"]),
+            Received::Unsuback(12),
+        ),
+        (attach("dev1", 13), Received::Puback(13)),
+        (
+            publish("/devices/dev1/detach", 1, 14, b""),
+            Received::Puback(14),
+        ),
+        (attach("dev2", 15), Received::Puback(15)),
+        (telemetry("dev2", 16), Received::Puback(16)),
+    ] {
+        assert_eq!(harness.send(gateway, &packet), [answer]);
+    }
+}
+
+#[test]
 fn what_is_never_answered_is_one_line_whatever_a_client_sends() {
     let (mut harness, gateway) = slow(Service::one_queue().losing(ServiceKind::Publish, 1_000));
     harness.send(
