@@ -99,6 +99,7 @@ impl Report {
             report += &match settings.error_shape {
                 ErrorShape::Nested => format!(r#","mqtt_message_info":{{{fields}}}"#),
                 ErrorShape::Flat => format!(",{fields}"),
+                ErrorShape::Absent => String::new(),
             };
         }
         report.push('}');
@@ -125,6 +126,29 @@ mod tests {
         assert_eq!(
             json(&report, Settings::default()),
             r#"{"error_type":"GATEWAY_DETACHMENT_DEVICE_ERROR","description":"Device detached because of a device error.","device_id":"dev"}"#
+        );
+    }
+
+    #[test]
+    fn the_packet_is_left_out() {
+        let about = AboutPacket {
+            message_type: "PUBLISH",
+            topic: "/devices/dev/attach".to_owned(),
+            packet_id: 10,
+        };
+        let report = Report {
+            error_type: ErrorType::GatewayAttachmentError,
+            device: "dev".to_owned(),
+            description: String::new(),
+            about: Some(about),
+        };
+        let settings = Settings {
+            error_shape: ErrorShape::Absent,
+            ..Settings::default()
+        };
+        assert_eq!(
+            json(&report, settings),
+            r#"{"error_type":"GATEWAY_ATTACHMENT_ERROR","description":"","device_id":"dev"}"#
         );
     }
 

@@ -105,6 +105,22 @@ pub enum FaultKind {
         /// The packet.
         packet: PacketKind,
     },
+    /// A connection ends at each packet of a kind that is about a device, before the packet has an effect or an answer.
+    Poison {
+        /// The packet, one of [`PacketKind::ABOUT_DEVICES`]; no other kind has a text form.
+        packet: PacketKind,
+        /// The device in its topic, or in one of its topic filters; the gateway's own for the gateway itself.
+        device: String,
+        /// What the payload of a PUBLISH begins with; empty for any payload.
+        prefix: Vec<u8>,
+    },
+    /// Topic filters that the client may subscribe to are granted less than usual.
+    Grant {
+        /// What they are granted.
+        grant: Grant,
+        /// The number of filters.
+        count: Option<NonZeroU32>,
+    },
     /// Removes all active faults, ends all stalls, sets the service that there was before one was injected, and sends
     /// what was held back. With a client: only the faults that are limited to that
     /// client, and what is held back from it.
@@ -201,6 +217,14 @@ words! {
         Down = "down",
     }
 
+    /// What SUBACK says of a topic filter.
+    Grant {
+        /// QoS 0, regardless of the requested QoS. A filter that is granted no more anyway does not count.
+        QosZero = "qos0",
+        /// 0x80: it is refused.
+        Failure = "failure",
+    }
+
     /// The moment at which a connection is cut.
     CutMoment {
         /// The packet has no effect.
@@ -236,6 +260,19 @@ words! {
         /// DISCONNECT.
         Disconnect = "disconnect",
     }
+}
+
+impl PacketKind {
+    /// The kinds that name a device.
+    pub const ABOUT_DEVICES: &[Self] = &[
+        Self::Publish,
+        Self::Attach,
+        Self::Detach,
+        Self::Telemetry,
+        Self::State,
+        Self::Subscribe,
+        Self::Unsubscribe,
+    ];
 }
 
 impl Bridge {

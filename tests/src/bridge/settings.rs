@@ -86,6 +86,8 @@ answers! {
         Nested,
         /// Beside `error_type`, as the vendor's page lists the fields.
         Flat,
+        /// Nowhere: every report is about a device alone.
+        Absent,
     }
 
     /// The JSON type of a report's `packet_id`.

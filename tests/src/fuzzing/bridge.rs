@@ -117,7 +117,7 @@ const WAITS: [Duration; 8] = [
     Duration::from_secs(3_600),
 ];
 
-const FAULTS: [&str; 20] = [
+const FAULTS: [&str; 22] = [
     "refuse 1 close",
     "refuse 1 reset",
     "refuse 1 silence",
@@ -137,5 +137,7 @@ const FAULTS: [&str; 20] = [
     "cut before attach",
     "cut instead publish",
     "cut after subscribe",
+    "poison publish sensor-1 00",
+    "grant qos0 1",
     "clear",
 ];

@@ -9,7 +9,9 @@ use iotcore_gateway::{Event, TransportEnd};
 use super::step::Step;
 use crate::ConnectionId;
 use crate::bridge::event::{Event as BridgeEvent, EventKind};
-use crate::bridge::faults::{AnswerKind, CutMoment, FaultKind, RefuseBy, Treatment};
+use crate::bridge::faults::{
+    AnswerKind, CutMoment, FaultKind, Grant, PacketKind, RefuseBy, Treatment,
+};
 use crate::link::{Disturbance, Observation};
 
 /// The prefix of every token: the beginning of a JWT header in base64url.
@@ -297,6 +299,15 @@ pub(crate) fn name(fault: &FaultKind) -> &'static str {
             CutMoment::Before => "cut before a packet",
             CutMoment::Instead => "cut instead of an answer",
             CutMoment::After => "cut after an answer",
+        },
+        FaultKind::Poison { packet, .. } => match packet {
+            PacketKind::Attach | PacketKind::Detach => "poisonous device",
+            PacketKind::Subscribe | PacketKind::Unsubscribe => "poisonous subscription",
+            _ => "poisonous publication",
+        },
+        FaultKind::Grant { grant, .. } => match grant {
+            Grant::QosZero => "QoS 0 granted",
+            Grant::Failure => "SUBSCRIBE refused once",
         },
         FaultKind::Clear => "faults cleared",
     }

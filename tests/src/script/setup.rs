@@ -106,7 +106,7 @@ knobs! {
     "failed_puback": |to| to.settings.failed_puback => [
         FailedPuback::None, FailedPuback::BeforeReport, FailedPuback::AfterReport,
     ];
-    "error_shape": |to| to.settings.error_shape => [ErrorShape::Nested, ErrorShape::Flat];
+    "error_shape": |to| to.settings.error_shape => [ErrorShape::Nested, ErrorShape::Flat, ErrorShape::Absent];
     "error_packet_id": |to| to.settings.error_packet_id => [ErrorPacketId::Number, ErrorPacketId::Text];
     "duplicate_client": |to| to.settings.duplicate_client => [DuplicateClient::TakeOver, DuplicateClient::RefuseNew];
     "auth_failure": |to| to.settings.auth_failure => [

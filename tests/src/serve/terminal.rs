@@ -46,9 +46,13 @@ fault raw [CLIENT] HEX                 send bytes as they are
 fault reports lose [N]                 lose the next N error reports
 fault cut before|instead|after PACKET  end the connection at the next such packet: before it has an
                                        effect, instead of the answer, or after it
+fault poison PACKET DEVICE [HEX]       end the connection at each such packet about a device; with HEX,
+                                       at each whose payload begins with these bytes
+fault grant qos0|failure [N]           grant the next N topic filters QoS 0, or refuse them
 fault clear                            end all faults, and send what was held back
 ANSWER is puback, suback, unsuback or pingresp. PACKET is connect, publish (any), attach, detach,
-telemetry, state, subscribe, unsubscribe, pingreq, puback or disconnect. Without [N]: all, until clear.
+telemetry, state, subscribe, unsubscribe, pingreq, puback or disconnect; after poison, one of publish
+to unsubscribe. Without [N]: all, until clear.
 Each, except service, can be limited to the connections of one gateway or device with --client ID
 
 WORDS of a service, in any order; none, or one, to answer everything at once:
@@ -59,7 +63,8 @@ tail=SHAPE:MAX                         take longer at random, up to MAX times, s
 burst=TIME                             answer only at multiples of this time
 buffer=N                               drop what a queue of N packets has no room for
 lose=N/1000, lose-KIND=N/1000          never answer so many, at random
-ignore=ID,ID, ignore-all=ID,ID         never answer the attaches, or any packet, of these devices
+ignore=ID,ID                           never answer the attaches of these devices
+ignore-publish=ID,ID, ignore-all=ID,ID never answer their telemetry and states, or any packet of theirs
 stall=TIME+TIME                        answer nothing, from the first time on, for the second
 seed=N                                 the seed of everything random
 TIME is a whole number with s, ms, us or ns";

@@ -5,7 +5,7 @@ use std::time::Instant;
 use super::super::codec::Packet;
 use super::super::event::EventKind;
 use super::super::faults::{CutMoment, FaultKind, PacketKind, RefuseBy};
-use super::super::topic::{Data, PublishKind, PublishTopic};
+use super::super::topic::{Data, PublishKind, PublishTopic, SubscriptionKind};
 use super::super::wire::Context;
 use super::super::world::World;
 use super::{BridgeConnection, CloseReason, Handled, Phase, connect};
@@ -38,6 +38,11 @@ impl BridgeConnection {
     pub(super) fn strike_cut(&self, packet: &Packet, world: &mut World) -> Option<CutMoment> {
         self.strike(packet, world, |kind| match kind {
             FaultKind::Cut { moment, packet: at } if at.fits(packet) => Some(*moment),
+            FaultKind::Poison {
+                packet: at,
+                device,
+                prefix,
+            } if at.fits(packet) && is_about(packet, device, prefix) => Some(CutMoment::Before),
             _ => None,
         })
     }
@@ -120,6 +125,21 @@ fn publishes(packet: &Packet, wanted: impl FnOnce(PublishKind<'_>) -> bool) -> b
         Packet::Publish(publish) => {
             PublishTopic::parse(&publish.topic).is_ok_and(|topic| wanted(topic.kind))
         }
+        _ => false,
+    }
+}
+
+/// Returns whether a device is in a packet's topic or in one of its topic filters, and the payload of a PUBLISH begins
+/// with these bytes.
+fn is_about(packet: &Packet, device: &str, prefix: &[u8]) -> bool {
+    let is_in = |filter: &str| SubscriptionKind::parse(filter).is_some_and(|(of, _)| of == device);
+    match packet {
+        Packet::Publish(publish) => {
+            let topic = PublishTopic::parse(&publish.topic);
+            topic.is_ok_and(|topic| topic.device == device) && publish.payload.starts_with(prefix)
+        }
+        Packet::Subscribe { filters, .. } => filters.iter().any(|(filter, _)| is_in(filter)),
+        Packet::Unsubscribe { filters, .. } => filters.iter().any(|filter| is_in(filter)),
         _ => false,
     }
 }

@@ -2,6 +2,7 @@
 
 use super::super::codec::Reply;
 use super::super::event::EventKind;
+use super::super::faults::{FaultKind, Grant};
 use super::super::settings::ForbiddenSubscribe;
 use super::super::topic::SubscriptionKind;
 use super::super::wire::Context;
@@ -34,15 +35,17 @@ impl Client {
         for (filter, qos) in filters {
             let code = match self.allowed(&filter) {
                 None => FAILURE,
-                Some((device, kind)) => {
-                    let granted = granted(kind, qos);
-                    let device = device.to_owned();
-                    if kind == SubscriptionKind::Config {
-                        configs.push(device.clone());
+                Some((device, kind)) => match strike_grant(granted(kind, qos), cx) {
+                    FAILURE => FAILURE,
+                    granted => {
+                        let device = device.to_owned();
+                        if kind == SubscriptionKind::Config {
+                            configs.push(device.clone());
+                        }
+                        self.subscriptions.insert((device, kind), granted);
+                        granted
                     }
-                    self.subscriptions.insert((device, kind), granted);
-                    granted
-                }
+                },
             };
             codes.push(code);
             cx.log(EventKind::Subscribed { filter, code });
@@ -93,5 +96,21 @@ fn granted(kind: SubscriptionKind, qos: u8) -> u8 {
     match kind {
         SubscriptionKind::Errors => 0,
         SubscriptionKind::Config | SubscriptionKind::Commands => qos.min(1),
+    }
+}
+
+/// Returns the return code of a filter that would be granted a QoS, unless a fault changes it.
+fn strike_grant(qos: u8, cx: &mut Context<'_>) -> u8 {
+    let grant = cx.strike(
+        || "a topic filter".to_owned(),
+        |kind| match kind {
+            FaultKind::Grant { grant, .. } if *grant == Grant::Failure || qos > 0 => Some(*grant),
+            _ => None,
+        },
+    );
+    match grant {
+        None => qos,
+        Some(Grant::QosZero) => 0,
+        Some(Grant::Failure) => FAILURE,
     }
 }

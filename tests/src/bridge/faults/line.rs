@@ -21,13 +21,17 @@
 //! | `cut before PACKET` | the next packet of the kind is ignored, and the connection ends |
 //! | `cut instead PACKET` | … takes effect, and the connection ends without the answer |
 //! | `cut after PACKET` | … is answered, and the connection ends |
+//! | `poison PACKET DEVICE [HEX]` | each such packet about the device ends the connection, without an effect; with HEX: each whose payload begins with it |
+//! | `grant qos0 [N]` | the next N topic filters that ask for more are granted QoS 0 |
+//! | `grant failure [N]` | … are refused by SUBACK 0x80 |
 //! | `clear` | all faults end, the service is as it was before, and held-back answers are sent |
 //!
 //! ANSWER is `puback`, `suback`, `unsuback` or `pingresp`. PACKET is `connect`, `publish` (any),
 //! `attach`, `detach`, `telemetry`, `state`, `subscribe`, `unsubscribe`, `pingreq`, `puback` or
-//! `disconnect`. Without `[N]`: always, until `clear`. Each may be limited to the connections of one
+//! `disconnect`; after `poison`, one from `publish` to `unsubscribe`. Without `[N]`: always, until `clear`. Each may be limited to the connections of one
 //! gateway or device by `--client ID`, except `service`.
 
+mod format;
 #[cfg(test)]
 mod tests;
 
@@ -38,7 +42,9 @@ use core::str::FromStr;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-use super::{AnswerKind, CutMoment, Direction, Fault, FaultKind, PacketKind, RefuseBy, Treatment};
+use super::{
+    AnswerKind, CutMoment, Direction, Fault, FaultKind, Grant, PacketKind, RefuseBy, Treatment,
+};
 use crate::bridge::service::ServiceError;
 
 /// The reason why a line is not a fault; its text says what would be valid.
@@ -100,7 +106,7 @@ impl FromStr for Fault {
 
 impl<'a> Words<'a> {
     fn kind(&mut self, client: &mut Option<String>) -> Result<FaultKind, FaultError> {
-        const EXPECTED: &str = "refuse, puback, suback, unsuback, pingresp, service, stall, rate, segment, raw, reports, cut or clear";
+        const EXPECTED: &str = "refuse, puback, suback, unsuback, pingresp, service, stall, rate, segment, raw, reports, cut, poison, grant or clear";
         let first = self.next(EXPECTED)?;
         let answer = AnswerKind::ALL.iter().find(|kind| kind.word() == first);
         if let Some(answer) = answer {
@@ -132,6 +138,11 @@ impl<'a> Words<'a> {
             "cut" => Ok(FaultKind::Cut {
                 moment: self.one_of(CutMoment::ALL, CutMoment::word)?,
                 packet: self.one_of(PacketKind::ALL, PacketKind::word)?,
+            }),
+            "poison" => self.poison(),
+            "grant" => Ok(FaultKind::Grant {
+                grant: self.one_of(Grant::ALL, Grant::word)?,
+                count: self.count()?,
             }),
             "clear" => Ok(FaultKind::Clear),
             word => Err(unexpected(word, EXPECTED)),
@@ -214,6 +225,24 @@ impl<'a> Words<'a> {
         Ok(FaultKind::Raw { bytes })
     }
 
+    fn poison(&mut self) -> Result<FaultKind, FaultError> {
+        const EXPECTED: &str = "what payloads begin with in hexadecimal, after a kind of PUBLISH";
+        let packet = self.one_of(PacketKind::ABOUT_DEVICES, PacketKind::word)?;
+        let device = self.next("the id of a device, or of the gateway itself")?;
+        let has_payload = !matches!(packet, PacketKind::Subscribe | PacketKind::Unsubscribe);
+        let prefix = match self.words.next() {
+            None => Vec::new(),
+            Some(hex) => from_hex(hex)
+                .filter(|_| has_payload)
+                .ok_or_else(|| unexpected(hex, EXPECTED))?,
+        };
+        Ok(FaultKind::Poison {
+            packet,
+            device: device.to_owned(),
+            prefix,
+        })
+    }
+
     fn next(&mut self, expected: &str) -> Result<&'a str, FaultError> {
         self.words.next().ok_or_else(|| missing(expected))
     }
@@ -264,69 +293,6 @@ fn from_hex(hex: &str) -> Option<Vec<u8>> {
     let (bytes, rest) = digits.as_deref()?.as_chunks::<2>();
     let bytes: Vec<u8> = bytes.iter().map(|[high, low]| high << 4 | low).collect();
     (rest.is_empty() && !bytes.is_empty()).then_some(bytes)
-}
-
-impl fmt::Display for Fault {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.kind.fmt(f)?;
-        match &self.client {
-            Some(client) => write!(f, " --client {client}"),
-            None => Ok(()),
-        }
-    }
-}
-
-impl fmt::Display for FaultKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Refuse { count, by } => write!(f, "refuse{} {by}", Count(*count)),
-            Self::Answer { answer, treatment } => write!(f, "{} {treatment}", answer.word()),
-            Self::Release { answer } => write!(f, "{} release", answer.word()),
-            Self::Service { service } if service.is_default() => f.write_str("service"),
-            Self::Service { service } => write!(f, "service {service}"),
-            Self::Stall { millis } => write!(f, "stall {millis}"),
-            Self::Rate { direction, bytes } => write!(f, "rate {} {bytes}", direction.word()),
-            Self::Segment { length } => write!(f, "segment {length}"),
-            Self::Raw { bytes } => {
-                f.write_str("raw ")?;
-                bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
-            }
-            Self::LoseReports { count } => write!(f, "reports lose{}", Count(*count)),
-            Self::Cut { moment, packet } => write!(f, "cut {} {}", moment.word(), packet.word()),
-            Self::Clear => f.write_str("clear"),
-        }
-    }
-}
-
-impl fmt::Display for RefuseBy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Close => f.write_str("close"),
-            Self::Reset => f.write_str("reset"),
-            Self::Silence => f.write_str("silence"),
-            Self::Connack(code) => write!(f, "connack {code}"),
-        }
-    }
-}
-
-impl fmt::Display for Treatment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Hold { count } => write!(f, "hold{}", Count(*count)),
-            Self::Delay { millis, count } => write!(f, "delay {millis}{}", Count(*count)),
-            Self::Double { count } => write!(f, "double{}", Count(*count)),
-            Self::Reorder { group } => write!(f, "reorder {group}"),
-        }
-    }
-}
-
-/// Writes a space and the count, or nothing if there is no count.
-struct Count(Option<NonZeroU32>);
-
-impl fmt::Display for Count {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.map_or(Ok(()), |count| write!(f, " {count}"))
-    }
 }
 
 impl Serialize for Fault {

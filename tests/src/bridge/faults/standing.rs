@@ -94,7 +94,9 @@ impl FaultKind {
     /// Counts an application; returns whether it was the last.
     fn use_up(&mut self) -> bool {
         match self {
-            Self::Refuse { count, .. } | Self::LoseReports { count } => count_down(count),
+            Self::Refuse { count, .. }
+            | Self::LoseReports { count }
+            | Self::Grant { count, .. } => count_down(count),
             Self::Answer { treatment, .. } => match treatment {
                 Treatment::Hold { count }
                 | Treatment::Delay { count, .. }
@@ -102,7 +104,8 @@ impl FaultKind {
                 Treatment::Reorder { .. } => false,
             },
             Self::Cut { .. } => true,
-            Self::Segment { .. }
+            Self::Poison { .. }
+            | Self::Segment { .. }
             | Self::Rate { .. }
             | Self::Raw { .. }
             | Self::Release { .. }

@@ -1,6 +1,7 @@
 //! Injected faults.
 
 mod answers;
+mod poison;
 
 use super::packets::{
     PINGREQ, Received, acknowledgement, connect, publish, subscribe, unsubscribe,

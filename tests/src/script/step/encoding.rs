@@ -252,7 +252,9 @@ fn fault_bytes(fault: &FaultKind) -> [u8; 4] {
         | FaultKind::Raw { .. }
         | FaultKind::Rate { .. }
         | FaultKind::Service { .. }
-        | FaultKind::Stall { .. } => [32, 0, 0, 0],
+        | FaultKind::Stall { .. }
+        | FaultKind::Poison { .. }
+        | FaultKind::Grant { .. } => [32, 0, 0, 0],
     }
 }
 

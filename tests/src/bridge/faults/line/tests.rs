@@ -28,6 +28,12 @@ const LINES: &[&str] = &[
     "raw 00 --client my-gateway",
     "reports lose",
     "reports lose 2",
+    "poison publish dev-1",
+    "poison telemetry dev-1 706f69736f6e --client my-gateway",
+    "poison attach dev-1",
+    "poison subscribe my-gateway",
+    "grant qos0",
+    "grant failure 1 --client my-gateway",
     "clear",
     "clear --client my-gateway",
 ];
@@ -146,6 +152,19 @@ fn every_mistake_in_a_line_is_reported_with_the_valid_form() {
             "subscribe, unsubscribe, pingreq",
         ),
         ("cut after publish 2", "\"2\"", "after the end"),
+        ("poison", "ends", "one of publish, attach, detach"),
+        (
+            "poison puback dev-1",
+            "\"puback\"",
+            "subscribe, unsubscribe",
+        ),
+        ("poison publish", "ends", "the id of a device"),
+        ("poison publish dev-1 7", "\"7\"", "hexadecimal"),
+        ("poison subscribe dev-1 00", "\"00\"", "a kind of PUBLISH"),
+        ("poison attach dev-1 00 1", "\"1\"", "after the end"),
+        ("grant", "ends", "one of qos0, failure"),
+        ("grant qos1", "\"qos1\"", "one of qos0, failure"),
+        ("grant qos0 0", "\"0\"", "how many"),
         ("clear all", "\"all\"", "after the end"),
     ] {
         let error = line.parse::<Fault>().expect_err(line).to_string();
