@@ -23,6 +23,7 @@ mod many;
 mod network;
 mod observer;
 mod run;
+mod sleep;
 pub(crate) mod tokens;
 
 use core::time::Duration;
@@ -74,13 +75,17 @@ pub struct Link<O = ()> {
     /// How far the gateway's clock is ahead, in seconds.
     clock_error: i64,
     start: Instant,
+    /// The clock of the gateway's machine.
     now: Instant,
+    /// How far the clocks of the bridge and the network are ahead of it.
+    slept: Duration,
     transport: Option<Transport>,
     /// Transports that the gateway closed while the bridge has not noticed yet.
     closing: Vec<Transport>,
     damage: Damage,
     failing_dials: u32,
     dial_failure: TransportEnd,
+    /// By the network's clock.
     stalled_until: Instant,
     unpolled_until: Instant,
     events: Vec<Event>,
@@ -157,6 +162,7 @@ impl<O: Observer> Link<O> {
             clock_error: 0,
             start,
             now: start,
+            slept: Duration::ZERO,
             transport: None,
             closing: Vec::new(),
             damage: Damage::default(),
@@ -169,14 +175,20 @@ impl<O: Observer> Link<O> {
         }
     }
 
-    /// Returns the virtual instant.
+    /// Returns the virtual instant, by the clock of the gateway's machine. The bridge's is ahead by what that machine has
+    /// [slept](Self::sleep); it takes earlier instants for its own.
     pub fn now(&self) -> Instant {
         self.now
     }
 
-    /// Returns how much virtual time has passed.
+    /// Returns how much virtual time has passed, including what the gateway's machine has slept.
     pub fn elapsed(&self) -> Duration {
-        self.now - self.start
+        self.now - self.start + self.slept
+    }
+
+    /// Returns the instant by the clock of the bridge and the network.
+    fn world_now(&self) -> Instant {
+        self.now + self.slept
     }
 
     /// Returns the virtual time of day according to the gateway's machine.
@@ -206,7 +218,8 @@ impl<O: Observer> Link<O> {
     pub fn cut(&mut self) {
         if let Some(transport) = self.transport.take() {
             self.observe(Observation::Struck(Disturbance::Cut));
-            self.bridge.handle_closed(transport.connection, self.now);
+            let now = self.world_now();
+            self.bridge.handle_closed(transport.connection, now);
             self.disconnected(TransportEnd::Broken);
         }
     }
@@ -259,9 +272,10 @@ impl<O: Observer> Link<O> {
 
     /// Delays all arrivals for this long; nothing is lost. With a [rate](Rate), nothing leaves the buffers either.
     pub fn stall(&mut self, duration: Duration) {
-        self.stalled_until = self.now + duration;
+        let now = self.world_now();
+        self.stalled_until = now + duration;
         for transport in self.transport.iter_mut().chain(&mut self.closing) {
-            transport.stall(self.stalled_until, self.now);
+            transport.stall(self.stalled_until, now);
         }
         if self.transport.is_some() && !duration.is_zero() {
             self.observe(Observation::Struck(Disturbance::Stalled));
@@ -271,16 +285,17 @@ impl<O: Observer> Link<O> {
     /// Returns how many bytes wait in the kernel buffer towards a side: those that have not left it, at the
     /// [rate](Rate) of the link. Without a rate, none do.
     pub fn buffered(&mut self, to: Side) -> usize {
-        let now = self.now;
+        let now = self.world_now();
         let transport = self.transport.as_mut();
         transport.map_or(0, |transport| transport.buffered(to, now))
     }
 
-    /// Returns when the link has carried all that is in its buffers, in both directions.
-    pub(crate) fn carries_until(&self) -> Instant {
+    /// Returns how long the link takes to carry all that is in its buffers, in both directions.
+    pub(crate) fn carries_for(&self) -> Duration {
         let transports = self.transport.iter().chain(&self.closing);
         let last = transports.filter_map(Transport::carries_until).max();
-        last.map_or(self.now, |last| last.max(self.now))
+        let now = self.world_now();
+        last.map_or(Duration::ZERO, |last| last.saturating_duration_since(now))
     }
 
     /// Leaves the gateway's events unpolled for this long.

@@ -4,7 +4,8 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    DisconnectReason, Disconnected, Event, Options, Outcome, Publication, TransportEnd,
+    DisconnectReason, Disconnected, Event, Options, Outcome, Publication, QoS, Subscription,
+    TransportEnd,
 };
 use iotcore_gateway_testkit::link::{Link, Network, Side};
 use iotcore_gateway_testkit::{CloseReason, EventKind};
@@ -146,5 +147,73 @@ fn tokens_of_a_wrong_clock_are_refused() {
     ));
     link.set_clock_error(0);
     link.run(10 * SECOND);
+    assert!(link.gateway.is_open());
+}
+
+#[test]
+fn while_a_machine_sleeps_the_date_the_network_and_the_bridge_go_on() {
+    let mut link = open(Options::default());
+    link.gateway
+        .subscribe(
+            link.gateway.own_key(),
+            Subscription::Config,
+            QoS::AtLeastOnce,
+            link.now(),
+        )
+        .unwrap();
+    link.run(SECOND);
+    publish(&mut link, "sent before");
+    let (now, date, elapsed) = (link.now(), link.unix_now(), link.elapsed());
+    link.events();
+    link.sleep(80 * SECOND);
+    assert_eq!(link.now(), now);
+    assert_eq!(link.unix_now(), date.saturating_add(80 * SECOND));
+    assert_eq!(link.elapsed(), elapsed + 80 * SECOND);
+    assert_eq!(arrived(&link), ["sent before"]);
+    let at = link.now();
+    link.bridge.send_config("gateway-1", "late", at).unwrap();
+    assert!(link.is_up() && link.gateway.is_open());
+    link.sleep(11 * SECOND);
+    assert!(link.gateway.is_open(), "nothing has reached it");
+    assert!(link.bridge.connected().next().is_none());
+    link.run(Duration::from_millis(1));
+    let told = link.events();
+    let is_config =
+        |event: &Event| matches!(event, Event::Config { payload, .. } if payload == "late");
+    assert!(told.iter().any(is_config), "{told:?}");
+    let is_end = |event: &Event| {
+        matches!(
+            event,
+            Event::Disconnected(Disconnected {
+                reason: DisconnectReason::Transport(TransportEnd::PeerClosed),
+                ..
+            })
+        )
+    };
+    assert!(told.iter().any(is_end), "{told:?}");
+    let closed = link
+        .bridge_events()
+        .into_iter()
+        .find_map(|event| match event.kind {
+            EventKind::Closed { reason, .. } => Some(reason),
+            _ => None,
+        });
+    assert_eq!(closed, Some(CloseReason::KeepAlive { seconds: 60 }));
+    link.run(5 * SECOND);
+    assert!(link.gateway.is_open(), "with a token of the new date");
+}
+
+#[test]
+fn a_machine_without_a_date_is_refused_until_the_date_is_set() {
+    let mut link = Link::new(Options::default());
+    link.run(SECOND);
+    link.forget_date();
+    assert_eq!(link.unix_now().as_secs(), 0);
+    link.gateway.open(link.now()).unwrap();
+    link.run(100 * SECOND);
+    assert_eq!(link.unix_now().as_secs(), 100);
+    assert!(!link.gateway.is_open());
+    link.set_clock_error(0);
+    link.run(60 * SECOND);
     assert!(link.gateway.is_open());
 }

@@ -82,7 +82,7 @@ impl<O: Observer> Link<O> {
             self.disconnected(self.dial_failure);
             return;
         }
-        let connection = self.bridge.accept(self.now);
+        let connection = self.bridge.accept(self.world_now());
         let transport = Transport::new(connection, &self.closing, self.stalled_until);
         self.transport = Some(transport);
         let token = self.token(self.token_lifetime);
@@ -95,7 +95,8 @@ impl<O: Observer> Link<O> {
     /// Hangs up for the gateway: the bridge still receives what was sent before.
     fn hang_up(&mut self) {
         if let Some(transport) = self.transport.take() {
-            self.closing.push(transport.close(&self.network, self.now));
+            let now = self.world_now();
+            self.closing.push(transport.close(&self.network, now));
             self.disconnected(TransportEnd::HungUp);
         }
     }
@@ -111,11 +112,12 @@ impl<O: Observer> Link<O> {
     }
 
     fn transmit_to_bridge(&mut self) -> usize {
+        let now = self.world_now();
         let Some(transport) = &mut self.transport else {
             return 0;
         };
         let bytes = self.gateway.poll_transmit();
-        let sent = transport.send(Side::Bridge, bytes, &self.network, self.now);
+        let sent = transport.send(Side::Bridge, bytes, &self.network, now);
         if transport.is_newly_full(sent < bytes.len()) {
             let observation = Observation::Struck(Disturbance::ShortWrite);
             self.observer.observe(observation, &self.gateway, self.now);
@@ -129,44 +131,58 @@ impl<O: Observer> Link<O> {
         sent
     }
 
-    fn transmit_to_gateway(&mut self) -> usize {
+    pub(super) fn transmit_to_gateway(&mut self) -> usize {
+        let now = self.world_now();
         let Some(transport) = &mut self.transport else {
             return 0;
         };
         let connection = transport.connection;
         let bytes = self.bridge.poll_transmit(connection);
-        let sent = transport.send(Side::Gateway, bytes, &self.network, self.now);
+        let sent = transport.send(Side::Gateway, bytes, &self.network, now);
         let is_empty = bytes.is_empty();
-        self.bridge.handle_transmitted(connection, sent, self.now);
+        self.bridge.handle_transmitted(connection, sent, now);
         if is_empty && !self.bridge.wants_transport(connection) {
             let end = match self.bridge.wants_reset(connection) {
                 true => Content::Broken(io::ErrorKind::ConnectionReset),
                 false => Content::End,
             };
-            transport.end_by_bridge(end, &self.network, self.now);
+            transport.end_by_bridge(end, &self.network, now);
         }
         sent
     }
 
     /// Delivers what has arrived.
     fn deliver(&mut self) {
-        if self.now < self.stalled_until {
+        self.deliver_to_bridge();
+        self.deliver_to_gateway();
+    }
+
+    pub(super) fn deliver_to_bridge(&mut self) {
+        let now = self.world_now();
+        if now < self.stalled_until {
             return;
         }
         self.deliver_last_bytes();
         while let Some(transport) = &mut self.transport
-            && let Some(content) = transport.arrived(Side::Bridge, self.now)
+            && let Some(content) = transport.arrived(Side::Bridge, now)
         {
             let connection = transport.connection;
             if let Content::Bytes(bytes) = content {
                 let bytes = self.damaged(Side::Bridge, bytes);
-                self.bridge.handle_input(connection, &bytes, self.now);
+                self.bridge.handle_input(connection, &bytes, now);
                 self.cut_if_reached();
             }
         }
+    }
+
+    fn deliver_to_gateway(&mut self) {
+        let now = self.world_now();
+        if now < self.stalled_until {
+            return;
+        }
         while self.gateway.wants_input()
             && let Some(transport) = &mut self.transport
-            && let Some(content) = transport.arrived(Side::Gateway, self.now)
+            && let Some(content) = transport.arrived(Side::Gateway, now)
         {
             match content {
                 Content::Bytes(bytes) => {
@@ -183,7 +199,8 @@ impl<O: Observer> Link<O> {
 
     /// Delivers what was sent before the gateway hung up.
     fn deliver_last_bytes(&mut self) {
-        let (bridge, now) = (&mut self.bridge, self.now);
+        let now = self.world_now();
+        let bridge = &mut self.bridge;
         self.closing.retain_mut(|transport| {
             let connection = transport.connection;
             while let Some(content) = transport.arrived(Side::Bridge, now) {
@@ -221,7 +238,8 @@ impl<O: Observer> Link<O> {
 
     fn end_of_stream(&mut self, end: TransportEnd) {
         if let Some(transport) = self.transport.take() {
-            self.bridge.handle_closed(transport.connection, self.now);
+            let now = self.world_now();
+            self.bridge.handle_closed(transport.connection, now);
             self.disconnected(end);
         }
     }
@@ -237,8 +255,13 @@ impl<O: Observer> Link<O> {
             self.apply(Input::Timeout);
             self.observe(Observation::TimedOut);
         }
-        if self.bridge.poll_timeout().is_some_and(|at| at <= self.now) {
-            self.bridge.handle_timeout(self.now);
+        self.run_timers_of_bridge();
+    }
+
+    pub(super) fn run_timers_of_bridge(&mut self) {
+        let now = self.world_now();
+        if self.bridge.poll_timeout().is_some_and(|at| at <= now) {
+            self.bridge.handle_timeout(now);
         }
     }
 
@@ -284,29 +307,36 @@ impl<O: Observer> Link<O> {
     }
 
     fn next_wake_up(&self) -> Option<Instant> {
+        let now = self.world_now();
         let to_gateway = self.transport.iter().filter(|_| self.gateway.wants_input());
         let to_gateway = to_gateway.filter_map(|up| up.next_arrival(Side::Gateway));
-        let to_bridge = self.transport.iter().chain(&self.closing);
-        let to_bridge = to_bridge.filter_map(|up| up.next_arrival(Side::Bridge));
-        let arrivals = to_gateway.chain(to_bridge);
-        let arrivals = arrivals.map(|at| at.max(self.stalled_until));
-        let timers = [self.gateway.poll_timeout(), self.bridge.poll_timeout()];
+        let arrivals = to_gateway.map(|at| at.max(self.stalled_until));
+        let in_world = arrivals
+            .chain(self.next_room(Side::Bridge))
+            .chain(self.next_of_bridge());
+        let own = in_world.map(|at| self.now + at.saturating_duration_since(now));
         let poll = (!self.is_polled()).then_some(self.unpolled_until);
+        own.chain(self.gateway.poll_timeout()).chain(poll).min()
+    }
+
+    /// Returns when something happens next that needs nothing of the gateway, by the clock of the bridge.
+    pub(super) fn next_of_bridge(&self) -> Option<Instant> {
+        let up = self.transport.iter().chain(&self.closing);
+        let arrivals = up.filter_map(|up| up.next_arrival(Side::Bridge));
+        let arrivals = arrivals.map(|at| at.max(self.stalled_until));
         arrivals
-            .chain(self.next_room())
-            .chain(timers.into_iter().flatten())
-            .chain(poll)
+            .chain(self.next_room(Side::Gateway))
+            .chain(self.bridge.poll_timeout())
             .min()
     }
 
-    /// Returns when a buffer has room for more of what a side has to send.
-    fn next_room(&self) -> Option<Instant> {
+    /// Returns when the buffer towards a side has room for more of what is to be sent to it.
+    fn next_room(&self, to: Side) -> Option<Instant> {
         let up = self.transport.as_ref()?;
-        let sides = [
-            (Side::Bridge, self.gateway.poll_transmit()),
-            (Side::Gateway, self.bridge.poll_transmit(up.connection)),
-        ];
-        let unsent = sides.into_iter().filter(|(_, bytes)| !bytes.is_empty());
-        unsent.filter_map(|(to, _)| up.next_room(to)).min()
+        let unsent = match to {
+            Side::Bridge => self.gateway.poll_transmit(),
+            Side::Gateway => self.bridge.poll_transmit(up.connection),
+        };
+        up.next_room(to).filter(|_| !unsent.is_empty())
     }
 }

@@ -35,7 +35,6 @@ pub(super) struct Recovery {
 impl Run {
     /// Returns the limit for everything that has not ended: 1.2 × the least time + one round trip + what is owed.
     pub(super) fn recovery(&mut self) -> Recovery {
-        let now = self.link.now();
         let (options, world) = (self.drafted.options.clone(), self.world.clone());
         let traffic = self.link.bridge.traffic();
         let [attaches, subscribes, waiting] = [
@@ -69,7 +68,7 @@ impl Run {
         };
         let least = pace.least(&work);
         let states = options.quota.state_interval * publications;
-        let in_buffers = self.link.carries_until().saturating_duration_since(now);
+        let in_buffers = self.link.carries_for();
         let debts = owed(&options) + states + in_buffers + self.quota_debt() + ROUND * LOOKS;
         let is_judged = pace.answers_in_time();
         let limit = match is_judged {
