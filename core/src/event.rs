@@ -178,11 +178,12 @@ pub struct Disconnected {
     pub certainty: Certainty,
     /// The delay until the next attempt; `None` if there is none.
     pub retry_in: Option<Duration>,
-    /// After a hang-up without a reason: the commands sent last and not yet answered, newest first, at most 8. One of
-    /// them may have made the bridge close the connection.
+    /// After a hang-up without a reason: the commands handed over to the transport last and not yet answered, newest
+    /// first, at most 8. One of them may have made the bridge close the connection.
     pub suspects: Vec<OpId>,
-    /// The bridge has closed several connections in a row soon after accepting them: another client probably uses the
-    /// same client id.
+    /// The peer has closed this connection and at least five before it within 10 s of accepting them, each time with
+    /// no suspects: another client may be using the same client id. An attempt that was not accepted, and a hang-up with
+    /// suspects, neither count nor break the row. CONNACK 2 can be a hint of the same.
     pub takeover_suspected: bool,
 }
 
@@ -202,7 +203,7 @@ impl fmt::Display for Disconnected {
             }
         }
         if self.takeover_suspected {
-            f.write_str("; another client probably uses the same client id")?;
+            f.write_str("; another client may be using the same client id")?;
         }
         Ok(())
     }
@@ -368,8 +369,8 @@ mod tests {
         };
         assert_eq!(
             ended.to_string(),
-            "the peer closed the connection; connecting again in 1.25s; the cause may be #3, #2; another client probably \
-             uses the same client id"
+            "the peer closed the connection; connecting again in 1.25s; the cause may be #3, #2; another client may be \
+             using the same client id"
         );
         let closed = Disconnected {
             reason: DisconnectReason::Closed,

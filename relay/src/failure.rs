@@ -242,7 +242,7 @@ pub(crate) fn disconnect_detail(
     detail.push_str(advice(ended, error, circumstances));
     if ended.takeover_suspected {
         detail.push_str(
-            "; several connections in a row ended soon after connecting: perhaps another client uses the same gateway id",
+            "; the bridge closed several connections in a row soon after accepting them: another client may be using the same gateway id",
         );
     }
     detail

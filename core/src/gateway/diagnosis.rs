@@ -20,11 +20,49 @@ use crate::{
 /// How many of the newest operations in flight are reported with a hang-up.
 const MAX_SUSPECTS: usize = 8;
 
-/// A connection that ends sooner than this after its CONNACK counts as a quick end.
+/// A connection that ends sooner than this after its CONNACK may be a quick end.
 const QUICK: Duration = Duration::from_secs(10);
 
-/// This many quick ends in a row are probably caused by another client with the same client id.
-pub(super) const TAKEOVER_AFTER: u32 = 3;
+/// This many quick ends in a row may be caused by another client with the same client id. Fewer prove nothing: the
+/// service closes connections several times in a row when it is rolled out.
+const TAKEOVER_AFTER: u32 = 6;
+
+/// The connections in a row that the peer has closed soon after accepting them, although nothing that was sent explains
+/// it. An attempt that was not accepted says nothing, nor does a hang-up that an unanswered operation may have caused.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct QuickEnds {
+    count: u32,
+    /// Whether the connection that ended last is the last of them.
+    has_ended_so: bool,
+}
+
+impl QuickEnds {
+    /// Counts the end of a connection, or of an attempt at one, with its suspects.
+    pub(super) fn count(
+        &mut self,
+        online: Option<&Online>,
+        reason: &DisconnectReason,
+        suspects: &[OpId],
+        now: Moment,
+    ) {
+        self.has_ended_so = false;
+        let Some(accepted_at) = online.and_then(|online| online.accepted_at) else {
+            return;
+        };
+        let is_hang_up = *reason == DisconnectReason::Transport(TransportEnd::PeerClosed);
+        if !is_hang_up || now.since(accepted_at) >= QUICK {
+            self.count = 0;
+        } else if suspects.is_empty() {
+            self.count += 1;
+            self.has_ended_so = true;
+        }
+    }
+
+    /// Returns whether the connection that has just ended may have been taken over by another client.
+    pub(super) fn suggest_takeover(self) -> bool {
+        self.has_ended_so && self.count >= TAKEOVER_AFTER
+    }
+}
 
 /// What a report is about.
 pub(super) enum About {
@@ -99,7 +137,7 @@ impl Session {
     }
 
     fn newest_unanswered(&self, online: &Online) -> Vec<OpId> {
-        let packets = online.link.newest_unanswered(usize::MAX).into_iter();
+        let packets = online.link.newest_handed_over().into_iter();
         let ops = packets.filter_map(|(packet_id, owner)| self.op_of(packet_id, owner));
         ops.take(MAX_SUSPECTS).collect()
     }
@@ -116,25 +154,6 @@ impl Session {
             PacketOwner::Detach(device) => self.devices.at(device).detach.map(|detach| detach.op),
             PacketOwner::Subscription(request) => self.devices.subscription(request.key()).op,
         }
-    }
-}
-
-/// Returns how many connections in a row the peer has ended soon after accepting them, including this one. An attempt
-/// that was not accepted leaves the number as it was `before`.
-pub(super) fn quick_ends(
-    before: u32,
-    online: Option<&Online>,
-    reason: &DisconnectReason,
-    now: Moment,
-) -> u32 {
-    let is_hang_up = matches!(
-        reason,
-        DisconnectReason::Transport(TransportEnd::PeerClosed | TransportEnd::Broken)
-    );
-    match online.and_then(|online| online.accepted_at) {
-        Some(since) if is_hang_up && now.since(since) < QUICK => before + 1,
-        Some(_) => 0,
-        None => before,
     }
 }
 

@@ -21,6 +21,7 @@ mod ending;
 
 use super::{
     Gateway,
+    diagnosis::QuickEnds,
     online::{Online, Phase},
 };
 use crate::{
@@ -85,8 +86,7 @@ pub(crate) struct Lifecycle {
     close_by: Option<Moment>,
     /// Consecutive attempts that failed or did not last, refreshes of a token among them.
     attempts: u32,
-    /// Consecutive connections that ended soon after they were accepted.
-    quick_ends: u32,
+    quick_ends: QuickEnds,
 }
 
 impl Lifecycle {
@@ -97,7 +97,7 @@ impl Lifecycle {
             close_op: None,
             close_by: None,
             attempts: 0,
-            quick_ends: 0,
+            quick_ends: QuickEnds::default(),
         }
     }
 
@@ -308,7 +308,7 @@ impl Gateway {
             State::Online(online) => {
                 if is_due(&mut online.stable_at) {
                     lifecycle.attempts = 0;
-                    lifecycle.quick_ends = 0;
+                    lifecycle.quick_ends = QuickEnds::default();
                 }
                 if is_due(&mut online.refresh_at) && !is_closing {
                     let drained = now + self.session.options.drain_timeout;

@@ -125,8 +125,8 @@ impl<T: Copy> Connection<T> {
         self.acks.awaits_others()
     }
 
-    /// Returns the unanswered packets that were sent last, newest first.
-    pub(crate) fn newest_unanswered(&self, most: usize) -> Vec<(PacketId, T)> {
-        self.acks.newest(most)
+    /// Returns the unanswered packets that were completely handed over to the transport, newest first.
+    pub(crate) fn newest_handed_over(&self) -> Vec<(PacketId, T)> {
+        self.acks.newest_handed_over()
     }
 }

@@ -9,12 +9,12 @@ use super::peer::{Harness, seconds};
 #[test]
 fn repeated_connections_that_end_soon_are_a_suspected_takeover() {
     let mut harness = Harness::open(Options::default());
-    for round in 1..=4 {
+    for round in 1..=7 {
         harness.wait(seconds(1));
         harness.lose_connection();
         assert_eq!(
             harness.disconnected().takeover_suspected,
-            round >= 3,
+            round >= 6,
             "round {round}"
         );
         harness.redial();
@@ -25,6 +25,57 @@ fn repeated_connections_that_end_soon_are_a_suspected_takeover() {
 }
 
 #[test]
+fn planned_cuts_and_failed_dials_are_no_takeover() {
+    let mut harness = Harness::open(Options::default());
+    for _ in 1..=3 {
+        harness.wait(seconds(1));
+        harness.lose_connection();
+        assert!(!harness.disconnected().takeover_suspected);
+        harness.redial();
+    }
+    harness.lose_connection();
+    for _ in 1..=9 {
+        harness.wait_for_dial();
+        let failed = TransportEnd::DialFailed;
+        harness.gateway.handle_disconnected(failed, harness.now);
+        assert!(!harness.disconnected().takeover_suspected);
+    }
+}
+
+#[test]
+fn a_failed_dial_does_not_repeat_that_a_takeover_is_suspected_nor_end_the_row() {
+    let mut harness = Harness::open(Options::default());
+    for _ in 1..=5 {
+        harness.reconnect();
+    }
+    harness.events();
+    harness.lose_connection();
+    assert!(harness.disconnected().takeover_suspected);
+    harness.wait_for_dial();
+    let failed = TransportEnd::DialFailed;
+    harness.gateway.handle_disconnected(failed, harness.now);
+    assert!(!harness.disconnected().takeover_suspected);
+    harness.reconnect();
+    harness.lose_connection();
+    assert!(harness.disconnected().takeover_suspected);
+}
+
+#[test]
+fn a_hang_up_that_an_operation_may_have_caused_is_no_sign_of_a_takeover() {
+    let mut harness = Harness::open(Options::default());
+    let own = harness.gateway.own_key();
+    for round in 1..=9 {
+        let suspected = harness.publish(own, "1");
+        harness.sent();
+        harness.lose_connection();
+        let ended = harness.disconnected();
+        assert!(ended.suspects.contains(&suspected), "round {round}");
+        assert!(!ended.takeover_suspected, "round {round}");
+        harness.redial();
+    }
+}
+
+#[test]
 fn only_a_peer_that_closes_within_ten_seconds_is_a_suspected_takeover() {
     let violate: fn(&mut Harness) = |harness| harness.receive(&[0xf0]);
     let hang_up: fn(&mut Harness) = Harness::lose_connection;
@@ -32,17 +83,31 @@ fn only_a_peer_that_closes_within_ten_seconds_is_a_suspected_takeover() {
         (Duration::from_millis(9_999), hang_up, true),
         (seconds(10), hang_up, false),
         (seconds(1), violate, false),
+        (seconds(1), Harness::break_connection, false),
     ] {
         let mut harness = Harness::open(Options::default());
-        for round in 1..=3 {
+        for round in 1..=6 {
             harness.wait(lasts);
             end(&mut harness);
             let suspected = harness.disconnected().takeover_suspected;
-            assert_eq!(suspected, is_suspected && round == 3, "{lasts:?}");
+            assert_eq!(suspected, is_suspected && round == 6, "{lasts:?}");
             harness.lose_connection();
             harness.redial();
         }
     }
+}
+
+#[test]
+fn only_what_was_handed_over_is_suspected() {
+    let mut harness = Harness::open(Options::default());
+    let own = harness.gateway.own_key();
+    let sent = harness.publish(own, "sent");
+    harness.sent();
+    harness.publish(own, "sent in part");
+    harness.gateway.handle_transmitted(20, harness.now);
+    harness.publish(own, "not sent");
+    harness.lose_connection();
+    assert_eq!(harness.disconnected().suspects, [sent]);
 }
 
 #[test]
@@ -96,7 +161,9 @@ fn a_peer_close_also_lists_device_operations_and_resent_publications() {
     let (commands, qos) = (Subscription::Commands, QoS::AtLeastOnce);
     let subscribing = harness.gateway.subscribe(own, commands, qos, harness.now);
     let subscribed = subscribing.unwrap();
+    harness.sent();
     harness.wait(Duration::from_millis(2_500));
+    harness.sent();
     harness.lose_connection();
     let suspects = harness.disconnected().suspects;
     assert_eq!(suspects, [published, subscribed, attached, detached]);

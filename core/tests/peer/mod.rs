@@ -125,11 +125,22 @@ impl Harness {
             .handle_disconnected(TransportEnd::PeerClosed, self.now);
     }
 
+    /// Ends the transport by an error of the link.
+    pub fn break_connection(&mut self) {
+        self.unread.clear();
+        self.gateway
+            .handle_disconnected(TransportEnd::Broken, self.now);
+    }
+
     pub fn redial(&mut self) {
+        self.wait_for_dial();
+        self.connect();
+    }
+
+    pub fn wait_for_dial(&mut self) {
         while !self.gateway.wants_transport() {
             self.step();
         }
-        self.connect();
     }
 
     /// Requests an attach of a device without a token.

@@ -3,7 +3,6 @@
 use super::super::{
     Gateway,
     devices::OWN,
-    diagnosis::{TAKEOVER_AFTER, quick_ends},
     online::{Online, Phase},
     outbox::Returned,
     session::Session,
@@ -120,9 +119,10 @@ impl Gateway {
         // The suspects are in flight, and known only until `take_back`.
         let online = self.lifecycle.online();
         let (suspects, certainty) = self.session.suspects(online, &reason);
-        let quick_ends = quick_ends(self.lifecycle.quick_ends, online, &reason, now);
         let is_last = online.is_some_and(leaves_for_good);
         let accepted_at = online.and_then(|online| online.accepted_at);
+        let mut quick_ends = self.lifecycle.quick_ends;
+        quick_ends.count(online, &reason, &suspects, now);
         self.lifecycle.quick_ends = quick_ends;
 
         // The next state is decided after the devices and publications are detached from the connection.
@@ -138,7 +138,7 @@ impl Gateway {
             certainty,
             retry_in,
             suspects,
-            takeover_suspected: quick_ends >= TAKEOVER_AFTER,
+            takeover_suspected: quick_ends.suggest_takeover(),
         }));
     }
 

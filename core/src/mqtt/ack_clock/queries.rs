@@ -17,11 +17,12 @@ impl<T: Copy> AckClock<T> {
             .map(|record| record.tag)
     }
 
-    /// Returns the packets that were sent last and are unanswered, newest first.
-    pub(in crate::mqtt) fn newest(&self, most: usize) -> Vec<(PacketId, T)> {
-        let mut newest = self.iter().collect::<Vec<_>>();
+    /// Returns the unanswered packets of which a copy was completely handed over, newest first.
+    pub(in crate::mqtt) fn newest_handed_over(&self) -> Vec<(PacketId, T)> {
+        let handed = |record: &&Record<T>| record.handed.is_some() || record.was_resent;
+        let mut newest = self.iter().filter(handed).collect::<Vec<_>>();
         newest.sort_unstable_by_key(|record| core::cmp::Reverse(record.end));
-        let newest = newest.iter().take(most);
+        let newest = newest.into_iter();
         newest
             .map(|record| (record.packet_id, record.tag))
             .collect()
