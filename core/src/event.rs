@@ -277,7 +277,8 @@ pub enum TransportEnd {
     TlsFailed,
     /// No token could be obtained for the connection.
     TokenFailed,
-    /// The peer closed its side.
+    /// The peer closed its side, by a reset too: an operating system sends one if the program that closes has left bytes
+    /// unread.
     PeerClosed,
     /// The gateway's side closed it, because [`wants_transport`](crate::Gateway::wants_transport) was false.
     HungUp,

@@ -217,11 +217,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
                 self.shared.lock(|state| state.receive(bytes, now));
                 Ok(true)
             }
-            // An end without close_notify is a normal end, because MQTT frames its own packets.
-            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::UnexpectedEof => {
-                Err(TransportError::PeerClosed)
-            }
-            Poll::Ready(Err(error)) => Err(TransportError::Broken(error)),
+            Poll::Ready(Err(error)) => Err(TransportError::of_stream(error)),
         }
     }
 
@@ -245,11 +241,11 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
                     return Err(TransportError::Broken(io::ErrorKind::WriteZero.into()));
                 }
                 Some(Poll::Ready(Ok(_))) => {}
-                Some(Poll::Ready(Err(error))) => return Err(TransportError::Broken(error)),
+                Some(Poll::Ready(Err(error))) => return Err(TransportError::of_stream(error)),
             }
         }
         match Pin::new(stream).poll_flush(cx) {
-            Poll::Ready(Err(error)) => Err(TransportError::Broken(error)),
+            Poll::Ready(Err(error)) => Err(TransportError::of_stream(error)),
             Poll::Ready(Ok(())) | Poll::Pending => Ok(is_blocked),
         }
     }

@@ -228,13 +228,23 @@ pub enum TransportError {
         /// The error of rustls or the transport.
         source: io::Error,
     },
-    /// The peer closed its side.
+    /// The peer closed its side, with or without close_notify, or reset the connection: that is how a close arrives if
+    /// the peer had not yet read all that we sent.
     PeerClosed,
     /// Reading or writing failed.
     Broken(io::Error),
 }
 
 impl TransportError {
+    /// Classifies an error of reading or writing. An end without close_notify is a normal end, because MQTT frames its
+    /// own packets.
+    pub(crate) fn of_stream(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Self::PeerClosed,
+            _ => Self::Broken(error),
+        }
+    }
+
     /// Returns the reason in the gateway's terms.
     pub(crate) fn end(&self) -> TransportEnd {
         match self {

@@ -310,10 +310,11 @@ fn a_close_by_the_peer_is_reported_and_the_peer_is_dialed_again() {
 }
 
 #[test]
-fn a_stream_that_ends_without_close_notify_counts_as_closed_by_the_peer() {
+fn a_stream_that_ends_without_close_notify_or_by_a_reset_counts_as_closed_by_the_peer() {
     for (kind, is_closed) in [
         (io::ErrorKind::UnexpectedEof, true),
-        (io::ErrorKind::ConnectionReset, false),
+        (io::ErrorKind::ConnectionReset, true),
+        (io::ErrorKind::TimedOut, false),
     ] {
         let mut opened = open(Options::default());
         opened.server.break_off(&opened.world, kind);
