@@ -27,8 +27,10 @@ pub enum Failure {
     Dropped,
     /// The device was detached before.
     Detached,
-    /// The bridge has refused to attach this device, so nothing can be published for it.
+    /// The bridge has refused to attach this device, so nothing can be published or subscribed for it.
     DeviceRefused,
+    /// The bridge has detached the device, and the options say not to attach it again automatically.
+    NotAttached,
     /// The gateway was closed before.
     Closed,
     /// The gateway gave up connecting, as the options say.
@@ -54,7 +56,8 @@ impl Failure {
             | Self::Superseded
             | Self::Dropped
             | Self::Detached
-            | Self::DeviceRefused => Retry::Never,
+            | Self::DeviceRefused
+            | Self::NotAttached => Retry::Never,
         }
     }
 }
@@ -76,6 +79,7 @@ impl fmt::Display for Failure {
             Self::DeviceRefused => f.write_str(
                 "the bridge refused to attach the device: bind it to this gateway, or attach it with a valid token",
             ),
+            Self::NotAttached => f.write_str("the bridge has detached the device: attach it again"),
             Self::Closed => f.write_str("the gateway was closed before it was acknowledged"),
             Self::GaveUp => f.write_str("the gateway gave up connecting before it was acknowledged"),
         }
@@ -166,6 +170,8 @@ pub enum CommandError {
     OwnDevice(DeviceId),
     /// The device is being detached: wait for its `Detached`.
     Detaching,
+    /// The bridge has refused to attach the device; attach or authorize it again.
+    DeviceRefused,
     /// The maximum number of devices, as set in the options, are attached or to be attached.
     TooManyDevices(usize),
     /// The token has expired: an error of the caller, or of its clock.
@@ -187,6 +193,7 @@ impl fmt::Display for CommandError {
             Self::Detaching => {
                 f.write_str("the device is being detached: wait until that has ended")
             }
+            Self::DeviceRefused => Failure::DeviceRefused.fmt(f),
             Self::TooManyDevices(limit) => {
                 write!(
                     f,

@@ -273,7 +273,7 @@ impl Gateway {
     ///
     /// # Errors
     ///
-    /// [`CommandError`]: the device is unknown or is being detached, or the gateway is closed.
+    /// [`CommandError`]: the device is unknown, refused or being detached, or the gateway is closed.
     pub fn subscribe(
         &mut self,
         device: DeviceKey,
@@ -328,7 +328,7 @@ impl Gateway {
         let now = self.observe_time(now);
         self.lifecycle.check_not_closing()?;
         let key = SubscriptionKey {
-            device: self.session.resolve_staying(device)?,
+            device: self.session.resolve_subscriber(device, qos)?,
             feed: subscription.into(),
         };
         let online = self.lifecycle.online_mut();

@@ -200,7 +200,9 @@ pub use jwt::{Algorithm, AlgorithmError, KeyError, MintError, SigningKey};
 #[doc(hidden)]
 pub use mqtt::internals;
 pub use mqtt::{PacketType, QoS, Violation};
-pub use options::{Acknowledge, Backoff, Options, OptionsError, Overflow, QueueLimit, Reconnect};
+pub use options::{
+    Acknowledge, Backoff, OnRefusal, Options, OptionsError, Overflow, QueueLimit, Reconnect,
+};
 pub use quota::Quota;
 pub use stats::Stats;
 pub use time::UnixTime;

@@ -1,7 +1,10 @@
 //! The options of a gateway (the bridge uses 'config' for something else).
 
+mod refusals;
+
 use core::fmt;
 
+pub use self::refusals::OnRefusal;
 use crate::{
     quota::{self, Quota},
     time::Duration,
@@ -58,7 +61,8 @@ pub struct Options {
     /// Maximum accepted and not yet acknowledged for all devices together (default 100,000 messages, 64 MiB of
     /// payload).
     pub total_queue: QueueLimit,
-    /// The delays between attempts to connect (default 1 s doubling up to 32 s), to attach and to subscribe again.
+    /// The delays between attempts to connect (default 1 s doubling up to 32 s), to attach and to subscribe again; up to
+    /// 5 minutes for a subscription that the bridge refused, and an attachment that it has ended soon several times.
     pub backoff: Backoff,
     /// How often to try before giving up (default: forever).
     pub reconnect: Reconnect,
@@ -68,6 +72,8 @@ pub struct Options {
     pub stable_after: Duration,
     /// Whether a device that the bridge detached is attached again, with backoff (default true).
     pub reattach: bool,
+    /// What happens to the publications of a device that the bridge has refused (default: they fail).
+    pub on_refusal: OnRefusal,
     /// When a config or command at QoS 1 is acknowledged (default: automatically).
     pub acknowledge: Acknowledge,
     /// Number of events waiting in [`poll_event`](crate::Gateway::poll_event) at which the gateway pauses reading, and
@@ -109,6 +115,7 @@ impl Default for Options {
             reconnect: Reconnect::Forever,
             stable_after: Duration::from_secs(60),
             reattach: true,
+            on_refusal: OnRefusal::FailQueue,
             acknowledge: Acknowledge::Automatic,
             max_events: 1_024,
             max_unacknowledged: 1_024,

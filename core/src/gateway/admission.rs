@@ -4,6 +4,7 @@ use super::{devices::Life, session::Session};
 use crate::{
     command::{DeviceKey, Publication, PublicationTopic, Slot},
     error::{CommandError, PublishErrorKind},
+    mqtt::QoS,
 };
 
 impl Session {
@@ -43,6 +44,19 @@ impl Session {
         self.devices
             .resolve(device)
             .ok_or(CommandError::UnknownDevice)
+    }
+
+    /// Returns the slot of a device whose subscription may be changed: one that was refused has none, and gets none.
+    pub(super) fn resolve_subscriber(
+        &self,
+        device: DeviceKey,
+        qos: Option<QoS>,
+    ) -> Result<Slot, CommandError> {
+        let slot = self.resolve_staying(device)?;
+        match self.devices.at(slot).life {
+            Life::Refused if qos.is_some() => Err(CommandError::DeviceRefused),
+            _ => Ok(slot),
+        }
     }
 
     /// Returns the slot of a device that is not being detached.

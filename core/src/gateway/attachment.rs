@@ -4,11 +4,11 @@
 //! | event | attached? | the attach operation | afterwards |
 //! |---|---|---|---|
 //! | PUBACK | yes | `Done` | subscriptions, then its queue |
-//! | report `GATEWAY_ATTACHMENT_ERROR` | no | `Failed(Reported)` | refused until the user attaches or authorizes it; its publications fail |
+//! | report `GATEWAY_ATTACHMENT_ERROR`, before or after the PUBACK of that attach | no | `Failed(Reported)` if it is pending | refused until the user attaches or authorizes it; its publications and subscriptions fail |
 //! | report `UNKNOWN` | no | stays pending | tried again with backoff |
 //! | no answer in time | no | `Failed(TimedOut)` | stays wanted, tried again with backoff; a late PUBACK attaches it |
 //! | connection lost | no | stays pending | again after the next CONNACK |
-//! | report that it is detached | no longer | – | its queue stays; attached again with backoff |
+//! | report that it is detached, or refused without an identifier | no longer | – | its queue stays; attached again with backoff |
 //! | attach of an attached device | yes | `Done`, no packet | – |
 //! | detach | until its PUBACK | – | sent after its publications; those that cannot be sent fail |
 

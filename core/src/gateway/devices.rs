@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 pub use self::device::DeviceState;
 use self::slots::Slots;
 pub(crate) use self::{
-    device::{AskedAttach, Detach, Device, Life},
+    device::{AskedAttach, Attachment, Detach, Device, Life},
     subscription::{
         Asked, Feed, Progress, SubscriptionKey, SubscriptionRequest, SubscriptionState,
     },

@@ -3,7 +3,7 @@
 //! of an acknowledgement.
 
 use super::{
-    devices::Feed,
+    devices::{Feed, Life},
     online::{Online, PacketOwner},
     session::Session,
 };
@@ -11,7 +11,7 @@ use crate::{
     clock::Moment,
     command::{OpId, Slot},
     error::Certainty,
-    error_report::ErrorReport,
+    error_report::{ErrorReport, ErrorType},
     event::{DisconnectReason, TransportEnd},
     mqtt::{Found, PacketId},
     time::Duration,
@@ -68,6 +68,8 @@ impl QuickEnds {
 pub(super) enum About {
     /// An operation in flight, and its packet.
     InFlight(PacketId, PacketOwner),
+    /// The attach by which this device is attached.
+    Attachment(Slot),
     /// An operation that has already ended, and whose acknowledgement may still arrive: the report changes nothing.
     Past,
     /// The report names a device, and no identifier that is in use.
@@ -79,6 +81,11 @@ impl Session {
     /// Returns what a report is about: the packet that it names, or else the device.
     pub(super) fn subject(&self, online: &Online, report: &ErrorReport) -> About {
         let packet_id = report.message().and_then(|message| message.packet_id());
+        if let Some(packet_id) = packet_id
+            && *report.error_type() == ErrorType::AttachmentError
+        {
+            return self.subject_of_attachment_error(online, packet_id, report);
+        }
         let found = packet_id.map(|packet_id| (packet_id, online.link.find(packet_id)));
         match found {
             Some((_, Found::Quarantined)) => return About::Past,
@@ -94,20 +101,57 @@ impl Session {
         device.map_or(About::Unknown, About::Device)
     }
 
+    /// Returns which attach an attachment error with an identifier is about: it can be about nothing else, whatever the
+    /// identifier stands for by now.
+    fn subject_of_attachment_error(
+        &self,
+        online: &Online,
+        packet_id: PacketId,
+        report: &ErrorReport,
+    ) -> About {
+        if let Found::InFlight(owner @ PacketOwner::Attach(_)) = online.link.find(packet_id)
+            && self.owns(packet_id, owner)
+            && self.is_named(owner, report)
+        {
+            return About::InFlight(packet_id, owner);
+        }
+        let named = report.device_id().map(|id| self.devices.find(id));
+        let attached = self.devices.iter().filter_map(|(slot, device)| {
+            let is_named = named.is_none_or(|named| named == Some(slot));
+            match device.life {
+                Life::Attached(attachment) if is_named && attachment.packet_id == packet_id => {
+                    Some((attachment.since, slot))
+                }
+                _ => None,
+            }
+        });
+        attached
+            .max()
+            .map_or(About::Past, |(_, slot)| About::Attachment(slot))
+    }
+
     /// Returns whether a report names the device of this operation, or no device.
     fn is_named(&self, owner: PacketOwner, report: &ErrorReport) -> bool {
-        let device = match owner {
-            PacketOwner::Nobody => return false,
-            PacketOwner::Publication(key) => self.outbox.entry(key).device,
-            PacketOwner::Attach(device) | PacketOwner::Detach(device) => device,
-            PacketOwner::Subscription(request) => match request.key() {
-                key if key.feed == Feed::Errors => return false,
-                key => key.device,
-            },
+        let Some(device) = self.device_of(owner) else {
+            return false;
         };
         report
             .device_id()
             .is_none_or(|id| id == self.devices.at(device).id.as_str())
+    }
+
+    /// Returns the device of an operation; `None` for the subscription to error reports, and for an operation that has
+    /// ended.
+    pub(super) fn device_of(&self, owner: PacketOwner) -> Option<Slot> {
+        match owner {
+            PacketOwner::Nobody => None,
+            PacketOwner::Publication(key) => Some(self.outbox.entry(key).device),
+            PacketOwner::Attach(device) | PacketOwner::Detach(device) => Some(device),
+            PacketOwner::Subscription(request) => match request.key() {
+                key if key.feed == Feed::Errors => None,
+                key => Some(key.device),
+            },
+        }
     }
 
     /// Returns the operations that may have caused a hang-up without a reason, newest first, and how certain the cause

@@ -68,7 +68,7 @@ impl Session {
             return;
         }
         match owner {
-            PacketOwner::Attach(device) => self.on_attached(online, device, now),
+            PacketOwner::Attach(device) => self.on_attached(online, device, packet_id, now),
             PacketOwner::Detach(device) => self.on_detached(online, device),
             // The identifier table checks that each acknowledgement matches the kind of its packet.
             PacketOwner::Publication(_) | PacketOwner::Subscription(_) | PacketOwner::Nobody => {}

@@ -1,7 +1,7 @@
 //! The effects of an error report.
 
 use super::{
-    devices::Life,
+    devices::{Life, OWN},
     diagnosis::{About, is_about_attach},
     online::{Online, PacketOwner},
     session::Session,
@@ -12,6 +12,7 @@ use crate::{
     error::Failure,
     error_report::{ErrorReport, ErrorType},
     mqtt::PacketId,
+    topic,
 };
 
 impl Session {
@@ -21,6 +22,7 @@ impl Session {
             About::InFlight(packet_id, owner) => {
                 self.on_report_about(online, packet_id, owner, report, now);
             }
+            About::Attachment(device) => self.on_attachment_refused(online, device, report, now),
             About::Device(device) => self.on_report_of_device(online, device, report, now),
             About::Past | About::Unknown => {}
         }
@@ -34,8 +36,10 @@ impl Session {
         report: &ErrorReport,
         now: Moment,
     ) {
+        let failure = || Failure::Reported(report.clone());
         match (owner, report.error_type()) {
-            (_, ErrorType::UnexpectedPacketId | ErrorType::UnexpectedMessageType) => {}
+            (_, ErrorType::UnexpectedPacketId | ErrorType::UnexpectedMessageType)
+                if !is_about_publish(report) => {}
             (PacketOwner::Attach(device), ErrorType::Unknown) => {
                 self.on_attach_failed(online, device, now);
             }
@@ -44,31 +48,36 @@ impl Session {
             }
             (PacketOwner::Detach(device), _) => {
                 online.link.answer_with_report(packet_id, now);
-                self.on_detach_failed(online, device, Failure::Reported(report.clone()));
+                self.on_detach_failed(online, device, failure());
             }
-            (PacketOwner::Publication(key), ErrorType::InvalidMqttTopic) => {
-                online.link.answer_with_report(packet_id, now);
-                self.fail_publication(online, key, Failure::Reported(report.clone()));
+            // It may be temporary: the operation ends when it times out, or the publication is sent again.
+            (_, ErrorType::Unknown) | (PacketOwner::Nobody, _) => {}
+            (owner, error_type) => match self.device_of(owner) {
+                Some(device) if device != OWN && is_detachment(error_type) => {
+                    self.on_detached_by_bridge(online, device, report, now);
+                }
+                _ => {
+                    online.link.answer_with_report(packet_id, now);
+                    self.fail_reported(online, owner, failure(), now);
+                }
+            },
+        }
+    }
+
+    /// Ends a publication or a subscription that the bridge has answered with a report.
+    fn fail_reported(
+        &mut self,
+        online: &mut Online,
+        owner: PacketOwner,
+        failure: Failure,
+        now: Moment,
+    ) {
+        match owner {
+            PacketOwner::Publication(key) => self.fail_publication(online, key, failure),
+            PacketOwner::Subscription(request) => {
+                self.fail_subscription(online, request.key(), failure, now);
             }
-            (
-                PacketOwner::Publication(key),
-                ErrorType::DeviceNotFound | ErrorType::DetachmentDeviceError,
-            ) => {
-                let device = self.outbox.entry(key).device;
-                self.on_detached_by_bridge(online, device, report, now);
-            }
-            (
-                PacketOwner::Subscription(request),
-                ErrorType::DeviceNotFound | ErrorType::DetachmentDeviceError,
-            ) => self.on_detached_by_bridge(online, request.key().device, report, now),
-            (PacketOwner::Subscription(request), ErrorType::InvalidMqttTopic) => {
-                let key = request.key();
-                online.link.answer_with_report(packet_id, now);
-                let failure = Failure::Reported(report.clone());
-                self.fail_subscription(online, key, failure, now);
-            }
-            // Other reports are not final: the operation ends when it times out, or the publication is sent again.
-            _ => {}
+            PacketOwner::Attach(_) | PacketOwner::Detach(_) | PacketOwner::Nobody => {}
         }
     }
 
@@ -97,4 +106,19 @@ impl Session {
             _ => {}
         }
     }
+}
+
+/// Returns whether the bridge says that the device of a message is not attached.
+fn is_detachment(error_type: &ErrorType) -> bool {
+    matches!(
+        error_type,
+        ErrorType::DeviceNotFound | ErrorType::DetachmentDeviceError
+    )
+}
+
+/// Returns whether a report of an unexpected packet is about a PUBLISH of ours: it names a topic on which the bridge
+/// sends nothing. Otherwise it is about an acknowledgement, whose identifier is the bridge's.
+fn is_about_publish(report: &ErrorReport) -> bool {
+    let topic = report.message().and_then(|message| message.topic());
+    topic.is_some_and(|topic| topic::parse(topic).is_none())
 }

@@ -44,7 +44,23 @@ impl Session {
         let op = self.new_op();
         self.devices.subscription_mut(key).op = Some(op);
         self.pursue_subscription(online, key);
+        if matches!(self.devices.at(key.device).life, Life::Dormant) {
+            self.fail_subscriptions_of(key.device, &Failure::NotAttached);
+        }
         op
+    }
+
+    /// Ends the pending subscriptions of a device that is not attached again until the user asks for it. They are made
+    /// then.
+    pub(super) fn fail_subscriptions_of(&mut self, device: Slot, failure: &Failure) {
+        for &feed in Feed::of(device) {
+            let state = self
+                .devices
+                .subscription_mut(SubscriptionKey { device, feed });
+            if let Some(op) = state.op.take() {
+                self.fail(op, self.devices.key(device), failure.clone());
+            }
+        }
     }
 
     /// Makes a subscription that waits for its next attempt, or for the next connection, ready for an attempt now.

@@ -45,6 +45,7 @@ fn failure_messages_contain_the_known_details() {
         (&Failure::Dropped, &["queue was full"]),
         (&Failure::Detached, &["detached"]),
         (&Failure::DeviceRefused, &["bind it", "valid token"]),
+        (&Failure::NotAttached, &["detached", "attach it again"]),
         (&Failure::Closed, &["closed"]),
         (&Failure::GaveUp, &["gave up"]),
         (&Certainty::Suspected, &["suspected"]),
@@ -99,6 +100,7 @@ fn messages_of_refused_commands_say_what_to_do() {
             &CommandError::TooManyDevices(1_000),
             &["1000 devices", "detach one"],
         ),
+        (&CommandError::DeviceRefused, &["bind it"]),
         (&CommandError::TokenExpired, &["expired", "clock"]),
     ]);
 }

@@ -21,6 +21,7 @@ mod publishing;
 mod quota;
 mod reattachment;
 mod refresh;
+mod refused;
 mod replay;
 mod reports;
 mod retries;

@@ -9,12 +9,12 @@ use iotcore_gateway::{
 use super::peer::{ATTACH, EVENTS, Harness, Sent, UNIX_NOW, seconds};
 
 #[test]
-fn a_refusal_after_the_puback_detaches_the_device_and_retries_it() {
+fn a_refusal_without_an_identifier_after_the_puback_detaches_the_device_and_retries_it() {
     let mut harness = Harness::open(Options::default());
     let (device, op) = harness.begin_attach("device-1");
     let id = harness.expect_publish(ATTACH);
     harness.puback(id);
-    harness.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id));
+    harness.report("GATEWAY_ATTACHMENT_ERROR", "device-1", None);
     let events = harness.events();
     assert!(events.contains(&Event::Done {
         op,

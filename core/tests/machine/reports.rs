@@ -80,6 +80,62 @@ fn an_unknown_error_about_a_publication_resends_it_later() {
     assert_eq!(harness.sent(), [], "once");
 }
 
+/// Delivers a report about this topic and packet.
+fn report_topic(harness: &mut Harness, code: &str, topic: &str, id: u16) {
+    let about = format!(r#""message_type":"PUBLISH","topic":"{topic}","packet_id":{id}"#);
+    let payload = format!(r#"{{"error_type":"{code}","mqtt_message_info":{{{about}}}}}"#);
+    report(harness, &payload);
+}
+
+#[test]
+fn a_report_that_says_not_to_retry_ends_the_publication_that_it_names() {
+    for code in [
+        "GATEWAY_INVALID_MQTT_TOPIC",
+        "GATEWAY_UNEXPECTED_MESSAGE_TYPE",
+        "GATEWAY_UNEXPECTED_PACKET_ID",
+        "GATEWAY_BRAND_NEW_ERROR",
+    ] {
+        let (mut harness, device) = Harness::attached(Options::default());
+        let op = harness.publish(device, "1");
+        let topic = "/devices/device-1/events";
+        let id = harness.expect_publish(topic);
+        report_topic(&mut harness, code, topic, id);
+        let ended = harness.ended(op);
+        assert!(matches!(ended, Some(Err(Failure::Reported(_)))), "{code}");
+        assert_eq!(harness.gateway.stats().in_flight, 0);
+    }
+}
+
+#[test]
+fn a_report_of_an_unknown_code_ends_the_subscription_that_it_names() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = subscribe(&mut harness, device);
+    let id = harness.expect_subscribe(CONFIG);
+    harness.report("GATEWAY_BRAND_NEW_ERROR", "device-1", Some(id));
+    assert!(matches!(harness.ended(op), Some(Err(Failure::Reported(_)))));
+}
+
+#[test]
+fn what_the_gateway_publishes_for_itself_ends_when_the_bridge_does_not_find_it() {
+    for code in [
+        "GATEWAY_DEVICE_NOT_FOUND",
+        "GATEWAY_DETACHMENT_DEVICE_ERROR",
+    ] {
+        let mut harness = Harness::open(Options::default());
+        let own = harness.gateway.own_key();
+        let published = harness.publish(own, "1");
+        let id = harness.expect_publish("/devices/gw-1/events");
+        harness.report(code, GATEWAY, Some(id));
+        let ended = harness.ended(published);
+        assert!(matches!(ended, Some(Err(Failure::Reported(_)))), "{code}");
+        let subscribed = subscribe(&mut harness, own);
+        let id = harness.expect_subscribe("/devices/gw-1/config");
+        harness.report(code, GATEWAY, Some(id));
+        let ended = harness.ended(subscribed);
+        assert!(matches!(ended, Some(Err(Failure::Reported(_)))), "{code}");
+    }
+}
+
 #[test]
 fn reports_of_unexpected_packets_change_nothing() {
     for code in [

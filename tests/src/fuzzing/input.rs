@@ -11,7 +11,7 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::{Acknowledge, Options, Overflow, Reconnect, TransportEnd};
+use iotcore_gateway::{Acknowledge, OnRefusal, Options, Overflow, Reconnect, TransportEnd};
 
 use super::machine::{DEVICES, GATEWAY, LIFETIME, Machine, Output, Setup, Stage};
 use super::source::Source;
@@ -55,6 +55,7 @@ fn setup(bits: u8) -> Setup {
     }
     if bits & 8 != 0 {
         options.reattach = false;
+        options.on_refusal = OnRefusal::KeepQueue;
     }
     if bits & 16 != 0 {
         options.reconnect = Reconnect::Attempts(2);

@@ -167,6 +167,9 @@ impl Model {
                 | OperationKind::Unsubscribe(device),
                 Failure::Reported(_),
             ) => reported(device),
+            (OperationKind::Subscribe(device), Failure::DeviceRefused | Failure::NotAttached) => {
+                reported(device)
+            }
             (OperationKind::Open, _) => false,
             (_, Failure::TimedOut(_)) if self.is_in_time => {
                 let what =

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::{DeviceState, TransportEnd};
+use iotcore_gateway::{DeviceState, OnRefusal, TransportEnd};
 
 use super::World;
 use super::broken::Rule;
@@ -108,38 +108,23 @@ impl Run {
                 Some(DeviceState::Dormant) => {
                     self.attach(device, lifetime);
                 }
+                Some(DeviceState::Refused)
+                    if self.drafted.options.on_refusal == OnRefusal::KeepQueue =>
+                {
+                    self.command(Command::Detach { device });
+                }
                 _ => {}
             }
-            // A refusal after a positive acknowledgement counts as a detachment, and is retried for ever.
             if self.model().refusals(device) > MAX_REFUSALS {
                 self.command(Command::Detach { device });
             }
         }
     }
 
-    /// Returns whether something that must end has not ended. A subscription of a device that cannot be attached waits
-    /// for the attach.
+    /// Returns whether something that must end has not ended.
     pub(super) fn is_busy(&mut self) -> bool {
-        let (gateway, keys) = (&self.link.gateway, &self.keys);
-        let is_attached = |device: usize| {
-            let state = keys[device].and_then(|key| gateway.device_state(key));
-            state == Some(DeviceState::Attached)
-        };
-        let is_refused = |device: usize| {
-            let state = keys[device].and_then(|key| gateway.device_state(key));
-            state == Some(DeviceState::Refused)
-        };
-        self.link
-            .observer
-            .model
-            .pending()
-            .any(|(_, kind)| match kind {
-                OperationKind::Close => false,
-                OperationKind::Subscribe(device) | OperationKind::Unsubscribe(device) => {
-                    is_attached(device) || !is_refused(device)
-                }
-                _ => true,
-            })
+        let mut pending = self.model().pending();
+        pending.any(|(_, kind)| kind != OperationKind::Close)
     }
 
     /// Returns whether a requested device ends the connection with each attach.

@@ -4,7 +4,7 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use iotcore_gateway::{Acknowledge, Backoff, Options, Overflow, QueueLimit, Reconnect};
+use iotcore_gateway::{Acknowledge, Backoff, OnRefusal, Options, Overflow, QueueLimit, Reconnect};
 
 use super::step::{DEVICES, NESTED};
 use super::world::{CalmWorld, Ignored, World};
@@ -89,7 +89,10 @@ knobs! {
         Reconnect::Forever, Reconnect::Attempts(10), Reconnect::Attempts(2), Reconnect::Attempts(0),
     ];
     "stable_after": |to| to.options.stable_after => [secs(60), Duration::ZERO, secs(5)];
-    "reattach": |to| to.options.reattach => [true, false];
+    "reattach": |to| (to.options.reattach, to.options.on_refusal) => [
+        (true, OnRefusal::FailQueue), (false, OnRefusal::FailQueue), (true, OnRefusal::KeepQueue),
+        (false, OnRefusal::KeepQueue),
+    ];
     "acknowledge": |to| to.options.acknowledge => [Acknowledge::Automatic, Acknowledge::Manual];
     "max_events": |to| to.options.max_events => [1_024, 1, 5, 30];
     "max_unacknowledged": |to| to.options.max_unacknowledged => [1_024, 1, 3];

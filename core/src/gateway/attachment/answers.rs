@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::super::{
-    devices::{Life, OWN},
+    devices::{Attachment, Life, OWN},
     online::{Deadline, Online, STEP},
     session::Session,
 };
@@ -13,16 +13,24 @@ use crate::{
     error::Failure,
     error_report::ErrorReport,
     event::{DetachCause, Event, Outcome},
+    mqtt::PacketId,
+    options::{Backoff, OnRefusal},
 };
 
 impl Session {
     /// Handles the PUBACK of an attach, in time or late.
-    pub(crate) fn on_attached(&mut self, online: &mut Online, slot: Slot, now: Moment) {
+    pub(crate) fn on_attached(
+        &mut self,
+        online: &mut Online,
+        slot: Slot,
+        packet_id: PacketId,
+        now: Moment,
+    ) {
         self.stop_waiting(online, slot);
         let device = self.devices.at_mut(slot);
         device.asked = None;
-        let device = self.devices.at_mut(slot);
-        device.life = Life::Attached(now);
+        let since = now;
+        device.life = Life::Attached(Attachment { since, packet_id });
         let op = device.attach_op.take();
         let device = self.devices.key(slot);
         self.emit(Event::Attached { device });
@@ -67,23 +75,45 @@ impl Session {
         if !self.end_attaching(online, slot, now) {
             return;
         }
-        let device = self.devices.at_mut(slot);
-        device.life = Life::Refused;
-        device.auth.forget_refused();
-        if let Some(op) = device.attach_op.take() {
+        if let Some(op) = self.devices.at_mut(slot).attach_op.take() {
             let device = self.devices.key(slot);
             self.fail(op, device, Failure::Reported(report.clone()));
         }
-        self.fail_publications_of(Some(online), slot, &Failure::DeviceRefused);
-        if self.devices.at(slot).detach.is_some() {
-            self.forget(Some(online), slot, Ok(Outcome::Detached));
+        self.refuse(online, slot);
+    }
+
+    /// Handles a report that the attach by which a device is attached was refused, as if it had come before the PUBACK.
+    pub(crate) fn on_attachment_refused(
+        &mut self,
+        online: &mut Online,
+        slot: Slot,
+        report: &ErrorReport,
+        now: Moment,
+    ) {
+        if self.end_attachment(online, slot, report, now) {
+            self.refuse(online, slot);
+        }
+    }
+
+    /// Gives a device up until the user asks for it again.
+    fn refuse(&mut self, online: &mut Online, slot: Slot) {
+        let device = self.devices.at_mut(slot);
+        device.life = Life::Refused;
+        device.auth.forget_refused();
+        let is_leaving = device.detach.is_some();
+        if is_leaving || self.options.on_refusal == OnRefusal::FailQueue {
+            self.fail_publications_of(Some(online), slot, &Failure::DeviceRefused);
+        }
+        match is_leaving {
+            true => self.forget(Some(online), slot, Ok(Outcome::Detached)),
+            false => self.fail_subscriptions_of(slot, &Failure::DeviceRefused),
         }
     }
 
     /// Handles a report that the attach failed for a reason that may be temporary.
     pub(crate) fn on_attach_failed(&mut self, online: &mut Online, slot: Slot, now: Moment) {
         if self.end_attaching(online, slot, now) {
-            self.back_off(online, slot, now);
+            self.back_off(online, slot, self.options.backoff, now);
         }
     }
 
@@ -96,12 +126,12 @@ impl Session {
             let device = self.devices.key(slot);
             self.fail(op, device, Failure::TimedOut(self.options.attach_timeout));
         }
-        self.back_off(online, slot, now);
+        self.back_off(online, slot, self.options.backoff, now);
     }
 
     /// Schedules the next attempt to attach; if the user has asked for a detach meanwhile, sends that instead, to be
     /// safe.
-    fn back_off(&mut self, online: &mut Online, slot: Slot, now: Moment) {
+    fn back_off(&mut self, online: &mut Online, slot: Slot, backoff: Backoff, now: Moment) {
         let attempts = self.devices.at(slot).attempts;
         let is_leaving = self.devices.at(slot).detach.is_some();
         self.devices.at_mut(slot).attempts += 1;
@@ -111,7 +141,7 @@ impl Session {
             self.fail_publications_of(Some(online), slot, &Failure::Detached);
             online.turns.detach.push_back(slot);
         } else {
-            let at = now + self.options.backoff.wait(attempts, &mut self.jitter);
+            let at = now + backoff.wait(attempts, &mut self.jitter);
             online.deadlines.add(at, Deadline::attach(slot));
             self.devices.at_mut(slot).life = Life::Retrying(at);
         }
@@ -125,30 +155,56 @@ impl Session {
         report: &ErrorReport,
         now: Moment,
     ) {
-        let Life::Attached(since) = self.devices.at(slot).life else {
+        if !self.end_attachment(online, slot, report, now) {
             return;
-        };
-        if now.since(since) >= self.options.stable_after {
-            self.devices.at_mut(slot).attempts = 0;
         }
+        self.devices.at_mut(slot).life = Life::Dormant;
+        if self.devices.at(slot).detach.is_some() {
+            self.fail_publications_of(Some(online), slot, &Failure::Detached);
+            self.forget(Some(online), slot, Ok(Outcome::Detached));
+        } else if self.options.reattach {
+            self.back_off(online, slot, self.options.refusal_backoff(), now);
+        } else {
+            self.fail_subscriptions_of(slot, &Failure::NotAttached);
+        }
+    }
+
+    /// Ends the attachment that a report is about; returns whether there is one. What the device had in flight is put
+    /// back.
+    fn end_attachment(
+        &mut self,
+        online: &mut Online,
+        slot: Slot,
+        report: &ErrorReport,
+        now: Moment,
+    ) -> bool {
+        let Life::Attached(attachment) = self.devices.at(slot).life else {
+            return false;
+        };
+        self.note_duration(slot, attachment, now);
         let device = self.devices.key(slot);
         let cause = DetachCause::Reported(report.clone());
         self.emit(Event::Detached { device, cause });
         self.outbox.close(&mut online.flight, slot);
         self.lose_subscriptions(Some(online), slot);
         self.put_back(online, slot);
-        self.devices.at_mut(slot).life = Life::Dormant;
-        if self.devices.at(slot).detach.is_some() {
-            self.fail_publications_of(Some(online), slot, &Failure::Detached);
-            self.forget(Some(online), slot, Ok(Outcome::Detached));
-        } else if self.options.reattach {
-            self.back_off(online, slot, now);
+        true
+    }
+
+    /// Resets the backoff of a device whose attachment has lasted long enough, and ends now.
+    fn note_duration(&mut self, slot: Slot, attachment: Attachment, now: Moment) {
+        if now.since(attachment.since) >= self.options.stable_after {
+            self.devices.at_mut(slot).attempts = 0;
         }
     }
 
     /// Ends every attachment, because the connection has ended.
     pub(crate) fn lose_attachments(&mut self) {
+        let now = self.clock.now();
         for slot in self.devices.slots() {
+            if let Life::Attached(attachment) = self.devices.at(slot).life {
+                self.note_duration(slot, attachment, now);
+            }
             self.lose_subscriptions(None, slot);
             let has_nothing_left = self.outbox.len_of(slot) == 0;
             let device = self.devices.at_mut(slot);

@@ -48,8 +48,7 @@ pub(crate) enum Life {
     Waiting,
     /// The attach was queued and is not overdue.
     Attaching,
-    /// Attached, since this time.
-    Attached(Moment),
+    Attached(Attachment),
     /// The attach failed for a reason that may be temporary; it is tried again at this time.
     Retrying(Moment),
     /// Its token has expired, and a new one was requested.
@@ -60,6 +59,14 @@ pub(crate) enum Life {
     Dormant,
     /// The detach was queued and waits for its PUBACK.
     Detaching(PacketId),
+}
+
+/// One attachment of a device, until the bridge, the user or the connection ends it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Attachment {
+    pub(crate) since: Moment,
+    /// The identifier of the attach that the bridge has acknowledged. It may be in use again by now.
+    pub(crate) packet_id: PacketId,
 }
 
 impl Life {
