@@ -1,9 +1,12 @@
 //! The events of a gateway.
 
+mod transport_end;
+
 use core::fmt;
 
 use bytes::Bytes;
 
+pub use self::transport_end::TransportEnd;
 use crate::{
     command::{DeliveryId, DeviceKey, OpId, Subscription},
     error::{Certainty, Failure},
@@ -104,6 +107,24 @@ pub enum Event {
     ErrorsTopicUnavailable {
         /// The reason.
         failure: Failure,
+    },
+    /// Reading from the bridge has been paused for 5 s: nothing arrives for any device, and no deadline of the bridge
+    /// passes. Reported once for each pause; [`Stats::reading_paused`](crate::Stats::reading_paused) tells how long it
+    /// lasts.
+    ReadingPaused {
+        /// At `max_unacknowledged` deliveries: the device with the most that the user has not acknowledged. `None` if the
+        /// events are not taken, or the transport takes no acknowledgements.
+        device: Option<DeviceKey>,
+    },
+    /// Deliveries of this device were not acknowledged, and have held up other devices for 5 s: reading was paused, or
+    /// acknowledgements waited for their turn. They hold up nobody any more. Its commands were acknowledged. A config was
+    /// not, because that would tell the cloud that the device has it: if the newest one is acknowledged later, the
+    /// gateway subscribes to it again, and it is delivered once more.
+    AcknowledgementsOverdue {
+        /// The device.
+        device: DeviceKey,
+        /// Number of its deliveries that were not acknowledged.
+        messages: usize,
     },
     /// The token of this device has expired; provide a new one with [`Gateway::authorize`](crate::Gateway::authorize).
     TokenNeeded {
@@ -265,37 +286,6 @@ impl fmt::Display for DisconnectReason {
             Self::TokenRefresh => f.write_str("reconnecting with a fresh token"),
             Self::Closed => f.write_str("closed"),
         }
-    }
-}
-
-/// How a transport ended; an input of [`Gateway::handle_disconnected`](crate::Gateway::handle_disconnected).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum TransportEnd {
-    /// The host could not be resolved or reached.
-    DialFailed,
-    /// The TLS handshake failed.
-    TlsFailed,
-    /// No token could be obtained for the connection.
-    TokenFailed,
-    /// The peer closed its side, by a reset too: an operating system sends one if the program that closes has left bytes
-    /// unread.
-    PeerClosed,
-    /// The gateway's side closed it, because [`wants_transport`](crate::Gateway::wants_transport) was false.
-    HungUp,
-    /// Reading or writing failed.
-    Broken,
-}
-
-impl fmt::Display for TransportEnd {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::DialFailed => "the host could not be reached",
-            Self::TlsFailed => "the TLS handshake failed",
-            Self::TokenFailed => "no token could be obtained",
-            Self::PeerClosed => "the peer closed the connection",
-            Self::HungUp => "we closed the connection",
-            Self::Broken => "the connection broke",
-        })
     }
 }
 

@@ -9,6 +9,7 @@
 mod admission;
 mod advance;
 mod attachment;
+mod back_pressure;
 mod control;
 mod deadlines;
 mod detachment;
@@ -299,12 +300,12 @@ impl Gateway {
     }
 
     /// Acknowledges a config or command, if the options leave that to the user. An acknowledgement out of order is held
-    /// back until the earlier ones are made [MQTT-4.6.0-2]; a repeated one, or one for an earlier connection, changes
-    /// nothing.
+    /// back until the earlier ones are made [MQTT-4.6.0-2]; one that came too late subscribes to the config again
+    /// ([`Event::AcknowledgementsOverdue`]); a repeated one, or one for an earlier connection, changes nothing.
     pub fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
         let now = self.observe_time(now);
         if let Some(online) = self.lifecycle.online_mut() {
-            online.owed.give(delivery);
+            self.session.acknowledge(online, delivery, now);
         }
         self.flush(now);
     }

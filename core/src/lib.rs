@@ -120,11 +120,13 @@
 //!
 //! At most 64 KiB for the machine itself; 1 KiB for each device, attached and subscribed, with ids of up to 100
 //! characters; 96 bytes and the payload for each publication that has not ended; 12 bytes for each packet identifier
-//! that this connection has used, of 65,535; 88 bytes and its contents for each event that was not taken, and the rest
+//! that this connection has used, of 65,535; 80 bytes for each delivery that is not acknowledged, and 64 for each device
+//! whose config was given up; 88 bytes and its contents for each event that was not taken, and the rest
 //! of its packet if that arrived in several pieces; the packet that has not completely arrived, once its length is
 //! known; four times what recently waited to be transmitted, or 64 KiB. [`Options`] limits them: devices by
-//! [`Quota::max_devices`], publications by the queues, packets by `frame_limit`, events by `max_events` plus those of
-//! one call, and of the end of a connection or of an attempt that had begun. In addition there is one event for each
+//! [`Quota::max_devices`], publications by the queues, packets by `frame_limit`, deliveries by `max_unacknowledged` plus
+//! those of one call, events by `max_events` plus those of one call, of a pause of reading, of deliveries that were not
+//! acknowledged, and of the end of a connection or of an attempt that had begun. In addition there is one event for each
 //! operation that has ended, which is limited only by the user's commands: take events between commands.
 //!
 //! # Panics, errors and losses

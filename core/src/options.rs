@@ -79,8 +79,8 @@ pub struct Options {
     /// Number of events waiting in [`poll_event`](crate::Gateway::poll_event) at which the gateway pauses reading, and
     /// begins no attempt to connect (default 1,024); one that has begun goes on.
     pub max_events: usize,
-    /// Number of configs and commands delivered and not yet acknowledged at which the gateway pauses reading (default
-    /// 1,024).
+    /// Number of configs and commands delivered at QoS 1 and not yet acknowledged at which the gateway pauses reading, for
+    /// 5 s at most unless the transport takes nothing (default 1,024): see [`Acknowledge`].
     pub max_unacknowledged: usize,
     /// The bridge's limits (default: the service's limits that are known for certain).
     pub quota: Quota,
@@ -303,7 +303,9 @@ pub enum Reconnect {
 /// device has it.
 ///
 /// Acknowledgements keep the order of the messages [MQTT-4.6.0-2], so a missing one holds back those of all devices,
-/// and at [`max_unacknowledged`](Options::max_unacknowledged) of them the gateway pauses reading.
+/// and at [`max_unacknowledged`](Options::max_unacknowledged) of them the gateway pauses reading. After 5 s of either, the
+/// deliveries of the device at fault hold up nobody any more, as
+/// [`AcknowledgementsOverdue`](crate::Event::AcknowledgementsOverdue) reports. Those of a device that is detached never do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {
     /// With the state machine alone, as soon as its event is queued. With the driver, when it is taken from its `Messages`;

@@ -39,9 +39,12 @@ pub struct Stats {
     pub skipped: usize,
     /// Events not yet taken, now. At `max_events` the gateway pauses reading, or wants no transport if it has none.
     pub events: usize,
-    /// Configs and commands delivered and not yet acknowledged to the bridge, now. At `max_unacknowledged` the gateway
-    /// pauses reading.
+    /// Configs and commands delivered at QoS 1 and not yet acknowledged to the bridge, now. At `max_unacknowledged` the
+    /// gateway pauses reading.
     pub unacknowledged: usize,
+    /// How long reading from the bridge has been paused, now, at the last input; `None` while it is not. See
+    /// [`Event::ReadingPaused`](crate::Event::ReadingPaused).
+    pub reading_paused: Option<Duration>,
     /// Bytes received of an incomplete packet, now. Always less than `frame_limit`.
     pub received: usize,
     /// Devices attached or to be attached, not counting the gateway, now.

@@ -43,7 +43,7 @@ pub struct Model {
     devices: [Device; DEVICES.len()],
     keys: BTreeMap<DeviceKey, usize>,
     /// Deliveries that the user has not acknowledged yet, if acknowledgement is manual.
-    deliveries: BTreeMap<DeliveryId, (usize, String)>,
+    deliveries: BTreeMap<DeliveryId, Delivered>,
     wire: Wire,
     is_deceived: bool,
     is_calm: bool,
@@ -103,6 +103,14 @@ struct Device {
     configs: BTreeMap<u64, String>,
 }
 
+/// A config or command that the user has not acknowledged.
+#[derive(Debug)]
+struct Delivered {
+    device: usize,
+    mark: String,
+    is_command: bool,
+}
+
 /// A violation of a rule, and what was observed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
@@ -142,7 +150,7 @@ impl Model {
             devices: Default::default(),
             keys: BTreeMap::new(),
             deliveries: BTreeMap::new(),
-            wire: Wire::default(),
+            wire: Wire::new(drafted.options.acknowledge == Acknowledge::Manual),
             is_deceived: false,
             is_calm: true,
             is_orderly: true,
@@ -311,7 +319,12 @@ impl Model {
                 }
                 Ok(())
             }
+            Event::AcknowledgementsOverdue { device, .. } => {
+                self.on_overdue(*device);
+                Ok(())
+            }
             Event::Disconnected(_)
+            | Event::ReadingPaused { .. }
             | Event::TokenNeeded { .. }
             | Event::SubscriptionLost { .. }
             | Event::ErrorsTopicUnavailable { .. } => Ok(()),
@@ -343,17 +356,16 @@ impl Model {
                 device,
                 payload,
                 delivery,
-            } => self.on_delivery(*device, cloud::config_mark(payload), *delivery),
+            } => self.on_delivery(*device, cloud::config_mark(payload), false, *delivery),
             Event::Command {
                 device,
                 subfolder,
                 delivery,
                 ..
-            } => self.on_delivery(
-                *device,
-                cloud::command_mark(subfolder.as_deref()),
-                *delivery,
-            ),
+            } => {
+                let mark = cloud::command_mark(subfolder.as_deref());
+                self.on_delivery(*device, mark, true, *delivery)
+            }
             Event::Unrequested { topic, payload } => {
                 self.on_unrequested(topic, payload);
                 Ok(())

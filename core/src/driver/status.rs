@@ -92,6 +92,20 @@ pub enum Status {
         /// The reason.
         failure: Failure,
     },
+    /// Nothing has been read from the bridge for 5 s.
+    ReadingPaused {
+        /// At `max_unacknowledged` messages: the device with the most that nobody has acknowledged. `None` if the reason is
+        /// another: the bridge takes no acknowledgements, or a reader of the status applies back-pressure.
+        device: Option<DeviceId>,
+    },
+    /// Messages of this device were not acknowledged, and have held up other devices for 5 s. They hold up nobody any
+    /// more: its commands were acknowledged, its config was not, and is asked for again once somebody acknowledges it.
+    AcknowledgementsOverdue {
+        /// The device.
+        device: DeviceId,
+        /// The number of messages.
+        messages: usize,
+    },
     /// Configs and commands were dropped: no handle was left to take them, or more than `max_unacknowledged` were
     /// waiting from earlier connections.
     Dropped {
@@ -147,6 +161,20 @@ impl fmt::Display for Status {
                 device,
                 failure,
             } => write!(f, "{op} of {device} failed: {failure}"),
+            Self::ReadingPaused { device: None } => {
+                f.write_str("nothing has been read for 5 s, because of back-pressure")
+            }
+            Self::ReadingPaused {
+                device: Some(device),
+            } => write!(
+                f,
+                "nothing has been read for 5 s, because too many messages wait for their acknowledgement, most of \
+                 them of {device}"
+            ),
+            Self::AcknowledgementsOverdue { device, messages } => write!(
+                f,
+                "{messages} messages for {device} were not acknowledged, and have held up other devices for 5 s"
+            ),
             Self::Dropped { device, messages } => {
                 write!(f, "{messages} messages for {device} were dropped")
             }

@@ -135,6 +135,13 @@ mod on {
                 warn!(parent: span, %device, %error, "token failed");
             }
             Status::Failed { op, .. } => warn!(parent: span, %op, "operation failed"),
+            Status::ReadingPaused { device } => {
+                let device = device.map(|device| device.to_string());
+                warn!(parent: span, device, "reading paused");
+            }
+            Status::AcknowledgementsOverdue { device, messages } => {
+                warn!(parent: span, %device, messages, "acknowledgements overdue");
+            }
             Status::Dropped { device, messages } => {
                 warn!(parent: span, %device, messages, "messages dropped");
             }

@@ -33,6 +33,7 @@ impl Gateway {
         let (session, mut online) = (&mut self.session, self.lifecycle.online_mut());
         if let Some(online) = online.as_deref_mut() {
             session.run_device_timers(online, now);
+            session.judge_back_pressure(online, now);
         }
         let flight = online.map(|online| &mut online.flight);
         session.outbox.release_paced(flight, now);
@@ -78,19 +79,6 @@ impl Gateway {
 }
 
 impl Session {
-    /// Returns whether to read from the peer now.
-    #[inline]
-    pub(super) fn wants_input(&self, online: &Online) -> bool {
-        self.has_room_for_events() && online.owed.len() < self.options.max_unacknowledged
-    }
-
-    /// Returns since when reading was paused, if it is to resume and the connection does not know yet: the user has
-    /// taken the events that had paused reading, and taking events reports no time.
-    pub(super) fn reading_resumed(&self, online: &Online) -> Option<Moment> {
-        let since = online.link.peer_clock().paused_since()?;
-        self.wants_input(online).then_some(since)
-    }
-
     /// Completes a flush after which the connection goes on.
     #[inline]
     fn end_flush(&mut self, online: &mut Online, now: Moment) {

@@ -96,7 +96,11 @@ impl Session {
     /// Returns the next deadline of this connection, not counting those of the lifecycle.
     pub(super) fn next_deadline(&self, online: &Online) -> Option<Moment> {
         let probes = KINDS.map(|kind| self.next_probe(online, kind));
-        let others = [online.link.next_deadline(), online.deadlines.next()];
+        let others = [
+            online.link.next_deadline(),
+            online.deadlines.next(),
+            self.back_pressure_deadline(online),
+        ];
         probes.into_iter().chain(others).flatten().min()
     }
 

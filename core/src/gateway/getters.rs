@@ -5,7 +5,7 @@ use super::{
     devices::{DeviceState, OWN},
 };
 use crate::{
-    command::DeviceKey,
+    command::{DeliveryId, DeviceKey},
     id::{ClientId, DeviceId},
     mqtt::Kind,
     stats::Stats,
@@ -58,6 +58,12 @@ impl Gateway {
         self.session.unsent()
     }
 
+    /// Returns whether a delivery waits for [`acknowledge`](Self::acknowledge).
+    pub fn awaits_acknowledgement(&self, delivery: DeliveryId) -> bool {
+        let online = self.lifecycle.online();
+        online.is_some_and(|online| online.owed.awaits(delivery))
+    }
+
     /// Returns the monitoring counters.
     pub fn stats(&self) -> Stats {
         let session = &self.session;
@@ -75,6 +81,7 @@ impl Gateway {
             }),
             events: session.events.len(),
             unacknowledged: online.map_or(0, |online| online.owed.len()),
+            reading_paused: online.and_then(|online| session.reading_paused(online)),
             received: online.map_or(0, |online| online.link.received()),
             devices: session.devices.len(),
             ..session.stats

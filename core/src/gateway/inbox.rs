@@ -2,7 +2,7 @@
 
 use super::{
     devices::{Feed, SubscriptionKey},
-    online::Online,
+    online::{Online, Recipient},
     session::Session,
 };
 use crate::{
@@ -28,19 +28,19 @@ impl Session {
             Some(IncomingTopic::Errors { gateway })
                 if gateway == self.client_id.gateway().as_str() =>
             {
-                acknowledge_at_once(online, &publish);
+                online.owed.deliver(&publish, None, true, now);
                 self.on_error_message(online, publish, now);
             }
             Some(IncomingTopic::Config { device }) => {
                 let expected = self.expected(device, Feed::Config);
-                self.on_message(online, expected, publish, 0);
+                self.on_message(online, expected, publish, 0, now);
             }
             Some(IncomingTopic::Command { device, subfolder }) => {
                 let expected = self.expected(device, Feed::Commands);
                 let subfolder = subfolder.map_or(0, str::len);
-                self.on_message(online, expected, publish, subfolder);
+                self.on_message(online, expected, publish, subfolder, now);
             }
-            _ => self.on_message(online, None, publish, 0),
+            _ => self.on_message(online, None, publish, 0, now),
         }
     }
 
@@ -60,17 +60,21 @@ impl Session {
         expected: Option<SubscriptionKey>,
         publish: Publish,
         subfolder: usize,
+        now: Moment,
     ) {
+        let recipient = expected.map(|key| Recipient {
+            device: key.device,
+            is_config: key.feed == Feed::Config,
+        });
+        let is_given = self.options.acknowledge == Acknowledge::Automatic;
+        let delivery = online.owed.deliver(&publish, recipient, is_given, now);
         let Some(key) = expected else {
-            acknowledge_at_once(online, &publish);
             self.emit(Event::Unrequested {
                 topic: publish.topic,
                 payload: publish.payload,
             });
             return;
         };
-        let is_given = self.options.acknowledge == Acknowledge::Automatic;
-        let delivery = online.owed.deliver(publish.packet_id, is_given);
         let device = self.devices.key(key.device);
         let payload = publish.payload;
         self.emit(match key.feed {
@@ -102,12 +106,6 @@ impl Session {
                 });
             }
         }
-    }
-}
-
-fn acknowledge_at_once(online: &mut Online, publish: &Publish) {
-    if publish.packet_id.is_some() {
-        online.owed.deliver(publish.packet_id, true);
     }
 }
 

@@ -10,7 +10,7 @@ pub(crate) use self::{
     asks::Choice,
     classes::{Class, Classes},
     control_turns::ControlTurns,
-    owed::OwedAcks,
+    owed::{OwedAcks, Recipient},
     probes::{Probes, STEP},
 };
 use super::{
@@ -33,6 +33,8 @@ pub(crate) struct Online {
     pub(super) link: Connection<PacketOwner>,
     pub(super) flight: Flight,
     pub(super) owed: OwedAcks,
+    /// The beginning of the last pause of reading that was reported.
+    pub(super) reported_pause: Option<Moment>,
     pub(super) turns: ControlTurns,
     pub(super) probes: Probes,
     /// Whose turn it is when the pace of the connection lets one packet go.
@@ -133,7 +135,8 @@ impl Online {
             phase: Phase::Connecting,
             link,
             flight: Flight::new(options),
-            owed: OwedAcks::new(next_delivery),
+            owed: OwedAcks::new(next_delivery, options.max_unacknowledged),
+            reported_pause: None,
             turns: ControlTurns::default(),
             probes: Probes::default(),
             classes: Classes::default(),

@@ -113,8 +113,22 @@ impl Session {
         }
     }
 
-    /// Clears what was granted to a device, because its attachment has ended.
+    /// Subscribes a device to its configs again, because only that brings the newest one again.
+    pub(super) fn renew_config(&mut self, online: &mut Online, device: Slot) {
+        let feed = Feed::Config;
+        let key = SubscriptionKey { device, feed };
+        let state = self.devices.subscription_mut(key);
+        if state.is_settled() {
+            state.needs_renewal = true;
+            self.pursue_subscription(Some(online), key);
+        }
+    }
+
+    /// Clears what was granted to a device, because its attachment has ended, and releases its deliveries.
     pub(super) fn lose_subscriptions(&mut self, mut online: Option<&mut Online>, device: Slot) {
+        if let Some(online) = online.as_deref_mut() {
+            self.release_deliveries(online, device);
+        }
         for &feed in Feed::of(device) {
             let key = SubscriptionKey { device, feed };
             self.stop_retrying(online.as_deref_mut(), key);
@@ -226,6 +240,7 @@ impl Session {
         };
         state.progress = Progress::Settled;
         state.held = asked.qos;
+        state.needs_renewal = false;
         state.attempts = 0;
         self.pursue_subscription(Some(online), key);
     }

@@ -29,4 +29,5 @@ mod room;
 mod states;
 mod subscriptions;
 mod suspects;
+mod unacknowledged;
 mod unsent;

@@ -2,7 +2,7 @@
 
 use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey};
 
-use super::{DEVICES, Device, Finding, Model};
+use super::{DEVICES, Delivered, Device, Finding, Model};
 use crate::bridge::errors::ErrorType;
 use crate::bridge::event::{DetachCause, Event as BridgeEvent, EventKind};
 use crate::script::Rule;
@@ -45,15 +45,39 @@ impl Model {
 
     /// Records that the user has acknowledged a delivery.
     pub(crate) fn acknowledge(&mut self, delivery: DeliveryId) {
-        if let Some((device, mark)) = self.deliveries.remove(&delivery) {
-            self.devices[device].delivered.insert(mark);
+        if let Some(delivered) = self.deliveries.remove(&delivery) {
+            self.devices[delivered.device]
+                .delivered
+                .insert(delivered.mark);
         }
+    }
+
+    /// Records that the gateway acknowledges a device's commands, because they have held up other devices.
+    pub(super) fn on_overdue(&mut self, key: DeviceKey) {
+        if let Some(index) = self.keys.get(&key).copied() {
+            self.release(index);
+        }
+    }
+
+    /// Records that the commands of a device need no acknowledgement by the user any more. Its configs still do.
+    fn release(&mut self, index: usize) {
+        let deliveries = self.deliveries.values();
+        let commands =
+            deliveries.filter(|delivered| delivered.is_command && delivered.device == index);
+        let marks = commands.map(|delivered| delivered.mark.clone());
+        self.devices[index].delivered.extend(marks);
     }
 
     /// Checks that the user has received everything whose acknowledgement the bridge received. Called when all events
     /// were polled.
     pub(crate) fn check_deliveries(&mut self) -> Result<(), Finding> {
         let is_deceived = self.is_deceived;
+        for index in 0..DEVICES.len() {
+            let device = &self.devices[index];
+            if !device.acknowledged.is_empty() && device.was_detached() {
+                self.release(index);
+            }
+        }
         for (name, device) in DEVICES.iter().zip(&mut self.devices) {
             let Device {
                 acknowledged,
@@ -89,6 +113,7 @@ impl Model {
         &mut self,
         key: DeviceKey,
         mark: String,
+        is_command: bool,
         delivery: DeliveryId,
     ) -> Result<(), Finding> {
         let Some(index) = self.keys.get(&key).copied() else {
@@ -107,7 +132,12 @@ impl Model {
                 device.delivered.insert(mark);
             }
             Acknowledge::Manual => {
-                self.deliveries.insert(delivery, (index, mark));
+                let delivered = Delivered {
+                    device: index,
+                    mark,
+                    is_command,
+                };
+                self.deliveries.insert(delivery, delivered);
             }
         }
         Ok(())
@@ -306,6 +336,11 @@ impl Model {
 }
 
 impl Device {
+    /// Returns whether it was ever detached, or may have been: the gateway then acknowledges its commands itself.
+    fn was_detached(&self) -> bool {
+        self.is_detached || self.is_reported || !self.lost_on.is_empty()
+    }
+
     /// Returns whether messages for this device may be refused on a connection.
     fn is_lost(&self, on: Option<ConnectionId>) -> bool {
         on.is_some_and(|on| self.lost_on.contains(&on))

@@ -33,6 +33,8 @@ pub(super) struct Wire {
     attached: BTreeSet<String>,
     /// The bridge's identifiers that wait for a PUBACK, in the order of their packets.
     owed: VecDeque<Owed>,
+    /// Whether the user acknowledges. A config that it does not acknowledge is given up in the end, without a PUBACK.
+    is_manual: bool,
     /// How many publications were written, on this connection and those before it.
     publications: u64,
 }
@@ -57,11 +59,13 @@ struct Sent {
     rest: Vec<u8>,
 }
 
-/// A packet from the bridge that must be acknowledged. A copy may be covered by the first one's acknowledgement.
+/// A packet from the bridge that must be acknowledged. A copy may be covered by the first one's acknowledgement, and a
+/// config may be given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Owed {
     id: u16,
     is_copy: bool,
+    is_config: bool,
 }
 
 /// One MQTT control packet.
@@ -102,11 +106,18 @@ impl Frame {
 }
 
 impl Wire {
+    pub(super) fn new(is_manual: bool) -> Self {
+        Self {
+            is_manual,
+            ..Self::default()
+        }
+    }
+
     /// Returns a new connection after this one.
     pub(super) fn next(&self) -> Self {
         Self {
             publications: self.publications,
-            ..Self::default()
+            ..Self::new(self.is_manual)
         }
     }
 
@@ -239,10 +250,11 @@ impl Wire {
 
     /// Checks that PUBACKs are sent in the order of the packets [MQTT-4.6.0-2].
     fn on_puback(&mut self, id: u16) -> Result<(), Finding> {
+        let may_be_left = |owed: &Owed| owed.is_copy || owed.is_config && self.is_manual;
         while self
             .owed
             .front()
-            .is_some_and(|owed| owed.is_copy && owed.id != id)
+            .is_some_and(|owed| may_be_left(owed) && owed.id != id)
         {
             self.owed.pop_front();
         }
@@ -270,10 +282,14 @@ impl Wire {
                     self.outstanding.remove(&id);
                 }
             }
-            PUBLISH if frame.flags & 0b0110 != 0 => self.owed.push_back(Owed {
-                id: frame.number(2 + frame.text(0).len()),
-                is_copy: frame.flags & 0b1000 != 0,
-            }),
+            PUBLISH if frame.flags & 0b0110 != 0 => {
+                let topic = frame.text(0);
+                self.owed.push_back(Owed {
+                    id: frame.number(2 + topic.len()),
+                    is_copy: frame.flags & 0b1000 != 0,
+                    is_config: split(&topic).1 == "config",
+                });
+            }
             _ => {}
         }
     }

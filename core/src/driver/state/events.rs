@@ -78,6 +78,13 @@ impl State {
             Event::ErrorsTopicUnavailable { failure } => {
                 self.report(&Status::ErrorsTopicUnavailable { failure });
             }
+            Event::ReadingPaused { device } => self.on_reading_paused(device),
+            Event::AcknowledgementsOverdue { device, messages } => {
+                self.report_of(device, |device| Status::AcknowledgementsOverdue {
+                    device,
+                    messages,
+                });
+            }
             Event::TokenNeeded { device } => self.expired_tokens.push_back(device),
             Event::Writable { device } => {
                 if let Some(mailbox) = self.mailboxes.get_mut(device) {
@@ -95,6 +102,12 @@ impl State {
         if let Some(mailbox) = self.mailboxes.get(device) {
             self.report(&status(mailbox.device().clone()));
         }
+    }
+
+    fn on_reading_paused(&mut self, device: Option<DeviceKey>) {
+        let mailbox = device.and_then(|device| self.mailboxes.get(device));
+        let device = mailbox.map(|mailbox| mailbox.device().clone());
+        self.report(&Status::ReadingPaused { device });
     }
 
     fn on_disconnected(&mut self, ended: Disconnected) {

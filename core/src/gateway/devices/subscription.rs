@@ -81,6 +81,8 @@ pub(crate) struct SubscriptionState {
     pub(crate) op: Option<OpId>,
     /// Consecutive attempts that timed out or were refused.
     pub(crate) attempts: u32,
+    /// Whether to subscribe again although it is held, because that brings the newest config.
+    pub(crate) needs_renewal: bool,
 }
 
 /// SUBSCRIBE for a quality of service, or UNSUBSCRIBE for none, sent once or several times.
@@ -108,7 +110,14 @@ pub(crate) enum Progress {
 impl SubscriptionState {
     /// Returns whether a packet is needed to get from what is held to what is wanted.
     pub(crate) fn needs_packet(&self) -> bool {
-        self.progress == Progress::Settled && self.wanted != self.held
+        let is_missing = self.wanted != self.held;
+        let is_renewed = self.needs_renewal && self.wanted.is_some();
+        self.progress == Progress::Settled && (is_missing || is_renewed)
+    }
+
+    /// Returns whether it is held as wanted, and no packet is needed.
+    pub(crate) fn is_settled(&self) -> bool {
+        self.held.is_some() && self.is_as_wanted() && !self.needs_packet()
     }
 
     /// Returns whether what is held is what is wanted.
@@ -147,6 +156,7 @@ impl SubscriptionState {
     pub(crate) fn lose(&mut self) -> Option<(OpId, Outcome)> {
         self.held = None;
         self.asked = None;
+        self.needs_renewal = false;
         self.progress = Progress::Settled;
         if self.wanted.is_some() {
             return None;

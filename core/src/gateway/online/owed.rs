@@ -1,34 +1,78 @@
-//! The acknowledgements owed to the bridge.
+//! The acknowledgements owed to the bridge, and the deliveries that hold others up because they have none.
 
-use std::collections::VecDeque;
-
-use crate::{
-    command::DeliveryId,
-    mqtt::{PacketId, Publish},
+use core::hash::{Hash, Hasher};
+use std::{
+    collections::{BTreeMap, BTreeSet, VecDeque},
+    hash::DefaultHasher,
 };
 
-/// The deliveries of one connection that are not yet acknowledged, oldest first.
+use crate::{
+    clock::Moment,
+    command::{DeliveryId, Slot},
+    mqtt::{PacketId, Publish},
+    time::Duration,
+};
+
+/// How long a delivery that is not acknowledged may hold up others: acknowledgements of other devices that wait behind
+/// it, or all reading.
+const HOLD_LIMIT: Duration = Duration::from_secs(5);
+
+/// The deliveries of one connection at QoS 1 that are not yet acknowledged, oldest first.
 #[derive(Debug)]
 pub(crate) struct OwedAcks {
     owed: VecDeque<Owed>,
-    /// The number of the delivery at the front of `owed`.
-    front: u64,
+    /// The number of the next delivery.
+    next: u64,
+    /// Number of deliveries at which reading pauses.
+    limit: usize,
+    /// Since when there are as many.
+    full_since: Option<Moment>,
+    /// Deliveries whose acknowledgement was not given.
+    waiting: usize,
+    /// The newest config of each device, if it was given up and not acknowledged since.
+    given_up: BTreeMap<Slot, GivenUp>,
 }
 
 /// One delivery.
 #[derive(Debug)]
 struct Owed {
-    /// The packet to acknowledge; `None` at QoS 0.
+    number: u64,
+    /// Since when it waits: for its acknowledgement, or, once that is given, for its turn.
+    since: Moment,
+    recipient: Option<Recipient>,
+    /// The fingerprint of a config.
+    fingerprint: u64,
+    /// The packet to acknowledge; `None` if a later delivery has its identifier, or none is sent.
     packet_id: Option<PacketId>,
     is_given: bool,
 }
 
+/// A device that a message was delivered to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Recipient {
+    pub(crate) device: Slot,
+    /// Whether the message is a config; otherwise it is a command.
+    pub(crate) is_config: bool,
+}
+
+/// A config whose packet is not acknowledged on this connection.
+#[derive(Debug)]
+struct GivenUp {
+    number: u64,
+    packet_id: PacketId,
+    fingerprint: u64,
+}
+
 impl OwedAcks {
-    /// Creates an empty list. The first delivery gets the number `next`.
-    pub(super) fn new(next: u64) -> Self {
+    /// Creates an empty list. The first delivery gets the number `next`; `limit` deliveries pause reading.
+    pub(super) fn new(next: u64, limit: usize) -> Self {
         Self {
             owed: VecDeque::new(),
-            front: next,
+            next,
+            limit,
+            full_since: None,
+            waiting: 0,
+            given_up: BTreeMap::new(),
         }
     }
 
@@ -38,39 +82,110 @@ impl OwedAcks {
         self.owed.len()
     }
 
+    /// Returns whether there are so many deliveries that reading pauses.
+    #[inline]
+    pub(crate) fn is_full(&self) -> bool {
+        self.owed.len() >= self.limit
+    }
+
     /// Returns the number of the next delivery. The numbering continues with the next connection.
     pub(crate) fn next(&self) -> u64 {
-        self.front + self.owed.len() as u64
+        self.next
     }
 
-    pub(crate) fn deliver(&mut self, packet_id: Option<PacketId>, is_given: bool) -> DeliveryId {
-        let delivery = DeliveryId(self.next());
+    /// Records a delivery, and returns its number. At QoS 0 there is nothing else to record. Without a recipient, or in
+    /// any case with `is_given`, it is acknowledged in its turn.
+    pub(crate) fn deliver(
+        &mut self,
+        publish: &Publish,
+        recipient: Option<Recipient>,
+        is_given: bool,
+        now: Moment,
+    ) -> DeliveryId {
+        let number = self.next;
+        self.next += 1;
+        let Some(packet_id) = publish.packet_id else {
+            return DeliveryId(number);
+        };
+        if publish.dup
+            && let Some(earlier) = self.with_id(packet_id)
+        {
+            // One PUBACK for both, once both are given: that of the later one comes last.
+            earlier.packet_id = None;
+        }
+        let config = recipient.filter(|recipient| recipient.is_config);
+        if let Some(Recipient { device, .. }) = config {
+            self.given_up.remove(&device);
+        }
+        let is_given = is_given || recipient.is_none();
         self.owed.push_back(Owed {
-            packet_id,
+            number,
+            since: now,
+            recipient,
+            fingerprint: config.map_or(0, |_| fingerprint(&publish.payload)),
+            packet_id: Some(packet_id),
             is_given,
         });
-        delivery
-    }
-
-    /// Returns whether this is a duplicate of a delivery that is not yet acknowledged.
-    pub(crate) fn is_copy(&self, publish: &Publish) -> bool {
-        publish.dup
-            && publish.packet_id.is_some()
-            && self
-                .owed
-                .iter()
-                .any(|owed| owed.packet_id == publish.packet_id)
-    }
-
-    /// Records the user's acknowledgement of this delivery. One for an earlier connection changes nothing.
-    pub(crate) fn give(&mut self, delivery: DeliveryId) {
-        let owed = delivery
-            .0
-            .checked_sub(self.front)
-            .and_then(|at| usize::try_from(at).ok());
-        if let Some(owed) = owed.and_then(|at| self.owed.get_mut(at)) {
-            owed.is_given = true;
+        self.waiting += usize::from(!is_given);
+        if self.is_full() {
+            self.full_since.get_or_insert(now);
         }
+        DeliveryId(number)
+    }
+
+    fn with_id(&mut self, packet_id: PacketId) -> Option<&mut Owed> {
+        let mut owed = self.owed.iter_mut();
+        owed.find(|owed| owed.packet_id == Some(packet_id))
+    }
+
+    /// Returns whether this is a duplicate of a delivery that is not acknowledged: its identifier still waits, and a
+    /// config has the same payload.
+    pub(crate) fn is_copy(&self, publish: &Publish) -> bool {
+        if !publish.dup || publish.packet_id.is_none() {
+            return false;
+        }
+        let mut owed = self.owed.iter();
+        match owed.find(|owed| owed.packet_id == publish.packet_id) {
+            Some(Owed {
+                recipient: Some(Recipient { is_config, .. }),
+                fingerprint: earlier,
+                ..
+            }) => !is_config || fingerprint(&publish.payload) == *earlier,
+            Some(_) => true,
+            None => self.given_up.values().any(|config| {
+                Some(config.packet_id) == publish.packet_id
+                    && fingerprint(&publish.payload) == config.fingerprint
+            }),
+        }
+    }
+
+    /// Returns whether a delivery waits for the user's acknowledgement.
+    pub(crate) fn awaits(&self, delivery: DeliveryId) -> bool {
+        let owed = self.position(delivery).and_then(|at| self.owed.get(at));
+        owed.is_some_and(|owed| !owed.is_given)
+    }
+
+    /// Records the user's acknowledgement of this delivery. If it is the newest config of a device, and was given up,
+    /// returns the device: only a new subscription brings a packet that can be acknowledged. One for an earlier
+    /// connection changes nothing.
+    pub(crate) fn give(&mut self, delivery: DeliveryId, now: Moment) -> Option<Slot> {
+        let owed = self.position(delivery).and_then(|at| self.owed.get_mut(at));
+        if let Some(owed) = owed.filter(|owed| !owed.is_given) {
+            owed.give(now);
+            self.waiting -= 1;
+            return None;
+        }
+        let mut given_up = self.given_up.iter();
+        let (device, _) = given_up.find(|(_, config)| config.number == delivery.0)?;
+        let device = *device;
+        self.given_up.remove(&device);
+        Some(device)
+    }
+
+    fn position(&self, delivery: DeliveryId) -> Option<usize> {
+        self.owed
+            .binary_search_by_key(&delivery.0, |owed| owed.number)
+            .ok()
     }
 
     /// Returns whether to acknowledge the oldest delivery: acknowledgements are sent in the order of the messages
@@ -82,7 +197,167 @@ impl OwedAcks {
 
     pub(crate) fn pop_given(&mut self) -> Option<PacketId> {
         let owed = self.owed.pop_front()?;
-        self.front += 1;
+        if !self.is_full() {
+            self.full_since = None;
+        }
         owed.packet_id
     }
+
+    /// Releases the deliveries of a device whose attachment has ended: its commands are acknowledged, its configs are
+    /// not, because the device does not have them. It gets its config with its next attachment.
+    pub(crate) fn release_detached(&mut self, device: Slot, now: Moment) {
+        self.release(&BTreeSet::from([device]), now);
+        self.given_up.remove(&device);
+    }
+
+    /// Releases the deliveries of each device that has held up others for too long: its commands are acknowledged, its
+    /// configs given up. Returns these devices, each with the number of its deliveries.
+    pub(crate) fn release_overdue(&mut self, now: Moment) -> BTreeMap<Slot, usize> {
+        if self.deadline().is_none_or(|at| at > now) {
+            return BTreeMap::new();
+        }
+        let devices = self.overdue(now);
+        self.release(&devices, now)
+    }
+
+    fn release(&mut self, devices: &BTreeSet<Slot>, now: Moment) -> BTreeMap<Slot, usize> {
+        let mut released = BTreeMap::new();
+        for owed in &mut self.owed {
+            let Some(device) = owed.waits_for().filter(|device| devices.contains(device)) else {
+                continue;
+            };
+            owed.give(now);
+            *released.entry(device).or_default() += 1;
+            if owed.recipient.is_some_and(|recipient| recipient.is_config)
+                && let Some(packet_id) = owed.packet_id.take()
+            {
+                let config = GivenUp {
+                    number: owed.number,
+                    packet_id,
+                    fingerprint: owed.fingerprint,
+                };
+                self.given_up.insert(device, config);
+            }
+        }
+        self.waiting -= released.values().sum::<usize>();
+        released
+    }
+
+    /// Returns when [`release_overdue`](Self::release_overdue) releases something.
+    pub(crate) fn deadline(&self) -> Option<Moment> {
+        if self.waiting == 0 {
+            return None;
+        }
+        let since = [self.holds_others_since(), self.holds_reading_since()];
+        since.into_iter().flatten().min().map(|at| at + HOLD_LIMIT)
+    }
+
+    /// Returns since when an acknowledgement that was given waits for one of another device.
+    fn holds_others_since(&self) -> Option<Moment> {
+        if self.waiting == self.owed.len() {
+            return None;
+        }
+        let mut ahead = Devices::None;
+        let held = self.owed.iter().filter_map(|owed| match owed.waits_for() {
+            Some(device) => {
+                ahead.add(Some(device));
+                None
+            }
+            None => owed.is_held(ahead).then_some(owed.since),
+        });
+        held.min()
+    }
+
+    /// Returns since when a delivery that waits for its acknowledgement, and the number of deliveries, pause reading.
+    fn holds_reading_since(&self) -> Option<Moment> {
+        let full_since = self.full_since?;
+        let mut owed = self.owed.iter();
+        let oldest = owed.find(|owed| owed.waits_for().is_some())?;
+        Some(full_since.max(oldest.since))
+    }
+
+    /// Returns the devices that have held up others for too long.
+    fn overdue(&self, now: Moment) -> BTreeSet<Slot> {
+        let is_late = |since: Moment| since + HOLD_LIMIT <= now;
+        let is_reading_late = self.full_since.is_some_and(is_late);
+        let mut behind = Devices::None;
+        let mut overdue = BTreeSet::new();
+        for owed in self.owed.iter().rev() {
+            let Some(device) = owed.waits_for() else {
+                if owed.packet_id.is_some() && is_late(owed.since) {
+                    behind.add(owed.device());
+                }
+                continue;
+            };
+            if behind.has_other_than(Some(device)) || is_reading_late && is_late(owed.since) {
+                overdue.insert(device);
+            }
+        }
+        overdue
+    }
+
+    /// Returns the device with the most deliveries that wait for their acknowledgement.
+    pub(crate) fn most_waiting(&self) -> Option<Slot> {
+        let mut counts = BTreeMap::<_, usize>::new();
+        for device in self.owed.iter().filter_map(Owed::waits_for) {
+            *counts.entry(device).or_default() += 1;
+        }
+        let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);
+        most.map(|(device, _)| device)
+    }
+}
+
+impl Owed {
+    fn give(&mut self, now: Moment) {
+        self.is_given = true;
+        self.since = now;
+    }
+
+    fn device(&self) -> Option<Slot> {
+        self.recipient.map(|recipient| recipient.device)
+    }
+
+    /// Returns the device whose user has yet to acknowledge it.
+    fn waits_for(&self) -> Option<Slot> {
+        self.device().filter(|_| !self.is_given)
+    }
+
+    /// Returns whether its PUBACK waits for another device than its own, one of those `ahead`.
+    fn is_held(&self, ahead: Devices) -> bool {
+        self.packet_id.is_some() && ahead.has_other_than(self.device())
+    }
+}
+
+/// As much of a set of devices as is needed to tell whether it has others than one. `None` is a device for what was
+/// delivered to nobody.
+#[derive(Clone, Copy, Debug)]
+enum Devices {
+    None,
+    One(Option<Slot>),
+    Several,
+}
+
+impl Devices {
+    fn add(&mut self, device: Option<Slot>) {
+        *self = match *self {
+            Self::None => Self::One(device),
+            Self::One(one) if one == device => Self::One(one),
+            Self::One(_) | Self::Several => Self::Several,
+        };
+    }
+
+    fn has_other_than(self, device: Option<Slot>) -> bool {
+        match self {
+            Self::None => false,
+            Self::One(one) => one != device,
+            Self::Several => true,
+        }
+    }
+}
+
+/// Returns what distinguishes a payload, without keeping it.
+fn fingerprint(payload: &[u8]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    payload.hash(&mut hasher);
+    hasher.finish()
 }

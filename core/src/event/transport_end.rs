@@ -1,0 +1,34 @@
+//! How transports end.
+
+use core::fmt;
+
+/// How a transport ended; an input of [`Gateway::handle_disconnected`](crate::Gateway::handle_disconnected).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TransportEnd {
+    /// The host could not be resolved or reached.
+    DialFailed,
+    /// The TLS handshake failed.
+    TlsFailed,
+    /// No token could be obtained for the connection.
+    TokenFailed,
+    /// The peer closed its side, by a reset too: an operating system sends one if the program that closes has left bytes
+    /// unread.
+    PeerClosed,
+    /// The gateway's side closed it, because [`wants_transport`](crate::Gateway::wants_transport) was false.
+    HungUp,
+    /// Reading or writing failed.
+    Broken,
+}
+
+impl fmt::Display for TransportEnd {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::DialFailed => "the host could not be reached",
+            Self::TlsFailed => "the TLS handshake failed",
+            Self::TokenFailed => "no token could be obtained",
+            Self::PeerClosed => "the peer closed the connection",
+            Self::HungUp => "we closed the connection",
+            Self::Broken => "the connection broke",
+        })
+    }
+}
