@@ -50,10 +50,12 @@ impl Failure {
     pub fn retry(&self) -> Retry {
         match self {
             Self::Reported(report) => report.error_type().retry(),
-            Self::TimedOut(_) | Self::Closed | Self::GaveUp => Retry::Backoff,
-            Self::SubscriptionRefused(_)
+            Self::TimedOut(_)
+            | Self::SubscriptionRefused(_)
             | Self::ErrorsTopicRefused
-            | Self::Superseded
+            | Self::Closed
+            | Self::GaveUp => Retry::Backoff,
+            Self::Superseded
             | Self::Dropped
             | Self::Detached
             | Self::DeviceRefused

@@ -92,8 +92,16 @@ pub enum Event {
         /// Its payload.
         payload: Bytes,
     },
-    /// The bridge refused a subscription or did not answer in time. It is tried again as the failure says, and on the
-    /// next connection.
+    /// The bridge granted a subscription at QoS 0 that was asked for at QoS 1. Repeated each time it is granted. It is not
+    /// asked for again because of this.
+    SubscriptionDowngraded {
+        /// The device.
+        device: DeviceKey,
+        /// The subscription.
+        subscription: Subscription,
+    },
+    /// The bridge refused a subscription or did not answer in time. It is tried again with backoff; one that a report
+    /// refused, on the next connection.
     SubscriptionLost {
         /// The device.
         device: DeviceKey,
@@ -157,7 +165,7 @@ pub enum Outcome {
     Detached,
     /// The token is stored for the next attach of the device.
     Authorized,
-    /// The bridge granted the subscription, at most at this quality of service.
+    /// The bridge granted the subscription at this quality of service, which may be lower than requested.
     Subscribed(QoS),
     /// The subscription has ended.
     Unsubscribed,

@@ -55,6 +55,13 @@ pub enum Status {
         /// Its payload.
         payload: Bytes,
     },
+    /// The bridge granted a subscription at QoS 0 that was asked for at QoS 1. Repeated each time it is granted.
+    SubscriptionDowngraded {
+        /// The device.
+        device: DeviceId,
+        /// The subscription.
+        subscription: Subscription,
+    },
     /// A subscription that had been granted before was refused or not answered. It is tried again.
     SubscriptionLost {
         /// The device.
@@ -143,6 +150,13 @@ impl fmt::Display for Status {
                 "the bridge sent {} bytes on {topic:?}, which nothing here is subscribed to",
                 payload.len()
             ),
+            Self::SubscriptionDowngraded {
+                device,
+                subscription,
+            } => write!(
+                f,
+                "the bridge granted {device} its subscription to {subscription} at QoS 0 only"
+            ),
             Self::SubscriptionLost {
                 device,
                 subscription,
@@ -195,9 +209,13 @@ mod tests {
             messages: 3,
         };
         let lost = Status::SubscriptionLost {
-            device,
+            device: device.clone(),
             subscription: Subscription::Config,
             failure: Failure::SubscriptionRefused(Subscription::Config),
+        };
+        let downgraded = Status::SubscriptionDowngraded {
+            device: device.clone(),
+            subscription: Subscription::Commands,
         };
         let unrequested = Status::Unrequested {
             topic: "/devices/x/config".to_owned(),
@@ -209,6 +227,10 @@ mod tests {
             (
                 lost,
                 "sensor-1 has lost its subscription to config: the bridge refused the subscription to config (SUBACK 0x80)",
+            ),
+            (
+                downgraded,
+                "the bridge granted sensor-1 its subscription to commands at QoS 0 only",
             ),
             (
                 unrequested,

@@ -120,6 +120,12 @@ mod on {
                 warn!(parent: span, %error, "unreadable error report");
             }
             Status::Unrequested { topic, .. } => warn!(parent: span, topic, "unrequested message"),
+            Status::SubscriptionDowngraded {
+                device,
+                subscription,
+            } => {
+                warn!(parent: span, %device, %subscription, "subscription granted at QoS 0");
+            }
             Status::SubscriptionLost {
                 device,
                 subscription,

@@ -13,7 +13,8 @@ use self::slots::Slots;
 pub(crate) use self::{
     device::{AskedAttach, Attachment, Detach, Device, Life},
     subscription::{
-        Asked, Feed, Progress, SubscriptionKey, SubscriptionRequest, SubscriptionState,
+        Asked, Feed, Held, Progress, Refusals, SubscriptionKey, SubscriptionRequest,
+        SubscriptionState,
     },
 };
 use crate::{

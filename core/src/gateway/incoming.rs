@@ -32,7 +32,7 @@ impl Session {
             }
             Incoming::UnsubAck(packet_id, owner) if self.owns(packet_id, owner) => {
                 if let PacketOwner::Subscription(request) = owner {
-                    self.on_subscription_answer(online, request.key());
+                    self.on_unsuback(online, request.key());
                 }
             }
             Incoming::ConnAck(_) | Incoming::SubAck(..) | Incoming::UnsubAck(..) => {}

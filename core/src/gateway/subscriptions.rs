@@ -2,13 +2,13 @@
 //! errors topic, which is always wanted.
 
 use super::{
-    devices::{Asked, Feed, Life, Progress, SubscriptionKey, SubscriptionRequest},
+    devices::{Asked, Feed, Held, Life, Progress, Refusals, SubscriptionKey, SubscriptionRequest},
     online::{Choice, Deadline, Online, PacketOwner},
     session::Session,
 };
 use crate::{
     clock::Moment,
-    command::{OpId, Slot, Subscription},
+    command::{OpId, Slot},
     error::Failure,
     event::{Event, Outcome},
     mqtt::{Kind, PacketId, QoS, SubAckCode},
@@ -31,6 +31,7 @@ impl Session {
         }
         state.wanted = qos;
         state.attempts = 0;
+        state.refusals.until = None;
         let superseded = state.op.take();
         self.stop_retrying(online.as_deref_mut(), key);
         let state = self.devices.subscription_mut(key);
@@ -80,10 +81,16 @@ impl Session {
 
     /// Ends the operation of a subscription that is as wanted; otherwise queues the subscription for its packet.
     fn pursue_subscription(&mut self, online: Option<&mut Online>, key: SubscriptionKey) {
+        let now = self.clock.now();
         let online = online.filter(|online| self.is_attached(online, key.device));
         let state = self.devices.subscription_mut(key);
-        match online {
-            Some(online) if state.needs_packet() => {
+        let refused_until = state.refusals.until.filter(|until| *until > now);
+        match (online, refused_until) {
+            (Some(online), Some(until)) if state.needs_packet() => {
+                online.deadlines.add(until, Deadline::subscribe(key));
+                state.progress = Progress::Retrying(until);
+            }
+            (Some(online), None) if state.needs_packet() => {
                 let turns = &mut online.turns.subscribe;
                 match state.asked {
                     None if state.attempts == 0 => turns.push_first(key),
@@ -95,12 +102,10 @@ impl Session {
             }
             _ if !state.is_as_wanted() => {}
             _ => {
+                let granted = state.held.map(|held| held.granted);
+                let outcome = granted.map_or(Outcome::Unsubscribed, Outcome::Subscribed);
                 if let Some(op) = state.op.take() {
-                    let wanted = state.wanted;
-                    self.done(
-                        op,
-                        wanted.map_or(Outcome::Unsubscribed, Outcome::Subscribed),
-                    );
+                    self.done(op, outcome);
                 }
             }
         }
@@ -218,35 +223,48 @@ impl Session {
         code: SubAckCode,
         now: Moment,
     ) {
-        let asked = self.devices.subscription_mut(key).asked;
-        if code != SubAckCode::Failure {
-            self.on_subscription_answer(online, key);
-        } else if asked.is_some_and(|asked| asked.packet_id == packet_id) {
-            let failure = match key.feed {
-                Feed::Errors => Failure::ErrorsTopicRefused,
-                Feed::Config => Failure::SubscriptionRefused(Subscription::Config),
-                Feed::Commands => Failure::SubscriptionRefused(Subscription::Commands),
-            };
-            self.fail_subscription(online, key, failure, now);
-        }
+        let granted = match code {
+            SubAckCode::MaximumQoS0 => QoS::AtMostOnce,
+            SubAckCode::MaximumQoS1 | SubAckCode::MaximumQoS2 => QoS::AtLeastOnce,
+            SubAckCode::Failure => {
+                let asked = self.devices.subscription(key).asked;
+                if asked.is_some_and(|asked| asked.packet_id == packet_id) {
+                    self.fail_subscription(online, key, refusal_of(key.feed), now);
+                }
+                return;
+            }
+        };
+        self.on_subscription_answer(online, key, granted);
     }
 
     /// Handles a granting SUBACK, or UNSUBACK, in time or late.
-    pub(super) fn on_subscription_answer(&mut self, online: &mut Online, key: SubscriptionKey) {
+    fn on_subscription_answer(&mut self, online: &mut Online, key: SubscriptionKey, granted: QoS) {
         self.stop_retrying(Some(online), key);
         let state = self.devices.subscription_mut(key);
         let Some(asked) = state.asked.take() else {
             return;
         };
         state.progress = Progress::Settled;
-        state.held = asked.qos;
+        state.held = asked.qos.map(|wish| Held {
+            wish,
+            granted: granted.min(wish),
+        });
         state.needs_renewal = false;
         state.attempts = 0;
+        state.refusals = Refusals::default();
+        if state.held.is_some_and(Held::is_downgraded) && state.is_as_wanted() {
+            self.report_downgrade(key);
+        }
         self.pursue_subscription(Some(online), key);
     }
 
-    /// Handles a subscription that timed out, or was refused by SUBACK or a report. After a timeout it is tried again
-    /// with backoff, after a refusal on the next connection.
+    /// Handles UNSUBACK, in time or late.
+    pub(super) fn on_unsuback(&mut self, online: &mut Online, key: SubscriptionKey) {
+        self.on_subscription_answer(online, key, QoS::AtMostOnce);
+    }
+
+    /// Handles a subscription that timed out, or was refused by SUBACK or a report. After a timeout or a SUBACK it is
+    /// tried again with backoff, after a report on the next connection.
     pub(super) fn fail_subscription(
         &mut self,
         online: &mut Online,
@@ -258,26 +276,62 @@ impl Session {
         let state = self.devices.subscription_mut(key);
         let asked = state.asked.map(|asked| asked.qos);
         let attempts = state.attempts;
+        let retry_at = self.next_attempt_at(key, &failure, now);
+        let state = self.devices.subscription_mut(key);
         state.attempts += 1;
-        state.progress = match failure {
-            Failure::TimedOut(_) => {
-                let at = now + self.options.backoff.wait(attempts, &mut self.jitter);
+        state.progress = match retry_at {
+            Some(at) => {
                 online.deadlines.add(at, Deadline::subscribe(key));
                 Progress::Retrying(at)
             }
-            _ => {
-                state.asked = None;
-                Progress::Refused
-            }
+            None => Progress::Refused,
         };
         if asked.is_some_and(|asked| asked != state.wanted) {
             // The user wants something else by now, which has not been tried yet.
             state.drop_asked();
             state.attempts = 0;
+            state.refusals.until = None;
             self.retry_subscription(online, key);
             return;
         }
         self.report_failed_subscription(key, attempts, failure);
+    }
+
+    /// Decides when a subscription that failed is tried again. Only after a timeout may its last attempt still be
+    /// answered.
+    fn next_attempt_at(
+        &mut self,
+        key: SubscriptionKey,
+        failure: &Failure,
+        now: Moment,
+    ) -> Option<Moment> {
+        let state = self.devices.subscription_mut(key);
+        if let Failure::TimedOut(_) = failure {
+            return Some(now + self.options.backoff.wait(state.attempts, &mut self.jitter));
+        }
+        state.asked = None;
+        let is_answer = matches!(
+            failure,
+            Failure::SubscriptionRefused(_) | Failure::ErrorsTopicRefused
+        );
+        if !is_answer {
+            return None;
+        }
+        let backoff = self.options.refusal_backoff();
+        let at = now + backoff.wait(state.refusals.count, &mut self.jitter);
+        state.refusals.count += 1;
+        state.refusals.until = Some(at);
+        Some(at)
+    }
+
+    fn report_downgrade(&mut self, key: SubscriptionKey) {
+        if let Some(subscription) = key.feed.subscription() {
+            let device = self.devices.key(key.device);
+            self.emit(Event::SubscriptionDowngraded {
+                device,
+                subscription,
+            });
+        }
     }
 
     fn report_failed_subscription(
@@ -289,12 +343,12 @@ impl Session {
         let state = self.devices.subscription_mut(key);
         let (op, is_wanted) = (state.op.take(), state.wanted.is_some());
         let device = self.devices.key(key.device);
-        let subscription = match key.feed {
+        let Some(subscription) = key.feed.subscription() else {
             // Asked for again until it is granted: the first failure says it.
-            Feed::Errors if attempts > 0 => return,
-            Feed::Errors => return self.emit(Event::ErrorsTopicUnavailable { failure }),
-            Feed::Config => Subscription::Config,
-            Feed::Commands => Subscription::Commands,
+            if attempts == 0 {
+                self.emit(Event::ErrorsTopicUnavailable { failure });
+            }
+            return;
         };
         match op {
             Some(op) => self.fail(op, device, failure),
@@ -320,4 +374,10 @@ impl Session {
             _ => false,
         }
     }
+}
+
+/// Returns what SUBACK 0x80 means.
+fn refusal_of(feed: Feed) -> Failure {
+    let subscription = feed.subscription();
+    subscription.map_or(Failure::ErrorsTopicRefused, Failure::SubscriptionRefused)
 }

@@ -22,6 +22,7 @@ mod quota;
 mod reattachment;
 mod refresh;
 mod refused;
+mod refused_subscriptions;
 mod replay;
 mod reports;
 mod retries;

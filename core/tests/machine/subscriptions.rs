@@ -48,28 +48,6 @@ fn a_suback_completes_a_subscription_with_the_requested_qos() {
 }
 
 #[test]
-fn a_refused_subscription_fails_and_is_retried_on_the_next_connection() {
-    let (mut harness, device) = Harness::attached(Options::default());
-    let op = subscribe(&mut harness, device, QoS::AtLeastOnce);
-    let id = harness.expect_subscribe(CONFIG);
-    harness.suback(id, 0x80);
-    let refused = Failure::SubscriptionRefused(Subscription::Config);
-    assert_eq!(harness.ended(op), Some(Err(refused.clone())));
-    harness.wait(seconds(50));
-    assert_eq!(harness.sent(), []);
-    harness.reconnect();
-    harness.acknowledge_attach("device-1");
-    let id = harness.expect_subscribe(CONFIG);
-    harness.suback(id, 0x80);
-    let subscription = Subscription::Config;
-    assert!(harness.events().contains(&Event::SubscriptionLost {
-        device,
-        subscription,
-        failure: refused
-    }));
-}
-
-#[test]
 fn a_missing_suback_fails_the_operation_and_the_subscription_is_retried_with_another_identifier() {
     let (mut harness, device) = Harness::attached(Options::default());
     let op = subscribe(&mut harness, device, QoS::AtLeastOnce);

@@ -150,6 +150,7 @@ fn note_status(change: &Status) {
             "the bridge sent {} bytes on {topic:?}, which were not requested",
             payload.len()
         )),
+        Status::SubscriptionDowngraded { .. } => note(change),
         Status::SubscriptionLost {
             device,
             subscription,

@@ -66,6 +66,13 @@ impl State {
             Event::Unrequested { topic, payload } => {
                 self.report(&Status::Unrequested { topic, payload });
             }
+            Event::SubscriptionDowngraded {
+                device,
+                subscription,
+            } => self.report_of(device, |device| Status::SubscriptionDowngraded {
+                device,
+                subscription,
+            }),
             Event::SubscriptionLost {
                 device,
                 subscription,

@@ -25,6 +25,15 @@ impl Feed {
             _ => &[Self::Config, Self::Commands],
         }
     }
+
+    /// Returns what a user subscribes to; `None` for the error reports.
+    pub(crate) fn subscription(self) -> Option<Subscription> {
+        match self {
+            Self::Errors => None,
+            Self::Config => Some(Subscription::Config),
+            Self::Commands => Some(Subscription::Commands),
+        }
+    }
 }
 
 impl From<Subscription> for Feed {
@@ -73,7 +82,7 @@ impl SubscriptionRequest {
 #[derive(Debug, Default)]
 pub(crate) struct SubscriptionState {
     pub(crate) wanted: Option<QoS>,
-    pub(crate) held: Option<QoS>,
+    pub(crate) held: Option<Held>,
     pub(crate) progress: Progress,
     /// The packets of which one answer is still to come. They may be overdue.
     pub(crate) asked: Option<Asked>,
@@ -83,6 +92,24 @@ pub(crate) struct SubscriptionState {
     pub(crate) attempts: u32,
     /// Whether to subscribe again although it is held, because that brings the newest config.
     pub(crate) needs_renewal: bool,
+    pub(crate) refusals: Refusals,
+}
+
+/// A subscription that is granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Held {
+    /// The quality of service that was asked for.
+    pub(crate) wish: QoS,
+    /// What the bridge has granted, which may be less.
+    pub(crate) granted: QoS,
+}
+
+/// The refusals of a subscription by SUBACK, since one was granted. They outlive connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Refusals {
+    pub(crate) count: u32,
+    /// Until when it is not asked for again, unless the user asks.
+    pub(crate) until: Option<Moment>,
 }
 
 /// SUBSCRIBE for a quality of service, or UNSUBSCRIBE for none, sent once or several times.
@@ -103,14 +130,26 @@ pub(crate) enum Progress {
     /// A packet was queued and is not overdue.
     Asking,
     Retrying(Moment),
-    /// The bridge refused it on this connection.
+    /// The bridge reported that it is not possible, on this connection.
     Refused,
+}
+
+impl Held {
+    pub(crate) fn as_wished(wish: QoS) -> Self {
+        let granted = wish;
+        Self { wish, granted }
+    }
+
+    /// Returns whether the bridge has granted less than was asked for.
+    pub(crate) fn is_downgraded(self) -> bool {
+        self.granted < self.wish
+    }
 }
 
 impl SubscriptionState {
     /// Returns whether a packet is needed to get from what is held to what is wanted.
     pub(crate) fn needs_packet(&self) -> bool {
-        let is_missing = self.wanted != self.held;
+        let is_missing = self.wanted != self.wish_held();
         let is_renewed = self.needs_renewal && self.wanted.is_some();
         self.progress == Progress::Settled && (is_missing || is_renewed)
     }
@@ -123,9 +162,13 @@ impl SubscriptionState {
     /// Returns whether what is held is what is wanted.
     pub(crate) fn is_as_wanted(&self) -> bool {
         match self.wanted {
-            Some(_) => self.held == self.wanted,
+            Some(_) => self.wish_held() == self.wanted,
             None => self.held.is_none() && self.progress != Progress::Asking,
         }
+    }
+
+    fn wish_held(&self) -> Option<QoS> {
+        self.held.map(|held| held.wish)
     }
 
     /// Returns whether messages of this subscription are expected: even before its SUBACK, and until its UNSUBACK.
@@ -146,7 +189,7 @@ impl SubscriptionState {
         {
             self.held = match self.wanted {
                 Some(_) => None,
-                None => asked.qos,
+                None => asked.qos.map(Held::as_wished),
             };
         }
     }
