@@ -371,6 +371,7 @@ impl Gateway {
         [
             of_connection,
             self.lifecycle.next_deadline(),
+            self.session.drains.next(),
             self.session.outbox.paced_until(),
         ]
         .into_iter()

@@ -35,6 +35,7 @@ impl Gateway {
             session.run_device_timers(online, now);
             session.judge_back_pressure(online, now);
         }
+        session.run_drains(online.as_deref_mut(), now);
         let flight = online.map(|online| &mut online.flight);
         session.outbox.release_paced(flight, now);
     }

@@ -23,7 +23,7 @@ use super::{
 use crate::{
     clock::Moment,
     command::{DeviceAuth, DeviceKey, OpId, Slot},
-    error::{CommandError, Failure},
+    error::CommandError,
     event::{Event, Outcome},
     id::DeviceId,
     mqtt::Kind,
@@ -127,6 +127,7 @@ impl Session {
             | Life::Waiting
             | Life::Attaching
             | Life::Attached(_)
+            | Life::Leaving
             | Life::Detaching(_) => return,
         }
         self.devices.at_mut(slot).life = Life::Waiting;
@@ -191,8 +192,7 @@ impl Session {
     fn ask_for_token(&mut self, online: &mut Online, slot: Slot) {
         self.devices.at_mut(slot).life = Life::NeedsToken;
         if self.devices.at(slot).detach.is_some() {
-            self.fail_publications_of(Some(online), slot, &Failure::Detached);
-            self.forget(Some(online), slot, Ok(Outcome::Detached));
+            self.leave(Some(online), slot);
         } else {
             let device = self.devices.key(slot);
             self.emit(Event::TokenNeeded { device });

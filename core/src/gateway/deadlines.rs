@@ -35,7 +35,6 @@ impl Session {
                 Due::Subscribe(feed) => {
                     self.retry_subscription(online, SubscriptionKey { device, feed });
                 }
-                Due::Drain => self.on_detach_overdue(online, device),
             }
         }
     }

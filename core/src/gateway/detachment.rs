@@ -1,4 +1,5 @@
-//! Detaching a device: its publications are sent first, within `drain_timeout`, then the detach.
+//! Detaching a device: its publications are sent first, within `drain_timeout`, then the detach. Transitions of
+//! [`Life`].
 
 use super::{
     control::Control,
@@ -18,7 +19,7 @@ impl Session {
     /// Records the request to detach a device.
     pub(super) fn want_detached(
         &mut self,
-        mut online: Option<&mut Online>,
+        online: Option<&mut Online>,
         slot: Slot,
         now: Moment,
     ) -> Result<OpId, CommandError> {
@@ -32,26 +33,74 @@ impl Session {
         }
         let op = self.new_op();
         self.devices.at_mut(slot).detach = Some(Detach { op, deadline: None });
-        match (life, online.as_deref_mut()) {
-            (Life::Attached(_), Some(online)) => self.start_detach(online, slot, now),
-            (Life::Attaching, _) => {}
-            (Life::Waiting, _) if self.outbox.len_of(slot) > 0 => {}
-            _ => {
-                self.fail_publications_of(online.as_deref_mut(), slot, &Failure::Detached);
-                self.forget(online, slot, Ok(Outcome::Detached));
+        let has_queue = self.outbox.len_of(slot) > 0;
+        match (life, online) {
+            (Life::Attached(_) | Life::Attaching | Life::Waiting, _) if has_queue => {
+                self.start_drain(slot, now);
             }
+            (Life::Attached(_), Some(online)) => self.continue_detach(online, slot),
+            (Life::Attaching, _) => {}
+            (_, online) => self.leave(online, slot),
         }
         Ok(op)
     }
 
-    /// Starts `drain_timeout`, during which an attached device's publications are sent before it is detached.
-    pub(super) fn start_detach(&mut self, online: &mut Online, slot: Slot, now: Moment) {
+    /// Starts `drain_timeout`, during which a device's publications are sent before it is detached. It passes whether
+    /// there is a connection or not.
+    fn start_drain(&mut self, slot: Slot, now: Moment) {
         let deadline = now + self.options.drain_timeout;
         if let Some(detach) = &mut self.devices.at_mut(slot).detach {
             detach.deadline = Some(deadline);
-            online.deadlines.add(deadline, Deadline::drain(slot));
+            self.drains.add(deadline, slot);
         }
-        self.continue_detach(online, slot);
+    }
+
+    /// Handles the detaches whose `drain_timeout` has passed.
+    pub(super) fn run_drains(&mut self, mut online: Option<&mut Online>, now: Moment) {
+        while let Some(slot) = self.drains.pop_due(now) {
+            self.on_drain_over(online.as_deref_mut(), slot);
+        }
+    }
+
+    /// Fails the publications that a device could not send in time. Then a device that is attached is detached: the end
+    /// of its last publication queues the detach. One whose attach has yet to be answered waits for that.
+    fn on_drain_over(&mut self, mut online: Option<&mut Online>, slot: Slot) {
+        if let Some(detach) = &mut self.devices.at_mut(slot).detach {
+            detach.deadline = None;
+        }
+        self.fail_publications_of(online.as_deref_mut(), slot, &Failure::Detached);
+        match self.devices.at(slot).life {
+            Life::Own
+            | Life::Attaching
+            | Life::Attached(_)
+            | Life::Leaving
+            | Life::Detaching(_) => {}
+            Life::Waiting
+            | Life::Retrying(_)
+            | Life::NeedsToken
+            | Life::Refused
+            | Life::Dormant => self.leave(online, slot),
+        }
+    }
+
+    /// Ends the stay of a device that is not known to be attached: with a detach if an attach of this connection has not
+    /// been answered, because the bridge may have attached it.
+    pub(super) fn leave(&mut self, mut online: Option<&mut Online>, slot: Slot) {
+        self.fail_publications_of(online.as_deref_mut(), slot, &Failure::Detached);
+        match online {
+            Some(online) if self.devices.at(slot).asked.is_some() => {
+                self.queue_detach(online, slot);
+            }
+            online => self.forget(online, slot, Ok(Outcome::Detached)),
+        }
+    }
+
+    /// Queues the detach of a device that may be attached. An answer to its attach does not count any more.
+    pub(super) fn queue_detach(&mut self, online: &mut Online, slot: Slot) {
+        self.stop_waiting(online, slot);
+        self.forget_asked(online, slot);
+        self.devices.at_mut(slot).life = Life::Leaving;
+        online.turns.detach.push_back(slot);
     }
 
     /// Queues the detach of a device that is to be detached, once its queue is empty.
@@ -62,15 +111,6 @@ impl Session {
         if is_ready && self.outbox.len_of(slot) == 0 {
             online.turns.detach.push_back(slot);
         }
-    }
-
-    /// Handles a detach whose `drain_timeout` passed: fails the publications that remain. The end of the last one
-    /// queues the detach.
-    pub(super) fn on_detach_overdue(&mut self, online: &mut Online, slot: Slot) {
-        if let Some(detach) = &mut self.devices.at_mut(slot).detach {
-            detach.deadline = None;
-        }
-        self.fail_publications_of(Some(online), slot, &Failure::Detached);
     }
 
     /// Queues the detach packet of the next device in turn; returns whether it did.
@@ -132,10 +172,10 @@ impl Session {
             if let Some(asked) = device.asked {
                 online.link.disown(asked.packet_id, PacketOwner::Nobody);
             }
-            if let Some(at) = device.detach.and_then(|detach| detach.deadline) {
-                online.deadlines.remove(at, Deadline::drain(slot));
-            }
             online.turns.remove(slot);
+        }
+        if let Some(at) = device.detach.and_then(|detach| detach.deadline) {
+            self.drains.remove(at, slot);
         }
         for op in device.pending_ops() {
             self.fail(op, key, Failure::Detached);

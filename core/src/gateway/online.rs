@@ -99,8 +99,6 @@ pub(crate) enum Due {
     Attach,
     /// The next attempt to subscribe.
     Subscribe(Feed),
-    /// The drain timeout of a detach has passed.
-    Drain,
 }
 
 impl Deadline {
@@ -115,11 +113,6 @@ impl Deadline {
             device: key.device,
             due,
         }
-    }
-
-    pub(super) fn drain(device: Slot) -> Self {
-        let due = Due::Drain;
-        Self { device, due }
     }
 }
 

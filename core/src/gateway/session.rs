@@ -9,8 +9,16 @@ use super::{
     outbox::Outbox,
 };
 use crate::{
-    backoff::Jitter, clock::Clock, event::Event, id::ClientId, mqtt::TopicName, options::Options,
-    stats::Stats, unsent::Unsent,
+    backoff::Jitter,
+    clock::{Clock, Moment},
+    command::Slot,
+    event::Event,
+    id::ClientId,
+    mqtt::TopicName,
+    options::Options,
+    stats::Stats,
+    timers::Schedule,
+    unsent::Unsent,
 };
 
 /// The gateway without its connection. A method that needs a connection takes an [`Online`](super::online::Online); one that also works
@@ -22,6 +30,8 @@ pub(crate) struct Session {
     pub(super) clock: Clock,
     pub(super) devices: Devices,
     pub(super) outbox: Outbox,
+    /// When the publications fail that a device which is to be detached could not send.
+    pub(super) drains: Schedule<Moment, Slot>,
     /// Events that were not taken yet.
     pub(super) events: VecDeque<Event>,
     /// The number of operations so far.
@@ -44,6 +54,7 @@ impl Session {
             clock: Clock::default(),
             devices: Devices::new(&client_id),
             outbox,
+            drains: Schedule::default(),
             events: VecDeque::new(),
             ops: 0,
             next_delivery: 1,

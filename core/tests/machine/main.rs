@@ -12,6 +12,7 @@ mod error_texts;
 mod identifiers;
 mod keep_alive;
 mod late_subscriptions;
+mod leaving;
 mod messages;
 mod options;
 #[path = "../peer/mod.rs"]

@@ -39,14 +39,14 @@ impl Session {
         }
         self.outbox.open(&mut online.flight, slot);
         if self.devices.at(slot).detach.is_some() {
-            self.start_detach(online, slot, now);
+            self.continue_detach(online, slot);
         } else {
             self.resume_subscriptions(online, slot);
         }
     }
 
     /// Removes a device from the queues and deadlines in which it waits for its next attempt to attach.
-    fn stop_waiting(&self, online: &mut Online, slot: Slot) {
+    pub(crate) fn stop_waiting(&self, online: &mut Online, slot: Slot) {
         match self.devices.at(slot).life {
             Life::Waiting => online.turns.attach.remove(slot),
             Life::Retrying(at) => online.deadlines.remove(at, Deadline::attach(slot)),
@@ -136,10 +136,8 @@ impl Session {
         let is_leaving = self.devices.at(slot).detach.is_some();
         self.devices.at_mut(slot).attempts += 1;
         if is_leaving {
-            self.forget_asked(online, slot);
-            self.devices.at_mut(slot).life = Life::Dormant;
             self.fail_publications_of(Some(online), slot, &Failure::Detached);
-            online.turns.detach.push_back(slot);
+            self.queue_detach(online, slot);
         } else {
             let at = now + backoff.wait(attempts, &mut self.jitter);
             online.deadlines.add(at, Deadline::attach(slot));
@@ -209,15 +207,12 @@ impl Session {
             let has_nothing_left = self.outbox.len_of(slot) == 0;
             let device = self.devices.at_mut(slot);
             device.asked = None;
-            match (&mut device.detach, device.life) {
+            match (device.detach, device.life) {
                 (_, Life::Own) => {}
                 (Some(_), _) if has_nothing_left => {
                     self.forget(None, slot, Ok(Outcome::Detached));
                 }
-                (Some(detach), _) => {
-                    detach.deadline = None;
-                    device.life = Life::Waiting;
-                }
+                (Some(_), _) => device.life = Life::Waiting,
                 (None, Life::NeedsToken | Life::Refused | Life::Dormant) => {}
                 (None, _) => device.life = Life::Waiting,
             }

@@ -57,6 +57,8 @@ pub(crate) enum Life {
     Refused,
     /// The bridge detached it, and it is not attached again until the user asks for it.
     Dormant,
+    /// It may be attached, and is to be detached: waits for its turn.
+    Leaving,
     /// The detach was queued and waits for its PUBACK.
     Detaching(PacketId),
 }
@@ -80,7 +82,7 @@ impl Life {
             Self::NeedsToken => DeviceState::TokenNeeded,
             Self::Refused => DeviceState::Refused,
             Self::Dormant => DeviceState::Dormant,
-            Self::Detaching(_) => DeviceState::Detaching,
+            Self::Leaving | Self::Detaching(_) => DeviceState::Detaching,
         }
     }
 }
@@ -104,7 +106,7 @@ pub enum DeviceState {
     Refused,
     /// The bridge detached it, and the options say not to attach it again automatically.
     Dormant,
-    /// The detach was sent and waits for its PUBACK.
+    /// The detach waits for its turn, or was sent and waits for its PUBACK.
     Detaching,
 }
 
@@ -112,7 +114,7 @@ pub enum DeviceState {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Detach {
     pub(crate) op: OpId,
-    /// When the publications that are still queued time out; set only while the device is attached.
+    /// When the publications that are still queued fail; `None` if there are none.
     pub(crate) deadline: Option<Moment>,
 }
 
@@ -151,6 +153,21 @@ impl Device {
     fn outdate(&mut self, is_other: bool) {
         if let Some(asked) = &mut self.asked {
             asked.is_current &= !is_other;
+        }
+    }
+
+    /// Returns whether its publications may still be sent without a command of the user.
+    pub(crate) fn may_send(&self) -> bool {
+        match self.life {
+            Life::Refused | Life::Dormant => false,
+            Life::NeedsToken => self.asked.is_some(),
+            Life::Own
+            | Life::Waiting
+            | Life::Attaching
+            | Life::Attached(_)
+            | Life::Retrying(_)
+            | Life::Leaving
+            | Life::Detaching(_) => true,
         }
     }
 

@@ -16,6 +16,7 @@ use crate::{
     mqtt::Silence,
     options::{Options, Reconnect},
     time::Duration,
+    timers::Schedule,
 };
 
 /// Limit on the time until DISCONNECT is handed over.
@@ -44,12 +45,11 @@ impl Gateway {
         }
     }
 
-    /// Returns whether a close was requested, and nothing is left to send.
+    /// Returns whether a close was requested, and nothing is left that can be sent.
     fn has_close_drained(&self) -> bool {
-        let mut devices = self.session.devices.iter();
-        self.lifecycle.close_op.is_some()
-            && self.session.outbox.len() == 0
-            && !devices.any(|(_, device)| device.detach.is_some())
+        let online = self.lifecycle.online();
+        let has_in_flight = online.is_some_and(|online| online.flight.in_flight() > 0);
+        self.lifecycle.close_op.is_some() && !has_in_flight && self.session.has_drained()
     }
 
     /// Ends the connection with DISCONNECT. Without an open connection it is called only for a close, and cancels the
@@ -204,8 +204,23 @@ impl Session {
         self.lose_attachments();
     }
 
+    /// Returns whether no device is to be detached, and what waits belongs to devices that cannot send it.
+    fn has_drained(&self) -> bool {
+        let mut sendable = self.outbox.len();
+        for (slot, device) in self.devices.iter() {
+            if device.detach.is_some() {
+                return false;
+            }
+            if !device.may_send() {
+                sendable -= self.outbox.len_of(slot);
+            }
+        }
+        sendable == 0
+    }
+
     /// Ends every pending operation, the close last.
     fn finish(&mut self, open_op: Option<OpId>, close_op: Option<OpId>, failure: &Failure) {
+        self.drains = Schedule::default();
         let unsent = self.unsent().collect();
         for key in self.outbox.all(None) {
             self.fail_waiting(key, failure.clone());
