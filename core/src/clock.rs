@@ -13,7 +13,13 @@ use core::{
     ops::{Add, Sub},
 };
 
-use crate::time::{Duration, Instant, UnixTime};
+use crate::{
+    time::{Duration, Instant, UnixTime},
+    token::Token,
+};
+
+/// How far the bridge's date and that of a token may differ.
+const SKEW: Duration = Duration::from_secs(600);
 
 /// Converts the instants that the machine receives to [`Moment`]s, and back.
 #[derive(Debug, Default)]
@@ -22,8 +28,8 @@ pub(crate) struct Clock {
     /// The last instant received: a driver passes the same one for everything that it does in one turn.
     last: Option<Instant>,
     now: Moment,
-    /// The last date received. It may jump, and is only reported to the user.
-    date: Option<UnixTime>,
+    /// The last date received, and when. It may jump: the newest counts.
+    date: Option<(UnixTime, Moment)>,
 }
 
 impl Clock {
@@ -48,14 +54,15 @@ impl Clock {
         self.now
     }
 
-    /// Records the date that was passed with a token.
+    /// Records the date that came with an input.
     pub(crate) fn observe_date(&mut self, unix_now: UnixTime) {
-        self.date = Some(unix_now);
+        self.date = Some((unix_now, self.now));
     }
 
-    /// Returns the last date received.
+    /// Returns the current date, as far as it is known: the last one received, and the time since then.
     pub(crate) fn date(&self) -> Option<UnixTime> {
-        self.date
+        let (date, since) = self.date?;
+        Some(date.saturating_add(self.now.since(since)))
     }
 
     /// Converts an instant; one before the start of the clock becomes its start.
@@ -64,9 +71,18 @@ impl Clock {
         Moment::after(origin, instant)
     }
 
-    /// Returns whether an instant has passed.
-    pub(crate) fn is_past(&self, instant: Instant) -> bool {
-        self.moment(instant) <= self.now
+    /// Returns whether a token has expired, by either clock.
+    pub(crate) fn has_expired(&self, token: &Token) -> bool {
+        let now = self.instant(self.now);
+        now.is_some_and(|now| token.expired_by(now, self.date()).is_some())
+    }
+
+    /// Returns whether a token was issued later than the bridge would accept now: its date and this one disagree.
+    pub(crate) fn is_ahead(&self, token: &Token) -> bool {
+        let (issued_at, date) = (token.issued_at(), self.date());
+        issued_at
+            .zip(date)
+            .is_some_and(|(issued_at, date)| issued_at > date.saturating_add(SKEW))
     }
 
     /// Converts a moment back to an instant; `None` before the clock has started.

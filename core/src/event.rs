@@ -134,7 +134,9 @@ pub enum Event {
         /// Number of its deliveries that were not acknowledged.
         messages: usize,
     },
-    /// The token of this device has expired; provide a new one with [`Gateway::authorize`](crate::Gateway::authorize).
+    /// This device has no token that is good for its attach: its last one has expired or, if it is
+    /// [renewable](crate::DeviceAuth::Renewable), is in doubt or was refused. Provide a new one with
+    /// [`Gateway::authorize`](crate::Gateway::authorize).
     TokenNeeded {
         /// The device.
         device: DeviceKey,

@@ -82,10 +82,10 @@ impl Gateway {
 impl Gateway {
     /// Records that the transport is up: queues CONNECT with this token, also if the events have reached their limit
     /// since the dial began. While [`wants_transport`](Self::wants_transport) is false, this transmits nothing and does
-    /// not count as an attempt. An expired token counts as a failed attempt.
+    /// not count as an attempt. A token that has expired, by either clock, counts as a failed attempt.
     ///
-    /// `unix_now` is the time of the machine's wall clock. It is only reported, in a [`Refusal`](crate::Refusal); it
-    /// affects nothing else and may jump.
+    /// `unix_now` is the time of the machine's wall clock. Tokens are judged by it, and it is shown in a
+    /// [`Refusal`](crate::Refusal). It may jump: the newest counts, and goes on with `now`.
     pub fn handle_connected(&mut self, token: Token, unix_now: UnixTime, now: Instant) {
         let now = self.observe_time(now);
         self.session.clock.observe_date(unix_now);
@@ -180,7 +180,10 @@ impl Gateway {
     /// already attached, the operation is done at once; a device that the bridge has refused is tried again. Returns
     /// the same operation if called again while the attach is pending.
     ///
-    /// `unix_now` is the time of the machine's wall clock. It is only reported, in a [`Refusal`](crate::Refusal).
+    /// A [renewable](DeviceAuth::Renewable) device gets [`Event::TokenNeeded`] before its attach if no token is surely
+    /// good, and once if the bridge refuses it; a second refusal is final, until it was attached or this is called.
+    ///
+    /// `unix_now` is as for [`handle_connected`](Self::handle_connected).
     ///
     /// # Errors
     ///
@@ -222,7 +225,7 @@ impl Gateway {
     /// bridge has refused is attached again with it, and the operation ends with that attach; in all other cases it
     /// ends in [`Outcome::Authorized`](crate::Outcome::Authorized) at once.
     ///
-    /// `unix_now` is as for [`attach`](Self::attach).
+    /// `unix_now` is as for [`handle_connected`](Self::handle_connected).
     ///
     /// # Errors
     ///

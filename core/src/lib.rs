@@ -208,6 +208,6 @@ pub use options::{
 pub use quota::Quota;
 pub use stats::Stats;
 pub use time::UnixTime;
-pub use token::{Token, TokenError};
+pub use token::{ExpiredBy, Token, TokenError};
 pub use topic::{Subfolder, SubfolderError, SubfolderProblem};
 pub use unsent::Unsent;

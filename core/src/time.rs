@@ -1,5 +1,5 @@
-//! The two kinds of time: instants of the monotonic clock, which the machine receives as `now`, and the date, which is
-//! used only in a token's claims. No clock is read here or anywhere in this crate.
+//! The two kinds of time: instants of the monotonic clock, which the machine receives as `now`, and the date, by
+//! which tokens are judged. No clock is read here or anywhere in this crate.
 
 use core::fmt;
 pub(crate) use std::time::{Duration, Instant};

@@ -11,7 +11,9 @@ const MAX_LEN: usize = 65_535;
 /// A JWT that the bridge accepts as a password, and its expiry.
 ///
 /// Opaque: it is neither parsed nor verified, so the keys may be out of reach of this crate. The expiry is an instant
-/// of the monotonic clock, so a wrong date does not affect it. `Debug` shows no character of the token. Cheap to clone.
+/// of the monotonic clock, which stands still on some machines while they sleep; [`with_lifetime`](Self::with_lifetime)
+/// adds that of the wall clock, and the token has expired once it has by either. `Debug` shows no character of the
+/// token. Cheap to clone.
 ///
 /// A connection is replaced when a fifth of the lifetime of its token remains, or 5 min: with a token of 60 s, after 48 s.
 /// Short lifetimes cause no storm of connections, because the backoff limits them: with the default options, tokens of
@@ -61,8 +63,8 @@ impl Token {
         })
     }
 
-    /// Adds the token's `iat` and `exp` claims, to be reported when the bridge refuses it: a machine with a wrong clock
-    /// is refused, and this makes the cause visible.
+    /// Adds the token's `iat` and `exp` claims. The token is then also judged by the date, so that one that was minted
+    /// before the machine slept, or before its clock was set, is not taken for good. A refusal by the bridge shows them.
     #[must_use]
     pub const fn with_lifetime(mut self, issued_at: UnixTime, expires: UnixTime) -> Self {
         self.lifetime = Some((issued_at, expires));
@@ -87,6 +89,16 @@ impl Token {
         self.lifetime.map(|(_, expires)| expires)
     }
 
+    /// Returns the clock by which the token has expired; `None` if it has not. Without its `exp`, or without a date, only
+    /// the monotonic clock judges.
+    pub(crate) fn expired_by(&self, now: Instant, unix_now: Option<UnixTime>) -> Option<ExpiredBy> {
+        if self.expires_at <= now {
+            return Some(ExpiredBy::MonotonicClock);
+        }
+        let (expires, unix_now) = self.expires().zip(unix_now)?;
+        (expires <= unix_now).then_some(ExpiredBy::WallClock { expires, unix_now })
+    }
+
     /// Returns the secret itself. Anyone who has it can act as the device until it expires: do not log it.
     #[must_use]
     pub fn expose(&self) -> &str {
@@ -102,6 +114,32 @@ impl fmt::Debug for Token {
             .field("issued_at", &self.issued_at())
             .field("expires", &self.expires())
             .finish()
+    }
+}
+
+/// By which clock a token has expired.
+#[non_exhaustive]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExpiredBy {
+    /// The monotonic clock: [`Token::expires_at`] has passed.
+    MonotonicClock,
+    /// The wall clock: the token's `exp` has passed.
+    WallClock {
+        /// Its `exp`.
+        expires: UnixTime,
+        /// The date.
+        unix_now: UnixTime,
+    },
+}
+
+impl fmt::Display for ExpiredBy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::MonotonicClock => f.write_str("by the monotonic clock"),
+            Self::WallClock { expires, unix_now } => {
+                write!(f, "at {expires}, and the wall clock shows {unix_now}")
+            }
+        }
     }
 }
 

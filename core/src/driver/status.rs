@@ -76,7 +76,7 @@ pub enum Status {
         /// The reason.
         failure: Failure,
     },
-    /// The token of this device has expired, and the token source has none for it. Set one with
+    /// This device needs a new token for its attach, and the token source has none for it. Set one with
     /// [`Device::authorize`](crate::driver::Device::authorize).
     TokenNeeded {
         /// The device.

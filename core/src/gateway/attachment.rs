@@ -5,6 +5,8 @@
 //! |---|---|---|---|
 //! | PUBACK | yes | `Done` | subscriptions, then its queue |
 //! | report `GATEWAY_ATTACHMENT_ERROR`, before or after the PUBACK of that attach | no | `Failed(Reported)` if it is pending | refused until the user attaches or authorizes it; its publications and subscriptions fail |
+//! | the same, about a renewable token, once | no | stays pending | a new token is asked for; its queue stays |
+//! | the same, about an attach that carried an older token | no | stays pending | attached with the newer one |
 //! | report `UNKNOWN` | no | stays pending | tried again with backoff |
 //! | no answer in time | no | `Failed(TimedOut)` | stays wanted, tried again with backoff; a late PUBACK attaches it |
 //! | connection lost | no | stays pending | again after the next CONNACK |
@@ -43,7 +45,7 @@ impl Session {
         }
         let slot = self.admit_device(online.as_deref_mut(), id)?;
         let device = self.devices.at_mut(slot);
-        device.set_auth(auth);
+        device.set_auth(auth, &self.clock);
         let op = match device.attach_op {
             Some(pending) => pending,
             None => self.new_op(),
@@ -82,7 +84,7 @@ impl Session {
     }
 
     pub(super) fn check_token(&self, token: &Token) -> Result<(), CommandError> {
-        match self.clock.is_past(token.expires_at()) {
+        match self.clock.has_expired(token) {
             true => Err(CommandError::TokenExpired),
             false => Ok(()),
         }
@@ -101,7 +103,7 @@ impl Session {
         self.check_token(&token)?;
         let op = self.new_op();
         let device = self.devices.at_mut(slot);
-        device.renew_token(token);
+        device.renew_token(token, &self.clock);
         match device.life {
             Life::Refused => {
                 device.attach_op = Some(op);
@@ -140,7 +142,7 @@ impl Session {
     }
 
     /// Queues a device that waits for its turn.
-    fn queue_attach(&self, online: &mut Online, slot: Slot) {
+    pub(super) fn queue_attach(&self, online: &mut Online, slot: Slot) {
         let device = self.devices.at(slot);
         let turns = &mut online.turns.attach;
         match device.asked {
@@ -187,8 +189,8 @@ impl Session {
         turns.probe(online.probes.place())
     }
 
-    /// Requests a new token, because the device has none that is good for its attach. A device that is to be detached needs
-    /// none.
+    /// Requests a new token, because the device has none that is good for its attach. A device that is to be detached
+    /// needs none.
     fn ask_for_token(&mut self, online: &mut Online, slot: Slot) {
         self.devices.at_mut(slot).life = Life::NeedsToken;
         if self.devices.at(slot).detach.is_some() {
@@ -201,12 +203,14 @@ impl Session {
 
     /// Queues an attach: the same packet again, if one with the same token is unanswered.
     fn queue_attach_packet(&mut self, online: &mut Online, slot: Slot, now: Moment) {
-        let asked = self.devices.at(slot).asked;
-        let again = asked.filter(|asked| asked.is_current);
-        if again.is_none() {
-            self.forget_asked(online, slot);
-        }
-        let again = again.map(|asked| asked.packet_id);
+        let device = self.devices.at_mut(slot);
+        let again = match device.asked.take() {
+            Some(asked) if asked.is_current => Some(asked.packet_id),
+            other => {
+                device.superseded.extend(other.map(|asked| asked.packet_id));
+                None
+            }
+        };
         let packet_id = self.queue_control(online, slot, Control::Attach, again, now);
         let device = self.devices.at_mut(slot);
         device.life = Life::Attaching;

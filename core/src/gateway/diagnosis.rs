@@ -70,6 +70,8 @@ pub(super) enum About {
     InFlight(PacketId, PacketOwner),
     /// The attach by which this device is attached.
     Attachment(Slot),
+    /// An unanswered attach of this device, which another one with another token followed.
+    Superseded(Slot, PacketId),
     /// An operation that has already ended, and whose acknowledgement may still arrive: the report changes nothing.
     Past,
     /// The report names a device, and no identifier that is in use.
@@ -90,7 +92,7 @@ impl Session {
         match found {
             Some((_, Found::Quarantined)) => return About::Past,
             Some((packet_id, Found::InFlight(owner))) if !self.owns(packet_id, owner) => {
-                return About::Past;
+                return self.subject_of_past(packet_id, owner);
             }
             Some((packet_id, Found::InFlight(owner))) if self.is_named(owner, report) => {
                 return About::InFlight(packet_id, owner);
@@ -101,19 +103,23 @@ impl Session {
         device.map_or(About::Unknown, About::Device)
     }
 
-    /// Returns which attach an attachment error with an identifier is about: it can be about nothing else, whatever the
-    /// identifier stands for by now.
+    /// Returns which attach, or detach, an attachment error with an identifier is about: it can be about nothing else,
+    /// whatever the identifier stands for by now.
     fn subject_of_attachment_error(
         &self,
         online: &Online,
         packet_id: PacketId,
         report: &ErrorReport,
     ) -> About {
-        if let Found::InFlight(owner @ PacketOwner::Attach(_)) = online.link.find(packet_id)
-            && self.owns(packet_id, owner)
-            && self.is_named(owner, report)
+        if let Found::InFlight(owner @ (PacketOwner::Attach(_) | PacketOwner::Detach(_))) =
+            online.link.find(packet_id)
         {
-            return About::InFlight(packet_id, owner);
+            if self.owns(packet_id, owner) && self.is_named(owner, report) {
+                return About::InFlight(packet_id, owner);
+            }
+            if let superseded @ About::Superseded(..) = self.subject_of_past(packet_id, owner) {
+                return superseded;
+            }
         }
         let named = report.device_id().map(|id| self.devices.find(id));
         let attached = self.devices.iter().filter_map(|(slot, device)| {
@@ -128,6 +134,21 @@ impl Session {
         attached
             .max()
             .map_or(About::Past, |(_, slot)| About::Attachment(slot))
+    }
+
+    /// Returns what a report about a packet is about that its owner does not wait for any more.
+    fn subject_of_past(&self, packet_id: PacketId, owner: PacketOwner) -> About {
+        match owner {
+            PacketOwner::Attach(slot)
+                if self
+                    .devices
+                    .get(slot)
+                    .is_some_and(|device| device.superseded.contains(&packet_id)) =>
+            {
+                About::Superseded(slot, packet_id)
+            }
+            _ => About::Past,
+        }
     }
 
     /// Returns whether a report names the device of this operation, or no device.

@@ -65,6 +65,9 @@ impl Session {
         now: Moment,
     ) {
         if !self.owns(packet_id, owner) {
+            if let PacketOwner::Attach(slot) = owner {
+                self.on_superseded_acknowledged(slot, packet_id);
+            }
             return;
         }
         match owner {

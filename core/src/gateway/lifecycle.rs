@@ -241,7 +241,7 @@ impl Gateway {
         if !matches!(self.lifecycle.state, State::Dialing) {
             return;
         }
-        if self.session.clock.is_past(token.expires_at()) {
+        if self.session.clock.has_expired(&token) {
             self.end_connection(DisconnectReason::TokenExpired, now);
             return;
         }

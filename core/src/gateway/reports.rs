@@ -24,6 +24,11 @@ impl Session {
             }
             About::Attachment(device) => self.on_attachment_refused(online, device, report, now),
             About::Device(device) => self.on_report_of_device(online, device, report, now),
+            About::Superseded(device, packet_id) => {
+                if !is_about_acknowledgement(report) {
+                    self.end_superseded(online, device, Some(packet_id), now);
+                }
+            }
             About::Past | About::Unknown => {}
         }
     }
@@ -38,8 +43,7 @@ impl Session {
     ) {
         let failure = || Failure::Reported(report.clone());
         match (owner, report.error_type()) {
-            (_, ErrorType::UnexpectedPacketId | ErrorType::UnexpectedMessageType)
-                if !is_about_publish(report) => {}
+            _ if is_about_acknowledgement(report) => {}
             (PacketOwner::Attach(device), ErrorType::Unknown) => {
                 self.on_attach_failed(online, device, now);
             }
@@ -88,6 +92,14 @@ impl Session {
         report: &ErrorReport,
         now: Moment,
     ) {
+        let is_of_attach = match report.error_type() {
+            ErrorType::AttachmentError => true,
+            ErrorType::Unknown => is_about_attach(report),
+            _ => false,
+        };
+        if is_of_attach && self.end_superseded(online, device, None, now) {
+            return;
+        }
         let entry = self.devices.at(device);
         let is_asked = entry.asked.is_some();
         match (report.error_type(), entry.life) {
@@ -116,9 +128,13 @@ fn is_detachment(error_type: &ErrorType) -> bool {
     )
 }
 
-/// Returns whether a report of an unexpected packet is about a PUBLISH of ours: it names a topic on which the bridge
-/// sends nothing. Otherwise it is about an acknowledgement, whose identifier is the bridge's.
-fn is_about_publish(report: &ErrorReport) -> bool {
+/// Returns whether a report of an unexpected packet is about an acknowledgement, whose identifier is the bridge's. If it
+/// names a topic on which the bridge sends nothing, it is about a PUBLISH of ours.
+fn is_about_acknowledgement(report: &ErrorReport) -> bool {
+    let is_unexpected = matches!(
+        report.error_type(),
+        ErrorType::UnexpectedPacketId | ErrorType::UnexpectedMessageType
+    );
     let topic = report.message().and_then(|message| message.topic());
-    topic.is_some_and(|topic| topic::parse(topic).is_none())
+    is_unexpected && topic.is_none_or(|topic| topic::parse(topic).is_some())
 }

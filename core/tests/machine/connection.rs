@@ -167,9 +167,10 @@ fn refused(code: u8) -> Harness {
     let token = harness
         .token()
         .with_lifetime(UnixTime::from_secs(17), UnixTime::from_secs(3_617));
+    let in_1970 = UnixTime::from_secs(17);
     harness
         .gateway
-        .handle_connected(token, UNIX_NOW, harness.now);
+        .handle_connected(token, in_1970, harness.now);
     harness.sent();
     harness.connack(code);
     harness

@@ -7,7 +7,7 @@ use iotcore_gateway::{
     PublishError, PublishErrorKind, Subscription, TransportEnd, UnixTime,
 };
 
-use super::peer::{Harness, UNIX_NOW, seconds};
+use super::peer::{Harness, seconds};
 
 /// Asserts that each text contains all of its parts.
 fn assert_texts(all: &[(&dyn ToString, &[&str])]) {
@@ -151,7 +151,7 @@ fn refusal(code: u8, issued_at: u64) -> String {
     let token = harness.token().with_lifetime(issued_at, expires_at);
     harness
         .gateway
-        .handle_connected(token, UNIX_NOW, harness.now);
+        .handle_connected(token, issued_at, harness.now);
     harness.connack(code);
     harness.disconnected().reason.to_string()
 }

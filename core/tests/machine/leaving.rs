@@ -1,10 +1,10 @@
 //! Devices that leave before the bridge has attached them, or while they cannot send: everything ends.
 
 use iotcore_gateway::{
-    DeviceKey, DeviceState, Event, Failure, OnRefusal, OpId, Options, Outcome, Token,
+    DeviceAuth, DeviceKey, DeviceState, Event, Failure, OnRefusal, OpId, Options, Outcome, Token,
 };
 
-use super::peer::{ATTACH, EVENTS, Harness, Sent, UNIX_NOW, failed, seconds};
+use super::peer::{ATTACH, EVENTS, Harness, Sent, failed, seconds};
 
 const DETACH: &str = "/devices/device-1/detach";
 
@@ -71,9 +71,7 @@ fn a_device_whose_attach_has_timed_out_is_detached_because_it_may_be_attached() 
 fn a_device_that_needs_a_token_is_detached_if_its_attach_has_no_answer() {
     let mut harness = Harness::open(Options::default());
     let token = Token::new("device.to.ken", harness.now + seconds(31)).unwrap();
-    let (id, now) = ("device-1".try_into().unwrap(), harness.now);
-    let attaching = harness.gateway.attach(id, Some(token), UNIX_NOW, now);
-    let (device, _) = attaching.unwrap();
+    let (device, _) = harness.begin_attach_as("device-1", DeviceAuth::Token(token));
     harness.expect_publish(ATTACH);
     harness.wait(seconds(35));
     let state = harness.gateway.device_state(device);
@@ -196,10 +194,11 @@ fn stuck(how: DeviceState) -> (Harness, OpId) {
     options.on_refusal = OnRefusal::KeepQueue;
     let mut harness = Harness::open(options);
     let token = Token::new("device.to.ken", harness.now + seconds(5)).unwrap();
-    let token = (how == DeviceState::TokenNeeded).then_some(token);
-    let (id, now) = ("device-1".try_into().unwrap(), harness.now);
-    let attaching = harness.gateway.attach(id, token, UNIX_NOW, now);
-    let (device, _) = attaching.unwrap();
+    let auth = match how {
+        DeviceState::TokenNeeded => DeviceAuth::Token(token),
+        _ => DeviceAuth::ByAssociation,
+    };
+    let (device, _) = harness.begin_attach_as("device-1", auth);
     let published = harness.publish(device, "1");
     let id = harness.expect_publish(ATTACH);
     match how {

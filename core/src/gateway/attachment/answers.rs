@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::super::{
-    devices::{Attachment, Life, OWN},
+    devices::{AskedAttach, Attachment, Life, OWN},
     online::{Deadline, Online, STEP},
     session::Session,
 };
@@ -28,9 +28,14 @@ impl Session {
     ) {
         self.stop_waiting(online, slot);
         let device = self.devices.at_mut(slot);
-        device.asked = None;
-        let since = now;
-        device.life = Life::Attached(Attachment { since, packet_id });
+        let asked = device.asked.take();
+        let is_current = asked.is_none_or(|asked| asked.is_current);
+        device.auth.accept();
+        device.life = Life::Attached(Attachment {
+            since: now,
+            packet_id,
+            is_current,
+        });
         let op = device.attach_op.take();
         let device = self.devices.key(slot);
         self.emit(Event::Attached { device });
@@ -54,14 +59,46 @@ impl Session {
         }
     }
 
-    /// Ends the unanswered attach that a report is about, or is sure to be about; returns whether there is one.
-    fn end_attaching(&mut self, online: &mut Online, slot: Slot, now: Moment) -> bool {
-        let Some(asked) = self.devices.at_mut(slot).asked.take() else {
-            return false;
-        };
+    /// Ends the unanswered attach that a report is about, or is sure to be about, and returns it.
+    fn end_attaching(
+        &mut self,
+        online: &mut Online,
+        slot: Slot,
+        now: Moment,
+    ) -> Option<AskedAttach> {
+        let asked = self.devices.at_mut(slot).asked.take()?;
         online.link.answer_with_report(asked.packet_id, now);
         self.stop_waiting(online, slot);
+        Some(asked)
+    }
+
+    /// Ends the superseded attach that a report is about: the one that it names, or else the oldest. Returns whether
+    /// there is one: then the report says nothing about the device's newer token.
+    pub(crate) fn end_superseded(
+        &mut self,
+        online: &mut Online,
+        slot: Slot,
+        named: Option<PacketId>,
+        now: Moment,
+    ) -> bool {
+        let superseded = &mut self.devices.at_mut(slot).superseded;
+        let at = match named {
+            Some(packet_id) => superseded.iter().position(|other| *other == packet_id),
+            None => (!superseded.is_empty()).then_some(0),
+        };
+        let Some(at) = at else {
+            return false;
+        };
+        let packet_id = superseded.remove(at);
+        online.link.answer_with_report(packet_id, now);
         true
+    }
+
+    /// Handles the PUBACK of an attach that another one followed, with another token.
+    pub(crate) fn on_superseded_acknowledged(&mut self, slot: Slot, packet_id: PacketId) {
+        if let Some(device) = self.devices.get_mut(slot) {
+            device.superseded.retain(|other| *other != packet_id);
+        }
     }
 
     /// Handles a report that the bridge will not attach this device.
@@ -72,7 +109,10 @@ impl Session {
         report: &ErrorReport,
         now: Moment,
     ) {
-        if !self.end_attaching(online, slot, now) {
+        let Some(asked) = self.end_attaching(online, slot, now) else {
+            return;
+        };
+        if self.is_asked_otherwise(online, slot, asked.is_current) {
             return;
         }
         if let Some(op) = self.devices.at_mut(slot).attach_op.take() {
@@ -80,6 +120,22 @@ impl Session {
             self.fail(op, device, Failure::Reported(report.clone()));
         }
         self.refuse(online, slot);
+    }
+
+    /// Handles a refusal of what an attach has carried, if it is not that of the device: it has something newer, which is
+    /// tried next, or gets a new token. Returns whether that is so.
+    fn is_asked_otherwise(&mut self, online: &mut Online, slot: Slot, is_current: bool) -> bool {
+        let device = self.devices.at_mut(slot);
+        if !is_current {
+            device.life = Life::Waiting;
+            self.queue_attach(online, slot);
+            return true;
+        }
+        let asks = device.auth.refuse();
+        if asks {
+            self.ask_for_token(online, slot);
+        }
+        asks
     }
 
     /// Handles a report that the attach by which a device is attached was refused, as if it had come before the PUBACK.
@@ -90,7 +146,11 @@ impl Session {
         report: &ErrorReport,
         now: Moment,
     ) {
-        if self.end_attachment(online, slot, report, now) {
+        let Life::Attached(Attachment { is_current, .. }) = self.devices.at(slot).life else {
+            return;
+        };
+        self.end_attachment(online, slot, report, now);
+        if !self.is_asked_otherwise(online, slot, is_current) {
             self.refuse(online, slot);
         }
     }
@@ -99,7 +159,6 @@ impl Session {
     fn refuse(&mut self, online: &mut Online, slot: Slot) {
         let device = self.devices.at_mut(slot);
         device.life = Life::Refused;
-        device.auth.forget_refused();
         let is_leaving = device.detach.is_some();
         if is_leaving || self.options.on_refusal == OnRefusal::FailQueue {
             self.fail_publications_of(Some(online), slot, &Failure::DeviceRefused);
@@ -112,7 +171,7 @@ impl Session {
 
     /// Handles a report that the attach failed for a reason that may be temporary.
     pub(crate) fn on_attach_failed(&mut self, online: &mut Online, slot: Slot, now: Moment) {
-        if self.end_attaching(online, slot, now) {
+        if self.end_attaching(online, slot, now).is_some() {
             self.back_off(online, slot, self.options.backoff, now);
         }
     }
@@ -207,6 +266,7 @@ impl Session {
             let has_nothing_left = self.outbox.len_of(slot) == 0;
             let device = self.devices.at_mut(slot);
             device.asked = None;
+            device.superseded.clear();
             match (device.detach, device.life) {
                 (_, Life::Own) => {}
                 (Some(_), _) if has_nothing_left => {
@@ -220,8 +280,10 @@ impl Session {
     }
 
     /// Starts attaching on a newly accepted connection: the gateway itself may publish, and every other device that
-    /// waits is queued to be attached.
+    /// waits is queued to be attached. Those that need a renewable token are asked for it first, so that it is there
+    /// when it is their turn.
     pub(crate) fn resume_attachments(&mut self, online: &mut Online) {
+        self.ask_for_renewable_tokens(online);
         let devices = self.devices.iter();
         let waiting = devices.filter(|(_, device)| matches!(device.life, Life::Waiting));
         let mut waiting: VecDeque<_> = waiting.map(|(slot, _)| slot).collect();
@@ -232,5 +294,18 @@ impl Session {
         online.turns.attach = waiting.into();
         self.outbox.open(&mut online.flight, OWN);
         self.resume_subscriptions(online, OWN);
+    }
+
+    fn ask_for_renewable_tokens(&mut self, online: &mut Online) {
+        let devices = self.devices.iter();
+        let without = devices.filter(|(_, device)| {
+            matches!(device.life, Life::Waiting)
+                && device.auth.is_renewable()
+                && device.auth.needs_token(&self.clock)
+        });
+        let without: Vec<_> = without.map(|(slot, _)| slot).collect();
+        for slot in without {
+            self.ask_for_token(online, slot);
+        }
     }
 }

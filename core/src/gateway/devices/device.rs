@@ -2,7 +2,7 @@
 
 use super::{auth::Auth, subscription::SubscriptionState};
 use crate::{
-    clock::Moment,
+    clock::{Clock, Moment},
     command::{DeviceAuth, OpId},
     id::DeviceId,
     mqtt::{PacketId, TopicName},
@@ -22,6 +22,9 @@ pub(crate) struct Device {
     pub(crate) attach_op: Option<OpId>,
     /// The attach that this connection has yet to answer. It may be overdue.
     pub(crate) asked: Option<AskedAttach>,
+    /// The earlier attaches that this connection has yet to answer, oldest first: they carried another token, and only
+    /// their reports count.
+    pub(crate) superseded: Vec<PacketId>,
     /// The pending detach.
     pub(crate) detach: Option<Detach>,
     pub(crate) auth: Auth,
@@ -51,7 +54,7 @@ pub(crate) enum Life {
     Attached(Attachment),
     /// The attach failed for a reason that may be temporary; it is tried again at this time.
     Retrying(Moment),
-    /// Its token has expired, and a new one was requested.
+    /// It has no token that is good for its attach, and a new one was requested.
     NeedsToken,
     /// The bridge refused it: it is not attached again, and cannot publish, until the user attaches or authorizes it.
     Refused,
@@ -69,6 +72,8 @@ pub(crate) struct Attachment {
     pub(crate) since: Moment,
     /// The identifier of the attach that the bridge has acknowledged. It may be in use again by now.
     pub(crate) packet_id: PacketId,
+    /// Whether that carried the device's current token.
+    pub(crate) is_current: bool,
 }
 
 impl Life {
@@ -100,7 +105,7 @@ pub enum DeviceState {
     /// An attach failed for a reason that may be temporary, or the bridge detached the device: it is attached again
     /// with backoff.
     Retrying,
-    /// Its token has expired; see [`Event::TokenNeeded`](crate::Event::TokenNeeded).
+    /// It has no token that is good for its attach; see [`Event::TokenNeeded`](crate::Event::TokenNeeded).
     TokenNeeded,
     /// The bridge refused to attach it: it is not tried again until it is attached or authorized again.
     Refused,
@@ -129,6 +134,7 @@ impl Device {
             life,
             attach_op: None,
             asked: None,
+            superseded: Vec::new(),
             detach: None,
             auth: Auth::new(),
             attempts: 0,
@@ -138,14 +144,14 @@ impl Device {
     }
 
     /// Records how the user wants the device to prove itself.
-    pub(crate) fn set_auth(&mut self, auth: DeviceAuth) {
-        let is_other = self.auth.replace(auth);
+    pub(crate) fn set_auth(&mut self, auth: DeviceAuth, clock: &Clock) {
+        let is_other = self.auth.replace(auth, clock);
         self.outdate(is_other);
     }
 
     /// Records a new token.
-    pub(crate) fn renew_token(&mut self, token: Token) {
-        let is_other = self.auth.renew(token);
+    pub(crate) fn renew_token(&mut self, token: Token, clock: &Clock) {
+        let is_other = self.auth.renew(token, clock);
         self.outdate(is_other);
     }
 
@@ -153,6 +159,9 @@ impl Device {
     fn outdate(&mut self, is_other: bool) {
         if let Some(asked) = &mut self.asked {
             asked.is_current &= !is_other;
+        }
+        if let Life::Attached(attachment) = &mut self.life {
+            attachment.is_current &= !is_other;
         }
     }
 
