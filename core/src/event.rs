@@ -141,6 +141,9 @@ pub enum Event {
         /// The device.
         device: DeviceKey,
     },
+    /// The token of this connection is the same as that of the connection before: it is not refreshed before it expires,
+    /// because a refresh would bring it again. Provide a fresh one for each connection. Reported once for each token.
+    TokenUnchanged,
     /// A device whose publication was refused as blocked has room again.
     Writable {
         /// The device.

@@ -15,10 +15,12 @@ const MAX_LEN: usize = 65_535;
 /// adds that of the wall clock, and the token has expired once it has by either. `Debug` shows no character of the
 /// token. Cheap to clone.
 ///
-/// A connection is replaced when a fifth of the lifetime of its token remains, or 5 min: with a token of 60 s, after 48 s.
-/// Short lifetimes cause no storm of connections, because the backoff limits them: with the default options, tokens of
-/// less than some 40 s delay the next connection, more with each one. With tokens of 5 s a connection lasts 4 s, and soon the
-/// next one follows 24 s to 32 s after its beginning; with tokens of 1 s it lasts 0.8 s.
+/// A connection is replaced when a fifth of the lifetime of its token remains, at least 10 s and at most 5 min: with a
+/// token of 60 s, after 48 s. Below 20 s it is half of the lifetime. Short lifetimes cause no storm of connections, because
+/// the backoff limits them: with the default options, tokens of less than some 42 s delay the next connection, more with
+/// each one. With tokens of 5 s a connection lasts 2.5 s, and soon the next one follows 24 s to 32 s after its beginning.
+/// A token that comes again for the next connection is not replaced before it expires, and is reported with
+/// [`Event::TokenUnchanged`](crate::Event::TokenUnchanged).
 ///
 /// ```
 /// use std::time::{Duration, Instant};

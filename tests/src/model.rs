@@ -326,6 +326,7 @@ impl Model {
             Event::Disconnected(_)
             | Event::ReadingPaused { .. }
             | Event::TokenNeeded { .. }
+            | Event::TokenUnchanged
             | Event::SubscriptionLost { .. }
             | Event::ErrorsTopicUnavailable { .. } => Ok(()),
             caused => {

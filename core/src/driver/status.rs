@@ -82,6 +82,9 @@ pub enum Status {
         /// The device.
         device: DeviceId,
     },
+    /// The token source has returned the same token for this connection as for the one before: it is not refreshed before
+    /// it expires. Let the source return a fresh one for each connection. Reported once for each token.
+    TokenUnchanged,
     /// The token source failed to return a token for this device. It is asked again, with backoff.
     TokenFailed {
         /// The device.
@@ -169,6 +172,10 @@ impl fmt::Display for Status {
                 write!(f, "no error reports on this connection: {failure}")
             }
             Self::TokenNeeded { device } => write!(f, "{device} needs a new token"),
+            Self::TokenUnchanged => f.write_str(
+                "the token source has returned the token of the last connection again, which is not refreshed before it \
+                 expires: let it return a fresh one for each connection",
+            ),
             Self::TokenFailed { device, error } => write!(f, "no token for {device}: {error}"),
             Self::Failed {
                 op,

@@ -137,6 +137,7 @@ mod on {
                 warn!(parent: span, %failure, "errors topic unavailable");
             }
             Status::TokenNeeded { device } => warn!(parent: span, %device, "token needed"),
+            Status::TokenUnchanged => warn!(parent: span, "token unchanged"),
             Status::TokenFailed { device, error } => {
                 warn!(parent: span, %device, %error, "token failed");
             }

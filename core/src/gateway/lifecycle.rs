@@ -18,7 +18,9 @@
 //! ```
 
 mod ending;
+mod refresh;
 
+use self::refresh::{LastToken, Novelty, refresh_after};
 use super::{
     Gateway,
     diagnosis::QuickEnds,
@@ -31,16 +33,11 @@ use crate::{
     event::{DisconnectReason, Event, Outcome, Refusal, TransportEnd},
     mqtt::{AckLimits, Connect, Connection, Timing},
     options::Options,
-    time::Duration,
     token::Token,
 };
 
 /// User name of CONNECT. The bridge ignores it, but MQTT requires one with a password [MQTT-3.1.2-22].
 const USER_NAME: &str = "unused";
-
-/// A token is refreshed when a fifth of its lifetime remains, or this long, whichever is shorter, and up to a tenth of
-/// that earlier, as jitter, so that the gateways of a fleet do not refresh at the same time.
-const MAX_REFRESH_MARGIN: Duration = Duration::from_secs(300);
 
 /// The lifecycle state, from creation to close.
 #[derive(Debug)]
@@ -87,6 +84,7 @@ pub(crate) struct Lifecycle {
     /// Consecutive attempts that failed or did not last, refreshes of a token among them.
     attempts: u32,
     quick_ends: QuickEnds,
+    last_token: LastToken,
 }
 
 impl Lifecycle {
@@ -98,6 +96,7 @@ impl Lifecycle {
             close_by: None,
             attempts: 0,
             quick_ends: QuickEnds::default(),
+            last_token: LastToken::default(),
         }
     }
 
@@ -283,16 +282,22 @@ impl Gateway {
             return;
         }
         let life = session.clock.moment(online.token.expires_at()).since(now);
-        let margin = (life / 5).min(MAX_REFRESH_MARGIN);
-        let spread = session.jitter.up_to(margin / 10);
+        // An unchanged token would only be refreshed with itself.
+        let novelty = lifecycle.last_token.observe(&online.token);
+        let lasts = match novelty {
+            Novelty::New => refresh_after(life, &mut session.jitter),
+            Novelty::Unchanged | Novelty::UnchangedAgain => life,
+        };
         online.phase = Phase::Open;
         online.accepted_at = Some(now);
         let stable_at = now + session.options.stable_after;
-        let refresh_at = now + life.saturating_sub(margin + spread);
         online.stable_at = Some(stable_at);
-        online.refresh_at = Some(refresh_at);
+        online.refresh_at = Some(now + lasts);
         session.stats.connections += 1;
         session.emit(Event::Connected);
+        if novelty == Novelty::Unchanged {
+            session.emit(Event::TokenUnchanged);
+        }
         if let Some(op) = lifecycle.open_op.take() {
             session.done(op, Outcome::Opened);
         }

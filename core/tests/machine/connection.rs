@@ -20,7 +20,7 @@ fn connect_carries_the_client_id_and_clean_session() {
                 "projects/my-project/locations/us-central1/registries/my-registry/devices/gw-1"
                     .into(),
             user_name: "unused".into(),
-            password: "header.claims.signature".into(),
+            password: "header.claims.0".into(),
             keep_alive: 60,
         }]
     );

@@ -62,8 +62,15 @@ fn a_token_refresh_waits_for_acknowledgements_only_until_its_deadline() {
 }
 
 #[test]
-fn a_token_is_refreshed_at_a_fifth_of_its_life_and_at_most_five_minutes_before_its_end() {
-    for (life, margin) in [(100, 20), (1_000, 200), (3_600, 300), (86_400, 300)] {
+fn a_token_is_refreshed_at_a_fifth_of_its_life_and_ten_seconds_to_five_minutes_before_its_end() {
+    for (life, margin) in [
+        (10, 5),
+        (30, 10),
+        (100, 20),
+        (1_000, 200),
+        (3_600, 300),
+        (86_400, 300),
+    ] {
         let mut options = Options::default();
         options.keep_alive = seconds(1_199);
         let mut harness = accepted(options, life);
@@ -78,8 +85,9 @@ fn a_token_is_refreshed_at_a_fifth_of_its_life_and_at_most_five_minutes_before_i
             }
         }
         let left = end - harness.now;
+        let (margin, spread) = (seconds(margin), seconds(margin) / 10);
         assert!(
-            left >= seconds(margin) && left <= seconds(margin + margin / 10),
+            left >= margin && left <= margin + spread,
             "{left:?} of {life} s are left"
         );
     }
@@ -173,15 +181,93 @@ fn a_token_refresh_leaves_the_attaches_that_were_not_sent_to_the_next_connection
         options.attach_window = 1;
         options.quota.messages_per_second = per_second;
         let mut harness = accepted(options, 25);
-        harness.wait(seconds(19));
+        harness.wait(seconds(13));
         harness.begin_attach("device-1");
         let id = harness.expect_publish("/devices/device-1/attach");
         harness.begin_attach("device-2");
         assert_eq!(harness.sent(), [], "the window is full");
-        harness.wait(seconds(1));
+        harness.wait(seconds(2));
         harness.begin_attach("device-3");
         assert_eq!(harness.sent(), [], "nothing new is sent");
         harness.puback(id);
         assert_eq!(harness.sent(), [Sent::Disconnect]);
     }
+}
+
+/// Accepts the next connection, with this token, once the gateway wants it.
+fn accept(harness: &mut Harness, token: &Token) {
+    while !harness.gateway.wants_transport() {
+        harness.step();
+    }
+    let (token, now) = (token.clone(), harness.now);
+    harness.gateway.handle_connected(token, UNIX_NOW, now);
+    harness.sent();
+    harness.connack(0);
+    let id = harness.expect_subscribe("/devices/gw-1/errors");
+    harness.suback(id, 0);
+}
+
+/// Lets time pass until the gateway disconnects.
+fn hang_up(harness: &mut Harness) {
+    loop {
+        harness.step();
+        match harness.sent()[..] {
+            [] => {}
+            [Sent::PingReq] => harness.receive(&[0xd0, 0]),
+            [Sent::Disconnect] => break,
+            ref other => panic!("{other:?}"),
+        }
+    }
+    harness
+        .gateway
+        .handle_disconnected(TransportEnd::HungUp, harness.now);
+}
+
+fn told(harness: &mut Harness) -> bool {
+    harness.events().contains(&Event::TokenUnchanged)
+}
+
+#[test]
+fn a_token_that_comes_again_is_told_once_and_not_refreshed_before_it_expires() {
+    let mut options = Options::default();
+    options.keep_alive = seconds(1_199);
+    let mut harness = Harness::dialing(options);
+    let end = harness.now + seconds(3_600);
+    let token = Token::new("one.and.only", end).unwrap();
+    accept(&mut harness, &token);
+    assert!(!told(&mut harness), "the first time");
+    hang_up(&mut harness);
+    assert!(end - harness.now >= seconds(300));
+
+    accept(&mut harness, &token);
+    assert!(told(&mut harness));
+    harness.lose_connection();
+    accept(&mut harness, &token);
+    assert!(!told(&mut harness), "it was told already");
+    hang_up(&mut harness);
+    assert_eq!(harness.now, end, "it is used until it expires");
+
+    let next = Token::new("another.one", end + seconds(3_600)).unwrap();
+    accept(&mut harness, &next);
+    assert!(!told(&mut harness));
+    hang_up(&mut harness);
+    assert!(end + seconds(3_300) >= harness.now, "it is refreshed");
+    accept(&mut harness, &next);
+    assert!(told(&mut harness), "once for each token");
+}
+
+#[test]
+fn a_source_that_hands_out_one_token_until_it_expires_causes_no_storm_of_connections() {
+    let mut options = Options::default();
+    options.keep_alive = seconds(1_199);
+    let mut harness = Harness::dialing(options);
+    let end = harness.now + seconds(3_600);
+    let token = Token::new("one.and.only", end).unwrap();
+    let mut late = 0;
+    while harness.now < end {
+        accept(&mut harness, &token);
+        late += usize::from(end - harness.now <= seconds(600));
+        hang_up(&mut harness);
+    }
+    assert_eq!(late, 1, "connections in the last ten minutes");
 }

@@ -164,6 +164,7 @@ fn note_status(change: &Status) {
         Status::Dropped { device, messages } => note(format_args!(
             "{messages} configs and commands for {device} were dropped"
         )),
+        Status::TokenUnchanged => note(change),
         other => note(format_args!("{other:?}")),
     }
 }

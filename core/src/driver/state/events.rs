@@ -92,6 +92,7 @@ impl State {
                     messages,
                 });
             }
+            Event::TokenUnchanged => self.report(&Status::TokenUnchanged),
             Event::TokenNeeded { device } => self.expired_tokens.push_back(device),
             Event::Writable { device } => {
                 if let Some(mailbox) = self.mailboxes.get_mut(device) {
