@@ -31,6 +31,12 @@ pub enum Failure {
     DeviceRefused,
     /// The bridge has detached the device, and the options say not to attach it again automatically.
     NotAttached,
+    /// The peer closed that many connections in a row soon after this was sent and before answering it: the last two
+    /// while nothing else was sent. Suspected: it is not sent any more.
+    Suspected {
+        /// How many connections.
+        connections: u32,
+    },
     /// The gateway was closed before.
     Closed,
     /// The gateway gave up connecting, as the options say.
@@ -42,6 +48,7 @@ impl Failure {
     pub fn certainty(&self) -> Certainty {
         match self {
             Self::TimedOut(_) => Certainty::Inferred,
+            Self::Suspected { .. } => Certainty::Suspected,
             _ => Certainty::Confirmed,
         }
     }
@@ -59,7 +66,8 @@ impl Failure {
             | Self::Dropped
             | Self::Detached
             | Self::DeviceRefused
-            | Self::NotAttached => Retry::Never,
+            | Self::NotAttached
+            | Self::Suspected { .. } => Retry::Never,
         }
     }
 }
@@ -82,6 +90,11 @@ impl fmt::Display for Failure {
                 "the bridge refused to attach the device: bind it to this gateway, or attach it with a valid token",
             ),
             Self::NotAttached => f.write_str("the bridge has detached the device: attach it again"),
+            Self::Suspected { connections } => write!(
+                f,
+                "the bridge closed {connections} connections in a row soon after it was sent, the last ones while nothing \
+                 else was sent: it is not sent any more"
+            ),
             Self::Closed => f.write_str("the gateway was closed before it was acknowledged"),
             Self::GaveUp => f.write_str("the gateway gave up connecting before it was acknowledged"),
         }

@@ -1,15 +1,16 @@
 //! The events of a gateway.
 
+mod disconnected;
 mod transport_end;
 
 use core::fmt;
 
 use bytes::Bytes;
 
-pub use self::transport_end::TransportEnd;
+pub use self::{disconnected::Disconnected, transport_end::TransportEnd};
 use crate::{
     command::{DeliveryId, DeviceKey, OpId, Subscription},
-    error::{Certainty, Failure},
+    error::Failure,
     error_report::{ErrorReport, ErrorReportError},
     id::ClientId,
     mqtt::{QoS, Violation},
@@ -101,7 +102,7 @@ pub enum Event {
         subscription: Subscription,
     },
     /// The bridge refused a subscription or did not answer in time. It is tried again with backoff; one that a report
-    /// refused, on the next connection.
+    /// refused, on the next connection; after [`Failure::Suspected`] not before the user subscribes again.
     SubscriptionLost {
         /// The device.
         device: DeviceKey,
@@ -111,7 +112,7 @@ pub enum Event {
         failure: Failure,
     },
     /// The bridge refused the subscription to the errors topic or did not answer in time: failures on this connection
-    /// will not be reported.
+    /// will not be reported; after [`Failure::Suspected`] none will be any more.
     ErrorsTopicUnavailable {
         /// The reason.
         failure: Failure,
@@ -190,6 +191,13 @@ pub enum DetachCause {
     Requested,
     /// The bridge reported it.
     Reported(ErrorReport),
+    /// The peer closed that many connections in a row soon after its attach was sent, the last ones while nothing else
+    /// was sent: it is not attached again until the user attaches or authorizes it. An attach that the user waits for
+    /// ends with [`Failure::Suspected`] instead.
+    Suspected {
+        /// How many connections.
+        connections: u32,
+    },
 }
 
 /// One sentence: what ended the attachment.
@@ -198,48 +206,11 @@ impl fmt::Display for DetachCause {
         match self {
             Self::Requested => f.write_str("it was requested"),
             Self::Reported(report) => write!(f, "the bridge reported {report}"),
+            Self::Suspected { connections } => write!(
+                f,
+                "the bridge closed {connections} connections in a row soon after its attach was sent"
+            ),
         }
-    }
-}
-
-/// How a connection, or an attempt at one, ended.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Disconnected {
-    /// What ended it.
-    pub reason: DisconnectReason,
-    /// How certain the reason is.
-    pub certainty: Certainty,
-    /// The delay until the next attempt; `None` if there is none.
-    pub retry_in: Option<Duration>,
-    /// After a hang-up without a reason: the commands handed over to the transport last and not yet answered, newest
-    /// first, at most 8. One of them may have made the bridge close the connection.
-    pub suspects: Vec<OpId>,
-    /// The peer has closed this connection and at least five before it within 10 s of accepting them, each time with
-    /// no suspects: another client may be using the same client id. An attempt that was not accepted, and a hang-up with
-    /// suspects, neither count nor break the row. CONNACK 2 can be a hint of the same.
-    pub takeover_suspected: bool,
-}
-
-/// One sentence: the reason, what follows, and the suspected causes.
-impl fmt::Display for Disconnected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.reason.fmt(f)?;
-        match self.retry_in {
-            Some(Duration::ZERO) => f.write_str("; connecting again at once")?,
-            Some(wait) => write!(f, "; connecting again in {wait:?}")?,
-            None => f.write_str("; not connecting again")?,
-        }
-        if let Some((newest, others)) = self.suspects.split_first() {
-            write!(f, "; the cause may be {newest}")?;
-            for op in others {
-                write!(f, ", {op}")?;
-            }
-        }
-        if self.takeover_suspected {
-            f.write_str("; another client may be using the same client id")?;
-        }
-        Ok(())
     }
 }
 
@@ -361,30 +332,6 @@ const PLAUSIBLE: UnixTime = UnixTime::from_secs(1_577_836_800);
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_end_says_why_what_follows_and_what_is_suspected() {
-        let ended = Disconnected {
-            reason: DisconnectReason::Transport(TransportEnd::PeerClosed),
-            certainty: Certainty::Suspected,
-            retry_in: Some(Duration::from_millis(1_250)),
-            suspects: vec![OpId(3), OpId(2)],
-            takeover_suspected: true,
-        };
-        assert_eq!(
-            ended.to_string(),
-            "the peer closed the connection; connecting again in 1.25s; the cause may be #3, #2; another client may be \
-             using the same client id"
-        );
-        let closed = Disconnected {
-            reason: DisconnectReason::Closed,
-            certainty: Certainty::Confirmed,
-            retry_in: None,
-            suspects: Vec::new(),
-            takeover_suspected: false,
-        };
-        assert_eq!(closed.to_string(), "closed; not connecting again");
-    }
 
     #[test]
     fn an_event_is_small() {

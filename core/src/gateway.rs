@@ -26,7 +26,10 @@ mod publications;
 mod reports;
 mod send;
 mod session;
+mod strikes;
 mod subscriptions;
+mod suspects;
+mod trials;
 
 pub use self::devices::DeviceState;
 use self::{

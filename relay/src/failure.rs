@@ -79,6 +79,7 @@ impl From<Failure> for Reason {
             Failure::Detached => "detached".into(),
             Failure::DeviceRefused => "device_refused".into(),
             Failure::NotAttached => "not_attached".into(),
+            Failure::Suspected { .. } => "suspected".into(),
             Failure::Closed => "closed".into(),
             Failure::GaveUp => "gave_up".into(),
             _ => "failed".into(),
@@ -189,6 +190,7 @@ impl From<UnreadableToken> for Reason {
 pub(crate) fn detach_cause(cause: &DetachCause) -> String {
     match cause {
         DetachCause::Reported(report) => code(report.error_type()),
+        DetachCause::Suspected { .. } => "suspected".to_owned(),
         _ => "requested".to_owned(),
     }
 }

@@ -94,6 +94,9 @@ mod on {
                     let span = span.as_ref().unwrap_or(&self.gateway);
                     match cause {
                         DetachCause::Requested => info!(parent: span, "detached"),
+                        DetachCause::Suspected { connections } => {
+                            warn!(parent: span, connections, "attached no more");
+                        }
                         DetachCause::Reported(report) => {
                             let error_type = report.error_type();
                             warn!(parent: span, %error_type, "detached by the bridge");

@@ -34,6 +34,7 @@ impl Gateway {
         if let Some(online) = online.as_deref_mut() {
             session.run_device_timers(online, now);
             session.judge_back_pressure(online, now);
+            session.run_trials(online, now);
         }
         session.run_drains(online.as_deref_mut(), now);
         let flight = online.map(|online| &mut online.flight);

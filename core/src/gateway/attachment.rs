@@ -12,6 +12,7 @@
 //! | connection lost | no | stays pending | again after the next CONNACK |
 //! | report that it is detached, or refused without an identifier | no longer | – | its queue stays; attached again with backoff |
 //! | attach of an attached device | yes | `Done`, no packet | – |
+//! | peer closes at each attempt (`suspects`) | no | `Failed(Suspected)` | as refused |
 //! | detach | until its PUBACK | – | sent after its publications; those that cannot be sent fail |
 
 mod answers;
@@ -28,7 +29,7 @@ use crate::{
     error::CommandError,
     event::{Event, Outcome},
     id::DeviceId,
-    mqtt::Kind,
+    mqtt::{Kind, PacketId},
     token::Token,
 };
 
@@ -127,17 +128,21 @@ impl Session {
             Life::Retrying(_) | Life::Refused | Life::NeedsToken | Life::Dormant => {}
             Life::Own
             | Life::Waiting
+            | Life::Suspected
             | Life::Attaching
             | Life::Attached(_)
             | Life::Leaving
             | Life::Detaching(_) => return,
         }
-        self.devices.at_mut(slot).life = Life::Waiting;
+        let device = self.devices.at_mut(slot);
+        device.life = device.to_be_attached();
         if let Some(online) = online {
             if let Life::Retrying(at) = life {
                 online.deadlines.remove(at, Deadline::attach(slot));
             }
-            self.queue_attach(online, slot);
+            if matches!(self.devices.at(slot).life, Life::Waiting) {
+                self.queue_attach(online, slot);
+            }
         }
     }
 
@@ -165,16 +170,29 @@ impl Session {
                 return false;
             }
             online.turns.attach.take(choice);
-            if !self.devices.at(slot).auth.needs_token(&self.clock) {
+            if self.attach_or_ask(online, slot, now).is_some() {
                 if choice.is_probe {
                     self.probed(online, Kind::Control, now);
                 }
-                self.queue_attach_packet(online, slot, now);
                 return true;
             }
-            self.ask_for_token(online, slot);
         }
         false
+    }
+
+    /// Queues the attach of a device, and returns its packet identifier; or requests a new token, if it has none that
+    /// is good.
+    pub(super) fn attach_or_ask(
+        &mut self,
+        online: &mut Online,
+        slot: Slot,
+        now: Moment,
+    ) -> Option<PacketId> {
+        if self.devices.at(slot).auth.needs_token(&self.clock) {
+            self.ask_for_token(online, slot);
+            return None;
+        }
+        Some(self.queue_attach_packet(online, slot, now))
     }
 
     fn next_attach(&self, online: &Online) -> Option<Choice> {
@@ -202,7 +220,7 @@ impl Session {
     }
 
     /// Queues an attach: the same packet again, if one with the same token is unanswered.
-    fn queue_attach_packet(&mut self, online: &mut Online, slot: Slot, now: Moment) {
+    fn queue_attach_packet(&mut self, online: &mut Online, slot: Slot, now: Moment) -> PacketId {
         let device = self.devices.at_mut(slot);
         let again = match device.asked.take() {
             Some(asked) if asked.is_current => Some(asked.packet_id),
@@ -218,6 +236,7 @@ impl Session {
             packet_id,
             is_current: true,
         });
+        packet_id
     }
 
     /// Stops waiting for the answer to an attach: a late one does not count.

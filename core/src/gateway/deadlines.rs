@@ -99,6 +99,7 @@ impl Session {
             online.link.next_deadline(),
             online.deadlines.next(),
             self.back_pressure_deadline(online),
+            self.next_trial(online),
         ];
         probes.into_iter().chain(others).flatten().min()
     }

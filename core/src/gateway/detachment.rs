@@ -35,7 +35,9 @@ impl Session {
         self.devices.at_mut(slot).detach = Some(Detach { op, deadline: None });
         let has_queue = self.outbox.len_of(slot) > 0;
         match (life, online) {
-            (Life::Attached(_) | Life::Attaching | Life::Waiting, _) if has_queue => {
+            (Life::Attached(_) | Life::Attaching | Life::Waiting | Life::Suspected, _)
+                if has_queue =>
+            {
                 self.start_drain(slot, now);
             }
             (Life::Attached(_), Some(online)) => self.continue_detach(online, slot),
@@ -76,6 +78,7 @@ impl Session {
             | Life::Leaving
             | Life::Detaching(_) => {}
             Life::Waiting
+            | Life::Suspected
             | Life::Retrying(_)
             | Life::NeedsToken
             | Life::Refused

@@ -209,6 +209,10 @@ impl Gateway {
         }
         let op = self.session.new_op();
         self.lifecycle.close_op = Some(op);
+        // What is left goes out without waiting for trials.
+        if let State::Online(online) = &mut self.lifecycle.state {
+            online.trials = None;
+        }
         match &mut self.lifecycle.state {
             State::Closed => {
                 self.session.done(op, Outcome::Closed);
@@ -302,6 +306,9 @@ impl Gateway {
             session.done(op, Outcome::Opened);
         }
         session.resume_attachments(online);
+        if lifecycle.close_op.is_none() {
+            session.start_trials(online, now);
+        }
     }
 
     /// Runs the timers that are due. A refresh whose drain timeout is zero leaves in the same pass.

@@ -5,6 +5,7 @@ mod classes;
 mod control_turns;
 mod owed;
 mod probes;
+mod trials;
 
 pub(crate) use self::{
     asks::Choice,
@@ -12,6 +13,7 @@ pub(crate) use self::{
     control_turns::ControlTurns,
     owed::{OwedAcks, Recipient},
     probes::{Probes, STEP},
+    trials::{Stage, Suspect, SuspectPacket, Trials},
 };
 use super::{
     devices::{Feed, SubscriptionKey, SubscriptionRequest},
@@ -37,6 +39,8 @@ pub(crate) struct Online {
     pub(super) reported_pause: Option<Moment>,
     pub(super) turns: ControlTurns,
     pub(super) probes: Probes,
+    /// The trials of suspects, if there are any.
+    pub(super) trials: Option<Trials>,
     /// Whose turn it is when the pace of the connection lets one packet go.
     pub(super) classes: Classes,
     /// The number of requests for subscriptions so far; it wraps around.
@@ -132,6 +136,7 @@ impl Online {
             reported_pause: None,
             turns: ControlTurns::default(),
             probes: Probes::default(),
+            trials: None,
             classes: Classes::default(),
             requests: 0,
             deadlines: Schedule::default(),

@@ -1,8 +1,8 @@
 //! Publications that were accepted and are not yet acknowledged. They outlive connections: when one is lost, everything
 //! returns to the head of its device's queue, in order.
 //!
-//! A publication is in exactly one place at a time: its device's queue (for a state: its slot), or, during a
-//! connection, that connection's [`Flight`]. Devices that can send take turns.
+//! A publication is in exactly one place at a time: its device's queue (for a state: its slot) or list of suspects, or,
+//! during a connection, that connection's [`Flight`]. Devices that can send take turns.
 
 mod entries;
 mod entry;
@@ -13,6 +13,7 @@ mod queue;
 mod returned;
 mod room;
 mod round;
+mod suspects;
 
 use std::collections::BTreeMap;
 
@@ -109,7 +110,7 @@ impl Outbox {
         self.departed.retain(|_, pace| !pace.is_over(now));
     }
 
-    /// Takes a publication in; returns a waiting state that it replaced, which is in no queue and waits to be released.
+    /// Takes a publication in; returns a state that it replaced, which is in no queue and waits to be released.
     pub(crate) fn accept(
         &mut self,
         flight: Option<&mut Flight>,
@@ -137,9 +138,9 @@ impl Outbox {
         replaced
     }
 
-    /// Ends a publication that waits in its queue.
+    /// Ends a publication that waits in its queue or among the suspects.
     pub(crate) fn finish_waiting(&mut self, key: EntryKey) {
-        self.remove(key, |queue, entries| queue.unlink(entries, key));
+        self.remove(key, |queue, entries| queue.unlink_any(entries, key));
     }
 
     /// Forgets a publication that is in no queue; returns its operation and its device.

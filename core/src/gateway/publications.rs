@@ -101,6 +101,10 @@ impl Session {
         let offset = online.link.handed_over();
         while let Some(key) = self.outbox.handed_over(&online.flight, offset) {
             self.complete_publication(online, key, Outcome::Transmitted);
+            if let Some(trials) = &mut online.trials {
+                let now = self.clock.now();
+                trials.last_unanswerable = online.link.peer_clock().time(now);
+            }
         }
     }
 

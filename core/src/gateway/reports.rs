@@ -41,6 +41,7 @@ impl Session {
         report: &ErrorReport,
         now: Moment,
     ) {
+        self.clear_strikes(owner);
         let failure = || Failure::Reported(report.clone());
         match (owner, report.error_type()) {
             _ if is_about_acknowledgement(report) => {}

@@ -4,7 +4,7 @@
 use super::{
     devices::Devices,
     online::{Class, Online, PacketOwner, Phase},
-    outbox::{Entry, Window},
+    outbox::{Entry, EntryKey, Window},
     session::Session,
 };
 use crate::{
@@ -24,6 +24,9 @@ impl Session {
             Phase::Open if !online.link.is_starved() => {}
             Phase::Refreshing { .. } => {}
             _ => return false,
+        }
+        if online.trials.is_some() && self.conduct_trials(online, now) {
+            return online.phase == Phase::Open;
         }
         if self.options.quota.messages_per_second.is_some() {
             self.fill_in_turns(online, now);
@@ -98,10 +101,17 @@ impl Session {
     /// Queues the next publication, in turn over the devices; returns whether it did.
     #[inline(never)]
     fn send_publication(&mut self, online: &mut Online, window: Window, now: Moment) -> bool {
-        let Online { link, flight, .. } = online;
-        let Some(key) = self.outbox.next(flight, window, now) else {
+        let Some(key) = self.outbox.next(&mut online.flight, window, now) else {
             return false;
         };
+        self.queue_publication(online, key, now);
+        true
+    }
+
+    /// Queues a publication that waits in its device's queue, and for which there is room.
+    #[inline(always)]
+    pub(super) fn queue_publication(&mut self, online: &mut Online, key: EntryKey, now: Moment) {
+        let Online { link, flight, .. } = online;
         let entry = self.outbox.entry(key);
         let topic = topic_of(entry, &self.devices, &mut self.topic);
         match entry.qos {
@@ -115,7 +125,6 @@ impl Session {
                 self.outbox.sent(flight, key, packet_id, now);
             }
         }
-        true
     }
 
     /// Queues an overdue publication again: the bridge drops some silently when its buffers are full. Or, as a probe, one
@@ -184,7 +193,7 @@ impl Online {
     #[inline]
     pub(super) fn has_nothing_to_send(&self) -> bool {
         let is_waiting = self.owed.has_given() || self.has_first() || self.flight.has_waiting();
-        self.phase == Phase::Open && !is_waiting
+        self.phase == Phase::Open && !is_waiting && self.trials.is_none()
     }
 
     /// Returns whether something precedes new publications.

@@ -86,6 +86,8 @@ impl Session {
         let state = self.devices.subscription_mut(key);
         let refused_until = state.refusals.until.filter(|until| *until > now);
         match (online, refused_until) {
+            // It waits for its trial.
+            (Some(_), _) if state.needs_packet() && state.is_suspect() => {}
             (Some(online), Some(until)) if state.needs_packet() => {
                 online.deadlines.add(until, Deadline::subscribe(key));
                 state.progress = Progress::Retrying(until);
@@ -175,6 +177,23 @@ impl Session {
         key: SubscriptionKey,
         now: Moment,
     ) -> bool {
+        if self.queue_subscription(online, key, now).is_none() {
+            return false;
+        }
+        online.turns.subscribe.take(choice);
+        if choice.is_probe {
+            self.probed(online, Kind::Subscription, now);
+        }
+        true
+    }
+
+    /// Queues SUBSCRIBE or UNSUBSCRIBE, if there is room; returns its packet identifier.
+    pub(super) fn queue_subscription(
+        &mut self,
+        online: &mut Online,
+        key: SubscriptionKey,
+        now: Moment,
+    ) -> Option<PacketId> {
         let id = &self.devices.at(key.device).id;
         let filter = match key.feed {
             Feed::Errors => topic::errors_filter(id),
@@ -182,9 +201,8 @@ impl Session {
             Feed::Commands => topic::commands_filter(id),
         };
         if online.link.room_with_id() < filter.len() + 16 {
-            return false;
+            return None;
         }
-        online.turns.subscribe.take(choice);
         let state = self.devices.subscription_mut(key);
         let request = match state.asked {
             Some(earlier) => {
@@ -207,11 +225,8 @@ impl Session {
             packet_id,
         });
         state.progress = Progress::Asking;
-        if choice.is_probe {
-            self.probed(online, Kind::Subscription, now);
-        }
         self.outbox.count_packet(now);
-        true
+        Some(packet_id)
     }
 
     /// Handles SUBACK. One that refuses an earlier attempt says nothing of the last one.
@@ -251,6 +266,7 @@ impl Session {
         });
         state.needs_renewal = false;
         state.attempts = 0;
+        state.strikes.clear();
         state.refusals = Refusals::default();
         if state.held.is_some_and(Held::is_downgraded) && state.is_as_wanted() {
             self.report_downgrade(key);
@@ -310,6 +326,7 @@ impl Session {
             return Some(now + self.options.backoff.wait(state.attempts, &mut self.jitter));
         }
         state.asked = None;
+        state.strikes.clear();
         let is_answer = matches!(
             failure,
             Failure::SubscriptionRefused(_) | Failure::ErrorsTopicRefused
@@ -334,7 +351,7 @@ impl Session {
         }
     }
 
-    fn report_failed_subscription(
+    pub(super) fn report_failed_subscription(
         &mut self,
         key: SubscriptionKey,
         attempts: u32,

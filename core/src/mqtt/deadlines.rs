@@ -124,9 +124,4 @@ impl<T: Copy> Connection<T> {
     pub(crate) fn awaits_others(&self) -> bool {
         self.acks.awaits_others()
     }
-
-    /// Returns the unanswered packets that were completely handed over to the transport, newest first.
-    pub(crate) fn newest_handed_over(&self) -> Vec<(PacketId, T)> {
-        self.acks.newest_handed_over()
-    }
 }

@@ -169,7 +169,6 @@ impl<T: Copy> PacketIds<T> {
     }
 
     /// Returns the number of identifiers whose acknowledgement completes an operation.
-    #[cfg(test)]
     pub(crate) fn in_flight(&self) -> usize {
         self.in_flight
     }

@@ -1,7 +1,10 @@
 //! Packets that the peer has not answered: what their identifiers stand for, and how their operations end otherwise.
 
 use super::{Connection, PacketId, packet_ids};
-use crate::clock::Moment;
+use crate::{
+    clock::{Moment, PeerTime},
+    time::Duration,
+};
 
 /// What a packet identifier stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -33,6 +36,31 @@ impl<T: Copy> Connection<T> {
         if let Some(key) = self.ids.quarantine(id) {
             self.acks.answer(key, self.peer_clock.time(now));
         }
+    }
+
+    /// Returns the unanswered packets that were completely handed over to the transport at most `within` ago, oldest first.
+    pub(crate) fn handed_over_within(&self, within: Duration, now: Moment) -> Vec<(PacketId, T)> {
+        self.acks.handed_since(self.peer_clock.time(now) - within)
+    }
+
+    /// Returns the unanswered packets that were completely handed over to the transport, newest first.
+    pub(crate) fn newest_handed_over(&self) -> Vec<(PacketId, T)> {
+        self.acks.newest_handed_over()
+    }
+
+    /// Returns when an unanswered packet was completely handed over to the transport.
+    pub(crate) fn handed_over_at(&self, id: PacketId) -> Option<PeerTime> {
+        self.acks.handed(self.ids.find_in_flight(id)?)
+    }
+
+    /// Returns when a packet that the peer answers was last handed over to the transport.
+    pub(crate) fn last_handed_over(&self) -> PeerTime {
+        self.acks.last_handed()
+    }
+
+    /// Returns whether the peer has yet to answer any packet.
+    pub(crate) fn has_unanswered(&self) -> bool {
+        self.ids.in_flight() > 0
     }
 
     pub(crate) fn find(&self, id: PacketId) -> Found<T> {

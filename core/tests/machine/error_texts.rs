@@ -46,6 +46,10 @@ fn failure_messages_contain_the_known_details() {
         (&Failure::Detached, &["detached"]),
         (&Failure::DeviceRefused, &["bind it", "valid token"]),
         (&Failure::NotAttached, &["detached", "attach it again"]),
+        (
+            &Failure::Suspected { connections: 5 },
+            &["5 connections in a row", "not sent any more"],
+        ),
         (&Failure::Closed, &["closed"]),
         (&Failure::GaveUp, &["gave up"]),
         (&Certainty::Suspected, &["suspected"]),

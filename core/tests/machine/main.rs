@@ -30,6 +30,7 @@ mod reports;
 mod retries;
 mod room;
 mod states;
+mod strikes;
 mod subscriptions;
 mod suspects;
 mod unacknowledged;

@@ -36,6 +36,7 @@ impl Session {
             packet_id,
             is_current,
         });
+        device.strikes.clear();
         let op = device.attach_op.take();
         let device = self.devices.key(slot);
         self.emit(Event::Attached { device });
@@ -66,7 +67,9 @@ impl Session {
         slot: Slot,
         now: Moment,
     ) -> Option<AskedAttach> {
-        let asked = self.devices.at_mut(slot).asked.take()?;
+        let device = self.devices.at_mut(slot);
+        let asked = device.asked.take()?;
+        device.strikes.clear();
         online.link.answer_with_report(asked.packet_id, now);
         self.stop_waiting(online, slot);
         Some(asked)
@@ -119,7 +122,7 @@ impl Session {
             let device = self.devices.key(slot);
             self.fail(op, device, Failure::Reported(report.clone()));
         }
-        self.refuse(online, slot);
+        self.refuse(Some(online), slot);
     }
 
     /// Handles a refusal of what an attach has carried, if it is not that of the device: it has something newer, which is
@@ -151,20 +154,20 @@ impl Session {
         };
         self.end_attachment(online, slot, report, now);
         if !self.is_asked_otherwise(online, slot, is_current) {
-            self.refuse(online, slot);
+            self.refuse(Some(online), slot);
         }
     }
 
     /// Gives a device up until the user asks for it again.
-    fn refuse(&mut self, online: &mut Online, slot: Slot) {
+    pub(crate) fn refuse(&mut self, mut online: Option<&mut Online>, slot: Slot) {
         let device = self.devices.at_mut(slot);
         device.life = Life::Refused;
         let is_leaving = device.detach.is_some();
         if is_leaving || self.options.on_refusal == OnRefusal::FailQueue {
-            self.fail_publications_of(Some(online), slot, &Failure::DeviceRefused);
+            self.fail_publications_of(online.as_deref_mut(), slot, &Failure::DeviceRefused);
         }
         match is_leaving {
-            true => self.forget(Some(online), slot, Ok(Outcome::Detached)),
+            true => self.forget(online, slot, Ok(Outcome::Detached)),
             false => self.fail_subscriptions_of(slot, &Failure::DeviceRefused),
         }
     }
@@ -272,9 +275,9 @@ impl Session {
                 (Some(_), _) if has_nothing_left => {
                     self.forget(None, slot, Ok(Outcome::Detached));
                 }
-                (Some(_), _) => device.life = Life::Waiting,
+                (Some(_), _) => device.life = device.to_be_attached(),
                 (None, Life::NeedsToken | Life::Refused | Life::Dormant) => {}
-                (None, _) => device.life = Life::Waiting,
+                (None, _) => device.life = device.to_be_attached(),
             }
         }
     }

@@ -1,6 +1,6 @@
 //! One device: what the user has requested for it, and what the bridge has granted.
 
-use super::{auth::Auth, subscription::SubscriptionState};
+use super::{super::strikes::Strikes, auth::Auth, subscription::SubscriptionState};
 use crate::{
     clock::{Clock, Moment},
     command::{DeviceAuth, OpId},
@@ -30,6 +30,8 @@ pub(crate) struct Device {
     pub(crate) auth: Auth,
     /// Consecutive attempts to attach that failed or did not last.
     pub(crate) attempts: u32,
+    /// The strikes of its attach.
+    pub(crate) strikes: Strikes,
     pub(super) config: SubscriptionState,
     pub(super) commands: SubscriptionState,
 }
@@ -49,6 +51,8 @@ pub(crate) enum Life {
     Own,
     /// To be attached: waits for its turn or for a connection.
     Waiting,
+    /// To be attached, but its attach is suspected of ending connections: waits for its trial.
+    Suspected,
     /// The attach was queued and is not overdue.
     Attaching,
     Attached(Attachment),
@@ -56,7 +60,7 @@ pub(crate) enum Life {
     Retrying(Moment),
     /// It has no token that is good for its attach, and a new one was requested.
     NeedsToken,
-    /// The bridge refused it: it is not attached again, and cannot publish, until the user attaches or authorizes it.
+    /// The bridge refused it, or its attach ended connections: it is not attached again, and cannot publish, until the user attaches or authorizes it.
     Refused,
     /// The bridge detached it, and it is not attached again until the user asks for it.
     Dormant,
@@ -80,7 +84,7 @@ impl Life {
     pub(crate) fn state(&self, is_open: bool) -> DeviceState {
         match self {
             Self::Own if is_open => DeviceState::Attached,
-            Self::Own | Self::Waiting => DeviceState::Waiting,
+            Self::Own | Self::Waiting | Self::Suspected => DeviceState::Waiting,
             Self::Attaching => DeviceState::Attaching,
             Self::Attached(_) => DeviceState::Attached,
             Self::Retrying(_) => DeviceState::Retrying,
@@ -107,7 +111,7 @@ pub enum DeviceState {
     Retrying,
     /// It has no token that is good for its attach; see [`Event::TokenNeeded`](crate::Event::TokenNeeded).
     TokenNeeded,
-    /// The bridge refused to attach it: it is not tried again until it is attached or authorized again.
+    /// The bridge refused to attach it, or closed the connection at each attempt: it is not tried again until it is attached or authorized again.
     Refused,
     /// The bridge detached it, and the options say not to attach it again automatically.
     Dormant,
@@ -138,8 +142,17 @@ impl Device {
             detach: None,
             auth: Auth::new(),
             attempts: 0,
+            strikes: Strikes::default(),
             config: SubscriptionState::default(),
             commands: SubscriptionState::default(),
+        }
+    }
+
+    /// Returns the state of a device that is to be attached: suspects wait apart.
+    pub(crate) fn to_be_attached(&self) -> Life {
+        match self.strikes.is_suspect() {
+            true => Life::Suspected,
+            false => Life::Waiting,
         }
     }
 
@@ -172,6 +185,7 @@ impl Device {
             Life::NeedsToken => self.asked.is_some(),
             Life::Own
             | Life::Waiting
+            | Life::Suspected
             | Life::Attaching
             | Life::Attached(_)
             | Life::Retrying(_)

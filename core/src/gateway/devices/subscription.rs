@@ -1,6 +1,6 @@
 //! The requested subscriptions of a device, and those that are granted on this connection.
 
-use super::OWN;
+use super::{super::strikes::Strikes, OWN};
 use crate::{
     clock::Moment,
     command::{OpId, Slot, Subscription},
@@ -93,6 +93,8 @@ pub(crate) struct SubscriptionState {
     /// Whether to subscribe again although it is held, because that brings the newest config.
     pub(crate) needs_renewal: bool,
     pub(crate) refusals: Refusals,
+    /// The strikes of its SUBSCRIBE.
+    pub(crate) strikes: Strikes,
 }
 
 /// A subscription that is granted.
@@ -157,6 +159,11 @@ impl SubscriptionState {
     /// Returns whether it is held as wanted, and no packet is needed.
     pub(crate) fn is_settled(&self) -> bool {
         self.held.is_some() && self.is_as_wanted() && !self.needs_packet()
+    }
+
+    /// Returns whether its next packet is a SUBSCRIBE that is suspected of ending connections.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.wanted.is_some() && self.strikes.is_suspect()
     }
 
     /// Returns whether what is held is what is wanted.

@@ -129,7 +129,9 @@ impl Gateway {
         let hanging_up = State::HangingUp(AfterHangUp::Close);
         let ended = core::mem::replace(&mut self.lifecycle.state, hanging_up);
         if let State::Online(online) = ended {
+            self.session.add_strikes(&online, &reason, now);
             self.session.take_back(*online);
+            self.session.end_trial();
         }
         let (then, retry_in) = self.next_attempt(&reason, is_last, accepted_at, now);
         self.lifecycle.state = State::HangingUp(then);

@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::list;
+use super::{super::strikes::Strikes, list};
 use crate::{
     command::{OpId, PublicationTopic, Slot},
     id::DeviceId,
@@ -22,6 +22,7 @@ pub(crate) struct Entry {
     pub(crate) device: Slot,
     pub(crate) qos: QoS,
     is_state: bool,
+    pub(super) strikes: Strikes,
     subfolder: Option<Subfolder>,
     pub(crate) payload: Bytes,
     pub(super) place: Place,
@@ -34,6 +35,8 @@ pub(crate) struct Entry {
 pub(super) enum Place {
     /// In its device's queue or, for a state, in its slot.
     Waiting,
+    /// In its device's list of suspects.
+    Suspected,
     /// Queued at QoS 1 with this identifier.
     InFlight { id: PacketId },
     /// Queued at QoS 0: done once the stream was handed over up to this offset.
@@ -60,6 +63,7 @@ impl Entry {
             device,
             qos,
             is_state,
+            strikes: Strikes::default(),
             subfolder,
             payload,
             place: Place::Waiting,
@@ -107,14 +111,14 @@ impl Entry {
 
     /// Returns whether it was queued for transmission.
     pub(super) fn is_queued(&self) -> bool {
-        !matches!(self.place, Place::Waiting)
+        !matches!(self.place, Place::Waiting | Place::Suspected)
     }
 
     /// Returns its packet identifier, while it is in flight.
     pub(crate) fn packet_id(&self) -> Option<PacketId> {
         match self.place {
             Place::InFlight { id } => Some(id),
-            Place::Waiting | Place::HandingOver { .. } => None,
+            Place::Waiting | Place::Suspected | Place::HandingOver { .. } => None,
         }
     }
 }

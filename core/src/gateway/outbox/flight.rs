@@ -80,6 +80,7 @@ impl Flight {
                 self.in_flight -= 1;
             }
             Place::Waiting => queue.unlink(entries, key),
+            Place::Suspected => queue.suspects.remove(entries, key),
             Place::HandingOver { .. } => self.handing_over.remove(entries, key),
         }
     }

@@ -28,6 +28,8 @@ pub(super) struct Queue {
     pub(super) waiting: List,
     /// The newest state, which waits apart from the telemetry.
     pub(super) state: Option<EntryKey>,
+    /// What waits for its trial.
+    pub(super) suspects: List,
     pub(super) pace: Pace,
     /// Everything accepted and not yet ended.
     pub(super) load: Load,
@@ -97,7 +99,7 @@ impl Queue {
         next.find(|&key| entries.at(key).qos == QoS::AtMostOnce)
     }
 
-    /// Adds an entry that was accepted; returns a waiting state that it replaces.
+    /// Adds an entry that was accepted; returns a waiting or suspected state that it replaces.
     pub(super) fn append(
         &mut self,
         entries: &mut Entries,
@@ -110,7 +112,9 @@ impl Queue {
             self.waiting.push_back(entries, key);
             return None;
         }
-        let replaced = self.state.replace(key)?;
+        let Some(replaced) = self.state.replace(key) else {
+            return self.take_suspected_state(entries);
+        };
         self.waiting_once -= usize::from(entries.at(replaced).qos == QoS::AtMostOnce);
         Some(replaced)
     }

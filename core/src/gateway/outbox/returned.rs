@@ -27,8 +27,8 @@ impl Outbox {
         self.put_back_keys(flight, keys)
     }
 
-    /// Puts everything unacknowledged back at the head of its queue, in the order of acceptance, and clears the rest of
-    /// the connection's state.
+    /// Puts everything unacknowledged back at the head of its queue, in the order of acceptance, and suspects apart. Clears
+    /// the rest of the connection's state.
     pub(crate) fn take_back(&mut self, mut flight: Flight) -> Returned {
         let queued = self.entries.iter().filter(|(_, entry)| entry.is_queued());
         let keys = queued.map(|(key, _)| key).collect();
@@ -47,6 +47,10 @@ impl Outbox {
             flight.unlink(queue, &mut self.entries, key);
             if queue.has_newer(self.entries.at(key)) {
                 returned.superseded.push(key);
+                continue;
+            }
+            if self.entries.at(key).strikes.is_suspect() {
+                queue.suspect(&mut self.entries, key);
                 continue;
             }
             queue.put_back(&mut self.entries, key);

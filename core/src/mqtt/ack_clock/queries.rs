@@ -4,7 +4,7 @@ use super::{
     AckClock, Kind,
     records::{NONE, Record, RecordKey},
 };
-use crate::mqtt::codec::PacketId;
+use crate::{clock::PeerTime, mqtt::codec::PacketId};
 
 impl<T: Copy> AckClock<T> {
     /// Returns the first packet that was sent of those that are overdue and still in the window of a kind.
@@ -26,6 +26,28 @@ impl<T: Copy> AckClock<T> {
         newest
             .map(|record| (record.packet_id, record.tag))
             .collect()
+    }
+
+    /// Returns the unanswered packets that were handed over at `since` or later, oldest first.
+    pub(in crate::mqtt) fn handed_since(&self, since: PeerTime) -> Vec<(PacketId, T)> {
+        let recent = |record: &&Record<T>| record.handed.is_some_and(|at| at >= since);
+        let mut recent = self.iter().filter(recent).collect::<Vec<_>>();
+        recent.sort_unstable_by_key(|record| record.end);
+        let recent = recent.into_iter();
+        recent
+            .map(|record| (record.packet_id, record.tag))
+            .collect()
+    }
+
+    /// Returns when the last copy of a packet was completely handed over.
+    pub(in crate::mqtt) fn handed(&self, key: RecordKey) -> Option<PeerTime> {
+        self.records.at(key).handed
+    }
+
+    /// Returns when a packet of any kind was last handed over.
+    pub(in crate::mqtt) fn last_handed(&self) -> PeerTime {
+        let kinds = self.kinds.iter().map(|kind| kind.last_handed);
+        kinds.max().unwrap_or(PeerTime::START)
     }
 
     pub(in crate::mqtt) fn owner(&self, key: RecordKey) -> T {

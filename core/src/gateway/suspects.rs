@@ -1,0 +1,155 @@
+//! Suspects: packets after which the peer has closed the connection, three times in a row and before answering them.
+//!
+//! A strike is a connection that the peer closed at most [`STRIKE_WITHIN`] after a packet was handed over, and before it
+//! was answered. Any other end of a connection adds none: or bad links would fail large messages. A suspect waits for
+//! its trial (`trials`). One that has ended two more connections alone is given up, and all others are acquitted, because
+//! the hang-ups are explained.
+
+use super::{
+    devices::{Device, Feed, Life, SubscriptionKey},
+    online::{Online, PacketOwner},
+    outbox::EntryKey,
+    session::Session,
+    strikes::Strikes,
+};
+use crate::{
+    clock::Moment,
+    command::Slot,
+    error::Failure,
+    event::{DetachCause, DisconnectReason, Event, TransportEnd},
+    time::Duration,
+};
+
+/// How soon after the hand-over of a packet the peer closes the connection if that is a strike.
+const STRIKE_WITHIN: Duration = Duration::from_secs(10);
+
+/// What has had its last trial.
+enum Guilty {
+    Publication(EntryKey),
+    Attach(Slot),
+    Subscription(SubscriptionKey),
+}
+
+impl Session {
+    /// Adds the end of a connection to the strikes of what the peer had not answered.
+    pub(super) fn add_strikes(&mut self, online: &Online, reason: &DisconnectReason, now: Moment) {
+        if *reason != DisconnectReason::Transport(TransportEnd::PeerClosed) {
+            return;
+        }
+        for (packet_id, owner) in online.link.handed_over_within(STRIKE_WITHIN, now) {
+            let trials = online.trials.as_ref();
+            let was_alone = trials.is_some_and(|trials| trials.is_trying(packet_id));
+            if self.owns(packet_id, owner)
+                && let Some(strikes) = self.strikes_mut(owner)
+            {
+                strikes.add(was_alone);
+            }
+        }
+    }
+
+    /// Clears the strikes of a packet that a report is about.
+    pub(super) fn clear_strikes(&mut self, owner: PacketOwner) {
+        if let Some(strikes) = self.strikes_mut(owner) {
+            strikes.clear();
+        }
+    }
+
+    fn strikes_mut(&mut self, owner: PacketOwner) -> Option<&mut Strikes> {
+        match owner {
+            PacketOwner::Publication(key) => Some(self.outbox.strikes_mut(key)),
+            PacketOwner::Attach(slot) => Some(&mut self.devices.at_mut(slot).strikes),
+            PacketOwner::Subscription(request) => {
+                let state = self.devices.subscription_mut(request.key());
+                let is_subscribe = state.asked.is_some_and(|asked| asked.qos.is_some());
+                is_subscribe.then_some(&mut state.strikes)
+            }
+            PacketOwner::Detach(_) | PacketOwner::Nobody => None,
+        }
+    }
+
+    /// Returns whether anything is suspected, wherever it is.
+    pub(super) fn has_suspects(&self) -> bool {
+        let mut devices = self.devices.iter();
+        let is_suspect = |key| self.devices.subscription(key).is_suspect();
+        devices.any(|(slot, device)| {
+            device.strikes.is_suspect() || subscriptions_of(slot).any(is_suspect)
+        }) || self.outbox.has_suspects()
+    }
+
+    /// Gives up the packet that has ended connections while it was alone, if there is one, and acquits all others. To be
+    /// called once the connection has ended.
+    pub(super) fn end_trial(&mut self) {
+        match self.guilty() {
+            Some(Guilty::Publication(key)) => {
+                let strikes = *self.outbox.strikes_mut(key);
+                self.fail_waiting(key, suspected(strikes));
+            }
+            Some(Guilty::Attach(slot)) => self.give_up_attach(slot),
+            Some(Guilty::Subscription(key)) => self.give_up_subscription(key),
+            None => return,
+        }
+        self.acquit_all();
+    }
+
+    fn guilty(&self) -> Option<Guilty> {
+        let of_device = |(slot, device): (Slot, &Device)| {
+            let is_guilty = |key: &_| self.devices.subscription(*key).strikes.is_guilty();
+            match device.strikes.is_guilty() {
+                true => Some(Guilty::Attach(slot)),
+                false => subscriptions_of(slot)
+                    .find(is_guilty)
+                    .map(Guilty::Subscription),
+            }
+        };
+        let publication = self.outbox.guilty().map(Guilty::Publication);
+        publication.or_else(|| self.devices.iter().find_map(of_device))
+    }
+
+    /// Ends the attempts to attach a device until the user attaches or authorizes it, as if the bridge had refused it.
+    fn give_up_attach(&mut self, slot: Slot) {
+        let device = self.devices.at_mut(slot);
+        let (strikes, op) = (device.strikes, device.attach_op.take());
+        let device = self.devices.key(slot);
+        match op {
+            Some(op) => self.fail(op, device, suspected(strikes)),
+            None => {
+                let connections = strikes.connections();
+                let cause = DetachCause::Suspected { connections };
+                self.emit(Event::Detached { device, cause });
+            }
+        }
+        self.refuse(None, slot);
+    }
+
+    /// Ends the attempts to subscribe until the user subscribes again.
+    fn give_up_subscription(&mut self, key: SubscriptionKey) {
+        let strikes = self.devices.subscription(key).strikes;
+        self.report_failed_subscription(key, 0, suspected(strikes));
+        self.devices.subscription_mut(key).wanted = None;
+    }
+
+    fn acquit_all(&mut self) {
+        self.outbox.acquit_all();
+        for slot in self.devices.slots() {
+            let device = self.devices.at_mut(slot);
+            device.strikes.clear();
+            if matches!(device.life, Life::Suspected) {
+                device.life = device.to_be_attached();
+            }
+            for key in subscriptions_of(slot) {
+                self.devices.subscription_mut(key).strikes.clear();
+            }
+        }
+    }
+}
+
+fn subscriptions_of(device: Slot) -> impl Iterator<Item = SubscriptionKey> {
+    let feeds = Feed::of(device).iter();
+    feeds.map(move |&feed| SubscriptionKey { device, feed })
+}
+
+fn suspected(strikes: Strikes) -> Failure {
+    Failure::Suspected {
+        connections: strikes.connections(),
+    }
+}

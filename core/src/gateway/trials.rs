@@ -1,0 +1,256 @@
+//! When suspects are sent: last and alone, so that a peer that closes the connection again shows which packet it is.
+//!
+//! | stage | everything else | ends |
+//! |---|---|---|
+//! | waiting | goes on | after [`QUIET`] without a packet if all are answered, after [`PATIENCE`] otherwise |
+//! | holding, after [`PATIENCE`] of waiting | is held back | the same |
+//! | next | is held back | once the next suspect is queued, or there is none |
+//! | trying | is held back | with the answer: the next suspect follows; [`ALONE`] after its hand-over: others go on |
+//!
+//! Acknowledgements and PINGREQ are never held back. After [`PATIENCE`] of trials others have their turn. The timers run
+//! in `handle_timeout` only. Devices take turns, and so do the packets of a device, so that a suspect that is never
+//! answered does not keep the others from their trial.
+
+use super::{
+    devices::{Device, Feed, Life, SubscriptionKey},
+    online::{Online, Phase, Stage, Suspect, SuspectPacket, Trials},
+    session::Session,
+};
+use crate::{
+    clock::{Moment, PeerTime},
+    command::Slot,
+    mqtt::{Found, PacketId},
+    time::Duration,
+};
+
+/// How long nothing was sent before a trial, if everything is answered.
+const QUIET: Duration = Duration::from_secs(10);
+
+/// How long a trial waits: for others to stop, and for answers once they have; and for how long trials may hold others
+/// back.
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// How long a suspect is alone after it was handed over. A close later than that is no strike.
+const ALONE: Duration = Duration::from_secs(10);
+
+impl Session {
+    /// Starts the trials of a newly accepted connection, if there are suspects.
+    pub(super) fn start_trials(&self, online: &mut Online, now: Moment) {
+        let peer_now = online.link.peer_clock().time(now);
+        online.trials = self.has_suspects().then(|| Trials::new(peer_now));
+    }
+
+    /// Runs the timers that are due.
+    pub(super) fn run_trials(&mut self, online: &mut Online, now: Moment) {
+        let Some(now) = online.link.peer_clock().time_if_running(now) else {
+            return;
+        };
+        let is_due = |at: Option<PeerTime>| at.is_some_and(|at| at <= now);
+        let is_quiet = is_due(quiet_at(online));
+        let is_over = is_due(alone_until(online));
+        let has_next = self.next_suspect(online).is_some();
+        let Some(trials) = &mut online.trials else {
+            return;
+        };
+        match trials.stage {
+            Stage::Waiting if !self.has_suspects() => online.trials = None,
+            Stage::Waiting | Stage::Holding if has_next && is_quiet => {
+                trials.stage = Stage::Next { since: now };
+            }
+            Stage::Waiting if has_next && is_due(Some(trials.since + PATIENCE)) => {
+                trials.stage = Stage::Holding;
+            }
+            Stage::Trying { .. } if is_over => trials.pause(now),
+            _ => {}
+        }
+    }
+
+    /// Returns when to call [`run_trials`](Self::run_trials) next.
+    pub(super) fn next_trial(&self, online: &Online) -> Option<Moment> {
+        let trials = online.trials.as_ref()?;
+        let at = match trials.stage {
+            Stage::Waiting => quiet_at(online)
+                .into_iter()
+                .chain([trials.since + PATIENCE])
+                .min()?,
+            Stage::Holding => quiet_at(online)?,
+            Stage::Next { .. } => return None,
+            Stage::Trying { .. } => alone_until(online)?,
+        };
+        let is_waiting = matches!(trials.stage, Stage::Waiting | Stage::Holding);
+        if is_waiting && self.next_suspect(online).is_none() {
+            return None;
+        }
+        online.link.peer_clock().machine_time(at)
+    }
+
+    /// Queues the next suspect if it may go now. Returns whether everything else is held back.
+    #[inline(never)]
+    pub(super) fn conduct_trials(&mut self, online: &mut Online, now: Moment) -> bool {
+        let peer_now = online.link.peer_clock().time(now);
+        while let Some(trials) = &online.trials {
+            let stage = match trials.stage {
+                Stage::Waiting => return false,
+                Stage::Holding if self.next_suspect(online).is_some() => return true,
+                Stage::Trying { packet_id, .. } if self.is_unanswered(online, packet_id) => {
+                    return true;
+                }
+                Stage::Trying { since, .. } if peer_now < since + PATIENCE => Stage::Next { since },
+                Stage::Next { since } if online.phase == Phase::Open => {
+                    match self.send_suspect(online, now) {
+                        Sent::Queued(packet_id) => Stage::Trying { since, packet_id },
+                        Sent::Later => return true,
+                        Sent::None => Stage::Waiting,
+                    }
+                }
+                Stage::Holding | Stage::Trying { .. } | Stage::Next { .. } => Stage::Waiting,
+            };
+            if let Some(trials) = &mut online.trials {
+                match stage {
+                    Stage::Waiting => trials.pause(peer_now),
+                    stage => trials.stage = stage,
+                }
+            }
+        }
+        false
+    }
+
+    fn is_unanswered(&self, online: &Online, packet_id: PacketId) -> bool {
+        match online.link.find(packet_id) {
+            Found::InFlight(owner) => self.owns(packet_id, owner),
+            Found::Quarantined | Found::Free => false,
+        }
+    }
+
+    /// Queues the packet of the next suspect.
+    fn send_suspect(&mut self, online: &mut Online, now: Moment) -> Sent {
+        while let Some(suspect) = self.next_suspect(online) {
+            if self.outbox.holds_all(now) {
+                return Sent::Later;
+            }
+            let Suspect { device, packet } = suspect;
+            let sent = match packet {
+                SuspectPacket::Attach => self.send_suspected_attach(online, device, now),
+                SuspectPacket::Publication => self.send_suspected_publication(online, device, now),
+                SuspectPacket::Subscription(feed) => {
+                    let key = SubscriptionKey { device, feed };
+                    match self.queue_subscription(online, key, now) {
+                        Some(packet_id) => Sent::Queued(packet_id),
+                        None => Sent::Later,
+                    }
+                }
+            };
+            if let Some(trials) = &mut online.trials
+                && sent != Sent::Later
+            {
+                trials.last = Some(suspect);
+            }
+            match sent {
+                Sent::None if packet == SuspectPacket::Attach => {}
+                sent => return sent,
+            }
+        }
+        Sent::None
+    }
+
+    /// Queues a suspected attach, or requests a new token.
+    fn send_suspected_attach(&mut self, online: &mut Online, slot: Slot, now: Moment) -> Sent {
+        if !self.has_room_for_control(online, slot) {
+            return Sent::Later;
+        }
+        match self.attach_or_ask(online, slot, now) {
+            Some(packet_id) => Sent::Queued(packet_id),
+            None => Sent::None,
+        }
+    }
+
+    fn send_suspected_publication(&mut self, online: &mut Online, slot: Slot, now: Moment) -> Sent {
+        let Some(key) = self.outbox.first_suspect(slot) else {
+            return Sent::None;
+        };
+        if self.outbox.is_suspect_held(key, now) {
+            return Sent::None;
+        }
+        if self.outbox.entry(key).packet_size() > online.link.room_with_id() {
+            return Sent::Later;
+        }
+        self.outbox.readmit(key);
+        self.queue_publication(online, key, now);
+        match self.outbox.entry(key).packet_id() {
+            Some(packet_id) => Sent::Queued(packet_id),
+            None => Sent::None,
+        }
+    }
+
+    /// Returns the suspect whose turn it is, of those that may be sent on this connection now.
+    fn next_suspect(&self, online: &Online) -> Option<Suspect> {
+        let trials = online.trials.as_ref()?;
+        if online.phase != Phase::Open {
+            return None;
+        }
+        let all = || {
+            let devices = self.devices.iter();
+            devices.flat_map(|(slot, device)| self.suspects_of(online, slot, device))
+        };
+        let later = all().find(|suspect| Some(*suspect) > trials.last);
+        later.or_else(|| all().next())
+    }
+
+    fn suspects_of<'a>(
+        &'a self,
+        online: &Online,
+        slot: Slot,
+        device: &'a Device,
+    ) -> impl Iterator<Item = Suspect> + 'a {
+        let is_attached = self.is_attached(online, slot);
+        let attach = matches!(device.life, Life::Suspected).then_some(SuspectPacket::Attach);
+        let publication = is_attached && self.outbox.first_suspect(slot).is_some();
+        let publication = publication.then_some(SuspectPacket::Publication);
+        let feeds = Feed::of(slot).iter().filter(move |&&feed| {
+            let state = self
+                .devices
+                .subscription(SubscriptionKey { device: slot, feed });
+            is_attached && state.is_suspect() && state.needs_packet()
+        });
+        let subscriptions = feeds.map(|&feed| SuspectPacket::Subscription(feed));
+        let packets = [attach, publication].into_iter().flatten();
+        packets.chain(subscriptions).map(move |packet| Suspect {
+            device: slot,
+            packet,
+        })
+    }
+}
+
+/// What became of a suspect whose turn it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sent {
+    Queued(PacketId),
+    /// There is no room for it yet, or the pace of the connection holds it back.
+    Later,
+    /// It cannot be sent now.
+    None,
+}
+
+/// Returns when the next trial may begin, unless something is sent or answered before; `None` while bytes wait to be
+/// handed over.
+fn quiet_at(online: &Online) -> Option<PeerTime> {
+    let trials = online.trials.as_ref()?;
+    if !online.link.transmit().is_empty() {
+        return None;
+    }
+    let quiet = match online.link.has_unanswered() {
+        true => PATIENCE,
+        false => QUIET,
+    };
+    let last_sent = online.link.last_handed_over();
+    let since = last_sent.max(trials.last_unanswerable).max(trials.since);
+    Some(since + quiet)
+}
+
+/// Returns until when the suspect that is tried is alone; `None` until it is handed over.
+fn alone_until(online: &Online) -> Option<PeerTime> {
+    match online.trials.as_ref()?.stage {
+        Stage::Trying { packet_id, .. } => Some(online.link.handed_over_at(packet_id)? + ALONE),
+        Stage::Waiting | Stage::Holding | Stage::Next { .. } => None,
+    }
+}

@@ -1,0 +1,144 @@
+//! Commands on suspects, which wait for their trial.
+
+use std::time::Duration;
+
+use iotcore_gateway::{
+    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, Publication, Subscription,
+    TransportEnd, UnixTime,
+};
+
+use super::{
+    super::peer::seconds,
+    HOUR, SUSPECTED,
+    world::{World, closes_at_attach, closes_at_commands, closes_at_poison},
+};
+
+/// Returns a gateway with one suspected publication of a device that is attached.
+fn with_suspect(topic: fn(DeviceKey) -> Publication) -> (World, DeviceKey, OpId) {
+    let mut world = World::new(Options::default(), closes_at_poison);
+    let (device, _) = world.attach("bad");
+    let now = world.harness.now;
+    let op = world.harness.gateway.publish(topic(device), now).unwrap();
+    while world.ends.len() < 3 {
+        world.pass(seconds(1));
+    }
+    while !world.is_up {
+        world.pass(Duration::from_millis(1));
+    }
+    (world, device, op)
+}
+
+fn poison(device: DeviceKey) -> Publication {
+    Publication::telemetry(device, "poison")
+}
+
+#[test]
+fn a_suspected_state_ends_superseded_by_a_newer_one() {
+    let (mut world, device, suspect) = with_suspect(|device| Publication::state(device, "poison"));
+    let newer = Publication::state(device, "newer");
+    let now = world.harness.now;
+    let newer = world.harness.gateway.publish(newer, now).unwrap();
+    world.serve();
+    assert_eq!(world.ended(suspect), Some(Err(Failure::Superseded)));
+    assert_eq!(world.ended(newer), Some(Ok(Outcome::Acknowledged)));
+    world.pass(HOUR);
+    assert_eq!(world.ends.len(), 3);
+}
+
+#[test]
+fn a_suspect_ends_with_the_detach_of_its_device() {
+    let (mut world, device, suspect) = with_suspect(poison);
+    let now = world.harness.now;
+    let detach = world.harness.gateway.detach(device, now).unwrap();
+    world.pass(seconds(10));
+    let ended = world.ended(suspect).unwrap();
+    assert!(
+        matches!(ended, Err(Failure::Detached | SUSPECTED)),
+        "{ended:?}"
+    );
+    world.pass(seconds(60));
+    assert_eq!(world.ended(detach), Some(Ok(Outcome::Detached)));
+}
+
+#[test]
+fn a_suspected_attach_ends_with_the_detach_of_its_device() {
+    let mut world = World::new(Options::default(), closes_at_attach);
+    let (device, attach) = world.attach("bad");
+    while world.ends.len() < 3 {
+        world.pass(seconds(1));
+    }
+    let now = world.harness.now;
+    let detach = world.harness.gateway.detach(device, now).unwrap();
+    world.serve();
+    assert_eq!(world.ended(attach), Some(Err(Failure::Detached)));
+    assert_eq!(world.ended(detach), Some(Ok(Outcome::Detached)));
+    world.pass(HOUR);
+    assert_eq!(world.ends.len(), 3);
+}
+
+#[test]
+fn an_expired_token_is_renewed_before_a_suspected_attach() {
+    let mut world = World::new(Options::default(), closes_at_attach);
+    let token = |world: &World, lasts| {
+        let expires_at = world.harness.now + lasts;
+        iotcore_gateway::Token::new("a.b.c", expires_at).unwrap()
+    };
+    let unix_now = UnixTime::from_secs(1_795_374_000);
+    let (id, first) = ("bad".try_into().unwrap(), token(&world, seconds(8)));
+    let now = world.harness.now;
+    let attaching = world
+        .harness
+        .gateway
+        .attach(id, DeviceAuth::Token(first), unix_now, now);
+    let (device, attach) = attaching.unwrap();
+    while world.ends.len() < 3 {
+        world.pass(seconds(1));
+    }
+    let needed = Event::TokenNeeded { device };
+    while !world.events.contains(&needed) {
+        world.pass(seconds(1));
+    }
+    assert_eq!(world.ends.len(), 3);
+    let second = token(&world, HOUR);
+    let now = world.harness.now;
+    let gateway = &mut world.harness.gateway;
+    gateway.authorize(device, second, unix_now, now).unwrap();
+    world.pass(HOUR / 2);
+    assert_eq!(world.ended(attach), Some(Err(SUSPECTED)));
+    assert_eq!(world.ends.len(), 5);
+}
+
+#[test]
+fn a_suspected_subscription_ends_unsubscribed() {
+    let mut world = World::new(Options::default(), closes_at_commands);
+    let own = world.harness.gateway.own_key();
+    let subscribe = world.subscribe(own, Subscription::Commands);
+    while world.ends.len() < 3 {
+        world.pass(seconds(1));
+    }
+    let (commands, now) = (Subscription::Commands, world.harness.now);
+    let gateway = &mut world.harness.gateway;
+    let unsubscribe = gateway.unsubscribe(own, commands, now).unwrap();
+    world.serve();
+    assert_eq!(world.ended(subscribe), Some(Err(Failure::Superseded)));
+    assert_eq!(world.ended(unsubscribe), Some(Ok(Outcome::Unsubscribed)));
+    world.pass(HOUR);
+    assert_eq!(world.ends.len(), 3);
+}
+
+#[test]
+fn a_close_ends_suspects_with_their_payload() {
+    let (mut world, _, suspect) = with_suspect(poison);
+    let now = world.harness.now;
+    let close = world.harness.gateway.close(now);
+    world.pass(seconds(20));
+    world.end(TransportEnd::HungUp);
+    world.serve();
+    assert_eq!(world.ended(suspect), Some(Err(Failure::Closed)));
+    assert_eq!(world.ended(close), Some(Ok(Outcome::Closed)));
+    let unsent = world.events.iter().find_map(|event| match event {
+        Event::Closed { unsent } => Some(unsent.len()),
+        _ => None,
+    });
+    assert_eq!(unsent, Some(1));
+}

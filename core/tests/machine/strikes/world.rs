@@ -1,0 +1,195 @@
+//! A gateway on a bridge that closes the connection at some packets.
+
+use std::time::Duration;
+
+use iotcore_gateway::{
+    DeviceKey, Event, Failure, OpId, Options, Outcome, QoS, Subscription, TransportEnd,
+};
+
+use super::super::peer::{Harness, Sent, seconds};
+
+/// What the bridge does with a packet that it does not like.
+pub(super) type Verdict = fn(&Sent) -> Reaction;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reaction {
+    Answer,
+    /// Closes the connection, and answers nothing that it got with the packet.
+    Close,
+    /// The link breaks.
+    Break,
+    Ignore,
+}
+
+/// A gateway on a bridge that answers at once, unless it does not like a packet.
+pub(super) struct World {
+    pub(super) harness: Harness,
+    pub(super) verdict: Verdict,
+    pub(super) is_up: bool,
+    pub(super) events: Vec<Event>,
+    /// When each connection ended because of a packet, and what was sent on it last.
+    pub(super) ends: Vec<Vec<Sent>>,
+    /// Payloads of the publications that were acknowledged.
+    pub(super) delivered: Vec<String>,
+}
+
+impl World {
+    pub(super) fn new(options: Options, verdict: Verdict) -> Self {
+        let mut world = Self {
+            harness: Harness::dialing(options),
+            verdict,
+            is_up: false,
+            events: Vec::new(),
+            ends: Vec::new(),
+            delivered: Vec::new(),
+        };
+        world.serve();
+        world
+    }
+
+    /// Serves the gateway until nothing more happens at this instant.
+    pub(super) fn serve(&mut self) {
+        loop {
+            if self.harness.gateway.wants_transport() && !self.is_up {
+                self.is_up = true;
+                self.harness.transport_up();
+            }
+            let sent = self.harness.sent();
+            let reactions = sent.iter().map(self.verdict).collect::<Vec<_>>();
+            let bad = reactions
+                .iter()
+                .find(|reaction| matches!(reaction, Reaction::Close | Reaction::Break));
+            if let Some(bad) = bad {
+                self.end(match bad {
+                    Reaction::Close => TransportEnd::PeerClosed,
+                    _ => TransportEnd::Broken,
+                });
+                self.ends.push(sent);
+            } else {
+                for (packet, reaction) in sent.iter().zip(reactions) {
+                    self.answer(packet, reaction);
+                }
+                if sent.is_empty() {
+                    break;
+                }
+            }
+        }
+        self.events.extend(self.harness.events());
+    }
+
+    pub(super) fn answer(&mut self, packet: &Sent, reaction: Reaction) {
+        if reaction == Reaction::Ignore {
+            return;
+        }
+        if let Some(answer) = packet.answer() {
+            self.harness.receive(&answer);
+        }
+        if let Sent::Publish { topic, payload, .. } = packet
+            && !topic.ends_with("/attach")
+        {
+            self.delivered
+                .push(String::from_utf8(payload.clone()).unwrap());
+        }
+    }
+
+    pub(super) fn end(&mut self, end: TransportEnd) {
+        self.is_up = false;
+        let now = self.harness.now;
+        self.harness.gateway.handle_disconnected(end, now);
+    }
+
+    /// Lets time pass.
+    pub(super) fn pass(&mut self, duration: Duration) {
+        let end = self.harness.now + duration;
+        self.serve();
+        while self
+            .harness
+            .gateway
+            .poll_timeout()
+            .is_some_and(|at| at <= end)
+        {
+            self.harness.step();
+            self.serve();
+        }
+        self.harness.wait(end - self.harness.now);
+        self.serve();
+    }
+
+    /// Publishes a message every second for so long.
+    pub(super) fn publish_on(&mut self, device: DeviceKey, duration: Duration) -> Vec<String> {
+        let payloads = (0..duration.as_secs()).map(|second| format!("healthy {second}"));
+        let payloads = payloads.collect::<Vec<_>>();
+        for payload in &payloads {
+            self.harness.publish(device, payload);
+            self.pass(seconds(1));
+        }
+        payloads
+    }
+
+    pub(super) fn attach(&mut self, id: &str) -> (DeviceKey, OpId) {
+        let attached = self.harness.begin_attach(id);
+        self.serve();
+        attached
+    }
+
+    pub(super) fn subscribe(&mut self, device: DeviceKey, subscription: Subscription) -> OpId {
+        let gateway = &mut self.harness.gateway;
+        let now = self.harness.now;
+        gateway
+            .subscribe(device, subscription, QoS::AtLeastOnce, now)
+            .unwrap()
+    }
+
+    pub(super) fn ended(&self, op: OpId) -> Option<Result<Outcome, Failure>> {
+        let mut ends = self.events.iter().filter_map(|event| match event {
+            Event::Done { op: ended, outcome } if *ended == op => Some(Ok(*outcome)),
+            Event::Failed {
+                op: ended, failure, ..
+            } if *ended == op => Some(Err(failure.clone())),
+            _ => None,
+        });
+        let end = ends.next();
+        assert!(ends.next().is_none(), "{op} ended twice");
+        end
+    }
+
+    pub(super) fn is_takeover_told(&self) -> bool {
+        let mut events = self.events.iter();
+        events.any(|event| matches!(event, Event::Disconnected(ended) if ended.takeover_suspected))
+    }
+}
+
+pub(super) fn payload_of(packet: &Sent) -> Option<&[u8]> {
+    match packet {
+        Sent::Publish { payload, .. } => Some(payload),
+        _ => None,
+    }
+}
+
+pub(super) fn closes_at_poison(packet: &Sent) -> Reaction {
+    match payload_of(packet) {
+        Some(b"poison") => Reaction::Close,
+        _ => Reaction::Answer,
+    }
+}
+
+pub(super) fn closes_at_attach(packet: &Sent) -> Reaction {
+    match packet {
+        Sent::Publish { topic, .. } if topic == "/devices/bad/attach" => Reaction::Close,
+        _ => Reaction::Answer,
+    }
+}
+
+pub(super) fn closes_at_commands(packet: &Sent) -> Reaction {
+    match packet {
+        Sent::Subscribe { filter, .. } if filter.ends_with("/commands/#") => Reaction::Close,
+        _ => Reaction::Answer,
+    }
+}
+
+pub(super) fn closes_at_errors(packet: &Sent) -> Reaction {
+    match packet {
+        Sent::Subscribe { filter, .. } if filter.ends_with("/errors") => Reaction::Close,
+        _ => Reaction::Answer,
+    }
+}
