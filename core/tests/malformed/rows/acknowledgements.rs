@@ -242,7 +242,7 @@ fn codes() -> Vec<Row> {
             "SUBACK with QoS 0 where QoS 1 was requested",
             Stage::Subscribing,
             [0x90, 3, 0, 3, 0],
-            "done Subscribed(AtLeastOnce)",
+            "SubscriptionDowngraded, done Subscribed(AtMostOnce)",
         ),
         (
             "3.9.3",
