@@ -52,6 +52,11 @@ pub struct Options {
     pub window: u16,
     /// QoS 1 publications of one device in flight at once (default 100). 1 keeps the order of a device's messages
     /// strict even when some are sent again.
+    ///
+    /// The devices share the [`window`](Self::window). On each connection, one begins with a tenth of it; it may have one
+    /// more in flight with each PUBACK, up to this limit, and half as many with each publication that leaves the window
+    /// unanswered, at least a tenth. Devices with less than a tenth in flight go first, and the others leave a twentieth
+    /// free: a device that is alone gets 95 of 100, and one that the bridge never answers holds at most 10.
     pub device_window: u16,
     /// Attaches and detaches pending at once (default 100).
     pub attach_window: u16,

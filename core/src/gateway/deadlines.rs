@@ -25,7 +25,10 @@ impl Session {
                 Verdict::Released(packet_id, owner) if self.owns(packet_id, owner) => {
                     release(online, owner);
                 }
-                Verdict::Overdue(..) | Verdict::Released(..) => {}
+                Verdict::Skipped(PacketOwner::Publication(key)) => {
+                    self.outbox.skip(&mut online.flight, key);
+                }
+                Verdict::Overdue(..) | Verdict::Released(..) | Verdict::Skipped(_) => {}
             }
         }
         while let Some(deadline) = online.deadlines.pop_due(now) {

@@ -11,6 +11,7 @@ mod list;
 mod pace;
 mod queue;
 mod returned;
+mod ring;
 mod room;
 mod round;
 mod suspects;

@@ -47,7 +47,8 @@ impl Session {
         key: EntryKey,
         outcome: Outcome,
     ) {
-        let (op, device) = self.outbox.finish(&mut online.flight, key);
+        let is_acknowledged = outcome == Outcome::Acknowledged;
+        let (op, device) = self.outbox.finish(&mut online.flight, key, is_acknowledged);
         self.stats.published += 1;
         self.done(op, outcome);
         self.continue_detach(online, device);
@@ -64,7 +65,7 @@ impl Session {
             online.link.disown(packet_id, PacketOwner::Nobody);
         }
         self.fail_unsent(key, failure);
-        let (_, device) = self.outbox.finish(&mut online.flight, key);
+        let (_, device) = self.outbox.finish(&mut online.flight, key, false);
         self.continue_detach(online, device);
     }
 

@@ -140,8 +140,12 @@ impl Session {
 
     /// Queues a new publication beyond the window, or else the oldest overdue one again.
     fn send_probe(&mut self, online: &mut Online, now: Moment) -> bool {
+        let left = match online.link.has_id() {
+            true => usize::MAX,
+            false => 0,
+        };
         let window = Window {
-            is_open: online.link.has_id(),
+            left,
             room: online.link.room(),
         };
         let is_new_sent = online.wants_window() && self.send_publication(online, window, now);
@@ -202,15 +206,16 @@ impl Online {
         !self.turns.is_empty() || self.link.has_again() || self.may_probe(Kind::Publication)
     }
 
-    /// Returns whether a device waits for the window to send.
+    /// Returns whether devices wait for the window to send.
     pub(super) fn wants_window(&self) -> bool {
-        self.phase == Phase::Open && self.flight.has_windowed() && !self.has_window()
+        self.phase == Phase::Open && self.flight.is_held(self.window_left())
     }
 
+    /// Returns for how many more first publications the window has room.
     #[inline]
-    fn has_window(&self) -> bool {
+    fn window_left(&self) -> usize {
         self.link
-            .has_window(Kind::Publication, self.link.has_again())
+            .window_left(Kind::Publication, self.link.has_again())
     }
 
     /// Returns what may be published now; `None` if nothing waits that may.
@@ -219,9 +224,9 @@ impl Online {
         if !self.flight.has_waiting() || self.phase != Phase::Open {
             return None;
         }
-        let is_open = self.has_window();
-        (is_open || self.flight.has_free()).then(|| Window {
-            is_open: is_open && self.link.has_id(),
+        let left = self.window_left();
+        self.flight.can_send(left).then(|| Window {
+            left: if self.link.has_id() { left } else { 0 },
             room: self.link.room(),
         })
     }

@@ -60,7 +60,13 @@ impl<T: Copy> Connection<T> {
     /// tenth of it is kept for them.
     #[inline]
     pub(crate) fn has_window(&self, kind: Kind, wait: bool) -> bool {
-        self.acks.has_room(kind, wait)
+        self.window_left(kind, wait) > 0
+    }
+
+    /// Returns for how many more first packets the window of a kind has room; `wait` is as above.
+    #[inline]
+    pub(crate) fn window_left(&self, kind: Kind, wait: bool) -> usize {
+        self.acks.room(kind, wait)
     }
 
     /// Returns whether the window of a kind has room for one more packet that is sent again.

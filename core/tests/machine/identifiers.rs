@@ -6,18 +6,35 @@ use iotcore_gateway::{DeviceKey, DisconnectReason, Event, Options, Quota};
 
 use super::peer::{ATTACH, Harness, seconds};
 
-/// A gateway with the largest window and one attached device, which has published this often.
-fn with_the_largest_window(publications: usize) -> (Harness, DeviceKey) {
+/// The devices of a gateway with the largest window: as many as fill it at once.
+struct Devices(Vec<DeviceKey>);
+
+impl Devices {
+    /// Publishes this often, in turns.
+    fn publish(&self, harness: &mut Harness, publications: usize) {
+        for device in self.0.iter().cycle().take(publications) {
+            harness.publish(*device, "");
+        }
+    }
+}
+
+/// The ids of all devices.
+fn ids() -> impl Iterator<Item = String> + Clone {
+    (1..=10).map(|n| format!("device-{n}"))
+}
+
+/// A gateway with the largest window and attached devices, which have published this often.
+fn with_the_largest_window(publications: usize) -> (Harness, Devices) {
     let mut options = Options::default();
     options.quota = Quota::unpaced();
     options.window = 32_000;
     options.device_window = 32_000;
     options.device_queue.messages = 100_000;
-    let (mut harness, device) = Harness::attached(options);
-    for _ in 0..publications {
-        harness.publish(device, "");
-    }
-    (harness, device)
+    let mut harness = Harness::open(options);
+    let devices = Devices(ids().map(|id| harness.attach(&id)).collect());
+    harness.events();
+    devices.publish(&mut harness, publications);
+    (harness, devices)
 }
 
 /// Acknowledges the last of these publications, which overtakes the others, and then one copy of each of those once it
@@ -48,16 +65,14 @@ fn ended(harness: &mut Harness) -> usize {
 
 #[test]
 fn with_the_largest_window_no_second_puback_completes_anothers_publication() {
-    let (mut harness, device) = with_the_largest_window(32_000);
+    let (mut harness, devices) = with_the_largest_window(32_000);
     let first = harness.sent_ids();
     assert_eq!(first.len(), 32_000);
     let twice = acknowledge_once_sent_again(&mut harness, &first);
     assert_eq!(ended(&mut harness), 32_000);
     let waiting: BTreeSet<_> = twice.iter().copied().collect();
     for _ in 0..2 {
-        for _ in 0..32_000 {
-            harness.publish(device, "");
-        }
+        devices.publish(&mut harness, 32_000);
         let next = harness.sent_ids();
         assert_eq!(next.len(), 32_000);
         assert!(next.iter().all(|id| !waiting.contains(id)));
@@ -66,7 +81,7 @@ fn with_the_largest_window_no_second_puback_completes_anothers_publication() {
         }
         assert_eq!(ended(&mut harness), 32_000);
     }
-    harness.publish(device, "");
+    devices.publish(&mut harness, 1);
     for id in twice {
         harness.puback(id);
     }
@@ -77,12 +92,12 @@ fn with_the_largest_window_no_second_puback_completes_anothers_publication() {
 
 #[test]
 fn an_identifier_is_used_again_once_each_copy_of_its_publication_was_acknowledged() {
-    let (mut harness, device) = with_the_largest_window(2);
+    let (mut harness, devices) = with_the_largest_window(2);
     let ids = harness.sent_ids();
     let twice = acknowledge_once_sent_again(&mut harness, &ids)[0];
     harness.puback(twice);
     for _ in 0..70_000 {
-        harness.publish(device, "");
+        devices.publish(&mut harness, 1);
         let id = harness.sent_ids()[0];
         harness.puback(id);
         harness.events();
@@ -111,41 +126,50 @@ fn each_copy_of_an_attach_is_waited_for_too() {
 fn when_no_packet_identifier_is_free_the_gateway_reconnects_immediately() {
     let (mut harness, _) = with_the_largest_window(32_000);
     assert_eq!(harness.sent().len(), 32_000, "the window");
-    for left in [32_000, 1_535] {
-        harness.report("GATEWAY_DEVICE_NOT_FOUND", "device-1", None);
+    let mut left = 65_535 - 32_000;
+    for id in ids().cycle() {
+        harness.report("GATEWAY_DEVICE_NOT_FOUND", &id, None);
         harness.step();
-        harness.acknowledge_attach("device-1");
+        harness.acknowledge_attach(&id);
         harness.events();
-        assert_eq!(harness.sent().len(), left, "of the identifiers");
+        let sent = harness.sent().len();
+        assert_eq!(sent, left.min(3_200), "of the identifiers");
+        left -= sent;
+        if left == 0 {
+            break;
+        }
     }
     let disconnected = harness.disconnected();
     assert_eq!(disconnected.reason, DisconnectReason::PacketIdsExhausted);
     assert_eq!(disconnected.retry_in, Some(Duration::ZERO));
     harness.lose_connection();
     harness.connect();
-    harness.acknowledge_attach("device-1");
-    assert_eq!(harness.sent().len(), 32_000, "nothing is lost");
+    let attaches = harness.sent_ids();
+    assert_eq!(attaches.len(), 10);
+    for id in attaches {
+        harness.puback(id);
+    }
+    assert_eq!(harness.sent_ids().len(), 32_000, "nothing is lost");
 }
 
 #[test]
 fn a_bridge_that_acknowledges_one_copy_of_two_uses_the_identifiers_up_and_nothing_is_lost() {
-    let (mut harness, device) = with_the_largest_window(0);
-    let publish_all = |harness: &mut Harness| {
-        for _ in 0..32_000 {
-            harness.publish(device, "");
-        }
-    };
+    let (mut harness, devices) = with_the_largest_window(0);
     for _ in 0..2 {
-        publish_all(&mut harness);
+        devices.publish(&mut harness, 32_000);
         let ids = harness.sent_ids();
         acknowledge_once_sent_again(&mut harness, &ids);
         harness.events();
     }
-    publish_all(&mut harness);
+    devices.publish(&mut harness, 32_000);
     let reason = harness.disconnect_reason();
     assert_eq!(reason, DisconnectReason::PacketIdsExhausted);
     harness.lose_connection();
     harness.connect();
-    harness.acknowledge_attach("device-1");
-    assert_eq!(harness.sent().len(), 32_000, "nothing is lost");
+    let attaches = harness.sent_ids();
+    assert_eq!(attaches.len(), 10);
+    for id in attaches {
+        harness.puback(id);
+    }
+    assert_eq!(harness.sent_ids().len(), 32_000, "nothing is lost");
 }

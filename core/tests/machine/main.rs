@@ -29,6 +29,7 @@ mod replay;
 mod reports;
 mod retries;
 mod room;
+mod shares;
 mod states;
 mod strikes;
 mod subscriptions;

@@ -18,9 +18,10 @@ fn publications_fill_the_transmit_buffer_to_its_limit_and_resume_once_it_is_drai
         options.device_window = 3_000;
         options.device_queue.messages = 3_000;
         let mut harness = Harness::open(options);
-        let device = harness.attach(&"d".repeat(id));
-        for _ in 0..3_000 {
-            let mut publication = Publication::telemetry(device, "x");
+        let ids = (0..10).map(|n| "d".repeat(id - 1) + &n.to_string());
+        let devices: Vec<_> = ids.map(|id| harness.attach(&id)).collect();
+        for n in 0..3_000 {
+            let mut publication = Publication::telemetry(devices[n % 10], "x");
             if subfolder > 0 {
                 let subfolder = Subfolder::try_from("é".repeat(subfolder)).unwrap();
                 publication = publication.subfolder(subfolder);
@@ -269,7 +270,7 @@ fn the_transmit_buffer_stays_near_its_target() {
     let mut options = Options::default();
     options.quota = Quota::unpaced();
     options.device_queue.bytes = 64 << 20;
-    options.window = 1_000;
+    options.window = 2_000;
     options.device_window = 1_000;
     let (mut harness, device) = Harness::attached(options);
     for _ in 0..100 {

@@ -171,6 +171,16 @@ impl Harness {
         self.gateway.publish(publication, self.now).unwrap()
     }
 
+    /// Publishes and acknowledges one publication after the other, so that a device may have as many more in flight.
+    pub fn widen(&mut self, device: DeviceKey, by: usize) {
+        for _ in 0..by {
+            self.publish(device, "");
+            let ids = self.sent_ids();
+            self.puback(ids[0]);
+        }
+        self.events();
+    }
+
     /// Returns the packets that the gateway has sent since the last call; the transport takes all bytes immediately.
     pub fn sent(&mut self) -> Vec<Sent> {
         let bytes = self.gateway.poll_transmit().to_vec();

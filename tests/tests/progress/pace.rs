@@ -87,18 +87,23 @@ fn assert_paced(sent: &[(Instant, Kind)]) {
 fn attaches_detaches_subscriptions_publications_and_what_is_sent_again_share_the_pace_in_turns() {
     let mut options = Options::default();
     options.quota.messages_per_second = NonZeroU32::new(10);
-    let registry = registry_of(120);
+    let registry = registry_of(130);
     let settings = Settings::default();
     let mut link = Link::observed(options, 1, registry, settings, |_| Wire::default());
     link.gateway.open(link.now()).unwrap();
     let leaving: Vec<_> = (1..=20).map(|number| attach(&mut link, number)).collect();
+    let staying: Vec<_> = (121..=130)
+        .map(|number| attach(&mut link, number))
+        .collect();
     link.run(10 * SECOND);
     // The bridge loses a hundred publications, and acknowledges one that was sent later: in half a minute, all hundred
     // are to be sent again.
     let deaf = Service::one_queue().losing(ServiceKind::Publish, 1_000);
     link.bridge.set_service(deaf, link.now());
     let own = link.gateway.own_key();
-    publish(&mut link, own, 100);
+    for device in staying {
+        publish(&mut link, device, 10);
+    }
     publish(&mut link, leaving[0], 1);
     link.run(10 * SECOND);
     link.bridge.set_service(Service::default(), link.now());

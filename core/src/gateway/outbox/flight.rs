@@ -30,8 +30,8 @@ pub(crate) struct Flight {
 /// What may be published now.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Window {
-    /// Whether there is room for one more publication at QoS 1.
-    pub(crate) is_open: bool,
+    /// For how many more publications at QoS 1 there is room.
+    pub(crate) left: usize,
     /// Maximum size of its packet.
     pub(crate) room: usize,
 }
@@ -39,7 +39,7 @@ pub(crate) struct Window {
 impl Flight {
     pub(crate) fn new(options: &Options) -> Self {
         Self {
-            round: Round::new(usize::from(options.device_window)),
+            round: Round::new(options),
             in_flight: 0,
             handing_over: List::default(),
         }
@@ -48,19 +48,19 @@ impl Flight {
     /// Returns whether a device can send, if the window has room.
     #[inline]
     pub(crate) fn has_waiting(&self) -> bool {
-        self.round.has_windowed() || self.round.has_free()
+        self.round.has_waiting()
     }
 
-    /// Returns whether a device can send at QoS 0.
+    /// Returns whether a device can send while the window has room for so many more.
     #[inline]
-    pub(crate) fn has_free(&self) -> bool {
-        self.round.has_free()
+    pub(crate) fn can_send(&self, left: usize) -> bool {
+        self.round.can_send(left)
     }
 
-    /// Returns whether a device can send at QoS 1, if the window has room.
+    /// Returns whether devices wait for the window, and the room for so many more is for none of them.
     #[inline]
-    pub(crate) fn has_windowed(&self) -> bool {
-        self.round.has_windowed()
+    pub(crate) fn is_held(&self, left: usize) -> bool {
+        self.round.is_held(left)
     }
 
     /// Returns the number of QoS 1 publications queued and not yet acknowledged.
@@ -91,6 +91,7 @@ impl Outbox {
     pub(crate) fn open(&mut self, flight: &mut Flight, device: Slot) {
         let queue = self.queues.at_mut(device);
         queue.is_open = true;
+        flight.round.add(device);
         flight.round.offer(device, queue, &self.entries);
     }
 
@@ -109,7 +110,7 @@ impl Outbox {
         window: Window,
         now: Moment,
     ) -> Option<EntryKey> {
-        while let Some(turn) = flight.round.take(window.is_open) {
+        while let Some(turn) = flight.round.take(window.left) {
             let device = turn.device;
             let queue = self.queues.at_mut(device);
             queue.turn = Standing::Absent;
@@ -121,12 +122,12 @@ impl Outbox {
                 self.hold(device, at, now);
             }
             let queue = self.queues.at_mut(device);
-            let is_open = window.is_open && !flight.round.is_full(queue);
+            let may_send = flight.round.may_send(turn, queue, window.left);
             let free = || queue.free_candidate(&self.entries, now);
-            let Some(key) = (if is_open { key } else { free() }) else {
+            let Some(key) = (if may_send { key } else { free() }) else {
                 if key.is_some() && !flight.round.is_full(queue) {
                     // What it can send at QoS 0 is held by its pace, or has changed.
-                    flight.round.append(device, queue, false);
+                    flight.round.append_windowed(device, queue);
                 }
                 continue;
             };
@@ -198,10 +199,27 @@ impl Outbox {
     /// Ends a publication on a connection, wherever it is; returns its operation and its device, which can send more
     /// now.
     #[inline(always)]
-    pub(crate) fn finish(&mut self, flight: &mut Flight, key: EntryKey) -> (OpId, Slot) {
-        let (op, device) = self.remove(key, |queue, entries| flight.unlink(queue, entries, key));
+    pub(crate) fn finish(
+        &mut self,
+        flight: &mut Flight,
+        key: EntryKey,
+        is_acknowledged: bool,
+    ) -> (OpId, Slot) {
+        let (op, device) = self.remove(key, |queue, entries| {
+            flight.unlink(queue, entries, key);
+            if is_acknowledged {
+                flight.round.grow(queue);
+            }
+        });
         let queue = self.queues.at_mut(device);
         flight.round.offer(device, queue, &self.entries);
         (op, device)
+    }
+
+    /// Records that a publication has left the window unanswered.
+    pub(crate) fn skip(&mut self, flight: &mut Flight, key: EntryKey) {
+        let device = self.entries.at(key).device;
+        let queue = self.queues.at_mut(device);
+        flight.round.shrink(device, queue, &self.entries);
     }
 }

@@ -34,6 +34,8 @@ pub(super) struct Queue {
     /// Everything accepted and not yet ended.
     pub(super) load: Load,
     pub(super) in_flight: usize,
+    /// How many more than at first may be in flight, because of the acknowledgements on this connection.
+    pub(super) grown: usize,
     /// How many wait at QoS 0.
     pub(super) waiting_once: usize,
     /// Whether the device is attached and may publish.
@@ -51,19 +53,12 @@ pub(super) struct Queue {
 pub(super) enum Standing {
     #[default]
     Absent,
-    /// It waits for the window.
-    Windowed,
+    /// It waits for the window, with less than its share in flight.
+    Below,
+    /// It waits for the window, with its share or more in flight.
+    Above,
     /// It can send at QoS 0.
     Free,
-}
-
-impl Standing {
-    pub(super) fn of(is_free: bool) -> Self {
-        match is_free {
-            true => Self::Free,
-            false => Self::Windowed,
-        }
-    }
 }
 
 impl Queue {
@@ -158,6 +153,7 @@ impl Queue {
         self.is_open = false;
         self.turn = Standing::Absent;
         self.in_flight = 0;
+        self.grown = 0;
     }
 }
 

@@ -1,48 +1,107 @@
-//! Round-robin over the devices that can send.
-
-use std::collections::VecDeque;
+//! Whose turn it is: round-robin over the devices that can send.
+//!
+//! The window is shared. A device with few publications in flight precedes those with many, and these leave a part of
+//! the window free, so that there is always room for one that has just something to send. How many one may have in
+//! flight grows with its acknowledgements, so that a device that gets none holds no more than a tenth.
 
 use super::{
     entries::Entries,
     queue::{Queue, Standing},
+    ring::{Links, Ring},
 };
-use crate::{command::Slot, mqtt::QoS};
+use crate::{command::Slot, mqtt::QoS, options::Options};
 
 /// The turn of a device, which is in the round or was just taken.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Turn {
-    number: u64,
     pub(super) device: Slot,
-    /// Whether it is among those that need no place in a window.
-    is_free: bool,
+    /// Where it waited.
+    standing: Standing,
 }
 
 /// The devices that can send, each once, in the order in which they joined. Those whose next publication is at QoS 0 are
 /// apart, because it needs no place in a window.
 #[derive(Debug)]
 pub(super) struct Round {
-    windowed: VecDeque<Turn>,
-    free: VecDeque<Turn>,
+    /// With less than their share in flight.
+    below: Ring,
+    /// With their share or more in flight.
+    above: Ring,
+    free: Ring,
+    links: Links,
     /// The number of the next to join.
     next: u64,
-    /// Maximum number of publications of one device in flight.
-    window: usize,
+    /// The smallest room in the window with which a device of the round can send.
+    needed: usize,
+    shares: Shares,
 }
 
-impl Round {
-    pub(super) fn new(window: usize) -> Self {
+/// More room than any window has.
+const NEVER: usize = usize::MAX;
+
+/// How the window is shared.
+#[derive(Debug)]
+struct Shares {
+    /// How many a device may have in flight before it waits for the others.
+    share: usize,
+    /// How many a device may have in flight at first.
+    first: usize,
+    /// How many more it may have in flight after enough acknowledgements.
+    growth: usize,
+    /// What devices with their share or more leave of the window.
+    spare: usize,
+}
+
+impl Shares {
+    fn new(options: &Options) -> Self {
+        let window = usize::from(options.window);
+        let device_window = usize::from(options.device_window);
+        let share = (window / 10).max(1);
+        let first = share.min(device_window);
         Self {
-            windowed: VecDeque::new(),
-            free: VecDeque::new(),
-            next: 0,
-            window,
+            share,
+            first,
+            growth: device_window - first,
+            spare: window / 20,
+        }
+    }
+}
+
+/// How many publications a device may have in flight.
+impl Round {
+    /// Records an acknowledgement of a device: it may have one more in flight.
+    #[inline]
+    pub(super) fn grow(&self, queue: &mut Queue) {
+        queue.grown += usize::from(queue.grown < self.shares.growth);
+    }
+
+    /// Records that a publication of a device has left the window unanswered: it may have half as many in flight.
+    pub(super) fn shrink(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
+        let first = self.shares.first;
+        queue.grown = ((first + queue.grown) / 2).saturating_sub(first);
+        if !self.suit(queue, entries) {
+            self.remove(device, queue);
         }
     }
 
-    /// Returns whether this queue has as many in flight as one device may have.
+    /// Returns whether this queue has as many in flight as the device may have.
     #[inline]
     pub(super) fn is_full(&self, queue: &Queue) -> bool {
-        queue.in_flight >= self.window
+        queue.in_flight >= self.shares.first + queue.grown
+    }
+}
+
+impl Round {
+    pub(super) fn new(options: &Options) -> Self {
+        Self {
+            below: Ring::EMPTY,
+            above: Ring::EMPTY,
+            free: Ring::EMPTY,
+            links: Links::default(),
+            next: 0,
+            needed: NEVER,
+            shares: Shares::new(options),
+        }
     }
 
     /// Returns whether this queue can send now.
@@ -51,14 +110,52 @@ impl Round {
         queue.is_open && queue.has_waiting() && (!self.is_full(queue) || is_free(queue, entries))
     }
 
+    /// Returns whether the device of a turn, with this queue, can send at QoS 1 while the window has room for so many more.
+    #[inline]
+    pub(super) fn may_send(&self, turn: Turn, queue: &Queue, left: usize) -> bool {
+        let is_allowed = || match self.is_above(queue) {
+            true => left >= self.room_for(Standing::Above) && self.below.is_empty(),
+            false => left >= self.room_for(Standing::Below),
+        };
+        !self.is_full(queue) && (turn.standing != Standing::Free || is_allowed())
+    }
+
+    /// Returns the room in the window with which those that wait there can send.
+    #[inline(always)]
+    fn room_for(&self, standing: Standing) -> usize {
+        match standing {
+            Standing::Free => 0,
+            Standing::Below => 1,
+            Standing::Above => self.shares.spare + 1,
+            Standing::Absent => NEVER,
+        }
+    }
+
+    #[inline]
+    fn is_above(&self, queue: &Queue) -> bool {
+        queue.in_flight >= self.shares.share
+    }
+
+    /// Makes a place for a device, which can send from now on.
+    pub(super) fn add(&mut self, device: Slot) {
+        self.links.add(device);
+    }
+
     /// Appends the device with this queue to the round, unless it is in it already or cannot send.
     #[inline(always)]
     pub(super) fn offer(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
         match queue.turn {
-            Standing::Absent if self.suit(queue, entries) => {
-                self.append(device, queue, is_free(queue, entries));
+            Standing::Absent if self.suit(queue, entries) => match is_free(queue, entries) {
+                true => self.append(device, queue, Standing::Free),
+                false => self.append_windowed(device, queue),
+            },
+            Standing::Below | Standing::Above if is_free(queue, entries) => {
+                self.move_to_free(device, queue);
             }
-            Standing::Windowed if is_free(queue, entries) => self.move_to_free(device, queue),
+            Standing::Above if !self.is_above(queue) => {
+                self.remove(device, queue);
+                self.append(device, queue, Standing::Below);
+            }
             _ => {}
         }
     }
@@ -66,88 +163,131 @@ impl Round {
     /// Moves a device that waits for the window to those that need none, because it can send at QoS 0 by now.
     #[inline(never)]
     fn move_to_free(&mut self, device: Slot, queue: &mut Queue) {
-        let at = self.windowed.iter().position(|turn| turn.device == device);
-        if let Some(turn) = at.and_then(|at| self.windowed.remove(at)) {
-            let later = self
-                .free
-                .partition_point(|other| other.number < turn.number);
-            let turn = Turn {
-                is_free: true,
-                ..turn
-            };
-            self.free.insert(later, turn);
-            queue.turn = Standing::Free;
+        self.remove(device, queue);
+        queue.turn = Standing::Free;
+        self.needed = self.room_for(Standing::Free);
+        self.links.insert(&mut self.free, device);
+    }
+
+    /// Appends a device that is not in the round to those that wait for the window.
+    #[inline(always)]
+    pub(super) fn append_windowed(&mut self, device: Slot, queue: &mut Queue) {
+        match self.is_above(queue) {
+            true => self.append(device, queue, Standing::Above),
+            false => self.append(device, queue, Standing::Below),
         }
     }
 
-    /// Appends a device that is not in the round.
     #[inline(always)]
-    pub(super) fn append(&mut self, device: Slot, queue: &mut Queue, is_free: bool) {
-        queue.turn = Standing::of(is_free);
-        let turn = Turn {
-            number: self.next,
-            device,
-            is_free,
-        };
+    fn append(&mut self, device: Slot, queue: &mut Queue, standing: Standing) {
+        queue.turn = standing;
+        let number = self.next;
         self.next += 1;
-        self.turns_mut(is_free).push_back(turn);
+        self.needed = self.needed.min(self.room_for(standing));
+        if let Some((ring, links)) = self.ring_mut(standing) {
+            links.push_back(ring, device, number);
+        }
     }
 
     /// Puts a device back to where it was taken from.
     #[inline(never)]
     pub(super) fn put_back(&mut self, turn: Turn, queue: &mut Queue) {
-        queue.turn = Standing::of(turn.is_free);
-        self.turns_mut(turn.is_free).push_front(turn);
-    }
-
-    fn turns_mut(&mut self, is_free: bool) -> &mut VecDeque<Turn> {
-        match is_free {
-            true => &mut self.free,
-            false => &mut self.windowed,
+        queue.turn = turn.standing;
+        self.needed = self.needed.min(self.room_for(turn.standing));
+        if let Some((ring, links)) = self.ring_mut(turn.standing) {
+            links.insert(ring, turn.device);
         }
     }
 
-    #[inline]
-    pub(super) fn has_free(&self) -> bool {
-        !self.free.is_empty()
+    #[inline(always)]
+    fn ring_mut(&mut self, standing: Standing) -> Option<(&mut Ring, &mut Links)> {
+        let ring = match standing {
+            Standing::Absent => return None,
+            Standing::Below => &mut self.below,
+            Standing::Above => &mut self.above,
+            Standing::Free => &mut self.free,
+        };
+        Some((ring, &mut self.links))
     }
 
+    /// Returns whether a device can send, if the window has room.
     #[inline]
-    pub(super) fn has_windowed(&self) -> bool {
-        !self.windowed.is_empty()
+    pub(super) fn has_waiting(&self) -> bool {
+        self.needed != NEVER
     }
 
-    /// Takes the device whose turn it is; only one whose next publication is at QoS 0 unless the `window` has room. The
-    /// caller clears the mark of its queue.
+    /// Returns whether a device can send while the window has room for so many more.
     #[inline]
-    pub(super) fn take(&mut self, window: bool) -> Option<Turn> {
-        if !self.free.is_empty() {
-            return self.take_either(window);
+    pub(super) fn can_send(&self, left: usize) -> bool {
+        left >= self.needed
+    }
+
+    /// Returns whether devices wait for the window, and it has no room for any of them.
+    pub(super) fn is_held(&self, left: usize) -> bool {
+        let needed = self.windowed_needed();
+        needed != NEVER && left < needed
+    }
+
+    /// Returns the smallest room in the window with which a device that waits for it can send.
+    fn windowed_needed(&self) -> usize {
+        self.room_for(match (self.below.is_empty(), self.above.is_empty()) {
+            (false, _) => Standing::Below,
+            (true, false) => Standing::Above,
+            (true, true) => Standing::Absent,
+        })
+    }
+
+    /// Takes the device whose turn it is, while the window has room for so many more. The caller clears the mark of its
+    /// queue.
+    #[inline]
+    pub(super) fn take(&mut self, left: usize) -> Option<Turn> {
+        if !self.can_send(left) {
+            return None;
         }
-        match window {
-            true => self.windowed.pop_front(),
-            false => None,
+        if !self.free.is_empty() && self.is_free_next(left) {
+            return self.take_from(Standing::Free);
+        }
+        match self.below.is_empty() {
+            false => self.take_from(Standing::Below),
+            true => self.take_from(Standing::Above),
         }
     }
 
-    /// Does the same while devices can send at QoS 0. Never inlined, because most publications are at QoS 1.
+    /// Returns whether the next turn is that of a device that can send at QoS 0. Never inlined, because most publications
+    /// are at QoS 1.
     #[inline(never)]
-    fn take_either(&mut self, window: bool) -> Option<Turn> {
-        let free = self.free.front()?;
-        let windowed = self.windowed.front().filter(|_| window);
-        match windowed.is_some_and(|windowed| windowed.number < free.number) {
-            true => self.windowed.pop_front(),
-            false => self.free.pop_front(),
-        }
+    fn is_free_next(&self, left: usize) -> bool {
+        let number = |ring: &Ring| ring.head().map(|device| self.links.number(device));
+        let windowed = number(&self.below).or(number(&self.above));
+        let windowed = windowed.filter(|_| left >= self.windowed_needed());
+        windowed.is_none_or(|windowed| number(&self.free) < Some(windowed))
     }
 
-    /// Removes a device from the round, because it is no longer attached or was removed.
+    /// Takes the first device that waits there.
+    #[inline(always)]
+    fn take_from(&mut self, standing: Standing) -> Option<Turn> {
+        let (ring, links) = self.ring_mut(standing)?;
+        let device = links.pop(ring)?;
+        if ring.is_empty() {
+            self.update_needed();
+        }
+        Some(Turn { device, standing })
+    }
+
+    #[inline]
+    fn update_needed(&mut self) {
+        self.needed = match self.free.is_empty() {
+            true => self.windowed_needed(),
+            false => self.room_for(Standing::Free),
+        };
+    }
+
+    /// Removes a device from the round, because it is no longer attached or was removed, or cannot send any more.
     pub(super) fn remove(&mut self, device: Slot, queue: &mut Queue) {
-        if queue.turn != Standing::Absent {
-            queue.turn = Standing::Absent;
-            for turns in [&mut self.windowed, &mut self.free] {
-                turns.retain(|turn| turn.device != device);
-            }
+        let standing = core::mem::take(&mut queue.turn);
+        if let Some((ring, links)) = self.ring_mut(standing) {
+            links.remove(ring, device);
+            self.update_needed();
         }
     }
 }

@@ -19,6 +19,9 @@ pub(crate) enum Verdict<T> {
     Overdue(PacketId, T),
     /// It was overdue, and now a later packet was answered first: it has left the window and may be sent again.
     Released(PacketId, T),
+    /// It was overtaken for so long that it has left the window; or it was overdue before, and is a publication, which is
+    /// queued to be sent again. Its answer may still arrive.
+    Skipped(T),
 }
 
 /// Returns the time that a slow link needs for the bytes up to `end`, from what was proven.
@@ -29,8 +32,8 @@ pub(in crate::mqtt) fn allowance(end: u64, proven: u64) -> Duration {
 }
 
 impl<T: Copy> AckClock<T> {
-    /// Returns the next packet about which the time shows something new. A publication shows nothing: it is queued to be
-    /// sent again.
+    /// Returns the next packet about which the time shows something new. That a publication is overdue shows nothing: it
+    /// is queued to be sent again.
     pub(in crate::mqtt) fn judge(&mut self, now: PeerTime) -> Option<Verdict<T>> {
         for at in 0..self.lists.len() as u8 {
             let verdict = self
@@ -54,6 +57,7 @@ impl<T: Copy> AckClock<T> {
             }
             let &Record {
                 is_late,
+                is_disowned,
                 packet_id,
                 tag,
                 ..
@@ -61,16 +65,20 @@ impl<T: Copy> AckClock<T> {
             if self.skipped_at(list)? > now {
                 return None;
             }
+            let is_publication = list.kind == Kind::Publication;
             self.leave(key);
-            let list = list_mut(&mut self.lists, at);
             if is_late {
-                if self.release(key, at) {
-                    continue;
+                if !self.release(key, at) {
+                    return Some(Verdict::Released(packet_id, tag));
                 }
-                return Some(Verdict::Released(packet_id, tag));
+            } else {
+                self.records.at_mut(key).place = Place::Skipped;
+                let list = list_mut(&mut self.lists, at);
+                list.skipped.push_back(&mut self.records, key);
             }
-            self.records.at_mut(key).place = Place::Skipped;
-            list.skipped.push_back(&mut self.records, key);
+            if is_publication && !is_disowned {
+                return Some(Verdict::Skipped(tag));
+            }
         }
     }
 

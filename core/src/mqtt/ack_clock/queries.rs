@@ -74,16 +74,16 @@ impl<T: Copy> AckClock<T> {
         })
     }
 
-    /// Returns whether one more packet of a kind may be sent for the first time. While packets `wait` to be sent again,
-    /// a tenth of the window is kept for them.
+    /// Returns how many more packets of a kind may be sent for the first time. While packets `wait` to be sent again, a
+    /// tenth of the window is kept for them.
     #[inline]
-    pub(in crate::mqtt) fn has_room(&self, kind: Kind, wait: bool) -> bool {
+    pub(in crate::mqtt) fn room(&self, kind: Kind, wait: bool) -> usize {
         let kind = self.kind(kind);
         let reserve = match wait {
             true => kind.share_of_again().saturating_sub(kind.again),
             false => 0,
         };
-        kind.in_window + reserve < kind.window
+        kind.window.saturating_sub(kind.in_window + reserve)
     }
 
     /// Returns how many packets of a kind are in its window and belong to an operation that has not ended.

@@ -10,6 +10,8 @@ struct Stage {
     clock: AckClock<u32>,
     end: u64,
     keys: Vec<RecordKey>,
+    /// The publications that were told as skipped.
+    skipped: Vec<u32>,
 }
 
 fn at(seconds: u64) -> PeerTime {
@@ -34,6 +36,7 @@ impl Stage {
             clock: AckClock::new(&limits),
             end: 0,
             keys: Vec::new(),
+            skipped: Vec::new(),
         }
     }
 
@@ -70,6 +73,7 @@ impl Stage {
             match verdict {
                 Verdict::Overdue(_, tag) => overdue.push(tag),
                 Verdict::Released(_, tag) => released.push(tag),
+                Verdict::Skipped(tag) => self.skipped.push(tag),
             }
         }
         assert!(self.clock.next_deadline().is_none_or(|next| next > now));
@@ -226,6 +230,27 @@ fn overdue_publications_are_sent_again_in_order_the_first_as_a_probe() {
 }
 
 #[test]
+fn publications_that_leave_the_window_unanswered_are_told_once_each_time() {
+    let mut stage = Stage::new();
+    stage.send(Request::Publication, 4, at(0));
+    stage.answer(2, at(1));
+    stage.judge(at(4));
+    assert!(stage.skipped.is_empty());
+    stage.judge(at(5));
+    assert_eq!(stage.skipped, [0, 1]);
+    assert_eq!(stage.in_window(Kind::Publication), 1);
+    // The last one is overdue, and nothing overtook it.
+    stage.judge(at(60));
+    assert_eq!(stage.skipped, [0, 1]);
+    for tag in [0, 1] {
+        stage.send_again(tag, at(60));
+    }
+    stage.answer(1, at(61));
+    stage.judge(at(70));
+    assert_eq!(stage.skipped, [0, 1, 3, 0]);
+}
+
+#[test]
 fn the_timeout_of_a_publication_doubles_with_each_attempt() {
     let mut stage = Stage::new();
     let mut now = 0;
@@ -274,13 +299,13 @@ fn what_is_sent_again_takes_a_tenth_of_the_window_and_is_given_it() {
     assert!(stage.clock.has_room_again(Kind::Control));
     stage.send_again(0, at(40));
     assert!(!stage.clock.has_room_again(Kind::Control));
-    assert!(stage.clock.has_room(Kind::Control, true));
+    assert_ne!(stage.clock.room(Kind::Control, true), 0);
 
     stage.send(Request::Attach, 9, at(41));
-    assert!(!stage.clock.has_room(Kind::Control, true));
+    assert_eq!(stage.clock.room(Kind::Control, true), 0);
     stage.answer(0, at(42));
-    assert!(stage.clock.has_room(Kind::Control, false));
-    assert!(!stage.clock.has_room(Kind::Control, true));
+    assert_ne!(stage.clock.room(Kind::Control, false), 0);
+    assert_eq!(stage.clock.room(Kind::Control, true), 0);
     assert!(stage.clock.has_room_again(Kind::Control));
 }
 
@@ -288,7 +313,7 @@ fn what_is_sent_again_takes_a_tenth_of_the_window_and_is_given_it() {
 fn a_probe_is_due_when_nothing_moves_and_at_growing_intervals() {
     let mut stage = Stage::new();
     stage.send(Request::Attach, 10, at(0));
-    assert!(!stage.clock.has_room(Kind::Control, false));
+    assert_eq!(stage.clock.room(Kind::Control, false), 0);
     let mut now = 0;
     for wait in [3, 6, 12, 24, 30, 30] {
         now += wait;
