@@ -55,6 +55,7 @@
 //! The gateway of [`Simulation::setup`] is that of [`link`]; for other devices, limits or TLS use
 //! [`Simulation::with_bridge`].
 
+mod clock;
 mod executor;
 mod network;
 mod peer;
@@ -263,6 +264,20 @@ impl SimRuntime {
     /// Waits for this much virtual time.
     pub async fn sleep(&self, time: Duration) {
         self.sleep_until(self.now() + time).await;
+    }
+
+    /// Lets the machine that the driver runs on sleep: no task runs and its monotonic clock stands still, while its wall
+    /// clock, the network and the bridge go on.
+    pub fn suspend(&self, time: Duration) {
+        self.with_world(|world| world.suspend(time));
+    }
+
+    /// Sets the wall clock of the machine that the driver runs on. The bridge's is always right.
+    pub fn set_date(&self, date: UnixTime) {
+        self.with_world(|world| {
+            let now = world.now;
+            world.clock.set_date(date, now);
+        });
     }
 
     /// Returns how much virtual time has passed.

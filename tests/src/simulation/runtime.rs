@@ -9,7 +9,7 @@ use std::time::Instant;
 use iotcore_gateway::UnixTime;
 use iotcore_gateway::driver::Runtime;
 
-use super::{Dials, START, SimRuntime, SimStream};
+use super::{Dials, SimRuntime, SimStream};
 
 impl Runtime for SimRuntime {
     type Stream = SimStream;
@@ -39,11 +39,11 @@ impl Runtime for SimRuntime {
     }
 
     fn now(&self) -> Instant {
-        self.with_world(|world| world.now)
+        self.with_world(|world| world.clock.monotonic(world.now))
     }
 
     fn unix_now(&self) -> UnixTime {
-        START.saturating_add(self.elapsed())
+        self.with_world(|world| world.clock.date(world.now))
     }
 }
 
@@ -57,7 +57,7 @@ impl Future for Sleep {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         self.runtime.with_world(|world| {
-            if world.now >= self.timer.0 {
+            if world.clock.monotonic(world.now) >= self.timer.0 {
                 return Poll::Ready(());
             }
             world.set_timer(self.timer, cx);

@@ -306,3 +306,34 @@ fn a_slow_link_and_a_slow_service_take_their_time() {
     assert!((5 * SECOND..20 * SECOND).contains(&up), "{up:?}");
     assert!((SECOND..20 * SECOND).contains(&down), "{down:?}");
 }
+
+#[test]
+fn a_machine_that_sleeps_has_a_monotonic_clock_that_stands_still_and_a_wall_clock_that_goes_on() {
+    let simulation = Simulation::new();
+    let world = simulation.runtime();
+    let (now, date) = (world.now(), world.unix_now());
+    let hour = Duration::from_secs(3_600);
+    let sleeper = simulation.spawn({
+        let world = world.clone();
+        async move { world.sleep(2 * hour).await }
+    });
+    simulation.pass(hour);
+    world.suspend(5 * hour);
+    simulation.run_until_idle();
+    assert_eq!(world.now() - now, hour);
+    assert_eq!(world.unix_now(), date.saturating_add(6 * hour));
+    assert_eq!(world.elapsed(), 6 * hour);
+    simulation.pass(hour - Duration::from_nanos(1));
+    assert!(!sleeper.is_finished());
+    simulation.pass(Duration::from_nanos(1));
+    assert!(sleeper.is_finished());
+}
+
+#[test]
+fn the_wall_clock_can_be_set_and_goes_on_from_there() {
+    let simulation = Simulation::new();
+    let world = simulation.runtime();
+    world.set_date(UnixTime::from_secs(60));
+    simulation.pass(Duration::from_secs(5));
+    assert_eq!(world.unix_now(), UnixTime::from_secs(65));
+}

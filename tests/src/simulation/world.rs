@@ -9,9 +9,10 @@ use std::time::Instant;
 
 use rustls::ServerConfig;
 
-use super::Network;
+use super::clock::MachineClock;
 use super::tls::Layer;
 use super::wire::{BridgeEnd, StreamEnd, Wire};
+use super::{Network, START};
 use crate::Bridge;
 use crate::link::Side;
 use crate::pipe::{Content, Damage};
@@ -23,6 +24,7 @@ const CHUNK: usize = 16 * 1024;
 pub(super) struct World {
     pub(super) start: Instant,
     pub(super) now: Instant,
+    pub(super) clock: MachineClock,
     pub(super) bridge: Bridge,
     pub(super) network: Network,
     pub(super) tls: Option<Arc<ServerConfig>>,
@@ -32,6 +34,7 @@ pub(super) struct World {
     pub(super) is_bridge_played: bool,
     /// Connections whose far end the test controls and has not accepted yet.
     pub(super) unaccepted: VecDeque<u64>,
+    /// By what the monotonic clock of the machine shows.
     timers: BTreeMap<(Instant, u64), Waker>,
     last_timer: u64,
     /// Pending damage to the bytes of any connection; a cut ends all connections.
@@ -52,6 +55,7 @@ impl World {
         Self {
             start,
             now: start,
+            clock: MachineClock::new(START, start),
             bridge,
             network: Network::default(),
             tls,
@@ -113,27 +117,45 @@ impl World {
 
     /// Advances time to the next event and executes it; returns `false` if there is none.
     pub(super) fn advance(&mut self) -> bool {
-        let arrivals = self
-            .wires
-            .values()
-            .filter_map(|wire| wire.next_arrival(self.now));
-        let timer = self.timers.keys().next().map(|(at, _)| *at);
-        let next = arrivals.chain(timer).chain(self.bridge.poll_timeout());
-        let Some(next) = next.min() else {
+        let timer = self.timers.keys().next();
+        let timer = timer.map(|(at, _)| self.clock.when(*at));
+        let Some(next) = self.next_outside().into_iter().chain(timer).min() else {
             return false;
         };
-        self.now = self.now.max(next);
-        self.steps += 1;
+        self.advance_to(next);
         while let Some(timer) = self.timers.first_entry()
-            && timer.key().0 <= self.now
+            && timer.key().0 <= self.clock.monotonic(self.now)
         {
             self.woken.push(timer.remove());
         }
+        true
+    }
+
+    /// Lets this much time pass for the network and the bridge, and for no timer of the machine.
+    pub(super) fn suspend(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(next) = self.next_outside().filter(|next| *next <= end) {
+            self.advance_to(next);
+        }
+        self.now = end;
+        self.clock.sleep(time);
+    }
+
+    /// Returns when something next happens that is no timer of the machine.
+    fn next_outside(&self) -> Option<Instant> {
+        let wires = self.wires.values();
+        let arrivals = wires.filter_map(|wire| wire.next_arrival(self.now));
+        arrivals.chain(self.bridge.poll_timeout()).min()
+    }
+
+    /// Advances time, and executes what happens outside of the machine.
+    fn advance_to(&mut self, next: Instant) {
+        self.now = self.now.max(next);
+        self.steps += 1;
         if self.bridge.poll_timeout().is_some_and(|at| at <= self.now) {
             self.bridge.handle_timeout(self.now);
         }
         self.transfer_and_wake();
-        true
     }
 
     /// Executes everything that can happen now, and wakes the tasks concerned.
