@@ -48,6 +48,7 @@ mod state;
 mod status;
 mod status_changes;
 mod tls;
+mod token_slots;
 mod tokens;
 mod trace;
 mod transport;
@@ -102,7 +103,7 @@ pub struct Driver<R: Runtime, T: TokenSource> {
     environment: Arc<RuntimeEnvironment<R, T>>,
     target: Arc<Target>,
     alarm: Alarm<R>,
-    device_tokens: DeviceTokens,
+    device_tokens: DeviceTokens<R>,
     trace: Trace,
     /// Holds the bytes of the last read.
     buffer: Box<[u8]>,
@@ -132,11 +133,11 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         };
         Self {
             alarm: Alarm::new(Arc::clone(environment.runtime())),
+            device_tokens: DeviceTokens::new(Arc::clone(environment.runtime())),
             trace: Trace::new(&shared, environment.client_id()),
             shared,
             environment,
             target: Arc::new(target),
-            device_tokens: DeviceTokens::default(),
             buffer: vec![0; READ_BYTES].into(),
             unread_turns: 0,
         }

@@ -278,6 +278,14 @@ pub(crate) fn excerpt(value: &str) -> String {
     }
 }
 
+impl DeviceId {
+    /// Returns a hash of the id, for seeds.
+    #[cfg(feature = "driver")]
+    pub(crate) fn fingerprint(&self) -> u32 {
+        fnv1a(self.as_str().as_bytes())
+    }
+}
+
 /// FNV-1a, 32 bits.
 fn fnv1a(bytes: &[u8]) -> u32 {
     bytes.iter().fold(0x811c_9dc5, |hash, byte| {

@@ -13,7 +13,6 @@ use crate::{
         attach_error::AttachError, completion::Completion, device::Device, payloads::Attach,
         runtime::BoxFuture, shared::Shared,
     },
-    time::Duration,
 };
 
 /// A device being attached and subscribed. The gateway is not asked before the first poll; dropping this after the
@@ -72,7 +71,7 @@ async fn attach_device(
         Some(token) => DeviceAuth::Token(token),
         None => {
             let id = attach.device.clone();
-            let answer = Arc::clone(shared.environment()).device_token(id, Duration::ZERO);
+            let answer = Arc::clone(shared.environment()).device_token(id);
             match answer.await.map_err(AttachError::Token)? {
                 Some(token) => DeviceAuth::Renewable(Some(token)),
                 None => DeviceAuth::ByAssociation,

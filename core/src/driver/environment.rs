@@ -6,7 +6,8 @@ use crate::{
     driver::{
         error::TokenFailure,
         runtime::{BoxFuture, Runtime, within},
-        tokens::{TokenRequest, TokenSource},
+        token_slots::TokenSlots,
+        tokens::{BoxError, TokenRequest, TokenSource},
     },
     id::{ClientId, DeviceId},
     time::{Duration, Instant, UnixTime},
@@ -21,11 +22,10 @@ pub(crate) trait Environment: Send + Sync {
     /// Returns the date of the runtime's wall clock.
     fn unix_now(&self) -> UnixTime;
 
-    /// Asks the token source for a device's token, once `delay` has passed.
+    /// Asks the token source for a device's token, once it is asked for few enough others.
     fn device_token(
         self: Arc<Self>,
         device: DeviceId,
-        delay: Duration,
     ) -> BoxFuture<Result<Option<Token>, TokenFailure>>;
 }
 
@@ -33,6 +33,7 @@ pub(crate) trait Environment: Send + Sync {
 pub(crate) struct RuntimeEnvironment<R, T> {
     runtime: Arc<R>,
     tokens: T,
+    slots: Arc<TokenSlots>,
     client_id: ClientId,
     step_timeout: Duration,
 }
@@ -43,6 +44,7 @@ impl<R: Runtime, T: TokenSource> RuntimeEnvironment<R, T> {
         Self {
             runtime: Arc::new(runtime),
             tokens,
+            slots: Arc::new(TokenSlots::new()),
             client_id,
             step_timeout,
         }
@@ -65,7 +67,17 @@ impl<R: Runtime, T: TokenSource> RuntimeEnvironment<R, T> {
     pub(crate) async fn gateway_token(&self) -> Result<Token, TokenFailure> {
         let request = self.request(self.client_id.gateway());
         let answer = self.answer(self.tokens.gateway(request)).await?;
-        answer.map_err(TokenFailure::Source)
+        self.check(answer)
+    }
+
+    /// Checks an answer of the token source: a token that has expired is a failure.
+    fn check(&self, answer: Result<Token, BoxError>) -> Result<Token, TokenFailure> {
+        let token = answer.map_err(TokenFailure::Source)?;
+        let (now, unix_now) = (self.runtime.now(), self.runtime.unix_now());
+        match token.expired_by(now, Some(unix_now)) {
+            Some(clock) => Err(TokenFailure::Expired(clock)),
+            None => Ok(token),
+        }
     }
 
     fn request<'a>(&'a self, device: &'a DeviceId) -> TokenRequest<'a> {
@@ -96,16 +108,12 @@ impl<R: Runtime, T: TokenSource> Environment for RuntimeEnvironment<R, T> {
     fn device_token(
         self: Arc<Self>,
         device: DeviceId,
-        delay: Duration,
     ) -> BoxFuture<Result<Option<Token>, TokenFailure>> {
         Box::pin(async move {
-            if !delay.is_zero() {
-                self.runtime.sleep_until(self.runtime.now() + delay).await;
-            }
-            let answer = self
-                .answer(self.tokens.device(self.request(&device)))
-                .await?;
-            answer.transpose().map_err(TokenFailure::Source)
+            let _slot = self.slots.take().await;
+            let request = self.request(&device);
+            let answer = self.answer(self.tokens.device(request)).await?;
+            answer.map(|answer| self.check(answer)).transpose()
         })
     }
 }

@@ -13,6 +13,7 @@ use crate::{
     event::TransportEnd,
     options::OptionsError,
     time::Duration,
+    token::ExpiredBy,
     unsent::Unsent,
 };
 
@@ -186,6 +187,8 @@ pub enum TokenFailure {
     Source(BoxError),
     /// It did not answer within this time.
     TimedOut(Duration),
+    /// It returned a token that had expired, by this clock.
+    Expired(ExpiredBy),
 }
 
 impl fmt::Display for TokenFailure {
@@ -193,6 +196,11 @@ impl fmt::Display for TokenFailure {
         match self {
             Self::Source(error) => write!(f, "the token source failed: {error}"),
             Self::TimedOut(limit) => write!(f, "the token source gave no answer within {limit:?}"),
+            Self::Expired(clock) => write!(
+                f,
+                "the token source returned a token that had expired {clock}: let it mint one for each request, with the \
+                 clocks of the request"
+            ),
         }
     }
 }
@@ -201,7 +209,7 @@ impl Error for TokenFailure {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Source(error) => error.source(),
-            Self::TimedOut(_) => None,
+            Self::TimedOut(_) | Self::Expired(_) => None,
         }
     }
 }

@@ -51,8 +51,8 @@ pub(crate) struct State {
     wakers: Wakers,
     /// Why the transport ended whose `Disconnected` event is still to come.
     transport_error: Option<Arc<TransportError>>,
-    /// Devices whose tokens have expired, in the order in which they are renewed.
-    expired_tokens: VecDeque<DeviceKey>,
+    /// Devices that need a token, in the order in which they have asked.
+    tokens_needed: VecDeque<DeviceKey>,
 }
 
 impl State {
@@ -70,7 +70,7 @@ impl State {
             shutdown: Shutdown::default(),
             wakers: Wakers::default(),
             transport_error: None,
-            expired_tokens: VecDeque::new(),
+            tokens_needed: VecDeque::new(),
         }
     }
 

@@ -6,7 +6,7 @@ use iotcore_gateway::{
     DeviceState, Options, Token,
     driver::{
         Attach, AttachError, BoxError, OperationError, Runtime, Status, StatusChanges,
-        TokenRequest, TokenSource,
+        TokenFailure, TokenRequest, TokenSource,
     },
 };
 
@@ -138,11 +138,16 @@ fn a_token_source_that_fails_for_a_device_is_retried_with_backoff() {
     while failing() == 8 {
         world.pass(Duration::from_millis(1));
     }
-    for (left, wait) in (0..7).rev().zip([1, 2, 4, 8, 16, 32, 32]) {
-        world.pass(Duration::from_secs(wait) - Duration::from_millis(1));
-        assert_eq!(failing(), left + 1, "before {wait} s");
-        world.pass(Duration::from_millis(1));
-        assert_eq!(failing(), left, "after {wait} s");
+    let waits = [(1, 2), (2, 3), (4, 5), (8, 9), (16, 17), (24, 32), (24, 32)];
+    for (left, (least, most)) in (0..7).rev().zip(waits) {
+        world.pass(Duration::from_secs(least) - Duration::from_millis(1));
+        assert_eq!(failing(), left + 1, "before {least} s");
+        let mut late = Duration::ZERO;
+        while failing() > left {
+            world.pass(Duration::from_millis(1));
+            late += Duration::from_millis(1);
+        }
+        assert!(late <= Duration::from_secs(most - least) + Duration::from_millis(1));
     }
     assert!(server.received().is_empty());
     world.pass(Duration::from_secs(32));
@@ -153,13 +158,14 @@ fn a_token_source_that_fails_for_a_device_is_retried_with_backoff() {
 }
 
 #[test]
-fn a_token_that_has_already_expired_counts_as_none() {
+fn a_token_that_has_already_expired_is_a_failure() {
     let (world, mut status, server, _running) = expiring(Stale(Tokens::default()));
     world.pass(Duration::from_secs(33));
     assert!(server.received().is_empty());
     let changes = read(&world, &mut status);
     assert!(
-        matches!(&changes[..], [Status::Connected, Status::TokenNeeded { device }] if *device == id("token-1")),
+        matches!(&changes[..], [Status::Connected, Status::TokenFailed { device, error }, ..]
+            if *device == id("token-1") && matches!(**error, TokenFailure::Expired(_))),
         "{changes:?}"
     );
 }

@@ -11,6 +11,8 @@ mod flow;
 mod holding;
 mod messages;
 mod server;
+mod token_dates;
+mod token_fetches;
 #[cfg(feature = "tracing")]
 mod traced;
 

@@ -93,7 +93,7 @@ impl State {
                 });
             }
             Event::TokenUnchanged => self.report(&Status::TokenUnchanged),
-            Event::TokenNeeded { device } => self.expired_tokens.push_back(device),
+            Event::TokenNeeded { device } => self.tokens_needed.push_back(device),
             Event::Writable { device } => {
                 if let Some(mailbox) = self.mailboxes.get_mut(device) {
                     mailbox.wake_publishers(&mut self.wakers);

@@ -11,6 +11,7 @@ use crate::{
         status::Status,
     },
     event::TransportEnd,
+    gateway::DeviceState,
     id::DeviceId,
     input::Input,
     time::{Instant, UnixTime},
@@ -65,15 +66,28 @@ impl State {
         }
     }
 
-    /// Returns the next device that needs a token because its last one has expired.
-    pub(crate) fn next_expired_token(&mut self) -> Option<(DeviceKey, DeviceId)> {
+    /// Returns the next device that has asked for a token, and still needs one.
+    pub(crate) fn next_token_needed(&mut self) -> Option<(DeviceKey, DeviceId)> {
         loop {
-            let device = self.expired_tokens.pop_front()?;
-            // A device that was detached in the meantime needs none.
-            if let Some(id) = self.gateway.device_id(device) {
-                return Some((device, id.clone()));
+            let device = self.tokens_needed.pop_front()?;
+            if let Some(id) = self.needs_token(device) {
+                return Some((device, id));
             }
         }
+    }
+
+    /// Returns the id of a device that needs a token: one that was detached or authorized in the meantime needs none.
+    pub(crate) fn needs_token(&self, device: DeviceKey) -> Option<DeviceId> {
+        let is_needed = self.gateway.device_state(device) == Some(DeviceState::TokenNeeded);
+        let id = self.gateway.device_id(device).filter(|_| is_needed);
+        id.cloned()
+    }
+
+    /// Returns the seed of the jitter of a device's delays, unless it was detached.
+    pub(crate) fn jitter_seed(&self, device: DeviceKey) -> Option<u64> {
+        let id = self.gateway.device_id(device)?;
+        let of_gateway = u64::from(self.gateway.client_id().fingerprint()) << 32;
+        Some(of_gateway | u64::from(id.fingerprint()))
     }
 
     /// Hands a device's new token to the gateway, or reports that there is none.
@@ -88,7 +102,7 @@ impl State {
             return;
         };
         match answer {
-            Ok(Some(token)) if token.expires_at() > now => {
+            Ok(Some(token)) => {
                 // Only a device that is being detached refuses it, and needs it no more.
                 let authorize = Input::Authorize {
                     device: key,
@@ -97,11 +111,10 @@ impl State {
                 };
                 let _ = self.apply(authorize, now).op();
             }
-            Ok(_) => self.report(&Status::TokenNeeded { device }),
+            Ok(None) => self.report(&Status::TokenNeeded { device }),
             Err(error) => {
                 let error = Arc::new(error);
                 self.report(&Status::TokenFailed { device, error });
-                self.expired_tokens.push_back(key);
             }
         }
     }
