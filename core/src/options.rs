@@ -314,9 +314,9 @@ pub enum Reconnect {
 /// [`AcknowledgementsOverdue`](crate::Event::AcknowledgementsOverdue) reports. Those of a device that is detached never do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {
-    /// With the state machine alone, as soon as its event is queued. With the driver, when it is taken from its `Messages`;
-    /// while nobody reads a device's messages, its newest config and up to 16 messages in total are acknowledged on
-    /// arrival, and kept.
+    /// With the state machine alone, as soon as its event is queued. With the driver, when it is taken from its `Messages`.
+    /// While a device has none, or its messages were not taken in time, its commands are acknowledged on arrival, and the
+    /// newest 64 are kept.
     #[default]
     Automatic,
     /// When [`Gateway::acknowledge`](crate::Gateway::acknowledge) is called; with the driver, `Message::acknowledge`.

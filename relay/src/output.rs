@@ -102,6 +102,9 @@ pub(crate) struct Counters {
     queued_bytes: usize,
     in_flight: usize,
     skipped: usize,
+    unacknowledged: usize,
+    /// How long nothing has been read from the bridge; null while it is read.
+    reading_paused_ms: Option<u128>,
     devices: usize,
 }
 
@@ -177,6 +180,8 @@ impl From<&Stats> for Counters {
             queued_bytes: stats.queued_bytes,
             in_flight: stats.in_flight,
             skipped: stats.skipped,
+            unacknowledged: stats.unacknowledged,
+            reading_paused_ms: stats.reading_paused.map(|paused| paused.as_millis()),
             devices: stats.devices,
         }
     }

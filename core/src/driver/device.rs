@@ -25,8 +25,8 @@ use crate::{
 /// A device that the gateway speaks for, or the gateway itself. Cheap to clone; all clones are one device.
 ///
 /// Its futures are `Send` and cancel safe: a future that is dropped has either been accepted, and continues without its
-/// caller, or has changed nothing. Dropping the handle does not detach the device; messages that arrive for it
-/// afterwards are acknowledged and dropped.
+/// caller, or has changed nothing. Dropping the handle does not detach the device; commands that arrive for it
+/// afterwards are acknowledged and dropped, its newest config is kept for a later handle.
 #[derive(Clone)]
 pub struct Device {
     handle: Arc<Handle>,

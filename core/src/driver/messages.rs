@@ -23,6 +23,11 @@ use crate::{
 /// The configs and commands of one device, oldest first. The stream ends once the device is detached or the driver has
 /// ended, and all messages are taken.
 ///
+/// Of the configs that nobody has taken, only the newest is kept. Commands are kept until they are taken; those that need
+/// no acknowledgement any more, because nobody took them in time, the connection ended, or they came at QoS 0, are dropped
+/// oldest first if there are too many, as [`Status::Dropped`](crate::driver::Status::Dropped) reports: 64 while nobody
+/// reads, `max_unacknowledged` otherwise.
+///
 /// Streams of one device compete: each message goes to one of them.
 #[derive(Debug)]
 #[must_use = "messages gather until they are taken"]
@@ -78,6 +83,8 @@ pub struct Message {
     /// The payload. An empty config is normal: the device was never configured.
     pub payload: Bytes,
     delivery: DeliveryId,
+    /// Older configs, acknowledged with this one.
+    replaced: Vec<DeliveryId>,
     shared: Arc<Shared>,
 }
 
@@ -88,6 +95,7 @@ impl Message {
             kind: received.kind,
             payload: received.payload,
             delivery: received.delivery,
+            replaced: received.replaced,
             shared: Arc::clone(device.shared()),
         }
     }
@@ -97,11 +105,20 @@ impl Message {
         self.delivery
     }
 
-    /// Acknowledges the message, with [`Acknowledge::Manual`](crate::Acknowledge::Manual). Has no effect on
-    /// a later connection or when called again.
-    pub fn acknowledge(&self) {
+    /// Returns whether [`acknowledge`](Self::acknowledge) still has an effect: the message came at QoS 1 on this
+    /// connection, and was neither acknowledged nor given up as a command that waited for too long.
+    pub fn awaits_acknowledgement(&self) -> bool {
         self.shared
-            .with(|state, now| state.acknowledge(self.delivery, now));
+            .lock(|state| state.gateway().awaits_acknowledgement(self.delivery))
+    }
+
+    /// Acknowledges the message, with [`Acknowledge::Manual`](crate::Acknowledge::Manual). A config that was given up
+    /// ([`Status::AcknowledgementsOverdue`](crate::driver::Status::AcknowledgementsOverdue)) is delivered once more. Has no
+    /// effect on a later connection or when called again.
+    pub fn acknowledge(&self) {
+        let deliveries = self.replaced.iter().copied().chain([self.delivery]);
+        self.shared
+            .with(|state, now| state.acknowledge(deliveries, now));
     }
 }
 

@@ -9,6 +9,15 @@ pub(crate) struct ReceivedMessage {
     pub(crate) kind: MessageKind,
     pub(crate) payload: Bytes,
     pub(crate) delivery: DeliveryId,
+    /// Older configs that nobody took, to be acknowledged with this one.
+    pub(crate) replaced: Vec<DeliveryId>,
+}
+
+impl ReceivedMessage {
+    /// Returns the deliveries to acknowledge, oldest first.
+    pub(crate) fn deliveries(&self) -> impl Iterator<Item = DeliveryId> {
+        self.replaced.iter().copied().chain([self.delivery])
+    }
 }
 
 /// Whether a message is a config or a command.

@@ -16,7 +16,6 @@ use std::{collections::VecDeque, sync::Arc};
 
 pub(crate) use self::status_feeds::FeedId;
 use self::{
-    mailbox::Taken,
     mailboxes::Mailboxes,
     operations::Operations,
     shutdown::Shutdown,
@@ -185,9 +184,9 @@ impl State {
             .mailboxes
             .poll_take(key, has_ended, waiter, cx, &mut self.wakers);
         polled.map(|taken| {
-            let Taken { message, is_due } = taken?;
-            if is_due {
-                self.acknowledge(message.delivery, now);
+            let message = taken?;
+            if self.mailboxes.acknowledge() == Acknowledge::Automatic {
+                self.acknowledge(message.deliveries(), now);
             }
             Some(message)
         })

@@ -116,8 +116,9 @@ pub enum Status {
         /// The number of messages.
         messages: usize,
     },
-    /// Configs and commands were dropped: no handle was left to take them, or more than `max_unacknowledged` were
-    /// waiting from earlier connections.
+    /// Commands were dropped: no handle was left to take them, or nobody took them and too many that need no
+    /// acknowledgement any more were waiting ([`Messages`](crate::driver::Messages)). Successive drops that were not read
+    /// yet are one change.
     Dropped {
         /// The device.
         device: DeviceId,
@@ -126,6 +127,27 @@ pub enum Status {
     },
     /// This number of the oldest changes was dropped, because this reader was too slow.
     Missed(u64),
+}
+
+impl Status {
+    /// Adds the messages of another change to this one, if both are drops of one device. Returns whether they are.
+    pub(crate) fn add_dropped(&mut self, other: &Self) -> bool {
+        let (
+            Self::Dropped { device, messages },
+            Self::Dropped {
+                device: same,
+                messages: more,
+            },
+        ) = (self, other)
+        else {
+            return false;
+        };
+        let is_same = device == same;
+        if is_same {
+            *messages += more;
+        }
+        is_same
+    }
 }
 
 /// One sentence, without payloads.

@@ -58,7 +58,8 @@ impl Gateway {
         self.session.unsent()
     }
 
-    /// Returns whether a delivery waits for [`acknowledge`](Self::acknowledge).
+    /// Returns whether [`acknowledge`](Self::acknowledge) still has an effect on a delivery: it came at QoS 1 on this
+    /// connection, and was neither acknowledged nor released, or it is the newest config of its device.
     pub fn awaits_acknowledgement(&self, delivery: DeliveryId) -> bool {
         let online = self.lifecycle.online();
         online.is_some_and(|online| online.owed.awaits(delivery))

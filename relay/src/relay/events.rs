@@ -89,15 +89,21 @@ impl Relay {
         self.last_delivery = self.last_delivery.max(delivery);
         match self.settings.acknowledge {
             Acknowledge::Taken => message.acknowledge(),
-            Acknowledge::Manual => {
+            Acknowledge::Manual if message.awaits_acknowledgement() => {
                 message.payload = Default::default();
                 self.unacknowledged.insert(delivery, message);
             }
+            Acknowledge::Manual => {}
         }
         Ok(())
     }
 
     pub(super) async fn on_status(&mut self, change: Status) -> io::Result<()> {
+        if let Status::AcknowledgementsOverdue { .. } | Status::Detached { .. } = &change {
+            // The gateway has released messages, which need no `acknowledge` any more.
+            self.unacknowledged
+                .retain(|_, message| message.awaits_acknowledgement());
+        }
         let event = match change {
             Status::Connected => {
                 self.is_connected = true;
@@ -161,6 +167,7 @@ fn note_status(change: &Status) {
         Status::ErrorsTopicUnavailable { failure } => note(format_args!(
             "error reports are unavailable on this connection: {failure}; check that --gateway names a gateway, not a device"
         )),
+        Status::ReadingPaused { .. } | Status::AcknowledgementsOverdue { .. } => note(change),
         Status::Dropped { device, messages } => note(format_args!(
             "{messages} configs and commands for {device} were dropped"
         )),

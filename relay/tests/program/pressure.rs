@@ -9,7 +9,7 @@ use std::{
         mpsc::{self, Receiver, RecvTimeoutError},
     },
     thread,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use iotcore_gateway_testkit::{
@@ -17,7 +17,7 @@ use iotcore_gateway_testkit::{
     keys::DeviceKey,
     packets::{self, Sent},
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     child::{PATIENCE, Relay},
@@ -146,10 +146,10 @@ fn tokens_and_acknowledgements_do_not_wait_behind_messages_without_room() {
 fn when_the_output_is_not_read_the_socket_is_not_read() {
     // More than the relay and the socket buffers hold, and less than the bridge's limit.
     const COMMANDS: usize = 960;
-    const BYTES: usize = 64 * 1024;
+    const BYTES: usize = 16 * 1024;
     let cloud = Cloud::plain();
     let mut relay = Relay::start_unread(&cloud.options(&[]), &[]);
-    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7", "commands": 0}));
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7", "commands": 1}));
     eventually("the device is subscribed", || {
         let count = |bridge: &Bridge| bridge.subscriptions("gateway-1").count();
         cloud.server.with(|bridge, _| count(bridge) == 5)
@@ -182,6 +182,45 @@ fn when_the_output_is_not_read_the_socket_is_not_read() {
     // The relay may have read the last bytes before the emulator's thread has reported writing them.
     eventually("the queue of the bridge is empty", || backlog() == 0);
     relay.close().assert_closed(0);
+}
+
+#[test]
+fn messages_that_are_never_acknowledged_hold_up_other_devices_for_5_seconds_at_most() {
+    const LIMIT: Duration = Duration::from_secs(5);
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&["--acknowledge", "manual"]));
+    let config = relay.expect("config");
+    relay.send(json!({"op": "acknowledge", "delivery": config["delivery"]}));
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7", "config": null}));
+    relay.expect_end(1);
+    // The relay stops reading at 256.
+    for _ in 0..300 {
+        cloud.command("boiler-7", None, "unacknowledged");
+    }
+    cloud.config("gateway-1", b"new");
+    relay.send(json!({"op": "telemetry", "id": 2, "payload": "held up as well"}));
+    let config = relay.expect_where("the new config", |event| event["payload"] == "new");
+    relay.send(json!({"op": "acknowledge", "delivery": config["delivery"]}));
+    relay.expect_end(2);
+    let begun = Instant::now();
+    eventually("the config is acknowledged", || {
+        cloud.acknowledged("gateway-1") == Some(2)
+    });
+    assert!(begun.elapsed() < 2 * LIMIT, "{:?}", begun.elapsed());
+    relay.send(json!({"op": "stats"}));
+    let stats = relay.expect("stats");
+    assert_eq!(
+        (&stats["unacknowledged"], &stats["reading_paused_ms"]),
+        (&0.into(), &Value::Null)
+    );
+    let end = relay.close();
+    end.assert_closed(0);
+    for note in [
+        "nothing has been read for 5 s, because too many messages wait for their acknowledgement, most of them of boiler-7",
+        " messages for boiler-7 were not acknowledged, and have held up other devices for 5 s",
+    ] {
+        assert!(end.stderr.contains(note), "{}", end.stderr);
+    }
 }
 
 #[test]

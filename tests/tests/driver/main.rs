@@ -15,6 +15,7 @@ mod token_dates;
 mod token_fetches;
 #[cfg(feature = "tracing")]
 mod traced;
+mod unread;
 
 use std::sync::{
     Arc,

@@ -7,7 +7,6 @@ use crate::{
     driver::{
         error::{AcceptError, OperationError},
         state::State,
-        status::Status,
     },
     error::{PublishError, PublishErrorKind},
     id::DeviceId,
@@ -50,19 +49,16 @@ impl State {
             .collect()
     }
 
-    /// Counts one handle less. Messages that nobody can take any more are acknowledged, so that they hold back no
+    /// Counts one handle less. Commands that nobody can take any more are acknowledged, so that they hold back no
     /// others [MQTT-4.6.0-2]. The gateway closes after its last handle.
     pub(crate) fn remove_handle(&mut self, key: DeviceKey, now: Instant) {
         let Some(abandoned) = self.mailboxes.remove_handle(key) else {
             return;
         };
-        for message in &abandoned.messages {
-            self.apply(Input::Acknowledge(message.delivery), now);
+        for delivery in abandoned {
+            self.apply(Input::Acknowledge(delivery), now);
         }
-        let (device, messages) = (abandoned.device, abandoned.messages.len());
-        if messages > 0 {
-            self.report(&Status::Dropped { device, messages });
-        }
+        self.report_dropped();
         self.wakers.wake_driver();
         if !self.mailboxes.have_handles() {
             self.close(now);
@@ -215,8 +211,15 @@ impl State {
         }
     }
 
-    pub(crate) fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
-        self.apply(Input::Acknowledge(delivery), now);
+    /// Acknowledges a message: its deliveries, oldest first.
+    pub(crate) fn acknowledge(
+        &mut self,
+        deliveries: impl IntoIterator<Item = DeliveryId>,
+        now: Instant,
+    ) {
+        for delivery in deliveries {
+            self.apply(Input::Acknowledge(delivery), now);
+        }
         self.wakers.wake_driver();
     }
 

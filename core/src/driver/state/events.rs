@@ -19,12 +19,21 @@ use crate::{
 };
 
 impl State {
-    /// Distributes the gateway's events. They stay in the gateway while a reader of the status applies back-pressure.
+    /// Distributes the gateway's events, and reports the messages that were dropped, once for each device. Events stay in
+    /// the gateway while a reader of the status applies back-pressure.
     pub(crate) fn distribute_events(&mut self, now: Instant) {
         while !self.awaits_status_reader()
             && let Some(event) = self.apply(Input::PollEvent, now).event()
         {
             self.distribute(event, now);
+        }
+        self.report_dropped();
+    }
+
+    /// Reports the messages that were dropped since the last call.
+    pub(crate) fn report_dropped(&mut self) {
+        for (device, messages) in self.mailboxes.take_dropped() {
+            self.report(&Status::Dropped { device, messages });
         }
     }
 
@@ -87,10 +96,7 @@ impl State {
             }
             Event::ReadingPaused { device } => self.on_reading_paused(device),
             Event::AcknowledgementsOverdue { device, messages } => {
-                self.report_of(device, |device| Status::AcknowledgementsOverdue {
-                    device,
-                    messages,
-                });
+                self.on_overdue(device, messages);
             }
             Event::TokenUnchanged => self.report(&Status::TokenUnchanged),
             Event::TokenNeeded { device } => self.tokens_needed.push_back(device),
@@ -118,12 +124,20 @@ impl State {
         self.report(&Status::ReadingPaused { device });
     }
 
+    fn on_overdue(&mut self, device: DeviceKey, messages: usize) {
+        let gateway = &self.gateway;
+        self.mailboxes
+            .be_overdue(device, |delivery| gateway.awaits_acknowledgement(delivery));
+        self.report_of(device, |device| Status::AcknowledgementsOverdue {
+            device,
+            messages,
+        });
+    }
+
     fn on_disconnected(&mut self, ended: Disconnected) {
         let error = self.transport_error.take();
         self.report(&Status::Disconnected { ended, error });
-        for (device, messages) in self.mailboxes.end_connection() {
-            self.report(&Status::Dropped { device, messages });
-        }
+        self.mailboxes.end_connection();
     }
 
     fn on_done(&mut self, op: OpId, outcome: Outcome) {
@@ -168,18 +182,14 @@ impl State {
             kind,
             payload,
             delivery,
+            replaced: Vec::new(),
         };
-        match self.mailboxes.deliver(device, message, &mut self.wakers) {
+        let is_owed = self.gateway.awaits_acknowledgement(delivery);
+        let wakers = &mut self.wakers;
+        match self.mailboxes.deliver(device, message, is_owed, wakers) {
             Delivered::Owed => {}
-            Delivered::KeptUnread => {
+            Delivered::KeptUnread | Delivered::Dropped => {
                 self.apply(Input::Acknowledge(delivery), now);
-            }
-            Delivered::Dropped => {
-                self.apply(Input::Acknowledge(delivery), now);
-                self.report_of(device, |device| Status::Dropped {
-                    device,
-                    messages: 1,
-                });
             }
         }
     }

@@ -4,6 +4,7 @@ use core::task::{Context, Poll};
 use std::collections::VecDeque;
 
 use crate::{
+    command::DeliveryId,
     driver::{
         received_message::{MessageKind, ReceivedMessage},
         state::{waiters::Waiters, wakers::Wakers},
@@ -12,9 +13,9 @@ use crate::{
     options::Acknowledge,
 };
 
-/// Maximum of messages that are acknowledged and kept for a device whose messages nobody reads. Further ones wait for
-/// their acknowledgement. A device that only sends therefore holds back no others, and nothing acknowledged is dropped.
-const MAX_UNREAD: usize = 16;
+/// Maximum of the commands that are kept for a device although they need no acknowledgement any more, while nobody takes
+/// its messages. The number of the others is limited by the gateway.
+const MAX_UNREAD: usize = 64;
 
 /// The state that the handles of one device share: its unread messages, who reads them, and who waits for room to
 /// publish.
@@ -22,6 +23,8 @@ pub(crate) struct Mailbox {
     device: DeviceId,
     handles: usize,
     readers: usize,
+    /// Its messages were not acknowledged in time, and none has been taken since.
+    is_overdue: bool,
     queue: VecDeque<Queued>,
     reading: Waiters,
     /// Tasks that wait for room in the device's outgoing queue.
@@ -37,21 +40,25 @@ struct Queued {
     is_owed: bool,
 }
 
-/// The acknowledgement that a delivered message needs.
-pub(crate) enum Delivered {
-    /// Later: when the message is taken, or when the user acknowledges it.
-    Owed,
-    /// Now: the message is kept for a later reader.
-    KeptUnread,
-    /// Now: the message was dropped, because the device has no handle to take it.
-    Dropped,
+impl Queued {
+    fn is_config(&self) -> bool {
+        self.message.kind == MessageKind::Config
+    }
+
+    /// Returns whether it is a command that needs no acknowledgement any more.
+    fn is_unread(&self) -> bool {
+        !self.is_owed && !self.is_config()
+    }
 }
 
-/// A message that a reader has taken.
-pub(crate) struct Taken {
-    pub(crate) message: ReceivedMessage,
-    /// Its acknowledgement is due now.
-    pub(crate) is_due: bool,
+/// What becomes of a message that was delivered.
+pub(crate) enum Delivered {
+    /// It is acknowledged later: when it is taken, or when the user acknowledges it.
+    Owed,
+    /// It is acknowledged now, and kept for a later reader.
+    KeptUnread,
+    /// It is acknowledged now, and dropped, because the device has no handle to take it.
+    Dropped,
 }
 
 impl Mailbox {
@@ -60,6 +67,7 @@ impl Mailbox {
             device,
             handles: 0,
             readers: 0,
+            is_overdue: false,
             queue: VecDeque::new(),
             reading: Waiters::default(),
             publishing: Waiters::default(),
@@ -96,22 +104,26 @@ impl Mailbox {
         self.reading.forget(waiter, wakers);
     }
 
-    /// Queues a message for the device's readers.
+    /// Queues a message for the device's readers. `is_owed` means that the gateway waits for its acknowledgement. A config
+    /// replaces one that nobody has taken, and is kept even without a handle: it is acknowledged when somebody takes it,
+    /// because the acknowledgement tells the cloud that the device has it.
     pub(crate) fn deliver(
         &mut self,
-        message: ReceivedMessage,
+        mut message: ReceivedMessage,
+        is_owed: bool,
         acknowledge: Acknowledge,
         wakers: &mut Wakers,
     ) -> Delivered {
-        if !self.has_handles() {
+        let is_config = message.kind == MessageKind::Config;
+        if is_config {
+            message.replaced = self.take_config();
+        } else if !self.has_handles() {
             return Delivered::Dropped;
         }
-        let is_kept_unread = acknowledge == Acknowledge::Automatic
-            && self.readers == 0
-            && self.make_room_unread(&message.kind);
+        let is_kept_unread = !is_config && acknowledge == Acknowledge::Automatic && !self.is_read();
         self.queue.push_back(Queued {
             message,
-            is_owed: !is_kept_unread,
+            is_owed: is_owed && !is_kept_unread,
         });
         self.reading.wake_all(wakers);
         if is_kept_unread {
@@ -121,29 +133,77 @@ impl Mailbox {
         }
     }
 
-    /// Drops what a message of this kind replaces. Returns whether there is room to keep it for a later reader.
-    fn make_room_unread(&mut self, kind: &MessageKind) -> bool {
-        if *kind == MessageKind::Config {
-            // A late reader wants only the newest of the configs that the cloud knows to have arrived.
-            self.queue
-                .retain(|queued| queued.is_owed || queued.message.kind != MessageKind::Config);
+    /// Returns whether somebody seems to take the messages.
+    fn is_read(&self) -> bool {
+        self.readers > 0 && !self.is_overdue
+    }
+
+    /// Removes the config that waits. Returns the deliveries to acknowledge with the one that replaces it.
+    fn take_config(&mut self) -> Vec<DeliveryId> {
+        let at = self.queue.iter().position(Queued::is_config);
+        let Some(Queued { message, is_owed }) = at.and_then(|at| self.queue.remove(at)) else {
+            return Vec::new();
+        };
+        let mut replaced = message.replaced;
+        replaced.extend(is_owed.then_some(message.delivery));
+        replaced
+    }
+
+    /// Drops the oldest commands that need no acknowledgement any more, if there are more than `max_stale`, or than
+    /// `MAX_UNREAD` while nobody takes them. Returns how many.
+    pub(crate) fn trim(&mut self, max_stale: usize) -> usize {
+        let most = match self.is_read() {
+            true => max_stale,
+            false => MAX_UNREAD,
+        };
+        let unread = self
+            .queue
+            .iter()
+            .filter(|queued| queued.is_unread())
+            .count();
+        let excess = unread.saturating_sub(most);
+        let mut left = excess;
+        if excess > 0 {
+            self.queue.retain(|queued| {
+                let is_dropped = left > 0 && queued.is_unread();
+                left -= usize::from(is_dropped);
+                !is_dropped
+            });
         }
-        let unread = self.queue.iter().filter(|queued| !queued.is_owed).count();
-        unread < MAX_UNREAD
+        excess
+    }
+
+    /// Records that the messages were not acknowledged in time. `is_owed` tells which still have to be.
+    pub(crate) fn be_overdue(&mut self, is_owed: impl Fn(DeliveryId) -> bool) {
+        self.is_overdue = true;
+        self.update_owed(is_owed);
+    }
+
+    /// Records the end of a connection: acknowledgements end with it, messages do not.
+    pub(crate) fn end_connection(&mut self) {
+        self.update_owed(|_| false);
+    }
+
+    /// Updates which messages still have to be acknowledged.
+    fn update_owed(&mut self, is_owed: impl Fn(DeliveryId) -> bool) {
+        for queued in &mut self.queue {
+            let message = &mut queued.message;
+            queued.is_owed = is_owed(message.delivery);
+            message.replaced.retain(|delivery| is_owed(*delivery));
+        }
     }
 
     /// Takes the next message, `None` when no more come. `has_ended` means that the gateway has.
     pub(crate) fn poll_take(
         &mut self,
-        acknowledge: Acknowledge,
         has_ended: bool,
         waiter: &mut Option<u64>,
         cx: &Context<'_>,
         wakers: &mut Wakers,
-    ) -> Poll<Option<Taken>> {
-        if let Some(Queued { message, is_owed }) = self.queue.pop_front() {
-            let is_due = is_owed && acknowledge == Acknowledge::Automatic;
-            return Poll::Ready(Some(Taken { message, is_due }));
+    ) -> Poll<Option<ReceivedMessage>> {
+        if let Some(Queued { message, .. }) = self.queue.pop_front() {
+            self.is_overdue = false;
+            return Poll::Ready(Some(message));
         }
         if has_ended || self.is_detached {
             return Poll::Ready(None);
@@ -152,22 +212,15 @@ impl Mailbox {
         Poll::Pending
     }
 
-    /// Empties the queue, because nobody can take from it any more.
-    pub(crate) fn abandon(&mut self) -> impl Iterator<Item = ReceivedMessage> + use<> {
-        core::mem::take(&mut self.queue)
+    /// Removes the commands, because nobody can take them any more.
+    pub(crate) fn abandon(&mut self) -> Vec<DeliveryId> {
+        let (configs, commands) = core::mem::take(&mut self.queue)
             .into_iter()
-            .map(|queued| queued.message)
-    }
-
-    /// Records the end of a connection: acknowledgements end with it, messages do not. Keeps the newest `max_stale`,
-    /// and returns how many it dropped.
-    pub(crate) fn end_connection(&mut self, max_stale: usize) -> usize {
-        let excess = self.queue.len().saturating_sub(max_stale);
-        self.queue.drain(..excess);
-        for queued in &mut self.queue {
-            queued.is_owed = false;
-        }
-        excess
+            .partition(Queued::is_config);
+        self.queue = configs;
+        let commands: VecDeque<Queued> = commands;
+        let commands = commands.into_iter();
+        commands.map(|queued| queued.message.delivery).collect()
     }
 
     /// Registers a task that waits for room in the device's outgoing queue.

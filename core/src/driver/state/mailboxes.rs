@@ -4,11 +4,11 @@ use core::task::{Context, Poll};
 use std::collections::BTreeMap;
 
 use crate::{
-    command::DeviceKey,
+    command::{DeliveryId, DeviceKey},
     driver::{
         received_message::ReceivedMessage,
         state::{
-            mailbox::{Delivered, Mailbox, Taken},
+            mailbox::{Delivered, Mailbox},
             wakers::Wakers,
         },
     },
@@ -20,8 +20,10 @@ use crate::{
 pub(crate) struct Mailboxes {
     mailboxes: BTreeMap<DeviceKey, Mailbox>,
     acknowledge: Acknowledge,
-    /// Messages of one device that may wait from earlier connections.
+    /// Commands of one device that may wait although they need no acknowledgement.
     max_stale: usize,
+    /// How many messages of which devices were dropped and not reported yet.
+    dropped: BTreeMap<DeviceId, usize>,
 }
 
 impl Mailboxes {
@@ -30,7 +32,13 @@ impl Mailboxes {
             mailboxes: BTreeMap::new(),
             acknowledge,
             max_stale,
+            dropped: BTreeMap::new(),
         }
+    }
+
+    /// Returns who acknowledges messages that were taken.
+    pub(crate) fn acknowledge(&self) -> Acknowledge {
+        self.acknowledge
     }
 
     pub(crate) fn get(&self, key: DeviceKey) -> Option<&Mailbox> {
@@ -54,17 +62,16 @@ impl Mailboxes {
             .add_handle();
     }
 
-    /// Counts one handle of a device less. After the last, returns the messages that nobody can take any more.
-    pub(crate) fn remove_handle(&mut self, key: DeviceKey) -> Option<Abandoned> {
+    /// Counts one handle of a device less. After the last, drops the commands, which nobody can take any more, and
+    /// returns them; `None` while there are others.
+    pub(crate) fn remove_handle(&mut self, key: DeviceKey) -> Option<Vec<DeliveryId>> {
         let mailbox = self.mailboxes.get_mut(&key)?;
         mailbox.remove_handle();
         if mailbox.has_handles() {
             return None;
         }
-        let abandoned = Abandoned {
-            device: mailbox.device().clone(),
-            messages: mailbox.abandon().collect(),
-        };
+        let abandoned = mailbox.abandon();
+        drop_from(&mut self.dropped, mailbox, abandoned.len());
         self.remove_if_over(key);
         Some(abandoned)
     }
@@ -88,17 +95,24 @@ impl Mailboxes {
         }
     }
 
-    /// Queues a message for the readers of a device.
+    /// Queues a message for the readers of a device. `is_owed` means that the gateway waits for its acknowledgement.
     pub(crate) fn deliver(
         &mut self,
         key: DeviceKey,
         message: ReceivedMessage,
+        is_owed: bool,
         wakers: &mut Wakers,
     ) -> Delivered {
-        match self.mailboxes.get_mut(&key) {
-            Some(mailbox) => mailbox.deliver(message, self.acknowledge, wakers),
-            None => Delivered::Dropped,
-        }
+        let Some(mailbox) = self.mailboxes.get_mut(&key) else {
+            return Delivered::Dropped;
+        };
+        let delivered = mailbox.deliver(message, is_owed, self.acknowledge, wakers);
+        let dropped = match delivered {
+            Delivered::Dropped => 1,
+            Delivered::Owed | Delivered::KeptUnread => mailbox.trim(self.max_stale),
+        };
+        drop_from(&mut self.dropped, mailbox, dropped);
+        delivered
     }
 
     /// Takes the next message of a device, `None` when no more come. `has_ended` means that the gateway has.
@@ -109,23 +123,34 @@ impl Mailboxes {
         waiter: &mut Option<u64>,
         cx: &Context<'_>,
         wakers: &mut Wakers,
-    ) -> Poll<Option<Taken>> {
+    ) -> Poll<Option<ReceivedMessage>> {
         match self.mailboxes.get_mut(&key) {
-            Some(mailbox) => mailbox.poll_take(self.acknowledge, has_ended, waiter, cx, wakers),
+            Some(mailbox) => mailbox.poll_take(has_ended, waiter, cx, wakers),
             None => Poll::Ready(None),
         }
     }
 
-    /// Records the end of a connection: acknowledgements end with it, messages do not. Returns how many messages of
-    /// which devices were dropped, because too many wait from earlier connections.
-    pub(crate) fn end_connection(&mut self) -> Vec<(DeviceId, usize)> {
-        self.mailboxes
-            .values_mut()
-            .filter_map(|mailbox| {
-                let dropped = mailbox.end_connection(self.max_stale);
-                (dropped > 0).then(|| (mailbox.device().clone(), dropped))
-            })
-            .collect()
+    /// Records that messages of a device were not acknowledged in time. `is_owed` tells which still have to be.
+    pub(crate) fn be_overdue(&mut self, key: DeviceKey, is_owed: impl Fn(DeliveryId) -> bool) {
+        if let Some(mailbox) = self.mailboxes.get_mut(&key) {
+            mailbox.be_overdue(is_owed);
+            let dropped = mailbox.trim(self.max_stale);
+            drop_from(&mut self.dropped, mailbox, dropped);
+        }
+    }
+
+    /// Records the end of a connection: acknowledgements end with it, messages do not.
+    pub(crate) fn end_connection(&mut self) {
+        for mailbox in self.mailboxes.values_mut() {
+            mailbox.end_connection();
+            let dropped = mailbox.trim(self.max_stale);
+            drop_from(&mut self.dropped, mailbox, dropped);
+        }
+    }
+
+    /// Returns how many messages of which devices were dropped since the last call.
+    pub(crate) fn take_dropped(&mut self) -> BTreeMap<DeviceId, usize> {
+        core::mem::take(&mut self.dropped)
     }
 
     /// Lets all tasks that wait for room try again.
@@ -143,8 +168,9 @@ impl Mailboxes {
     }
 }
 
-/// The messages of a device whose last handle was dropped.
-pub(crate) struct Abandoned {
-    pub(crate) device: DeviceId,
-    pub(crate) messages: Vec<ReceivedMessage>,
+/// Counts messages of a device that were dropped.
+fn drop_from(dropped: &mut BTreeMap<DeviceId, usize>, mailbox: &Mailbox, messages: usize) {
+    if messages > 0 {
+        *dropped.entry(mailbox.device().clone()).or_default() += messages;
+    }
 }

@@ -37,6 +37,11 @@ impl Feed {
     }
 
     fn push(&mut self, change: Status) {
+        if let Some(last) = self.changes.back_mut()
+            && last.add_dropped(&change)
+        {
+            return;
+        }
         if self.is_full() && !self.is_holding {
             self.changes.pop_front();
             self.missed += 1;

@@ -159,10 +159,17 @@ impl OwedAcks {
         }
     }
 
-    /// Returns whether a delivery waits for the user's acknowledgement.
+    /// Returns whether [`give`](Self::give) has an effect on this delivery.
     pub(crate) fn awaits(&self, delivery: DeliveryId) -> bool {
         let owed = self.position(delivery).and_then(|at| self.owed.get(at));
-        owed.is_some_and(|owed| !owed.is_given)
+        owed.is_some_and(|owed| !owed.is_given) || self.config_given_up(delivery).is_some()
+    }
+
+    /// Returns the device whose newest config this is, if it was given up.
+    fn config_given_up(&self, delivery: DeliveryId) -> Option<Slot> {
+        let mut given_up = self.given_up.iter();
+        let config = given_up.find(|(_, config)| config.number == delivery.0);
+        config.map(|(device, _)| *device)
     }
 
     /// Records the user's acknowledgement of this delivery. If it is the newest config of a device, and was given up,
@@ -175,9 +182,7 @@ impl OwedAcks {
             self.waiting -= 1;
             return None;
         }
-        let mut given_up = self.given_up.iter();
-        let (device, _) = given_up.find(|(_, config)| config.number == delivery.0)?;
-        let device = *device;
+        let device = self.config_given_up(delivery)?;
         self.given_up.remove(&device);
         Some(device)
     }
