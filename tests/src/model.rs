@@ -66,6 +66,8 @@ pub struct Model {
     longest_config: usize,
     /// Publications and subscriptions that the bridge rejected because their device is not attached.
     rejected: u64,
+    /// Topic filters that the bridge refuses because of a fault, and of which the refusal follows.
+    refused_filters: u32,
 }
 
 /// The state of a device.
@@ -164,6 +166,7 @@ impl Model {
             failures: 0,
             longest_config: 0,
             rejected: 0,
+            refused_filters: 0,
         };
         for device in &mut model.devices {
             device.configs.insert(1, String::new());

@@ -5,6 +5,7 @@ use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey};
 use super::{DEVICES, Delivered, Device, Finding, Model};
 use crate::bridge::errors::ErrorType;
 use crate::bridge::event::{DetachCause, Event as BridgeEvent, EventKind};
+use crate::bridge::faults::{FaultKind, Grant};
 use crate::script::Rule;
 use crate::{CloseReason, ConnectionId};
 
@@ -191,6 +192,16 @@ impl Model {
             EventKind::ErrorReport {
                 error_type, device, ..
             } => self.on_bridge_report(*error_type, device, event.connection),
+            EventKind::FaultStruck { fault, .. } => {
+                if let FaultKind::Grant { grant, .. } = fault.kind {
+                    self.refused_filters += u32::from(grant == Grant::Failure);
+                }
+                Ok(())
+            }
+            EventKind::Subscribed { code: 0x80, .. } if self.refused_filters > 0 => {
+                self.refused_filters -= 1;
+                Ok(())
+            }
             EventKind::Subscribed { filter, code: 0x80 } => {
                 self.on_refused_filter(filter, event.connection)
             }

@@ -305,6 +305,18 @@ impl Run {
                     self.inject(&FaultKind::Stall { millis });
                 }
             }
+            Step::Sleep(duration) => {
+                self.model().end_calm();
+                self.struck("machine asleep");
+                let left = MAX_ELAPSED.saturating_sub(self.link.elapsed());
+                self.link.sleep(left.min(*duration));
+            }
+            Step::ForgetDate => {
+                self.model().end_calm();
+                self.struck("date unknown");
+                self.link.forget_date();
+            }
+            Step::SetDate => self.link.set_clock_error(0),
         }
         String::new()
     }

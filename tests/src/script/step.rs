@@ -61,6 +61,12 @@ pub enum Step {
     Slow(Slowness),
     /// The bridge answers nothing for a while; then, everything.
     StallService(Duration),
+    /// The gateway's machine sleeps: its clock stands still, the date and everything else go on.
+    Sleep(Duration),
+    /// The gateway's machine believes that it is 1970.
+    ForgetDate,
+    /// The date of the gateway's machine is set, to the right one.
+    SetDate,
 }
 
 /// The user's commands. Tokens are identified by their lifetime; a device that needs none gets none.

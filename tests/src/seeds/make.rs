@@ -56,6 +56,10 @@ struct FaultClasses {
     has_bridge_faults: bool,
     /// The bridge takes its time, and the link is slow.
     is_slow: bool,
+    /// The bridge hangs up at some packets.
+    has_poison: bool,
+    /// The gateway's machine sleeps, or does not know the date.
+    has_bad_clocks: bool,
 }
 
 /// The frequency of a kind of step, in 1,000: always, or only with a kind of disturbance.
@@ -67,9 +71,11 @@ const NETWORK: fn(FaultClasses) -> bool = |classes| classes.has_network_faults;
 const FALSE_DATA: fn(FaultClasses) -> bool = |classes| classes.has_false_data;
 
 const SLOW: fn(FaultClasses) -> bool = |classes| classes.is_slow;
+const POISON: fn(FaultClasses) -> bool = |classes| classes.has_poison;
+const CLOCKS: fn(FaultClasses) -> bool = |classes| classes.has_bad_clocks;
 
 /// Indexed by the kinds of [`Step::from_bytes`].
-const WEIGHTS: [Weight; 49] = [
+const WEIGHTS: [Weight; 53] = [
     (0, 260, ALWAYS),
     (1, 8, ALWAYS),
     (2, 45, ALWAYS),
@@ -119,6 +125,10 @@ const WEIGHTS: [Weight; 49] = [
     (46, 12, SLOW),
     (47, 8, SLOW),
     (48, 10, SLOW),
+    (49, 15, CLOCKS),
+    (50, 15, CLOCKS),
+    (51, 20, POISON),
+    (52, 0, BRIDGE),
 ];
 
 /// Returns the script of a seed; it remains the same as long as no kind of step is added.
@@ -132,8 +142,13 @@ pub fn script(seed: u64) -> Script {
         has_false_data: random.percent(12),
         has_bridge_faults: random.percent(70),
         is_slow,
+        has_poison: of_world.percent(20),
+        has_bad_clocks: of_world.percent(20),
     };
     let mut steps = Vec::new();
+    if classes.has_bad_clocks && of_world.percent(40) {
+        steps.push(Step::ForgetDate);
+    }
     if random.percent(90) {
         steps.push(Step::from_bytes([1, 0, 0, 0]));
         for device in 1..=1 + random.below(3) as u8 {
@@ -226,6 +241,8 @@ fn step_of(kind: u8, random: &mut Random) -> Step {
         ),
         45 => (1, lifetime(random)),
         47 => (random.pick(&[1, 2]), random.below(200) as u16),
+        49 => (2, random.pick(&[1, 30, 80, 200, 1_000, 3_600, 7_200])),
+        51 => (device, poison(random)),
         48 => (
             random.byte(),
             random.pick(&[0, 50, 500, 2_000, 10_000, 60_000]),
@@ -234,6 +251,16 @@ fn step_of(kind: u8, random: &mut Random) -> Step {
     };
     let [b, c] = number.to_le_bytes();
     Step::from_bytes([kind, a, b, c])
+}
+
+/// Returns the packet of a poison and, half the time, the first digits of the numbers of publications.
+fn poison(random: &mut Random) -> u16 {
+    let packet = random.pick(&[0, 1, 1, 3, 3, 3, 4, 5, 5, 6]);
+    let number = match random.percent(50) {
+        true => 0,
+        false => random.below(60) as u8,
+    };
+    u16::from_le_bytes([packet, number])
 }
 
 /// Returns a wait between zero and a quarter of an hour, as its unit and number.

@@ -1,17 +1,20 @@
 //! Encodes steps as bytes: a kind and three numbers each.
 
-use core::num::{NonZeroU8, NonZeroU32, NonZeroUsize};
+mod faults;
+
 use core::time::Duration;
 
 use iotcore_gateway::{QoS, Subscription, TransportEnd};
 
 use super::{CloudOperation, Command, DEVICES, NetworkFault, REPORTS, Step, Stray};
-use crate::bridge::faults::{AnswerKind, CutMoment, FaultKind, PacketKind, RefuseBy, Treatment};
 use crate::link::Side;
 use crate::script::world::Slowness;
 
 /// The maximum wait of a step; longer ones are clamped.
 const MAX_WAIT: Duration = Duration::from_secs(1_800);
+
+/// The longest sleep of a step.
+const MAX_SLEEP: Duration = Duration::from_secs(9_000);
 
 const UNITS: [Duration; 4] = [
     Duration::from_millis(1),
@@ -29,7 +32,7 @@ const ENDS: [TransportEnd; 5] = [
 ];
 
 /// The number of kinds of steps.
-pub const KINDS: u8 = 49;
+pub const KINDS: u8 = 53;
 
 /// The number of kinds before those of a slow world were added; a first byte that is no kind is taken modulo this number.
 const OLDER_KINDS: u8 = 46;
@@ -43,10 +46,6 @@ impl Step {
         let qos = [QoS::AtLeastOnce, QoS::AtMostOnce][usize::from(a >> 7)];
         let subscription = [Subscription::Config, Subscription::Commands][usize::from(b % 2)];
         let side = [Side::Gateway, Side::Bridge][usize::from(a % 2)];
-        let count = NonZeroU32::new(u32::from(b % 8));
-        let answer = AnswerKind::ALL[usize::from(a) % AnswerKind::ALL.len()];
-        let answers = |treatment| Self::Fault(FaultKind::Answer { answer, treatment });
-        let refuse = |by| Self::Fault(FaultKind::Refuse { count, by });
         match if kind < KINDS {
             kind
         } else {
@@ -93,31 +92,7 @@ impl Step {
             17 => Self::Cloud(CloudOperation::Unblock { device }),
             18 => Self::Cloud(CloudOperation::Bind { device }),
             19 => Self::Cloud(CloudOperation::Unbind { device }),
-            20 => refuse(RefuseBy::Close),
-            21 => refuse(RefuseBy::Reset),
-            22 => refuse(RefuseBy::Silence),
-            23 => refuse(RefuseBy::Connack(
-                NonZeroU8::new(a).unwrap_or(NonZeroU8::MIN),
-            )),
-            24 => answers(Treatment::Hold { count }),
-            25 => answers(Treatment::Delay {
-                millis: NonZeroU32::MIN.saturating_add(u32::from(c) * 200),
-                count,
-            }),
-            26 => answers(Treatment::Double { count }),
-            27 => answers(Treatment::Reorder {
-                group: NonZeroU32::MIN.saturating_add(1 + u32::from(b % 4)),
-            }),
-            28 => Self::Fault(FaultKind::Release { answer }),
-            29 => Self::Fault(FaultKind::Segment {
-                length: NonZeroUsize::MIN.saturating_add(usize::from(a)),
-            }),
-            30 => Self::Fault(FaultKind::LoseReports { count }),
-            31 => Self::Fault(FaultKind::Cut {
-                moment: CutMoment::ALL[usize::from(b) % CutMoment::ALL.len()],
-                packet: PacketKind::ALL[usize::from(a) % PacketKind::ALL.len()],
-            }),
-            32 => Self::Fault(FaultKind::Clear),
+            20..=32 | 51 | 52 => Self::Fault(faults::from_bytes([kind, a, b, c])),
             33 => Self::Stray(Stray::from_bytes(a, b)),
             34 => Self::Report {
                 device,
@@ -152,6 +127,8 @@ impl Step {
                 to: [None, Some(Side::Gateway), Some(Side::Bridge)][usize::from(a % 3)],
                 bytes: number,
             }),
+            49 => Self::Sleep(span(a, number).min(MAX_SLEEP)),
+            50 => [Self::ForgetDate, Self::SetDate][usize::from(a % 2)].clone(),
             _ => match a % 2 {
                 0 => Self::ClockError(i16::from_le_bytes([b, c])),
                 _ => Self::TokenLifetime(lifetime),
@@ -169,7 +146,7 @@ impl Step {
             Self::Wait(duration) => timed(0, *duration),
             Self::User(command) => command.to_bytes(),
             Self::Cloud(operation) => operation.to_bytes(),
-            Self::Fault(fault) => fault_bytes(fault),
+            Self::Fault(fault) => faults::to_bytes(fault),
             Self::Stray(stray) => stray.to_bytes(),
             Self::Report {
                 device,
@@ -180,6 +157,9 @@ impl Step {
             Self::LeaveUnpolled(duration) => timed(44, *duration),
             Self::Slow(slow) => [46, slow.speed, slow.style, slow.seed],
             Self::StallService(duration) => timed(47, *duration),
+            Self::Sleep(duration) => timed(49, *duration),
+            Self::ForgetDate => [50, 0, 0, 0],
+            Self::SetDate => [50, 1, 0, 0],
             Self::ClockError(seconds) => with(45, 0, seconds.cast_unsigned()),
             Self::TokenLifetime(lifetime) => with(45, 1, lifetime.as_secs() as u16),
         }
@@ -202,60 +182,6 @@ fn timed(kind: u8, duration: Duration) -> [u8; 4] {
         .enumerate()
         .find_map(tell)
         .unwrap_or([kind, 3, 0xFF, 0xFF])
-}
-
-fn counted(count: Option<NonZeroU32>) -> u8 {
-    count.map_or(0, |count| count.get() as u8)
-}
-
-fn fault_bytes(fault: &FaultKind) -> [u8; 4] {
-    let place = |answer: &AnswerKind| {
-        AnswerKind::ALL
-            .iter()
-            .position(|of| of == answer)
-            .unwrap_or(0) as u8
-    };
-    match fault {
-        FaultKind::Refuse { count, by } => match by {
-            RefuseBy::Close => [20, 0, counted(*count), 0],
-            RefuseBy::Reset => [21, 0, counted(*count), 0],
-            RefuseBy::Silence => [22, 0, counted(*count), 0],
-            RefuseBy::Connack(code) => [23, code.get(), counted(*count), 0],
-        },
-        FaultKind::Answer { answer, treatment } => match treatment {
-            Treatment::Hold { count } => [24, place(answer), counted(*count), 0],
-            Treatment::Delay { millis, count } => [
-                25,
-                place(answer),
-                counted(*count),
-                ((millis.get() - 1) / 200) as u8,
-            ],
-            Treatment::Double { count } => [26, place(answer), counted(*count), 0],
-            Treatment::Reorder { group } => [27, place(answer), (group.get() - 2) as u8, 0],
-        },
-        FaultKind::Release { answer } => [28, place(answer), 0, 0],
-        FaultKind::Segment { length } => [29, (length.get() - 1) as u8, 0, 0],
-        FaultKind::LoseReports { count } => [30, 0, counted(*count), 0],
-        FaultKind::Cut { moment, packet } => {
-            let moment = CutMoment::ALL
-                .iter()
-                .position(|of| of == moment)
-                .unwrap_or(0);
-            let packet = PacketKind::ALL
-                .iter()
-                .position(|of| of == packet)
-                .unwrap_or(0);
-            [31, packet as u8, moment as u8, 0]
-        }
-        // These have their own kinds of steps.
-        FaultKind::Clear
-        | FaultKind::Raw { .. }
-        | FaultKind::Rate { .. }
-        | FaultKind::Service { .. }
-        | FaultKind::Stall { .. }
-        | FaultKind::Poison { .. }
-        | FaultKind::Grant { .. } => [32, 0, 0, 0],
-    }
 }
 
 impl Command {
