@@ -4,7 +4,9 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use iotcore_gateway::{DeviceKey, DeviceState, Event, OpId, Options, Outcome, Publication};
+use iotcore_gateway::{
+    DeviceAuth, DeviceKey, DeviceState, Event, OpId, Options, Outcome, Publication,
+};
 use iotcore_gateway_testkit::bridge::service::Service;
 use iotcore_gateway_testkit::link::{Link, device_id};
 
@@ -137,7 +139,12 @@ fn attach(link: &mut Link, count: usize) -> Vec<DeviceKey> {
     link.gateway.open(now).unwrap();
     let ids = (1..=count).map(|number| device_id(number).as_str().try_into().unwrap());
     let devices: Vec<_> = ids
-        .map(|id| link.gateway.attach(id, None, unix_now, now).unwrap().0)
+        .map(|id| {
+            link.gateway
+                .attach(id, DeviceAuth::ByAssociation, unix_now, now)
+                .unwrap()
+                .0
+        })
         .collect();
     let is_attached = |link: &Link| {
         let mut states = devices
