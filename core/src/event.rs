@@ -145,7 +145,8 @@ pub enum Event {
     /// The token of this connection is the same as that of the connection before: it is not refreshed before it expires,
     /// because a refresh would bring it again. Provide a fresh one for each connection. Reported once for each token.
     TokenUnchanged,
-    /// A device whose publication was refused as blocked has room again.
+    /// A device whose publication was refused as blocked has room again: its own queue is half empty, or what it needs of
+    /// the room that all share is free, in the order in which they were refused.
     Writable {
         /// The device.
         device: DeviceKey,

@@ -66,6 +66,10 @@ pub struct Options {
     pub device_queue: QueueLimit,
     /// Maximum accepted and not yet acknowledged for all devices together (default 100,000 messages, 64 MiB of
     /// payload).
+    ///
+    /// A part is reserved for each device that there may be, and for the gateway: 32 messages and 32 KiB, but no more than
+    /// half of the total for all of them, and no more than leaves room for the largest payload. What a device holds beyond
+    /// that comes out of the rest, which all share. So others cannot fill the queue of a device that holds little.
     pub total_queue: QueueLimit,
     /// The delays between attempts to connect (default 1 s doubling up to 32 s), to attach and to subscribe again; up to
     /// 5 minutes for a subscription that the bridge refused, and an attachment that it has ended soon several times.
@@ -270,8 +274,9 @@ pub enum Overflow {
     /// It is refused as [`PublishErrorKind::Blocked`](crate::PublishErrorKind::Blocked) and returned, and
     /// [`Event::Writable`](crate::Event::Writable) follows.
     Reject,
-    /// It replaces the oldest telemetry event of its device that still waits, which ends in
-    /// [`Failure::Dropped`](crate::Failure::Dropped). If all are in flight, it is refused and returned.
+    /// It replaces the oldest telemetry events of its device that still wait, as few as it needs; they end in
+    /// [`Failure::Dropped`](crate::Failure::Dropped). If it had no room even so, for example because all are in flight, it
+    /// is refused and returned, and nothing is dropped.
     DropOldest,
 }
 

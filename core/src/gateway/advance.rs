@@ -84,7 +84,7 @@ impl Session {
     /// Completes a flush after which the connection goes on.
     #[inline]
     fn end_flush(&mut self, online: &mut Online, now: Moment) {
-        if self.outbox.has_blocked() {
+        if self.outbox.may_have_writable() {
             self.announce_room();
         }
         online.link.watch_progress(now);

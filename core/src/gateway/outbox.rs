@@ -4,6 +4,7 @@
 //! A publication is in exactly one place at a time: its device's queue (for a state: its slot) or list of suspects, or,
 //! during a connection, that connection's [`Flight`]. Devices that can send take turns.
 
+mod blocked;
 mod entries;
 mod entry;
 mod flight;
@@ -19,9 +20,11 @@ mod suspects;
 use std::collections::BTreeMap;
 
 use self::{
+    blocked::Waiting,
     entries::Entries,
     pace::{ConnectionPacer, Pace},
-    queue::{Load, Queue, Queues},
+    queue::{Queue, Queues},
+    room::{Load, Room},
 };
 pub(crate) use self::{
     entry::{Entry, EntryKey},
@@ -33,7 +36,7 @@ use crate::{
     clock::Moment,
     command::{OpId, Publication, PublicationTopic, Slot},
     id::DeviceId,
-    options::{Options, QueueLimit},
+    options::Options,
     quota::Quota,
     timers::Schedule,
 };
@@ -53,15 +56,9 @@ pub(crate) struct Outbox {
     held_until: Option<Moment>,
     delays: Delays,
     quota: Quota,
-    blocked: Vec<Slot>,
     load: Load,
-    limits: Limits,
-}
-
-#[derive(Debug)]
-struct Limits {
-    device: QueueLimit,
-    total: QueueLimit,
+    room: Room,
+    waiting: Waiting,
 }
 
 impl Outbox {
@@ -75,12 +72,9 @@ impl Outbox {
             held_until: None,
             delays: Delays::default(),
             quota: options.quota,
-            blocked: Vec::new(),
             load: Load::default(),
-            limits: Limits {
-                device: options.device_queue,
-                total: options.total_queue,
-            },
+            room: Room::new(options),
+            waiting: Waiting::default(),
         }
     }
 
@@ -105,10 +99,47 @@ impl Outbox {
             flight.round.remove(device, queue);
         }
         let pace = core::mem::take(&mut queue.pace);
-        self.blocked.retain(|&other| other != device);
+        self.unblock(device);
         self.queues.add(device);
         self.departed.insert(id, pace);
         self.departed.retain(|_, pace| !pace.is_over(now));
+    }
+
+    /// Returns whether a publication would be accepted. A state needs no more room than the one that it replaces.
+    #[inline]
+    pub(crate) fn has_room(&self, publication: &Publication) -> bool {
+        self.has_room_without(publication, Load::default())
+    }
+
+    /// Returns whether a publication would be accepted if its device had ended so much.
+    #[inline]
+    fn has_room_without(&self, publication: &Publication, ended: Load) -> bool {
+        let queue = self.queues.at(publication.device.slot);
+        let is_state = matches!(publication.topic, PublicationTopic::State);
+        let replaced = queue.state.filter(|_| is_state);
+        let replaced = replaced.map(|key| self.entry(key).payload.len());
+        let after = queue.load.without(replaced).minus(ended);
+        let after = after.with(publication.payload.len());
+        self.room.allows(queue.load, after)
+    }
+
+    /// Returns the oldest telemetry events that wait in a device's queue, as few as have to be dropped so that its
+    /// publication is accepted. `None` if it would not be, even so.
+    pub(crate) fn droppable(&self, publication: &Publication) -> Option<Vec<EntryKey>> {
+        let queue = self.queues.at(publication.device.slot);
+        let alone = Load::default().with(publication.payload.len());
+        if !self.room.allows(queue.load, alone) {
+            return None;
+        }
+        let (mut dropped, mut keys) = (Load::default(), Vec::new());
+        for key in queue.waiting.iter(&self.entries) {
+            dropped.add(self.entry(key).payload.len());
+            keys.push(key);
+            if self.has_room_without(publication, dropped) {
+                return Some(keys);
+            }
+        }
+        None
     }
 
     /// Takes a publication in; returns a state that it replaced, which is in no queue and waits to be released.
@@ -131,11 +162,14 @@ impl Outbox {
             .insert(|| Entry::new(op, device, topic, qos, payload));
         self.load.add(bytes);
         let queue = self.queues.at_mut(device);
+        let before = queue.load;
         queue.load.add(bytes);
+        self.room.change(before, queue.load);
         let replaced = queue.append(&mut self.entries, key, is_state, qos);
         if let Some(flight) = flight {
             flight.round.offer(device, queue, &self.entries);
         }
+        self.recheck(device);
         replaced
     }
 
@@ -160,9 +194,13 @@ impl Outbox {
         let (op, device, bytes) = (entry.op, entry.device, entry.payload.len());
         let queue = self.queues.at_mut(device);
         unlink(queue, &mut self.entries);
+        let before = queue.load;
         queue.load.remove(bytes);
+        self.room.change(before, queue.load);
         self.load.remove(bytes);
         self.entries.remove(key);
+        self.waiting.publication_ended();
+        self.recheck(device);
         (op, device)
     }
 

@@ -26,18 +26,22 @@ impl Session {
 
     /// Makes room for a publication by dropping older ones, if the options say so.
     pub(super) fn make_room(&mut self, publication: &Publication) -> bool {
-        while !self.outbox.has_room(publication) {
-            let oldest = match self.options.overflow {
-                Overflow::DropOldest => self.outbox.oldest_waiting(publication.device.slot),
-                Overflow::Reject => None,
-            };
-            let Some(oldest) = oldest else {
-                return false;
-            };
-            self.fail_waiting(oldest, Failure::Dropped);
+        self.outbox.has_room(publication) || self.drop_oldest_for(publication)
+    }
+
+    /// Drops as many older publications of a device as a new one needs; none if it has no room even so, or the options
+    /// say so.
+    #[inline(never)]
+    fn drop_oldest_for(&mut self, publication: &Publication) -> bool {
+        let oldest = match self.options.overflow {
+            Overflow::DropOldest => self.outbox.droppable(publication),
+            Overflow::Reject => None,
+        };
+        for key in oldest.iter().flatten() {
+            self.fail_waiting(*key, Failure::Dropped);
             self.stats.dropped += 1;
         }
-        true
+        oldest.is_some()
     }
 
     /// Ends a publication on a connection well: it was acknowledged, or handed over at QoS 0.

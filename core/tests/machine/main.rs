@@ -27,6 +27,7 @@ mod refused_subscriptions;
 mod renewal;
 mod replay;
 mod reports;
+mod reserves;
 mod retries;
 mod room;
 mod shares;

@@ -1,16 +1,17 @@
 //! One device's part of the outbox.
 
 use super::{
+    blocked::Blocked,
     entries::Entries,
     entry::{Entry, EntryKey},
     list::List,
     pace::Pace,
+    room::Load,
 };
 use crate::{
     clock::Moment,
     command::{OpId, Slot},
     mqtt::QoS,
-    options::QueueLimit,
     quota::Quota,
 };
 
@@ -42,8 +43,8 @@ pub(super) struct Queue {
     pub(super) is_open: bool,
     /// Whether the device is in the round of devices that can send.
     pub(super) turn: Standing,
-    /// The size of the last refused publication, while its user waits for room.
-    pub(super) blocked: Option<usize>,
+    /// Its user, who waits for room.
+    pub(super) blocked: Option<Blocked>,
     /// The newest state that was queued for transmission.
     pub(super) newest_state: Option<OpId>,
 }
@@ -197,41 +198,5 @@ impl Queues {
         self.queues
             .get_mut(device.index())
             .expect(HERE_WITH_ITS_DEVICE)
-    }
-}
-
-/// A number of publications and the bytes of their payloads.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Load {
-    pub(super) messages: usize,
-    pub(super) bytes: usize,
-}
-
-impl Load {
-    pub(super) fn add(&mut self, bytes: usize) {
-        self.messages += 1;
-        self.bytes += bytes;
-    }
-
-    pub(super) fn remove(&mut self, bytes: usize) {
-        self.messages -= 1;
-        self.bytes -= bytes;
-    }
-
-    /// Returns the load without one publication of this size, if there is one.
-    pub(super) fn without(mut self, bytes: Option<usize>) -> Self {
-        if let Some(bytes) = bytes {
-            self.remove(bytes);
-        }
-        self
-    }
-
-    pub(super) fn has_room(&self, bytes: usize, limit: QueueLimit) -> bool {
-        self.messages < limit.messages && self.bytes + bytes <= limit.bytes
-    }
-
-    /// Returns whether the load is well below the limit, so that a blocked user is not woken for every single message.
-    pub(super) fn is_relaxed(&self, limit: QueueLimit) -> bool {
-        self.messages <= limit.messages / 2 && self.bytes <= limit.bytes / 2
     }
 }

@@ -1,56 +1,266 @@
-//! Room for publications, and the users who wait for it.
+//! Room for publications: what is reserved for each device, and what all devices share.
 
-use super::{EntryKey, Outbox};
-use crate::command::{Publication, PublicationTopic, Slot};
+use crate::options::Options;
 
-impl Outbox {
-    /// Returns whether a publication would be accepted. A state needs no more room than the one that it replaces.
-    pub(crate) fn has_room(&self, publication: &Publication) -> bool {
-        let bytes = publication.payload.len();
-        let queue = self.queues.at(publication.device.slot);
-        let is_state = matches!(publication.topic, PublicationTopic::State);
-        let replaced = queue
-            .state
-            .filter(|_| is_state)
-            .map(|key| self.entry(key).payload.len());
-        let (device, total) = (queue.load.without(replaced), self.load.without(replaced));
-        device.has_room(bytes, self.limits.device) && total.has_room(bytes, self.limits.total)
+/// A number of publications and the bytes of their payloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Load {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+/// The largest reserve of a device.
+const MAX_RESERVE: Load = Load {
+    messages: 32,
+    bytes: 32 * 1024,
+};
+
+impl Load {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
     }
 
-    /// Returns the oldest telemetry event of a device that still waits in its queue.
-    pub(crate) fn oldest_waiting(&self, device: Slot) -> Option<EntryKey> {
-        self.queues.at(device).waiting.head()
+    pub(super) fn remove(&mut self, bytes: usize) {
+        self.messages -= 1;
+        self.bytes -= bytes;
     }
 
-    /// Records that the user of this device waits for room for this many bytes.
-    pub(crate) fn block(&mut self, device: Slot, bytes: usize) {
-        let queue = self.queues.at_mut(device);
-        if queue.blocked.replace(bytes).is_none() {
-            self.blocked.push(device);
+    /// Returns the load with one more publication of this size.
+    pub(super) fn with(mut self, bytes: usize) -> Self {
+        self.add(bytes);
+        self
+    }
+
+    /// Returns the load without one publication of this size, if there is one.
+    pub(super) fn without(mut self, bytes: Option<usize>) -> Self {
+        if let Some(bytes) = bytes {
+            self.remove(bytes);
+        }
+        self
+    }
+
+    pub(super) fn plus(self, other: Self) -> Self {
+        Self {
+            messages: self.messages + other.messages,
+            bytes: self.bytes + other.bytes,
         }
     }
 
-    /// Returns whether any user waits for room.
-    #[inline]
-    pub(crate) fn has_blocked(&self) -> bool {
-        !self.blocked.is_empty()
+    pub(super) fn minus(self, other: Self) -> Self {
+        Self {
+            messages: self.messages - other.messages,
+            bytes: self.bytes - other.bytes,
+        }
     }
 
-    /// Takes a device whose user waited for room and has it again.
-    pub(crate) fn take_writable(&mut self) -> Option<Slot> {
-        if !self.load.is_relaxed(self.limits.total) {
-            return None;
+    fn half(self) -> Self {
+        Self {
+            messages: self.messages / 2,
+            bytes: self.bytes / 2,
         }
-        let (queues, load, limits) = (&self.queues, self.load, &self.limits);
-        let has_room = |device: &Slot| {
-            let queue = queues.at(*device);
-            let bytes = queue.blocked.unwrap_or_default();
-            queue.load.is_relaxed(limits.device)
-                && queue.load.has_room(bytes, limits.device)
-                && load.has_room(bytes, limits.total)
+    }
+
+    fn is_within(self, limit: Self) -> bool {
+        self.messages <= limit.messages && self.bytes <= limit.bytes
+    }
+}
+
+/// How much room is taken.
+///
+/// A part of the total is reserved for each device, so that the others cannot fill it. The rest is shared: what a device
+/// holds beyond its reserve comes out of it. So all hold no more than the total, and a device that holds no more than its
+/// reserve never waits for others.
+#[derive(Debug)]
+pub(super) struct Room {
+    /// Limit of one device.
+    device: Load,
+    reserve: Load,
+    /// Limit of what all devices hold beyond their reserves.
+    shared: Load,
+    /// What they hold beyond their reserves.
+    over: Load,
+}
+
+impl Room {
+    pub(super) fn new(options: &Options) -> Self {
+        let (quota, device, total) = (&options.quota, options.device_queue, options.total_queue);
+        let devices = quota.max_devices + 1;
+        // The largest payload has room beside the reserves of all others.
+        let largest = quota.max_telemetry_bytes.max(quota.max_state_bytes);
+        let bytes_of_others = total.bytes.saturating_sub(largest) / quota.max_devices;
+        let reserve = Load {
+            messages: MAX_RESERVE.messages.min(total.messages / (2 * devices)),
+            bytes: MAX_RESERVE
+                .bytes
+                .min(total.bytes / (2 * devices))
+                .min(bytes_of_others),
         };
-        let device = self.blocked.remove(self.blocked.iter().position(has_room)?);
-        self.queues.at_mut(device).blocked = None;
-        Some(device)
+        Self {
+            device: Load {
+                messages: device.messages,
+                bytes: device.bytes,
+            },
+            reserve,
+            shared: Load {
+                messages: total.messages - devices * reserve.messages,
+                bytes: total.bytes - devices * reserve.bytes,
+            },
+            over: Load::default(),
+        }
+    }
+
+    /// Records that the load of a device has changed.
+    #[inline(always)]
+    pub(super) fn change(&mut self, before: Load, after: Load) {
+        self.over = self.over_after(before, after);
+    }
+
+    /// Returns what all would hold beyond their reserves if the load of a device changed.
+    #[inline(always)]
+    fn over_after(&self, before: Load, after: Load) -> Load {
+        let Self { over, reserve, .. } = self;
+        let at_least = |load: usize, reserve: usize| load.max(reserve);
+        Load {
+            messages: over.messages + at_least(after.messages, reserve.messages)
+                - at_least(before.messages, reserve.messages),
+            bytes: over.bytes + at_least(after.bytes, reserve.bytes)
+                - at_least(before.bytes, reserve.bytes),
+        }
+    }
+
+    /// Returns whether the load of a device may change. What stays within its reserve needs nothing of the shared room.
+    #[inline]
+    pub(super) fn allows(&self, before: Load, after: Load) -> bool {
+        self.suits_device(after) && self.over_after(before, after).is_within(self.shared)
+    }
+
+    /// Returns whether a device may have this load, as far as its own limit matters.
+    #[inline]
+    pub(super) fn suits_device(&self, load: Load) -> bool {
+        load.is_within(self.device)
+    }
+
+    /// Returns whether the load of a device is well below its limit, so that its user is not woken for every single
+    /// message.
+    pub(super) fn is_relaxed(&self, load: Load) -> bool {
+        load.is_within(self.device.half())
+    }
+
+    /// Returns how much of the shared room a growing load needs.
+    pub(super) fn need(&self, before: Load, after: Load) -> Load {
+        let beyond = |load: usize, reserve: usize| load.saturating_sub(reserve);
+        let Load { messages, bytes } = self.reserve;
+        Load {
+            messages: beyond(after.messages, messages) - beyond(before.messages, messages),
+            bytes: beyond(after.bytes, bytes) - beyond(before.bytes, bytes),
+        }
+    }
+
+    /// Returns whether the shared room has so much left.
+    pub(super) fn has(&self, need: Load) -> bool {
+        self.over.plus(need).is_within(self.shared)
+    }
+
+    /// Returns whether more than half of the shared room is taken.
+    pub(super) fn is_scarce(&self) -> bool {
+        !self.over.is_within(self.shared.half())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::{collection::vec, prelude::*};
+
+    use super::*;
+    use crate::{options::QueueLimit, quota::Quota};
+
+    /// With the gateway itself.
+    const DEVICES: usize = 4;
+
+    fn options(total: QueueLimit) -> Options {
+        Options {
+            device_queue: QueueLimit {
+                messages: 60,
+                bytes: 2_000,
+            },
+            total_queue: total,
+            quota: Quota {
+                max_devices: DEVICES - 1,
+                max_telemetry_bytes: 1_000,
+                max_state_bytes: 1_000,
+                ..Quota::default()
+            },
+            ..Options::default()
+        }
+    }
+
+    #[derive(Clone, Debug)]
+    enum Step {
+        Add(usize, usize),
+        /// The oldest publication of a device ends.
+        End(usize),
+        /// The newest publication of a device is replaced.
+        Replace(usize, usize),
+    }
+
+    fn step() -> impl Strategy<Value = Step> {
+        let size = prop_oneof![0..60_usize, 0..1_000_usize];
+        (0..10, 0..DEVICES, size).prop_map(|(kind, device, bytes)| match kind {
+            0..6 => Step::Add(device, bytes),
+            6..9 => Step::End(device),
+            _ => Step::Replace(device, bytes),
+        })
+    }
+
+    fn load(sizes: &[usize]) -> Load {
+        let (messages, bytes) = (sizes.len(), sizes.iter().sum());
+        Load { messages, bytes }
+    }
+
+    proptest! {
+        #[test]
+        fn all_stay_within_the_total_and_none_waits_for_others_within_its_reserve(
+            messages in 1..300_usize,
+            bytes in 1_000..10_000_usize,
+            steps in vec(step(), 0..300)
+        ) {
+            let total = QueueLimit { messages, bytes };
+            let mut room = Room::new(&options(total));
+            let mut queues = vec![Vec::new(); DEVICES];
+            for step in steps {
+                let (device, removed, added) = match step {
+                    Step::Add(device, bytes) => (device, None, Some(bytes)),
+                    Step::End(device) => (device, Some(0), None),
+                    Step::Replace(device, bytes) => {
+                        (device, queues[device].len().checked_sub(1), Some(bytes))
+                    }
+                };
+                let mut queue = queues[device].clone();
+                if removed.is_some_and(|at| at < queue.len()) {
+                    queue.remove(removed.unwrap());
+                }
+                queue.extend(added);
+                let (before, after) = (load(&queues[device]), load(&queue));
+                let is_allowed = room.allows(before, after);
+                if after.is_within(before) || after.is_within(room.reserve) {
+                    prop_assert_eq!(is_allowed, room.suits_device(after));
+                }
+                if before.is_within(after) && room.suits_device(after) {
+                    prop_assert_eq!(is_allowed, room.has(room.need(before, after)));
+                }
+                if is_allowed {
+                    room.change(before, after);
+                    queues[device] = queue;
+                }
+                let all = load(&queues.concat());
+                prop_assert!(all.messages <= messages && all.bytes <= bytes);
+            }
+            for queue in &queues {
+                room.change(load(queue), Load::default());
+            }
+            prop_assert_eq!(room.over, Load::default());
+            prop_assert!(room.allows(Load::default(), load(&[1_000])), "the largest has room");
+        }
     }
 }

@@ -1,0 +1,163 @@
+//! The users whose publications were refused, and wait for room.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    Outbox,
+    room::{Load, Room},
+};
+use crate::command::Slot;
+
+/// A user who waits for room.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Blocked {
+    /// The size of the last refused publication.
+    bytes: usize,
+    /// The place among those who wait for shared room; `None` while the device's own limit is in the way.
+    place: Option<Place>,
+}
+
+/// A place among those who wait for shared room.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Grows with each who joins.
+    age: u64,
+    need: Load,
+}
+
+/// Those who wait for shared room. The oldest is served first; but if it needs more than there is, the one that needs
+/// least: otherwise a device whose queue does not move could hold up all others.
+#[derive(Debug, Default)]
+pub(super) struct Waiting {
+    by_age: BTreeMap<u64, (Slot, Load)>,
+    by_need: BTreeSet<(Load, u64)>,
+    /// The age of the next who joins.
+    next: u64,
+    /// Whether to look for one that has room: a publication has ended, or one has joined.
+    is_look_due: bool,
+    /// The room of those who were told in this look, and may take it.
+    promised: Load,
+}
+
+impl Waiting {
+    /// Records that a publication has ended.
+    #[inline(always)]
+    pub(super) fn publication_ended(&mut self) {
+        self.is_look_due |= !self.by_age.is_empty();
+    }
+
+    /// Adds a device, at its old age if it has one.
+    fn add(&mut self, device: Slot, age: Option<u64>, need: Load) -> Place {
+        let age = age.unwrap_or(self.next);
+        self.next = self.next.max(age + 1);
+        self.is_look_due = true;
+        self.by_age.insert(age, (device, need));
+        self.by_need.insert((need, age));
+        Place { age, need }
+    }
+
+    fn remove(&mut self, place: Place) {
+        self.by_age.remove(&place.age);
+        self.by_need.remove(&(place.need, place.age));
+    }
+
+    /// Returns the next that has room, beside what was promised, and what it needs.
+    fn next(&self, room: &Room) -> Option<(Slot, Load)> {
+        let has_room = |need: Load| room.has(need.plus(self.promised));
+        let (_, &(oldest, need)) = self.by_age.first_key_value()?;
+        if has_room(need) {
+            return Some((oldest, need));
+        }
+        // The number may be in the way, and not the bytes.
+        let one_more = Load {
+            messages: 1,
+            bytes: 0,
+        };
+        let first = self.by_need.first();
+        let first_with_number = self.by_need.range((one_more, 0)..).next();
+        let mut least = [first, first_with_number].into_iter().flatten();
+        let (_, age) = least.find(|(need, _)| has_room(*need))?;
+        self.by_age.get(age).copied()
+    }
+}
+
+impl Outbox {
+    /// Records that the user of this device waits for room for this many bytes.
+    pub(crate) fn block(&mut self, device: Slot, bytes: usize) {
+        let queue = self.queues.at_mut(device);
+        let blocked = queue.blocked.take();
+        let place = blocked.and_then(|blocked| blocked.place);
+        let load = queue.load;
+        self.wait(device, bytes, place, |room| {
+            room.suits_device(load.with(bytes))
+        });
+    }
+
+    /// Finds a device whose load has changed its place among those who wait, if its user does.
+    #[inline(always)]
+    pub(super) fn recheck(&mut self, device: Slot) {
+        if self.queues.at(device).blocked.is_some() {
+            self.recheck_blocked(device);
+        }
+    }
+
+    #[inline(never)]
+    fn recheck_blocked(&mut self, device: Slot) {
+        let queue = self.queues.at_mut(device);
+        let load = queue.load;
+        if let Some(Blocked { bytes, place }) = queue.blocked.take() {
+            self.wait(device, bytes, place, |room| {
+                let is_relaxed = place.is_some() || room.is_relaxed(load);
+                is_relaxed && room.suits_device(load.with(bytes))
+            });
+        }
+    }
+
+    /// Lets a device wait: for shared room if `suits` says that its own limit is not in the way. `old` is its place so far.
+    fn wait(
+        &mut self,
+        device: Slot,
+        bytes: usize,
+        old: Option<Place>,
+        suits: impl FnOnce(&Room) -> bool,
+    ) {
+        if let Some(old) = old {
+            self.waiting.remove(old);
+        }
+        let queue = self.queues.at_mut(device);
+        let place = suits(&self.room).then(|| {
+            let need = self.room.need(queue.load, queue.load.with(bytes));
+            self.waiting.add(device, old.map(|old| old.age), need)
+        });
+        queue.blocked = Some(Blocked { bytes, place });
+    }
+
+    /// Forgets that the user of a device waits.
+    pub(super) fn unblock(&mut self, device: Slot) {
+        let blocked = self.queues.at_mut(device).blocked.take();
+        if let Some(place) = blocked.and_then(|blocked| blocked.place) {
+            self.waiting.remove(place);
+        }
+    }
+
+    /// Returns whether there may be room for a user who waits.
+    #[inline]
+    pub(crate) fn may_have_writable(&self) -> bool {
+        self.waiting.is_look_due
+    }
+
+    /// Takes a device whose user waited for room and has it. While the shared room is scarce, no more are told at once
+    /// than have room together.
+    pub(crate) fn take_writable(&mut self) -> Option<Slot> {
+        let Some((device, need)) = self.waiting.next(&self.room) else {
+            self.waiting.is_look_due = false;
+            self.waiting.promised = Load::default();
+            return None;
+        };
+        if self.room.is_scarce() {
+            self.waiting.promised = self.waiting.promised.plus(need);
+        }
+        self.unblock(device);
+        Some(device)
+    }
+}
