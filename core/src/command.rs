@@ -1,5 +1,7 @@
 //! The data of commands: keys, operation identifiers, publications.
 
+use core::num::NonZeroU64;
+
 use bytes::Bytes;
 
 use crate::{mqtt::QoS, token::Token, topic::Subfolder};
@@ -28,12 +30,29 @@ impl Slot {
 /// Identifies one accepted command, for its [`Event::Done`](crate::Event::Done) or
 /// [`Event::Failed`](crate::Event::Failed). Counts up from 1 and is never reused by a gateway.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct OpId(pub(crate) u64);
+pub struct OpId(NonZeroU64);
 
 impl OpId {
+    /// Returns the operation that follows so many others.
+    pub(crate) fn after(others: u64) -> Self {
+        Self(NonZeroU64::MIN.saturating_add(others))
+    }
+
     /// Returns the number.
     pub fn as_u64(self) -> u64 {
-        self.0
+        self.0.get()
+    }
+}
+
+impl From<OpId> for NonZeroU64 {
+    fn from(op: OpId) -> Self {
+        op.0
+    }
+}
+
+impl From<NonZeroU64> for OpId {
+    fn from(number: NonZeroU64) -> Self {
+        Self(number)
     }
 }
 

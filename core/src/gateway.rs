@@ -208,8 +208,8 @@ impl Gateway {
         Ok(attached)
     }
 
-    /// Detaches a device once its publications are acknowledged, or after `drain_timeout`. Its key is valid until the
-    /// operation ends.
+    /// Detaches a device once its publications are acknowledged, or after `drain_timeout`, also without a connection. Its
+    /// key is valid until the operation ends.
     ///
     /// # Errors
     ///

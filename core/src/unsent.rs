@@ -65,18 +65,17 @@ impl Unsent {
 
 #[cfg(feature = "serde")]
 mod record {
+    use core::num::NonZeroU64;
+
     use bytes::Bytes;
 
     use super::Unsent;
-    use crate::{
-        command::{OpId, PublicationTopic},
-        mqtt::QoS,
-    };
+    use crate::{command::PublicationTopic, mqtt::QoS};
 
     /// The serialized form of an [`Unsent`].
     #[derive(serde::Serialize, serde::Deserialize)]
     pub(super) struct Record {
-        op: u64,
+        op: NonZeroU64,
         device: String,
         topic: Topic,
         qos: u8,
@@ -93,7 +92,7 @@ mod record {
     impl From<Unsent> for Record {
         fn from(unsent: Unsent) -> Self {
             Self {
-                op: unsent.op.0,
+                op: unsent.op.into(),
                 device: unsent.device.to_string(),
                 topic: match unsent.topic {
                     PublicationTopic::Telemetry(subfolder) => Topic::Telemetry {
@@ -116,7 +115,7 @@ mod record {
         fn try_from(record: Record) -> Result<Self, String> {
             let subfolder = |subfolder: String| subfolder.parse().map_err(shown);
             Ok(Self {
-                op: OpId(record.op),
+                op: record.op.into(),
                 device: record.device.parse().map_err(shown)?,
                 topic: match record.topic {
                     Topic::Telemetry { subfolder: given } => {

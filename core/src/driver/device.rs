@@ -114,7 +114,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`OperationError`]. After `Failed` the subscription is tried again.
+    /// [`OperationError`]. After `Failed` the subscription is tried again; for a device that stays detached, with its next
+    /// attach.
     pub fn subscribe(&self, subscription: Subscription, qos: QoS) -> Operation {
         self.operate(|state, key, now| state.subscribe(key, subscription, qos, now))
     }

@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn what_is_unsent_becomes_what_it_was_and_nothing_else() {
         let unsent = |topic| Unsent {
-            op: OpId(1),
+            op: OpId::after(0),
             device: "sensor-1".try_into().unwrap(),
             topic,
             qos: QoS::AtMostOnce,

@@ -62,7 +62,7 @@ pub enum Status {
         /// The subscription.
         subscription: Subscription,
     },
-    /// A subscription that had been granted before was refused or not answered. It is tried again.
+    /// A subscription was refused or not answered after its operation had ended. It is tried again.
     SubscriptionLost {
         /// The device.
         device: DeviceId,

@@ -57,7 +57,7 @@ mod tests {
             reason: DisconnectReason::Transport(TransportEnd::PeerClosed),
             certainty: Certainty::Suspected,
             retry_in: Some(Duration::from_millis(1_250)),
-            suspects: vec![OpId(3), OpId(2)],
+            suspects: vec![OpId::after(2), OpId::after(1)],
             takeover_suspected: true,
         };
         assert_eq!(

@@ -51,7 +51,7 @@ impl Session {
             Some(pending) => pending,
             None => self.new_op(),
         };
-        if matches!(self.devices.at(slot).life, Life::Attached(_)) {
+        if matches!(self.devices.at(slot).life, Life::Attached { .. }) {
             self.done(op, Outcome::Attached);
         } else {
             self.devices.at_mut(slot).attach_op = Some(op);
@@ -130,7 +130,7 @@ impl Session {
             | Life::Waiting
             | Life::Suspected
             | Life::Attaching
-            | Life::Attached(_)
+            | Life::Attached { .. }
             | Life::Leaving
             | Life::Detaching(_) => return,
         }

@@ -35,12 +35,12 @@ impl Session {
         self.devices.at_mut(slot).detach = Some(Detach { op, deadline: None });
         let has_queue = self.outbox.len_of(slot) > 0;
         match (life, online) {
-            (Life::Attached(_) | Life::Attaching | Life::Waiting | Life::Suspected, _)
+            (Life::Attached { .. } | Life::Attaching | Life::Waiting | Life::Suspected, _)
                 if has_queue =>
             {
                 self.start_drain(slot, now);
             }
-            (Life::Attached(_), Some(online)) => self.continue_detach(online, slot),
+            (Life::Attached { .. }, Some(online)) => self.continue_detach(online, slot),
             (Life::Attaching, _) => {}
             (_, online) => self.leave(online, slot),
         }
@@ -74,7 +74,7 @@ impl Session {
         match self.devices.at(slot).life {
             Life::Own
             | Life::Attaching
-            | Life::Attached(_)
+            | Life::Attached { .. }
             | Life::Leaving
             | Life::Detaching(_) => {}
             Life::Waiting
@@ -110,7 +110,7 @@ impl Session {
     #[inline(always)]
     pub(super) fn continue_detach(&mut self, online: &mut Online, slot: Slot) {
         let device = self.devices.at(slot);
-        let is_ready = device.detach.is_some() && matches!(device.life, Life::Attached(_));
+        let is_ready = device.detach.is_some() && matches!(device.life, Life::Attached { .. });
         if is_ready && self.outbox.len_of(slot) == 0 {
             online.turns.detach.push_back(slot);
         }

@@ -11,10 +11,9 @@ use std::collections::BTreeMap;
 pub use self::device::DeviceState;
 use self::slots::Slots;
 pub(crate) use self::{
-    device::{AskedAttach, Attachment, Detach, Device, Life},
+    device::{AskedAttach, Detach, Device, Life},
     subscription::{
-        Asked, Feed, Held, Progress, Refusals, SubscriptionKey, SubscriptionRequest,
-        SubscriptionState,
+        Asked, Feed, Held, Progress, SubscriptionKey, SubscriptionRequest, SubscriptionState,
     },
 };
 use crate::{

@@ -125,9 +125,11 @@ impl Session {
         let attached = self.devices.iter().filter_map(|(slot, device)| {
             let is_named = named.is_none_or(|named| named == Some(slot));
             match device.life {
-                Life::Attached(attachment) if is_named && attachment.packet_id == packet_id => {
-                    Some((attachment.since, slot))
-                }
+                Life::Attached {
+                    since,
+                    packet_id: attach,
+                    ..
+                } if is_named && attach == packet_id => Some((since, slot)),
                 _ => None,
             }
         });

@@ -9,8 +9,9 @@ use crate::{
 
 impl Session {
     pub(super) fn new_op(&mut self) -> OpId {
+        let op = OpId::after(self.ops);
         self.ops += 1;
-        OpId(self.ops)
+        op
     }
 
     /// Ends an operation successfully.

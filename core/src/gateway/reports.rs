@@ -114,7 +114,7 @@ impl Session {
                 ErrorType::AttachmentError
                 | ErrorType::DetachmentDeviceError
                 | ErrorType::DeviceNotFound,
-                Life::Attached(_),
+                Life::Attached { .. },
             ) => self.on_detached_by_bridge(online, device, report, now),
             _ => {}
         }

@@ -2,7 +2,7 @@
 //! errors topic, which is always wanted.
 
 use super::{
-    devices::{Asked, Feed, Held, Life, Progress, Refusals, SubscriptionKey, SubscriptionRequest},
+    devices::{Asked, Feed, Held, Life, Progress, SubscriptionKey, SubscriptionRequest},
     online::{Choice, Deadline, Online, PacketOwner},
     session::Session,
 };
@@ -31,7 +31,7 @@ impl Session {
         }
         state.wanted = qos;
         state.attempts = 0;
-        state.refusals.until = None;
+        state.refused_until = None;
         let superseded = state.op.take();
         self.stop_retrying(online.as_deref_mut(), key);
         let state = self.devices.subscription_mut(key);
@@ -84,7 +84,7 @@ impl Session {
         let now = self.clock.now();
         let online = online.filter(|online| self.is_attached(online, key.device));
         let state = self.devices.subscription_mut(key);
-        let refused_until = state.refusals.until.filter(|until| *until > now);
+        let refused_until = state.refused_until.filter(|until| *until > now);
         match (online, refused_until) {
             // It waits for its trial.
             (Some(_), _) if state.needs_packet() && state.is_suspect() => {}
@@ -267,7 +267,8 @@ impl Session {
         state.needs_renewal = false;
         state.attempts = 0;
         state.strikes.clear();
-        state.refusals = Refusals::default();
+        state.refusals = 0;
+        state.refused_until = None;
         if state.held.is_some_and(Held::is_downgraded) && state.is_as_wanted() {
             self.report_downgrade(key);
         }
@@ -306,7 +307,7 @@ impl Session {
             // The user wants something else by now, which has not been tried yet.
             state.drop_asked();
             state.attempts = 0;
-            state.refusals.until = None;
+            state.refused_until = None;
             self.retry_subscription(online, key);
             return;
         }
@@ -335,9 +336,9 @@ impl Session {
             return None;
         }
         let backoff = self.options.refusal_backoff();
-        let at = now + backoff.wait(state.refusals.count, &mut self.jitter);
-        state.refusals.count += 1;
-        state.refusals.until = Some(at);
+        let at = now + backoff.wait(state.refusals.into(), &mut self.jitter);
+        state.refusals = state.refusals.saturating_add(1);
+        state.refused_until = Some(at);
         Some(at)
     }
 
@@ -387,7 +388,7 @@ impl Session {
     pub(super) fn is_attached(&self, online: &Online, device: Slot) -> bool {
         match self.devices.at(device).life {
             Life::Own => online.is_open(),
-            Life::Attached(_) => true,
+            Life::Attached { .. } => true,
             _ => false,
         }
     }

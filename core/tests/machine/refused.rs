@@ -194,6 +194,20 @@ fn a_refusal_that_follows_the_puback_of_its_attach_counts_as_if_it_had_come_befo
 }
 
 #[test]
+fn a_refusal_names_an_attach_that_was_sent_twice_and_acknowledged_once() {
+    let mut harness = Harness::open(Options::default());
+    let (device, _) = harness.begin_attach("device-1");
+    let id = harness.expect_publish(ATTACH);
+    harness.time_out(seconds(30));
+    harness.step();
+    harness.expect_publish_again(ATTACH, id);
+    harness.puback(id);
+    harness.report(REFUSED, "device-1", Some(id));
+    let state = harness.gateway.device_state(device);
+    assert_eq!(state, Some(DeviceState::Refused));
+}
+
+#[test]
 fn a_refusal_that_follows_the_puback_keeps_what_was_in_flight_if_the_options_say_so() {
     let (mut harness, _, id, [published, _]) = attached_and_busy(keeping());
     harness.report(REFUSED, "device-1", Some(id));

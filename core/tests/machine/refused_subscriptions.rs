@@ -102,10 +102,11 @@ fn each_later_refusal_is_reported_for_a_device_and_only_the_first_for_the_errors
         subscription: Subscription::Config,
         failure: refusal(),
     };
+    let lost = [lost];
     for _ in 0..2 {
         let id = next_subscribe(&mut harness, CONFIG);
         harness.suback(id, REFUSED);
-        assert_eq!(harness.events(), [lost.clone()]);
+        assert_eq!(harness.events(), lost);
     }
 
     let mut harness = Harness::dialing(Options::default());

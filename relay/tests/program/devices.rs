@@ -144,3 +144,20 @@ fn a_device_refused_because_it_has_no_token_is_attached_with_one() {
         assert_eq!(end.ends(id), [&json!({"event": "done", "id": id})]);
     }
 }
+
+#[test]
+fn a_subscription_that_is_granted_at_qos_0_is_a_note() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&[]));
+    cloud.inject("suback hold");
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7", "commands": null}));
+    relay.expect("attached");
+    // After the gateway's errors, config and commands, and the attach: the config of the device.
+    cloud.inject("raw 9003000500");
+    assert_eq!(relay.expect_end(1)["event"], "done");
+    let end = relay.close();
+    end.assert_closed(0);
+    let note =
+        "iotcore-relay: the bridge granted boiler-7 its subscription to config at QoS 0 only";
+    assert!(end.stderr.contains(note), "{}", end.stderr);
+}

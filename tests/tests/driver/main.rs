@@ -10,6 +10,7 @@ mod errors;
 mod flow;
 mod holding;
 mod messages;
+mod refused;
 mod server;
 mod token_dates;
 mod token_fetches;

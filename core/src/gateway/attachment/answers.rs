@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::super::{
-    devices::{AskedAttach, Attachment, Life, OWN},
+    devices::{AskedAttach, Life, OWN},
     online::{Deadline, Online, STEP},
     session::Session,
 };
@@ -31,11 +31,11 @@ impl Session {
         let asked = device.asked.take();
         let is_current = asked.is_none_or(|asked| asked.is_current);
         device.auth.accept();
-        device.life = Life::Attached(Attachment {
+        device.life = Life::Attached {
             since: now,
             packet_id,
             is_current,
-        });
+        };
         device.strikes.clear();
         let op = device.attach_op.take();
         let device = self.devices.key(slot);
@@ -149,7 +149,7 @@ impl Session {
         report: &ErrorReport,
         now: Moment,
     ) {
-        let Life::Attached(Attachment { is_current, .. }) = self.devices.at(slot).life else {
+        let Life::Attached { is_current, .. } = self.devices.at(slot).life else {
             return;
         };
         self.end_attachment(online, slot, report, now);
@@ -238,10 +238,10 @@ impl Session {
         report: &ErrorReport,
         now: Moment,
     ) -> bool {
-        let Life::Attached(attachment) = self.devices.at(slot).life else {
+        let Life::Attached { since, .. } = self.devices.at(slot).life else {
             return false;
         };
-        self.note_duration(slot, attachment, now);
+        self.note_duration(slot, since, now);
         let device = self.devices.key(slot);
         let cause = DetachCause::Reported(report.clone());
         self.emit(Event::Detached { device, cause });
@@ -252,8 +252,8 @@ impl Session {
     }
 
     /// Resets the backoff of a device whose attachment has lasted long enough, and ends now.
-    fn note_duration(&mut self, slot: Slot, attachment: Attachment, now: Moment) {
-        if now.since(attachment.since) >= self.options.stable_after {
+    fn note_duration(&mut self, slot: Slot, since: Moment, now: Moment) {
+        if now.since(since) >= self.options.stable_after {
             self.devices.at_mut(slot).attempts = 0;
         }
     }
@@ -262,8 +262,8 @@ impl Session {
     pub(crate) fn lose_attachments(&mut self) {
         let now = self.clock.now();
         for slot in self.devices.slots() {
-            if let Life::Attached(attachment) = self.devices.at(slot).life {
-                self.note_duration(slot, attachment, now);
+            if let Life::Attached { since, .. } = self.devices.at(slot).life {
+                self.note_duration(slot, since, now);
             }
             self.lose_subscriptions(None, slot);
             let has_nothing_left = self.outbox.len_of(slot) == 0;

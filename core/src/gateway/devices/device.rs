@@ -55,7 +55,13 @@ pub(crate) enum Life {
     Suspected,
     /// The attach was queued and is not overdue.
     Attaching,
-    Attached(Attachment),
+    Attached {
+        since: Moment,
+        /// The identifier of the attach that the bridge has acknowledged. It may be in use again by now.
+        packet_id: PacketId,
+        /// Whether that carried the device's current token.
+        is_current: bool,
+    },
     /// The attach failed for a reason that may be temporary; it is tried again at this time.
     Retrying(Moment),
     /// It has no token that is good for its attach, and a new one was requested.
@@ -70,23 +76,13 @@ pub(crate) enum Life {
     Detaching(PacketId),
 }
 
-/// One attachment of a device, until the bridge, the user or the connection ends it.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Attachment {
-    pub(crate) since: Moment,
-    /// The identifier of the attach that the bridge has acknowledged. It may be in use again by now.
-    pub(crate) packet_id: PacketId,
-    /// Whether that carried the device's current token.
-    pub(crate) is_current: bool,
-}
-
 impl Life {
     pub(crate) fn state(&self, is_open: bool) -> DeviceState {
         match self {
             Self::Own if is_open => DeviceState::Attached,
             Self::Own | Self::Waiting | Self::Suspected => DeviceState::Waiting,
             Self::Attaching => DeviceState::Attaching,
-            Self::Attached(_) => DeviceState::Attached,
+            Self::Attached { .. } => DeviceState::Attached,
             Self::Retrying(_) => DeviceState::Retrying,
             Self::NeedsToken => DeviceState::TokenNeeded,
             Self::Refused => DeviceState::Refused,
@@ -173,8 +169,8 @@ impl Device {
         if let Some(asked) = &mut self.asked {
             asked.is_current &= !is_other;
         }
-        if let Life::Attached(attachment) = &mut self.life {
-            attachment.is_current &= !is_other;
+        if let Life::Attached { is_current, .. } = &mut self.life {
+            *is_current &= !is_other;
         }
     }
 
@@ -187,7 +183,7 @@ impl Device {
             | Life::Waiting
             | Life::Suspected
             | Life::Attaching
-            | Life::Attached(_)
+            | Life::Attached { .. }
             | Life::Retrying(_)
             | Life::Leaving
             | Life::Detaching(_) => true,

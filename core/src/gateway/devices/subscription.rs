@@ -92,7 +92,10 @@ pub(crate) struct SubscriptionState {
     pub(crate) attempts: u32,
     /// Whether to subscribe again although it is held, because that brings the newest config.
     pub(crate) needs_renewal: bool,
-    pub(crate) refusals: Refusals,
+    /// Refusals by SUBACK since one was granted, at most 255. They outlive connections.
+    pub(crate) refusals: u8,
+    /// Until when it is not asked for again after a refusal, unless the user asks.
+    pub(crate) refused_until: Option<Moment>,
     /// The strikes of its SUBSCRIBE.
     pub(crate) strikes: Strikes,
 }
@@ -104,14 +107,6 @@ pub(crate) struct Held {
     pub(crate) wish: QoS,
     /// What the bridge has granted, which may be less.
     pub(crate) granted: QoS,
-}
-
-/// The refusals of a subscription by SUBACK, since one was granted. They outlive connections.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Refusals {
-    pub(crate) count: u32,
-    /// Until when it is not asked for again, unless the user asks.
-    pub(crate) until: Option<Moment>,
 }
 
 /// SUBSCRIBE for a quality of service, or UNSUBSCRIBE for none, sent once or several times.

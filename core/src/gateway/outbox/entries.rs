@@ -105,7 +105,15 @@ mod tests {
 
     fn insert(entries: &mut Entries) -> EntryKey {
         let topic = PublicationTopic::State;
-        entries.insert(|| Entry::new(OpId(1), Slot(0), topic, QoS::AtLeastOnce, Bytes::new()))
+        entries.insert(|| {
+            Entry::new(
+                OpId::after(0),
+                Slot(0),
+                topic,
+                QoS::AtLeastOnce,
+                Bytes::new(),
+            )
+        })
     }
 
     #[test]

@@ -151,7 +151,7 @@ mod tests {
                     _ => {
                         let topic = PublicationTopic::State;
                         let qos = QoS::AtLeastOnce;
-                        let key = entries.insert(|| Entry::new(OpId(op), Slot(0), topic, qos, Bytes::new()));
+                        let key = entries.insert(|| Entry::new(OpId::after(op), Slot(0), topic, qos, Bytes::new()));
                         list.push_back(&mut entries, key);
                         expected.push(key);
                     }
