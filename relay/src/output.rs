@@ -47,7 +47,7 @@ pub(crate) enum Event {
     Command(CloudMessage),
     /// The bridge reported an error.
     ErrorReport(Report),
-    /// A device's token has expired.
+    /// A device needs a new token for its attach.
     TokenNeeded { device: String },
     /// The gateway's counters and current state.
     Stats(Counters),

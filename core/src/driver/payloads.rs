@@ -150,7 +150,8 @@ impl Attach {
         }
     }
 
-    /// Attaches it with this token instead of asking the token source.
+    /// Attaches it with this token instead of asking the token source: a refusal by the bridge is final. The source is asked
+    /// once the token has expired.
     #[must_use]
     pub fn token(mut self, token: Token) -> Self {
         self.token = Some(token);

@@ -22,7 +22,10 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Supplies the tokens of the driver. Asynchronous, because the key may live in hardware or in another process.
 ///
-/// The driver asks for a new token for **every** connection, and waits for each answer for at most `dial_timeout`.
+/// The driver asks for a new token for **every** connection, and waits for each answer for at most `dial_timeout`. A source
+/// that returns the same one again makes the driver report [`Status::TokenUnchanged`](crate::driver::Status::TokenUnchanged).
+/// A token that has expired, by the monotonic clock or by the date, is a failure: a source that keeps tokens has to judge
+/// them by both clocks of the request, because the monotonic one may stand still while the machine sleeps.
 /// With the feature `jwt`, `KeyTokens` is the ready-made source, from a PEM key.
 pub trait TokenSource: Send + Sync + 'static {
     /// A token for the gateway's next connection.
@@ -33,7 +36,9 @@ pub trait TokenSource: Send + Sync + 'static {
         request: TokenRequest<'_>,
     ) -> impl Future<Output = Result<Token, BoxError>> + Send;
 
-    /// A token for a device that is about to be attached or whose token has expired. `None`, the default: this source
+    /// A token for a device that is about to be attached, whose token has expired or is in doubt, or whose token the bridge
+    /// has refused. Up to 16 are asked for at once. An error is reported with the status; the device is asked for again, with
+    /// a backoff of its own, and no other device waits for it. `None`, the default: this source
     /// has none for it, so it attaches by its association with the gateway, or with what
     /// [`Device::authorize`](crate::driver::Device::authorize) is given.
     fn device(

@@ -126,6 +126,7 @@ impl Fleet {
             .collect();
         self.server.serve(&self.world);
         while attaching.iter().any(|attaching| !attaching.is_finished()) {
+            assert!(self.world.net.elapsed() - started < 60 * SECOND);
             self.world.pass(10 * MILLI);
             self.server.serve(&self.world);
         }
