@@ -87,6 +87,7 @@ scenarios! { $
     messages::publishes_and_is_acknowledged, For("localhost"), on_one_thread;
     messages::streams_configs_and_commands, For("localhost");
     messages::acknowledges_no_faster_than_a_slow_consumer_reads, Plain;
+    messages::stops_no_device_for_messages_that_nobody_reads, Plain;
     messages::carries_256_kilobytes_in_both_directions, For("localhost");
     messages::works_with_one_byte_per_segment_in_both_directions, For("localhost"), on_one_thread;
     outages::reconnects_when_the_peer_closes_in_the_middle_of_a_packet, Plain, on_one_thread;

@@ -2,12 +2,13 @@
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use iotcore_gateway::driver::{Device, MessageKind, Messages};
+use iotcore_gateway::driver::{Device, MessageKind, Messages, Status};
 use iotcore_gateway_testkit::{EventKind, bridge::operator::OperatorError, link::BOUND};
 
 use crate::world::{Plan, World, attach, close, count, telemetry};
 
 const DEVICE: &str = BOUND[0];
+const OTHER: &str = BOUND[1];
 
 pub(crate) async fn publishes_and_is_acknowledged<W: World>(world: &W, plan: Plan) {
     let (client, running) = world.start(&plan);
@@ -107,6 +108,64 @@ pub(crate) async fn acknowledges_no_faster_than_a_slow_consumer_reads<W: World>(
             .await;
         assert_eq!(acknowledged.load(Ordering::Relaxed), n + 1);
     }
+    close(client, running).await;
+}
+
+pub(crate) async fn stops_no_device_for_messages_that_nobody_reads<W: World>(
+    world: &W,
+    plan: Plan,
+) {
+    const COMMANDS: usize = 1_100;
+    let (client, running) = world.start(&plan);
+    let mut status = client.status();
+    let unread = attach(&client, DEVICE).await;
+    let other = attach(&client, OTHER).await;
+    let mut messages = other.messages();
+    messages.next().await.unwrap();
+    for n in 0..COMMANDS {
+        command(world, None, n.to_string()).unwrap();
+    }
+    world
+        .with(|bridge, now| bridge.send_command(OTHER, None, "open", now))
+        .unwrap();
+    publish(world, &other, 300).await;
+    assert_eq!(messages.next().await.unwrap().payload, "open");
+    world
+        .until(|events| {
+            count(events, |event| match event {
+                EventKind::CommandAcknowledged { device, .. } => device == OTHER,
+                _ => false,
+            }) == 1
+        })
+        .await;
+    let mut dropped = 0;
+    while dropped < COMMANDS - 64 {
+        if let Status::Dropped { device, messages } = status.next().await.unwrap() {
+            assert_eq!(device.as_str(), DEVICE);
+            dropped += messages;
+        }
+    }
+    world
+        .with(|bridge, now| bridge.send_config(DEVICE, "rate=5", now))
+        .unwrap();
+    let acknowledged =
+        || world.with(|bridge, _| bridge.device(DEVICE).unwrap().config_acknowledged());
+    assert_eq!(acknowledged(), None);
+    let mut messages = unread.messages();
+    while messages.next().await.unwrap().payload != "rate=5" {}
+    // The first config had been given up: taking it has made the gateway subscribe again, which brings the newest again.
+    world.spawn(Box::pin(
+        async move { while messages.next().await.is_some() {} },
+    ));
+    world
+        .until(|events| {
+            count(events, |event| match event {
+                EventKind::ConfigAcknowledged { device, .. } => device == DEVICE,
+                _ => false,
+            }) > 0
+        })
+        .await;
+    assert_eq!(acknowledged(), Some(2));
     close(client, running).await;
 }
 
