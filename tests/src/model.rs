@@ -18,7 +18,9 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options};
+use iotcore_gateway::{
+    Acknowledge, DeliveryId, DetachCause, DeviceKey, Event, Gateway, Options, TransportEnd,
+};
 
 pub(crate) use self::least::{Pace, Work};
 pub use self::operations::OperationKind;
@@ -61,6 +63,8 @@ pub struct Model {
     /// The number of consecutive events caused by the peer.
     burst: usize,
     is_closed: bool,
+    /// The number of connections that the peer has closed.
+    hang_ups: u32,
     /// The number of operations that failed.
     failures: u64,
     longest_config: usize,
@@ -163,6 +167,7 @@ impl Model {
             largest_read: 0,
             burst: 0,
             is_closed: false,
+            hang_ups: 0,
             failures: 0,
             longest_config: 0,
             rejected: 0,
@@ -235,7 +240,10 @@ impl Model {
                 return Err(Finding::new(Rule::Progress, what));
             }
             Observation::TimedOut | Observation::Struck(_) => {}
-            Observation::Disconnected(_) => self.check_silence(gateway)?,
+            Observation::Disconnected(end) => {
+                self.hang_ups += u32::from(end == TransportEnd::PeerClosed);
+                self.check_silence(gateway)?;
+            }
             Observation::Event(event) => self.on_event(event)?,
             Observation::Bridge(event) => self.on_bridge_event(event)?,
         }
@@ -325,6 +333,15 @@ impl Model {
             Event::AcknowledgementsOverdue { device, .. } => {
                 self.on_overdue(*device);
                 Ok(())
+            }
+            Event::Detached {
+                device,
+                cause: DetachCause::Suspected { connections },
+            } => {
+                if let Some(device) = self.device(*device) {
+                    device.is_reported = true;
+                }
+                self.check_suspicion(*connections)
             }
             Event::Disconnected(_)
             | Event::ReadingPaused { .. }

@@ -133,6 +133,9 @@ impl Model {
         kind: OperationKind,
         failure: &Failure,
     ) -> Result<(), Finding> {
+        if let Failure::Suspected { connections } = failure {
+            return self.check_suspected(kind, *connections);
+        }
         let reported = |device: usize| self.devices[device].is_reported || self.is_deceived;
         let can_be = match (kind, failure) {
             (OperationKind::Close, _) => false,
@@ -191,6 +194,36 @@ impl Model {
             false => Err(Finding::new(
                 Rule::Delivery,
                 format!("{kind:?} ended in {failure:?}"),
+            )),
+        }
+    }
+
+    fn check_suspected(&mut self, kind: OperationKind, connections: u32) -> Result<(), Finding> {
+        match kind {
+            OperationKind::Publish(number) => self.publications.at_mut(number).op = None,
+            OperationKind::Attach(device) | OperationKind::Authorize(device) => {
+                self.devices[device].is_reported = true;
+            }
+            OperationKind::Subscribe(_) => {}
+            OperationKind::Open
+            | OperationKind::Detach(_)
+            | OperationKind::Unsubscribe(_)
+            | OperationKind::Close => {
+                let what = format!("{kind:?} ended suspected");
+                return Err(Finding::new(Rule::Delivery, what));
+            }
+        }
+        self.check_suspicion(connections)
+    }
+
+    /// Checks that the peer has closed as many connections as something is suspected to have cost.
+    pub(super) fn check_suspicion(&self, connections: u32) -> Result<(), Finding> {
+        let hang_ups = self.hang_ups;
+        match connections <= hang_ups {
+            true => Ok(()),
+            false => Err(Finding::new(
+                Rule::Delivery,
+                format!("suspected to have ended {connections} connections, of {hang_ups}"),
             )),
         }
     }

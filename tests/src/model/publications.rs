@@ -169,7 +169,9 @@ impl Model {
             ));
         }
         let newest = &mut known.newest_arrival;
-        let is_orderly = self.is_orderly && is_first && !is_state;
+        // A suspect waits apart, and may not have arrived before.
+        let may_suspect = self.hang_ups >= 3;
+        let is_orderly = self.is_orderly && !may_suspect && is_first && !is_state;
         if is_orderly && newest.replace(number).is_some_and(|newest| newest > number) {
             return finding(format!(
                 "publication {number} arrived after a later one of {device}"
