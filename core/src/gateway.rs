@@ -22,6 +22,7 @@ mod incoming;
 mod lifecycle;
 mod online;
 mod outbox;
+mod outputs;
 mod publications;
 mod reports;
 mod send;
@@ -37,11 +38,13 @@ use self::{
     lifecycle::{Lifecycle, State},
     session::Session,
 };
+#[cfg(doc)]
+use crate::event::Event;
 use crate::{
     clock::Moment,
     command::{DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, Subscription},
     error::{CommandError, PublishError, PublishErrorKind},
-    event::{DisconnectReason, Event, TransportEnd},
+    event::{DisconnectReason, TransportEnd},
     id::{ClientId, DeviceId},
     mqtt::{Incoming, QoS},
     options::{Options, OptionsError},
@@ -342,63 +345,5 @@ impl Gateway {
         let op = self.session.want_subscription(online, key, qos);
         self.flush(now);
         Ok(op)
-    }
-}
-
-/// Outputs: what to do next.
-impl Gateway {
-    /// Returns the bytes to hand over to the transport next; [`handle_transmitted`](Self::handle_transmitted) records
-    /// how many it took. They remain here until then. Every input and command can change them.
-    pub fn poll_transmit(&self) -> &[u8] {
-        let online = self.lifecycle.online();
-        online.map_or(&[], |online| online.link.transmit())
-    }
-
-    /// Returns the oldest event that was not taken yet.
-    pub fn poll_event(&mut self) -> Option<Event> {
-        self.session.events.pop_front()
-    }
-
-    /// Returns when to call [`handle_timeout`](Self::handle_timeout) next. After that call the deadline is later, or
-    /// `None`; queued bytes cause no deadline. Every input and command can change it. So can taking the events that had
-    /// paused reading: it is then due at once, to record when reading resumed.
-    pub fn poll_timeout(&self) -> Option<Instant> {
-        self.session.clock.instant(self.next_deadline()?)
-    }
-
-    fn next_deadline(&self) -> Option<Moment> {
-        let of_connection = match self.lifecycle.online() {
-            Some(online) => match self.session.reading_resumed(online) {
-                Some(since) => return Some(since),
-                None => self.session.next_deadline(online),
-            },
-            None => None,
-        };
-        [
-            of_connection,
-            self.lifecycle.next_deadline(),
-            self.session.drains.next(),
-            self.session.outbox.paced_until(),
-        ]
-        .into_iter()
-        .flatten()
-        .min()
-    }
-
-    /// Returns whether there should be a transport. Level-triggered: if it is true and there is no transport, dial; if
-    /// it is false and there is one, hang up and call [`handle_disconnected`](Self::handle_disconnected). It does not
-    /// become true while `max_events` events wait to be taken, because the end of each attempt adds one; an attempt that
-    /// has begun goes on.
-    pub fn wants_transport(&self) -> bool {
-        self.is_transport_wanted()
-    }
-
-    /// Returns whether to read from the transport now. False means back-pressure: the events, or the acknowledgements
-    /// that the user or a slow peer holds back, have reached their limit.
-    pub fn wants_input(&self) -> bool {
-        match self.lifecycle.online() {
-            Some(online) => self.session.wants_input(online),
-            None => self.session.has_room_for_events(),
-        }
     }
 }
