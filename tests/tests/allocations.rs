@@ -249,9 +249,16 @@ fn an_incoming_publish_allocates_twice_at_most() {
 fn a_puback_in_pieces_allocates_nothing() {
     let mut bench = Bench::connected(devices(1));
     let payload = Bytes::from(vec![7; 64]);
+    // With each acknowledgement, the device may have one more in flight.
+    for _ in 0..100 {
+        let mut answers = Vec::new();
+        bench.publish(Publication::telemetry(bench.devices[0], payload.clone()));
+        bench.write(&mut answers);
+        bench.read(&answers);
+    }
     for round in 0..2 {
         let mut answers = Vec::new();
-        for _ in 0..100 {
+        for _ in 0..90 {
             bench.publish(Publication::telemetry(bench.devices[0], payload.clone()));
         }
         bench.write(&mut answers);
@@ -259,7 +266,7 @@ fn a_puback_in_pieces_allocates_nothing() {
         let counted = allocations(|| {
             done = answers.chunks(3).map(|piece| bench.read(piece).done).sum();
         });
-        assert_eq!(done, 100);
+        assert_eq!(done, 90);
         assert!(round == 0 || counted == 0, "{counted}");
     }
 }

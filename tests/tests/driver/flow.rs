@@ -34,8 +34,10 @@ fn a_message_is_accepted_first_and_acknowledged_later() {
 }
 
 #[test]
-fn a_sequential_caller_fills_the_whole_window() {
-    let opened = open(Options::default());
+fn a_sequential_caller_fills_its_share_of_the_window() {
+    let mut options = Options::default();
+    options.window = 500;
+    let opened = open(options);
     let client = opened.client.clone();
     let sending = opened.world.spawn(async move {
         let mut deliveries = Vec::new();

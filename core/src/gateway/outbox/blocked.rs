@@ -17,22 +17,18 @@ pub(super) struct Blocked {
     place: Option<Place>,
 }
 
-/// A place among those who wait for shared room.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    /// Grows with each who joins.
-    age: u64,
-    need: Load,
-}
+/// A place among those who wait for shared room: grows with each who joins.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+struct Place(u64);
 
 /// Those who wait for shared room. The oldest is served first; but if it needs more than there is, the one that needs
 /// least: otherwise a device whose queue does not move could hold up all others.
 #[derive(Debug, Default)]
 pub(super) struct Waiting {
-    by_age: BTreeMap<u64, (Slot, Load)>,
-    by_need: BTreeSet<(Load, u64)>,
-    /// The age of the next who joins.
-    next: u64,
+    by_age: BTreeMap<Place, (Slot, Load)>,
+    by_need: BTreeSet<(Load, Place)>,
+    /// The place of the next who joins.
+    next: Place,
     /// Whether to look for one that has room: a publication has ended, or one has joined.
     is_look_due: bool,
     /// The room of those who were told in this look, and may take it.
@@ -46,19 +42,20 @@ impl Waiting {
         self.is_look_due |= !self.by_age.is_empty();
     }
 
-    /// Adds a device, at its old age if it has one.
-    fn add(&mut self, device: Slot, age: Option<u64>, need: Load) -> Place {
-        let age = age.unwrap_or(self.next);
-        self.next = self.next.max(age + 1);
+    /// Adds a device, at its old place if it has one.
+    fn add(&mut self, device: Slot, old: Option<Place>, need: Load) -> Place {
+        let place = old.unwrap_or(self.next);
+        self.next = self.next.max(Place(place.0 + 1));
         self.is_look_due = true;
-        self.by_age.insert(age, (device, need));
-        self.by_need.insert((need, age));
-        Place { age, need }
+        self.by_age.insert(place, (device, need));
+        self.by_need.insert((need, place));
+        place
     }
 
     fn remove(&mut self, place: Place) {
-        self.by_age.remove(&place.age);
-        self.by_need.remove(&(place.need, place.age));
+        if let Some((_, need)) = self.by_age.remove(&place) {
+            self.by_need.remove(&(need, place));
+        }
     }
 
     /// Returns the next that has room, beside what was promised, and what it needs.
@@ -74,10 +71,10 @@ impl Waiting {
             bytes: 0,
         };
         let first = self.by_need.first();
-        let first_with_number = self.by_need.range((one_more, 0)..).next();
+        let first_with_number = self.by_need.range((one_more, Place(0))..).next();
         let mut least = [first, first_with_number].into_iter().flatten();
-        let (_, age) = least.find(|(need, _)| has_room(*need))?;
-        self.by_age.get(age).copied()
+        let (_, place) = least.find(|(need, _)| has_room(*need))?;
+        self.by_age.get(place).copied()
     }
 }
 
@@ -127,7 +124,7 @@ impl Outbox {
         let queue = self.queues.at_mut(device);
         let place = suits(&self.room).then(|| {
             let need = self.room.need(queue.load, queue.load.with(bytes));
-            self.waiting.add(device, old.map(|old| old.age), need)
+            self.waiting.add(device, old, need)
         });
         queue.blocked = Some(Blocked { bytes, place });
     }
