@@ -12,6 +12,7 @@ mod holding;
 mod messages;
 mod refused;
 mod server;
+mod suspects;
 mod token_dates;
 mod token_fetches;
 #[cfg(feature = "tracing")]
