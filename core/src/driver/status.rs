@@ -237,6 +237,13 @@ mod tests {
             device: device.clone(),
             messages: 3,
         };
+        let paused = Status::ReadingPaused {
+            device: Some(device.clone()),
+        };
+        let overdue = Status::AcknowledgementsOverdue {
+            device: device.clone(),
+            messages: 2,
+        };
         let lost = Status::SubscriptionLost {
             device: device.clone(),
             subscription: Subscription::Config,
@@ -253,6 +260,14 @@ mod tests {
         for (status, shown) in [
             (Status::Connected, "connected"),
             (dropped, "3 messages for sensor-1 were dropped"),
+            (
+                paused,
+                "nothing has been read for 5 s, because too many messages wait for their acknowledgement, most of them of sensor-1",
+            ),
+            (
+                overdue,
+                "2 messages for sensor-1 were not acknowledged, and have held up other devices for 5 s",
+            ),
             (
                 lost,
                 "sensor-1 has lost its subscription to config: the bridge refused the subscription to config (SUBACK 0x80)",

@@ -235,6 +235,8 @@ impl Run {
                     self.deliveries.push(delivery);
                 }
                 Event::TokenNeeded { .. } => self.struck("device token expired"),
+                Event::ReadingPaused { .. } => self.struck("reading paused"),
+                Event::AcknowledgementsOverdue { .. } => self.struck("not acknowledged"),
                 Event::Disconnected(how) => match how.reason {
                     DisconnectReason::TokenRefresh => self.struck("token refreshed"),
                     DisconnectReason::Violation(_) => self.struck("standard violated"),

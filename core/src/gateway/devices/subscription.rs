@@ -151,9 +151,10 @@ impl SubscriptionState {
         self.progress == Progress::Settled && (is_missing || is_renewed)
     }
 
-    /// Returns whether it is held as wanted, and no packet is needed.
+    /// Returns whether it is held as wanted, and no packet is needed or under way.
     pub(crate) fn is_settled(&self) -> bool {
-        self.held.is_some() && self.is_as_wanted() && !self.needs_packet()
+        let is_held = self.held.is_some() && self.is_as_wanted();
+        is_held && self.progress == Progress::Settled && !self.needs_packet()
     }
 
     /// Returns whether its next packet is a SUBSCRIBE that is suspected of ending connections.

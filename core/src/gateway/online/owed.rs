@@ -262,7 +262,7 @@ impl OwedAcks {
         if self.waiting == self.owed.len() {
             return None;
         }
-        let mut ahead = Devices::None;
+        let mut ahead = DeviceSet::None;
         let held = self.owed.iter().filter_map(|owed| match owed.waits_for() {
             Some(device) => {
                 ahead.add(Some(device));
@@ -285,7 +285,7 @@ impl OwedAcks {
     fn overdue(&self, now: Moment) -> BTreeSet<Slot> {
         let is_late = |since: Moment| since + HOLD_LIMIT <= now;
         let is_reading_late = self.full_since.is_some_and(is_late);
-        let mut behind = Devices::None;
+        let mut behind = DeviceSet::None;
         let mut overdue = BTreeSet::new();
         for owed in self.owed.iter().rev() {
             let Some(device) = owed.waits_for() else {
@@ -328,7 +328,7 @@ impl Owed {
     }
 
     /// Returns whether its PUBACK waits for another device than its own, one of those `ahead`.
-    fn is_held(&self, ahead: Devices) -> bool {
+    fn is_held(&self, ahead: DeviceSet) -> bool {
         self.packet_id.is_some() && ahead.has_other_than(self.device())
     }
 }
@@ -336,13 +336,13 @@ impl Owed {
 /// As much of a set of devices as is needed to tell whether it has others than one. `None` is a device for what was
 /// delivered to nobody.
 #[derive(Clone, Copy, Debug)]
-enum Devices {
+enum DeviceSet {
     None,
     One(Option<Slot>),
     Several,
 }
 
-impl Devices {
+impl DeviceSet {
     fn add(&mut self, device: Option<Slot>) {
         *self = match *self {
             Self::None => Self::One(device),

@@ -5,7 +5,7 @@ use std::time::Duration;
 use iotcore_gateway::{
     Failure, QoS,
     driver::{
-        AcceptError, AttachError, Client, CloseCause, Closed, Delivery, DeliveryError,
+        AcceptError, AttachError, Client, CloseCause, Closed, Delivery, DeliveryError, MessageKind,
         OperationError, Telemetry,
     },
 };
@@ -115,6 +115,11 @@ pub(crate) async fn ends_every_future_when_the_driver_is_dropped<W: World>(world
     let (client, running, mut deliveries) = hold(world, &plan).await;
     let device = attach(&client, DEVICE).await;
     let mut messages = device.messages();
+    assert_eq!(
+        messages.next().await.unwrap().kind,
+        MessageKind::Config,
+        "kept since the first handle"
+    );
     let mut status = client.status();
     let delivery = deliveries.pop().unwrap();
     let pending: [LocalBox<'_, ()>; 5] = [
