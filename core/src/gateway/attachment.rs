@@ -221,13 +221,14 @@ impl Session {
 
     /// Queues an attach: the same packet again, if one with the same token is unanswered.
     fn queue_attach_packet(&mut self, online: &mut Online, slot: Slot, now: Moment) -> PacketId {
-        let device = self.devices.at_mut(slot);
-        let again = match device.asked.take() {
+        let again = match self.devices.at_mut(slot).asked.take() {
             Some(asked) if asked.is_current => Some(asked.packet_id),
-            other => {
-                device.superseded.extend(other.map(|asked| asked.packet_id));
+            Some(asked) => {
+                let device = self.devices.key(slot);
+                online.superseded.push((device, asked.packet_id));
                 None
             }
+            None => None,
         };
         let packet_id = self.queue_control(online, slot, Control::Attach, again, now);
         let device = self.devices.at_mut(slot);

@@ -102,11 +102,6 @@ impl Devices {
         self.devices.get_mut(slot).expect(NAMED_WHILE_HERE)
     }
 
-    /// Returns the device in a slot, if there is one.
-    pub(crate) fn get_mut(&mut self, slot: Slot) -> Option<&mut Device> {
-        self.devices.get_mut(slot)
-    }
-
     pub(crate) fn subscription(&self, key: SubscriptionKey) -> &SubscriptionState {
         match key.feed {
             Feed::Errors => &self.errors,

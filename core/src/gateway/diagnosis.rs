@@ -92,7 +92,7 @@ impl Session {
         match found {
             Some((_, Found::Quarantined)) => return About::Past,
             Some((packet_id, Found::InFlight(owner))) if !self.owns(packet_id, owner) => {
-                return self.subject_of_past(packet_id, owner);
+                return self.subject_of_past(online, packet_id);
             }
             Some((packet_id, Found::InFlight(owner))) if self.is_named(owner, report) => {
                 return About::InFlight(packet_id, owner);
@@ -113,13 +113,13 @@ impl Session {
     ) -> About {
         if let Found::InFlight(owner @ (PacketOwner::Attach(_) | PacketOwner::Detach(_))) =
             online.link.find(packet_id)
+            && self.owns(packet_id, owner)
+            && self.is_named(owner, report)
         {
-            if self.owns(packet_id, owner) && self.is_named(owner, report) {
-                return About::InFlight(packet_id, owner);
-            }
-            if let superseded @ About::Superseded(..) = self.subject_of_past(packet_id, owner) {
-                return superseded;
-            }
+            return About::InFlight(packet_id, owner);
+        }
+        if let superseded @ About::Superseded(..) = self.subject_of_past(online, packet_id) {
+            return superseded;
         }
         let named = report.device_id().map(|id| self.devices.find(id));
         let attached = self.devices.iter().filter_map(|(slot, device)| {
@@ -139,17 +139,12 @@ impl Session {
     }
 
     /// Returns what a report about a packet is about that its owner does not wait for any more.
-    fn subject_of_past(&self, packet_id: PacketId, owner: PacketOwner) -> About {
-        match owner {
-            PacketOwner::Attach(slot)
-                if self
-                    .devices
-                    .get(slot)
-                    .is_some_and(|device| device.superseded.contains(&packet_id)) =>
-            {
-                About::Superseded(slot, packet_id)
-            }
-            _ => About::Past,
+    fn subject_of_past(&self, online: &Online, packet_id: PacketId) -> About {
+        let mut superseded = online.superseded.iter();
+        let found = superseded.find(|(_, other)| *other == packet_id);
+        match found.and_then(|(device, _)| self.devices.resolve(*device)) {
+            Some(slot) => About::Superseded(slot, packet_id),
+            None => About::Past,
         }
     }
 

@@ -65,9 +65,7 @@ impl Session {
         now: Moment,
     ) {
         if !self.owns(packet_id, owner) {
-            if let PacketOwner::Attach(slot) = owner {
-                self.on_superseded_acknowledged(slot, packet_id);
-            }
+            online.superseded.retain(|(_, other)| *other != packet_id);
             return;
         }
         match owner {

@@ -21,8 +21,8 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    command::Slot,
-    mqtt::{Connection, Kind},
+    command::{DeviceKey, Slot},
+    mqtt::{Connection, Kind, PacketId},
     options::Options,
     timers::Schedule,
     token::Token,
@@ -45,6 +45,9 @@ pub(crate) struct Online {
     pub(super) classes: Classes,
     /// The number of requests for subscriptions so far; it wraps around.
     pub(super) requests: u16,
+    /// Attaches that the bridge has yet to answer, and that another one with another token followed, oldest first: only
+    /// their reports count.
+    pub(super) superseded: Vec<(DeviceKey, PacketId)>,
     pub(super) deadlines: Schedule<Moment, Deadline>,
     /// The token of its CONNECT.
     pub(super) token: Token,
@@ -139,6 +142,7 @@ impl Online {
             trials: None,
             classes: Classes::default(),
             requests: 0,
+            superseded: Vec::new(),
             deadlines: Schedule::default(),
             token,
             accepted_at: None,

@@ -84,24 +84,16 @@ impl Session {
         named: Option<PacketId>,
         now: Moment,
     ) -> bool {
-        let superseded = &mut self.devices.at_mut(slot).superseded;
-        let at = match named {
-            Some(packet_id) => superseded.iter().position(|other| *other == packet_id),
-            None => (!superseded.is_empty()).then_some(0),
-        };
+        let device = self.devices.key(slot);
+        let at = online.superseded.iter().position(|(other, packet_id)| {
+            *other == device && named.is_none_or(|named| named == *packet_id)
+        });
         let Some(at) = at else {
             return false;
         };
-        let packet_id = superseded.remove(at);
+        let (_, packet_id) = online.superseded.remove(at);
         online.link.answer_with_report(packet_id, now);
         true
-    }
-
-    /// Handles the PUBACK of an attach that another one followed, with another token.
-    pub(crate) fn on_superseded_acknowledged(&mut self, slot: Slot, packet_id: PacketId) {
-        if let Some(device) = self.devices.get_mut(slot) {
-            device.superseded.retain(|other| *other != packet_id);
-        }
     }
 
     /// Handles a report that the bridge will not attach this device.
@@ -269,7 +261,6 @@ impl Session {
             let has_nothing_left = self.outbox.len_of(slot) == 0;
             let device = self.devices.at_mut(slot);
             device.asked = None;
-            device.superseded.clear();
             match (device.detach, device.life) {
                 (_, Life::Own) => {}
                 (Some(_), _) if has_nothing_left => {

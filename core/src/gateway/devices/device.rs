@@ -22,9 +22,6 @@ pub(crate) struct Device {
     pub(crate) attach_op: Option<OpId>,
     /// The attach that this connection has yet to answer. It may be overdue.
     pub(crate) asked: Option<AskedAttach>,
-    /// The earlier attaches that this connection has yet to answer, oldest first: they carried another token, and only
-    /// their reports count.
-    pub(crate) superseded: Vec<PacketId>,
     /// The pending detach.
     pub(crate) detach: Option<Detach>,
     pub(crate) auth: Auth,
@@ -134,7 +131,6 @@ impl Device {
             life,
             attach_op: None,
             asked: None,
-            superseded: Vec::new(),
             detach: None,
             auth: Auth::new(),
             attempts: 0,
