@@ -307,7 +307,7 @@ fn an_attempt_that_fails_shows_no_token() {
             watch.check_error("the attach", &attaching.await.unwrap_err());
             let changes = reading.await;
             let ends = changes.iter().filter_map(|change| match change {
-                Status::Disconnected { ended, .. } => Some(ended.reason.to_string()),
+                Status::Disconnected { .. } => Some(change.to_string()),
                 _ => None,
             });
             assert!(

@@ -13,9 +13,6 @@ use iotcore_gateway_testkit::{AuthMethod, Bridge, ConnectionId, Settings};
 
 use crate::{KEY, Secrets};
 
-/// The wall-clock time.
-const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
-
 const SECOND: Duration = Duration::from_secs(1);
 const START: u64 = 1_767_225_600;
 
@@ -156,7 +153,8 @@ impl Watched {
         for _ in 0..1_000 {
             if self.gateway.wants_transport() && self.connection.is_none() {
                 self.connection = Some(self.bridge.accept(self.now));
-                self.gateway.handle_connected(token, UNIX_NOW, self.now);
+                let unix_now = self.unix_now();
+                self.gateway.handle_connected(token, unix_now, self.now);
                 self.look();
                 return;
             }
@@ -176,7 +174,8 @@ impl Watched {
     fn attach(&mut self, id: &str, auth: DeviceAuth) -> DeviceKey {
         let id: DeviceId = id.try_into().unwrap();
         self.secrets.check("an attach", &format!("{id:?} {auth:?}"));
-        let (device, _) = self.gateway.attach(id, auth, UNIX_NOW, self.now).unwrap();
+        let unix_now = self.unix_now();
+        let (device, _) = self.gateway.attach(id, auth, unix_now, self.now).unwrap();
         self.look();
         device
     }
@@ -246,10 +245,10 @@ fn a_gateway_that_does_its_work_shows_no_token() {
     watched.run(2 * SECOND);
     assert!(watched.has(|event| matches!(event, Event::TokenNeeded { .. })));
     let token = watched.token(3_600 * SECOND);
-    let now = watched.now;
+    let (now, unix_now) = (watched.now, watched.unix_now());
     watched
         .gateway
-        .authorize(device, token, UNIX_NOW, now)
+        .authorize(device, token, unix_now, now)
         .unwrap();
     watched.look();
     watched.publish(device, "22.0");
@@ -304,8 +303,8 @@ fn a_token_that_is_never_sent_is_never_shown() {
     // The transport accepts nothing until the write timeout: CONNECT with the token waits for all that time.
     let token = watched.token(3_600 * SECOND);
     watched.run(3 * SECOND);
-    let now = watched.now;
-    watched.gateway.handle_connected(token, UNIX_NOW, now);
+    let (now, unix_now) = (watched.now, watched.unix_now());
+    watched.gateway.handle_connected(token, unix_now, now);
     assert!(
         watched
             .secrets
