@@ -108,15 +108,18 @@ impl Outbox {
     /// Returns whether a publication would be accepted. A state needs no more room than the one that it replaces.
     #[inline]
     pub(crate) fn has_room(&self, publication: &Publication) -> bool {
-        self.has_room_without(publication, Load::default())
+        let queue = self.queues.at(publication.device.slot);
+        let is_replaced = queue.state.is_some() && is_state(publication);
+        match is_replaced {
+            true => self.has_room_without(publication, Load::default()),
+            false => self.room.allows_one(queue.load, publication.payload.len()),
+        }
     }
 
-    /// Returns whether a publication would be accepted if its device had ended so much.
-    #[inline]
+    /// Returns whether a publication would be accepted if so much of its device had ended.
     fn has_room_without(&self, publication: &Publication, ended: Load) -> bool {
         let queue = self.queues.at(publication.device.slot);
-        let is_state = matches!(publication.topic, PublicationTopic::State);
-        let replaced = queue.state.filter(|_| is_state);
+        let replaced = queue.state.filter(|_| is_state(publication));
         let replaced = replaced.map(|key| self.entry(key).payload.len());
         let after = queue.load.without(replaced).minus(ended);
         let after = after.with(publication.payload.len());
@@ -162,9 +165,7 @@ impl Outbox {
             .insert(|| Entry::new(op, device, topic, qos, payload));
         self.load.add(bytes);
         let queue = self.queues.at_mut(device);
-        let before = queue.load;
-        queue.load.add(bytes);
-        self.room.change(before, queue.load);
+        self.room.add(&mut queue.load, bytes);
         let replaced = queue.append(&mut self.entries, key, is_state, qos);
         if let Some(flight) = flight {
             flight.round.offer(device, queue, &self.entries);
@@ -194,9 +195,7 @@ impl Outbox {
         let (op, device, bytes) = (entry.op, entry.device, entry.payload.len());
         let queue = self.queues.at_mut(device);
         unlink(queue, &mut self.entries);
-        let before = queue.load;
-        queue.load.remove(bytes);
-        self.room.change(before, queue.load);
+        self.room.remove(&mut queue.load, bytes);
         self.load.remove(bytes);
         self.entries.remove(key);
         self.waiting.publication_ended();
@@ -279,4 +278,8 @@ impl Outbox {
     pub(crate) fn len_of(&self, device: Slot) -> usize {
         self.queues.at(device).load.messages
     }
+}
+
+fn is_state(publication: &Publication) -> bool {
+    matches!(publication.topic, PublicationTopic::State)
 }

@@ -110,33 +110,58 @@ impl Room {
         }
     }
 
-    /// Records that the load of a device has changed.
+    /// Adds a publication of this size to the load of a device.
     #[inline(always)]
-    pub(super) fn change(&mut self, before: Load, after: Load) {
-        self.over = self.over_after(before, after);
+    pub(super) fn add(&mut self, load: &mut Load, bytes: usize) {
+        let before = *load;
+        load.add(bytes);
+        let Load { messages, bytes } = self.reserve;
+        self.over.messages += usize::from(load.messages > messages);
+        self.over.bytes += load.bytes.max(bytes) - before.bytes.max(bytes);
+    }
+
+    /// Removes a publication of this size from the load of a device.
+    #[inline(always)]
+    pub(super) fn remove(&mut self, load: &mut Load, bytes: usize) {
+        let before = *load;
+        load.remove(bytes);
+        let Load { messages, bytes } = self.reserve;
+        self.over.messages -= usize::from(before.messages > messages);
+        self.over.bytes -= before.bytes.max(bytes) - load.bytes.max(bytes);
+    }
+
+    /// Returns whether there is room for one more publication of this size in the load of a device.
+    #[inline(always)]
+    pub(super) fn allows_one(&self, load: Load, bytes: usize) -> bool {
+        let after = load.with(bytes);
+        let is_plenty = || self.over.with(bytes).is_within(self.shared);
+        after.is_within(self.device) && (is_plenty() || self.is_shared_left(load, after))
+    }
+
+    /// Returns whether the shared room is large enough for a changed load of a device. Never inlined: usually there is
+    /// plenty.
+    #[inline(never)]
+    fn is_shared_left(&self, before: Load, after: Load) -> bool {
+        self.over_after(before, after).is_within(self.shared)
     }
 
     /// Returns what all would hold beyond their reserves if the load of a device changed.
-    #[inline(always)]
     fn over_after(&self, before: Load, after: Load) -> Load {
         let Self { over, reserve, .. } = self;
-        let at_least = |load: usize, reserve: usize| load.max(reserve);
+        let messages = |load: Load| load.messages.max(reserve.messages);
+        let bytes = |load: Load| load.bytes.max(reserve.bytes);
         Load {
-            messages: over.messages + at_least(after.messages, reserve.messages)
-                - at_least(before.messages, reserve.messages),
-            bytes: over.bytes + at_least(after.bytes, reserve.bytes)
-                - at_least(before.bytes, reserve.bytes),
+            messages: over.messages + messages(after) - messages(before),
+            bytes: over.bytes + bytes(after) - bytes(before),
         }
     }
 
     /// Returns whether the load of a device may change. What stays within its reserve needs nothing of the shared room.
-    #[inline]
     pub(super) fn allows(&self, before: Load, after: Load) -> bool {
-        self.suits_device(after) && self.over_after(before, after).is_within(self.shared)
+        self.suits_device(after) && self.is_shared_left(before, after)
     }
 
     /// Returns whether a device may have this load, as far as its own limit matters.
-    #[inline]
     pub(super) fn suits_device(&self, load: Load) -> bool {
         load.is_within(self.device)
     }
@@ -249,15 +274,26 @@ mod tests {
                 if before.is_within(after) && room.suits_device(after) {
                     prop_assert_eq!(is_allowed, room.has(room.need(before, after)));
                 }
+                if let (None, Some(bytes)) = (removed, added) {
+                    prop_assert_eq!(is_allowed, room.allows_one(before, bytes));
+                }
                 if is_allowed {
-                    room.change(before, after);
+                    let mut load = before;
+                    if let Some(bytes) = removed.and_then(|at| queues[device].get(at)) {
+                        room.remove(&mut load, *bytes);
+                    }
+                    if let Some(bytes) = added {
+                        room.add(&mut load, bytes);
+                    }
+                    prop_assert_eq!(load, after);
                     queues[device] = queue;
                 }
                 let all = load(&queues.concat());
                 prop_assert!(all.messages <= messages && all.bytes <= bytes);
             }
             for queue in &queues {
-                room.change(load(queue), Load::default());
+                let mut load = load(queue);
+                queue.iter().for_each(|bytes| room.remove(&mut load, *bytes));
             }
             prop_assert_eq!(room.over, Load::default());
             prop_assert!(room.allows(Load::default(), load(&[1_000])), "the largest has room");
