@@ -116,6 +116,7 @@
 //! 11. Memory is bounded by the options; at steady state an outbound message costs no allocation.
 //! 12. Progress: what the bridge answers at some rate is done in about the time that this rate and the link need, with
 //!     hardly a packet more.
+//! 13. Isolation: no device's trouble costs the others more than a tenth.
 //!
 //! # Memory
 //!
