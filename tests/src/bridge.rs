@@ -29,6 +29,7 @@ mod world;
 pub(crate) mod tests;
 
 use core::fmt;
+use core::time::Duration;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
@@ -129,6 +130,13 @@ impl Bridge {
         self.process_notices(now);
     }
 
+    /// Moves the bridge's clock and date ahead of the instants that are passed: what a client sees whose machine, and whose
+    /// monotonic clock with it, slept for this long. What is due then happens at the next
+    /// [`handle_timeout`](Self::handle_timeout).
+    pub fn skip(&mut self, duration: Duration) {
+        self.world.skip(duration);
+    }
+
     /// Returns the bytes to be written to a client; under a segmenting fault, only the next segment, and under a fault
     /// that limits the rate, only those that can be written as of the last call.
     #[must_use]
@@ -163,6 +171,7 @@ impl Bridge {
             .flatten()
             .chain(self.next_completion())
             .min()
+            .map(|due| self.world.as_passed(due))
     }
 
     /// Returns whether the bridge keeps the connection. If not: write what is left, close, and report it with

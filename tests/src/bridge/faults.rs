@@ -282,7 +282,7 @@ impl Bridge {
     /// The registry has no client of that name, raw bytes are for a client that is not connected, or a service is for
     /// one client.
     pub fn inject(&mut self, fault: Fault, now: Instant) -> Result<(), OperatorError> {
-        let now = self.world.advance_to(now);
+        let at = self.world.advance_to(now);
         if let Some(client) = &fault.client {
             self.check_device(client)?;
             let is_raw = matches!(fault.kind, FaultKind::Raw { .. });
@@ -315,7 +315,7 @@ impl Bridge {
             FaultKind::Service { service } => self.inject_service(service, now),
             FaultKind::Stall { millis } => {
                 let duration = Duration::from_millis(millis.get().into());
-                self.world.service.stall(client, duration, now);
+                self.world.service.stall(client, duration, at);
             }
             _ => self.world.faults.add(fault),
         }

@@ -33,6 +33,8 @@ pub(crate) struct World {
     origin: Instant,
     origin_unix: u64,
     now: Instant,
+    /// How far the clock is ahead of the instants that are passed.
+    ahead: Duration,
 }
 
 /// A request from one connection to another.
@@ -60,14 +62,30 @@ impl World {
             origin: now,
             origin_unix: unix_now,
             now,
+            ahead: Duration::ZERO,
         }
     }
 
     /// Advances the clock to this instant, unless it is in the past; time never runs backwards. Returns the current
     /// time.
     pub(crate) fn advance_to(&mut self, now: Instant) -> Instant {
-        self.now = self.now.max(now);
+        self.now = self.clock(now);
         self.now
+    }
+
+    /// Returns the time at this instant.
+    pub(crate) fn clock(&self, now: Instant) -> Instant {
+        self.now.max(now + self.ahead)
+    }
+
+    /// Moves the clock ahead of the instants that are passed.
+    pub(crate) fn skip(&mut self, duration: Duration) {
+        self.ahead += duration;
+    }
+
+    /// Returns the instant at which a caller's clock is when the bridge's reaches this one.
+    pub(crate) fn as_passed(&self, instant: Instant) -> Instant {
+        instant - self.ahead
     }
 
     /// Returns the current time.

@@ -44,10 +44,12 @@ impl Bridge {
                 service: Box::new(state.service.clone()),
             },
         });
-        let stalls = state.stalls(now).map(|(client, left)| Fault {
-            client: client.map(str::to_owned),
-            kind: FaultKind::Stall { millis: left },
-        });
+        let stalls = state
+            .stalls(self.world.clock(now))
+            .map(|(client, left)| Fault {
+                client: client.map(str::to_owned),
+                kind: FaultKind::Stall { millis: left },
+            });
         service.into_iter().chain(stalls).collect()
     }
 
@@ -90,6 +92,7 @@ impl Bridge {
 
     /// Ends all stalls of a client; without one, of all, and with an injected service and what slow links hold back.
     pub(crate) fn end_slowness(&mut self, client: Option<&str>, now: Instant) {
+        let at = self.world.advance_to(now);
         self.world.service.end_stalls(client);
         match self
             .world
@@ -98,12 +101,12 @@ impl Bridge {
             .take_if(|_| client.is_none())
         {
             Some(before) => self.change_service(before, now),
-            None => self.complete_due(now),
+            None => self.complete_due(at),
         }
         for connection in self.connections.values_mut() {
-            connection.carry(&mut self.world, now);
+            connection.carry(&mut self.world, at);
         }
-        self.process_notices(now);
+        self.process_notices(at);
     }
 
     fn change_service(&mut self, service: Service, now: Instant) {

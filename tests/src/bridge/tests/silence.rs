@@ -112,3 +112,33 @@ fn a_client_that_acknowledges_nothing_is_cut_off_before_identifiers_run_out() {
         CloseReason::NotAcknowledging { count: 10_000 }
     );
 }
+
+#[test]
+fn a_clock_that_skips_finds_the_clients_silent_and_the_date_later() {
+    let mut harness = harness();
+    let connection = connected(&mut harness, 60);
+    harness.bridge.skip(seconds(80));
+    assert_eq!(
+        harness.unix(),
+        START,
+        "unless it is told that time has passed"
+    );
+    harness.bridge.handle_timeout(harness.now);
+    assert_eq!(harness.unix(), START + 80);
+    assert_eq!(
+        harness.bridge.poll_timeout(),
+        Some(harness.now + seconds(10))
+    );
+    assert_eq!(harness.send(connection, PINGREQ), [Received::Pingresp]);
+    harness.fault("stall 5000");
+    harness.bridge.skip(seconds(3));
+    let slowness = harness.bridge.slowness(harness.now);
+    let lines: Vec<String> = slowness.iter().map(ToString::to_string).collect();
+    assert_eq!(lines, ["stall 2000"]);
+    harness.fault("clear");
+    assert_eq!(harness.unix(), START + 83);
+    harness.bridge.skip(seconds(87));
+    harness.bridge.handle_timeout(harness.now);
+    let reason = CloseReason::KeepAlive { seconds: 60 };
+    assert_eq!(harness.close_reason(), reason);
+}
