@@ -4,15 +4,18 @@
 //! ([`one_thread`]).
 #![forbid(unsafe_code)]
 
+mod dated;
 mod one_thread;
 #[path = "../programs/mod.rs"]
 mod programs;
 mod proxy;
+mod registry;
 mod scenarios;
 mod simulated;
 mod sockets;
 mod table;
 mod tls;
+mod tokens;
 mod world;
 
 use iotcore_gateway_smol::SmolRuntime;
@@ -96,6 +99,9 @@ scenarios! { $
     outages::is_rarely_polled_while_the_peer_stalls, Plain;
     outages::loses_nothing_over_reconnects, Plain, on_one_thread;
     outages::refreshes_its_token, Plain;
+    isolation::serves_the_others_beside_bad_devices, Plain;
+    isolation::gives_up_a_message_at_which_the_bridge_hangs_up, Plain;
+    isolation::delivers_what_was_queued_before_the_box_slept, Plain;
     endings::closes_after_a_drain, Plain, on_one_thread;
     endings::reports_what_a_drain_could_not_send, Plain;
     endings::hangs_up_and_loses_nothing, For("localhost");

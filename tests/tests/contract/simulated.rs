@@ -9,8 +9,9 @@ use iotcore_gateway_testkit::{
 };
 
 use super::{
+    registry::registry,
     tls,
-    world::{BoxFuture, Log, Plan, Secured, World, in_time, registry},
+    world::{BoxFuture, Log, Plan, Secured, World, in_time},
 };
 
 /// Time limit of a scenario, in virtual time.
@@ -75,6 +76,10 @@ impl World for Simulated {
 
     fn half_open(&self) {
         self.runtime.half_open();
+    }
+
+    fn suspend(&self, duration: Duration) {
+        self.runtime.suspend(duration);
     }
 
     fn stall(&self, is_stalled: bool) {

@@ -10,9 +10,11 @@ use iotcore_gateway_testkit::{Bridge, EventKind, Settings, serve::Server};
 use rustls::ServerConfig;
 
 use super::{
+    dated::Dated,
     proxy::FaultProxy,
+    registry::registry,
     tls,
-    world::{BoxFuture, Log, Plan, Secured, World, in_time, registry},
+    world::{BoxFuture, Log, Plan, Secured, World, in_time},
 };
 
 /// Time limit of a scenario, in real time.
@@ -20,7 +22,7 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(60);
 
 /// A real runtime.
 pub(crate) trait Executor {
-    type Runtime: Runtime;
+    type Runtime: Runtime + Clone;
 
     fn runtime() -> Self::Runtime;
 
@@ -32,7 +34,6 @@ pub(crate) trait Executor {
 /// Defines an [`Executor`]: its name, the adapter's runtime, how it runs the test, and how it spawns a task.
 macro_rules! executor {
     ($name:ident, $runtime:ident, |$main:ident| $block_on:expr, |$task:ident| $spawn:expr) => {
-        #[derive(Default)]
         pub(crate) struct $name;
 
         impl $crate::sockets::Executor for $name {
@@ -54,8 +55,8 @@ macro_rules! executor {
 }
 pub(crate) use executor;
 
-pub(crate) struct Sockets<E> {
-    _executor: E,
+pub(crate) struct Sockets<E: Executor> {
+    runtime: Dated<E::Runtime>,
     server: Server,
     proxy: FaultProxy,
     log: Log,
@@ -78,15 +79,15 @@ pub(crate) fn network(tls: Option<Arc<ServerConfig>>) -> (Server, FaultProxy, Lo
     (server, proxy, log)
 }
 
-impl<E: Executor + Default> World for Sockets<E> {
-    type Runtime = E::Runtime;
+impl<E: Executor> World for Sockets<E> {
+    type Runtime = Dated<E::Runtime>;
 
     fn play(secured: Secured, scenario: impl AsyncFnOnce(&Self, Plan)) {
         let (config, security) = tls::secure(&secured);
         let (server, proxy, log) = network(config);
         let plan = Plan::new(security, proxy.port());
         let world = Self {
-            _executor: E::default(),
+            runtime: Dated::new(E::runtime()),
             server,
             proxy,
             log,
@@ -94,8 +95,8 @@ impl<E: Executor + Default> World for Sockets<E> {
         E::block_on(async { in_time(&E::runtime(), LIMIT, scenario(&world, plan)).await });
     }
 
-    fn runtime(&self) -> E::Runtime {
-        E::runtime()
+    fn runtime(&self) -> Self::Runtime {
+        self.runtime.clone()
     }
 
     fn spawn(&self, task: BoxFuture<()>) {
@@ -124,6 +125,14 @@ impl<E: Executor + Default> World for Sockets<E> {
 
     fn half_open(&self) {
         self.proxy.half_open();
+    }
+
+    fn suspend(&self, duration: Duration) {
+        self.runtime.suspend(duration);
+        self.with(|bridge, now| {
+            bridge.skip(duration);
+            bridge.handle_timeout(now);
+        });
     }
 
     fn stall(&self, is_stalled: bool) {

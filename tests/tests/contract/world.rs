@@ -3,30 +3,20 @@
 use std::{
     future::poll_fn,
     pin::{Pin, pin},
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     task::{Context, Poll, Waker},
     time::{Duration, Instant},
 };
 
 use iotcore_gateway::{
-    Algorithm, ClientId, DeviceId, Disconnected, Options, SigningKey, Token,
+    ClientId, DeviceId, Disconnected, Options,
     driver::{
-        BoxError, Client, Closed, Device, KeyTokens, Runtime, Security, Setup, Status,
-        StatusChanges, TokenRequest, TokenSource, TransportError,
+        Client, Closed, Device, Runtime, Security, Setup, Status, StatusChanges, TransportError,
     },
 };
-use iotcore_gateway_testkit::{
-    AuthMethod, Bridge, Event, EventKind, Registry,
-    link::{self, GATEWAY},
-};
+use iotcore_gateway_testkit::{Bridge, Event, EventKind, link::GATEWAY};
 
-const GATEWAY_KEY: &[u8] = include_bytes!("../../src/link/gateway.key.pem");
-
-/// The number of devices bound to the gateway: `device-0` to `device-999`.
-pub(crate) const DEVICES: usize = 1_000;
+use super::tokens::Tokens;
 
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -59,6 +49,9 @@ pub(crate) trait World: Sized {
     /// Drops everything sent on the open connections, without notice to either side.
     fn half_open(&self);
 
+    /// Suspends the gateway's machine: the date and the bridge's clock go on, the monotonic clock does not.
+    fn suspend(&self, duration: Duration);
+
     /// Stops reading from the gateway after a few small packets, or resumes.
     fn stall(&self, is_stalled: bool);
 
@@ -85,17 +78,6 @@ pub(crate) enum Secured {
     For(&'static str),
 }
 
-/// The bridge's registry.
-pub(crate) fn registry() -> Registry {
-    let mut registry = link::registry(AuthMethod::AssociationOnly);
-    for n in 0..DEVICES {
-        let id = format!("device-{n}");
-        registry.add_device(&id, &[]).expect("a legal id");
-        registry.bind(GATEWAY, &id).expect("both exist");
-    }
-    registry
-}
-
 /// The gateway's setup in a scenario.
 pub(crate) struct Plan {
     pub(crate) security: Security,
@@ -103,6 +85,8 @@ pub(crate) struct Plan {
     pub(crate) options: Options,
     /// The lifetime of the first token. Later ones are valid for an hour.
     pub(crate) first_token: Duration,
+    /// The gateway's id.
+    pub(crate) gateway: &'static str,
 }
 
 impl Plan {
@@ -117,6 +101,7 @@ impl Plan {
             port,
             options,
             first_token: Duration::from_secs(3_600),
+            gateway: GATEWAY,
         }
     }
 
@@ -125,36 +110,13 @@ impl Plan {
             "my-project".parse().unwrap(),
             "us-central1".parse().unwrap(),
             "my-registry".parse().unwrap(),
-            GATEWAY.parse().unwrap(),
+            self.gateway.parse().unwrap(),
         );
-        let key = || SigningKey::from_pem(GATEWAY_KEY, Algorithm::Es256).unwrap();
-        let first = KeyTokens::new(key());
-        let tokens = Tokens {
-            first: first.lifetime(self.first_token).unwrap(),
-            later: KeyTokens::new(key()),
-            was_asked: AtomicBool::new(false),
-        };
+        let tokens = Tokens::new(self.first_token);
         Setup::new("localhost", self.security.clone(), id, tokens)
             .port(self.port)
             .options(self.options.clone())
             .seed(1)
-    }
-}
-
-/// A token source whose second token outlives its scenario even on a slow machine.
-struct Tokens {
-    first: KeyTokens,
-    later: KeyTokens,
-    was_asked: AtomicBool,
-}
-
-impl TokenSource for Tokens {
-    async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
-        let source = match self.was_asked.swap(true, Ordering::Relaxed) {
-            false => &self.first,
-            true => &self.later,
-        };
-        source.gateway(request).await
     }
 }
 

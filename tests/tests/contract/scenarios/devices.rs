@@ -11,7 +11,10 @@ use iotcore_gateway_testkit::{
     link::{BOUND, GATEWAY, UNBOUND},
 };
 
-use crate::world::{DEVICES, Plan, World, all, attach, close, id};
+use crate::{
+    registry::DEVICES,
+    world::{Plan, World, all, attach, close, id},
+};
 
 pub(crate) async fn attaches_a_device<W: World>(world: &W, plan: Plan) {
     let (client, running) = world.start(&plan);

@@ -3,5 +3,6 @@
 pub(crate) mod connecting;
 pub(crate) mod devices;
 pub(crate) mod endings;
+pub(crate) mod isolation;
 pub(crate) mod messages;
 pub(crate) mod outages;
