@@ -193,8 +193,17 @@ impl<O: Observer> Link<O> {
 
     /// Returns the virtual time of day according to the gateway's machine.
     pub fn unix_now(&self) -> UnixTime {
-        let now = START.saturating_add(self.elapsed()).as_secs();
-        UnixTime::from_secs(now.saturating_add_signed(self.clock_error))
+        UnixTime::from_secs(self.since_1970().as_secs())
+    }
+
+    /// Returns the same in fractions of seconds.
+    pub(crate) fn since_1970(&self) -> Duration {
+        let right = Duration::from_secs(START.as_secs()) + self.elapsed();
+        let error = Duration::from_secs(self.clock_error.unsigned_abs());
+        match self.clock_error < 0 {
+            true => right.saturating_sub(error),
+            false => right + error,
+        }
     }
 
     /// Sets the clock of the gateway's machine this many seconds ahead of the bridge's, or behind it if negative.

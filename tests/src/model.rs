@@ -6,28 +6,31 @@
 //! whether what the gateway received is true: from then on, only the rules that do not depend on it are checked.
 
 mod cloud;
+mod hang_ups;
 mod least;
+mod memory;
 mod operations;
 mod owed;
 mod publications;
 mod speed;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod wire;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use iotcore_gateway::{
-    Acknowledge, DeliveryId, DetachCause, DeviceKey, Event, Gateway, Options, TransportEnd,
-};
+use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options, TransportEnd};
 
+use self::hang_ups::HangUps;
 pub(crate) use self::least::{Pace, Work};
 pub use self::operations::OperationKind;
 use self::operations::Operations;
 pub(crate) use self::owed::owed;
 use self::publications::Publications;
 pub(crate) use self::publications::payload;
+use self::tokens::{Dates, Given};
 use self::wire::Wire;
 use crate::ConnectionId;
 use crate::bridge::settings::FailedPuback;
@@ -47,6 +50,8 @@ pub struct Model {
     /// Deliveries that the user has not acknowledged yet, if acknowledgement is manual.
     deliveries: BTreeMap<DeliveryId, Delivered>,
     wire: Wire,
+    hang_ups: HangUps,
+    dates: Dates,
     is_deceived: bool,
     is_calm: bool,
     /// Whether the bridge completes everything that a device sends, in the order of its arrival.
@@ -63,8 +68,6 @@ pub struct Model {
     /// The number of consecutive events caused by the peer.
     burst: usize,
     is_closed: bool,
-    /// The number of connections that the peer has closed.
-    hang_ups: u32,
     /// The number of operations that failed.
     failures: u64,
     longest_config: usize,
@@ -89,8 +92,10 @@ struct Device {
     refusals: u32,
     /// Connections on which the bridge detached it, or acknowledged an attach that it refused.
     lost_on: BTreeSet<ConnectionId>,
-    /// Whether an error about it was ever reported.
-    is_reported: bool,
+    /// How many errors about it were reported.
+    reports: u32,
+    /// What its user gave it last to be attached with.
+    given: Option<Given>,
     /// Whether its user has ever requested its detach.
     is_detached: bool,
     /// Whether a publication was refused for lack of room, without a notification since that there is room.
@@ -135,16 +140,6 @@ impl Finding {
 /// The maximum number of bytes in a packet besides payload and subfolder.
 const PACKET_OVERHEAD: usize = 400;
 
-/// The number of bytes that the gateway keeps ready to be written, if no packet is larger.
-const TRANSMIT_TARGET: usize = 64 * 1024;
-
-/// The size of packets that are written beyond the target: CONNECT with its token, DISCONNECT, and the errors topic's
-/// SUBSCRIBE.
-const TRANSMIT_SLACK: usize = 2 * 1024;
-
-/// The maximum number of events that one packet causes, not counting those that end operations.
-const EVENTS_PER_PACKET: usize = 2;
-
 impl Model {
     /// Creates a model of a gateway that has not received any command.
     pub fn new(drafted: &Drafted) -> Self {
@@ -157,6 +152,8 @@ impl Model {
             keys: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             wire: Wire::new(drafted.options.acknowledge == Acknowledge::Manual),
+            hang_ups: HangUps::default(),
+            dates: Dates::default(),
             is_deceived: false,
             is_calm: true,
             is_orderly: true,
@@ -167,7 +164,6 @@ impl Model {
             largest_read: 0,
             burst: 0,
             is_closed: false,
-            hang_ups: 0,
             failures: 0,
             longest_config: 0,
             rejected: 0,
@@ -204,6 +200,7 @@ impl Model {
     pub(crate) fn know(&mut self, key: DeviceKey, device: usize) {
         if self.keys.insert(key, device).is_none() {
             self.devices[device].is_blocked = false;
+            self.devices[device].given = None;
         }
     }
 
@@ -212,12 +209,15 @@ impl Model {
         self.operations = Operations::default();
         self.keys.clear();
         self.deliveries.clear();
+        self.hang_ups = HangUps::default();
+        self.dates.forget();
         self.is_closed = false;
         self.is_calm = false;
         for device in &mut self.devices {
             device.is_blocked = false;
             device.is_detached = false;
             device.attached_by_gateway = 0;
+            device.given = None;
         }
     }
 
@@ -229,10 +229,16 @@ impl Model {
         now: Instant,
     ) -> Result<(), Finding> {
         match observation {
-            Observation::Dialed(_) => self.wire = self.wire.next(),
+            Observation::Dialed(_) => {
+                self.dates.learn(now);
+                self.wire = self.wire.next();
+            }
             Observation::Received(bytes) => {
                 self.largest_read = self.largest_read.max(bytes.len());
                 self.wire.read(bytes);
+                for sent in self.wire.take_answered() {
+                    self.hang_ups.answer(&sent);
+                }
             }
             Observation::Transmitted(bytes) => self.wire.write(bytes, self.is_deceived)?,
             Observation::TimedOut if gateway.poll_timeout().is_some_and(|at| at <= now) => {
@@ -241,10 +247,12 @@ impl Model {
             }
             Observation::TimedOut | Observation::Struck(_) => {}
             Observation::Disconnected(end) => {
-                self.hang_ups += u32::from(end == TransportEnd::PeerClosed);
+                if end == TransportEnd::PeerClosed {
+                    self.hang_ups.add(self.wire.unanswered());
+                }
                 self.check_silence(gateway)?;
             }
-            Observation::Event(event) => self.on_event(event)?,
+            Observation::Event(event) => self.on_event(event, now)?,
             Observation::Bridge(event) => self.on_bridge_event(event)?,
         }
         if !matches!(observation, Observation::Event(_)) {
@@ -264,45 +272,7 @@ impl Model {
         }
     }
 
-    fn check_memory(&mut self, gateway: &Gateway) -> Result<(), Finding> {
-        let stats = gateway.stats();
-        let in_window = stats.in_flight - stats.skipped;
-        let window = usize::from(self.options.window);
-        if in_window <= window {
-            self.probes_within_window = stats.probes;
-        }
-        let probes = stats.probes - self.probes_within_window;
-        let transmit = TRANSMIT_TARGET.max(self.largest_packet) + TRANSMIT_SLACK;
-        for (what, is, limit) in [
-            (
-                "publications",
-                stats.queued,
-                self.options.total_queue.messages,
-            ),
-            (
-                "bytes of payload",
-                stats.queued_bytes,
-                self.options.total_queue.bytes,
-            ),
-            (
-                "publications in the window and its probes",
-                in_window,
-                window + usize::try_from(probes).unwrap_or(usize::MAX),
-            ),
-            ("devices", stats.devices, self.options.quota.max_devices),
-            ("bytes to transmit", gateway.poll_transmit().len(), transmit),
-        ] {
-            if is > limit {
-                return Err(Finding::new(
-                    Rule::Memory,
-                    format!("{is} {what}, of at most {limit}"),
-                ));
-            }
-        }
-        Ok(())
-    }
-
-    fn on_event(&mut self, event: &Event) -> Result<(), Finding> {
+    fn on_event(&mut self, event: &Event, now: Instant) -> Result<(), Finding> {
         let is_end = matches!(event, Event::Done { .. });
         if self.is_closed && !is_end {
             return Err(Finding::new(
@@ -334,39 +304,16 @@ impl Model {
                 self.on_overdue(*device);
                 Ok(())
             }
-            Event::Detached {
-                device,
-                cause: DetachCause::Suspected { connections },
-            } => {
-                if let Some(device) = self.device(*device) {
-                    device.is_reported = true;
-                }
-                self.check_suspicion(*connections)
-            }
+            Event::TokenNeeded { device } => self.check_need(*device, now),
+            Event::ReadingPaused { .. } | Event::TokenUnchanged => Ok(()),
             Event::Disconnected(_)
-            | Event::ReadingPaused { .. }
-            | Event::TokenNeeded { .. }
-            | Event::TokenUnchanged
             | Event::SubscriptionLost { .. }
-            | Event::ErrorsTopicUnavailable { .. } => Ok(()),
+            | Event::ErrorsTopicUnavailable { .. } => self.check_suspicion(event),
             caused => {
                 self.check_burst()?;
+                self.check_suspicion(caused)?;
                 self.on_caused_event(caused)
             }
-        }
-    }
-
-    /// Checks that the number of events caused by the peer is bounded, however long they are not polled: by the limit
-    /// at which the gateway stops reading, plus one read.
-    fn check_burst(&mut self) -> Result<(), Finding> {
-        self.burst += 1;
-        let limit = self.options.max_events + self.largest_read / 2 + EVENTS_PER_PACKET;
-        match self.burst > limit {
-            true => Err(Finding::new(
-                Rule::Memory,
-                format!("{} events, of at most {limit}", self.burst),
-            )),
-            false => Ok(()),
         }
     }
 

@@ -7,18 +7,18 @@
 //! the guarantees after every step, then repairs all injected faults and checks that every operation ends. The bridge of a
 //! script may take its time, and its link may be slow ([`World`]); in the calm at the end, they remain as far as they answer
 //! everything at a constant rate, and what is asked then is done in about the least time and with about the fewest
-//! packets.
+//! packets, also beside a device that is never acknowledged.
 //!
 //! ```
 //! use core::time::Duration;
 //! use iotcore_gateway::QoS;
-//! use iotcore_gateway_testkit::script::{self, Command, Script, Step, NetworkFault};
+//! use iotcore_gateway_testkit::script::{self, Command, NetworkFault, Script, Step, Tokens};
 //!
 //! let lifetime = Duration::from_secs(3_600);
 //! let script = Script {
 //!     steps: vec![
 //!         Step::User(Command::Open),
-//!         Step::User(Command::Attach { device: 1, lifetime }),
+//!         Step::User(Command::Attach { device: 1, lifetime, tokens: Tokens::Fixed }),
 //!         Step::User(Command::Telemetry { device: 1, qos: QoS::AtLeastOnce, size: 20 }),
 //!         Step::Wait(Duration::from_millis(50)),
 //!         Step::Network(NetworkFault::Cut),
@@ -40,6 +40,7 @@ mod bytes;
 mod calm;
 mod finish;
 mod history;
+mod isolation;
 mod network;
 mod recovery;
 mod run;
@@ -52,7 +53,9 @@ pub use self::broken::{Broken, Rule};
 pub use self::bytes::{NotHexadecimal, bytes};
 pub use self::history::{Counts, Entry, History, What};
 pub use self::setup::{Drafted, Setup};
-pub use self::step::{CloudOperation, Command, DEVICES, KINDS, NetworkFault, REPORTS, Step, Stray};
+pub use self::step::{
+    CloudOperation, Command, DEVICES, KINDS, NetworkFault, REPORTS, Step, Stray, Tokens,
+};
 pub use self::world::{CalmWorld, Ignored, Slowness, World};
 pub use crate::link::CallPattern;
 

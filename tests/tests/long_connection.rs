@@ -8,7 +8,7 @@ use std::time::Duration;
 use iotcore_gateway::{QoS, Subscription};
 use iotcore_gateway_testkit::bridge::faults::{AnswerKind, FaultKind, Treatment};
 use iotcore_gateway_testkit::script::{
-    self, CloudOperation, Command, History, NetworkFault, Script, Setup, Step,
+    self, CloudOperation, Command, History, NetworkFault, Script, Setup, Step, Tokens,
 };
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
@@ -21,6 +21,7 @@ const ROUNDS: usize = 65_535 / AT_ONCE + 60;
 
 fn attach(device: usize) -> Step {
     Step::User(Command::Attach {
+        tokens: Tokens::Fixed,
         device,
         lifetime: LIFETIME,
     })

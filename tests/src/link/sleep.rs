@@ -24,7 +24,6 @@ impl<O: Observer> Link<O> {
             while self.transmit_to_gateway() > 0 {}
         }
         self.slept = wakes;
-        self.process_outputs();
     }
 
     /// Sets the date of the gateway's machine to the start of 1970, as that of one without a battery at its start, until

@@ -36,7 +36,7 @@ impl Model {
 
     /// Records an error report about a device, without a cause.
     pub(crate) fn report(&mut self, device: usize) {
-        self.devices[device].is_reported = true;
+        self.devices[device].reports += 1;
     }
 
     /// Returns how often the bridge refused a device's attach.
@@ -236,7 +236,7 @@ impl Model {
             && cause != DetachCause::Requested
         {
             device.lost_on.extend(on);
-            device.is_reported = true;
+            device.reports += 1;
         }
         match cause {
             DetachCause::StateTooFast => self.check_pace(name),
@@ -269,7 +269,7 @@ impl Model {
         let Some(device) = self.by_name(name) else {
             return Ok(());
         };
-        device.is_reported = true;
+        device.reports += 1;
         device.refusals += u32::from(error_type == ErrorType::GatewayAttachmentError);
         match error_type {
             ErrorType::GatewayAttachmentError if may_acknowledge => {
@@ -349,7 +349,7 @@ impl Model {
 impl Device {
     /// Returns whether it was ever detached, or may have been: the gateway then acknowledges its commands itself.
     fn was_detached(&self) -> bool {
-        self.is_detached || self.is_reported || !self.lost_on.is_empty()
+        self.is_detached || self.reports > 0 || !self.lost_on.is_empty()
     }
 
     /// Returns whether messages for this device may be refused on a connection.

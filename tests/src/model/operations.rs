@@ -133,13 +133,15 @@ impl Model {
         kind: OperationKind,
         failure: &Failure,
     ) -> Result<(), Finding> {
-        if let Failure::Suspected { connections } = failure {
-            return self.check_suspected(kind, *connections);
-        }
-        let reported = |device: usize| self.devices[device].is_reported || self.is_deceived;
+        let reported = |device: usize| {
+            self.devices[device].reports > 0
+                || self.hang_ups.may_be_without_attach(device)
+                || self.is_deceived
+        };
         let can_be = match (kind, failure) {
             (OperationKind::Close, _) => false,
             (_, Failure::Closed) => self.is_closing(),
+            (kind, Failure::Suspected { connections }) => self.may_be_suspected(kind, *connections),
             (_, Failure::GaveUp) => self.options.reconnect != Reconnect::Forever,
             (OperationKind::Publish(number), failure) => {
                 let published = self.publications.at(number);
@@ -194,36 +196,6 @@ impl Model {
             false => Err(Finding::new(
                 Rule::Delivery,
                 format!("{kind:?} ended in {failure:?}"),
-            )),
-        }
-    }
-
-    fn check_suspected(&mut self, kind: OperationKind, connections: u32) -> Result<(), Finding> {
-        match kind {
-            OperationKind::Publish(number) => self.publications.at_mut(number).op = None,
-            OperationKind::Attach(device) | OperationKind::Authorize(device) => {
-                self.devices[device].is_reported = true;
-            }
-            OperationKind::Subscribe(_) => {}
-            OperationKind::Open
-            | OperationKind::Detach(_)
-            | OperationKind::Unsubscribe(_)
-            | OperationKind::Close => {
-                let what = format!("{kind:?} ended suspected");
-                return Err(Finding::new(Rule::Delivery, what));
-            }
-        }
-        self.check_suspicion(connections)
-    }
-
-    /// Checks that the peer has closed as many connections as something is suspected to have cost.
-    pub(super) fn check_suspicion(&self, connections: u32) -> Result<(), Finding> {
-        let hang_ups = self.hang_ups;
-        match connections <= hang_ups {
-            true => Ok(()),
-            false => Err(Finding::new(
-                Rule::Delivery,
-                format!("suspected to have ended {connections} connections, of {hang_ups}"),
             )),
         }
     }

@@ -44,7 +44,7 @@ pub(crate) fn payload(number: u32, size: u16) -> String {
 }
 
 /// Parses the number of a publication from its payload.
-fn number_in(payload: &[u8]) -> Option<u32> {
+pub(super) fn number_in(payload: &[u8]) -> Option<u32> {
     let text = core::str::from_utf8(payload).ok()?;
     let (number, filling) = text.strip_prefix('p')?.split_once('.')?;
     let is_filling = filling.bytes().all(|byte| byte == b'x');
@@ -169,9 +169,8 @@ impl Model {
             ));
         }
         let newest = &mut known.newest_arrival;
-        // A suspect waits apart, and may not have arrived before.
-        let may_suspect = self.hang_ups >= 3;
-        let is_orderly = self.is_orderly && !may_suspect && is_first && !is_state;
+        let is_orderly =
+            self.is_orderly && is_first && !is_state && !self.hang_ups.may_be_late(number);
         if is_orderly && newest.replace(number).is_some_and(|newest| newest > number) {
             return finding(format!(
                 "publication {number} arrived after a later one of {device}"

@@ -1,6 +1,6 @@
 //! What the model knows and checks about the speed of the bridge and of the gateway.
 
-use super::Model;
+use super::{Model, OperationKind};
 use crate::bridge::service::Service;
 use crate::script::world::keeps_order;
 
@@ -16,6 +16,16 @@ impl Model {
     /// time out.
     pub fn expect_answers_in_time(&mut self) {
         self.is_in_time = true;
+    }
+
+    /// Returns whether publications of these devices have not ended.
+    pub(crate) fn has_unfinished(&self, devices: &[usize]) -> bool {
+        self.pending().any(|(_, kind)| match kind {
+            OperationKind::Publish(number) => {
+                devices.contains(&self.publications.at(number).device)
+            }
+            _ => false,
+        })
     }
 
     /// Returns how many operations have failed.

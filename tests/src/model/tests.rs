@@ -1,5 +1,7 @@
 //! Tests of the model itself: each rule is violated once, on purpose.
 
+mod suspicion;
+
 use core::time::Duration;
 use std::time::Instant;
 
@@ -279,7 +281,7 @@ fn more_events_than_the_options_allow_are_found() {
         topic: String::new(),
         payload: Bytes::new(),
     };
-    let limit = Options::default().max_events + EVENTS_PER_PACKET;
+    let limit = Options::default().max_events + memory::EVENTS_PER_PACKET;
     for _ in 0..limit {
         world.event(unrequested.clone()).unwrap();
     }

@@ -27,6 +27,8 @@ pub(super) struct Wire {
     phase: Phase,
     /// Identifiers that the gateway has used and whose acknowledgement has not arrived, with the packet.
     outstanding: BTreeMap<u16, Sent>,
+    /// Packets whose acknowledgement has arrived, until they are taken.
+    answered: Vec<Sent>,
     /// The last packet of each identifier, because its copies may be in transit when it is acknowledged.
     used: BTreeMap<u16, Sent>,
     /// Devices whose attach was acknowledged on this connection.
@@ -50,13 +52,21 @@ enum Phase {
 
 /// A packet with an identifier.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Sent {
-    /// The type of its acknowledgement.
-    answer: u8,
+pub(super) struct Sent {
+    /// Its acknowledgement.
+    pub(super) answer: Answer,
     /// Its topic or filter.
-    topic: String,
+    pub(super) topic: String,
     /// The rest of the packet.
-    rest: Vec<u8>,
+    pub(super) rest: Vec<u8>,
+}
+
+/// A packet with which the bridge answers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    Puback = PUBACK as isize,
+    Suback = SUBACK as isize,
+    Unsuback = UNSUBACK as isize,
 }
 
 /// A packet from the bridge that must be acknowledged. A copy may be covered by the first one's acknowledgement, and a
@@ -121,6 +131,16 @@ impl Wire {
         }
     }
 
+    /// Returns the packets that were written and not answered.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = &Sent> {
+        self.outstanding.values()
+    }
+
+    /// Returns the packets that were answered since the last call.
+    pub(super) fn take_answered(&mut self) -> Vec<Sent> {
+        core::mem::take(&mut self.answered)
+    }
+
     pub(super) fn publications(&self) -> u64 {
         self.publications
     }
@@ -166,8 +186,8 @@ impl Wire {
         }
         match frame.kind {
             PUBLISH => self.on_publish(frame),
-            SUBSCRIBE => self.on_subscribe(frame, SUBACK),
-            UNSUBSCRIBE => self.on_subscribe(frame, UNSUBACK),
+            SUBSCRIBE => self.on_subscribe(frame, Answer::Suback),
+            UNSUBSCRIBE => self.on_subscribe(frame, Answer::Unsuback),
             PUBACK if !is_deceived => self.on_puback(frame.number(0)),
             _ => Ok(()),
         }
@@ -193,7 +213,7 @@ impl Wire {
             0 => Ok(()),
             1 => {
                 let sent = Sent {
-                    answer: PUBACK,
+                    answer: Answer::Puback,
                     rest: frame.rest(end + 2),
                     topic,
                 };
@@ -203,9 +223,9 @@ impl Wire {
         }
     }
 
-    fn on_subscribe(&mut self, frame: &Frame, answer: u8) -> Result<(), Finding> {
+    fn on_subscribe(&mut self, frame: &Frame, answer: Answer) -> Result<(), Finding> {
         let filter = frame.text(2);
-        if answer == SUBACK {
+        if answer == Answer::Suback {
             self.check_attached(split(&filter).0, &filter)?;
         }
         let rest = frame.rest(4 + filter.len());
@@ -275,11 +295,11 @@ impl Wire {
             PUBACK | SUBACK | UNSUBACK => {
                 let id = frame.number(0);
                 let sent = self.outstanding.get(&id);
-                if let Some(sent) = sent.filter(|sent| sent.answer == frame.kind) {
+                if let Some(sent) = sent.filter(|sent| sent.answer as u8 == frame.kind) {
                     if let (device, "attach") = split(&sent.topic) {
                         self.attached.insert(device.to_owned());
                     }
-                    self.outstanding.remove(&id);
+                    self.answered.extend(self.outstanding.remove(&id));
                 }
             }
             PUBLISH if frame.flags & 0b0110 != 0 => {
@@ -296,7 +316,7 @@ impl Wire {
 }
 
 /// Splits a topic or filter into its device and the rest.
-fn split(topic: &str) -> (&str, &str) {
+pub(super) fn split(topic: &str) -> (&str, &str) {
     let path = topic.strip_prefix("/devices/").unwrap_or(topic);
     path.split_once('/').unwrap_or((path, ""))
 }

@@ -18,7 +18,7 @@ use iotcore_gateway::{QoS, Subscription};
 
 use super::broken::Rule;
 use super::run::{RECOVERY, Run};
-use super::step::{Command, DEVICES};
+use super::step::{Command, DEVICES, Tokens};
 use crate::bridge::faults::PacketKind;
 use crate::bridge::service::ServiceKind;
 use crate::link::{BOUND, GATEWAY};
@@ -28,7 +28,7 @@ use crate::model::{Pace, Work};
 const SPARE_PACKETS: u64 = 2;
 
 /// The length of a payload.
-const PAYLOAD: u16 = 20;
+pub(super) const PAYLOAD: u16 = 20;
 
 /// For how long a connection of the calm is not replaced: less than its token's lifetime of an hour.
 const LASTING: Duration = Duration::from_secs(2_500);
@@ -103,6 +103,7 @@ impl Run {
         }
         self.check_packets(&work, before);
         self.link.observer.history.brisk();
+        self.check_isolation();
     }
 
     /// Returns whether the gateway is open, nothing is pending, and no packet waits at the bridge.
@@ -168,7 +169,12 @@ impl Run {
         };
         for device in 1..=BOUND.len() {
             let lifetime = Duration::from_secs(3_600);
-            self.command(Command::Attach { device, lifetime });
+            let tokens = Tokens::Fixed;
+            self.command(Command::Attach {
+                device,
+                lifetime,
+                tokens,
+            });
             let key = self.keys[device];
             if key.is_none_or(|key| self.link.gateway.device_id(key).is_none()) {
                 continue;
@@ -199,12 +205,18 @@ impl Run {
                 key.is_some_and(|key| self.link.gateway.device_id(key).is_some())
             })
             .collect();
+        self.publish_for(publications, &senders);
+        *publications > 0 || self.model().pending().next().is_some()
+    }
+
+    /// Publishes for these devices in turn, as much as there is room for.
+    pub(super) fn publish_for(&mut self, publications: &mut u32, senders: &[usize]) {
         while *publications > 0 {
             let mut next = senders.iter().cycle().skip(*publications as usize);
             let next = next.by_ref().take(senders.len());
             let mut next = next.filter(|device| !self.link.observer.model.is_blocked(**device));
             let Some(&device) = next.next() else {
-                return true;
+                return;
             };
             let qos = QoS::AtLeastOnce;
             self.command(Command::Telemetry {
@@ -214,7 +226,6 @@ impl Run {
             });
             *publications -= u32::from(!self.model().is_blocked(device));
         }
-        *publications > 0 || self.model().pending().next().is_some()
     }
 
     /// Returns whether the connection began in the calm, and its token is valid for a long time.

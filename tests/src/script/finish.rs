@@ -7,7 +7,7 @@ use iotcore_gateway::{DeviceState, OnRefusal, TransportEnd};
 use super::World;
 use super::broken::Rule;
 use super::run::{CLOSING, RECOVERY, ROUND, Run};
-use super::step::{Command, DEVICES, NESTED};
+use super::step::{Command, DEVICES, NESTED, Tokens};
 use crate::bridge::faults::FaultKind;
 use crate::bridge::settings::NestedGateway;
 use crate::model::{OperationKind, Pace};
@@ -60,6 +60,7 @@ impl Run {
         self.link.fail_dials(0, TransportEnd::DialFailed);
         self.link.leave_unpolled(Duration::ZERO);
         self.link.set_clock_error(0);
+        self.tell_date();
         self.link.set_token_lifetime(Duration::from_secs(3_600));
         self.model().end_calm();
         self.inject(&FaultKind::Clear);
@@ -106,7 +107,7 @@ impl Run {
                     self.command(Command::Authorize { device, lifetime });
                 }
                 Some(DeviceState::Dormant) => {
-                    self.attach(device, lifetime);
+                    self.attach(device, lifetime, Tokens::Fixed);
                 }
                 Some(DeviceState::Refused)
                     if self.drafted.options.on_refusal == OnRefusal::KeepQueue =>

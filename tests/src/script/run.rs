@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::time::Instant;
 
-use iotcore_gateway::{DeliveryId, DeviceKey, DisconnectReason, Event, Gateway};
+use iotcore_gateway::{DeliveryId, DeviceKey, DisconnectReason, Event, Failure, Gateway};
 
 use super::broken::{Broken, Rule};
 use super::history::{self, History, What};
@@ -158,6 +158,7 @@ impl Run {
             configs: 0,
             is_deaf: false,
         };
+        run.tell_date();
         run.meet();
         run
     }
@@ -168,6 +169,12 @@ impl Run {
         self.keys = [None; DEVICES.len()];
         self.keys[0] = Some(own);
         self.link.observer.model.know(own, 0);
+    }
+
+    /// Informs the model of the date of the gateway's machine, which has changed.
+    pub(super) fn tell_date(&mut self) {
+        let (date, now) = (self.link.since_1970(), self.link.now());
+        self.model().set_date(date, now);
     }
 
     pub(super) fn is_broken(&self) -> bool {
@@ -234,7 +241,11 @@ impl Run {
                 Event::Config { delivery, .. } | Event::Command { delivery, .. } => {
                     self.deliveries.push(delivery);
                 }
-                Event::TokenNeeded { .. } => self.struck("device token expired"),
+                Event::TokenNeeded { .. } => self.struck("device token needed"),
+                Event::Failed {
+                    failure: Failure::Suspected { .. },
+                    ..
+                } => self.struck("suspect given up"),
                 Event::ReadingPaused { .. } => self.struck("reading paused"),
                 Event::AcknowledgementsOverdue { .. } => self.struck("not acknowledged"),
                 Event::Disconnected(how) => match how.reason {
@@ -289,6 +300,7 @@ impl Run {
                 self.model().end_calm();
                 self.struck("clock jumped");
                 self.link.set_clock_error(i64::from(*seconds));
+                self.tell_date();
             }
             Step::TokenLifetime(lifetime) => self.link.set_token_lifetime(*lifetime),
             Step::Slow(slow) => {
@@ -312,13 +324,18 @@ impl Run {
                 self.struck("machine asleep");
                 let left = MAX_ELAPSED.saturating_sub(self.link.elapsed());
                 self.link.sleep(left.min(*duration));
+                self.tell_date();
             }
             Step::ForgetDate => {
                 self.model().end_calm();
                 self.struck("date unknown");
                 self.link.forget_date();
+                self.tell_date();
             }
-            Step::SetDate => self.link.set_clock_error(0),
+            Step::SetDate => {
+                self.link.set_clock_error(0);
+                self.tell_date();
+            }
         }
         String::new()
     }

@@ -74,9 +74,11 @@ pub enum Step {
 #[expect(missing_docs, reason = "the names of the gateway's commands")]
 pub enum Command {
     Open,
+    /// A device that needs tokens has a fixed one, or renewable ones, of which the first may be missing.
     Attach {
         device: usize,
         lifetime: Duration,
+        tokens: Tokens,
     },
     Authorize {
         device: usize,
@@ -112,6 +114,18 @@ pub enum Command {
     Close,
     /// The process is restarted with the unsent messages.
     Restart,
+}
+
+/// The tokens of a device that is attached.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tokens {
+    /// One.
+    #[default]
+    Fixed,
+    /// One, and others when they are needed.
+    Renewable,
+    /// The same, but the first is still to come.
+    ToCome,
 }
 
 /// The operations of the cloud's operator.

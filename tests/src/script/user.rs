@@ -4,11 +4,11 @@ use core::time::Duration;
 
 use iotcore_gateway::{
     CommandError, DeviceAuth, DeviceId, DeviceKey, Input, OpId, Publication, PublicationTopic,
-    PublishError, PublishErrorKind, QoS, Unsent,
+    PublishError, PublishErrorKind, QoS, Token, Unsent,
 };
 
 use super::run::Run;
-use super::step::{Command, DEVICES};
+use super::step::{Command, DEVICES, Tokens};
 use crate::model::{OperationKind, payload};
 
 impl Run {
@@ -18,18 +18,12 @@ impl Run {
                 let opened = self.link.apply(Input::Open).op();
                 self.answer(opened, OperationKind::Open)
             }
-            Command::Attach { device, lifetime } => self.attach(device, lifetime),
-            Command::Authorize { device, lifetime } => {
-                let token = self.link.token(lifetime);
-                let unix_now = self.link.unix_now();
-                self.with_key(device, OperationKind::Authorize(device), |device| {
-                    Input::Authorize {
-                        device,
-                        token,
-                        unix_now,
-                    }
-                })
-            }
+            Command::Attach {
+                device,
+                lifetime,
+                tokens,
+            } => self.attach(device, lifetime, tokens),
+            Command::Authorize { device, lifetime } => self.authorize(device, lifetime),
             Command::Detach { device } => {
                 self.with_key(device, OperationKind::Detach(device), Input::Detach)
             }
@@ -96,26 +90,55 @@ impl Run {
         DEVICES[device].try_into().expect("a legal id")
     }
 
-    fn auth(&self, lifetime: Duration) -> DeviceAuth {
-        match self.drafted.needs_device_tokens() {
-            true => DeviceAuth::Token(self.link.token(lifetime)),
-            false => DeviceAuth::ByAssociation,
-        }
-    }
-
-    pub(super) fn attach(&mut self, device: usize, lifetime: Duration) -> String {
+    pub(super) fn attach(&mut self, device: usize, lifetime: Duration, tokens: Tokens) -> String {
+        let needs_tokens = self.drafted.needs_device_tokens();
+        let is_given = needs_tokens && tokens != Tokens::ToCome;
+        let token = is_given.then(|| self.link.token(lifetime));
         let input = Input::Attach {
             device: Self::id(device),
-            auth: self.auth(lifetime),
+            auth: match (needs_tokens, token.clone()) {
+                (true, Some(token)) if tokens == Tokens::Fixed => DeviceAuth::Token(token),
+                (true, token) => DeviceAuth::Renewable(token),
+                (false, _) => DeviceAuth::ByAssociation,
+            },
             unix_now: self.link.unix_now(),
         };
         let attached = self.link.apply(input).attached();
         let attached = attached.map(|(key, op)| {
             self.keys[device] = Some(key);
             self.model().know(key, device);
+            match needs_tokens {
+                true => self.give(device, token, lifetime),
+                false => self.model().need_no_token(device),
+            }
             op
         });
         self.answer(attached, OperationKind::Attach(device))
+    }
+
+    fn authorize(&mut self, device: usize, lifetime: Duration) -> String {
+        let token = self.link.token(lifetime);
+        let given = token.clone();
+        let key = self.keys[device];
+        let is_known = key.is_some_and(|key| self.link.gateway.device_id(key).is_some());
+        let unix_now = self.link.unix_now();
+        let answer = self.with_key(device, OperationKind::Authorize(device), |device| {
+            Input::Authorize {
+                device,
+                token,
+                unix_now,
+            }
+        });
+        if is_known {
+            self.give(device, Some(given), lifetime);
+        }
+        answer
+    }
+
+    /// Informs the model of what a device is attached with.
+    fn give(&mut self, device: usize, token: Option<Token>, lifetime: Duration) {
+        let now = self.link.now();
+        self.model().give(device, token, lifetime, now);
     }
 
     fn publish(&mut self, device: usize, is_state: bool, qos: QoS, size: u16) -> String {
@@ -200,7 +223,7 @@ impl Run {
             let device = DEVICES.iter().position(|device| *device == name);
             if let (Some(device), Some(number)) = (device, number) {
                 if device > 0 && self.keys[device].is_none() {
-                    self.attach(device, Duration::from_secs(3_600));
+                    self.attach(device, Duration::from_secs(3_600), Tokens::Fixed);
                 }
                 let is_state = matches!(unsent.topic, PublicationTopic::State);
                 let payload = String::from_utf8_lossy(&unsent.payload).into_owned();

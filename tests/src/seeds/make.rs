@@ -127,8 +127,8 @@ const WEIGHTS: [Weight; 53] = [
     (48, 10, SLOW),
     (49, 15, CLOCKS),
     (50, 15, CLOCKS),
-    (51, 20, POISON),
-    (52, 0, BRIDGE),
+    (51, 45, POISON),
+    (52, 12, BRIDGE),
 ];
 
 /// Returns the script of a seed; it remains the same as long as no kind of step is added.
@@ -153,7 +153,8 @@ pub fn script(seed: u64) -> Script {
         steps.push(Step::from_bytes([1, 0, 0, 0]));
         for device in 1..=1 + random.below(3) as u8 {
             let [b, c] = lifetime(&mut random).to_le_bytes();
-            steps.push(Step::from_bytes([2, device, b, c]));
+            let tokens = 7 * of_world.pick(&[0, 0, 1, 1, 2]);
+            steps.push(Step::from_bytes([2, device + tokens, b, c]));
         }
     }
     let longest = random.pick(&[15, 60, 150]);
@@ -180,6 +181,10 @@ fn setup(random: &mut Random) -> [u8; Setup::KNOBS] {
     // In a setup in which no device may be attached, little happens.
     bytes[0] = random.pick(&[0, 0, 0, 1, 2, 2]);
     bytes[1] = random.byte();
+    // A user who acknowledges, and mostly does so late or never.
+    if random.percent(15) {
+        bytes[17] = 1;
+    }
     bytes
 }
 
@@ -224,7 +229,8 @@ fn step_of(kind: u8, random: &mut Random) -> Step {
     };
     let (a, number) = match kind {
         0 => waiting(random),
-        2 | 3 => (device, lifetime(random)),
+        2 => (device + 7 * random.pick(&[0, 0, 1, 1, 2]), lifetime(random)),
+        3 => (device, lifetime(random)),
         5 | 6 => (mixed, size(random)),
         7 => (mixed, random.byte().into()),
         4 | 8 | 12..=19 | 34 => (device, random.next() as u16),

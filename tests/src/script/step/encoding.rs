@@ -6,7 +6,7 @@ use core::time::Duration;
 
 use iotcore_gateway::{QoS, Subscription, TransportEnd};
 
-use super::{CloudOperation, Command, DEVICES, NetworkFault, REPORTS, Step, Stray};
+use super::{CloudOperation, Command, DEVICES, NetworkFault, REPORTS, Step, Stray, Tokens};
 use crate::link::Side;
 use crate::script::world::Slowness;
 
@@ -31,6 +31,8 @@ const ENDS: [TransportEnd; 5] = [
     TransportEnd::Broken,
 ];
 
+const TOKENS: [Tokens; 3] = [Tokens::Fixed, Tokens::Renewable, Tokens::ToCome];
+
 /// The number of kinds of steps.
 pub const KINDS: u8 = 53;
 
@@ -53,7 +55,11 @@ impl Step {
         } {
             0 => Self::Wait(span(a, number).min(MAX_WAIT)),
             1 => Self::User(Command::Open),
-            2 => Self::User(Command::Attach { device, lifetime }),
+            2 => Self::User(Command::Attach {
+                device,
+                lifetime,
+                tokens: TOKENS[usize::from(a) / DEVICES.len() % TOKENS.len()],
+            }),
             3 => Self::User(Command::Authorize { device, lifetime }),
             4 => Self::User(Command::Detach { device }),
             5 => Self::User(Command::Telemetry {
@@ -197,7 +203,14 @@ impl Command {
         let which = |subscription| u8::from(subscription == Subscription::Commands);
         match self {
             Self::Open => [1, 0, 0, 0],
-            Self::Attach { device, lifetime } => lived(2, device, lifetime),
+            Self::Attach {
+                device,
+                lifetime,
+                tokens,
+            } => {
+                let tokens = TOKENS.iter().position(|of| *of == tokens);
+                lived(2, device + DEVICES.len() * tokens.unwrap_or(0), lifetime)
+            }
             Self::Authorize { device, lifetime } => lived(3, device, lifetime),
             Self::Detach { device } => [4, device as u8, 0, 0],
             Self::Telemetry { device, qos, size } => sized(5, device, qos, size),

@@ -1,0 +1,158 @@
+//! How often in a row the peer hung up while a packet was unanswered. Nothing else ends an operation as suspected.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use iotcore_gateway::{DetachCause, Disconnected, Event, Failure};
+
+use super::publications::number_in;
+use super::wire::{Answer, Sent};
+use super::{DEVICES, Finding, Model, OperationKind};
+use crate::link::GATEWAY;
+use crate::script::Rule;
+
+/// The number of hang-ups after which a packet waits until all others are sent.
+const SUSPECT: u32 = 3;
+
+/// The number of hang-ups after which a packet is given up.
+const GUILTY: u32 = 5;
+
+/// What the peer may have hung up for.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Packet {
+    Publication(u32),
+    Attach(usize),
+    /// By its topic filter.
+    Subscribe(String),
+}
+
+/// The hang-ups of a gateway, by packet.
+#[derive(Debug, Default)]
+pub(super) struct HangUps {
+    in_a_row: BTreeMap<Packet, u32>,
+    /// Devices whose attach may have been given up.
+    without_attach: BTreeSet<usize>,
+    /// Consecutive hang-ups that no packet explains.
+    unexplained: u32,
+}
+
+impl Packet {
+    fn of(sent: &Sent) -> Option<Self> {
+        let (device, kind) = super::wire::split(&sent.topic);
+        match (sent.answer, kind) {
+            (Answer::Suback, _) => Some(Self::Subscribe(sent.topic.clone())),
+            (Answer::Puback, "attach") => DEVICES
+                .iter()
+                .position(|id| *id == device)
+                .map(Self::Attach),
+            (Answer::Puback, _) => number_in(&sent.rest).map(Self::Publication),
+            (Answer::Unsuback, _) => None,
+        }
+    }
+}
+
+impl HangUps {
+    /// Records the answer to a packet.
+    pub(super) fn answer(&mut self, sent: &Sent) {
+        if let Some(packet) = Packet::of(sent) {
+            self.in_a_row.remove(&packet);
+        }
+    }
+
+    /// Records that the peer hung up while these packets were unanswered.
+    pub(super) fn add<'a>(&mut self, unanswered: impl Iterator<Item = &'a Sent>) {
+        let mut is_explained = false;
+        for packet in unanswered.filter_map(Packet::of) {
+            is_explained = true;
+            let hang_ups = self.in_a_row.entry(packet.clone()).or_default();
+            *hang_ups += 1;
+            if let (Packet::Attach(device), GUILTY..) = (packet, *hang_ups) {
+                self.without_attach.insert(device);
+            }
+        }
+        self.unexplained += u32::from(!is_explained);
+    }
+
+    /// Returns whether a publication may be sent after later ones.
+    pub(super) fn may_be_late(&self, number: u32) -> bool {
+        self.count(&Packet::Publication(number)) >= SUSPECT
+    }
+
+    /// Returns whether a device's attach may have been given up.
+    pub(super) fn may_be_without_attach(&self, device: usize) -> bool {
+        self.without_attach.contains(&device)
+    }
+
+    fn count(&self, packet: &Packet) -> u32 {
+        self.in_a_row.get(packet).copied().unwrap_or_default()
+    }
+
+    /// Returns whether an operation may end as suspected after this many hang-ups.
+    fn suffice(&self, kind: OperationKind, connections: u32) -> bool {
+        let is_for = |packet: &Packet| match (kind, packet) {
+            (OperationKind::Publish(number), Packet::Publication(of)) => number == *of,
+            (
+                OperationKind::Attach(device) | OperationKind::Authorize(device),
+                Packet::Attach(of),
+            ) => device == *of,
+            (OperationKind::Subscribe(device), Packet::Subscribe(filter)) => {
+                super::wire::split(filter).0 == DEVICES[device]
+            }
+            _ => false,
+        };
+        let packets = self.in_a_row.iter();
+        let of_it = packets.filter(|(packet, _)| is_for(packet));
+        let most = of_it.map(|(_, hang_ups)| *hang_ups).max();
+        (GUILTY..=most.unwrap_or_default()).contains(&connections)
+    }
+}
+
+impl Model {
+    /// Checks that an operation of this kind may end as suspected.
+    pub(super) fn may_be_suspected(&self, kind: OperationKind, connections: u32) -> bool {
+        self.is_deceived || self.hang_ups.suffice(kind, connections)
+    }
+
+    /// Checks what an event says of hang-ups.
+    pub(super) fn check_suspicion(&self, event: &Event) -> Result<(), Finding> {
+        let device = |key| self.keys.get(&key).copied();
+        let told = match event {
+            Event::SubscriptionLost {
+                device: key,
+                failure: Failure::Suspected { connections },
+                ..
+            } => device(*key).map(|device| (OperationKind::Subscribe(device), *connections)),
+            Event::ErrorsTopicUnavailable {
+                failure: Failure::Suspected { connections },
+            } => Some((OperationKind::Subscribe(0), *connections)),
+            Event::Detached {
+                device: key,
+                cause: DetachCause::Suspected { connections },
+            } => device(*key).map(|device| (OperationKind::Attach(device), *connections)),
+            Event::Disconnected(Disconnected {
+                takeover_suspected: true,
+                ..
+            }) => return self.check_takeover(),
+            _ => None,
+        };
+        match told {
+            Some((kind, connections)) if !self.may_be_suspected(kind, connections) => Err(
+                Finding::new(Rule::Delivery, format!("{event:?}, of {kind:?}")),
+            ),
+            _ => Ok(()),
+        }
+    }
+
+    /// Checks that a takeover is only told after six hang-ups that nothing explains.
+    fn check_takeover(&self) -> Result<(), Finding> {
+        let unexplained = self.hang_ups.unexplained;
+        match unexplained < 6 && !self.is_deceived {
+            true => Err(Finding::new(
+                Rule::Delivery,
+                format!(
+                    "a takeover of {GATEWAY} was told after {unexplained} hang-ups that nothing explains"
+                ),
+            )),
+            false => Ok(()),
+        }
+    }
+}
