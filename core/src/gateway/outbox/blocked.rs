@@ -29,7 +29,7 @@ pub(super) struct Waiting {
     by_need: BTreeSet<(Load, Place)>,
     /// The place of the next who joins.
     next: Place,
-    /// Whether to look for one that has room: a publication has ended, or one has joined.
+    /// Whether to look for one that has room: a publication has ended. One that was just refused has none.
     is_look_due: bool,
     /// The room of those who were told in this look, and may take it.
     promised: Load,
@@ -46,7 +46,6 @@ impl Waiting {
     fn add(&mut self, device: Slot, old: Option<Place>, need: Load) -> Place {
         let place = old.unwrap_or(self.next);
         self.next = self.next.max(Place(place.0 + 1));
-        self.is_look_due = true;
         self.by_age.insert(place, (device, need));
         self.by_need.insert((need, place));
         place
@@ -107,6 +106,7 @@ impl Outbox {
                 let is_relaxed = place.is_some() || room.is_relaxed(load);
                 is_relaxed && room.suits_device(load.with(bytes))
             });
+            self.waiting.is_look_due = true;
         }
     }
 
@@ -146,6 +146,9 @@ impl Outbox {
     /// Takes a device whose user waited for room and has it. While the shared room is scarce, no more are told at once
     /// than have room together.
     pub(crate) fn take_writable(&mut self) -> Option<Slot> {
+        if !self.waiting.is_look_due {
+            return None;
+        }
         let Some((device, need)) = self.waiting.next(&self.room) else {
             self.waiting.is_look_due = false;
             self.waiting.promised = Load::default();
