@@ -1,5 +1,6 @@
 //! How often in a row the peer hung up while a packet was unanswered. Nothing else ends an operation as suspected.
 
+use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
 use iotcore_gateway::{DetachCause, Disconnected, Event, Failure};
@@ -15,6 +16,9 @@ const SUSPECT: u32 = 3;
 
 /// The number of hang-ups after which a packet is given up.
 const GUILTY: u32 = 5;
+
+/// The time for trials: others are held back after 30 s, then there are 10 s of quiet, and as much until the answers.
+const TRIALS: Duration = Duration::from_secs(50);
 
 /// What the peer may have hung up for.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -82,6 +86,11 @@ impl HangUps {
         self.without_attach.contains(&device)
     }
 
+    /// Returns whether packets may wait for a trial.
+    fn may_have_suspects(&self) -> bool {
+        self.in_a_row.values().any(|hang_ups| *hang_ups >= SUSPECT)
+    }
+
     fn count(&self, packet: &Packet) -> u32 {
         self.in_a_row.get(packet).copied().unwrap_or_default()
     }
@@ -107,6 +116,14 @@ impl HangUps {
 }
 
 impl Model {
+    /// Returns how long it may take until all suspects were tried at a peer that answers.
+    pub(crate) fn trials(&self) -> Duration {
+        match self.hang_ups.may_have_suspects() {
+            true => TRIALS,
+            false => Duration::ZERO,
+        }
+    }
+
     /// Checks that an operation of this kind may end as suspected.
     pub(super) fn may_be_suspected(&self, kind: OperationKind, connections: u32) -> bool {
         self.is_deceived || self.hang_ups.suffice(kind, connections)

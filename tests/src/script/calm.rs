@@ -137,7 +137,7 @@ impl Run {
         while !self.is_quiet() && self.link.step(end) && !self.is_broken() {
             self.look();
         }
-        let debt = self.quota_debt();
+        let debt = self.quota_debt() + self.model().trials();
         self.wait(debt);
         while !self.deliveries.is_empty() {
             self.acknowledge(0);

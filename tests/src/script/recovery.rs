@@ -69,7 +69,12 @@ impl Run {
         let least = pace.least(&work);
         let states = options.quota.state_interval * publications;
         let in_buffers = self.link.carries_for();
-        let debts = owed(&options) + states + in_buffers + self.quota_debt() + ROUND * LOOKS;
+        let debts = owed(&options)
+            + states
+            + in_buffers
+            + self.quota_debt()
+            + self.model().trials()
+            + ROUND * LOOKS;
         let is_judged = pace.answers_in_time();
         let limit = match is_judged {
             true => least.mul_f64(1.2) + pace.round_trip() + debts,
