@@ -37,12 +37,13 @@ pub(super) struct QuickEnds {
 }
 
 impl QuickEnds {
-    /// Counts the end of a connection, or of an attempt at one, with its suspects.
+    /// Counts the end of a connection, or of an attempt at one. `has_suspects`: an operation may have caused it, or ended
+    /// others before.
     pub(super) fn count(
         &mut self,
         online: Option<&Online>,
         reason: &DisconnectReason,
-        suspects: &[OpId],
+        has_suspects: bool,
         now: Moment,
     ) {
         self.has_ended_so = false;
@@ -52,7 +53,7 @@ impl QuickEnds {
         let is_hang_up = *reason == DisconnectReason::Transport(TransportEnd::PeerClosed);
         if !is_hang_up || now.since(accepted_at) >= QUICK {
             self.count = 0;
-        } else if suspects.is_empty() {
+        } else if !has_suspects {
             self.count += 1;
             self.has_ended_so = true;
         }

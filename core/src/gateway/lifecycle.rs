@@ -209,9 +209,8 @@ impl Gateway {
         }
         let op = self.session.new_op();
         self.lifecycle.close_op = Some(op);
-        // What is left goes out without waiting for trials.
         if let State::Online(online) = &mut self.lifecycle.state {
-            online.trials = None;
+            self.session.end_trials(online);
         }
         match &mut self.lifecycle.state {
             State::Closed => {

@@ -3,34 +3,46 @@
 /// A packet with this many strikes is a suspect: it is sent last and alone.
 const SUSPECT_AFTER: u8 = 3;
 
-/// A packet with this many strikes, the last ones while it was alone, is not sent any more.
-const GUILTY_AFTER: u8 = 5;
+/// A packet that was alone when this many connections ended is not sent any more.
+const GUILTY_AFTER: u8 = 2;
 
 /// The strikes of one publication, attach or SUBSCRIBE. They outlive connections; an answer clears them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Strikes(u8);
+pub(crate) struct Strikes {
+    connections: u8,
+    /// Those of them on which it was alone.
+    alone: u8,
+    is_suspect: bool,
+}
 
 impl Strikes {
     /// Adds the end of a connection. To a suspect only the end of one on which it was alone is added.
     pub(crate) fn add(&mut self, was_alone: bool) {
-        if was_alone || !self.is_suspect() {
-            self.0 = self.0.saturating_add(1);
+        if was_alone || !self.is_suspect {
+            self.connections = self.connections.saturating_add(1);
+            self.alone = self.alone.saturating_add(was_alone.into());
+            self.is_suspect |= self.connections >= SUSPECT_AFTER;
         }
     }
 
+    /// Makes it a suspect without strikes, because of others before it.
+    pub(crate) fn suspect(&mut self) {
+        self.is_suspect = true;
+    }
+
     pub(crate) fn clear(&mut self) {
-        self.0 = 0;
+        *self = Self::default();
     }
 
     pub(crate) fn is_suspect(self) -> bool {
-        self.0 >= SUSPECT_AFTER
+        self.is_suspect
     }
 
     pub(crate) fn is_guilty(self) -> bool {
-        self.0 >= GUILTY_AFTER
+        self.alone >= GUILTY_AFTER
     }
 
     pub(crate) fn connections(self) -> u32 {
-        self.0.into()
+        self.connections.into()
     }
 }

@@ -31,10 +31,17 @@ enum Guilty {
 }
 
 impl Session {
-    /// Adds the end of a connection to the strikes of what the peer had not answered.
-    pub(super) fn add_strikes(&mut self, online: &Online, reason: &DisconnectReason, now: Moment) {
+    /// Adds the end of a connection to the strikes of what the peer had not answered. Returns whether a suspect that was
+    /// alone explains it.
+    pub(super) fn add_strikes(
+        &mut self,
+        online: &Online,
+        reason: &DisconnectReason,
+        now: Moment,
+    ) -> bool {
+        let mut is_explained = false;
         if *reason != DisconnectReason::Transport(TransportEnd::PeerClosed) {
-            return;
+            return is_explained;
         }
         for (packet_id, owner) in online.link.handed_over_within(STRIKE_WITHIN, now) {
             let trials = online.trials.as_ref();
@@ -43,8 +50,10 @@ impl Session {
                 && let Some(strikes) = self.strikes_mut(owner)
             {
                 strikes.add(was_alone);
+                is_explained |= was_alone;
             }
         }
+        is_explained
     }
 
     /// Clears the strikes of a packet that a report is about.
@@ -82,7 +91,9 @@ impl Session {
         match self.guilty() {
             Some(Guilty::Publication(key)) => {
                 let strikes = *self.outbox.strikes_mut(key);
+                let device = self.outbox.entry(key).device;
                 self.fail_waiting(key, suspected(strikes));
+                self.outbox.begin_probation(device, self.clock.now());
             }
             Some(Guilty::Attach(slot)) => self.give_up_attach(slot),
             Some(Guilty::Subscription(key)) => self.give_up_subscription(key),
@@ -118,7 +129,7 @@ impl Session {
                 self.emit(Event::Detached { device, cause });
             }
         }
-        self.refuse(None, slot);
+        self.refuse(None, slot, &suspected(strikes));
     }
 
     /// Ends the attempts to subscribe until the user subscribes again.

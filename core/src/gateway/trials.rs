@@ -5,7 +5,7 @@
 //! | waiting | goes on | after [`QUIET`] without a packet if all are answered, after [`PATIENCE`] otherwise |
 //! | holding, after [`PATIENCE`] of waiting | is held back | the same |
 //! | next | is held back | once the next suspect is queued, or there is none |
-//! | trying | is held back | with the answer: the next suspect follows; [`ALONE`] after its hand-over: others go on |
+//! | trying | is held back | with the answer: the next suspect follows; [`ALONE`] after its hand-over: it is not to blame, and others go on |
 //!
 //! Acknowledgements and PINGREQ are never held back. After [`PATIENCE`] of trials others have their turn. The timers run
 //! in `handle_timeout` only. Devices take turns, and so do the packets of a device, so that a suspect that is never
@@ -45,9 +45,15 @@ impl Session {
         let Some(now) = online.link.peer_clock().time_if_running(now) else {
             return;
         };
+        if online.trials.is_none() {
+            return;
+        }
+        self.outbox.release_trials(self.clock.now());
         let is_due = |at: Option<PeerTime>| at.is_some_and(|at| at <= now);
         let is_quiet = is_due(quiet_at(online));
-        let is_over = is_due(alone_until(online));
+        if is_due(alone_until(online)) {
+            self.acquit_unanswered(online);
+        }
         let has_next = self.next_suspect(online).is_some();
         let Some(trials) = &mut online.trials else {
             return;
@@ -60,8 +66,49 @@ impl Session {
             Stage::Waiting if has_next && is_due(Some(trials.since + PATIENCE)) => {
                 trials.stage = Stage::Holding;
             }
-            Stage::Trying { .. } if is_over => trials.pause(now),
             _ => {}
+        }
+    }
+
+    /// Ends the trial of a suspect that the peer has neither answered nor closed the connection at: it is not to blame, and
+    /// an unanswered packet like any other from now on.
+    fn acquit_unanswered(&mut self, online: &mut Online) {
+        let now = self.clock.now();
+        if let Some(trials) = &mut online.trials
+            && let Stage::Trying { packet_id, .. } = trials.stage
+        {
+            trials.pause(online.link.peer_clock().time(now));
+            if let Found::InFlight(owner) = online.link.find(packet_id) {
+                self.clear_strikes(owner);
+            }
+            self.acquit_device(online);
+        }
+    }
+
+    /// Lets the device go on whose publication was sent alone, and is not to blame.
+    fn acquit_device(&mut self, online: &mut Online) {
+        let last = online.trials.as_ref().and_then(|trials| trials.last);
+        if let Some(Suspect {
+            device,
+            packet: SuspectPacket::Publication,
+        }) = last
+            && self.devices.get(device).is_some()
+        {
+            let is_attached = self.is_attached(online, device);
+            self.outbox
+                .end_probation(&mut online.flight, device, is_attached);
+        }
+    }
+
+    /// Ends the trials for good: what is not suspected goes out without waiting for them.
+    pub(super) fn end_trials(&mut self, online: &mut Online) {
+        if online.trials.take().is_none() {
+            return;
+        }
+        for slot in self.devices.slots() {
+            if self.is_attached(online, slot) {
+                self.outbox.end_trials(&mut online.flight, slot);
+            }
         }
     }
 
@@ -79,7 +126,8 @@ impl Session {
         };
         let is_waiting = matches!(trials.stage, Stage::Waiting | Stage::Holding);
         if is_waiting && self.next_suspect(online).is_none() {
-            return None;
+            let is_running = online.link.peer_clock().paused_since().is_none();
+            return self.outbox.next_trial().filter(|_| is_running);
         }
         online.link.peer_clock().machine_time(at)
     }
@@ -88,14 +136,20 @@ impl Session {
     #[inline(never)]
     pub(super) fn conduct_trials(&mut self, online: &mut Online, now: Moment) -> bool {
         let peer_now = online.link.peer_clock().time(now);
-        while let Some(trials) = &online.trials {
-            let stage = match trials.stage {
+        while let Some(stage) = online.trials.as_ref().map(|trials| trials.stage) {
+            let stage = match stage {
                 Stage::Waiting => return false,
                 Stage::Holding if self.next_suspect(online).is_some() => return true,
                 Stage::Trying { packet_id, .. } if self.is_unanswered(online, packet_id) => {
                     return true;
                 }
-                Stage::Trying { since, .. } if peer_now < since + PATIENCE => Stage::Next { since },
+                Stage::Trying { since, .. } => {
+                    self.acquit_device(online);
+                    match peer_now < since + PATIENCE {
+                        true => Stage::Next { since },
+                        false => Stage::Waiting,
+                    }
+                }
                 Stage::Next { since } if online.phase == Phase::Open => {
                     match self.send_suspect(online, now) {
                         Sent::Queued(packet_id) => Stage::Trying { since, packet_id },
@@ -103,7 +157,7 @@ impl Session {
                         Sent::None => Stage::Waiting,
                     }
                 }
-                Stage::Holding | Stage::Trying { .. } | Stage::Next { .. } => Stage::Waiting,
+                Stage::Holding | Stage::Next { .. } => Stage::Waiting,
             };
             if let Some(trials) = &mut online.trials {
                 match stage {
@@ -174,7 +228,7 @@ impl Session {
         if self.outbox.entry(key).packet_size() > online.link.room_with_id() {
             return Sent::Later;
         }
-        self.outbox.readmit(key);
+        self.outbox.begin_trial(key);
         self.queue_publication(online, key, now);
         match self.outbox.entry(key).packet_id() {
             Some(packet_id) => Sent::Queued(packet_id),

@@ -4,7 +4,7 @@ use iotcore_gateway::{
     DeviceKey, Event, Failure, OpId, Options, Overflow, Publication, PublishErrorKind, QueueLimit,
 };
 
-use super::peer::{EVENTS, Harness};
+use super::peer::{EVENTS, Harness, seconds};
 
 /// With a reserve of 10 messages for each of two devices and the gateway, and 30 that they share.
 fn shared() -> Options {
@@ -195,4 +195,23 @@ fn drop_oldest_drops_as_many_as_the_new_one_needs() {
     let expected = ops[..2].iter().map(|op| (*op, Failure::Dropped));
     assert!(dropped.eq(expected), "the two oldest");
     assert_eq!(harness.gateway.stats().queued_bytes, 220_000);
+}
+
+#[test]
+fn a_timeout_without_a_connection_promises_no_room_twice() {
+    let mut options = Options::default();
+    options.total_queue.messages = 8; // nothing is reserved
+    let mut harness = Harness::new(options);
+    let own = harness.gateway.own_key();
+    let (other, _) = harness.begin_attach("device-1");
+    let (gone, _) = harness.begin_attach("device-2");
+    harness.publish(gone, "x");
+    assert_eq!(fill(&mut harness, own, 1), 7);
+    assert_eq!(fill(&mut harness, other, 1), 0);
+    harness.gateway.detach(gone, harness.now).unwrap();
+    harness.wait(seconds(10));
+    assert_eq!(writable(&mut harness), [own]);
+    harness.wait(seconds(1));
+    harness.gateway.handle_timeout(harness.now);
+    assert_eq!(writable(&mut harness), []);
 }

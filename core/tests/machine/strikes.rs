@@ -109,7 +109,7 @@ fn an_attach_at_which_the_bridge_always_closes_fails_suspected_and_the_others_go
     world.pass(HOUR);
 
     assert_eq!(world.ended(attach), Some(Err(SUSPECTED)));
-    assert_eq!(world.ended(waiting), Some(Err(Failure::DeviceRefused)));
+    assert_eq!(world.ended(waiting), Some(Err(SUSPECTED)));
     let state = world.harness.gateway.device_state(bad);
     assert_eq!(state, Some(DeviceState::Refused));
     for payload in &sent {

@@ -114,7 +114,7 @@ impl Session {
             let device = self.devices.key(slot);
             self.fail(op, device, Failure::Reported(report.clone()));
         }
-        self.refuse(Some(online), slot);
+        self.refuse(Some(online), slot, &Failure::DeviceRefused);
     }
 
     /// Handles a refusal of what an attach has carried, if it is not that of the device: it has something newer, which is
@@ -146,21 +146,26 @@ impl Session {
         };
         self.end_attachment(online, slot, report, now);
         if !self.is_asked_otherwise(online, slot, is_current) {
-            self.refuse(Some(online), slot);
+            self.refuse(Some(online), slot, &Failure::DeviceRefused);
         }
     }
 
     /// Gives a device up until the user asks for it again.
-    pub(crate) fn refuse(&mut self, mut online: Option<&mut Online>, slot: Slot) {
+    pub(crate) fn refuse(
+        &mut self,
+        mut online: Option<&mut Online>,
+        slot: Slot,
+        failure: &Failure,
+    ) {
         let device = self.devices.at_mut(slot);
         device.life = Life::Refused;
         let is_leaving = device.detach.is_some();
         if is_leaving || self.options.on_refusal == OnRefusal::FailQueue {
-            self.fail_publications_of(online.as_deref_mut(), slot, &Failure::DeviceRefused);
+            self.fail_publications_of(online.as_deref_mut(), slot, failure);
         }
         match is_leaving {
             true => self.forget(online, slot, Ok(Outcome::Detached)),
-            false => self.fail_subscriptions_of(slot, &Failure::DeviceRefused),
+            false => self.fail_subscriptions_of(slot, failure),
         }
     }
 

@@ -22,6 +22,14 @@ use crate::{
 /// Limit on the time until DISCONNECT is handed over.
 const HANG_UP_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// What decides on what follows the end of a connection, besides its reason.
+struct Ending {
+    is_last: bool,
+    /// Whether a suspect that was sent alone explains it.
+    is_explained: bool,
+    accepted_at: Option<Moment>,
+}
+
 impl Gateway {
     /// Ends a connection, or the gateway, once it has nothing left to wait for. Never inlined: most messages end nothing.
     #[inline(never)]
@@ -119,21 +127,25 @@ impl Gateway {
         // The suspects are in flight, and known only until `take_back`.
         let online = self.lifecycle.online();
         let (suspects, certainty) = self.session.suspects(online, &reason);
-        let is_last = online.is_some_and(leaves_for_good);
-        let accepted_at = online.and_then(|online| online.accepted_at);
+        let mut ending = Ending {
+            is_last: online.is_some_and(leaves_for_good),
+            is_explained: false,
+            accepted_at: online.and_then(|online| online.accepted_at),
+        };
         let mut quick_ends = self.lifecycle.quick_ends;
-        quick_ends.count(online, &reason, &suspects, now);
+        let has_suspects = !suspects.is_empty() || self.session.has_suspects();
+        quick_ends.count(online, &reason, has_suspects, now);
         self.lifecycle.quick_ends = quick_ends;
 
         // The next state is decided after the devices and publications are detached from the connection.
         let hanging_up = State::HangingUp(AfterHangUp::Close);
         let ended = core::mem::replace(&mut self.lifecycle.state, hanging_up);
         if let State::Online(online) = ended {
-            self.session.add_strikes(&online, &reason, now);
+            ending.is_explained = self.session.add_strikes(&online, &reason, now);
             self.session.take_back(*online);
             self.session.end_trial();
         }
-        let (then, retry_in) = self.next_attempt(&reason, is_last, accepted_at, now);
+        let (then, retry_in) = self.next_attempt(&reason, &ending, now);
         self.lifecycle.state = State::HangingUp(then);
         self.session.emit(Event::Disconnected(Disconnected {
             reason,
@@ -145,15 +157,15 @@ impl Gateway {
     }
 
     /// Decides what follows. The backoff of a refresh runs from CONNACK: it delays only what follows a connection that
-    /// was shorter. A refresh is no failure: it never makes the gateway give up.
+    /// was shorter. A refresh is no failure: it never makes the gateway give up. Nor is an end that a suspect explains: the
+    /// suspects have a backoff of their own.
     fn next_attempt(
         &mut self,
         reason: &DisconnectReason,
-        is_last: bool,
-        accepted_at: Option<Moment>,
+        ending: &Ending,
         now: Moment,
     ) -> (AfterHangUp, Option<Duration>) {
-        let is_over = is_last || self.has_close_drained();
+        let is_over = ending.is_last || self.has_close_drained();
         let never = (AfterHangUp::Close, None);
         let at_once = (AfterHangUp::Redial, Some(Duration::ZERO));
         let attempts = self.lifecycle.attempts;
@@ -161,7 +173,8 @@ impl Gateway {
         let since = match reason {
             _ if is_over || *reason == DisconnectReason::Closed => return never,
             DisconnectReason::PacketIdsExhausted => return at_once,
-            DisconnectReason::TokenRefresh => accepted_at.unwrap_or(now),
+            DisconnectReason::TokenRefresh => ending.accepted_at.unwrap_or(now),
+            _ if ending.is_explained => now,
             _ => match session.options.reconnect {
                 Reconnect::Attempts(most) if attempts >= most => return never,
                 _ => now,
@@ -170,7 +183,13 @@ impl Gateway {
         if now.since(since) >= lasting(&session.options) {
             return at_once;
         }
-        self.lifecycle.attempts += 1;
+        let attempts = match ending.is_explained {
+            true => 0,
+            false => {
+                self.lifecycle.attempts += 1;
+                attempts
+            }
+        };
         let until = since + session.options.backoff.wait(attempts, &mut session.jitter);
         if until <= now {
             return at_once;
@@ -213,9 +232,10 @@ impl Session {
             if device.detach.is_some() {
                 return false;
             }
-            if !device.may_send() {
-                sendable -= self.outbox.len_of(slot);
-            }
+            sendable -= match device.may_send() {
+                true => self.outbox.suspected_of(slot),
+                false => self.outbox.len_of(slot),
+            };
         }
         sendable == 0
     }

@@ -90,7 +90,7 @@ impl Outbox {
     /// Lets a newly attached device send.
     pub(crate) fn open(&mut self, flight: &mut Flight, device: Slot) {
         let queue = self.queues.at_mut(device);
-        queue.is_open = true;
+        queue.is_open = !queue.is_suspected();
         flight.round.add(device);
         flight.round.offer(device, queue, &self.entries);
     }

@@ -7,6 +7,7 @@ use super::{
     list::List,
     pace::Pace,
     room::Load,
+    suspects::Probation,
 };
 use crate::{
     clock::Moment,
@@ -31,6 +32,7 @@ pub(super) struct Queue {
     pub(super) state: Option<EntryKey>,
     /// What waits for its trial.
     pub(super) suspects: List,
+    pub(super) probation: Probation,
     pub(super) pace: Pace,
     /// Everything accepted and not yet ended.
     pub(super) load: Load,
@@ -39,7 +41,7 @@ pub(super) struct Queue {
     pub(super) grown: usize,
     /// How many wait at QoS 0.
     pub(super) waiting_once: usize,
-    /// Whether the device is attached and may publish.
+    /// Whether the device is attached and may publish, and is not suspected.
     pub(super) is_open: bool,
     /// Whether the device is in the round of devices that can send.
     pub(super) turn: Standing,
@@ -103,14 +105,17 @@ impl Queue {
         is_state: bool,
         qos: QoS,
     ) -> Option<EntryKey> {
-        self.count_waiting(qos);
         if !is_state {
+            self.count_waiting(qos);
             self.waiting.push_back(entries, key);
             return None;
         }
-        let Some(replaced) = self.state.replace(key) else {
-            return self.take_suspected_state(entries);
-        };
+        let suspect = self.replace_suspect(entries, key);
+        if suspect.is_some() {
+            return suspect;
+        }
+        self.count_waiting(qos);
+        let replaced = self.state.replace(key)?;
         self.waiting_once -= usize::from(entries.at(replaced).qos == QoS::AtMostOnce);
         Some(replaced)
     }
@@ -186,6 +191,16 @@ impl Queues {
     /// Clears what belonged to the connection that has ended, for all devices.
     pub(super) fn forget_connection(&mut self) {
         self.queues.iter_mut().for_each(Queue::forget_connection);
+    }
+
+    /// Returns all queues, also those of slots without a device, which are empty.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Queue> {
+        self.queues.iter()
+    }
+
+    /// Returns the same, to be changed.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
+        self.queues.iter_mut()
     }
 
     #[inline]

@@ -1,27 +1,60 @@
-//! Publications that are suspected of making the peer close the connection: they wait apart from their device's queue.
+//! Publications that are suspected of making the peer close the connection: they wait apart from their device's queue, and
+//! the rest of that queue waits for their trial, because a device that sends one such publication may send more.
 
 use super::{
     super::strikes::Strikes,
-    Outbox,
+    Flight, Outbox,
     entries::Entries,
     entry::{EntryKey, Place},
     queue::Queue,
 };
-use crate::{clock::Moment, command::Slot};
+use crate::{clock::Moment, command::Slot, time::Duration};
+
+/// How long a device waits for its next trial after a publication of its was given up: doubled with each further one.
+const FIRST_WAIT: Duration = Duration::from_secs(30);
+const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
+
+/// The rest of what a device has to bear after a publication of its was given up, until the peer acknowledges one: all its
+/// publications are suspects. It outlives connections.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Probation {
+    /// How many were given up in a row; 0 for a device that is not on probation.
+    given_up: u32,
+    /// When the next trial may begin; `None` once a timeout has found that it may.
+    until: Option<Moment>,
+}
+
+impl Probation {
+    fn is_on(self) -> bool {
+        self.given_up > 0
+    }
+}
 
 impl Queue {
+    /// Returns whether its publications are sent alone.
+    pub(super) fn is_suspected(&self) -> bool {
+        !self.suspects.is_empty() || self.probation.is_on()
+    }
+
     /// Puts an entry that is in no queue among the suspects, in the order of acceptance.
     pub(super) fn suspect(&mut self, entries: &mut Entries, key: EntryKey) {
         self.suspects.insert(entries, key);
         entries.at_mut(key).place = Place::Suspected;
     }
 
-    /// Removes the state among the suspects, if there is one: a newer one replaces it.
-    pub(super) fn take_suspected_state(&mut self, entries: &mut Entries) -> Option<EntryKey> {
+    /// Puts a new state in the place of the one among the suspects, if there is one, with its strikes; returns the old one,
+    /// which is in no queue any more.
+    pub(super) fn replace_suspect(
+        &mut self,
+        entries: &mut Entries,
+        state: EntryKey,
+    ) -> Option<EntryKey> {
         let is_state = |key: &_| entries.at(*key).is_state();
-        let state = self.suspects.iter(entries).find(is_state)?;
-        self.suspects.remove(entries, state);
-        Some(state)
+        let old = self.suspects.iter(entries).find(is_state)?;
+        self.suspects.remove(entries, old);
+        entries.at_mut(state).strikes = entries.at(old).strikes;
+        self.suspect(entries, state);
+        Some(old)
     }
 
     /// Removes an entry that waits here, or is suspected.
@@ -38,23 +71,37 @@ impl Queue {
         self.put_back(entries, key);
         entries.at_mut(key).place = Place::Waiting;
     }
+
+    /// Returns what would be sent alone now.
+    fn first_suspect(&self) -> Option<EntryKey> {
+        let Probation { given_up, until } = self.probation;
+        let waiting = || self.state.or(self.waiting.head());
+        match (self.suspects.head(), given_up, until) {
+            (_, _, Some(_)) | (None, 0, _) => None,
+            (Some(suspect), ..) => Some(suspect),
+            (None, ..) => waiting(),
+        }
+    }
 }
 
+/// Publications.
 impl Outbox {
     /// Returns the strikes of a publication, to be changed.
     pub(crate) fn strikes_mut(&mut self, key: EntryKey) -> &mut Strikes {
         &mut self.entries.at_mut(key).strikes
     }
 
-    /// Returns whether any publication has enough strikes to be a suspect, wherever it is.
+    /// Returns whether any publication is a suspect, wherever it is, or any device on probation.
     pub(crate) fn has_suspects(&self) -> bool {
         let mut entries = self.entries.iter();
-        entries.any(|(_, entry)| entry.strikes.is_suspect())
+        let mut queues = self.queues.iter();
+        queues.any(|queue| queue.probation.is_on())
+            || entries.any(|(_, entry)| entry.strikes.is_suspect())
     }
 
-    /// Returns the suspect of a device that was accepted first.
+    /// Returns the suspect of a device whose turn it is.
     pub(crate) fn first_suspect(&self, device: Slot) -> Option<EntryKey> {
-        self.queues.at(device).suspects.head()
+        self.queues.at(device).first_suspect()
     }
 
     /// Returns a publication that has had its last trial.
@@ -70,10 +117,14 @@ impl Outbox {
         pace.holds_all(now).is_some() || self.is_held(key, now)
     }
 
-    /// Puts a suspect back into its device's queue, to be sent now.
-    pub(crate) fn readmit(&mut self, key: EntryKey) {
-        let device = self.entry(key).device;
-        self.queues.at_mut(device).readmit(&mut self.entries, key);
+    /// Puts a suspect into its device's queue, to be sent alone now.
+    pub(crate) fn begin_trial(&mut self, key: EntryKey) {
+        let entry = self.entries.at_mut(key);
+        entry.strikes.suspect();
+        if matches!(entry.place, Place::Suspected) {
+            let device = entry.device;
+            self.queues.at_mut(device).readmit(&mut self.entries, key);
+        }
     }
 
     /// Clears all strikes, and puts the suspects back into their queues. To be called without a connection.
@@ -81,8 +132,62 @@ impl Outbox {
         for key in self.all(None) {
             self.strikes_mut(key).clear();
             if matches!(self.entries.at(key).place, Place::Suspected) {
-                self.readmit(key);
+                let device = self.entry(key).device;
+                self.queues.at_mut(device).readmit(&mut self.entries, key);
             }
         }
+    }
+
+    /// Returns how many publications of a device are not sent before their trial.
+    pub(crate) fn suspected_of(&self, device: Slot) -> usize {
+        let queue = self.queues.at(device);
+        match queue.probation.is_on() {
+            true => queue.load.messages - queue.in_flight,
+            false => queue.suspects.iter(&self.entries).count(),
+        }
+    }
+}
+
+/// Devices.
+impl Outbox {
+    /// Puts a device on probation, because one of its publications was given up.
+    pub(crate) fn begin_probation(&mut self, device: Slot, now: Moment) {
+        let probation = &mut self.queues.at_mut(device).probation;
+        let doubled = FIRST_WAIT.saturating_mul(2u32.saturating_pow(probation.given_up));
+        probation.given_up = probation.given_up.saturating_add(1);
+        probation.until = Some(now + doubled.min(LONGEST_WAIT));
+    }
+
+    /// Records that a device is not to blame: the peer has answered one of its publications, or not closed at it. Lets the
+    /// others go on, unless one is still suspected.
+    pub(crate) fn end_probation(&mut self, flight: &mut Flight, device: Slot, is_attached: bool) {
+        let queue = self.queues.at_mut(device);
+        queue.probation = Probation::default();
+        if is_attached && !queue.is_suspected() {
+            self.open(flight, device);
+        }
+    }
+
+    /// Lets everything but the suspects of an attached device go on, because there are no more trials.
+    pub(crate) fn end_trials(&mut self, flight: &mut Flight, device: Slot) {
+        let queue = self.queues.at_mut(device);
+        if !queue.probation.is_on() {
+            queue.is_open = true;
+            flight.round.offer(device, queue, &self.entries);
+        }
+    }
+
+    /// Lets the trials begin whose time has come.
+    pub(crate) fn release_trials(&mut self, now: Moment) {
+        for queue in self.queues.iter_mut() {
+            let until = &mut queue.probation.until;
+            *until = until.filter(|until| *until > now);
+        }
+    }
+
+    /// Returns when the next trial may begin of those that wait for their time.
+    pub(crate) fn next_trial(&self) -> Option<Moment> {
+        let waiting = self.queues.iter().filter(|queue| queue.load.messages > 0);
+        waiting.filter_map(|queue| queue.probation.until).min()
     }
 }

@@ -40,9 +40,24 @@ fn a_suspected_state_ends_superseded_by_a_newer_one() {
     let newer = world.harness.gateway.publish(newer, now).unwrap();
     world.serve();
     assert_eq!(world.ended(suspect), Some(Err(Failure::Superseded)));
+    world.pass(seconds(11));
     assert_eq!(world.ended(newer), Some(Ok(Outcome::Acknowledged)));
     world.pass(HOUR);
     assert_eq!(world.ends.len(), 3);
+}
+
+#[test]
+fn a_state_that_is_replaced_again_and_again_is_given_up_all_the_same() {
+    let (mut world, device, suspect) = with_suspect(|device| Publication::state(device, "poison"));
+    let mut ops = vec![suspect];
+    for _ in 0..20 {
+        let newer = Publication::state(device, "poison");
+        let now = world.harness.now;
+        ops.push(world.harness.gateway.publish(newer, now).unwrap());
+        world.pass(seconds(10));
+    }
+    let ends: Vec<_> = ops.into_iter().filter_map(|op| world.ended(op)).collect();
+    assert!(ends.contains(&Err(SUSPECTED)), "{ends:?}");
 }
 
 #[test]
