@@ -151,7 +151,7 @@ fn nanos(duration: Duration) -> u64 {
 
 /// Peer time: the clock of the deadlines of the peer. It is paused while nothing is read, because a peer that is not
 /// read is not silent. It never runs ahead of machine time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct PeerTime(Moment);
 
 impl PeerTime {
@@ -187,6 +187,8 @@ pub(crate) struct PeerClock {
     /// The sum of all pauses that have ended, in nanoseconds.
     paused: u64,
     paused_since: Option<Moment>,
+    /// When the last pause ended; the start if there was none.
+    resumed: PeerTime,
 }
 
 impl PeerClock {
@@ -197,6 +199,7 @@ impl PeerClock {
             Some(since) if is_reading => {
                 self.paused += now.nanos_since(since);
                 self.paused_since = None;
+                self.resumed = self.time(now);
             }
             _ => {}
         }
@@ -205,6 +208,11 @@ impl PeerClock {
     /// Returns since when reading has been paused, as far as it was recorded.
     pub(crate) fn paused_since(&self) -> Option<Moment> {
         self.paused_since
+    }
+
+    /// Returns when the last pause ended; the start if there was none.
+    pub(crate) fn resumed(&self) -> PeerTime {
+        self.resumed
     }
 
     /// Returns the peer time at `now`.

@@ -1,7 +1,9 @@
 //! The last step of every input and command: queues what may be sent now. Only a reported timeout runs timers, so that
 //! nobody is judged before what has arrived was read.
 
-use super::{Gateway, lifecycle::State, online::Online, session::Session};
+use super::{
+    Gateway, lifecycle::State, online::Online, send::send_acknowledgements, session::Session,
+};
 use crate::{clock::Moment, time::Instant};
 
 impl Gateway {
@@ -24,6 +26,13 @@ impl Gateway {
 
     /// Runs the timers that are due.
     pub(super) fn run_due(&mut self, now: Moment) {
+        // First, because it may end a pause of reading, and the peer's time goes on with it.
+        if let State::Online(online) = &mut self.lifecycle.state {
+            self.session.judge_back_pressure(online, now);
+            send_acknowledgements(online);
+            let is_reading = self.session.wants_input(online);
+            online.link.observe_reading(is_reading, now);
+        }
         if let State::Online(online) = &mut self.lifecycle.state
             && let Some(silence) = online.link.judge_silence(now)
         {
@@ -33,7 +42,6 @@ impl Gateway {
         let (session, mut online) = (&mut self.session, self.lifecycle.online_mut());
         if let Some(online) = online.as_deref_mut() {
             session.run_device_timers(online, now);
-            session.judge_back_pressure(online, now);
             session.run_trials(online, now);
         }
         session.run_drains(online.as_deref_mut(), now);

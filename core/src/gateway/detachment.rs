@@ -25,6 +25,11 @@ impl Session {
     ) -> Result<OpId, CommandError> {
         let device = self.devices.at(slot);
         let life = device.life;
+        let will_be_attached = match life {
+            Life::Attached { .. } | Life::Attaching | Life::Waiting | Life::Suspected => true,
+            Life::Retrying(_) => device.asked.is_none(),
+            _ => false,
+        };
         if matches!(life, Life::Own) {
             return Err(CommandError::OwnDevice(device.id.clone()));
         }
@@ -35,11 +40,7 @@ impl Session {
         self.devices.at_mut(slot).detach = Some(Detach { op, deadline: None });
         let has_queue = self.outbox.len_of(slot) > 0;
         match (life, online) {
-            (Life::Attached { .. } | Life::Attaching | Life::Waiting | Life::Suspected, _)
-                if has_queue =>
-            {
-                self.start_drain(slot, now);
-            }
+            _ if will_be_attached && has_queue => self.start_drain(slot, now),
             (Life::Attached { .. }, Some(online)) => self.continue_detach(online, slot),
             (Life::Attaching, _) => {}
             (_, online) => self.leave(online, slot),

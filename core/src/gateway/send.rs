@@ -19,7 +19,7 @@ impl Session {
     /// more: false if it is ending, or has no packet identifiers left.
     #[inline]
     pub(super) fn fill(&mut self, online: &mut Online, now: Moment) -> bool {
-        while send_acknowledgement(online) {}
+        send_acknowledgements(online);
         match online.phase {
             Phase::Open if !online.link.is_starved() => {}
             Phase::Refreshing { .. } => {}
@@ -90,7 +90,12 @@ impl Session {
             _ if online.phase != Phase::Open => false,
             Class::Subscription => self.send_subscription(online, now),
             Class::Attach => self.send_attach(online, now),
-            Class::Detach => self.send_detach(online, now),
+            Class::Detach => {
+                let is_sent = self.send_detach(online, now);
+                // It has released what the device's user has not acknowledged.
+                send_acknowledgements(online);
+                is_sent
+            }
             Class::Publication => {
                 let window = online.window();
                 window.is_some_and(|window| self.send_publication(online, window, now))
@@ -230,6 +235,11 @@ impl Online {
             room: self.link.room(),
         })
     }
+}
+
+/// Queues the acknowledgements that are given.
+pub(super) fn send_acknowledgements(online: &mut Online) {
+    while send_acknowledgement(online) {}
 }
 
 /// Queues the next acknowledgement, if there is one; returns whether it did.

@@ -6,6 +6,7 @@ use std::collections::VecDeque;
 
 use super::{
     devices::{Devices, OWN},
+    online::Suspect,
     outbox::Outbox,
 };
 use crate::{
@@ -39,6 +40,8 @@ pub(crate) struct Session {
     /// The number of the first delivery of the next connection.
     pub(super) next_delivery: u64,
     pub(super) jitter: Jitter,
+    /// The suspect that was sent alone last.
+    pub(super) last_tried: Option<Suspect>,
     /// Buffer for topics that are not stored with a device.
     pub(super) topic: TopicName,
     pub(super) stats: Stats,
@@ -59,6 +62,7 @@ impl Session {
             ops: 0,
             next_delivery: 1,
             jitter: Jitter::new(seed ^ of_gateway),
+            last_tried: None,
             topic: TopicName::default(),
             stats: Stats::default(),
             client_id,

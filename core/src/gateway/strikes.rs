@@ -30,6 +30,13 @@ impl Strikes {
         self.is_suspect = true;
     }
 
+    /// Clears the strikes of what is not a suspect yet.
+    pub(crate) fn forgive(&mut self) {
+        if !self.is_suspect {
+            self.clear();
+        }
+    }
+
     pub(crate) fn clear(&mut self) {
         *self = Self::default();
     }

@@ -89,7 +89,11 @@ impl Session {
         let refused_until = state.refused_until.filter(|until| *until > now);
         match (online, refused_until) {
             // It waits for its trial.
-            (Some(_), _) if state.needs_packet() && state.is_suspect() => {}
+            (Some(online), _) if state.needs_packet() && state.is_suspect() => {
+                if online.trials.is_none() {
+                    self.start_trials(online, now);
+                }
+            }
             (Some(online), Some(until)) if state.needs_packet() => {
                 online.deadlines.add(until, Deadline::subscribe(key));
                 state.progress = Progress::Retrying(until);

@@ -2,11 +2,11 @@
 //!
 //! A strike is a connection that the peer closed at most [`STRIKE_WITHIN`] after a packet was handed over, and before it
 //! was answered. Any other end of a connection adds none: or bad links would fail large messages. A suspect waits for
-//! its trial (`trials`). One that has ended two more connections alone is given up, and all others are acquitted, because
-//! the hang-ups are explained.
+//! its trial (`trials`). One that has ended two more connections alone is given up, and the strikes of what is not suspected
+//! yet are forgotten, because the hang-ups are explained.
 
 use super::{
-    devices::{Device, Feed, Life, SubscriptionKey},
+    devices::{Device, Feed, SubscriptionKey},
     online::{Online, PacketOwner},
     outbox::EntryKey,
     session::Session,
@@ -85,7 +85,7 @@ impl Session {
         }) || self.outbox.has_suspects()
     }
 
-    /// Gives up the packet that has ended connections while it was alone, if there is one, and acquits all others. To be
+    /// Gives up the packet that has ended connections while it was alone, if there is one, and forgives the others. To be
     /// called once the connection has ended.
     pub(super) fn end_trial(&mut self) {
         match self.guilty() {
@@ -99,7 +99,7 @@ impl Session {
             Some(Guilty::Subscription(key)) => self.give_up_subscription(key),
             None => return,
         }
-        self.acquit_all();
+        self.forgive_others();
     }
 
     fn guilty(&self) -> Option<Guilty> {
@@ -120,6 +120,7 @@ impl Session {
     fn give_up_attach(&mut self, slot: Slot) {
         let device = self.devices.at_mut(slot);
         let (strikes, op) = (device.strikes, device.attach_op.take());
+        device.strikes.clear();
         let device = self.devices.key(slot);
         match op {
             Some(op) => self.fail(op, device, suspected(strikes)),
@@ -136,19 +137,18 @@ impl Session {
     fn give_up_subscription(&mut self, key: SubscriptionKey) {
         let strikes = self.devices.subscription(key).strikes;
         self.report_failed_subscription(key, 0, suspected(strikes));
-        self.devices.subscription_mut(key).wanted = None;
+        let state = self.devices.subscription_mut(key);
+        state.strikes.clear();
+        state.wanted = None;
     }
 
-    fn acquit_all(&mut self) {
-        self.outbox.acquit_all();
+    /// Clears the strikes of everything that is not a suspect yet, because the hang-ups are explained.
+    fn forgive_others(&mut self) {
+        self.outbox.forgive_others();
         for slot in self.devices.slots() {
-            let device = self.devices.at_mut(slot);
-            device.strikes.clear();
-            if matches!(device.life, Life::Suspected) {
-                device.life = device.to_be_attached();
-            }
+            self.devices.at_mut(slot).strikes.forgive();
             for key in subscriptions_of(slot) {
-                self.devices.subscription_mut(key).strikes.clear();
+                self.devices.subscription_mut(key).strikes.forgive();
             }
         }
     }

@@ -8,8 +8,8 @@
 //! | trying | is held back | with the answer: the next suspect follows; [`ALONE`] after its hand-over: it is not to blame, and others go on |
 //!
 //! Acknowledgements and PINGREQ are never held back. After [`PATIENCE`] of trials others have their turn. The timers run
-//! in `handle_timeout` only. Devices take turns, and so do the packets of a device, so that a suspect that is never
-//! answered does not keep the others from their trial.
+//! in `handle_timeout` only. Devices take turns, also from connection to connection, and so do the packets of a device, so
+//! that one that ends connections does not keep the others from their trial.
 
 use super::{
     devices::{Device, Feed, Life, SubscriptionKey},
@@ -63,7 +63,9 @@ impl Session {
             Stage::Waiting | Stage::Holding if has_next && is_quiet => {
                 trials.stage = Stage::Next { since: now };
             }
-            Stage::Waiting if has_next && is_due(Some(trials.since + PATIENCE)) => {
+            Stage::Waiting
+                if has_next && !self.is_draining() && is_due(Some(trials.since + PATIENCE)) =>
+            {
                 trials.stage = Stage::Holding;
             }
             _ => {}
@@ -87,11 +89,10 @@ impl Session {
 
     /// Lets the device go on whose publication was sent alone, and is not to blame.
     fn acquit_device(&mut self, online: &mut Online) {
-        let last = online.trials.as_ref().and_then(|trials| trials.last);
         if let Some(Suspect {
             device,
             packet: SuspectPacket::Publication,
-        }) = last
+        }) = self.last_tried
             && self.devices.get(device).is_some()
         {
             let is_attached = self.is_attached(online, device);
@@ -118,7 +119,7 @@ impl Session {
         let at = match trials.stage {
             Stage::Waiting => quiet_at(online)
                 .into_iter()
-                .chain([trials.since + PATIENCE])
+                .chain((!self.is_draining()).then_some(trials.since + PATIENCE))
                 .min()?,
             Stage::Holding => quiet_at(online)?,
             Stage::Next { .. } => return None,
@@ -139,6 +140,8 @@ impl Session {
         while let Some(stage) = online.trials.as_ref().map(|trials| trials.stage) {
             let stage = match stage {
                 Stage::Waiting => return false,
+                // A device that is to be detached has not much time for what it has to send.
+                Stage::Holding if self.is_draining() => Stage::Waiting,
                 Stage::Holding if self.next_suspect(online).is_some() => return true,
                 Stage::Trying { packet_id, .. } if self.is_unanswered(online, packet_id) => {
                     return true;
@@ -169,6 +172,10 @@ impl Session {
         false
     }
 
+    fn is_draining(&self) -> bool {
+        self.drains.next().is_some()
+    }
+
     fn is_unanswered(&self, online: &Online, packet_id: PacketId) -> bool {
         match online.link.find(packet_id) {
             Found::InFlight(owner) => self.owns(packet_id, owner),
@@ -194,10 +201,8 @@ impl Session {
                     }
                 }
             };
-            if let Some(trials) = &mut online.trials
-                && sent != Sent::Later
-            {
-                trials.last = Some(suspect);
+            if sent != Sent::Later {
+                self.last_tried = Some(suspect);
             }
             match sent {
                 Sent::None if packet == SuspectPacket::Attach => {}
@@ -238,15 +243,14 @@ impl Session {
 
     /// Returns the suspect whose turn it is, of those that may be sent on this connection now.
     fn next_suspect(&self, online: &Online) -> Option<Suspect> {
-        let trials = online.trials.as_ref()?;
-        if online.phase != Phase::Open {
+        if online.trials.is_none() || online.phase != Phase::Open {
             return None;
         }
         let all = || {
             let devices = self.devices.iter();
             devices.flat_map(|(slot, device)| self.suspects_of(online, slot, device))
         };
-        let later = all().find(|suspect| Some(*suspect) > trials.last);
+        let later = all().find(|suspect| Some(*suspect) > self.last_tried);
         later.or_else(|| all().next())
     }
 

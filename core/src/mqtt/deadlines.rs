@@ -31,7 +31,8 @@ impl<T: Copy> Connection<T> {
         let ping_at = self.keep_alive.ping_at(streams);
         if self.phase == Phase::Open && ping_at.is_some_and(|at| at <= now) {
             codec::pingreq(self.transmit.buffer());
-            self.keep_alive.pinged(self.transmit.queued_end());
+            let peer_now = self.peer_clock.time(now);
+            self.keep_alive.pinged(self.transmit.queued_end(), peer_now);
         }
         None
     }

@@ -55,6 +55,7 @@ struct Question {
     is_connect: bool,
     /// The offset in the stream at which it ends.
     end: u64,
+    queued: PeerTime,
     handed: Option<PeerTime>,
 }
 
@@ -92,6 +93,7 @@ impl KeepAlive {
             question: Some(Question {
                 is_connect: true,
                 end: connect_end,
+                queued: PeerTime::START,
                 handed: None,
             }),
             pinged: None,
@@ -213,7 +215,11 @@ impl KeepAlive {
     fn packet_overdue_at(&self) -> Option<PeerTime> {
         let waits = self.question.filter(|question| question.handed.is_none());
         let unheard = waits.filter(|question| !question.is_connect);
-        let unheard = unheard.map(|_| self.last_heard);
+        // A question that was queued late, because nobody reported the time, is given its time.
+        let unheard = unheard.map(|question| {
+            let asked = question.queued - self.timing.ping_after();
+            asked.max(self.last_heard)
+        });
         let since = [self.begun, unheard].into_iter().flatten().min()?;
         Some(since + self.timing.packet_timeout())
     }
@@ -243,11 +249,12 @@ impl KeepAlive {
     }
 
     /// Records that PINGREQ was queued and ends at this offset.
-    pub(super) fn pinged(&mut self, end: u64) {
+    pub(super) fn pinged(&mut self, end: u64, peer_now: PeerTime) {
         self.pinged.get_or_insert(end);
         self.question.get_or_insert(Question {
             is_connect: false,
             end,
+            queued: peer_now,
             handed: None,
         });
     }

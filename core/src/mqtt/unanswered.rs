@@ -39,8 +39,14 @@ impl<T: Copy> Connection<T> {
     }
 
     /// Returns the unanswered packets that were completely handed over to the transport at most `within` ago, oldest first.
+    /// None of those before a pause of reading: the peer may have answered them long ago.
     pub(crate) fn handed_over_within(&self, within: Duration, now: Moment) -> Vec<(PacketId, T)> {
-        self.acks.handed_since(self.peer_clock.time(now) - within)
+        match self.peer_clock.time_if_running(now) {
+            Some(now) => self
+                .acks
+                .handed_since((now - within).max(self.peer_clock.resumed())),
+            None => Vec::new(),
+        }
     }
 
     /// Returns the unanswered packets that were completely handed over to the transport, newest first.

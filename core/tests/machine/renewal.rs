@@ -112,8 +112,8 @@ fn a_refused_renewable_token_is_asked_for_once_and_a_second_refusal_is_final() {
 }
 
 #[test]
-fn a_renewable_device_is_asked_for_a_token_once_for_each_time_that_it_was_attached_or_attach_was_called()
- {
+fn a_renewable_device_is_asked_for_a_token_once_for_each_attachment_that_lasted_or_call_of_attach()
+{
     let mut harness = Harness::open(Options::default());
     let auth = DeviceAuth::Renewable(Some(token(&harness, "a.a.a", date(0))));
     let (device, _) = harness.begin_attach_as("device-1", auth);
@@ -123,6 +123,7 @@ fn a_renewable_device_is_asked_for_a_token_once_for_each_time_that_it_was_attach
         assert!(needs_token(&mut harness, device), "before {jwt}");
         authorize(&mut harness, device, jwt, date(0));
         harness.acknowledge_attach("device-1");
+        harness.wait(seconds(60));
         harness.reconnect();
     }
     harness.sent();

@@ -30,7 +30,6 @@ impl Session {
         let device = self.devices.at_mut(slot);
         let asked = device.asked.take();
         let is_current = asked.is_none_or(|asked| asked.is_current);
-        device.auth.accept();
         device.life = Life::Attached {
             since: now,
             packet_id,
@@ -248,10 +247,12 @@ impl Session {
         true
     }
 
-    /// Resets the backoff of a device whose attachment has lasted long enough, and ends now.
+    /// Resets the backoff of a device whose attachment has lasted long enough, and ends now: what it carried was good.
     fn note_duration(&mut self, slot: Slot, since: Moment, now: Moment) {
         if now.since(since) >= self.options.stable_after {
-            self.devices.at_mut(slot).attempts = 0;
+            let device = self.devices.at_mut(slot);
+            device.attempts = 0;
+            device.auth.accept();
         }
     }
 

@@ -11,8 +11,6 @@ pub(crate) struct Trials {
     pub(crate) since: PeerTime,
     /// When a publication at QoS 0, which is not answered, was last handed over.
     pub(crate) last_unanswerable: PeerTime,
-    /// The suspect that was tried last.
-    pub(crate) last: Option<Suspect>,
 }
 
 /// The stage of the trials.
@@ -58,7 +56,6 @@ impl Trials {
             stage: Stage::Waiting,
             since: now,
             last_unanswerable: now,
-            last: None,
         }
     }
 

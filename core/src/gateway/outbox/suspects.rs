@@ -127,14 +127,10 @@ impl Outbox {
         }
     }
 
-    /// Clears all strikes, and puts the suspects back into their queues. To be called without a connection.
-    pub(crate) fn acquit_all(&mut self) {
+    /// Clears the strikes of everything that is not a suspect yet.
+    pub(crate) fn forgive_others(&mut self) {
         for key in self.all(None) {
-            self.strikes_mut(key).clear();
-            if matches!(self.entries.at(key).place, Place::Suspected) {
-                let device = self.entry(key).device;
-                self.queues.at_mut(device).readmit(&mut self.entries, key);
-            }
+            self.strikes_mut(key).forgive();
         }
     }
 
