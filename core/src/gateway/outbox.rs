@@ -170,7 +170,9 @@ impl Outbox {
         if let Some(flight) = flight {
             flight.round.offer(device, queue, &self.entries);
         }
-        self.recheck(device);
+        if queue.blocked.is_some() {
+            self.recheck(device);
+        }
         replaced
     }
 
@@ -199,7 +201,9 @@ impl Outbox {
         self.load.remove(bytes);
         self.entries.remove(key);
         self.waiting.publication_ended();
-        self.recheck(device);
+        if queue.blocked.is_some() {
+            self.recheck(device);
+        }
         (op, device)
     }
 

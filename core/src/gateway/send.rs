@@ -201,7 +201,7 @@ impl Online {
     /// Returns whether an open connection has nothing to send.
     #[inline]
     pub(super) fn has_nothing_to_send(&self) -> bool {
-        let is_waiting = self.owed.has_given() || self.has_first() || self.flight.has_waiting();
+        let is_waiting = self.flight.has_waiting() || self.owed.has_given() || self.has_first();
         self.phase == Phase::Open && !is_waiting && self.trials.is_none()
     }
 

@@ -89,16 +89,10 @@ impl Outbox {
         });
     }
 
-    /// Finds a device whose load has changed its place among those who wait, if its user does.
-    #[inline(always)]
-    pub(super) fn recheck(&mut self, device: Slot) {
-        if self.queues.at(device).blocked.is_some() {
-            self.recheck_blocked(device);
-        }
-    }
-
+    /// Finds a device whose load has changed its place among those who wait, if its user does. Never inlined: usually
+    /// nobody waits.
     #[inline(never)]
-    fn recheck_blocked(&mut self, device: Slot) {
+    pub(super) fn recheck(&mut self, device: Slot) {
         let queue = self.queues.at_mut(device);
         let load = queue.load;
         if let Some(Blocked { bytes, place }) = queue.blocked.take() {

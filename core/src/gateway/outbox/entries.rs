@@ -52,6 +52,7 @@ impl Entries {
         EntryKey(first)
     }
 
+    #[inline]
     pub(super) fn remove(&mut self, key: EntryKey) {
         let vacant = self.vacant.replace(key);
         *self.place_mut(key) = Place::Vacant(vacant);

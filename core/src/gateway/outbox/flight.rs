@@ -79,9 +79,8 @@ impl Flight {
                 queue.in_flight -= 1;
                 self.in_flight -= 1;
             }
-            Place::Waiting => queue.unlink(entries, key),
-            Place::Suspected => queue.suspects.remove(entries, key),
             Place::HandingOver { .. } => self.handing_over.remove(entries, key),
+            Place::Waiting | Place::Suspected => queue.unlink_any(entries, key),
         }
     }
 }
@@ -118,17 +117,17 @@ impl Outbox {
                 continue;
             }
             let Candidate { key, held_until } = queue.candidate(now);
+            let may_send = flight.round.may_send(turn, queue, window.left);
+            let free = || queue.free_candidate(&self.entries, now);
+            let next = if may_send { key } else { free() };
+            if next.is_none() && key.is_some() && !flight.round.is_full(queue) {
+                // What it can send at QoS 0 is held by its pace, or has changed.
+                flight.round.append_windowed(device, queue);
+            }
             if let Some(at) = held_until {
                 self.hold(device, at, now);
             }
-            let queue = self.queues.at_mut(device);
-            let may_send = flight.round.may_send(turn, queue, window.left);
-            let free = || queue.free_candidate(&self.entries, now);
-            let Some(key) = (if may_send { key } else { free() }) else {
-                if key.is_some() && !flight.round.is_full(queue) {
-                    // What it can send at QoS 0 is held by its pace, or has changed.
-                    flight.round.append_windowed(device, queue);
-                }
+            let Some(key) = next else {
                 continue;
             };
             let entry = self.entries.at(key);
@@ -142,18 +141,21 @@ impl Outbox {
     }
 
     /// Records that a publication was queued for transmission with this packet identifier.
+    #[inline]
     pub(crate) fn sent(&mut self, flight: &mut Flight, key: EntryKey, id: PacketId, now: Moment) {
         flight.in_flight += 1;
         self.leave_queue(flight, key, Place::InFlight { id }, now);
     }
 
     /// Records that a QoS 0 publication was queued for transmission; it ends at this offset in the stream.
+    #[inline(never)]
     pub(crate) fn sent_once(&mut self, flight: &mut Flight, key: EntryKey, end: u64, now: Moment) {
         self.leave_queue(flight, key, Place::HandingOver { end }, now);
         flight.handing_over.push_back(&mut self.entries, key);
     }
 
     /// Moves a publication from its device's queue to a place in the flight, and the device to the end of the round.
+    #[inline(always)]
     fn leave_queue(&mut self, flight: &mut Flight, key: EntryKey, place: Place, now: Moment) {
         let entry = self.entries.at_mut(key);
         entry.place = place;

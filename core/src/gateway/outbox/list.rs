@@ -40,6 +40,7 @@ impl List {
         self.head == NONE
     }
 
+    #[inline]
     pub(super) fn push_back(&mut self, entries: &mut Entries, key: EntryKey) {
         let entry = entries.at_mut(key);
         entry.previous = self.tail;

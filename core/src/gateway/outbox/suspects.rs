@@ -57,7 +57,8 @@ impl Queue {
         Some(old)
     }
 
-    /// Removes an entry that waits here, or is suspected.
+    /// Removes an entry that waits here, or is suspected. Never inlined: most that end are in flight.
+    #[inline(never)]
     pub(super) fn unlink_any(&mut self, entries: &mut Entries, key: EntryKey) {
         match entries.at(key).place {
             Place::Suspected => self.suspects.remove(entries, key),
