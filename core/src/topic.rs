@@ -253,18 +253,18 @@ pub(crate) fn parse(topic: &str) -> Option<IncomingTopic<'_>> {
     if device.is_empty() {
         return None;
     }
-    match channel.split_once('/') {
-        None if channel == "config" => Some(IncomingTopic::Config { device }),
-        None if channel == "errors" => Some(IncomingTopic::Errors { gateway: device }),
-        None if channel == "commands" => Some(IncomingTopic::Command {
+    match channel {
+        "config" => Some(IncomingTopic::Config { device }),
+        "errors" => Some(IncomingTopic::Errors { gateway: device }),
+        "commands" => Some(IncomingTopic::Command {
             device,
             subfolder: None,
         }),
-        Some(("commands", subfolder)) => Some(IncomingTopic::Command {
+        _ => Some(IncomingTopic::Command {
             device,
-            subfolder: Some(subfolder).filter(|subfolder| !subfolder.is_empty()),
+            subfolder: Some(channel.strip_prefix("commands/")?)
+                .filter(|subfolder| !subfolder.is_empty()),
         }),
-        _ => None,
     }
 }
 
