@@ -192,7 +192,7 @@ fn in_flight() -> Vec<Row> {
         row("1 in flight", 1),
         row("100 in flight", 100).target(flat()),
         row("10,000 in flight", 10_000).target(flat()),
-        row("32,000 in flight", 32_000).target(flat()),
+        row("30,000 in flight", 30_000).target(flat()),
     ]
 }
 

@@ -38,7 +38,7 @@ const GROWTH: [(&str, &[&str]); 2] = [
             "1 in flight",
             "100 in flight",
             "10,000 in flight",
-            "32,000 in flight",
+            "30,000 in flight",
         ],
     ),
     (
