@@ -209,7 +209,7 @@ impl Model {
         self.operations = Operations::default();
         self.keys.clear();
         self.deliveries.clear();
-        self.hang_ups = HangUps::default();
+        self.hang_ups.restart();
         self.dates.forget();
         self.is_closed = false;
         self.is_calm = false;

@@ -33,6 +33,8 @@ enum Packet {
 #[derive(Debug, Default)]
 pub(super) struct HangUps {
     in_a_row: BTreeMap<Packet, u32>,
+    /// Publications that have waited for a trial, and may be sent after later ones from then on.
+    late: BTreeSet<u32>,
     /// Devices whose attach may have been given up.
     without_attach: BTreeSet<usize>,
     /// Consecutive hang-ups that no packet explains.
@@ -55,6 +57,14 @@ impl Packet {
 }
 
 impl HangUps {
+    /// Records a new gateway, to which the publications of the old one may be given again.
+    pub(super) fn restart(&mut self) {
+        *self = Self {
+            late: core::mem::take(&mut self.late),
+            ..Self::default()
+        };
+    }
+
     /// Records the answer to a packet.
     pub(super) fn answer(&mut self, sent: &Sent) {
         if let Some(packet) = Packet::of(sent) {
@@ -69,8 +79,14 @@ impl HangUps {
             is_explained = true;
             let hang_ups = self.in_a_row.entry(packet.clone()).or_default();
             *hang_ups += 1;
-            if let (Packet::Attach(device), GUILTY..) = (packet, *hang_ups) {
-                self.without_attach.insert(device);
+            match (packet, *hang_ups) {
+                (Packet::Attach(device), GUILTY..) => {
+                    self.without_attach.insert(device);
+                }
+                (Packet::Publication(number), SUSPECT..) => {
+                    self.late.insert(number);
+                }
+                _ => {}
             }
         }
         self.unexplained += u32::from(!is_explained);
@@ -78,7 +94,7 @@ impl HangUps {
 
     /// Returns whether a publication may be sent after later ones.
     pub(super) fn may_be_late(&self, number: u32) -> bool {
-        self.count(&Packet::Publication(number)) >= SUSPECT
+        self.late.contains(&number)
     }
 
     /// Returns whether a device's attach may have been given up.
@@ -89,10 +105,6 @@ impl HangUps {
     /// Returns whether packets may wait for a trial.
     fn may_have_suspects(&self) -> bool {
         self.in_a_row.values().any(|hang_ups| *hang_ups >= SUSPECT)
-    }
-
-    fn count(&self, packet: &Packet) -> u32 {
-        self.in_a_row.get(packet).copied().unwrap_or_default()
     }
 
     /// Returns whether an operation may end as suspected after this many hang-ups.
