@@ -56,6 +56,11 @@ impl Model {
         self.dates.machine = Some((date, now));
     }
 
+    /// Records that the gateway was told the date, by a command that it may have refused.
+    pub(crate) fn learn_date(&mut self, now: Instant) {
+        self.dates.learn(now);
+    }
+
     /// Records that a device is attached by its association, without a token.
     pub(crate) fn need_no_token(&mut self, device: usize) {
         self.devices[device].given = None;
@@ -70,7 +75,6 @@ impl Model {
         lifetime: Duration,
         now: Instant,
     ) {
-        self.dates.learn(now);
         let device = &mut self.devices[device];
         if token.is_none() && device.given.is_some() {
             return;

@@ -103,6 +103,8 @@ impl Run {
             },
             unix_now: self.link.unix_now(),
         };
+        let now = self.link.now();
+        self.model().learn_date(now);
         let attached = self.link.apply(input).attached();
         let attached = attached.map(|(key, op)| {
             self.keys[device] = Some(key);
@@ -129,6 +131,10 @@ impl Run {
                 unix_now,
             }
         });
+        if key.is_some() {
+            let now = self.link.now();
+            self.model().learn_date(now);
+        }
         if is_known {
             self.give(device, Some(given), lifetime);
         }

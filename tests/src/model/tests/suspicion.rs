@@ -76,7 +76,7 @@ fn a_token_that_is_needed_although_the_last_is_good_is_found() {
     fn learn(world: &mut World, seconds: u64) {
         let now = world.now;
         world.model.set_date(Duration::from_secs(seconds), now);
-        world.model.give(1, None, Duration::ZERO, now);
+        world.model.learn_date(now);
     }
     assert_eq!(needed(|world| learn(world, 1_000_059)), Err(Rule::Progress));
     assert_eq!(needed(|world| learn(world, 1_000_060)), Ok(()));
