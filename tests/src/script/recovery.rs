@@ -29,6 +29,8 @@ pub(super) struct Recovery {
     connections: u64,
     refusals: u64,
     rejected: u64,
+    /// How often a publication is overdue while the link carries what is in its buffers.
+    overdue: u64,
     is_judged: bool,
 }
 
@@ -89,13 +91,14 @@ impl Run {
             connections,
             refusals: self.refusals(),
             rejected: self.model().rejected(),
+            overdue: in_buffers.as_secs() / options.ack_timeout.as_secs().max(1),
             is_judged,
         }
     }
 
     /// Checks the number of publications that were sent in the recovery: 1.05 × those that had not ended, for each
-    /// connection, because those in flight are sent again on the next, and once more, because they may be overdue; and those
-    /// that the bridge rejects, because it has detached their device.
+    /// connection, because those in flight are sent again on the next, and once more, because they may be overdue, or as
+    /// often as they are while a thin link carries what is in its buffers; and those that the bridge rejects, because it has detached their device.
     pub(super) fn check_recovery(&mut self, recovery: &Recovery) {
         let traffic = self.link.bridge.traffic();
         let connections = traffic.connections() - recovery.connections;
@@ -105,7 +108,9 @@ impl Run {
         let refusals = self.refusals() - recovery.refusals;
         let rejected = self.model().rejected() - recovery.rejected;
         let each = recovery.publications * 21 / 20 + SPARE_PUBLICATIONS;
-        let most = each * (connections + 2) + refusals * recovery.publications + rejected;
+        let most = each * (connections + 2 + recovery.overdue)
+            + refusals * recovery.publications
+            + rejected;
         if recovery.is_judged && sent > most {
             let what = format!(
                 "{sent} publications were sent in the recovery, on {connections} new connections, for {}; {rejected} \
