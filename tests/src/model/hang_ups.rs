@@ -17,6 +17,12 @@ const SUSPECT: u32 = 3;
 /// The number of hang-ups after which a packet is given up.
 const GUILTY: u32 = 5;
 
+/// The number of hang-ups after which a packet is given up whose device had one given up before: it is sent alone at once.
+const GUILTY_ON_PROBATION: u32 = 2;
+
+/// The shortest and the longest time until the next trial of a device that had publications given up.
+const PROBATION: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(3_600));
+
 /// The time for trials: others are held back after 30 s, then there are 10 s of quiet, and as much until the answers.
 const TRIALS: Duration = Duration::from_secs(50);
 
@@ -37,6 +43,8 @@ pub(super) struct HangUps {
     late: BTreeSet<u32>,
     /// Devices whose attach may have been given up.
     without_attach: BTreeSet<usize>,
+    /// Devices whose publications were given up, and how many in a row.
+    given_up: BTreeMap<usize, u32>,
     /// Consecutive hang-ups that no packet explains.
     unexplained: u32,
 }
@@ -63,6 +71,24 @@ impl HangUps {
             late: core::mem::take(&mut self.late),
             ..Self::default()
         };
+    }
+
+    /// Records that a publication of a device was given up.
+    pub(super) fn give_up(&mut self, device: usize) {
+        *self.given_up.entry(device).or_default() += 1;
+    }
+
+    /// Records that a publication of a device was acknowledged.
+    pub(super) fn acknowledge(&mut self, device: usize) {
+        self.given_up.remove(&device);
+    }
+
+    /// Returns how long a device may have to wait for its next trial.
+    fn longest_probation(&self) -> Duration {
+        let (shortest, longest) = PROBATION;
+        let of = |given_up: &u32| shortest.saturating_mul(2u32.saturating_pow(given_up - 1));
+        let most = self.given_up.values().map(of).max();
+        most.unwrap_or_default().min(longest)
     }
 
     /// Records the answer to a packet.
@@ -107,14 +133,12 @@ impl HangUps {
         self.in_a_row.values().any(|hang_ups| *hang_ups >= SUSPECT)
     }
 
-    /// Returns whether an operation may end as suspected after this many hang-ups.
-    fn suffice(&self, kind: OperationKind, connections: u32) -> bool {
+    /// Returns whether an operation of a device may end as suspected after this many hang-ups: at its own packet, or at the
+    /// attach that it waits for.
+    fn suffice(&self, kind: OperationKind, device: usize, connections: u32) -> bool {
         let is_for = |packet: &Packet| match (kind, packet) {
             (OperationKind::Publish(number), Packet::Publication(of)) => number == *of,
-            (
-                OperationKind::Attach(device) | OperationKind::Authorize(device),
-                Packet::Attach(of),
-            ) => device == *of,
+            (_, Packet::Attach(of)) => device == *of,
             (OperationKind::Subscribe(device), Packet::Subscribe(filter)) => {
                 super::wire::split(filter).0 == DEVICES[device]
             }
@@ -123,22 +147,34 @@ impl HangUps {
         let packets = self.in_a_row.iter();
         let of_it = packets.filter(|(packet, _)| is_for(packet));
         let most = of_it.map(|(_, hang_ups)| *hang_ups).max();
-        (GUILTY..=most.unwrap_or_default()).contains(&connections)
+        let least = match self.given_up.contains_key(&device) {
+            true => GUILTY_ON_PROBATION,
+            false => GUILTY,
+        };
+        (least..=most.unwrap_or_default()).contains(&connections)
     }
 }
 
 impl Model {
     /// Returns how long it may take until all suspects were tried at a peer that answers.
     pub(crate) fn trials(&self) -> Duration {
-        match self.hang_ups.may_have_suspects() {
-            true => TRIALS,
+        let probation = self.hang_ups.longest_probation();
+        match self.hang_ups.may_have_suspects() || !probation.is_zero() {
+            true => TRIALS + probation,
             false => Duration::ZERO,
         }
     }
 
     /// Checks that an operation of this kind may end as suspected.
     pub(super) fn may_be_suspected(&self, kind: OperationKind, connections: u32) -> bool {
-        self.is_deceived || self.hang_ups.suffice(kind, connections)
+        let device = match kind {
+            OperationKind::Publish(number) => self.publications.at(number).device,
+            OperationKind::Attach(device)
+            | OperationKind::Authorize(device)
+            | OperationKind::Subscribe(device) => device,
+            _ => return false,
+        };
+        self.is_deceived || self.hang_ups.suffice(kind, device, connections)
     }
 
     /// Checks what an event says of hang-ups.

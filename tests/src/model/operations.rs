@@ -107,6 +107,8 @@ impl Model {
     ) -> Result<(), Finding> {
         let fits = match (kind, outcome) {
             (OperationKind::Publish(number), Outcome::Acknowledged | Outcome::Transmitted) => {
+                let device = self.publications.at(number).device;
+                self.hang_ups.acknowledge(device);
                 return self.check_published(number, outcome);
             }
             (OperationKind::Open, Outcome::Opened)
@@ -141,7 +143,14 @@ impl Model {
         let can_be = match (kind, failure) {
             (OperationKind::Close, _) => false,
             (_, Failure::Closed) => self.is_closing(),
-            (kind, Failure::Suspected { connections }) => self.may_be_suspected(kind, *connections),
+            (kind, Failure::Suspected { connections }) => {
+                let can_be = self.may_be_suspected(kind, *connections);
+                if let OperationKind::Publish(number) = kind {
+                    let device = self.publications.at(number).device;
+                    self.hang_ups.give_up(device);
+                }
+                can_be
+            }
             (_, Failure::GaveUp) => self.options.reconnect != Reconnect::Forever,
             (OperationKind::Publish(number), failure) => {
                 let published = self.publications.at(number);
