@@ -27,11 +27,13 @@ pub enum Failure {
     Dropped,
     /// The device was detached before.
     Detached,
-    /// The bridge has refused to attach this device, so nothing can be published or subscribed for it.
+    /// This device is not attached any more before the user asks for it, so nothing can be published or subscribed for it:
+    /// the bridge has refused it, or closed the connection at each attempt. Confirmed.
     DeviceRefused,
     /// The bridge has detached the device, and the options say not to attach it again automatically.
     NotAttached,
-    /// The peer closed that many connections in a row soon after this was sent and before answering it: the last two
+    /// The peer closed that many connections in a row soon after this was sent, or the attach that it waited for, and before
+    /// answering it: the last two
     /// while nothing else was sent. Suspected: it is not sent any more.
     Suspected {
         /// How many connections.
@@ -87,7 +89,8 @@ impl fmt::Display for Failure {
             Self::Dropped => f.write_str("the queue was full, and a newer publication replaced it"),
             Self::Detached => f.write_str("the device was detached before it could be sent or acknowledged"),
             Self::DeviceRefused => f.write_str(
-                "the bridge refused to attach the device: bind it to this gateway, or attach it with a valid token",
+                "the bridge refused to attach the device, or closed the connection at each attempt: bind it to this \
+                 gateway, or attach it with a valid token",
             ),
             Self::NotAttached => f.write_str("the bridge has detached the device: attach it again"),
             Self::Suspected { connections } => write!(
@@ -148,7 +151,7 @@ pub enum PublishErrorKind {
     UnknownDevice,
     /// The device is being detached.
     Detaching,
-    /// The bridge has refused to attach the device; attach or authorize it again.
+    /// The bridge has refused to attach the device, or closed the connection at each attempt; attach or authorize it again.
     DeviceRefused,
     /// The gateway is closing or closed.
     Closed,
@@ -185,7 +188,7 @@ pub enum CommandError {
     OwnDevice(DeviceId),
     /// The device is being detached: wait for its `Detached`.
     Detaching,
-    /// The bridge has refused to attach the device; attach or authorize it again.
+    /// The bridge has refused to attach the device, or closed the connection at each attempt; attach or authorize it again.
     DeviceRefused,
     /// The maximum number of devices, as set in the options, are attached or to be attached.
     TooManyDevices(usize),

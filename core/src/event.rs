@@ -111,8 +111,8 @@ pub enum Event {
         /// The reason.
         failure: Failure,
     },
-    /// The bridge refused the subscription to the errors topic or did not answer in time: failures on this connection
-    /// will not be reported; after [`Failure::Suspected`] none will be any more.
+    /// The bridge refused the subscription to the errors topic or did not answer in time: failures are not reported until it
+    /// grants it, for which it is asked again with backoff; after [`Failure::Suspected`] it is not asked any more.
     ErrorsTopicUnavailable {
         /// The reason.
         failure: Failure,

@@ -68,7 +68,8 @@ pub struct Options {
     ///
     /// A part is reserved for each device that there may be, and for the gateway: 32 messages and 32 KiB, but no more than
     /// half of the total for all of them, and no more than leaves room for the largest payload. What a device holds beyond
-    /// that comes out of the rest, which all share. So others cannot fill the queue of a device that holds little.
+    /// that comes out of the rest, which all share. So others cannot fill the queue of a device that holds little. With fewer
+    /// messages in total than there may be devices, nothing is reserved.
     pub total_queue: QueueLimit,
     /// The delays between attempts to connect (default 1 s doubling up to 32 s), to attach and to subscribe again; up to
     /// 5 minutes for a subscription that the bridge refused, and an attachment that it has ended soon several times.

@@ -62,7 +62,8 @@ pub enum Status {
         /// The subscription.
         subscription: Subscription,
     },
-    /// A subscription was refused or not answered after its operation had ended. It is tried again.
+    /// A subscription was refused or not answered after its operation had ended. It is tried again, but after
+    /// [`Failure::Suspected`] not before the user subscribes again.
     SubscriptionLost {
         /// The device.
         device: DeviceId,
@@ -71,7 +72,8 @@ pub enum Status {
         /// The reason.
         failure: Failure,
     },
-    /// The bridge sends no error reports on this connection.
+    /// The bridge sends no error reports until it grants the subscription to them, for which it is asked again with backoff;
+    /// after [`Failure::Suspected`] it is not asked any more.
     ErrorsTopicUnavailable {
         /// The reason.
         failure: Failure,

@@ -6,7 +6,7 @@
 //! yet are forgotten, because the hang-ups are explained.
 
 use super::{
-    devices::{Device, Feed, SubscriptionKey},
+    devices::{Device, Feed, Life, SubscriptionKey},
     online::{Online, PacketOwner},
     outbox::EntryKey,
     session::Session,
@@ -81,7 +81,8 @@ impl Session {
         let mut devices = self.devices.iter();
         let is_suspect = |key| self.devices.subscription(key).is_suspect();
         devices.any(|(slot, device)| {
-            device.strikes.is_suspect() || subscriptions_of(slot).any(is_suspect)
+            let attach = device.strikes.is_suspect() || matches!(device.life, Life::Suspected);
+            attach || subscriptions_of(slot).any(is_suspect)
         }) || self.outbox.has_suspects()
     }
 

@@ -89,8 +89,11 @@ impl Room {
         // The largest payload has room beside the reserves of all others.
         let largest = quota.max_telemetry_bytes.max(quota.max_state_bytes);
         let bytes_of_others = total.bytes.saturating_sub(largest) / quota.max_devices;
+        // One each, if there are as many, so that nobody is without any.
+        let one_each = usize::from(total.messages >= devices);
+        let messages_of_each = (total.messages / (2 * devices)).max(one_each);
         let reserve = Load {
-            messages: MAX_RESERVE.messages.min(total.messages / (2 * devices)),
+            messages: MAX_RESERVE.messages.min(messages_of_each),
             bytes: MAX_RESERVE
                 .bytes
                 .min(total.bytes / (2 * devices))
