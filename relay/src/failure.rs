@@ -322,3 +322,53 @@ fn retry(retry: Retry) -> &'static str {
         Retry::Backoff => "backoff",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use iotcore_gateway_tokio::{
+        BoxError, ClientId, Security, Setup, Status, Token, TokenRequest, TokenSource, connect,
+    };
+
+    use super::*;
+
+    /// A source that hands out what it minted long ago.
+    struct Old;
+
+    impl TokenSource for Old {
+        async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+            Ok(Token::new("old", request.now)?)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_expired_token_of_the_gateway_itself_is_a_failure_of_its_source() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let client_id = ClientId::new(
+            "plant".parse().unwrap(),
+            "us-central1".parse().unwrap(),
+            "sensors".parse().unwrap(),
+            "gateway-1".parse().unwrap(),
+        );
+        let setup = Setup::new("127.0.0.1", Security::PlainOnLoopback, client_id, Old)
+            .port(listener.local_addr().unwrap().port());
+        let (client, driver) = connect(setup).unwrap();
+        let mut status = client.status();
+        tokio::spawn(driver.run());
+        let Some(Status::Disconnected { ended, error }) = status.next().await else {
+            panic!("nothing but the end of the attempt is told");
+        };
+        let error = error.as_deref();
+        assert_eq!(disconnect_code(&ended, error), "token_failed");
+        let circumstances = Circumstances {
+            was_connected: false,
+            was_attaching: false,
+        };
+        let detail = disconnect_detail(&ended, error, circumstances);
+        assert!(
+            detail.contains("the token source returned a token that had expired"),
+            "{detail}"
+        );
+    }
+}

@@ -8,8 +8,8 @@ use std::{
 use tokio::sync::mpsc;
 
 use crate::{
+    notes::note,
     operation::{InvalidLine, MAX_LINE, Operation},
-    output::note,
 };
 
 /// A non-blank line of input.
@@ -17,8 +17,6 @@ use crate::{
 pub(crate) struct Line {
     /// The line number, counted from 1, blank lines included.
     pub(crate) number: u64,
-    /// Its length in bytes.
-    pub(crate) len: usize,
     pub(crate) content: Result<Operation, InvalidLine>,
 }
 
@@ -50,11 +48,7 @@ fn send_lines(input: &mut impl BufRead, sender: &mpsc::Sender<Line>) -> io::Resu
         } else {
             Operation::parse(&text)
         };
-        let line = Line {
-            number,
-            len,
-            content,
-        };
+        let line = Line { number, content };
         if sender.blocking_send(line).is_err() {
             break;
         }

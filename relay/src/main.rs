@@ -4,6 +4,7 @@
 
 mod failure;
 mod input;
+mod notes;
 mod operation;
 mod options;
 mod output;

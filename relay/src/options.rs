@@ -9,14 +9,36 @@ use iotcore_gateway_tokio::{
     TlsError,
 };
 
-/// The maximum total size, in bytes, of payloads that are accepted and not yet acknowledged.
-pub(crate) const MAX_QUEUED_BYTES: usize = 64 * 1024 * 1024;
+/// How many times `--max-queued` messages may be open in total.
+const TOTAL_FACTOR: usize = 100;
+
+/// The maximum total size, in bytes, of the payloads of open messages.
+const MAX_TOTAL_BYTES: usize = 64 * 1024 * 1024;
+
+/// The same for one device, at least; with many messages, the size for each.
+const MIN_DEVICE_BYTES: usize = 1024 * 1024;
+const DEVICE_BYTES_EACH: usize = 1024;
 
 /// How long a close, a detach or a token change waits for operations in progress.
-const DRAIN: Duration = Duration::from_secs(5);
+pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 /// The number of unacknowledged configs and commands at which reading from the bridge is paused.
 const MAX_UNACKNOWLEDGED: usize = 256;
+
+const AFTER_HELP: &str = "\
+Every option can also be set with an environment variable: IOTCORE_HOST, IOTCORE_PORT and so on.
+
+Why an operation `failed`, by its `error`:
+  suspected       the bridge closed five connections at it, two of them while it was alone
+  device_refused  the bridge refused the device, or its attach was suspected: attach or authorize it
+  detached        its device was detached first
+  token_expired   the given token has expired: mint another one, and check the clock
+  superseded      a newer state replaced it
+  dropped         the queue was full (--overflow drop-oldest)
+  timed_out       the bridge did not answer an attach or a SUBSCRIBE; it is asked again
+  closed, gave_up the relay ended first
+Any other code is explained in the `detail`. The event `token_needed` asks for `authorize`: the device's token has
+expired, and its messages wait.";
 
 /// A gateway on ClearBlade IoT Core's MQTT bridge, driven by JSON Lines: operations on standard
 /// input, events on standard output.
@@ -27,7 +49,7 @@ const MAX_UNACKNOWLEDGED: usize = 256;
 #[command(
     name = "iotcore-relay",
     version,
-    after_help = "Every option can also be set with an environment variable: IOTCORE_HOST, IOTCORE_PORT and so on."
+    after_help = AFTER_HELP
 )]
 pub(crate) struct Arguments {
     /// The host of the bridge, such as us-central1-mqtt.clearblade.com
@@ -106,9 +128,10 @@ pub(crate) struct Arguments {
           value_parser = value_parser!(u16).range(1..=32_000))]
     device_window: u16,
 
-    /// The number of messages without `done` or `failed`, in flight or not, at which reading the input pauses
+    /// The number of messages of one device without `done` or `failed`, in flight or not, at which its further ones wait;
+    /// at 100 times as many of all devices, reading the input pauses
     #[arg(long, env = "IOTCORE_MAX_QUEUED", value_name = "N", default_value_t = 1_000,
-          value_parser = value_parser!(u32).range(1..))]
+          value_parser = value_parser!(u32).range(1..=10_000_000))]
     max_queued: u32,
 
     /// What to do with messages beyond --max-queued
@@ -187,7 +210,7 @@ pub(crate) enum Acknowledge {
 /// What to do with messages for which there is no room.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Overflow {
-    /// Leave them in the input
+    /// Let them wait, and then leave them in the input
     Wait,
     /// Drop the oldest waiting telemetry event of the device for each
     DropOldest,
@@ -199,8 +222,10 @@ pub(crate) struct Settings {
     /// The id of the gateway itself.
     pub(crate) gateway: DeviceId,
     pub(crate) acknowledge: Acknowledge,
-    /// The number of messages that have not ended at which the input is no longer read.
-    pub(crate) max_queued: usize,
+    /// The limit of the messages of one device that the gateway holds.
+    pub(crate) device_queue: QueueLimit,
+    /// The limit of all messages that have not ended at which the input is no longer read.
+    pub(crate) total_queue: QueueLimit,
     pub(crate) overflow: Overflow,
 }
 
@@ -220,7 +245,8 @@ impl Arguments {
         let settings = Settings {
             gateway: self.gateway.clone(),
             acknowledge: self.acknowledge,
-            max_queued: self.max_queued as usize,
+            device_queue: options.device_queue,
+            total_queue: options.total_queue,
             overflow: self.overflow,
         };
         let security = match &self.ca {
@@ -251,13 +277,15 @@ impl Arguments {
         options.quota.state_interval = Duration::from_millis(self.state_interval.into());
         options.quota.device_bytes_per_second = NonZeroU32::new(self.device_bytes_per_second);
         options.quota.messages_per_second = NonZeroU32::new(self.messages_per_second);
-        // The relay counts open messages and stops reading before these queues are full.
-        let queue = QueueLimit {
-            messages: self.max_queued as usize,
-            bytes: MAX_QUEUED_BYTES,
+        let messages = self.max_queued as usize;
+        options.device_queue = QueueLimit {
+            messages,
+            bytes: (messages * DEVICE_BYTES_EACH).clamp(MIN_DEVICE_BYTES, MAX_TOTAL_BYTES),
         };
-        options.device_queue = queue;
-        options.total_queue = queue;
+        options.total_queue = QueueLimit {
+            messages: messages * TOTAL_FACTOR,
+            bytes: MAX_TOTAL_BYTES,
+        };
         if self.overflow == Overflow::DropOldest {
             options.overflow = iotcore_gateway_tokio::Overflow::DropOldest;
         }

@@ -4,12 +4,15 @@ use std::io;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use iotcore_gateway_tokio::{ErrorReport, MessageKind, Stats};
+use iotcore_gateway_tokio::{ErrorReport, MessageKind, QoS, Stats};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::io::{AsyncWriteExt, Stdout};
 
-use crate::{failure::Reason, operation::Id};
+use crate::{
+    failure::Reason,
+    operation::{Action, Id, Request},
+};
 
 /// One line of output.
 #[derive(Debug, Serialize)]
@@ -36,6 +39,9 @@ pub(crate) enum Event {
         id: Id,
         #[serde(flatten)]
         reason: Reason,
+        /// The message that was not sent, or not acknowledged.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        operation: Option<Message>,
     },
     /// A device is attached; repeated on each connection.
     Attached { device: String },
@@ -73,15 +79,15 @@ pub(crate) struct CloudMessage {
 /// A message to the cloud, in the format of the operation that sends it.
 #[derive(Debug, Serialize)]
 pub(crate) struct Message {
-    pub(crate) op: &'static str,
-    pub(crate) id: Id,
+    op: &'static str,
+    id: Id,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) device: Option<String>,
+    device: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) subfolder: Option<String>,
-    pub(crate) qos: u8,
+    subfolder: Option<String>,
+    qos: u8,
     #[serde(flatten)]
-    pub(crate) payload: Payload,
+    payload: Payload,
 }
 
 /// Counters, which start at 0 with the program, and current values.
@@ -137,6 +143,15 @@ struct ReportedPacket {
 }
 
 impl Event {
+    /// Constructs the event for the failure of an operation; `request` is given if it was a message.
+    pub(crate) fn failed(id: Id, reason: Reason, request: Option<&Request>) -> Self {
+        Self::Failed {
+            id,
+            reason,
+            operation: request.and_then(Message::of),
+        }
+    }
+
     /// Constructs the event for a config or command; `is_own` means that it is for the gateway itself.
     pub(crate) fn message(message: &iotcore_gateway_tokio::Message, is_own: bool) -> Self {
         let mut downward = CloudMessage {
@@ -151,6 +166,29 @@ impl Event {
         } else {
             Self::Config(downward)
         }
+    }
+}
+
+impl Message {
+    /// Constructs the line of a request, if that is a message.
+    pub(crate) fn of(request: &Request) -> Option<Self> {
+        let (op, subfolder, qos, payload) = match &request.action {
+            Action::Telemetry {
+                subfolder,
+                qos,
+                payload,
+            } => ("telemetry", subfolder.clone(), qos, payload),
+            Action::State { qos, payload } => ("state", None, qos, payload),
+            Action::Attach { .. } | Action::Detach | Action::Authorize { .. } => return None,
+        };
+        Some(Self {
+            op,
+            id: request.id.clone(),
+            device: request.device.clone(),
+            subfolder,
+            qos: u8::from(*qos == QoS::AtLeastOnce),
+            payload: payload.into(),
+        })
     }
 }
 
@@ -231,10 +269,4 @@ impl Output {
         self.stdout.write_all(&self.line).await?;
         self.stdout.flush().await
     }
-}
-
-/// Writes a note for the operator to standard error; it is not an event of the protocol.
-pub(crate) fn note(text: impl std::fmt::Display) {
-    use std::io::Write as _;
-    let _ = writeln!(io::stderr(), "iotcore-relay: {text}");
 }

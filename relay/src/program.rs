@@ -1,14 +1,14 @@
 //! Runs the program from its start to its exit code.
 
-use std::{fmt, io, process::ExitCode, sync::Arc};
+use std::{fmt, io, process::ExitCode, sync::Arc, time::Duration};
 
 use iotcore_gateway_tokio::{CloseCause, connect};
 use tokio::sync::Notify;
 
 use crate::{
-    input,
+    input, notes,
+    notes::note,
     options::{Arguments, StartError},
-    output::note,
     relay::Relay,
     signals,
     sources::Sources,
@@ -17,16 +17,21 @@ use crate::{
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
+/// How long the end waits for notes to be read.
+const MAX_FLUSH: Duration = Duration::from_secs(1);
+
 /// Runs until the gateway is closed; returns the exit code.
 pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    match run_relay(arguments).await {
+    let code = match run_relay(arguments).await {
         Ok(CloseCause::Requested) => ExitCode::SUCCESS,
         Ok(_) => ExitCode::from(FAILED),
         Err(error) => {
             note(&error);
             ExitCode::from(error.exit_code())
         }
-    }
+    };
+    notes::flush(MAX_FLUSH);
+    code
 }
 
 async fn run_relay(arguments: Arguments) -> Result<CloseCause, Error> {

@@ -2,6 +2,9 @@
 
 mod commands;
 mod events;
+mod lanes;
+mod load;
+mod notes;
 mod open;
 mod snapshot;
 
@@ -11,41 +14,29 @@ use std::{
     time::Duration,
 };
 
-use iotcore_gateway_tokio::{Client, Device, DeviceId, Message, QoS, Subscription};
+use iotcore_gateway_tokio::{Client, Device, DeviceId, Failure, Message, QoS, Subscription};
 use tokio::{sync::mpsc, task::JoinSet, time::Instant};
 
-use self::open::Open;
+use self::{
+    lanes::{Lanes, Stage},
+    open::Open,
+};
 use crate::{
     failure::Reason,
     input::Line,
     operation::{Action, InvalidLine, Operation, Request},
-    options::{MAX_QUEUED_BYTES, Overflow, Settings},
+    options::{DRAIN, Overflow, Settings},
     output::{Event, Output},
     sources::{Ended, Next, Sources},
 };
 
-/// How many bytes are read beyond an operation that waits for room: an `acknowledge` or `authorize` among them may be
-/// what makes room, and is executed at once.
-const MAX_AHEAD: usize = 64 * 1024;
-
-/// The number of pending attaches, detaches and token changes at which further ones wait.
-const MAX_CONTROLS: usize = 1_000;
+/// The number of pending attaches, detaches and token changes at which reading the input pauses.
+const MAX_CONTROLS: usize = 10_000;
 
 /// Time limit for pending operations after the input has ended; then the gateway is closed.
 const DRAIN_AFTER_INPUT: Duration = Duration::from_secs(10);
 /// The same limit after a signal.
 const DRAIN_AFTER_SIGNAL: Duration = Duration::from_secs(5);
-
-/// The state of a device as the operations left it.
-enum DeviceEntry {
-    /// The device accepts commands.
-    Ready(Device),
-    /// The device is being attached for the first time. It accepts commands, but a detach, and requests after it, wait
-    /// for the attach to end.
-    Attaching(Device, Vec<Request>),
-    /// The device is being detached; later requests wait for that.
-    Detaching(Vec<Request>),
-}
 
 /// The phase of the shutdown.
 #[derive(Clone, Copy, PartialEq)]
@@ -62,11 +53,10 @@ pub(crate) struct Relay {
     client: Client,
     settings: Settings,
     output: Output,
-    devices: BTreeMap<DeviceId, DeviceEntry>,
+    lanes: Lanes,
     open: Open,
-    /// Requests that were read and wait for room, with their lengths.
-    held: VecDeque<(Request, usize)>,
-    held_bytes: usize,
+    /// When the messages that wait before a detach fail, and the detach: its device and the number of its request.
+    drains: VecDeque<(Instant, DeviceId, u64)>,
     tasks: JoinSet<Ended>,
     /// The sender for the devices' messages; `None` once the gateway is closed.
     messages: Option<mpsc::Sender<Message>>,
@@ -86,10 +76,9 @@ impl Relay {
             client,
             settings,
             output: Output::new(),
-            devices: BTreeMap::new(),
+            lanes: Lanes::default(),
             open: Open::default(),
-            held: VecDeque::new(),
-            held_bytes: 0,
+            drains: VecDeque::new(),
             tasks: JoinSet::new(),
             messages: Some(messages),
             unacknowledged: BTreeMap::new(),
@@ -109,13 +98,13 @@ impl Relay {
     pub(crate) async fn run(mut self, mut sources: Sources) -> io::Result<()> {
         self.subscribe_gateway();
         loop {
-            let is_reading = self.phase == Phase::Running && self.held_bytes < MAX_AHEAD;
+            let is_reading = self.is_reading();
             let deadline = self.deadline();
             let next = sources.next(&mut self.tasks, is_reading, deadline);
             match next.await {
                 None => break,
                 Some(Next::Signal) => self.drain(Some(Instant::now() + DRAIN_AFTER_SIGNAL)),
-                Some(Next::DeadlinePassed) => self.close().await?,
+                Some(Next::DeadlinePassed) => self.on_deadline().await?,
                 Some(Next::Status(change)) => self.on_status(change).await?,
                 Some(Next::Closed) => self.on_gateway_closed().await?,
                 Some(Next::Ended(ended)) => self.on_ended(ended).await?,
@@ -123,7 +112,8 @@ impl Relay {
                 Some(Next::Line(line)) => self.on_line(line).await?,
                 Some(Next::InputEnded) => self.drain(None),
             }
-            self.start_held().await?;
+            self.start_due().await?;
+            self.continue_shutdown().await?;
         }
         let unsent = self.unsent;
         self.output.write(&Event::Closed { unsent }).await
@@ -139,8 +129,7 @@ impl Relay {
             });
         }
         self.forward_messages(&own);
-        self.devices
-            .insert(own.id().clone(), DeviceEntry::Ready(own));
+        self.lanes.set_stage(&own.id().clone(), Stage::Ready(own));
     }
 
     /// Forwards a device's messages to the relay.
@@ -162,7 +151,7 @@ impl Relay {
 impl Relay {
     async fn on_line(&mut self, line: Line) -> io::Result<()> {
         let accepted = match line.content {
-            Ok(Operation::Request(request)) => self.accept(request, line.len).await?,
+            Ok(Operation::Request(request)) => self.accept(request).await?,
             Ok(Operation::Acknowledge { delivery }) => self.acknowledge(delivery),
             Ok(Operation::Stats) => {
                 let stats = Event::Stats((&self.client.stats()).into());
@@ -185,31 +174,31 @@ impl Relay {
         }
     }
 
-    /// Queues a request, except for one that provides a token, because the queued ones may wait for it.
-    async fn accept(
-        &mut self,
-        request: Request,
-        len: usize,
-    ) -> io::Result<Result<(), InvalidLine>> {
-        let is_held = self.held.iter().any(|(held, _)| held.id == request.id);
-        if is_held || self.open.contains(&request.id) {
+    /// Queues a request behind those of its device.
+    async fn accept(&mut self, request: Request) -> io::Result<Result<(), InvalidLine>> {
+        if self.open.contains(&request.id) {
             return Ok(Err(InvalidLine::IdInUse(request.id)));
         }
-        let is_urgent = matches!(request.action, Action::Authorize { .. })
-            && self.has_room(&request)
-            && self.knows(&request);
-        if is_urgent && self.start(&request).await? {
-            return Ok(Ok(()));
-        } else {
-            self.held_bytes += len;
-            self.held.push_back((request, len));
+        let device = match &request.device {
+            Some(id) => DeviceId::try_from(id.as_str()),
+            None => Ok(self.settings.gateway.clone()),
+        };
+        match device {
+            Ok(device) => {
+                let number = self.open.add(&request, device.clone());
+                let is_detach = matches!(request.action, Action::Detach);
+                self.lanes.push(&device, number, request);
+                if is_detach {
+                    let deadline = Instant::now() + DRAIN;
+                    self.drains.push_back((deadline, device, number));
+                }
+            }
+            Err(error) => {
+                let failed = Event::failed(request.id.clone(), error.into(), Some(&request));
+                self.output.write(&failed).await?;
+            }
         }
         Ok(Ok(()))
-    }
-
-    fn knows(&self, request: &Request) -> bool {
-        let mut ids = self.devices.keys().map(DeviceId::as_str);
-        ids.any(|id| request.device.as_deref() == Some(id))
     }
 
     fn acknowledge(&mut self, delivery: u64) -> Result<(), InvalidLine> {
@@ -222,20 +211,30 @@ impl Relay {
         Ok(())
     }
 
-    /// Starts the held requests for which there is room, in input order; then continues the shutdown if it has begun.
-    async fn start_held(&mut self) -> io::Result<()> {
-        while let Some((request, _)) = self.held.front()
-            && self.has_room(request)
-            && let Some((request, len)) = self.held.pop_front()
-        {
-            if !self.start(&request).await? {
-                self.held.push_front((request, len));
-                break;
-            }
-            self.held_bytes -= len;
+    /// Returns whether the input is read: not while too much is open. With [`Overflow::DropOldest`] the gateway limits what
+    /// it holds, and only what waits for it counts.
+    fn is_reading(&self) -> bool {
+        let messages = match self.settings.overflow {
+            Overflow::Wait => self.open.messages(),
+            Overflow::DropOldest => self.lanes.waiting_load(),
+        };
+        self.phase == Phase::Running
+            && !messages.reaches(self.settings.total_queue)
+            && self.open.controls() < MAX_CONTROLS
+    }
+
+    /// Starts the requests that the last input made startable.
+    async fn start_due(&mut self) -> io::Result<()> {
+        while let Some(device) = self.lanes.pop_due() {
+            self.start_requests(&device).await?;
         }
+        Ok(())
+    }
+
+    /// Continues the shutdown if it has begun.
+    async fn continue_shutdown(&mut self) -> io::Result<()> {
         if let Phase::Draining(deadline) = self.phase
-            && self.held.is_empty()
+            && !self.lanes.is_waiting()
         {
             if self.open.is_empty() {
                 return self.close().await;
@@ -245,33 +244,6 @@ impl Relay {
         Ok(())
     }
 
-    fn has_room(&self, request: &Request) -> bool {
-        match request.action.payload() {
-            Some(payload) => {
-                let fits = self.open.bytes() + payload.len() <= MAX_QUEUED_BYTES;
-                let has_slot = fits && self.open.messages() < self.settings.max_queued;
-                has_slot || self.drops_older(request)
-            }
-            None => self.open.controls() < MAX_CONTROLS,
-        }
-    }
-
-    /// Returns whether the gateway drops an older message for this one; never while the request would wait here for its
-    /// device.
-    fn drops_older(&self, request: &Request) -> bool {
-        let device = request.device.as_deref().map(DeviceId::try_from);
-        let entry = match device {
-            Some(Ok(device)) => self.devices.get(&device),
-            Some(Err(_)) | None => None,
-        };
-        let is_waiting = match entry {
-            Some(DeviceEntry::Attaching(_, waiting)) => !waiting.is_empty(),
-            Some(DeviceEntry::Detaching(_)) => true,
-            Some(DeviceEntry::Ready(_)) | None => false,
-        };
-        self.settings.overflow == Overflow::DropOldest && !is_waiting
-    }
-
     /// Records the end of the input; its remaining requests have until the deadline, if there already is one.
     fn drain(&mut self, deadline: Option<Instant>) {
         if self.phase != Phase::Closing {
@@ -279,10 +251,34 @@ impl Relay {
         }
     }
 
+    /// Returns the next deadline: of the shutdown, or of a detach.
     fn deadline(&self) -> Option<Instant> {
+        let drain = self.drains.front().map(|(deadline, ..)| *deadline);
+        self.shutdown_deadline().into_iter().chain(drain).min()
+    }
+
+    fn shutdown_deadline(&self) -> Option<Instant> {
         match self.phase {
             Phase::Draining(deadline) => deadline,
             Phase::Running | Phase::Closing => None,
+        }
+    }
+
+    /// Handles the deadlines that have passed: fails the messages that were to be sent before a detach, closes the gateway.
+    async fn on_deadline(&mut self) -> io::Result<()> {
+        let now = Instant::now();
+        while let Some((at, ..)) = self.drains.front()
+            && *at <= now
+            && let Some((_, device, number)) = self.drains.pop_front()
+        {
+            for message in self.lanes.take_messages_before(&device, number) {
+                let detached = Err(Failure::Detached.into());
+                self.end(message.id, detached).await?;
+            }
+        }
+        match self.shutdown_deadline() {
+            Some(deadline) if deadline <= now => self.close().await,
+            _ => Ok(()),
         }
     }
 
@@ -300,19 +296,8 @@ impl Relay {
 
     async fn fail_waiting(&mut self) -> io::Result<()> {
         self.phase = Phase::Closing;
-        self.held_bytes = 0;
-        for (request, _) in std::mem::take(&mut self.held) {
-            self.open.add(&request);
-            self.end(request.id, Err(Reason::closed())).await?;
-        }
-        let entries = self.devices.values_mut();
-        let waiting = entries.filter_map(|entry| match entry {
-            DeviceEntry::Attaching(_, waiting) | DeviceEntry::Detaching(waiting) => {
-                Some(std::mem::take(waiting))
-            }
-            DeviceEntry::Ready(_) => None,
-        });
-        for request in waiting.flatten().collect::<Vec<_>>() {
+        self.drains.clear();
+        for request in self.lanes.take_waiting() {
             self.end(request.id, Err(Reason::closed())).await?;
         }
         Ok(())

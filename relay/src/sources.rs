@@ -1,9 +1,10 @@
 //! The inputs of the relay, in the order in which they are reported.
 
-use std::sync::Arc;
+use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
 
 use iotcore_gateway_tokio::{
-    AttachError, Device, DeviceId, Message, OperationError, Status, StatusChanges, Subscription,
+    AttachError, Attaching, Device, DeviceId, Message, OperationError, Status, StatusChanges,
+    Subscription,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -39,22 +40,42 @@ pub(crate) enum Next {
     InputEnded,
 }
 
-/// An operation that has ended, or the gateway's own subscription.
+/// An operation that has ended or made its first step, or the gateway's own subscription.
 pub(crate) enum Ended {
     Own(Subscription, Result<(), OperationError>),
-    /// A message or an authorisation.
+    /// A message, an authorisation, or an attach that the gateway had accepted.
     Other(Id, Result<(), Reason>),
-    Attached {
+    /// An attach is accepted, or refused, in which case the attach has no device.
+    Accepted {
         id: Id,
-        /// The device, if this was its first attach.
-        first_attach: Option<DeviceId>,
-        result: Result<(), AttachError>,
+        device: DeviceId,
+        attaching: Attaching,
+        /// The result, if the attach has ended already.
+        ended: Option<Result<(), AttachError>>,
     },
     Detached {
         id: Id,
         device: Device,
         result: Result<(), OperationError>,
     },
+}
+
+impl Ended {
+    /// Waits until the gateway has accepted or refused an attach.
+    pub(crate) async fn accepted(id: Id, device: DeviceId, mut attaching: Attaching) -> Self {
+        let ended = poll_fn(|cx| match Pin::new(&mut attaching).poll(cx) {
+            Poll::Ready(result) => Poll::Ready(Some(result.map(drop))),
+            Poll::Pending if attaching.op().is_some() => Poll::Ready(None),
+            Poll::Pending => Poll::Pending,
+        });
+        let ended = ended.await;
+        Self::Accepted {
+            id,
+            device,
+            attaching,
+            ended,
+        }
+    }
 }
 
 impl Sources {

@@ -1,63 +1,45 @@
 //! Converts operations to commands of the gateway.
 
-use std::{
-    io,
-    pin::Pin,
-    task::{Context, Poll, Waker},
+use std::io;
+
+use iotcore_gateway_tokio::{
+    Attach, AttachError, Attaching, Delivery, Device, DeviceId, Failure, OpId, OperationError,
+    ReportedState, Subfolder, Telemetry,
 };
 
-use iotcore_gateway_tokio::{Attach, Device, DeviceId, OpId, ReportedState, Subfolder, Telemetry};
-
-use super::{DeviceEntry, Relay};
+use super::{Relay, lanes::Stage};
 use crate::{
     failure::Reason,
     operation::{Action, Id, Request},
+    options::Overflow,
     sources::Ended,
     token,
 };
 
 impl Relay {
-    /// Executes a request; returns false if the gateway has no room for it now.
-    pub(super) async fn start(&mut self, request: &Request) -> io::Result<bool> {
-        self.open.add(request);
-        let has_room = self.command(request).await?;
-        if !has_room {
-            self.open.remove(&request.id);
-        }
-        Ok(has_room)
-    }
-
-    /// Executes a request that is already recorded as open.
-    pub(super) async fn command(&mut self, request: &Request) -> io::Result<bool> {
-        match self.try_command(request) {
-            Ok(()) => Ok(true),
-            Err(reason) if reason.is_queue_full() => Ok(false),
-            Err(reason) => {
-                self.end(request.id.clone(), Err(reason)).await?;
-                Ok(true)
+    /// Starts the requests of a device that can be started, in order.
+    pub(super) async fn start_requests(&mut self, device: &DeviceId) -> io::Result<()> {
+        let limit = self.settings.device_queue;
+        let may_overflow = self.settings.overflow == Overflow::DropOldest;
+        while let Some(next) = self.lanes.pop_startable(device, may_overflow, limit) {
+            match self.command(device, &next.request) {
+                Ok(()) => {}
+                Err(reason) if reason.is_queue_full() => {
+                    self.lanes.put_back(device, next, limit);
+                    break;
+                }
+                Err(reason) => self.end(next.request.id, Err(reason)).await?,
             }
         }
+        self.lanes.tidy(device);
+        Ok(())
     }
 
-    fn try_command(&mut self, request: &Request) -> Result<(), Reason> {
-        let device: DeviceId = match &request.device {
-            Some(id) => id.as_str().try_into()?,
-            None => self.settings.gateway.clone(),
-        };
-        let is_detach = matches!(request.action, Action::Detach);
-        let handle = match self.devices.get_mut(&device) {
-            Some(DeviceEntry::Detaching(waiting)) => {
-                waiting.push(request.clone());
-                return Ok(());
-            }
-            Some(DeviceEntry::Attaching(_, waiting)) if is_detach || !waiting.is_empty() => {
-                waiting.push(request.clone());
-                return Ok(());
-            }
-            Some(DeviceEntry::Ready(handle) | DeviceEntry::Attaching(handle, _)) => {
-                Ok(handle.clone())
-            }
-            None => Err(Reason::unknown_device(device.as_str())),
+    /// Hands a request to the gateway.
+    fn command(&mut self, device: &DeviceId, request: &Request) -> Result<(), Reason> {
+        let handle = match &self.lanes.get_mut(device).stage {
+            Stage::Ready(handle) => Ok(handle.clone()),
+            _ => Err(Reason::unknown_device(device.as_str())),
         };
         let id = request.id.clone();
         match &request.action {
@@ -66,12 +48,14 @@ impl Relay {
                 config,
                 commands,
             } => {
-                let attach = Attach::new(device).config(*config).commands(*commands);
+                let attach = Attach::new(device.clone())
+                    .config(*config)
+                    .commands(*commands);
                 let attach = match token {
                     Some(token) => attach.token(token::read(token.clone())?),
                     None => attach,
                 };
-                self.attach(id, attach);
+                self.attach(id, device, attach);
             }
             Action::Detach => self.detach(id, handle?),
             Action::Authorize { token } => {
@@ -88,53 +72,74 @@ impl Relay {
                     telemetry = telemetry.subfolder(Subfolder::try_from(subfolder.clone())?);
                 }
                 let delivery = handle?.try_telemetry(telemetry)?;
-                self.await_end(id, Some(delivery.op()), delivery);
+                self.accepted(device, id, payload.len(), delivery);
             }
             Action::State { qos, payload } => {
                 let state = ReportedState::new(payload.clone()).qos(*qos);
                 let delivery = handle?.try_report_state(state)?;
-                self.await_end(id, Some(delivery.op()), delivery);
+                self.accepted(device, id, payload.len(), delivery);
             }
         }
         Ok(())
     }
 
-    /// Starts an attach. The gateway accepts it at the first poll, which happens here, so that it precedes later input.
-    fn attach(&mut self, id: Id, attach: Attach) {
-        let mut attaching = self.client.attach(attach);
-        let polled = Pin::new(&mut attaching).poll(&mut Context::from_waker(Waker::noop()));
-        self.open.set_op(&id, attaching.op());
-        let first = attaching
-            .device()
-            .filter(|device| !self.devices.contains_key(device.id()));
-        let first_attach = first.as_ref().map(|device| device.id().clone());
-        if let Some(device) = first {
-            self.forward_messages(&device);
-            let entry = DeviceEntry::Attaching(device.clone(), Vec::new());
-            self.devices.insert(device.id().clone(), entry);
-        }
-        self.tasks.spawn(async move {
-            let attached = match polled {
-                Poll::Ready(attached) => attached,
-                Poll::Pending => attaching.await,
-            };
-            Ended::Attached {
-                id,
-                first_attach,
-                result: attached.map(drop),
+    /// Starts an attach. Later requests of the device wait until the gateway has accepted it.
+    fn attach(&mut self, id: Id, device: &DeviceId, attach: Attach) {
+        let known = match std::mem::take(&mut self.lanes.get_mut(device).stage) {
+            Stage::Ready(handle) => Some(handle),
+            _ => None,
+        };
+        self.lanes.set_stage(device, Stage::Accepting(known));
+        let attaching = self.client.attach(attach);
+        self.tasks
+            .spawn(Ended::accepted(id, device.clone(), attaching));
+    }
+
+    /// Handles the acceptance or refusal of an attach.
+    pub(super) async fn on_accepted(
+        &mut self,
+        id: Id,
+        device: DeviceId,
+        attaching: Attaching,
+        ended: Option<Result<(), AttachError>>,
+    ) -> io::Result<()> {
+        let stage = std::mem::take(&mut self.lanes.get_mut(&device).stage);
+        let stage = match (stage, attaching.device()) {
+            (Stage::Accepting(Some(known)), _) => Stage::Ready(known),
+            (Stage::Accepting(None), Some(new)) => {
+                self.forward_messages(&new);
+                Stage::Ready(new)
             }
-        });
+            _ => Stage::Unknown,
+        };
+        self.lanes.set_stage(&device, stage);
+        match ended {
+            Some(result) => self.end(id, attach_result(result)).await,
+            None => {
+                self.open.set_op(&id, attaching.op());
+                self.tasks.spawn(async {
+                    let attached = attaching.await;
+                    Ended::Other(id, attach_result(attached.map(drop)))
+                });
+                Ok(())
+            }
+        }
     }
 
     fn detach(&mut self, id: Id, device: Device) {
-        let entry = DeviceEntry::Detaching(Vec::new());
-        self.devices.insert(device.id().clone(), entry);
+        self.lanes.set_stage(device.id(), Stage::Detaching);
         let detaching = device.detach();
         self.open.set_op(&id, detaching.op());
         self.tasks.spawn(async move {
             let result = detaching.await;
             Ended::Detached { id, device, result }
         });
+    }
+
+    /// Records that the gateway has accepted a message.
+    fn accepted(&mut self, device: &DeviceId, id: Id, bytes: usize, delivery: Delivery) {
+        self.lanes.get_mut(device).accepted.add(bytes);
+        self.await_end(id, Some(delivery.op()), delivery);
     }
 
     fn await_end<E: Into<Reason>>(
@@ -146,5 +151,13 @@ impl Relay {
         self.open.set_op(&id, op);
         let ended = async { Ended::Other(id, operation.await.map_err(Into::into)) };
         self.tasks.spawn(ended);
+    }
+}
+
+/// Returns the result of an attach. The device is attached if only its own detach overtook a subscription.
+fn attach_result(result: Result<(), AttachError>) -> Result<(), Reason> {
+    match result {
+        Err(AttachError::Subscribe(OperationError::Failed(Failure::Detached), _)) => Ok(()),
+        result => result.map_err(|error| Reason::from(&error)),
     }
 }

@@ -6,24 +6,31 @@ use iotcore_gateway_tokio::{
     Disconnected, Failure, Message, OperationError, Status, TransportError,
 };
 
-use super::{DeviceEntry, Relay};
+use super::{Relay, lanes::Stage, notes};
 use crate::{
     failure::{Circumstances, Reason, certainty, detach_cause, disconnect_code, disconnect_detail},
-    operation::{Id, Request},
+    notes::note,
+    operation::Id,
     options::Acknowledge,
-    output::{Event, note},
+    output::Event,
     sources::Ended,
 };
 
 impl Relay {
     /// Writes the end of an operation, exactly once.
     pub(super) async fn end(&mut self, id: Id, result: Result<(), Reason>) -> io::Result<()> {
-        let was_message = self.open.remove(&id);
+        let message = self.open.remove(&id);
+        if let Some(message) = &message
+            && message.op.is_some()
+        {
+            self.lanes.on_ended(&message.device, &message.request);
+        }
         let event = match result {
             Ok(()) => Event::Done { id },
             Err(reason) => {
-                self.unsent += usize::from(was_message && reason.is_unsent());
-                Event::Failed { id, reason }
+                self.unsent += usize::from(message.is_some() && reason.is_unsent());
+                let request = message.as_ref().map(|message| &message.request);
+                Event::failed(id, reason, request)
             }
         };
         self.output.write(&event).await
@@ -35,6 +42,15 @@ impl Relay {
                 _,
                 Ok(()) | Err(OperationError::Failed(Failure::Closed | Failure::GaveUp)),
             ) => Ok(()),
+            Ended::Own(subscription, Err(OperationError::Failed(failure))) => {
+                let device = self.settings.gateway.clone();
+                self.note_change(&Status::SubscriptionLost {
+                    device,
+                    subscription,
+                    failure,
+                });
+                Ok(())
+            }
             Ended::Own(subscription, Err(error)) => {
                 note(format_args!(
                     "cannot subscribe to {subscription} for the gateway itself: {error}"
@@ -42,42 +58,23 @@ impl Relay {
                 Ok(())
             }
             Ended::Other(id, result) => self.end(id, result).await,
-            Ended::Attached {
+            Ended::Accepted {
                 id,
-                first_attach,
-                result,
-            } => {
-                let reason = result.map_err(|error| Reason::from(&error));
-                self.end(id, reason).await?;
-                if let Some(device) = first_attach
-                    && let Some(DeviceEntry::Attaching(handle, waiting)) =
-                        self.devices.remove(&device)
-                {
-                    self.devices.insert(device, DeviceEntry::Ready(handle));
-                    self.resume(waiting);
-                }
-                Ok(())
-            }
+                device,
+                attaching,
+                ended,
+            } => self.on_accepted(id, device, attaching, ended).await,
             Ended::Detached { id, device, result } => {
                 self.end(id, result.map_err(Into::into)).await?;
-                let entry = self.devices.remove(device.id());
-                if device.status().is_some() {
-                    self.devices
-                        .insert(device.id().clone(), DeviceEntry::Ready(device));
-                }
-                if let Some(DeviceEntry::Detaching(waiting)) = entry {
-                    self.resume(waiting);
-                }
+                let is_known = device.status().is_some();
+                let id = device.id().clone();
+                let stage = match is_known {
+                    true => Stage::Ready(device),
+                    false => Stage::Unknown,
+                };
+                self.lanes.set_stage(&id, stage);
                 Ok(())
             }
-        }
-    }
-
-    /// Resumes requests that waited for a device, before those that were read later.
-    fn resume(&mut self, waiting: Vec<Request>) {
-        for request in waiting.into_iter().rev() {
-            self.open.remove(&request.id);
-            self.held.push_front((request, 0));
         }
     }
 
@@ -122,11 +119,15 @@ impl Relay {
                 device: device.to_string(),
             },
             other => {
-                note_status(&other);
+                self.note_change(&other);
                 return Ok(());
             }
         };
         self.output.write(&event).await
+    }
+
+    fn note_change(&self, change: &Status) {
+        note(notes::describe(change, &self.settings.gateway));
     }
 
     /// Records the end of a connection. Messages that it delivered need no acknowledgement any more.
@@ -145,33 +146,5 @@ impl Relay {
             takeover_suspected: ended.takeover_suspected,
             retry_in_ms: wait.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),
         }
-    }
-}
-
-/// Writes status changes that are not protocol events to standard error.
-fn note_status(change: &Status) {
-    match change {
-        Status::UnreadableErrorReport { error, .. } => note(error),
-        Status::Unrequested { topic, payload } => note(format_args!(
-            "the bridge sent {} bytes on {topic:?}, which were not requested",
-            payload.len()
-        )),
-        Status::SubscriptionDowngraded { .. } => note(change),
-        Status::SubscriptionLost {
-            device,
-            subscription,
-            failure,
-        } => note(format_args!(
-            "cannot subscribe to {subscription} for {device}, which is retried: {failure}"
-        )),
-        Status::ErrorsTopicUnavailable { failure } => note(format_args!(
-            "error reports are unavailable on this connection: {failure}; check that --gateway names a gateway, not a device"
-        )),
-        Status::ReadingPaused { .. } | Status::AcknowledgementsOverdue { .. } => note(change),
-        Status::Dropped { device, messages } => note(format_args!(
-            "{messages} configs and commands for {device} were dropped"
-        )),
-        Status::TokenUnchanged => note(change),
-        other => note(format_args!("{other:?}")),
     }
 }

@@ -2,46 +2,63 @@
 
 use std::collections::BTreeMap;
 
-use iotcore_gateway_tokio::OpId;
+use iotcore_gateway_tokio::{DeviceId, OpId};
 
+use super::load::Load;
 use crate::operation::{Action, Id, Request};
 
 /// Operations that have not ended.
 #[derive(Default)]
 pub(super) struct Open {
     all: BTreeMap<Id, OpenOperation>,
-    messages: usize,
-    bytes: usize,
+    messages: Load,
+    /// The number of the latest operation.
+    last: u64,
 }
 
 /// One open operation.
 struct OpenOperation {
     kind: Kind,
+    /// Its place in the input.
+    number: u64,
+    device: DeviceId,
     /// The gateway's id of the operation, once accepted.
     op: Option<OpId>,
 }
 
-#[derive(Clone, Copy, PartialEq)]
+/// A message to the cloud.
+pub(super) struct OpenMessage {
+    pub(super) request: Request,
+    pub(super) device: DeviceId,
+    /// The gateway's id of the message, once accepted.
+    pub(super) op: Option<OpId>,
+}
+
 enum Kind {
-    /// A message, with the size of its payload in bytes.
-    Message(usize),
+    /// A message to the cloud, which shares its payload with the gateway.
+    Message(Request),
     Attach,
     Other,
 }
 
 impl Open {
-    pub(super) fn add(&mut self, request: &Request) {
+    /// Adds an operation; returns its number, its place in the input.
+    pub(super) fn add(&mut self, request: &Request, device: DeviceId) -> u64 {
+        self.messages.add_request(request);
         let kind = match &request.action {
             Action::Attach { .. } => Kind::Attach,
-            Action::Telemetry { payload, .. } | Action::State { payload, .. } => {
-                self.messages += 1;
-                self.bytes += payload.len();
-                Kind::Message(payload.len())
-            }
+            Action::Telemetry { .. } | Action::State { .. } => Kind::Message(request.clone()),
             Action::Detach | Action::Authorize { .. } => Kind::Other,
         };
-        self.all
-            .insert(request.id.clone(), OpenOperation { kind, op: None });
+        self.last += 1;
+        let operation = OpenOperation {
+            kind,
+            number: self.last,
+            device,
+            op: None,
+        };
+        self.all.insert(request.id.clone(), operation);
+        self.last
     }
 
     /// Records the id under which the gateway accepted an operation.
@@ -51,16 +68,20 @@ impl Open {
         }
     }
 
-    /// Removes an operation; returns whether it was a message.
-    pub(super) fn remove(&mut self, id: &Id) -> bool {
-        match self.all.remove(id).map(|operation| operation.kind) {
-            Some(Kind::Message(bytes)) => {
-                self.messages -= 1;
-                self.bytes -= bytes;
-                true
-            }
-            _ => false,
-        }
+    /// Removes an operation; returns it if it was a message.
+    pub(super) fn remove(&mut self, id: &Id) -> Option<OpenMessage> {
+        let OpenOperation {
+            kind, device, op, ..
+        } = self.all.remove(id)?;
+        let Kind::Message(request) = kind else {
+            return None;
+        };
+        self.messages.remove_request(&request);
+        Some(OpenMessage {
+            request,
+            device,
+            op,
+        })
     }
 
     pub(super) fn contains(&self, id: &Id) -> bool {
@@ -74,22 +95,17 @@ impl Open {
     pub(super) fn is_attaching(&self) -> bool {
         self.all
             .values()
-            .any(|operation| operation.kind == Kind::Attach)
+            .any(|operation| matches!(operation.kind, Kind::Attach))
     }
 
-    /// Returns the number of open messages to the cloud.
-    pub(super) fn messages(&self) -> usize {
+    /// Returns how much the open messages to the cloud hold.
+    pub(super) fn messages(&self) -> Load {
         self.messages
-    }
-
-    /// Returns the total size of their payloads in bytes.
-    pub(super) fn bytes(&self) -> usize {
-        self.bytes
     }
 
     /// Returns the number of other open operations.
     pub(super) fn controls(&self) -> usize {
-        self.all.len() - self.messages
+        self.all.len() - self.messages.messages
     }
 
     /// Returns the input's ids of these operations; those that the input did not request are left out.
@@ -102,11 +118,18 @@ impl Open {
         ops.iter().filter_map(id_of).collect()
     }
 
-    /// Returns the input's ids of all accepted operations.
-    pub(super) fn ids_by_op(&self) -> BTreeMap<OpId, &Id> {
-        let accepted = self.all.iter();
-        accepted
-            .filter_map(|(id, operation)| Some((operation.op?, id)))
-            .collect()
+    /// Returns the open messages in input order, each with the gateway's id once it is accepted.
+    pub(super) fn all_messages(&self) -> Vec<(&Request, Option<OpId>)> {
+        let messages = self
+            .all
+            .values()
+            .filter_map(|operation| match &operation.kind {
+                Kind::Message(request) => Some((operation.number, request, operation.op)),
+                Kind::Attach | Kind::Other => None,
+            });
+        let mut messages: Vec<_> = messages.collect();
+        messages.sort_by_key(|(number, ..)| *number);
+        let messages = messages.into_iter();
+        messages.map(|(_, request, op)| (request, op)).collect()
     }
 }

@@ -133,13 +133,28 @@ impl Cloud {
         options
     }
 
+    /// Returns the same as `gateway-2`.
+    pub(crate) fn options_of_gateway_2(&self, more: &[&str]) -> Vec<String> {
+        let mut options = self.options(more);
+        for option in &mut options {
+            if option == "gateway-1" {
+                *option = "gateway-2".to_owned();
+            }
+        }
+        options
+    }
+
     /// Mints a token of `boiler-7` that expires after this number of seconds.
     pub(crate) fn device_token(&self, seconds: u64) -> String {
+        self.token_minted_at(UnixTime::try_from(SystemTime::now()).unwrap(), seconds)
+    }
+
+    /// Mints a token of `boiler-7` as if it were this time; it lives for this number of seconds.
+    pub(crate) fn token_minted_at(&self, time: UnixTime, seconds: u64) -> String {
         let pem = self.device_key.private_pem.as_bytes();
         let key = SigningKey::from_pem(pem, Algorithm::Es256).unwrap();
-        let now = UnixTime::try_from(SystemTime::now()).unwrap();
-        key.mint(&"plant".parse().unwrap(), now, Duration::from_secs(seconds))
-            .unwrap()
+        let life = Duration::from_secs(seconds);
+        key.mint(&"plant".parse().unwrap(), time, life).unwrap()
     }
 
     pub(crate) fn config(&self, device: &str, payload: &'static [u8]) {

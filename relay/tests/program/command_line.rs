@@ -77,6 +77,20 @@ fn help_lists_every_option_and_its_variable() {
 }
 
 #[test]
+fn help_explains_the_errors_that_need_an_answer() {
+    let help = String::from_utf8(answer("--help").stdout).unwrap();
+    for code in [
+        "suspected",
+        "device_refused",
+        "detached",
+        "token_expired",
+        "token_needed",
+    ] {
+        assert!(help.contains(code), "{code}: {help}");
+    }
+}
+
+#[test]
 fn version_prints_the_name_and_the_release() {
     let version = concat!("iotcore-relay ", env!("CARGO_PKG_VERSION"), "\n");
     assert_eq!(answer("--version").stdout, version.as_bytes());

@@ -1,8 +1,14 @@
-//! Devices: attaching, refusals, detaching and tokens.
+//! Devices: attaching, refusals and detaching.
 
-use serde_json::json;
+use std::time::{Duration, Instant};
 
-use crate::{child::Relay, cloud::Cloud, telemetry};
+use serde_json::{Value, json};
+
+use crate::{
+    child::Relay,
+    cloud::{CLOSED_PORT, Cloud, options},
+    telemetry,
+};
 
 #[test]
 fn a_device_may_be_attached_without_subscriptions() {
@@ -72,80 +78,6 @@ fn a_device_that_the_bridge_detaches_is_attached_again() {
 }
 
 #[test]
-fn a_new_token_is_requested_when_a_devices_own_has_expired() {
-    let cloud = Cloud::plain();
-    let options = cloud.options(&["--gateway", "gateway-2", "--backoff-min", "2100"]);
-    let mut options = options;
-    let given = options
-        .iter()
-        .position(|option| option == "gateway-1")
-        .unwrap();
-    options.drain(given - 1..=given);
-    let mut relay = Relay::start(&options);
-    let first = cloud.device_token(3_600);
-    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7", "token": first}));
-    assert_eq!(relay.expect_end(1)["event"], "done");
-    let expiring = authorize_for_two_seconds(&cloud, &mut relay);
-    cloud.cut("gateway-2");
-    relay.expect("connected");
-    assert_eq!(
-        relay.expect("token_needed"),
-        json!({"event": "token_needed", "device": "boiler-7"})
-    );
-    relay.send(telemetry(2, "x"));
-    relay.send(json!({"op": "authorize", "id": 3, "device": "boiler-7", "token": expiring}));
-    assert_eq!(relay.expect_end(3)["error"], "token_expired");
-    let fresh = cloud.device_token(3_600);
-    relay.send(json!({"op": "authorize", "id": 4, "device": "boiler-7", "token": fresh}));
-    relay.expect("attached");
-    let end = relay.close();
-    end.assert_closed(0);
-    for id in [2, 4] {
-        assert_eq!(end.ends(id), [&json!({"event": "done", "id": id})]);
-    }
-    for secret in [first, expiring, fresh] {
-        let told = format!("{:?}{}", end.events, end.stderr);
-        assert!(!told.contains(&secret));
-    }
-}
-
-/// Provides a token for the next attach that expires within two seconds. If a slow machine reads it only after it has
-/// expired, it is refused, and this provides another one.
-fn authorize_for_two_seconds(cloud: &Cloud, relay: &mut Relay) -> String {
-    loop {
-        let token = cloud.device_token(2);
-        relay.send(json!({"op": "authorize", "id": "t", "device": "boiler-7", "token": token}));
-        let end = relay.expect_end("t");
-        if end["event"] == "done" {
-            return token;
-        }
-        assert_eq!(end["error"], "token_expired");
-    }
-}
-
-#[test]
-fn a_device_refused_because_it_has_no_token_is_attached_with_one() {
-    let cloud = Cloud::plain();
-    let mut options = cloud.options(&[]);
-    for option in &mut options {
-        if option == "gateway-1" {
-            *option = "gateway-2".to_owned();
-        }
-    }
-    let mut relay = Relay::start(&options);
-    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
-    assert_eq!(relay.expect_end(1)["error"], "gateway_attachment_error");
-    let token = cloud.device_token(3_600);
-    relay.send(json!({"op": "authorize", "id": 2, "device": "boiler-7", "token": token}));
-    relay.send(telemetry(3, "x"));
-    let end = relay.close();
-    end.assert_closed(0);
-    for id in [2, 3] {
-        assert_eq!(end.ends(id), [&json!({"event": "done", "id": id})]);
-    }
-}
-
-#[test]
 fn a_subscription_that_is_granted_at_qos_0_is_a_note() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&[]));
@@ -160,4 +92,105 @@ fn a_subscription_that_is_granted_at_qos_0_is_a_note() {
     let note =
         "iotcore-relay: the bridge granted boiler-7 its subscription to config at QoS 0 only";
     assert!(end.stderr.contains(note), "{}", end.stderr);
+}
+
+#[test]
+fn a_device_that_is_refused_on_a_later_connection_has_its_queue_handed_back_and_others_go_on() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&["--backoff-min", "500"]));
+    for device in ["boiler-7", "pump-1"] {
+        relay.send(json!({"op": "attach", "id": device, "device": device}));
+        assert_eq!(relay.expect_end(device)["event"], "done");
+    }
+    cloud.cut("gateway-1");
+    relay.expect("disconnected");
+    cloud.act(|bridge, now| bridge.unbind("gateway-1", "boiler-7", now));
+    let message = |id: usize| {
+        let device = ["boiler-7", "pump-1"][id % 2];
+        json!({"op": "telemetry", "id": id, "device": device, "payload": id.to_string()})
+    };
+    for id in 0..20 {
+        relay.send(message(id));
+    }
+    relay.send(json!({"op": "state", "id": 20, "device": "boiler-7", "payload": "20"}));
+    let report = relay.expect("error_report");
+    assert_eq!(report["error_type"], "GATEWAY_ATTACHMENT_ERROR");
+    assert_eq!(report["device_id"], "boiler-7");
+    relay.send(message(22));
+    assert_eq!(relay.expect_end(22)["error"], "device_refused");
+    // The device is attached again as soon as it may be, and its messages are sent again as they were handed back.
+    cloud.act(|bridge, _| bridge.bind("gateway-1", "boiler-7"));
+    relay.send(json!({"op": "attach", "id": "again", "device": "boiler-7"}));
+    assert_eq!(relay.expect_end("again")["event"], "done");
+    let is_of_queue = |event: &&Value| event["event"] == "failed" && event["id"] != 22;
+    let failed: Vec<_> = relay.seen.iter().filter(is_of_queue).cloned().collect();
+    assert_eq!(failed.len(), 11, "{failed:#?}");
+    for failed in &failed {
+        assert_eq!(failed["error"], "device_refused", "{failed}");
+        assert_eq!(failed["operation"]["payload"], failed["id"].to_string());
+        relay.send(&failed["operation"]);
+    }
+    let end = relay.close();
+    end.assert_closed(0);
+    for id in 0..21 {
+        let last = end.ends(id).last().copied();
+        assert_eq!(last, Some(&json!({"event": "done", "id": id})));
+    }
+    assert_eq!(cloud.telemetry("boiler-7").len(), 10);
+    assert_eq!(cloud.telemetry("pump-1").len(), 10);
+}
+
+/// Asserts that a detach without a connection ends, and what waited with it.
+fn assert_detached(mut relay: Relay) {
+    let begun = Instant::now();
+    relay.send(telemetry(1, "cannot be sent"));
+    relay.send(json!({"op": "detach", "id": 2, "device": "boiler-7"}));
+    relay.send(telemetry(3, "after the detach"));
+    let [unsent, detached, late] = relay.expect_ends([1, 2, 3]);
+    assert_eq!(unsent["error"], "detached", "{unsent}");
+    assert_eq!(unsent["operation"]["payload"], "cannot be sent");
+    assert_eq!(detached["event"], "done", "{detached}");
+    assert_eq!(late["error"], "unknown_device", "{late}");
+    assert!(begun.elapsed() < Duration::from_secs(15), "{begun:?}");
+}
+
+#[test]
+fn a_detach_ends_in_time_after_the_connection_is_lost() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&[]));
+    relay.send(json!({"op": "attach", "id": 0, "device": "boiler-7"}));
+    relay.expect_end(0);
+    cloud.inject("refuse close");
+    cloud.cut("gateway-1");
+    relay.expect("disconnected");
+    assert_detached(relay);
+}
+
+#[test]
+fn a_detach_ends_in_time_when_the_device_was_never_attached_for_want_of_a_connection() {
+    let cloud = Cloud::plain();
+    let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
+    options.push("--plain".to_owned());
+    let mut relay = Relay::start(&options);
+    relay.send(json!({"op": "attach", "id": 0, "device": "boiler-7"}));
+    assert_detached(relay);
+}
+
+#[test]
+fn a_subscription_of_the_gateway_itself_that_is_refused_is_a_note_and_asked_for_again() {
+    let cloud = Cloud::plain();
+    // Error reports, config and commands.
+    cloud.inject("grant failure 3");
+    let mut relay = Relay::start(&cloud.options(&["--backoff-min", "100"]));
+    cloud.config("gateway-1", b"at last");
+    relay.expect_where("the config", |event| event["payload"] == "at last");
+    let end = relay.close();
+    end.assert_closed(0);
+    for note in [
+        "error reports are unavailable on this connection: ",
+        "cannot subscribe to config for gateway-1, which is retried: the bridge refused",
+        "cannot subscribe to commands for gateway-1, which is retried: the bridge refused",
+    ] {
+        assert!(end.stderr.contains(note), "{}", end.stderr);
+    }
 }

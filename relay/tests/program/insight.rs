@@ -53,7 +53,7 @@ fn the_counters_report_rate_limit_delays() {
 #[test]
 fn unsent_messages_are_listed_as_operations_that_another_relay_accepts() {
     let cloud = Cloud::plain();
-    let mut first = Relay::start(&offline(&cloud, &["--max-queued", "3"]));
+    let mut first = Relay::start(&offline(&cloud, &["--max-queued", "2"]));
     let asked = [
         json!({"op": "telemetry", "id": 1, "device": "boiler-7", "subfolder": "a/b", "qos": 1, "payload": "one"}),
         json!({"op": "state", "id": "two", "qos": 1, "payload": "own"}),

@@ -4,13 +4,18 @@
 mod child;
 mod cloud;
 mod command_line;
+mod detaching;
 mod devices;
 mod drops;
 mod ending;
 mod insight;
 mod mistakes;
+mod notes;
 mod pace;
 mod pressure;
+mod suspects;
+mod tokens;
+mod waiting;
 
 use std::{thread, time::Instant};
 

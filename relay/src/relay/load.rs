@@ -1,0 +1,46 @@
+//! How much a number of messages holds.
+
+use iotcore_gateway_tokio::QueueLimit;
+
+use crate::operation::Request;
+
+/// A number of messages and the bytes of their payloads.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Load {
+    pub(super) messages: usize,
+    pub(super) bytes: usize,
+}
+
+impl Load {
+    pub(super) fn add(&mut self, bytes: usize) {
+        self.messages += 1;
+        self.bytes += bytes;
+    }
+
+    pub(super) fn remove(&mut self, bytes: usize) {
+        self.messages -= 1;
+        self.bytes -= bytes;
+    }
+
+    /// Adds a request if it is a message.
+    pub(super) fn add_request(&mut self, request: &Request) {
+        if let Some(payload) = request.action.payload() {
+            self.add(payload.len());
+        }
+    }
+
+    /// Removes a request if it is a message.
+    pub(super) fn remove_request(&mut self, request: &Request) {
+        if let Some(payload) = request.action.payload() {
+            self.remove(payload.len());
+        }
+    }
+
+    pub(super) fn is_empty(self) -> bool {
+        self.messages == 0
+    }
+
+    pub(super) fn reaches(self, limit: QueueLimit) -> bool {
+        self.messages >= limit.messages || self.bytes >= limit.bytes
+    }
+}
