@@ -39,7 +39,7 @@ pub(crate) enum Event {
         id: Id,
         #[serde(flatten)]
         reason: Reason,
-        /// The message that was not sent, or not acknowledged.
+        /// The accepted message that was not sent, or not acknowledged.
         #[serde(skip_serializing_if = "Option::is_none")]
         operation: Option<Message>,
     },
@@ -143,7 +143,7 @@ struct ReportedPacket {
 }
 
 impl Event {
-    /// Constructs the event for the failure of an operation; `request` is given if it was a message.
+    /// Constructs the event for the failure of an operation; `request` is given if it was an accepted message.
     pub(crate) fn failed(id: Id, reason: Reason, request: Option<&Request>) -> Self {
         Self::Failed {
             id,

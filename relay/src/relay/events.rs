@@ -29,8 +29,9 @@ impl Relay {
             Ok(()) => Event::Done { id },
             Err(reason) => {
                 self.unsent += usize::from(message.is_some() && reason.is_unsent());
-                let request = message.as_ref().map(|message| &message.request);
-                Event::failed(id, reason, request)
+                // What was refused at once is not repeated: a token may be misplaced in it.
+                let accepted = message.as_ref().filter(|message| message.op.is_some());
+                Event::failed(id, reason, accepted.map(|message| &message.request))
             }
         };
         self.output.write(&event).await
