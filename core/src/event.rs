@@ -137,7 +137,7 @@ pub enum Event {
     },
     /// This device has no token that is good for its attach: its last one has expired or, if it is
     /// [renewable](crate::DeviceAuth::Renewable), is in doubt or was refused. Provide a new one with
-    /// [`Gateway::authorize`](crate::Gateway::authorize).
+    /// [`Gateway::authorize`](crate::Gateway::authorize). Repeated on each connection until the device has one.
     TokenNeeded {
         /// The device.
         device: DeviceKey,

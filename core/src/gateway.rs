@@ -187,7 +187,8 @@ impl Gateway {
     /// the same operation if called again while the attach is pending.
     ///
     /// A [renewable](DeviceAuth::Renewable) device gets [`Event::TokenNeeded`] before its attach if no token is surely
-    /// good, and once if the bridge refuses it; a second refusal is final, until it was attached or this is called.
+    /// good, and once if the bridge refuses it; a second refusal is final, until it was attached or this is called. While
+    /// a device waits for a token, the event is repeated on each connection.
     ///
     /// `unix_now` is as for [`handle_connected`](Self::handle_connected).
     ///

@@ -101,6 +101,30 @@ fn an_expired_device_token_is_requested_again_and_never_sent() {
 }
 
 #[test]
+fn a_device_that_waits_for_a_token_is_asked_for_one_on_each_connection() {
+    let mut harness = Harness::open(Options::default());
+    let (device, attach) = harness.begin_attach_as("device-1", DeviceAuth::Renewable(None));
+    harness.events();
+    let needed = Event::TokenNeeded { device };
+    for _ in 0..3 {
+        harness.reconnect();
+        let events = harness.events();
+        let asked = events.iter().filter(|event| **event == needed);
+        assert_eq!(asked.count(), 1, "{events:?}");
+        assert_eq!(harness.sent(), []);
+    }
+    let token = harness.token();
+    harness
+        .gateway
+        .authorize(device, token, UNIX_NOW, harness.now)
+        .unwrap();
+    harness.acknowledge_attach("device-1");
+    assert_eq!(harness.ended(attach), Some(Ok(Outcome::Attached)));
+    harness.reconnect();
+    assert!(!harness.events().contains(&needed));
+}
+
+#[test]
 fn a_token_is_requested_when_its_attach_is_next_in_the_queue() {
     let mut options = Options::default();
     options.attach_window = 1;

@@ -147,6 +147,23 @@ fn a_renewable_token_from_the_future_is_asked_for_again_and_a_fixed_one_is_tried
 }
 
 #[test]
+fn a_device_that_was_asked_for_a_token_is_attached_if_the_next_date_finds_the_old_one_good() {
+    let mut harness = Harness::open(Options::default());
+    let ahead = token(&harness, "a.a.a", date(24 * 3_600));
+    let (gateway, now) = (&mut harness.gateway, harness.now);
+    let auth = DeviceAuth::Renewable(Some(ahead));
+    let id = "device-1".try_into().unwrap();
+    let attached = gateway.attach(id, auth, date(24 * 3_600), now);
+    let (device, attach) = attached.unwrap();
+    reconnect_at(&mut harness, date(0));
+    assert!(needs_token(&mut harness, device));
+    reconnect_at(&mut harness, date(24 * 3_600));
+    assert!(!needs_token(&mut harness, device));
+    harness.acknowledge_attach("device-1");
+    assert_eq!(harness.ended(attach), Some(Ok(Outcome::Attached)));
+}
+
+#[test]
 fn a_token_whose_source_has_another_date_is_used_all_the_same() {
     let mut harness = Harness::open(Options::default());
     let ahead = token(&harness, "a.a.a", date(24 * 3_600));

@@ -281,7 +281,7 @@ impl Session {
 
     /// Starts attaching on a newly accepted connection: the gateway itself may publish, and every other device that
     /// waits is queued to be attached. Those that need a renewable token are asked for it first, so that it is there
-    /// when it is their turn.
+    /// when it is their turn; those that have been asked for one are asked again.
     pub(crate) fn resume_attachments(&mut self, online: &mut Online) {
         self.ask_for_renewable_tokens(online);
         let devices = self.devices.iter();
@@ -297,14 +297,19 @@ impl Session {
     }
 
     fn ask_for_renewable_tokens(&mut self, online: &mut Online) {
-        let devices = self.devices.iter();
-        let without = devices.filter(|(_, device)| {
-            matches!(device.life, Life::Waiting)
-                && device.auth.is_renewable()
-                && device.auth.needs_token(&self.clock)
-        });
-        let without: Vec<_> = without.map(|(slot, _)| slot).collect();
-        for slot in without {
+        for slot in self.devices.slots() {
+            let device = self.devices.at_mut(slot);
+            let needs_token = device.auth.needs_token(&self.clock);
+            match device.life {
+                Life::Waiting if needs_token && device.auth.is_renewable() => {}
+                Life::NeedsToken if needs_token => {}
+                Life::NeedsToken => {
+                    // By the date that came with this connection, its token is good.
+                    device.life = device.to_be_attached();
+                    continue;
+                }
+                _ => continue,
+            }
             self.ask_for_token(online, slot);
         }
     }
