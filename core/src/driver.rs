@@ -50,7 +50,7 @@ mod state;
 mod status;
 mod status_changes;
 mod tls;
-mod token_slots;
+mod token_wait;
 mod tokens;
 mod trace;
 mod transport;

@@ -14,9 +14,10 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// The token source returned no token for the device; nothing was sent.
+    /// The token source failed, or gave no answer within `dial_timeout`; nothing was sent.
     Token(TokenFailure),
-    /// The attach was not accepted, or did not succeed. After [`OperationError::Failed`] the gateway still has the
+    /// The attach was not accepted, also because the gateway was closed or the driver dropped while a token was fetched,
+    /// or did not succeed. After [`OperationError::Failed`] the gateway still has the
     /// device: see its [`status`](Device::status), and attach, authorize or detach it.
     Attach(OperationError, Option<Device>),
     /// The device is attached, but one of its subscriptions did not succeed.

@@ -2,6 +2,7 @@
 
 use core::{
     fmt,
+    future::poll_fn,
     pin::Pin,
     task::{Context, Poll},
 };
@@ -11,12 +12,15 @@ use crate::{
     command::{DeviceAuth, OpId, Subscription},
     driver::{
         attach_error::AttachError, completion::Completion, device::Device, payloads::Attach,
-        runtime::BoxFuture, shared::Shared,
+        runtime::BoxFuture, shared::Shared, token_wait::TokenWait,
     },
+    id::DeviceId,
+    token::Token,
 };
 
 /// A device being attached and subscribed. The gateway is not asked before the first poll; dropping this after the
-/// gateway has accepted the attach does not affect it.
+/// gateway has accepted the attach does not affect it. Kept or dropped while a token is fetched, it holds up no other
+/// device; dropped then, it attaches nothing.
 #[must_use = "nothing is attached until this is awaited"]
 pub struct Attaching {
     attached: BoxFuture<Result<Device, AttachError>>,
@@ -39,8 +43,8 @@ impl Attaching {
         Some(self.accepted.get()?.0)
     }
 
-    /// Returns the device once the gateway has accepted the attach, which is after the first poll unless a token has to
-    /// be fetched first. What the device sends waits in its queue until the bridge has acknowledged the attach.
+    /// Returns the device once the gateway has accepted the attach, which is after the first poll unless the token source
+    /// has to be waited for. What the device sends waits in its queue until the bridge has acknowledged the attach.
     pub fn device(&self) -> Option<Device> {
         Some(self.accepted.get()?.1.clone())
     }
@@ -62,6 +66,28 @@ impl fmt::Debug for Attaching {
     }
 }
 
+/// Asks the token source. An answer that does not come with the first poll is the driver's to wait for, so that a future
+/// that is kept and not polled holds up no other.
+async fn device_token(
+    shared: &Arc<Shared>,
+    device: &DeviceId,
+) -> Result<Option<Token>, AttachError> {
+    let asked = shared.with(|state, now| state.ask_for_token(device, now));
+    let (request, begins) = asked.map_err(|error| AttachError::Attach(error, None))?;
+    let answered = TokenWait::new(Arc::clone(shared), request);
+    if begins {
+        let mut fetch = Arc::clone(shared.environment()).device_token(device.clone());
+        match poll_fn(|cx| Poll::Ready(fetch.as_mut().poll(cx))).await {
+            Poll::Ready(answer) => return answer.map_err(AttachError::Token),
+            Poll::Pending => drop(shared.lock(|state| state.hand_over(request, fetch))),
+        }
+    }
+    let answer = answered.await;
+    answer
+        .map_err(|error| AttachError::Attach(error, None))?
+        .map_err(AttachError::Token)
+}
+
 async fn attach_device(
     shared: Arc<Shared>,
     attach: Attach,
@@ -69,14 +95,10 @@ async fn attach_device(
 ) -> Result<Device, AttachError> {
     let auth = match attach.token {
         Some(token) => DeviceAuth::Token(token),
-        None => {
-            let id = attach.device.clone();
-            let answer = Arc::clone(shared.environment()).device_token(id);
-            match answer.await.map_err(AttachError::Token)? {
-                Some(token) => DeviceAuth::Renewable(Some(token)),
-                None => DeviceAuth::ByAssociation,
-            }
-        }
+        None => match device_token(&shared, &attach.device).await? {
+            Some(token) => DeviceAuth::Renewable(Some(token)),
+            None => DeviceAuth::ByAssociation,
+        },
     };
     let id = attach.device;
     let subscriptions = [

@@ -50,7 +50,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`AttachError`](crate::driver::AttachError): no token, refused, or not answered in time.
+    /// [`AttachError`](crate::driver::AttachError): no token, refused, not answered in time, or the gateway is closing or
+    /// was closed, or the driver was dropped.
     pub fn attach(&self, attach: impl Into<Attach>) -> Attaching {
         Attaching::new(Arc::clone(&self.shared), attach.into())
     }

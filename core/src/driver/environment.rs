@@ -6,13 +6,18 @@ use crate::{
     driver::{
         error::TokenFailure,
         runtime::{BoxFuture, Runtime, within},
-        token_slots::TokenSlots,
         tokens::{BoxError, TokenRequest, TokenSource},
     },
     id::{ClientId, DeviceId},
     time::{Duration, Instant, UnixTime},
     token::Token,
 };
+
+/// What the token source has answered for a device.
+pub(crate) type TokenAnswer = Result<Option<Token>, TokenFailure>;
+
+/// The future of a device's token.
+pub(crate) type TokenFetch = BoxFuture<TokenAnswer>;
 
 /// What handles need of the environment, without the types of the runtime and the token source.
 pub(crate) trait Environment: Send + Sync {
@@ -22,18 +27,14 @@ pub(crate) trait Environment: Send + Sync {
     /// Returns the date of the runtime's wall clock.
     fn unix_now(&self) -> UnixTime;
 
-    /// Asks the token source for a device's token, once it is asked for few enough others.
-    fn device_token(
-        self: Arc<Self>,
-        device: DeviceId,
-    ) -> BoxFuture<Result<Option<Token>, TokenFailure>>;
+    /// Asks the token source for a device's token, from the first poll on and within the limit of a step.
+    fn device_token(self: Arc<Self>, device: DeviceId) -> TokenFetch;
 }
 
 /// The environment on a runtime `R`, with a token source `T`.
 pub(crate) struct RuntimeEnvironment<R, T> {
     runtime: Arc<R>,
     tokens: T,
-    slots: Arc<TokenSlots>,
     client_id: ClientId,
     step_timeout: Duration,
 }
@@ -44,7 +45,6 @@ impl<R: Runtime, T: TokenSource> RuntimeEnvironment<R, T> {
         Self {
             runtime: Arc::new(runtime),
             tokens,
-            slots: Arc::new(TokenSlots::new()),
             client_id,
             step_timeout,
         }
@@ -105,12 +105,8 @@ impl<R: Runtime, T: TokenSource> Environment for RuntimeEnvironment<R, T> {
         self.runtime.unix_now()
     }
 
-    fn device_token(
-        self: Arc<Self>,
-        device: DeviceId,
-    ) -> BoxFuture<Result<Option<Token>, TokenFailure>> {
+    fn device_token(self: Arc<Self>, device: DeviceId) -> TokenFetch {
         Box::pin(async move {
-            let _slot = self.slots.take().await;
             let request = self.request(&device);
             let answer = self.answer(self.tokens.device(request)).await?;
             answer.map(|answer| self.check(answer)).transpose()

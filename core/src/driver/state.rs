@@ -8,19 +8,25 @@ mod mailboxes;
 mod operations;
 mod shutdown;
 mod status_feeds;
+mod token_fetches;
+mod token_requests;
 mod waiters;
 mod wakers;
 
 use core::task::{Context, Poll};
-use std::{collections::VecDeque, sync::Arc};
+use std::sync::Arc;
 
-pub(crate) use self::status_feeds::FeedId;
 use self::{
     mailboxes::Mailboxes,
     operations::Operations,
     shutdown::Shutdown,
     status_feeds::StatusFeeds,
+    token_requests::TokenRequests,
     wakers::{DeferredWakers, Wakers},
+};
+pub(crate) use self::{
+    status_feeds::FeedId,
+    token_requests::{Asker, NextFetch},
 };
 use crate::{
     command::{DeviceKey, OpId},
@@ -39,8 +45,8 @@ use crate::{
 
 /// Coordinates the gateway and those who wait for it.
 ///
-/// Only its method `apply` changes the gateway: for the inputs in [`inputs`], the commands in [`commands`], and [`events`],
-/// which takes what comes out.
+/// Only its method `apply` changes the gateway: for the inputs in [`inputs`], the commands in [`commands`], the tokens in
+/// [`token_fetches`], and [`events`], which takes what comes out.
 pub(crate) struct State {
     gateway: Gateway,
     operations: Operations,
@@ -50,8 +56,7 @@ pub(crate) struct State {
     wakers: Wakers,
     /// Why the transport ended whose `Disconnected` event is still to come.
     transport_error: Option<Arc<TransportError>>,
-    /// Devices that need a token, in the order in which they have asked.
-    tokens_needed: VecDeque<DeviceKey>,
+    token_requests: TokenRequests,
 }
 
 impl State {
@@ -69,7 +74,7 @@ impl State {
             shutdown: Shutdown::default(),
             wakers: Wakers::default(),
             transport_error: None,
-            tokens_needed: VecDeque::new(),
+            token_requests: TokenRequests::default(),
         }
     }
 
@@ -130,6 +135,7 @@ impl State {
         self.operations.wake_all(&mut self.wakers);
         self.mailboxes.wake_all(&mut self.wakers);
         self.status_feeds.wake_all(&mut self.wakers);
+        self.token_requests.end_attaches(&mut self.wakers);
         self.shutdown.finish(closed, &mut self.wakers);
         self.wakers.wake_driver();
     }

@@ -79,7 +79,8 @@ pub enum Status {
         failure: Failure,
     },
     /// This device needs a new token for its attach, and the token source has none for it. Set one with
-    /// [`Device::authorize`](crate::driver::Device::authorize).
+    /// [`Device::authorize`](crate::driver::Device::authorize). The source is asked again on each connection, and this is
+    /// reported again if it still has none.
     TokenNeeded {
         /// The device.
         device: DeviceId,

@@ -37,10 +37,14 @@ pub trait TokenSource: Send + Sync + 'static {
     ) -> impl Future<Output = Result<Token, BoxError>> + Send;
 
     /// A token for a device that is about to be attached, whose token has expired or is in doubt, or whose token the bridge
-    /// has refused. Up to 16 are asked for at once. An error is reported with the status; the device is asked for again, with
-    /// a backoff of its own, and no other device waits for it. `None`, the default: this source
-    /// has none for it, so it attaches by its association with the gateway, or with what
-    /// [`Device::authorize`](crate::driver::Device::authorize) is given.
+    /// has refused. Up to 16 are asked for at once, never two for one device, those first that have needed one for longest.
+    /// The driver polls this; only its first poll may be on the task that attaches the device.
+    ///
+    /// An error ends an attach that waits for the token. Any other is reported with the status, and the device is asked for
+    /// again after a backoff of its own, for which no other device waits. `None`, the default: this source has none for it,
+    /// so it attaches by its association with the gateway, or with what
+    /// [`Device::authorize`](crate::driver::Device::authorize) is given; a device that needs a token is asked for again on
+    /// each connection.
     fn device(
         &self,
         request: TokenRequest<'_>,

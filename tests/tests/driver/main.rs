@@ -15,6 +15,7 @@ mod server;
 mod suspects;
 mod token_dates;
 mod token_fetches;
+mod token_turns;
 #[cfg(feature = "tracing")]
 mod traced;
 mod unread;

@@ -272,12 +272,12 @@ fn a_future_that_is_kept_and_not_polled_holds_up_no_other_attach() {
         .iter()
         .map(|device| Box::pin(fleet.client.attach(id(device))))
         .collect();
-    // The last 24 wait for a slot; the first 16 are dropped while they have one.
+    // The first 16 are dropped while they are fetched for; the last 24 have their turns before the late ones.
     for attaching in &mut kept {
         assert!(super::poll_once(attaching.as_mut()).is_none());
     }
     kept.drain(..BOUND);
     let took = fleet.attach(&named("late", BOUND));
-    assert!(took <= 2 * FETCH, "{took:?}");
+    assert!(took <= 3 * FETCH, "{took:?}");
     drop(kept);
 }

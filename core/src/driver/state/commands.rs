@@ -227,6 +227,7 @@ impl State {
         if self.shutdown.request() {
             self.apply(Input::Close, now);
             self.mailboxes.wake_publishers(&mut self.wakers);
+            self.token_requests.end_attaches(&mut self.wakers);
             self.wakers.wake_driver();
         }
     }

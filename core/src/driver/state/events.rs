@@ -99,7 +99,7 @@ impl State {
                 self.on_overdue(device, messages);
             }
             Event::TokenUnchanged => self.report(&Status::TokenUnchanged),
-            Event::TokenNeeded { device } => self.tokens_needed.push_back(device),
+            Event::TokenNeeded { device } => self.on_token_needed(device, now),
             Event::Writable { device } => {
                 if let Some(mailbox) = self.mailboxes.get_mut(device) {
                     mailbox.wake_publishers(&mut self.wakers);

@@ -1,18 +1,11 @@
-//! Inputs of the driver to the gateway: transports, bytes, time and renewed tokens.
+//! Inputs of the driver to the gateway: transports, bytes and time.
 
 use core::task::Poll;
 use std::{io, sync::Arc};
 
 use crate::{
-    command::DeviceKey,
-    driver::{
-        error::{TokenFailure, TransportError},
-        state::State,
-        status::Status,
-    },
+    driver::{error::TransportError, state::State},
     event::TransportEnd,
-    gateway::DeviceState,
-    id::DeviceId,
     input::Input,
     time::{Instant, UnixTime},
     token::Token,
@@ -63,59 +56,6 @@ impl State {
     pub(crate) fn handle_deadline(&mut self, now: Instant) {
         if self.gateway.poll_timeout().is_some_and(|at| at <= now) {
             self.apply(Input::Timeout, now);
-        }
-    }
-
-    /// Returns the next device that has asked for a token, and still needs one.
-    pub(crate) fn next_token_needed(&mut self) -> Option<(DeviceKey, DeviceId)> {
-        loop {
-            let device = self.tokens_needed.pop_front()?;
-            if let Some(id) = self.needs_token(device) {
-                return Some((device, id));
-            }
-        }
-    }
-
-    /// Returns the id of a device that needs a token: one that was detached or authorized in the meantime needs none.
-    pub(crate) fn needs_token(&self, device: DeviceKey) -> Option<DeviceId> {
-        let is_needed = self.gateway.device_state(device) == Some(DeviceState::TokenNeeded);
-        let id = self.gateway.device_id(device).filter(|_| is_needed);
-        id.cloned()
-    }
-
-    /// Returns the seed of the jitter of a device's delays, unless it was detached.
-    pub(crate) fn jitter_seed(&self, device: DeviceKey) -> Option<u64> {
-        let id = self.gateway.device_id(device)?;
-        let of_gateway = u64::from(self.gateway.client_id().fingerprint()) << 32;
-        Some(of_gateway | u64::from(id.fingerprint()))
-    }
-
-    /// Hands a device's new token to the gateway, or reports that there is none.
-    pub(crate) fn renew_token(
-        &mut self,
-        key: DeviceKey,
-        answer: Result<Option<Token>, TokenFailure>,
-        unix_now: UnixTime,
-        now: Instant,
-    ) {
-        let Some(device) = self.gateway.device_id(key).cloned() else {
-            return;
-        };
-        match answer {
-            Ok(Some(token)) => {
-                // Only a device that is being detached refuses it, and needs it no more.
-                let authorize = Input::Authorize {
-                    device: key,
-                    token,
-                    unix_now,
-                };
-                let _ = self.apply(authorize, now).op();
-            }
-            Ok(None) => self.report(&Status::TokenNeeded { device }),
-            Err(error) => {
-                let error = Arc::new(error);
-                self.report(&Status::TokenFailed { device, error });
-            }
         }
     }
 }

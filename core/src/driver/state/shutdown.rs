@@ -2,10 +2,13 @@
 
 use core::task::{Context, Poll};
 
-use crate::driver::{
-    closed::{CloseCause, Closed},
-    error::DriverStopped,
-    state::{waiters::Waiters, wakers::Wakers},
+use crate::{
+    driver::{
+        closed::{CloseCause, Closed},
+        error::{DriverStopped, OperationError},
+        state::{waiters::Waiters, wakers::Wakers},
+    },
+    error::CommandError,
 };
 
 /// How far the end of the gateway has come.
@@ -66,6 +69,22 @@ impl Shutdown {
         match self.closed() {
             Some(closed) if closed.cause == CloseCause::DriverStopped => Err(DriverStopped),
             _ => Ok(()),
+        }
+    }
+
+    /// Fails once the end was requested or reached.
+    pub(crate) fn check_running(&self) -> Result<(), OperationError> {
+        match self.phase {
+            Phase::Running => Ok(()),
+            Phase::Closing | Phase::Ended(_) => Err(self.refusal()),
+        }
+    }
+
+    /// Returns why nothing is accepted any more, once the end was requested or reached.
+    pub(crate) fn refusal(&self) -> OperationError {
+        match self.check_driver() {
+            Ok(()) => CommandError::Closed.into(),
+            Err(stopped) => stopped.into(),
         }
     }
 
