@@ -248,7 +248,8 @@ impl Model {
             Observation::TimedOut | Observation::Struck(_) => {}
             Observation::Disconnected(end) => {
                 if end == TransportEnd::PeerClosed {
-                    self.hang_ups.add(self.wire.unanswered());
+                    let pending: Vec<_> = self.pending().map(|(_, kind)| kind).collect();
+                    self.hang_ups.add(self.wire.unanswered(), &pending);
                 }
                 self.check_silence(gateway)?;
             }

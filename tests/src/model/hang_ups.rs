@@ -45,7 +45,7 @@ pub(super) struct HangUps {
     without_attach: BTreeSet<usize>,
     /// Devices whose publications were given up, and how many in a row.
     given_up: BTreeMap<usize, u32>,
-    /// Consecutive hang-ups that no packet explains.
+    /// Hang-ups that no pending operation explains.
     unexplained: u32,
 }
 
@@ -60,6 +60,21 @@ impl Packet {
                 .map(Self::Attach),
             (Answer::Puback, _) => number_in(&sent.rest).map(Self::Publication),
             (Answer::Unsuback, _) => None,
+        }
+    }
+
+    /// Returns whether this is the packet of an operation.
+    fn is_of(&self, kind: OperationKind) -> bool {
+        match (kind, self) {
+            (OperationKind::Publish(number), Self::Publication(of)) => number == *of,
+            (
+                OperationKind::Attach(device) | OperationKind::Authorize(device),
+                Self::Attach(of),
+            ) => device == *of,
+            (OperationKind::Subscribe(device), Self::Subscribe(filter)) => {
+                super::wire::split(filter).0 == DEVICES[device]
+            }
+            _ => false,
         }
     }
 }
@@ -98,11 +113,17 @@ impl HangUps {
         }
     }
 
-    /// Records that the peer hung up while these packets were unanswered.
-    pub(super) fn add<'a>(&mut self, unanswered: impl Iterator<Item = &'a Sent>) {
+    /// Records that the peer hung up while these packets were unanswered, and these operations pending.
+    pub(super) fn add<'a>(
+        &mut self,
+        unanswered: impl Iterator<Item = &'a Sent>,
+        pending: &[OperationKind],
+    ) {
         let mut is_explained = false;
         for packet in unanswered.filter_map(Packet::of) {
-            is_explained = true;
+            // Not every SUBSCRIBE is of an operation.
+            let is_operation = !matches!(packet, Packet::Subscribe(_));
+            is_explained |= is_operation && pending.iter().any(|kind| packet.is_of(*kind));
             let hang_ups = self.in_a_row.entry(packet.clone()).or_default();
             *hang_ups += 1;
             match (packet, *hang_ups) {
@@ -136,14 +157,7 @@ impl HangUps {
     /// Returns whether an operation of a device may end as suspected after this many hang-ups: at its own packet, or at the
     /// attach that it waits for.
     fn suffice(&self, kind: OperationKind, device: usize, connections: u32) -> bool {
-        let is_for = |packet: &Packet| match (kind, packet) {
-            (OperationKind::Publish(number), Packet::Publication(of)) => number == *of,
-            (_, Packet::Attach(of)) => device == *of,
-            (OperationKind::Subscribe(device), Packet::Subscribe(filter)) => {
-                super::wire::split(filter).0 == DEVICES[device]
-            }
-            _ => false,
-        };
+        let is_for = |packet: &Packet| packet.is_of(kind) || *packet == Packet::Attach(device);
         let packets = self.in_a_row.iter();
         let of_it = packets.filter(|(packet, _)| is_for(packet));
         let most = of_it.map(|(_, hang_ups)| *hang_ups).max();

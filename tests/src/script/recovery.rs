@@ -98,7 +98,8 @@ impl Run {
 
     /// Checks the number of publications that were sent in the recovery: 1.05 × those that had not ended, for each
     /// connection, because those in flight are sent again on the next, and once more, because they may be overdue, or as
-    /// often as they are while a thin link carries what is in its buffers; and those that the bridge rejects, because it has detached their device.
+    /// often as they are while a thin link carries what is in its buffers; and those that the bridge rejects, because it
+    /// has detached their device.
     pub(super) fn check_recovery(&mut self, recovery: &Recovery) {
         let traffic = self.link.bridge.traffic();
         let connections = traffic.connections() - recovery.connections;
