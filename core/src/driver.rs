@@ -201,6 +201,10 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
 
     /// Fetches the tokens that devices need. Called after the events of the turn, which request them.
     fn fetch_tokens(&mut self, cx: &mut Context<'_>) {
+        // The outcome is reported: not while a reader of the status applies back-pressure.
+        if self.shared.lock(|state| state.awaits_status_reader()) {
+            return;
+        }
         if self.device_tokens.poll(&self.shared, cx) {
             cx.waker().wake_by_ref();
         }

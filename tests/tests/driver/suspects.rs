@@ -54,7 +54,11 @@ fn a_message_at_which_the_bridge_resets_each_time_is_handed_back_as_suspected() 
     assert_eq!(failure, Failure::Suspected { connections: 5 });
     assert_eq!(unsent.payload, "poison");
     let server = Server::accept_again(&world);
-    server.serve(&world);
+    // Its device is on probation for 30 s.
+    for _ in 0..60 {
+        server.serve(&world);
+        world.pass(Duration::from_secs(1));
+    }
     good.ended().unwrap();
     let takeovers = read(&world, &mut status).into_iter().filter(
         |change| matches!(change, Status::Disconnected { ended, .. } if ended.takeover_suspected),

@@ -318,6 +318,20 @@ fn a_device_whose_source_failed_once_is_asked_for_again_beside_many_that_hang() 
 }
 
 #[test]
+fn a_reader_of_the_status_that_applies_back_pressure_pauses_failing_fetches() {
+    let mut fleet = open(answer);
+    fleet.attach(&named("failing", 100));
+    fleet.let_expire(|_, _| Act::Fail);
+    let mut status = fleet.client.status().holding();
+    for _ in 0..600 {
+        fleet.world.pass(60 * SECOND);
+        fleet.server.serve(&fleet.world);
+    }
+    let waiting = core::iter::from_fn(|| poll_once(status.next()).flatten()).count();
+    assert!(waiting <= 2_000, "{waiting}");
+}
+
+#[test]
 fn one_device_is_asked_for_once_at_a_time_by_its_attaches_and_its_renewals() {
     let mut fleet = open(answer);
     let device = named("device", 1);
