@@ -64,13 +64,23 @@ impl core::fmt::Display for OpId {
 
 /// Identifies one config or command that the bridge delivered, for
 /// [`Gateway::acknowledge`](crate::Gateway::acknowledge). Never reused by a gateway.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct DeliveryId(pub(crate) u64);
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct DeliveryId {
+    pub(crate) number: u64,
+    /// The device that it is for.
+    pub(crate) device: DeviceKey,
+}
 
 impl DeliveryId {
     /// Returns the number.
     pub fn as_u64(self) -> u64 {
-        self.0
+        self.number
+    }
+}
+
+impl core::fmt::Debug for DeliveryId {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.debug_tuple("DeliveryId").field(&self.number).finish()
     }
 }
 

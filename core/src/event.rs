@@ -118,8 +118,8 @@ pub enum Event {
         failure: Failure,
     },
     /// Reading from the bridge has been paused for 5 s: nothing arrives for any device, and no deadline of the bridge
-    /// passes. Reported once for each pause; [`Stats::reading_paused`](crate::Stats::reading_paused) tells how long it
-    /// lasts.
+    /// passes. Reported once for each pause; [`Stats::reading_paused_since`](crate::Stats::reading_paused_since)
+    /// tells since when.
     ReadingPaused {
         /// At `max_unacknowledged` deliveries: the device with the most that the user has not acknowledged. `None` if the
         /// events are not taken, or the transport takes no acknowledgements.

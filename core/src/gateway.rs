@@ -314,8 +314,19 @@ impl Gateway {
     /// ([`Event::AcknowledgementsOverdue`]); a repeated one, or one for an earlier connection, changes nothing.
     pub fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
         let now = self.observe_time(now);
+        let online = self.lifecycle.online_mut();
+        self.session.acknowledge(online, delivery, now);
+        self.flush(now);
+    }
+
+    /// Keeps a config or command for later, if the options leave its acknowledgement to the user: from now on it holds up
+    /// nobody. A command is acknowledged. A config is not, because that would tell the cloud that the device has it: if
+    /// it is the newest, it can be acknowledged later, as after [`Event::AcknowledgementsOverdue`]. Has no effect on one
+    /// that was acknowledged or released, or came on an earlier connection.
+    pub fn postpone(&mut self, delivery: DeliveryId, now: Instant) {
+        let now = self.observe_time(now);
         if let Some(online) = self.lifecycle.online_mut() {
-            self.session.acknowledge(online, delivery, now);
+            online.owed.postpone(delivery.number, now);
         }
         self.flush(now);
     }

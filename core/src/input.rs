@@ -92,6 +92,8 @@ pub enum Input<'a> {
     },
     /// [`Gateway::acknowledge`].
     Acknowledge(DeliveryId),
+    /// [`Gateway::postpone`].
+    Postpone(DeliveryId),
     /// [`Gateway::close`].
     Close,
     /// [`Gateway::poll_event`].
@@ -102,8 +104,8 @@ pub enum Input<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// Of [`Input::Connected`], [`Input::Received`], [`Input::Transmitted`], [`Input::Timeout`], [`Input::Disconnected`] and
-    /// [`Input::Acknowledge`]: they are never refused.
+    /// Of [`Input::Connected`], [`Input::Received`], [`Input::Transmitted`], [`Input::Timeout`], [`Input::Disconnected`],
+    /// [`Input::Acknowledge`] and [`Input::Postpone`]: they are never refused.
     None,
     /// Of [`Input::Open`], [`Input::Detach`], [`Input::Authorize`], [`Input::Subscribe`], [`Input::Unsubscribe`] and
     /// [`Input::Close`], which is never refused.
@@ -202,6 +204,7 @@ impl Gateway {
             Input::Timeout => self.handle_timeout(now),
             Input::Disconnected(end) => self.handle_disconnected(end, now),
             Input::Acknowledge(delivery) => self.acknowledge(delivery, now),
+            Input::Postpone(delivery) => self.postpone(delivery, now),
             Input::Open => return Answer::Op(self.open(now)),
             Input::Attach {
                 device,

@@ -1,6 +1,6 @@
 //! Monitoring counters.
 
-use crate::time::Duration;
+use crate::time::{Duration, Instant};
 
 /// Counters and gauges of a gateway, for monitoring. Counters start at 0 and only grow; gauges, marked "now", are
 /// current values.
@@ -20,7 +20,8 @@ pub struct Stats {
     pub probes: u64,
     /// Acknowledgements from the bridge that matched nothing in flight or in quarantine.
     pub unsolicited: u64,
-    /// Duplicates of deliveries that were not yet acknowledged.
+    /// Duplicates of deliveries that were not yet acknowledged, and configs that came again because they were acknowledged
+    /// too late.
     pub duplicates: u64,
     /// How often publications had to wait for a rate of the quota.
     pub delays: u64,
@@ -42,9 +43,9 @@ pub struct Stats {
     /// Configs and commands delivered at QoS 1 and not yet acknowledged to the bridge, now. At `max_unacknowledged` the
     /// gateway pauses reading.
     pub unacknowledged: usize,
-    /// How long reading from the bridge has been paused, now, at the last input; `None` while it is not. See
+    /// Since when reading from the bridge has been paused; `None` while it is not. See
     /// [`Event::ReadingPaused`](crate::Event::ReadingPaused).
-    pub reading_paused: Option<Duration>,
+    pub reading_paused_since: Option<Instant>,
     /// Bytes received of an incomplete packet, now. Always less than `frame_limit`.
     pub received: usize,
     /// Devices attached or to be attached, not counting the gateway, now.

@@ -1,6 +1,6 @@
 //! The events, and the writer for them.
 
-use std::io;
+use std::{io, time::Instant};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
@@ -201,8 +201,10 @@ impl From<&Bytes> for Payload {
     }
 }
 
-impl From<&Stats> for Counters {
-    fn from(stats: &Stats) -> Self {
+impl Counters {
+    pub(crate) fn new(stats: &Stats, now: Instant) -> Self {
+        let paused_since = stats.reading_paused_since;
+        let reading_paused = paused_since.map(|since| now.saturating_duration_since(since));
         Self {
             connections: stats.connections,
             accepted: stats.accepted,
@@ -219,7 +221,7 @@ impl From<&Stats> for Counters {
             in_flight: stats.in_flight,
             skipped: stats.skipped,
             unacknowledged: stats.unacknowledged,
-            reading_paused_ms: stats.reading_paused.map(|paused| paused.as_millis()),
+            reading_paused_ms: reading_paused.map(|paused| paused.as_millis()),
             devices: stats.devices,
         }
     }

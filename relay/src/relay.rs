@@ -26,7 +26,7 @@ use crate::{
     input::Line,
     operation::{Action, InvalidLine, Operation, Request},
     options::{DRAIN, Overflow, Settings},
-    output::{Event, Output},
+    output::{Counters, Event, Output},
     sources::{Ended, Next, Sources},
 };
 
@@ -154,7 +154,8 @@ impl Relay {
             Ok(Operation::Request(request)) => self.accept(request).await?,
             Ok(Operation::Acknowledge { delivery }) => self.acknowledge(delivery),
             Ok(Operation::Stats) => {
-                let stats = Event::Stats((&self.client.stats()).into());
+                let counters = Counters::new(&self.client.stats(), Instant::now().into_std());
+                let stats = Event::Stats(counters);
                 return self.output.write(&stats).await;
             }
             Ok(Operation::Unsent) => return self.report_unsent().await,

@@ -6,7 +6,7 @@ use crate::{
     clock::Moment,
     command::{DeliveryId, Slot},
     event::Event,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How long reading may be paused before it is reported.
@@ -26,16 +26,28 @@ impl Session {
         self.wants_input(online).then_some(since)
     }
 
-    /// Returns how long reading has been paused.
-    pub(super) fn reading_paused(&self, online: &Online) -> Option<Duration> {
+    /// Returns since when reading has been paused.
+    pub(super) fn reading_paused_since(&self, online: &Online) -> Option<Instant> {
         let since = online.link.peer_clock().paused_since()?;
-        (!self.wants_input(online)).then(|| self.clock.now().since(since))
+        let paused_since = Some(since).filter(|_| !self.wants_input(online));
+        self.clock.instant(paused_since?)
     }
 
-    /// Records the user's acknowledgement. A config that was given up is asked for again.
-    pub(super) fn acknowledge(&mut self, online: &mut Online, delivery: DeliveryId, now: Moment) {
-        if let Some(device) = online.owed.give(delivery, now) {
-            self.renew_config(online, device);
+    /// Records the user's acknowledgement: its device is not deaf, on whatever connection it came. A config that was
+    /// given up is asked for again.
+    pub(super) fn acknowledge(
+        &mut self,
+        online: Option<&mut Online>,
+        delivery: DeliveryId,
+        now: Moment,
+    ) {
+        if let Some(device) = self.devices.resolve(delivery.device) {
+            self.devices.at_mut(device).is_deaf = false;
+        }
+        if let Some(online) = online
+            && let Some(config) = online.owed.give(delivery.number, now)
+        {
+            self.renew_config(online, config.device, config.fingerprint);
         }
     }
 
@@ -51,6 +63,7 @@ impl Session {
             self.emit(Event::ReadingPaused { device });
         }
         for (device, messages) in online.owed.release_overdue(now) {
+            self.devices.at_mut(device).is_deaf = true;
             let device = self.devices.key(device);
             self.emit(Event::AcknowledgementsOverdue { device, messages });
         }

@@ -62,7 +62,7 @@ impl Gateway {
     /// connection, and was neither acknowledged nor released, or it is the newest config of its device.
     pub fn awaits_acknowledgement(&self, delivery: DeliveryId) -> bool {
         let online = self.lifecycle.online();
-        online.is_some_and(|online| online.owed.awaits(delivery))
+        online.is_some_and(|online| online.owed.awaits(delivery.number))
     }
 
     /// Returns the monitoring counters.
@@ -82,7 +82,7 @@ impl Gateway {
             }),
             events: session.events.len(),
             unacknowledged: online.map_or(0, |online| online.owed.len()),
-            reading_paused: online.and_then(|online| session.reading_paused(online)),
+            reading_paused_since: online.and_then(|online| session.reading_paused_since(online)),
             received: online.map_or(0, |online| online.link.received()),
             devices: session.devices.len(),
             ..session.stats

@@ -2,11 +2,12 @@
 
 use super::{
     devices::{Feed, SubscriptionKey},
-    online::{Online, Recipient},
+    online::{Online, Recipient, fingerprint},
     session::Session,
 };
 use crate::{
     clock::Moment,
+    command::DeliveryId,
     error_report::ErrorReport,
     event::Event,
     mqtt::Publish,
@@ -66,8 +67,13 @@ impl Session {
             device: key.device,
             is_config: key.feed == Feed::Config,
         });
-        let is_given = self.options.acknowledge == Acknowledge::Automatic;
-        let delivery = online.owed.deliver(&publish, recipient, is_given, now);
+        let is_taken = expected.is_some_and(|key| self.was_taken(key, &publish));
+        let is_given = is_taken || self.options.acknowledge == Acknowledge::Automatic;
+        let number = online.owed.deliver(&publish, recipient, is_given, now);
+        if is_taken {
+            self.stats.duplicates += 1;
+            return;
+        }
         let Some(key) = expected else {
             self.emit(Event::Unrequested {
                 topic: publish.topic,
@@ -75,7 +81,11 @@ impl Session {
             });
             return;
         };
+        if self.devices.at(key.device).is_deaf {
+            online.owed.postpone(number, now);
+        }
         let device = self.devices.key(key.device);
+        let delivery = DeliveryId { number, device };
         let payload = publish.payload;
         self.emit(match key.feed {
             Feed::Errors => return,
@@ -91,6 +101,13 @@ impl Session {
                 delivery,
             },
         });
+    }
+
+    /// Returns whether this is the config that the user has acknowledged too late: the renewed subscription has brought it
+    /// again.
+    fn was_taken(&mut self, key: SubscriptionKey, publish: &Publish) -> bool {
+        let taken = self.devices.subscription_mut(key).taken.take();
+        taken.is_some_and(|taken| taken == fingerprint(&publish.payload))
     }
 
     fn on_error_message(&mut self, online: &mut Online, publish: Publish, now: Moment) {

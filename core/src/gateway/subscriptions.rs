@@ -34,6 +34,7 @@ impl Session {
         state.wanted = qos;
         state.attempts = 0;
         state.refused_until = None;
+        state.taken = state.taken.filter(|_| qos.is_some());
         let superseded = state.op.take();
         self.stop_retrying(online.as_deref_mut(), key);
         let state = self.devices.subscription_mut(key);
@@ -126,11 +127,13 @@ impl Session {
         }
     }
 
-    /// Subscribes a device to its configs again, because only that brings the newest one again.
-    pub(super) fn renew_config(&mut self, online: &mut Online, device: Slot) {
+    /// Subscribes a device to its configs again, because only that brings a packet that can be acknowledged. The user
+    /// has acknowledged the config with this fingerprint already.
+    pub(super) fn renew_config(&mut self, online: &mut Online, device: Slot, taken: u64) {
         let feed = Feed::Config;
         let key = SubscriptionKey { device, feed };
         let state = self.devices.subscription_mut(key);
+        state.taken = Some(taken);
         if state.is_settled() {
             state.needs_renewal = true;
             self.pursue_subscription(Some(online), key);

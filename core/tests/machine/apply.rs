@@ -171,6 +171,7 @@ fn by_method(gateway: &mut Gateway, input: Input<'_>, now: std::time::Instant) -
         Input::Timeout => gateway.handle_timeout(now),
         Input::Disconnected(end) => gateway.handle_disconnected(end, now),
         Input::Acknowledge(delivery) => gateway.acknowledge(delivery, now),
+        Input::Postpone(delivery) => gateway.postpone(delivery, now),
         Input::Open => return Answer::Op(gateway.open(now)),
         Input::Attach {
             device,

@@ -6,6 +6,7 @@ mod attachment;
 mod attempts;
 mod closing;
 mod connection;
+mod deaf;
 mod detachment;
 mod device_tokens;
 mod error_texts;

@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use iotcore_gateway::{
     Answer, ClientId, DeliveryId, DeviceKey, Event, Gateway, Input, OpId, Options, Outcome,
-    Publication, QoS, Stats, Subscription, Token, TransportEnd, UnixTime,
+    Publication, QoS, Subscription, Token, TransportEnd, UnixTime,
 };
 
 use super::start;
@@ -126,10 +126,7 @@ impl Machine {
         let is_wanted = self.gateway.wants_transport() && self.transport.is_none();
         let token = Token::new("header.claims.signature", self.now + lifetime);
         let token = token.expect("a token's characters");
-        let before = (
-            counters(&self.gateway),
-            self.gateway.poll_transmit().to_vec(),
-        );
+        let before = (self.gateway.stats(), self.gateway.poll_transmit().to_vec());
         self.apply(Input::Connected {
             token,
             unix_now: UNIX_NOW,
@@ -137,10 +134,7 @@ impl Machine {
         if is_wanted {
             self.transport = Some(Peer::new(self.setup.options.frame_limit));
         } else if self.gateway.poll_timeout().is_none_or(|at| at > self.now) {
-            let after = (
-                counters(&self.gateway),
-                self.gateway.poll_transmit().to_vec(),
-            );
+            let after = (self.gateway.stats(), self.gateway.poll_transmit().to_vec());
             assert_eq!(before, after, "an unwanted transport is used");
         }
         self.check();
@@ -156,7 +150,7 @@ impl Machine {
             return;
         }
         let was_over = !self.gateway.wants_transport();
-        let before = counters(&self.gateway);
+        let before = self.gateway.stats();
         peer.say(bytes);
         let is_broken = peer.is_broken();
         for fragment in bytes.chunks(fragment.max(1)) {
@@ -171,7 +165,7 @@ impl Machine {
         }
         if was_over {
             assert_eq!(
-                counters(&self.gateway),
+                self.gateway.stats(),
                 before,
                 "input after the end has an effect"
             );
@@ -274,6 +268,14 @@ impl Machine {
             self.history
                 .push((self.now - self.start, Output::Event(event.clone())));
             self.events.push(event);
+        }
+    }
+
+    /// Keeps a reported delivery for later; 0 is the oldest.
+    pub(super) fn postpone(&mut self, which: usize) {
+        if let Some(delivery) = self.deliveries.get(which) {
+            self.apply(Input::Postpone(*delivery));
+            self.check();
         }
     }
 
@@ -387,11 +389,4 @@ impl Machine {
             "{event:?} of no connection"
         );
     }
-}
-
-/// Returns the gateway's counters, without what time alone changes.
-fn counters(gateway: &Gateway) -> Stats {
-    let mut stats = gateway.stats();
-    stats.reading_paused = None;
-    stats
 }

@@ -29,6 +29,8 @@ pub(crate) struct Device {
     pub(crate) attempts: u32,
     /// The strikes of its attach.
     pub(crate) strikes: Strikes,
+    /// Its deliveries were not acknowledged in time, and none has been since: it holds up nobody.
+    pub(crate) is_deaf: bool,
     pub(super) config: SubscriptionState,
     pub(super) commands: SubscriptionState,
 }
@@ -135,6 +137,7 @@ impl Device {
             auth: Auth::new(),
             attempts: 0,
             strikes: Strikes::default(),
+            is_deaf: false,
             config: SubscriptionState::default(),
             commands: SubscriptionState::default(),
         }

@@ -92,6 +92,8 @@ pub(crate) struct SubscriptionState {
     pub(crate) attempts: u32,
     /// Whether to subscribe again although it is held, because that brings the newest config.
     pub(crate) needs_renewal: bool,
+    /// The fingerprint of the config that the user has acknowledged after it was given up, until the next one arrives.
+    pub(crate) taken: Option<u64>,
     /// Refusals by SUBACK since one was granted, at most 255. They outlive connections.
     pub(crate) refusals: u8,
     /// Until when it is not asked for again after a refusal, unless the user asks.

@@ -1,14 +1,19 @@
 //! The acknowledgements owed to the bridge, and the deliveries that hold others up because they have none.
 
+mod device_set;
+mod given_up;
+
 use core::hash::{Hash, Hasher};
 use std::{
     collections::{BTreeMap, BTreeSet, VecDeque},
     hash::DefaultHasher,
 };
 
+pub(crate) use self::given_up::GivenUpConfig;
+use self::{device_set::DeviceSet, given_up::GivenUpConfigs};
 use crate::{
     clock::Moment,
-    command::{DeliveryId, Slot},
+    command::Slot,
     mqtt::{PacketId, Publish},
     time::Duration,
 };
@@ -29,8 +34,7 @@ pub(crate) struct OwedAcks {
     full_since: Option<Moment>,
     /// Deliveries whose acknowledgement was not given.
     waiting: usize,
-    /// The newest config of each device, if it was given up and not acknowledged since.
-    given_up: BTreeMap<Slot, GivenUp>,
+    given_up: GivenUpConfigs,
 }
 
 /// One delivery.
@@ -55,14 +59,6 @@ pub(crate) struct Recipient {
     pub(crate) is_config: bool,
 }
 
-/// A config whose packet is not acknowledged on this connection.
-#[derive(Debug)]
-struct GivenUp {
-    number: u64,
-    packet_id: PacketId,
-    fingerprint: u64,
-}
-
 impl OwedAcks {
     /// Creates an empty list. The first delivery gets the number `next`; `limit` deliveries pause reading.
     pub(super) fn new(next: u64, limit: usize) -> Self {
@@ -72,7 +68,7 @@ impl OwedAcks {
             limit,
             full_since: None,
             waiting: 0,
-            given_up: BTreeMap::new(),
+            given_up: GivenUpConfigs::default(),
         }
     }
 
@@ -101,11 +97,11 @@ impl OwedAcks {
         recipient: Option<Recipient>,
         is_given: bool,
         now: Moment,
-    ) -> DeliveryId {
+    ) -> u64 {
         let number = self.next;
         self.next += 1;
         let Some(packet_id) = publish.packet_id else {
-            return DeliveryId(number);
+            return number;
         };
         if publish.dup
             && let Some(earlier) = self.with_id(packet_id)
@@ -115,7 +111,7 @@ impl OwedAcks {
         }
         let config = recipient.filter(|recipient| recipient.is_config);
         if let Some(Recipient { device, .. }) = config {
-            self.given_up.remove(&device);
+            self.given_up.remove(device);
         }
         let is_given = is_given || recipient.is_none();
         self.owed.push_back(Owed {
@@ -130,7 +126,7 @@ impl OwedAcks {
         if self.is_full() {
             self.full_since.get_or_insert(now);
         }
-        DeliveryId(number)
+        number
     }
 
     fn with_id(&mut self, packet_id: PacketId) -> Option<&mut Owed> {
@@ -152,44 +148,34 @@ impl OwedAcks {
                 ..
             }) => !is_config || fingerprint(&publish.payload) == *earlier,
             Some(_) => true,
-            None => self.given_up.values().any(|config| {
-                Some(config.packet_id) == publish.packet_id
-                    && fingerprint(&publish.payload) == config.fingerprint
-            }),
+            None => self.given_up.have_copy(publish),
         }
     }
 
-    /// Returns whether [`give`](Self::give) has an effect on this delivery.
-    pub(crate) fn awaits(&self, delivery: DeliveryId) -> bool {
-        let owed = self.position(delivery).and_then(|at| self.owed.get(at));
-        owed.is_some_and(|owed| !owed.is_given) || self.config_given_up(delivery).is_some()
+    /// Returns whether [`give`](Self::give) has an effect on the delivery with this number.
+    pub(crate) fn awaits(&self, number: u64) -> bool {
+        let owed = self.position(number).and_then(|at| self.owed.get(at));
+        owed.is_some_and(|owed| !owed.is_given) || self.given_up.find(number).is_some()
     }
 
-    /// Returns the device whose newest config this is, if it was given up.
-    fn config_given_up(&self, delivery: DeliveryId) -> Option<Slot> {
-        let mut given_up = self.given_up.iter();
-        let config = given_up.find(|(_, config)| config.number == delivery.0);
-        config.map(|(device, _)| *device)
-    }
-
-    /// Records the user's acknowledgement of this delivery. If it is the newest config of a device, and was given up,
-    /// returns the device: only a new subscription brings a packet that can be acknowledged. One for an earlier
+    /// Records the user's acknowledgement of the delivery with this number. If it is the newest config of a device, and
+    /// was given up, returns it: only a new subscription brings a packet that can be acknowledged. One for an earlier
     /// connection changes nothing.
-    pub(crate) fn give(&mut self, delivery: DeliveryId, now: Moment) -> Option<Slot> {
-        let owed = self.position(delivery).and_then(|at| self.owed.get_mut(at));
+    pub(crate) fn give(&mut self, number: u64, now: Moment) -> Option<GivenUpConfig> {
+        let owed = self.position(number).and_then(|at| self.owed.get_mut(at));
         if let Some(owed) = owed.filter(|owed| !owed.is_given) {
             owed.give(now);
             self.waiting -= 1;
             return None;
         }
-        let device = self.config_given_up(delivery)?;
-        self.given_up.remove(&device);
-        Some(device)
+        let config = self.given_up.find(number)?;
+        self.given_up.remove(config.device);
+        Some(config)
     }
 
-    fn position(&self, delivery: DeliveryId) -> Option<usize> {
+    fn position(&self, number: u64) -> Option<usize> {
         self.owed
-            .binary_search_by_key(&delivery.0, |owed| owed.number)
+            .binary_search_by_key(&number, |owed| owed.number)
             .ok()
     }
 
@@ -208,11 +194,19 @@ impl OwedAcks {
         owed.packet_id
     }
 
+    /// Releases the delivery with this number: a command is acknowledged, a config given up.
+    pub(crate) fn postpone(&mut self, number: u64, now: Moment) {
+        let Some(at) = self.position(number) else {
+            return;
+        };
+        self.release(at, |owed, _| owed.number == number, now);
+    }
+
     /// Releases the deliveries of a device whose attachment has ended: its commands are acknowledged, its configs are
     /// not, because the device does not have them. It gets its config with its next attachment.
     pub(crate) fn release_detached(&mut self, device: Slot, now: Moment) {
-        self.release(&BTreeSet::from([device]), now);
-        self.given_up.remove(&device);
+        self.release(0, |_, other| other == device, now);
+        self.given_up.remove(device);
     }
 
     /// Releases the deliveries of each device that has held up others for too long: its commands are acknowledged, its
@@ -222,32 +216,36 @@ impl OwedAcks {
             return BTreeMap::new();
         }
         let devices = self.overdue(now);
-        self.release(&devices, now)
+        self.release(0, |_, device| devices.contains(&device), now)
     }
 
-    fn release(&mut self, devices: &BTreeSet<Slot>, now: Moment) -> BTreeMap<Slot, usize> {
+    /// Releases the deliveries that are to be, from a position on. Returns their devices, each with the number of its
+    /// deliveries.
+    fn release(
+        &mut self,
+        from: usize,
+        is_released: impl Fn(&Owed, Slot) -> bool,
+        now: Moment,
+    ) -> BTreeMap<Slot, usize> {
         let mut released = BTreeMap::new();
-        for owed in &mut self.owed {
-            let Some(device) = owed.waits_for().filter(|device| devices.contains(device)) else {
-                continue;
-            };
-            owed.give(now);
-            *released.entry(device).or_default() += 1;
-            if owed.recipient.is_some_and(|recipient| recipient.is_config)
-                && let Some(packet_id) = owed.packet_id.take()
-            {
-                let config = GivenUp {
-                    number: owed.number,
-                    packet_id,
-                    fingerprint: owed.fingerprint,
-                };
-                self.given_up.insert(device, config);
+        let mut have_newer_config = BTreeSet::new();
+        for owed in self.owed.range_mut(from..).rev() {
+            let device = owed.waits_for();
+            if let Some(device) = device.filter(|device| is_released(owed, *device)) {
+                *released.entry(device).or_default() += 1;
+                owed.give(now);
+                if let Some(config) = owed.give_up()
+                    && !have_newer_config.contains(&device)
+                {
+                    self.given_up.add(config);
+                }
             }
+            let recipient = owed.recipient.filter(|recipient| recipient.is_config);
+            have_newer_config.extend(recipient.map(|recipient| recipient.device));
         }
         self.waiting -= released.values().sum::<usize>();
         released
     }
-
     /// Returns when [`release_overdue`](Self::release_overdue) releases something.
     pub(crate) fn deadline(&self) -> Option<Moment> {
         if self.waiting == 0 {
@@ -318,6 +316,17 @@ impl Owed {
         self.since = now;
     }
 
+    /// Leaves the packet of a config unacknowledged; `None` for a command.
+    fn give_up(&mut self) -> Option<GivenUpConfig> {
+        let recipient = self.recipient.filter(|recipient| recipient.is_config)?;
+        Some(GivenUpConfig {
+            number: self.number,
+            packet_id: self.packet_id.take()?,
+            device: recipient.device,
+            fingerprint: self.fingerprint,
+        })
+    }
+
     fn device(&self) -> Option<Slot> {
         self.recipient.map(|recipient| recipient.device)
     }
@@ -333,35 +342,8 @@ impl Owed {
     }
 }
 
-/// As much of a set of devices as is needed to tell whether it has others than one. `None` is a device for what was
-/// delivered to nobody.
-#[derive(Clone, Copy, Debug)]
-enum DeviceSet {
-    None,
-    One(Option<Slot>),
-    Several,
-}
-
-impl DeviceSet {
-    fn add(&mut self, device: Option<Slot>) {
-        *self = match *self {
-            Self::None => Self::One(device),
-            Self::One(one) if one == device => Self::One(one),
-            Self::One(_) | Self::Several => Self::Several,
-        };
-    }
-
-    fn has_other_than(self, device: Option<Slot>) -> bool {
-        match self {
-            Self::None => false,
-            Self::One(one) => one != device,
-            Self::Several => true,
-        }
-    }
-}
-
 /// Returns what distinguishes a payload, without keeping it.
-fn fingerprint(payload: &[u8]) -> u64 {
+pub(crate) fn fingerprint(payload: &[u8]) -> u64 {
     let mut hasher = DefaultHasher::new();
     payload.hash(&mut hasher);
     hasher.finish()
