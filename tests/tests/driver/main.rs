@@ -3,6 +3,7 @@
 
 mod cancellation;
 mod connecting;
+mod deaf;
 mod device_tokens;
 mod devices;
 mod ending;

@@ -56,7 +56,7 @@ impl State {
             return;
         };
         for delivery in abandoned {
-            self.apply(Input::Acknowledge(delivery), now);
+            self.apply(Input::Postpone(delivery), now);
         }
         self.report_dropped();
         self.wakers.wake_driver();

@@ -184,12 +184,13 @@ impl State {
             delivery,
             replaced: Vec::new(),
         };
-        let is_owed = self.gateway.awaits_acknowledgement(delivery);
+        let gateway = &self.gateway;
+        let is_owed = |delivery| gateway.awaits_acknowledgement(delivery);
         let wakers = &mut self.wakers;
         match self.mailboxes.deliver(device, message, is_owed, wakers) {
             Delivered::Owed => {}
-            Delivered::KeptUnread | Delivered::Dropped => {
-                self.apply(Input::Acknowledge(delivery), now);
+            Delivered::Postponed | Delivered::Dropped => {
+                self.apply(Input::Postpone(delivery), now);
             }
         }
     }

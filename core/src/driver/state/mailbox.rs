@@ -55,8 +55,8 @@ impl Queued {
 pub(crate) enum Delivered {
     /// It is acknowledged later: when it is taken, or when the user acknowledges it.
     Owed,
-    /// It is acknowledged now, and kept for a later reader.
-    KeptUnread,
+    /// It is kept for a later reader, and holds up nobody: a command is acknowledged now, a config once it is taken.
+    Postponed,
     /// It is acknowledged now, and dropped, because the device has no handle to take it.
     Dropped,
 }
@@ -104,32 +104,32 @@ impl Mailbox {
         self.reading.forget(waiter, wakers);
     }
 
-    /// Queues a message for the device's readers. `is_owed` means that the gateway waits for its acknowledgement. A config
+    /// Queues a message for the device's readers. `is_owed` tells whose acknowledgement the gateway waits for. A config
     /// replaces one that nobody has taken, and is kept even without a handle: it is acknowledged when somebody takes it,
     /// because the acknowledgement tells the cloud that the device has it.
     pub(crate) fn deliver(
         &mut self,
         mut message: ReceivedMessage,
-        is_owed: bool,
+        is_owed: impl Fn(DeliveryId) -> bool,
         acknowledge: Acknowledge,
         wakers: &mut Wakers,
     ) -> Delivered {
         let is_config = message.kind == MessageKind::Config;
         if is_config {
-            message.replaced = self.take_config();
+            message.replaced = self.take_config(&is_owed);
         } else if !self.has_handles() {
             return Delivered::Dropped;
         }
-        let is_kept_unread = !is_config && acknowledge == Acknowledge::Automatic && !self.is_read();
-        self.queue.push_back(Queued {
-            message,
-            is_owed: is_owed && !is_kept_unread,
-        });
+        let is_postponed = match is_config {
+            true => self.readers == 0,
+            false => acknowledge == Acknowledge::Automatic && !self.is_read(),
+        };
+        let is_owed = is_owed(message.delivery) && !is_postponed;
+        self.queue.push_back(Queued { message, is_owed });
         self.reading.wake_all(wakers);
-        if is_kept_unread {
-            Delivered::KeptUnread
-        } else {
-            Delivered::Owed
+        match is_postponed {
+            true => Delivered::Postponed,
+            false => Delivered::Owed,
         }
     }
 
@@ -139,13 +139,14 @@ impl Mailbox {
     }
 
     /// Removes the config that waits. Returns the deliveries to acknowledge with the one that replaces it.
-    fn take_config(&mut self) -> Vec<DeliveryId> {
+    fn take_config(&mut self, is_owed: impl Fn(DeliveryId) -> bool) -> Vec<DeliveryId> {
         let at = self.queue.iter().position(Queued::is_config);
-        let Some(Queued { message, is_owed }) = at.and_then(|at| self.queue.remove(at)) else {
+        let Some(Queued { message, .. }) = at.and_then(|at| self.queue.remove(at)) else {
             return Vec::new();
         };
         let mut replaced = message.replaced;
-        replaced.extend(is_owed.then_some(message.delivery));
+        replaced.push(message.delivery);
+        replaced.retain(|delivery| is_owed(*delivery));
         replaced
     }
 

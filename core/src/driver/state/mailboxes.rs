@@ -95,12 +95,12 @@ impl Mailboxes {
         }
     }
 
-    /// Queues a message for the readers of a device. `is_owed` means that the gateway waits for its acknowledgement.
+    /// Queues a message for the readers of a device. `is_owed` tells whose acknowledgement the gateway waits for.
     pub(crate) fn deliver(
         &mut self,
         key: DeviceKey,
         message: ReceivedMessage,
-        is_owed: bool,
+        is_owed: impl Fn(DeliveryId) -> bool,
         wakers: &mut Wakers,
     ) -> Delivered {
         let Some(mailbox) = self.mailboxes.get_mut(&key) else {
@@ -109,7 +109,7 @@ impl Mailboxes {
         let delivered = mailbox.deliver(message, is_owed, self.acknowledge, wakers);
         let dropped = match delivered {
             Delivered::Dropped => 1,
-            Delivered::Owed | Delivered::KeptUnread => mailbox.trim(self.max_stale),
+            Delivered::Owed | Delivered::Postponed => mailbox.trim(self.max_stale),
         };
         drop_from(&mut self.dropped, mailbox, dropped);
         delivered
