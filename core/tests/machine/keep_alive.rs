@@ -107,6 +107,19 @@ fn a_peer_that_takes_queued_bytes_slowly_and_sends_nothing_is_pinged() {
 }
 
 #[test]
+fn a_ping_after_a_long_stop_is_given_time_to_be_written() {
+    let mut harness = Harness::open(Options::default());
+    harness.now += seconds(700); // longer than ten keep alives: the process was stopped
+    for _ in 0..2 {
+        harness.gateway.handle_timeout(harness.now);
+        let next = harness.gateway.poll_timeout();
+        assert!(next.is_none_or(|next| next > harness.now), "{next:?}");
+        assert!(harness.gateway.is_open());
+    }
+    assert_eq!(harness.sent(), [Sent::PingReq]);
+}
+
+#[test]
 fn any_byte_shows_that_the_peer_is_alive_but_a_packet_takes_ten_keep_alives_at_most() {
     let mut harness = Harness::open(Options::default());
     let opened = harness.now;

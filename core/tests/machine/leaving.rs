@@ -172,6 +172,25 @@ fn the_drain_timeout_of_a_detach_goes_on_across_connections() {
 }
 
 #[test]
+fn a_detach_of_a_device_that_is_about_to_be_attached_again_delivers_its_queue() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let published = harness.publish(device, "1");
+    harness.sent();
+    harness.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", None);
+    let state = harness.gateway.device_state(device);
+    assert_eq!(state, Some(DeviceState::Retrying));
+    harness.events();
+    let op = detach(&mut harness, device);
+    assert_eq!(harness.events(), []);
+    harness.wait(seconds(2));
+    harness.acknowledge_attach("device-1");
+    let id = harness.expect_publish(EVENTS);
+    harness.puback(id);
+    assert_eq!(harness.ended(published), Some(Ok(Outcome::Acknowledged)));
+    finish_detach(&mut harness, op);
+}
+
+#[test]
 fn a_slot_that_is_taken_anew_has_no_drain_timeout_of_its_predecessor() {
     let (mut harness, device) = Harness::attached(Options::default());
     harness.publish(device, "1");

@@ -1,6 +1,7 @@
 //! Strikes: packets at which the bridge closes the connection each time, and innocent ones beside them.
 
 mod commands;
+mod isolation;
 mod world;
 
 use std::time::Duration;
@@ -14,7 +15,7 @@ use self::world::{
     Reaction, Verdict, World, closes_at_attach, closes_at_commands, closes_at_errors,
     closes_at_poison, payload_of,
 };
-use super::peer::{Sent, seconds};
+use super::peer::{Harness, Sent, seconds};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
@@ -237,6 +238,31 @@ fn only_a_close_within_ten_seconds_of_the_hand_over_is_a_strike() {
         // What is no suspect was sent at once.
         let in_flight = world.harness.gateway.stats().in_flight;
         assert_eq!(in_flight == 0, is_suspect, "{millis} ms");
+    }
+}
+
+#[test]
+fn a_close_long_after_the_hand_over_is_no_strike_although_reading_was_paused_meanwhile() {
+    let mut options = Options::default();
+    options.max_events = 1;
+    let mut harness = Harness::open(options);
+    let innocent = harness.publish(harness.gateway.own_key(), "innocent");
+    for round in 0..8 {
+        harness.sent();
+        if round >= 3 {
+            harness.wait(seconds(70)); // its trial, if it is a suspect
+            // An event that nobody takes: the PUBACK may lie unread.
+            harness.deliver("/devices/x/events", "", None);
+            assert!(!harness.gateway.wants_input());
+            for _ in 0..360 {
+                harness.wait(seconds(10));
+                harness.sent();
+            }
+        }
+        harness.lose_connection();
+        assert_eq!(harness.ended(innocent), None, "round {round}");
+        harness.redial();
+        harness.events();
     }
 }
 

@@ -4,7 +4,7 @@ use iotcore_gateway::{DeliveryId, DeviceKey, Event, Options, QoS, Subscription};
 
 use super::{
     messages::{deliveries, manual, subscribe, subscribed},
-    peer::{CONFIG, Harness, Sent, seconds},
+    peer::{CONFIG, EVENTS, Harness, Sent, seconds},
 };
 
 pub(super) const COMMANDS: &str = "/devices/device-1/commands";
@@ -154,6 +154,24 @@ fn a_delivery_during_a_pause_is_not_released_at_once() {
 }
 
 #[test]
+fn a_pause_that_ends_after_an_answer_was_due_leaves_no_deadline_in_the_past() {
+    let mut options = manual();
+    options.max_unacknowledged = 1;
+    let (mut harness, [device, _]) = two(options);
+    harness.publish(device, "1");
+    harness.expect_publish(EVENTS);
+    harness.now += seconds(31); // its PUBACK is overdue, and the input comes before the timer
+    deliver(&mut harness, COMMANDS, "x", 11);
+    for elapsed in [0, 5] {
+        harness.now += seconds(elapsed);
+        harness.gateway.handle_timeout(harness.now);
+        let next = harness.gateway.poll_timeout();
+        assert!(next.is_none_or(|next| next > harness.now), "{next:?}");
+    }
+    assert!(harness.gateway.wants_input());
+}
+
+#[test]
 fn a_pause_is_reported_once_and_names_nobody_when_events_are_not_taken() {
     let mut options = manual();
     options.max_events = 1;
@@ -210,6 +228,17 @@ fn the_commands_of_a_device_that_is_detached_are_acknowledged_and_its_configs_ar
         acknowledge(&mut harness, config);
         assert_eq!(harness.sent(), []);
     }
+}
+
+#[test]
+fn a_detach_sends_the_acknowledgements_that_it_releases() {
+    let (mut harness, [device, _]) = two(manual());
+    deliver(&mut harness, COMMANDS, "x", 11);
+    harness.gateway.detach(device, harness.now).unwrap();
+    let bytes = harness.gateway.poll_transmit().to_vec();
+    harness.gateway.handle_timeout(harness.now); // spurious
+    assert_eq!(harness.gateway.poll_transmit(), bytes);
+    assert!(harness.sent().contains(&Sent::PubAck(11)));
 }
 
 #[test]

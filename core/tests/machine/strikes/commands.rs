@@ -3,14 +3,17 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, Publication, Subscription,
+    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, Publication, QoS, Subscription,
     TransportEnd, UnixTime,
 };
 
 use super::{
     super::peer::seconds,
     HOUR, SUSPECTED,
-    world::{World, closes_at_attach, closes_at_commands, closes_at_poison},
+    world::{
+        Reaction, World, closes_at_attach, closes_at_commands, closes_at_poison, ignores_bad,
+        ignores_commands,
+    },
 };
 
 /// Returns a gateway with one suspected publication of a device that is attached.
@@ -156,4 +159,53 @@ fn a_close_ends_suspects_with_their_payload() {
         _ => None,
     });
     assert_eq!(unsent, Some(1));
+}
+
+#[test]
+fn a_close_does_not_wait_for_a_suspect() {
+    let (mut world, _, suspect) = with_suspect(poison);
+    let now = world.harness.now;
+    world.harness.gateway.close(now);
+    world.pass(seconds(1));
+    assert!(!world.harness.gateway.is_open());
+    world.end(TransportEnd::HungUp);
+    world.serve();
+    assert_eq!(world.ended(suspect), Some(Err(Failure::Closed)));
+}
+
+#[test]
+fn a_suspected_subscription_that_is_ended_and_wanted_again_is_asked_for_on_the_same_connection() {
+    let mut world = World::new(Options::default(), ignores_commands);
+    let own = world.harness.gateway.own_key();
+    world.subscribe(own, Subscription::Commands);
+    world.hang_up_three_times();
+    let (commands, now) = (Subscription::Commands, world.harness.now);
+    let gateway = &mut world.harness.gateway;
+    gateway.unsubscribe(own, commands, now).unwrap();
+    world.verdict = |_| Reaction::Answer;
+    world.end(TransportEnd::Broken);
+    world.wait_for_connection();
+    world.pass(seconds(60));
+    let op = world.subscribe(own, Subscription::Commands);
+    world.pass(seconds(60));
+    let granted = Outcome::Subscribed(QoS::AtLeastOnce);
+    assert_eq!(world.ended(op), Some(Ok(granted)));
+}
+
+#[test]
+fn a_detach_during_the_trial_of_another_device_delivers_its_queue() {
+    for pause in (0..60).step_by(3) {
+        let mut world = World::new(Options::default(), ignores_bad);
+        world.attach("bad");
+        let (good, _) = world.attach("good");
+        world.hang_up_three_times();
+        world.pass(seconds(pause));
+        let op = world.harness.publish(good, "last words");
+        let now = world.harness.now;
+        let detach = world.harness.gateway.detach(good, now).unwrap();
+        world.pass(seconds(30));
+        let acknowledged = Some(Ok(Outcome::Acknowledged));
+        assert_eq!(world.ended(op), acknowledged, "after {pause} s");
+        assert_eq!(world.ended(detach), Some(Ok(Outcome::Detached)));
+    }
 }

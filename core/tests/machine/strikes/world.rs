@@ -16,6 +16,8 @@ pub(super) enum Reaction {
     Answer,
     /// Closes the connection, and answers nothing that it got with the packet.
     Close,
+    /// Closes the connection, after answering what it got before the packet.
+    CloseInTurn,
     /// The link breaks.
     Break,
     Ignore,
@@ -58,11 +60,18 @@ impl World {
             let reactions = sent.iter().map(self.verdict).collect::<Vec<_>>();
             let bad = reactions
                 .iter()
-                .find(|reaction| matches!(reaction, Reaction::Close | Reaction::Break));
+                .position(|reaction| !matches!(reaction, Reaction::Answer | Reaction::Ignore));
             if let Some(bad) = bad {
-                self.end(match bad {
-                    Reaction::Close => TransportEnd::PeerClosed,
-                    _ => TransportEnd::Broken,
+                let answered = match reactions[bad] {
+                    Reaction::CloseInTurn => bad,
+                    _ => 0,
+                };
+                for (packet, reaction) in sent.iter().zip(&reactions).take(answered) {
+                    self.answer(packet, *reaction);
+                }
+                self.end(match reactions[bad] {
+                    Reaction::Break => TransportEnd::Broken,
+                    _ => TransportEnd::PeerClosed,
                 });
                 self.ends.push(sent);
             } else {
@@ -96,6 +105,21 @@ impl World {
         self.is_up = false;
         let now = self.harness.now;
         self.harness.gateway.handle_disconnected(end, now);
+    }
+
+    /// Ends three connections, each a second after the gateway has connected, and waits for the next one.
+    pub(super) fn hang_up_three_times(&mut self) {
+        for _ in 0..3 {
+            self.pass(seconds(1));
+            self.end(TransportEnd::PeerClosed);
+            self.wait_for_connection();
+        }
+    }
+
+    pub(super) fn wait_for_connection(&mut self) {
+        while !self.is_up {
+            self.pass(seconds(1));
+        }
     }
 
     /// Lets time pass.
@@ -190,6 +214,21 @@ pub(super) fn closes_at_commands(packet: &Sent) -> Reaction {
 pub(super) fn closes_at_errors(packet: &Sent) -> Reaction {
     match packet {
         Sent::Subscribe { filter, .. } if filter.ends_with("/errors") => Reaction::Close,
+        _ => Reaction::Answer,
+    }
+}
+
+/// Answers nothing of a device, its attach neither.
+pub(super) fn ignores_bad(packet: &Sent) -> Reaction {
+    match packet {
+        Sent::Publish { topic, .. } if topic.starts_with("/devices/bad/") => Reaction::Ignore,
+        _ => Reaction::Answer,
+    }
+}
+
+pub(super) fn ignores_commands(packet: &Sent) -> Reaction {
+    match packet {
+        Sent::Subscribe { filter, .. } if filter.ends_with("/commands/#") => Reaction::Ignore,
         _ => Reaction::Answer,
     }
 }
