@@ -250,12 +250,14 @@ fn a_close_long_after_the_hand_over_is_no_strike_although_reading_was_paused_mea
         let innocent = harness.publish(harness.gateway.own_key(), "innocent");
         for _ in 0..3 {
             harness.sent();
-            harness.reconnect();
+            harness.lose_connection();
+            harness.events();
+            harness.redial();
         }
         for round in 0..5 {
-            harness.events();
             while !harness.sent_texts().contains(&"innocent".to_owned()) {
-                harness.step();
+                harness.events();
+                harness.wait(seconds(1));
             }
             pause_for_an_hour(&mut harness);
             if is_read {
@@ -271,6 +273,7 @@ fn a_close_long_after_the_hand_over_is_no_strike_although_reading_was_paused_mea
 
 /// Takes no events for an hour: the answer to what was sent before may lie unread.
 fn pause_for_an_hour(harness: &mut Harness) {
+    harness.wait(seconds(1));
     harness.deliver("/devices/x/events", "", None);
     assert!(!harness.gateway.wants_input());
     for _ in 0..360 {

@@ -195,11 +195,13 @@ fn a_suspected_subscription_that_is_ended_and_wanted_again_is_asked_for_on_the_s
 #[test]
 fn a_detach_during_the_trial_of_another_device_delivers_its_queue() {
     for pause in (0..60).step_by(3) {
-        let mut world = World::new(Options::default(), ignores_bad);
+        let mut options = Options::default();
+        options.drain_timeout = seconds(11); // a trial takes ten
+        let mut world = World::new(options, ignores_bad);
         world.attach("bad");
         let (good, _) = world.attach("good");
         world.hang_up_three_times();
-        world.pass(seconds(pause));
+        world.publish_on(good, seconds(pause));
         let op = world.harness.publish(good, "last words");
         let now = world.harness.now;
         let detach = world.harness.gateway.detach(good, now).unwrap();
