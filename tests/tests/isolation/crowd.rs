@@ -134,7 +134,7 @@ impl Run {
 }
 
 /// Attaches so many devices, and waits until they are.
-fn attach(link: &mut Link, count: usize) -> Vec<DeviceKey> {
+pub(super) fn attach(link: &mut Link, count: usize) -> Vec<DeviceKey> {
     let (now, unix_now) = (link.now(), link.unix_now());
     link.gateway.open(now).unwrap();
     let ids = (1..=count).map(|number| device_id(number).as_str().try_into().unwrap());
