@@ -187,8 +187,8 @@ pub(crate) struct PeerClock {
     /// The sum of all pauses that have ended, in nanoseconds.
     paused: u64,
     paused_since: Option<Moment>,
-    /// When the last pause ended; the start if there was none.
-    resumed: PeerTime,
+    /// When the last pause ended.
+    resumed: Option<PeerTime>,
 }
 
 impl PeerClock {
@@ -199,7 +199,7 @@ impl PeerClock {
             Some(since) if is_reading => {
                 self.paused += now.nanos_since(since);
                 self.paused_since = None;
-                self.resumed = self.time(now);
+                self.resumed = Some(self.time(now));
             }
             _ => {}
         }
@@ -210,8 +210,8 @@ impl PeerClock {
         self.paused_since
     }
 
-    /// Returns when the last pause ended; the start if there was none.
-    pub(crate) fn resumed(&self) -> PeerTime {
+    /// Returns when the last pause ended.
+    pub(crate) fn resumed(&self) -> Option<PeerTime> {
         self.resumed
     }
 

@@ -107,7 +107,7 @@ impl Session {
     /// again.
     fn was_taken(&mut self, key: SubscriptionKey, publish: &Publish) -> bool {
         let taken = self.devices.subscription_mut(key).taken.take();
-        taken.is_some_and(|taken| taken == fingerprint(&publish.payload))
+        taken.is_some_and(|taken| taken == fingerprint(publish))
     }
 
     fn on_error_message(&mut self, online: &mut Online, publish: Publish, now: Moment) {

@@ -10,6 +10,7 @@ mod entry;
 mod flight;
 mod list;
 mod pace;
+mod probation;
 mod queue;
 mod returned;
 mod ring;

@@ -9,7 +9,8 @@
 //!
 //! Acknowledgements and PINGREQ are never held back. After [`PATIENCE`] of trials others have their turn. The timers run
 //! in `handle_timeout` only. Devices take turns, also from connection to connection, and so do the packets of a device, so
-//! that one that ends connections does not keep the others from their trial.
+//! that one that ends connections does not keep the others from their trial. While a device has its last messages to send
+//! before it is detached, there are no trials: it has not much time.
 
 use super::{
     devices::{Device, Feed, Life, SubscriptionKey},
@@ -45,7 +46,7 @@ impl Session {
         let Some(now) = online.link.peer_clock().time_if_running(now) else {
             return;
         };
-        if online.trials.is_none() {
+        if online.trials.is_none() || self.is_draining() {
             return;
         }
         self.outbox.release_trials(self.clock.now());
@@ -63,9 +64,7 @@ impl Session {
             Stage::Waiting | Stage::Holding if has_next && is_quiet => {
                 trials.stage = Stage::Next { since: now };
             }
-            Stage::Waiting
-                if has_next && !self.is_draining() && is_due(Some(trials.since + PATIENCE)) =>
-            {
+            Stage::Waiting if has_next && is_due(Some(trials.since + PATIENCE)) => {
                 trials.stage = Stage::Holding;
             }
             _ => {}
@@ -101,6 +100,16 @@ impl Session {
         }
     }
 
+    /// Lets the device go on whose publication was sent alone, if nothing else of it is suspected.
+    fn resume_device(&mut self, online: &mut Online) {
+        if let Some(Suspect { device, .. }) = self.last_tried
+            && self.devices.get(device).is_some()
+            && self.is_attached(online, device)
+        {
+            self.outbox.open(&mut online.flight, device);
+        }
+    }
+
     /// Ends the trials for good: what is not suspected goes out without waiting for them.
     pub(super) fn end_trials(&mut self, online: &mut Online) {
         if online.trials.take().is_none() {
@@ -115,11 +124,14 @@ impl Session {
 
     /// Returns when to call [`run_trials`](Self::run_trials) next.
     pub(super) fn next_trial(&self, online: &Online) -> Option<Moment> {
+        if self.is_draining() {
+            return None;
+        }
         let trials = online.trials.as_ref()?;
         let at = match trials.stage {
             Stage::Waiting => quiet_at(online)
                 .into_iter()
-                .chain((!self.is_draining()).then_some(trials.since + PATIENCE))
+                .chain([trials.since + PATIENCE])
                 .min()?,
             Stage::Holding => quiet_at(online)?,
             Stage::Next { .. } => return None,
@@ -140,19 +152,20 @@ impl Session {
         while let Some(stage) = online.trials.as_ref().map(|trials| trials.stage) {
             let stage = match stage {
                 Stage::Waiting => return false,
-                // A device that is to be detached has not much time for what it has to send.
-                Stage::Holding if self.is_draining() => Stage::Waiting,
-                Stage::Holding if self.next_suspect(online).is_some() => return true,
-                Stage::Trying { packet_id, .. } if self.is_unanswered(online, packet_id) => {
-                    return true;
-                }
-                Stage::Trying { since, .. } => {
+                Stage::Trying { since, packet_id } if !self.is_unanswered(online, packet_id) => {
                     self.acquit_device(online);
                     match peer_now < since + PATIENCE {
                         true => Stage::Next { since },
                         false => Stage::Waiting,
                     }
                 }
+                // A device that is to be detached has not much time for what it has to send.
+                _ if self.is_draining() => {
+                    self.resume_device(online);
+                    Stage::Waiting
+                }
+                Stage::Trying { .. } => return true,
+                Stage::Holding if self.next_suspect(online).is_some() => return true,
                 Stage::Next { since } if online.phase == Phase::Open => {
                     match self.send_suspect(online, now) {
                         Sent::Queued(packet_id) => Stage::Trying { since, packet_id },

@@ -41,12 +41,14 @@ impl<T: Copy> Connection<T> {
     /// Returns the unanswered packets that were completely handed over to the transport at most `within` ago, oldest first.
     /// None of those before a pause of reading: the peer may have answered them long ago.
     pub(crate) fn handed_over_within(&self, within: Duration, now: Moment) -> Vec<(PacketId, T)> {
-        match self.peer_clock.time_if_running(now) {
-            Some(now) => self
-                .acks
-                .handed_since((now - within).max(self.peer_clock.resumed())),
-            None => Vec::new(),
-        }
+        let Some(now) = self.peer_clock.time_if_running(now) else {
+            return Vec::new();
+        };
+        // Peer time stands still during a pause: what was handed over just before it is left out, too.
+        let resumed = self.peer_clock.resumed();
+        let after_pause = resumed.map(|resumed| resumed + Duration::from_nanos(1));
+        let since = after_pause.map_or(now - within, |after| after.max(now - within));
+        self.acks.handed_since(since)
     }
 
     /// Returns the unanswered packets that were completely handed over to the transport, newest first.

@@ -6,7 +6,8 @@ use crate::{clock::Clock, command::DeviceAuth, token::Token};
 #[derive(Debug)]
 pub(crate) struct Auth {
     method: Method,
-    held: Option<Held>,
+    /// On the heap, because most devices have none.
+    held: Option<Box<Held>>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -66,7 +67,7 @@ impl Auth {
 
     fn hold(&mut self, token: Token, clock: &Clock) -> bool {
         let was_ahead = clock.is_ahead(&token);
-        let old = self.held.replace(Held { token, was_ahead });
+        let old = self.held.replace(Box::new(Held { token, was_ahead }));
         old.is_none_or(|old| Some(old.token.expose()) != self.token().map(Token::expose))
     }
 
@@ -99,7 +100,7 @@ impl Auth {
     /// Returns whether the device cannot be attached before it has a new token. A renewable one needs a token that is
     /// surely good; any other is used until it has expired.
     pub(crate) fn needs_token(&self, clock: &Clock) -> bool {
-        let Some(Held { token, was_ahead }) = &self.held else {
+        let Some(Held { token, was_ahead }) = self.held.as_deref() else {
             return !matches!(self.method, Method::Association);
         };
         clock.has_expired(token) || self.is_renewable() && !was_ahead && clock.is_ahead(token)

@@ -16,6 +16,7 @@ use crate::{
     command::Slot,
     mqtt::{PacketId, Publish},
     time::Duration,
+    topic::{self, IncomingTopic},
 };
 
 /// How long a delivery that is not acknowledged may hold up others: acknowledgements of other devices that wait behind
@@ -118,7 +119,7 @@ impl OwedAcks {
             number,
             since: now,
             recipient,
-            fingerprint: config.map_or(0, |_| fingerprint(&publish.payload)),
+            fingerprint: config.map_or(0, |_| fingerprint(publish)),
             packet_id: Some(packet_id),
             is_given,
         });
@@ -142,11 +143,7 @@ impl OwedAcks {
         }
         let mut owed = self.owed.iter();
         match owed.find(|owed| owed.packet_id == publish.packet_id) {
-            Some(Owed {
-                recipient: Some(Recipient { is_config, .. }),
-                fingerprint: earlier,
-                ..
-            }) => !is_config || fingerprint(&publish.payload) == *earlier,
+            Some(owed) if is_config(publish) => owed.fingerprint == fingerprint(publish),
             Some(_) => true,
             None => self.given_up.have_copy(publish),
         }
@@ -342,9 +339,16 @@ impl Owed {
     }
 }
 
-/// Returns what distinguishes a payload, without keeping it.
-pub(crate) fn fingerprint(payload: &[u8]) -> u64 {
+fn is_config(publish: &Publish) -> bool {
+    matches!(
+        topic::parse(&publish.topic),
+        Some(IncomingTopic::Config { .. })
+    )
+}
+
+/// Returns what distinguishes a message, without keeping it.
+pub(crate) fn fingerprint(publish: &Publish) -> u64 {
     let mut hasher = DefaultHasher::new();
-    payload.hash(&mut hasher);
+    (&publish.topic, &publish.payload).hash(&mut hasher);
     hasher.finish()
 }

@@ -6,8 +6,8 @@ use super::{
     entry::{Entry, EntryKey},
     list::List,
     pace::Pace,
+    probation::Probation,
     room::Load,
-    suspects::Probation,
 };
 use crate::{
     clock::Moment,

@@ -6,29 +6,10 @@ use super::{
     Flight, Outbox,
     entries::Entries,
     entry::{EntryKey, Place},
+    probation::Probation,
     queue::Queue,
 };
-use crate::{clock::Moment, command::Slot, time::Duration};
-
-/// How long a device waits for its next trial after a publication of its was given up: doubled with each further one.
-const FIRST_WAIT: Duration = Duration::from_secs(30);
-const LONGEST_WAIT: Duration = Duration::from_secs(3_600);
-
-/// The rest of what a device has to bear after a publication of its was given up, until the peer acknowledges one: all its
-/// publications are suspects. It outlives connections.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Probation {
-    /// How many were given up in a row; 0 for a device that is not on probation.
-    given_up: u32,
-    /// When the next trial may begin; `None` once a timeout has found that it may.
-    until: Option<Moment>,
-}
-
-impl Probation {
-    fn is_on(self) -> bool {
-        self.given_up > 0
-    }
-}
+use crate::{clock::Moment, command::Slot};
 
 impl Queue {
     /// Returns whether its publications are sent alone.
@@ -75,13 +56,12 @@ impl Queue {
 
     /// Returns what would be sent alone now.
     fn first_suspect(&self) -> Option<EntryKey> {
-        let Probation { given_up, until } = self.probation;
-        let waiting = || self.state.or(self.waiting.head());
-        match (self.suspects.head(), given_up, until) {
-            (_, _, Some(_)) | (None, 0, _) => None,
-            (Some(suspect), ..) => Some(suspect),
-            (None, ..) => waiting(),
+        if self.probation.until().is_some() {
+            return None;
         }
+        let waiting = self.state.or(self.waiting.head());
+        let waiting = waiting.filter(|_| self.probation.is_on());
+        self.suspects.head().or(waiting)
     }
 }
 
@@ -149,10 +129,7 @@ impl Outbox {
 impl Outbox {
     /// Puts a device on probation, because one of its publications was given up.
     pub(crate) fn begin_probation(&mut self, device: Slot, now: Moment) {
-        let probation = &mut self.queues.at_mut(device).probation;
-        let doubled = FIRST_WAIT.saturating_mul(2u32.saturating_pow(probation.given_up));
-        probation.given_up = probation.given_up.saturating_add(1);
-        probation.until = Some(now + doubled.min(LONGEST_WAIT));
+        self.queues.at_mut(device).probation.give_up(now);
     }
 
     /// Records that a device is not to blame: the peer has answered one of its publications, or not closed at it. Lets the
@@ -177,14 +154,13 @@ impl Outbox {
     /// Lets the trials begin whose time has come.
     pub(crate) fn release_trials(&mut self, now: Moment) {
         for queue in self.queues.iter_mut() {
-            let until = &mut queue.probation.until;
-            *until = until.filter(|until| *until > now);
+            queue.probation.release(now);
         }
     }
 
     /// Returns when the next trial may begin of those that wait for their time.
     pub(crate) fn next_trial(&self) -> Option<Moment> {
         let waiting = self.queues.iter().filter(|queue| queue.load.messages > 0);
-        waiting.filter_map(|queue| queue.probation.until).min()
+        waiting.filter_map(|queue| queue.probation.until()).min()
     }
 }

@@ -47,7 +47,7 @@ impl GivenUpConfigs {
     pub(super) fn have_copy(&self, publish: &Publish) -> bool {
         self.configs.values().any(|config| {
             Some(config.packet_id) == publish.packet_id
-                && fingerprint(&publish.payload) == config.fingerprint
+                && fingerprint(publish) == config.fingerprint
         })
     }
 }
