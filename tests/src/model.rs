@@ -110,6 +110,10 @@ struct Device {
     delivered: BTreeSet<String>,
     /// Those whose acknowledgement the bridge received, but which the user has not received yet.
     acknowledged: BTreeSet<String>,
+    /// Whether its deliveries were overdue, and none has been acknowledged since.
+    is_deaf: bool,
+    /// Whether the user has acknowledged one of its deliveries since the events were last all taken.
+    is_heard: bool,
     /// Payloads of its configs, by version.
     configs: BTreeMap<u64, String>,
 }

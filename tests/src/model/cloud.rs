@@ -47,16 +47,28 @@ impl Model {
     /// Records that the user has acknowledged a delivery.
     pub(crate) fn acknowledge(&mut self, delivery: DeliveryId) {
         if let Some(delivered) = self.deliveries.remove(&delivery) {
-            self.devices[delivered.device]
-                .delivered
-                .insert(delivered.mark);
+            let device = &mut self.devices[delivered.device];
+            device.delivered.insert(delivered.mark);
+            device.is_heard = true;
         }
     }
 
-    /// Records that the gateway acknowledges a device's commands, because they have held up other devices.
+    /// Records that the user keeps a delivery for later: a command is acknowledged, a config is not.
+    pub(crate) fn postpone(&mut self, delivery: DeliveryId) {
+        if let Some(delivered) = self.deliveries.get(&delivery)
+            && delivered.is_command
+        {
+            let mark = delivered.mark.clone();
+            self.devices[delivered.device].delivered.insert(mark);
+        }
+    }
+
+    /// Records that the gateway acknowledges a device's commands, because they have held up other devices: these, and
+    /// those that come until the user acknowledges one.
     pub(super) fn on_overdue(&mut self, key: DeviceKey) {
         if let Some(index) = self.keys.get(&key).copied() {
             self.release(index);
+            self.devices[index].is_deaf = true;
         }
     }
 
@@ -83,8 +95,11 @@ impl Model {
             let Device {
                 acknowledged,
                 delivered,
+                is_deaf,
+                is_heard,
                 ..
             } = device;
+            *is_deaf &= !core::mem::take(is_heard);
             acknowledged.retain(|mark| !delivered.contains(mark));
             if let Some(mark) = acknowledged.first().filter(|_| !is_deceived) {
                 let what = format!("{mark:?} to {name} was acknowledged, and not delivered");
@@ -133,6 +148,9 @@ impl Model {
                 device.delivered.insert(mark);
             }
             Acknowledge::Manual => {
+                if is_command && device.is_deaf {
+                    device.delivered.insert(mark.clone());
+                }
                 let delivered = Delivered {
                     device: index,
                     mark,

@@ -111,6 +111,10 @@ pub enum Command {
     Acknowledge {
         delivery: u8,
     },
+    /// One of the unacknowledged deliveries, by age.
+    Postpone {
+        delivery: u8,
+    },
     Close,
     /// The process is restarted with the unsent messages.
     Restart,

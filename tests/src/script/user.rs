@@ -50,6 +50,7 @@ impl Run {
                 }
             }),
             Command::Acknowledge { delivery } => self.acknowledge(usize::from(delivery)),
+            Command::Postpone { delivery } => self.postpone(usize::from(delivery)),
             Command::Close => {
                 let closed = self.link.apply(Input::Close).op();
                 self.answer(closed, OperationKind::Close)
@@ -202,6 +203,16 @@ impl Run {
         let delivery = self.deliveries.remove(nth % self.deliveries.len());
         self.model().acknowledge(delivery);
         self.link.apply(Input::Acknowledge(delivery));
+        format!("{delivery:?}")
+    }
+
+    fn postpone(&mut self, nth: usize) -> String {
+        if self.deliveries.is_empty() {
+            return "nothing to postpone".to_owned();
+        }
+        let delivery = self.deliveries[nth % self.deliveries.len()];
+        self.model().postpone(delivery);
+        self.link.apply(Input::Postpone(delivery));
         format!("{delivery:?}")
     }
 

@@ -81,6 +81,7 @@ impl Step {
                 device,
                 subscription,
             }),
+            9 if b % 4 == 1 => Self::User(Command::Postpone { delivery: a }),
             9 => Self::User(Command::Acknowledge { delivery: a }),
             10 => Self::User(Command::Close),
             11 => Self::User(Command::Restart),
@@ -225,6 +226,7 @@ impl Command {
                 subscription,
             } => [8, device as u8, which(subscription), 0],
             Self::Acknowledge { delivery } => [9, delivery, 0, 0],
+            Self::Postpone { delivery } => [9, delivery, 1, 0],
             Self::Close => [10, 0, 0, 0],
             Self::Restart => [11, 0, 0, 0],
         }
