@@ -311,7 +311,8 @@ impl Gateway {
 
     /// Acknowledges a config or command, if the options leave that to the user. An acknowledgement out of order is held
     /// back until the earlier ones are made [MQTT-4.6.0-2]; one that came too late subscribes to the config again
-    /// ([`Event::AcknowledgementsOverdue`]); a repeated one, or one for an earlier connection, changes nothing.
+    /// ([`Event::AcknowledgementsOverdue`]). A repeated one, or one for an earlier connection, shows only that the user
+    /// heeds the device.
     pub fn acknowledge(&mut self, delivery: DeliveryId, now: Instant) {
         let now = self.observe_time(now);
         let online = self.lifecycle.online_mut();

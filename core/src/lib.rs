@@ -16,7 +16,7 @@
 //! | family | methods | |
 //! |---|---|---|
 //! | inputs | `handle_connected`, `handle_input`, `handle_transmitted`, `handle_timeout`, `handle_disconnected` | what the transport and the clock report; never fail |
-//! | commands | `open`, `attach`, `detach`, `authorize`, `publish`, `subscribe`, `unsubscribe`, `acknowledge`, `close` | what you want; return at once |
+//! | commands | `open`, `attach`, `detach`, `authorize`, `publish`, `subscribe`, `unsubscribe`, `acknowledge`, `postpone`, `close` | what you want; return at once |
 //! | outputs | `poll_transmit`, `poll_event`, `poll_timeout`, `wants_transport`, `wants_input` | what to do next |
 //! | getters | `is_open`, `device_state`, `unsent`, `stats`, … | the current state |
 //!

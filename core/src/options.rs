@@ -315,15 +315,18 @@ pub enum Reconnect {
 ///
 /// Acknowledgements keep the order of the messages [MQTT-4.6.0-2], so a missing one holds back those of all devices,
 /// and at [`max_unacknowledged`](Options::max_unacknowledged) of them the gateway pauses reading. After 5 s of either, the
-/// deliveries of the device at fault hold up nobody any more, as
-/// [`AcknowledgementsOverdue`](crate::Event::AcknowledgementsOverdue) reports. Those of a device that is detached never do.
+/// deliveries of the devices at fault hold up nobody any more, as
+/// [`AcknowledgementsOverdue`](crate::Event::AcknowledgementsOverdue) reports, nor do their next ones until one is
+/// acknowledged. Those of a device that is detached never do.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Acknowledge {
     /// With the state machine alone, as soon as its event is queued. With the driver, when it is taken from its `Messages`.
     /// While a device has none, or its messages were not taken in time, its commands are acknowledged on arrival, and the
-    /// newest 64 are kept.
+    /// newest 64 are kept; its newest config is kept unacknowledged, and holds up nobody.
     #[default]
     Automatic,
     /// When [`Gateway::acknowledge`](crate::Gateway::acknowledge) is called; with the driver, `Message::acknowledge`.
+    /// After it has held up other devices for 5 s, a command is acknowledged in your name, and a config is asked for again
+    /// once you acknowledge it. [`Gateway::postpone`](crate::Gateway::postpone) does the same at once.
     Manual,
 }

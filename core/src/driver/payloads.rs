@@ -130,7 +130,8 @@ macro_rules! from_bytes {
 from_bytes!(Bytes, Vec<u8>, String, &'static str, &'static [u8]);
 
 /// How to attach a device. A [`DeviceId`] converts into it, with the defaults: the token source is asked for a token,
-/// and the device is subscribed to its configs and commands at QoS 1.
+/// and the device is subscribed to its configs and commands at QoS 1. A device that only sends needs neither:
+/// `Attach::new(id).config(None).commands(None)`.
 #[derive(Clone, Debug)]
 pub struct Attach {
     pub(crate) device: DeviceId,

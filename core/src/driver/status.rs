@@ -111,8 +111,10 @@ pub enum Status {
         /// another: the bridge takes no acknowledgements, or a reader of the status applies back-pressure.
         device: Option<DeviceId>,
     },
-    /// Messages of this device were not acknowledged, and have held up other devices for 5 s. They hold up nobody any
-    /// more: its commands were acknowledged, its config was not, and is asked for again once somebody acknowledges it.
+    /// Messages of this device were not acknowledged, and have held up other devices for 5 s. Until somebody takes or
+    /// acknowledges one, neither these nor the next ones hold up anybody: its commands are acknowledged, its configs are
+    /// not, and the newest is asked for again once somebody acknowledges it. For a device that only sends, subscribe to
+    /// nothing ([`Attach`](crate::driver::Attach)).
     AcknowledgementsOverdue {
         /// The device.
         device: DeviceId,
@@ -217,10 +219,15 @@ impl fmt::Display for Status {
                 "nothing has been read for 5 s, because too many messages wait for their acknowledgement, most of \
                  them of {device}"
             ),
-            Self::AcknowledgementsOverdue { device, messages } => write!(
-                f,
-                "{messages} messages for {device} were not acknowledged, and have held up other devices for 5 s"
-            ),
+            Self::AcknowledgementsOverdue { device, messages } => {
+                let (s, were) = if *messages == 1 { ("", "was") } else { ("s", "were") };
+                write!(
+                    f,
+                    "{messages} message{s} for {device} {were} not acknowledged and held up other devices for 5 s: \
+                     commands are acknowledged now, a config once it is taken or acknowledged, and until then its \
+                     messages hold up nobody; take or acknowledge them, or subscribe the device to none"
+                )
+            }
             Self::Dropped { device, messages } => {
                 write!(f, "{messages} messages for {device} were dropped")
             }
@@ -269,7 +276,9 @@ mod tests {
             ),
             (
                 overdue,
-                "2 messages for sensor-1 were not acknowledged, and have held up other devices for 5 s",
+                "2 messages for sensor-1 were not acknowledged and held up other devices for 5 s: commands are \
+                 acknowledged now, a config once it is taken or acknowledged, and until then its messages hold up \
+                 nobody; take or acknowledge them, or subscribe the device to none",
             ),
             (
                 lost,
