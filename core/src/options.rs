@@ -322,7 +322,7 @@ pub enum Reconnect {
 pub enum Acknowledge {
     /// With the state machine alone, as soon as its event is queued. With the driver, when it is taken from its `Messages`.
     /// While a device has none, or its messages were not taken in time, its commands are acknowledged on arrival, and the
-    /// newest 64 are kept; its newest config is kept unacknowledged, and holds up nobody.
+    /// newest 64 are kept; its newest config is kept unacknowledged.
     #[default]
     Automatic,
     /// When [`Gateway::acknowledge`](crate::Gateway::acknowledge) is called; with the driver, `Message::acknowledge`.

@@ -126,12 +126,13 @@ impl State {
 
     fn on_overdue(&mut self, device: DeviceKey, messages: usize) {
         let gateway = &self.gateway;
-        self.mailboxes
-            .be_overdue(device, |delivery| gateway.awaits_acknowledgement(delivery));
-        self.report_of(device, |device| Status::AcknowledgementsOverdue {
-            device,
-            messages,
-        });
+        let is_owed = |delivery| gateway.awaits_acknowledgement(delivery);
+        if self.mailboxes.be_overdue(device, is_owed) {
+            self.report_of(device, |device| Status::AcknowledgementsOverdue {
+                device,
+                messages,
+            });
+        }
     }
 
     fn on_disconnected(&mut self, ended: Disconnected) {

@@ -55,7 +55,7 @@ impl Queued {
 pub(crate) enum Delivered {
     /// It is acknowledged later: when it is taken, or when the user acknowledges it.
     Owed,
-    /// It is kept for a later reader, and holds up nobody: a command is acknowledged now, a config once it is taken.
+    /// It is kept for a later reader, and acknowledged now.
     Postponed,
     /// It is acknowledged now, and dropped, because the device has no handle to take it.
     Dropped,
@@ -120,10 +120,7 @@ impl Mailbox {
         } else if !self.has_handles() {
             return Delivered::Dropped;
         }
-        let is_postponed = match is_config {
-            true => self.readers == 0,
-            false => acknowledge == Acknowledge::Automatic && !self.is_read(),
-        };
+        let is_postponed = !is_config && acknowledge == Acknowledge::Automatic && !self.is_read();
         let is_owed = is_owed(message.delivery) && !is_postponed;
         self.queue.push_back(Queued { message, is_owed });
         self.reading.wake_all(wakers);
@@ -174,10 +171,14 @@ impl Mailbox {
         excess
     }
 
-    /// Records that the messages were not acknowledged in time. `is_owed` tells which still have to be.
-    pub(crate) fn be_overdue(&mut self, is_owed: impl Fn(DeliveryId) -> bool) {
+    /// Records that the messages were not acknowledged in time. `is_owed` tells which still have to be. Returns whether
+    /// somebody should know: not if it is only the config of a device that nobody reads, which is kept.
+    pub(crate) fn be_overdue(&mut self, is_owed: impl Fn(DeliveryId) -> bool) -> bool {
+        let mut queue = self.queue.iter();
+        let has_command = queue.any(|queued| queued.is_owed && !queued.is_config());
         self.is_overdue = true;
         self.update_owed(is_owed);
+        self.readers > 0 || has_command
     }
 
     /// Records the end of a connection: acknowledgements end with it, messages do not.

@@ -130,13 +130,20 @@ impl Mailboxes {
         }
     }
 
-    /// Records that messages of a device were not acknowledged in time. `is_owed` tells which still have to be.
-    pub(crate) fn be_overdue(&mut self, key: DeviceKey, is_owed: impl Fn(DeliveryId) -> bool) {
-        if let Some(mailbox) = self.mailboxes.get_mut(&key) {
-            mailbox.be_overdue(is_owed);
-            let dropped = mailbox.trim(self.max_stale);
-            drop_from(&mut self.dropped, mailbox, dropped);
-        }
+    /// Records that messages of a device were not acknowledged in time. `is_owed` tells which still have to be. Returns
+    /// whether somebody should know.
+    pub(crate) fn be_overdue(
+        &mut self,
+        key: DeviceKey,
+        is_owed: impl Fn(DeliveryId) -> bool,
+    ) -> bool {
+        let Some(mailbox) = self.mailboxes.get_mut(&key) else {
+            return false;
+        };
+        let is_told = mailbox.be_overdue(is_owed);
+        let dropped = mailbox.trim(self.max_stale);
+        drop_from(&mut self.dropped, mailbox, dropped);
+        is_told
     }
 
     /// Records the end of a connection: acknowledgements end with it, messages do not.
