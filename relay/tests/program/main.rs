@@ -9,6 +9,7 @@ mod devices;
 mod drops;
 mod ending;
 mod insight;
+mod misconfigured;
 mod mistakes;
 mod notes;
 mod pace;
