@@ -195,7 +195,7 @@ impl Relay {
                 }
             }
             Err(error) => {
-                let failed = Event::failed(request.id.clone(), error.into(), Some(&request));
+                let failed = Event::failed(request.id, error.into(), None);
                 self.output.write(&failed).await?;
             }
         }
