@@ -42,8 +42,8 @@ const DRAIN_AFTER_SIGNAL: Duration = Duration::from_secs(5);
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
     Running,
-    /// The input has ended; its operations are in progress. The deadline starts once all of them are.
-    Draining(Option<Instant>),
+    /// No input is read any more; the operations in progress have until this deadline.
+    Draining(Instant),
     /// The gateway is closing or closed.
     Closing,
 }
@@ -103,14 +103,14 @@ impl Relay {
             let next = sources.next(&mut self.tasks, is_reading, deadline);
             match next.await {
                 None => break,
-                Some(Next::Signal) => self.drain(Some(Instant::now() + DRAIN_AFTER_SIGNAL)),
+                Some(Next::Signal) => self.drain(DRAIN_AFTER_SIGNAL),
                 Some(Next::DeadlinePassed) => self.on_deadline().await?,
                 Some(Next::Status(change)) => self.on_status(change).await?,
                 Some(Next::Closed) => self.on_gateway_closed().await?,
                 Some(Next::Ended(ended)) => self.on_ended(ended).await?,
                 Some(Next::Message(message)) => self.on_message(message).await?,
                 Some(Next::Line(line)) => self.on_line(line).await?,
-                Some(Next::InputEnded) => self.drain(None),
+                Some(Next::InputEnded) => self.drain(DRAIN_AFTER_INPUT),
             }
             self.start_due().await?;
             self.continue_shutdown().await?;
@@ -160,7 +160,7 @@ impl Relay {
             }
             Ok(Operation::Unsent) => return self.report_unsent().await,
             Ok(Operation::Close) => {
-                self.drain(None);
+                self.drain(DRAIN_AFTER_INPUT);
                 Ok(())
             }
             Err(invalid) => Err(invalid),
@@ -232,24 +232,22 @@ impl Relay {
         Ok(())
     }
 
-    /// Continues the shutdown if it has begun.
+    /// Closes the gateway once the input has ended and so has everything that it asked for.
     async fn continue_shutdown(&mut self) -> io::Result<()> {
-        if let Phase::Draining(deadline) = self.phase
-            && !self.lanes.is_waiting()
-        {
-            if self.open.is_empty() {
-                return self.close().await;
-            }
-            self.drain(deadline.or_else(|| Some(Instant::now() + DRAIN_AFTER_INPUT)));
+        if matches!(self.phase, Phase::Draining(_)) && self.open.is_empty() {
+            return self.close().await;
         }
         Ok(())
     }
 
-    /// Records the end of the input; its remaining requests have until the deadline, if there already is one.
-    fn drain(&mut self, deadline: Option<Instant>) {
-        if self.phase != Phase::Closing {
-            self.phase = Phase::Draining(deadline);
-        }
+    /// Gives the operations in progress this long, or less if they have a deadline already.
+    fn drain(&mut self, limit: Duration) {
+        let deadline = Instant::now() + limit;
+        self.phase = match self.phase {
+            Phase::Running => Phase::Draining(deadline),
+            Phase::Draining(earlier) => Phase::Draining(deadline.min(earlier)),
+            Phase::Closing => Phase::Closing,
+        };
     }
 
     /// Returns the next deadline: of the shutdown, or of a detach.
@@ -260,7 +258,7 @@ impl Relay {
 
     fn shutdown_deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Draining(deadline) => deadline,
+            Phase::Draining(deadline) => Some(deadline),
             Phase::Running | Phase::Closing => None,
         }
     }

@@ -156,10 +156,6 @@ impl Lanes {
         }
     }
 
-    pub(super) fn is_waiting(&self) -> bool {
-        self.lanes.values().any(|lane| !lane.waiting.is_empty())
-    }
-
     /// Returns how much the messages that wait hold.
     pub(super) fn waiting_load(&self) -> Load {
         self.waiting

@@ -1,6 +1,9 @@
 //! Shutdown: at the end of the input, on a signal, or because the relay may not reconnect.
 
-use std::net::TcpListener;
+use std::{
+    net::TcpListener,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
@@ -102,5 +105,26 @@ fn without_reconnect_every_open_operation_fails_once_when_the_gateway_gives_up()
         assert_eq!(ends.len(), 1, "{id}: {ends:?}");
         let error = ends[0]["error"].as_str().unwrap();
         assert!(["gave_up", "closed"].contains(&error), "{id}: {error}");
+    }
+}
+
+#[test]
+fn the_end_of_the_input_ends_a_relay_without_a_connection_although_messages_wait_for_room() {
+    /// The time for pending operations, then that of the close, and what a busy machine needs.
+    const LIMIT: Duration = Duration::from_secs(10 + 5 + 3);
+    let cloud = Cloud::plain();
+    let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
+    options.extend(["--plain", "--max-queued", "3"].map(str::to_owned));
+    let mut relay = Relay::start(&options);
+    for id in 0..5 {
+        relay.send(json!({"op": "telemetry", "id": id, "payload": "x"}));
+    }
+    let begun = Instant::now();
+    let end = relay.close();
+    assert!(begun.elapsed() < LIMIT, "{:?}", begun.elapsed());
+    end.assert_closed(5);
+    for id in 0..5 {
+        let ends = end.ends(id);
+        assert_eq!((ends.len(), &ends[0]["error"]), (1, &"closed".into()));
     }
 }
