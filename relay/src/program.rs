@@ -40,7 +40,7 @@ async fn run_relay(arguments: Arguments) -> Result<CloseCause, Error> {
     signals::listen(Arc::clone(&stop), FAILED.into()).map_err(Error::Signals)?;
     let (client, driver) =
         connect(setup).map_err(|error| Error::Start(StartError::Setup(error)))?;
-    let (relay, messages) = Relay::new(client.clone(), settings);
+    let (relay, messages) = Relay::new(client.clone(), settings, Arc::clone(&stop));
     let sources = Sources::new(client.status().holding(), messages, input::read(), stop);
     let driver = tokio::spawn(driver.run());
     let output = relay.run(sources).await;

@@ -6,20 +6,26 @@ mod lanes;
 mod load;
 mod notes;
 mod open;
+mod shutdown;
 mod snapshot;
 
 use std::{
     collections::{BTreeMap, VecDeque},
     io,
-    time::Duration,
+    sync::Arc,
 };
 
 use iotcore_gateway_tokio::{Client, Device, DeviceId, Failure, Message, QoS, Subscription};
-use tokio::{sync::mpsc, task::JoinSet, time::Instant};
+use tokio::{
+    sync::{Notify, mpsc},
+    task::JoinSet,
+    time::Instant,
+};
 
 use self::{
     lanes::{Lanes, Stage},
     open::Open,
+    shutdown::{DRAIN_AFTER_INPUT, DRAIN_AFTER_SIGNAL, Shutdown},
 };
 use crate::{
     failure::Reason,
@@ -32,21 +38,6 @@ use crate::{
 
 /// The number of pending attaches, detaches and token changes at which reading the input pauses.
 const MAX_CONTROLS: usize = 10_000;
-
-/// Time limit for pending operations after the input has ended; then the gateway is closed.
-const DRAIN_AFTER_INPUT: Duration = Duration::from_secs(10);
-/// The same limit after a signal.
-const DRAIN_AFTER_SIGNAL: Duration = Duration::from_secs(5);
-
-/// The phase of the shutdown.
-#[derive(Clone, Copy, PartialEq)]
-enum Phase {
-    Running,
-    /// No input is read any more; the operations in progress have until this deadline.
-    Draining(Instant),
-    /// The gateway is closing or closed.
-    Closing,
-}
 
 /// Connects a gateway with its input and output.
 pub(crate) struct Relay {
@@ -64,14 +55,19 @@ pub(crate) struct Relay {
     unacknowledged: BTreeMap<u64, Message>,
     last_delivery: u64,
     is_connected: bool,
-    phase: Phase,
+    shutdown: Shutdown,
     unsent: usize,
 }
 
 impl Relay {
-    /// Creates a relay and the receiver of its messages.
-    pub(crate) fn new(client: Client, settings: Settings) -> (Self, mpsc::Receiver<Message>) {
+    /// Creates a relay and the receiver of its messages; `stop` is notified by a signal.
+    pub(crate) fn new(
+        client: Client,
+        settings: Settings,
+        stop: Arc<Notify>,
+    ) -> (Self, mpsc::Receiver<Message>) {
         let (messages, receiver) = mpsc::channel(1);
+        let shutdown = Shutdown::new(client.clone(), stop);
         let relay = Self {
             client,
             settings,
@@ -84,7 +80,7 @@ impl Relay {
             unacknowledged: BTreeMap::new(),
             last_delivery: 0,
             is_connected: false,
-            phase: Phase::Running,
+            shutdown,
             unsent: 0,
         };
         (relay, receiver)
@@ -103,20 +99,20 @@ impl Relay {
             let next = sources.next(&mut self.tasks, is_reading, deadline);
             match next.await {
                 None => break,
-                Some(Next::Signal) => self.drain(DRAIN_AFTER_SIGNAL),
+                Some(Next::Signal) => self.shutdown.drain(DRAIN_AFTER_SIGNAL),
                 Some(Next::DeadlinePassed) => self.on_deadline().await?,
                 Some(Next::Status(change)) => self.on_status(change).await?,
                 Some(Next::Closed) => self.on_gateway_closed().await?,
                 Some(Next::Ended(ended)) => self.on_ended(ended).await?,
                 Some(Next::Message(message)) => self.on_message(message).await?,
                 Some(Next::Line(line)) => self.on_line(line).await?,
-                Some(Next::InputEnded) => self.drain(DRAIN_AFTER_INPUT),
+                Some(Next::InputEnded) => self.shutdown.drain(DRAIN_AFTER_INPUT),
             }
             self.start_due().await?;
             self.continue_shutdown().await?;
         }
         let unsent = self.unsent;
-        self.output.write(&Event::Closed { unsent }).await
+        self.write(&Event::Closed { unsent }).await
     }
 
     fn subscribe_gateway(&mut self) {
@@ -156,11 +152,11 @@ impl Relay {
             Ok(Operation::Stats) => {
                 let counters = Counters::new(&self.client.stats(), Instant::now().into_std());
                 let stats = Event::Stats(counters);
-                return self.output.write(&stats).await;
+                return self.write(&stats).await;
             }
             Ok(Operation::Unsent) => return self.report_unsent().await,
             Ok(Operation::Close) => {
-                self.drain(DRAIN_AFTER_INPUT);
+                self.shutdown.drain(DRAIN_AFTER_INPUT);
                 Ok(())
             }
             Err(invalid) => Err(invalid),
@@ -170,7 +166,7 @@ impl Relay {
             Err(invalid) => {
                 let error = invalid.to_string();
                 let line = line.number;
-                self.output.write(&Event::Invalid { line, error }).await
+                self.write(&Event::Invalid { line, error }).await
             }
         }
     }
@@ -196,7 +192,7 @@ impl Relay {
             }
             Err(error) => {
                 let failed = Event::failed(request.id, error.into(), None);
-                self.output.write(&failed).await?;
+                self.write(&failed).await?;
             }
         }
         Ok(Ok(()))
@@ -219,7 +215,7 @@ impl Relay {
             Overflow::Wait => self.open.messages(),
             Overflow::DropOldest => self.lanes.waiting_load(),
         };
-        self.phase == Phase::Running
+        self.shutdown.is_running()
             && !messages.reaches(self.settings.total_queue)
             && self.open.controls() < MAX_CONTROLS
     }
@@ -234,33 +230,16 @@ impl Relay {
 
     /// Closes the gateway once the input has ended and so has everything that it asked for.
     async fn continue_shutdown(&mut self) -> io::Result<()> {
-        if matches!(self.phase, Phase::Draining(_)) && self.open.is_empty() {
+        if self.shutdown.is_draining() && self.open.is_empty() {
             return self.close().await;
         }
         Ok(())
     }
 
-    /// Gives the operations in progress this long, or less if they have a deadline already.
-    fn drain(&mut self, limit: Duration) {
-        let deadline = Instant::now() + limit;
-        self.phase = match self.phase {
-            Phase::Running => Phase::Draining(deadline),
-            Phase::Draining(earlier) => Phase::Draining(deadline.min(earlier)),
-            Phase::Closing => Phase::Closing,
-        };
-    }
-
     /// Returns the next deadline: of the shutdown, or of a detach.
     fn deadline(&self) -> Option<Instant> {
         let drain = self.drains.front().map(|(deadline, ..)| *deadline);
-        self.shutdown_deadline().into_iter().chain(drain).min()
-    }
-
-    fn shutdown_deadline(&self) -> Option<Instant> {
-        match self.phase {
-            Phase::Draining(deadline) => Some(deadline),
-            Phase::Running | Phase::Closing => None,
-        }
+        self.shutdown.deadline().into_iter().chain(drain).min()
     }
 
     /// Handles the deadlines that have passed: fails the messages that were to be sent before a detach, closes the gateway.
@@ -275,7 +254,7 @@ impl Relay {
                 self.end(message.id, detached).await?;
             }
         }
-        match self.shutdown_deadline() {
+        match self.shutdown.deadline() {
             Some(deadline) if deadline <= now => self.close().await,
             _ => Ok(()),
         }
@@ -283,22 +262,30 @@ impl Relay {
 
     /// Closes the gateway, which sends what it has accepted. Requests that it has not accepted yet fail.
     async fn close(&mut self) -> io::Result<()> {
-        let client = self.client.clone();
-        tokio::spawn(async move { client.close().await });
+        self.shutdown.close();
         self.fail_waiting().await
     }
 
     async fn on_gateway_closed(&mut self) -> io::Result<()> {
         self.messages = None;
+        self.shutdown.on_closed();
         self.fail_waiting().await
     }
 
     async fn fail_waiting(&mut self) -> io::Result<()> {
-        self.phase = Phase::Closing;
         self.drains.clear();
         for request in self.lanes.take_waiting() {
             self.end(request.id, Err(Reason::closed())).await?;
         }
         Ok(())
+    }
+
+    /// Writes an event. Signals and the deadline of the shutdown are heeded meanwhile, because nobody may be reading it.
+    async fn write(&mut self, event: &Event) -> io::Result<()> {
+        tokio::select! {
+            biased;
+            written = self.output.write(event) => written,
+            never = self.shutdown.proceed() => match never {},
+        }
     }
 }

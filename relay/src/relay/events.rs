@@ -34,7 +34,7 @@ impl Relay {
                 Event::failed(id, reason, accepted.map(|message| &message.request))
             }
         };
-        self.output.write(&event).await
+        self.write(&event).await
     }
 
     pub(super) async fn on_ended(&mut self, ended: Ended) -> io::Result<()> {
@@ -82,7 +82,7 @@ impl Relay {
     /// Handles a config or command; acknowledges it once its line is written, unless the input acknowledges it.
     pub(super) async fn on_message(&mut self, mut message: Message) -> io::Result<()> {
         let is_own = message.device == self.settings.gateway;
-        self.output.write(&Event::message(&message, is_own)).await?;
+        self.write(&Event::message(&message, is_own)).await?;
         let delivery = message.delivery().as_u64();
         self.last_delivery = self.last_delivery.max(delivery);
         match self.settings.acknowledge {
@@ -124,7 +124,7 @@ impl Relay {
                 return Ok(());
             }
         };
-        self.output.write(&event).await
+        self.write(&event).await
     }
 
     fn note_change(&self, change: &Status) {

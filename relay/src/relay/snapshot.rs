@@ -14,6 +14,6 @@ impl Relay {
         let unsent = messages.filter(|(_, op)| op.is_none_or(|op| accepted.contains(&op)));
         let operations = unsent.filter_map(|(request, _)| Message::of(request));
         let operations = operations.collect();
-        self.output.write(&Event::Unsent { operations }).await
+        self.write(&Event::Unsent { operations }).await
     }
 }

@@ -1,7 +1,10 @@
 //! Shutdown: at the end of the input, on a signal, or because the relay may not reconnect.
 
 use std::{
+    io::Write,
     net::TcpListener,
+    sync::mpsc,
+    thread::{self, JoinHandle},
     time::{Duration, Instant},
 };
 
@@ -10,6 +13,8 @@ use serde_json::{Value, json};
 use crate::{
     child::Relay,
     cloud::{CLOSED_PORT, Cloud, folder, options},
+    eventually,
+    pressure::count_until_standstill,
     telemetry,
 };
 
@@ -127,4 +132,58 @@ fn the_end_of_the_input_ends_a_relay_without_a_connection_although_messages_wait
         let ends = end.ends(id);
         assert_eq!((ends.len(), &ends[0]["error"]), (1, &"closed".into()));
     }
+}
+
+/// Starts a relay that waits for its output to be read, and the thread that writes its input.
+#[cfg(unix)]
+fn start_blocked(cloud: &Cloud) -> (Relay, JoinHandle<()>) {
+    // Their answers are more than a pipe holds, and so are they.
+    const LINES: usize = 20_000;
+    let mut relay = Relay::start_unread(&cloud.options(&[]), &[]);
+    let mut input = relay.take_input();
+    let (written, lines) = mpsc::channel();
+    let writing = thread::spawn(move || {
+        for _ in 0..LINES {
+            if writeln!(input, "{}", json!({"op": "stats"})).is_err() {
+                break; // the relay has ended
+            }
+            let _ = written.send(());
+        }
+    });
+    eventually("the relay is connected", || is_connected(cloud));
+    let count = count_until_standstill(&lines);
+    assert!(count < LINES, "{count} lines were taken");
+    (relay, writing)
+}
+
+fn is_connected(cloud: &Cloud) -> bool {
+    cloud
+        .server
+        .with(|bridge, _| bridge.connected().next().is_some())
+}
+
+#[cfg(unix)]
+#[test]
+fn a_signal_closes_the_gateway_although_nobody_reads_the_events() {
+    let cloud = Cloud::plain();
+    let (mut relay, writing) = start_blocked(&cloud);
+    relay.signal("TERM");
+    eventually("the gateway is disconnected", || !is_connected(&cloud));
+    // Its events can still be read.
+    relay.read();
+    relay.wait().assert_closed(0);
+    writing.join().unwrap();
+}
+
+#[cfg(unix)]
+#[test]
+fn a_second_signal_ends_a_relay_whose_events_nobody_reads() {
+    let cloud = Cloud::plain();
+    let (relay, writing) = start_blocked(&cloud);
+    relay.signal("TERM");
+    eventually("the gateway is disconnected", || !is_connected(&cloud));
+    relay.signal("TERM");
+    // The input is closed only by the end of the relay.
+    writing.join().unwrap();
+    assert_eq!(relay.wait().code, Some(1));
 }

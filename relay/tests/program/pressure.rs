@@ -30,7 +30,7 @@ use crate::{
 const STANDSTILL: Duration = Duration::from_millis(300);
 
 /// Waits for the first item, and then until no more arrive; returns their number.
-fn count_until_standstill<T>(receiver: &Receiver<T>) -> usize {
+pub(crate) fn count_until_standstill<T>(receiver: &Receiver<T>) -> usize {
     receiver.recv_timeout(PATIENCE).expect("the first item");
     let mut count = 1;
     loop {
