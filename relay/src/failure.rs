@@ -1,6 +1,6 @@
 //! Converts the reasons why operations and connections end to error codes for programs and text for people.
 
-use std::{borrow::Cow, error::Error, io::ErrorKind};
+use std::{borrow::Cow, error::Error, fmt::Display, io::ErrorKind};
 
 use iotcore_gateway_tokio::{
     AcceptError, AttachError, Certainty, CommandError, DeliveryError, DetachCause,
@@ -54,6 +54,12 @@ impl Reason {
     /// Constructs the failure of an operation while the gateway is closing.
     pub(crate) fn closed() -> Self {
         CommandError::Closed.into()
+    }
+
+    /// Adds advice to the detail.
+    pub(crate) fn advise(mut self, advice: impl Display) -> Self {
+        self.detail = format!("{}; {advice}", self.detail);
+        self
     }
 
     /// Returns whether the gateway's queues are full, which is temporary.

@@ -55,6 +55,34 @@ pub(crate) enum Event {
     ErrorReport(Report),
     /// A device needs a new token for its attach.
     TokenNeeded { device: String },
+    /// This connection has the token of the last one, which is not refreshed before it expires.
+    TokenUnchanged,
+    /// A subscription was refused or not answered after its `attach` had ended.
+    SubscriptionLost {
+        device: String,
+        subscription: String,
+        #[serde(flatten)]
+        reason: Reason,
+    },
+    /// A subscription was granted at QoS 0 only.
+    SubscriptionDowngraded {
+        device: String,
+        subscription: String,
+    },
+    /// The bridge sends no error reports until it grants the subscription to them.
+    ErrorsTopicUnavailable {
+        #[serde(flatten)]
+        reason: Reason,
+    },
+    /// Nothing has been read from the bridge for 5 s.
+    ReadingPaused {
+        /// The device with the most unacknowledged messages, if these are the reason; null otherwise.
+        device: Option<String>,
+    },
+    /// Messages of this device were not acknowledged, and have held up other devices for 5 s.
+    AcknowledgementsOverdue { device: String, messages: usize },
+    /// Commands were dropped.
+    Dropped { device: String, messages: usize },
     /// The gateway's counters and current state.
     Stats(Counters),
     /// Messages that have not ended, oldest first.

@@ -4,10 +4,10 @@ mod commands;
 mod events;
 mod lanes;
 mod load;
-mod notes;
 mod open;
 mod shutdown;
 mod snapshot;
+mod statuses;
 
 use std::{
     collections::{BTreeMap, VecDeque},

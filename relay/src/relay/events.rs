@@ -6,9 +6,9 @@ use iotcore_gateway_tokio::{
     Disconnected, Failure, Message, OperationError, Status, TransportError,
 };
 
-use super::{Relay, lanes::Stage, notes};
+use super::{Relay, lanes::Stage, statuses};
 use crate::{
-    failure::{Circumstances, Reason, certainty, detach_cause, disconnect_code, disconnect_detail},
+    failure::{Circumstances, Reason, certainty, disconnect_code, disconnect_detail},
     notes::note,
     operation::Id,
     options::Acknowledge,
@@ -45,12 +45,12 @@ impl Relay {
             ) => Ok(()),
             Ended::Own(subscription, Err(OperationError::Failed(failure))) => {
                 let device = self.settings.gateway.clone();
-                self.note_change(&Status::SubscriptionLost {
+                let lost = Status::SubscriptionLost {
                     device,
                     subscription,
                     failure,
-                });
-                Ok(())
+                };
+                self.on_status(lost).await
             }
             Ended::Own(subscription, Err(error)) => {
                 note(format_args!(
@@ -105,30 +105,17 @@ impl Relay {
         let event = match change {
             Status::Connected => {
                 self.is_connected = true;
-                Event::Connected
+                Some(Event::Connected)
             }
-            Status::Disconnected { ended, error } => self.disconnected(&ended, error.as_deref()),
-            Status::Attached { device } => Event::Attached {
-                device: device.to_string(),
-            },
-            Status::Detached { device, cause } => Event::Detached {
-                device: device.to_string(),
-                cause: detach_cause(&cause),
-            },
-            Status::ErrorReport(report) => Event::ErrorReport((&report).into()),
-            Status::TokenNeeded { device } => Event::TokenNeeded {
-                device: device.to_string(),
-            },
-            other => {
-                self.note_change(&other);
-                return Ok(());
+            Status::Disconnected { ended, error } => {
+                Some(self.disconnected(&ended, error.as_deref()))
             }
+            other => statuses::event(other, &self.settings.gateway),
         };
-        self.write(&event).await
-    }
-
-    fn note_change(&self, change: &Status) {
-        note(notes::describe(change, &self.settings.gateway));
+        match event {
+            Some(event) => self.write(&event).await,
+            None => Ok(()),
+        }
     }
 
     /// Records the end of a connection. Messages that it delivered need no acknowledgement any more.

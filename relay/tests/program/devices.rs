@@ -78,7 +78,7 @@ fn a_device_that_the_bridge_detaches_is_attached_again() {
 }
 
 #[test]
-fn a_subscription_that_is_granted_at_qos_0_is_a_note() {
+fn a_subscription_that_is_granted_at_qos_0_is_an_event() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&[]));
     cloud.inject("suback hold");
@@ -89,9 +89,9 @@ fn a_subscription_that_is_granted_at_qos_0_is_a_note() {
     assert_eq!(relay.expect_end(1)["event"], "done");
     let end = relay.close();
     end.assert_closed(0);
-    let note =
-        "iotcore-relay: the bridge granted boiler-7 its subscription to config at QoS 0 only";
-    assert!(end.stderr.contains(note), "{}", end.stderr);
+    let downgraded =
+        json!({"event": "subscription_downgraded", "device": "boiler-7", "subscription": "config"});
+    assert!(end.events.contains(&downgraded), "{:#?}", end.events);
 }
 
 #[test]
@@ -177,7 +177,7 @@ fn a_detach_ends_in_time_when_the_device_was_never_attached_for_want_of_a_connec
 }
 
 #[test]
-fn a_subscription_of_the_gateway_itself_that_is_refused_is_a_note_and_asked_for_again() {
+fn a_subscription_of_the_gateway_itself_that_is_refused_is_an_event_and_asked_for_again() {
     let cloud = Cloud::plain();
     // Error reports, config and commands.
     cloud.inject("grant failure 3");
@@ -186,11 +186,21 @@ fn a_subscription_of_the_gateway_itself_that_is_refused_is_a_note_and_asked_for_
     relay.expect_where("the config", |event| event["payload"] == "at last");
     let end = relay.close();
     end.assert_closed(0);
-    for note in [
-        "error reports are unavailable on this connection: ",
-        "cannot subscribe to config for gateway-1, which is retried: the bridge refused",
-        "cannot subscribe to commands for gateway-1, which is retried: the bridge refused",
-    ] {
-        assert!(end.stderr.contains(note), "{}", end.stderr);
+    assert_eq!(end.stderr, "");
+    let of = |kind: &str| {
+        let events = end.events.iter().filter(|event| event["event"] == kind);
+        events.collect::<Vec<_>>()
+    };
+    let unavailable = of("errors_topic_unavailable");
+    assert_eq!(unavailable[0]["error"], "errors_topic_refused");
+    let lost = of("subscription_lost");
+    for subscription in ["config", "commands"] {
+        let is_it = |lost: &&&Value| lost["subscription"] == subscription;
+        let lost = lost.iter().find(is_it).expect("it is lost");
+        assert_eq!(lost["device"], "gateway-1");
+        assert_eq!(lost["error"], "subscription_refused");
+        for name in ["detail", "certainty", "retry"] {
+            assert!(lost[name].is_string(), "{lost}");
+        }
     }
 }

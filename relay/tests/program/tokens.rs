@@ -150,7 +150,7 @@ fn a_device_whose_token_expires_before_its_first_attach_can_be_detached() {
 }
 
 #[test]
-fn two_connections_in_a_second_with_one_rsa_token_are_a_note() {
+fn two_connections_in_a_second_with_one_rsa_token_are_an_event_and_a_note() {
     let cloud = Cloud::plain();
     let public = include_str!("../../../core/tests/keys/rsa-2048.pub.pem");
     cloud.act(|bridge, _| bridge.set_public_keys("gateway-1", &[public]));
@@ -170,6 +170,8 @@ fn two_connections_in_a_second_with_one_rsa_token_are_a_note() {
     }
     let end = relay.close();
     end.assert_closed(0);
-    let note = "iotcore-relay: this connection has the token of the last one, because it was minted in the same second: it is not refreshed before it expires";
+    let unchanged = json!({"event": "token_unchanged"});
+    assert!(end.events.contains(&unchanged), "{:#?}", end.events);
+    let note = "iotcore-relay: two connections in one second have the same token";
     assert!(end.stderr.contains(note), "{}", end.stderr);
 }
