@@ -260,6 +260,23 @@ fn when_the_output_is_not_read_no_error_report_is_lost_and_the_socket_is_not_rea
     fs::remove_dir_all(folder).unwrap();
 }
 
+#[cfg(unix)]
+#[test]
+fn a_signal_closes_the_gateway_although_it_reads_no_more_error_reports() {
+    let cloud = Cloud::plain();
+    let (sent, reports) = mpsc::channel();
+    let port = serve_reports(20_000, sent);
+    let mut options = options(&cloud.folder, "127.0.0.1", port);
+    options.extend(["--plain", "--no-reconnect"].map(str::to_owned));
+    let relay = Relay::start_unread(&options, &[]);
+    count_until_standstill(&reports);
+    relay.signal("TERM");
+    let begun = Instant::now();
+    while reports.recv_timeout(PATIENCE) != Err(RecvTimeoutError::Disconnected) {
+        assert!(begun.elapsed() < PATIENCE, "the peer is still connected");
+    }
+}
+
 /// Starts a peer that sends many error reports once the errors topic is subscribed, and signals each one written.
 fn serve_reports(count: usize, sent: mpsc::Sender<()>) -> u16 {
     const TOPIC: &str = "/devices/gateway-1/errors";
@@ -271,8 +288,10 @@ fn serve_reports(count: usize, sent: mpsc::Sender<()>) -> u16 {
             let report = json!({"error_type": format!("NUMBER_{n}"), "description": description});
             let report = report.to_string();
             let packet = packets::publish(TOPIC, report.as_bytes(), None, false);
-            stream.write_all(&packet).unwrap();
-            sent.send(()).unwrap();
+            if stream.write_all(&packet).is_err() {
+                break; // the relay has closed
+            }
+            let _ = sent.send(());
         }
     };
     thread::spawn(move || {
