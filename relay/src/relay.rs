@@ -25,7 +25,7 @@ use tokio::{
 use self::{
     lanes::{Lanes, Stage},
     open::Open,
-    shutdown::{DRAIN_AFTER_INPUT, DRAIN_AFTER_SIGNAL, Shutdown},
+    shutdown::Shutdown,
 };
 use crate::{
     failure::Reason,
@@ -99,14 +99,14 @@ impl Relay {
             let next = sources.next(&mut self.tasks, is_reading, deadline);
             match next.await {
                 None => break,
-                Some(Next::Signal) => self.shutdown.drain(DRAIN_AFTER_SIGNAL),
+                Some(Next::Signal) => self.shutdown.drain(),
                 Some(Next::DeadlinePassed) => self.on_deadline().await?,
                 Some(Next::Status(change)) => self.on_status(change).await?,
                 Some(Next::Closed) => self.on_gateway_closed().await?,
                 Some(Next::Ended(ended)) => self.on_ended(ended).await?,
                 Some(Next::Message(message)) => self.on_message(message).await?,
                 Some(Next::Line(line)) => self.on_line(line).await?,
-                Some(Next::InputEnded) => self.shutdown.drain(DRAIN_AFTER_INPUT),
+                Some(Next::InputEnded) => self.shutdown.finish(),
             }
             self.start_due().await?;
             self.continue_shutdown().await?;
@@ -156,7 +156,7 @@ impl Relay {
             }
             Ok(Operation::Unsent) => return self.report_unsent().await,
             Ok(Operation::Close) => {
-                self.shutdown.drain(DRAIN_AFTER_INPUT);
+                self.shutdown.finish();
                 Ok(())
             }
             Err(invalid) => Err(invalid),

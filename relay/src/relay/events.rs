@@ -26,7 +26,10 @@ impl Relay {
             self.lanes.on_ended(&message.device, &message.request);
         }
         let event = match result {
-            Ok(()) => Event::Done { id },
+            Ok(()) => {
+                self.shutdown.progressed();
+                Event::Done { id }
+            }
             Err(reason) => {
                 self.unsent += usize::from(message.is_some() && reason.is_unsent());
                 // What was refused at once is not repeated: a token may be misplaced in it.

@@ -8,15 +8,17 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Time limit for pending operations after the input has ended; then the gateway is closed.
-pub(super) const DRAIN_AFTER_INPUT: Duration = Duration::from_secs(10);
-/// The same limit after a signal.
-pub(super) const DRAIN_AFTER_SIGNAL: Duration = Duration::from_secs(5);
+/// Time limit for pending operations after the input has ended, without one that succeeds; then the gateway is closed.
+const AFTER_INPUT: Duration = Duration::from_secs(10);
+/// Time limit for all of them after a signal.
+const AFTER_SIGNAL: Duration = Duration::from_secs(5);
 
 /// The phase of the shutdown.
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
     Running,
+    /// The input has ended; the operations in progress have until this deadline, which moves with each that succeeds.
+    Finishing(Instant),
     /// No input is read any more; the operations in progress have until this deadline.
     Draining(Instant),
     /// The gateway is closing or closed.
@@ -45,23 +47,39 @@ impl Shutdown {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        matches!(self.phase, Phase::Draining(_))
+        matches!(self.phase, Phase::Finishing(_) | Phase::Draining(_))
     }
 
     /// Returns when the gateway is to be closed.
     pub(super) fn deadline(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Draining(deadline) => Some(deadline),
+            Phase::Finishing(deadline) | Phase::Draining(deadline) => Some(deadline),
             Phase::Running | Phase::Closing => None,
         }
     }
 
-    /// Gives the operations in progress this long, or less if they have a deadline already.
-    pub(super) fn drain(&mut self, limit: Duration) {
-        let deadline = Instant::now() + limit;
+    /// Gives the operations in progress as long as they succeed, because the input has ended.
+    pub(super) fn finish(&mut self) {
+        if self.is_running() {
+            self.phase = Phase::Finishing(Instant::now() + AFTER_INPUT);
+        }
+    }
+
+    /// Records that an operation has succeeded.
+    pub(super) fn progressed(&mut self) {
+        if let Phase::Finishing(deadline) = &mut self.phase {
+            *deadline = Instant::now() + AFTER_INPUT;
+        }
+    }
+
+    /// Gives the operations in progress some time after a signal, or less if they have a deadline already.
+    pub(super) fn drain(&mut self) {
+        let deadline = Instant::now() + AFTER_SIGNAL;
         self.phase = match self.phase {
             Phase::Running => Phase::Draining(deadline),
-            Phase::Draining(earlier) => Phase::Draining(deadline.min(earlier)),
+            Phase::Finishing(earlier) | Phase::Draining(earlier) => {
+                Phase::Draining(deadline.min(earlier))
+            }
             Phase::Closing => Phase::Closing,
         };
     }
@@ -90,7 +108,7 @@ impl Shutdown {
             };
             tokio::select! {
                 biased;
-                () = self.stop.notified() => self.drain(DRAIN_AFTER_SIGNAL),
+                () = self.stop.notified() => self.drain(),
                 () = passed => self.close(),
             }
         }
