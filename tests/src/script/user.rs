@@ -120,26 +120,22 @@ impl Run {
     }
 
     fn authorize(&mut self, device: usize, lifetime: Duration) -> String {
+        let Some(key) = self.keys[device] else {
+            return "never attached".to_owned();
+        };
         let token = self.link.token(lifetime);
-        let given = token.clone();
-        let key = self.keys[device];
-        let is_known = key.is_some_and(|key| self.link.gateway.device_id(key).is_some());
-        let unix_now = self.link.unix_now();
-        let answer = self.with_key(device, OperationKind::Authorize(device), |device| {
-            Input::Authorize {
-                device,
-                token,
-                unix_now,
-            }
-        });
-        if key.is_some() {
-            let now = self.link.now();
-            self.model().learn_date(now);
+        let now = self.link.now();
+        self.model().learn_date(now);
+        let input = Input::Authorize {
+            device: key,
+            token: token.clone(),
+            unix_now: self.link.unix_now(),
+        };
+        let answer = self.link.apply(input).op();
+        if answer.is_ok() {
+            self.give(device, Some(token), lifetime);
         }
-        if is_known {
-            self.give(device, Some(given), lifetime);
-        }
-        answer
+        self.answer(answer, OperationKind::Authorize(device))
     }
 
     /// Informs the model of what a device is attached with.
