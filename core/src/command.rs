@@ -110,8 +110,10 @@ pub enum DeviceAuth {
     /// By this token. Once it has expired, another is asked for with
     /// [`Event::TokenNeeded`](crate::Event::TokenNeeded); a refusal by the bridge is final.
     Token(Token),
-    /// By tokens that can be fetched: by this one, or else by the one that the device has, while it is surely good.
-    /// Without such a token, one is asked for with [`Event::TokenNeeded`](crate::Event::TokenNeeded) before the attach.
+    /// By tokens that can be fetched: by this one, or with `None` by the one that the device has, while it is surely good: it
+    /// has expired neither by the monotonic clock nor, if its `exp` is known, by the date, and the date has not been set to
+    /// more than 10 min before its `iat` since it came. Without such a token, one is asked for with
+    /// [`Event::TokenNeeded`](crate::Event::TokenNeeded) before the attach, and once more if the bridge refuses it.
     Renewable(Option<Token>),
 }
 

@@ -50,8 +50,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`AttachError`](crate::driver::AttachError): no token, refused, not answered in time, or the gateway is closing or
-    /// was closed, or the driver was dropped.
+    /// [`AttachError`](crate::driver::AttachError): no token, refused, not answered in time (then the gateway goes on trying),
+    /// the bridge closed the connection at each attempt, or the gateway is closing or was closed, or the driver was dropped.
     pub fn attach(&self, attach: impl Into<Attach>) -> Attaching {
         Attaching::new(Arc::clone(&self.shared), attach.into())
     }

@@ -114,8 +114,9 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// [`OperationError`]. After `Failed` the subscription is tried again; for a device that stays detached, with its next
-    /// attach.
+    /// [`OperationError`]: refused for a device that the bridge has refused, or failed. Then the subscription is tried again,
+    /// for a device that stays detached with its next attach; after [`Failure::Suspected`](crate::Failure::Suspected) it is
+    /// not.
     pub fn subscribe(&self, subscription: Subscription, qos: QoS) -> Operation {
         self.operate(|state, key, now| state.subscribe(key, subscription, qos, now))
     }
