@@ -42,9 +42,12 @@ impl Gateway {
         let (session, mut online) = (&mut self.session, self.lifecycle.online_mut());
         if let Some(online) = online.as_deref_mut() {
             session.run_device_timers(online, now);
-            session.run_trials(online, now);
         }
         session.run_drains(online.as_deref_mut(), now);
+        // After the drains, during which there are no trials.
+        if let Some(online) = online.as_deref_mut() {
+            session.run_trials(online, now);
+        }
         let flight = online.map(|online| &mut online.flight);
         session.outbox.release_paced(flight, now);
     }

@@ -107,8 +107,10 @@ impl Model {
     ) -> Result<(), Finding> {
         let fits = match (kind, outcome) {
             (OperationKind::Publish(number), Outcome::Acknowledged | Outcome::Transmitted) => {
-                let device = self.publications.at(number).device;
-                self.hang_ups.acknowledge(device);
+                if outcome == Outcome::Acknowledged {
+                    let device = self.publications.at(number).device;
+                    self.hang_ups.acknowledge(device);
+                }
                 return self.check_published(number, outcome);
             }
             (OperationKind::Open, Outcome::Opened)
