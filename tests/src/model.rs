@@ -94,6 +94,8 @@ struct Device {
     lost_on: BTreeSet<ConnectionId>,
     /// How many errors about it were reported.
     reports: u32,
+    /// Whether reports without a cause were sent about it, which may arrive at any time.
+    is_slandered: bool,
     /// What its user gave it last to be attached with.
     given: Option<Given>,
     /// Whether its user has ever requested its detach.

@@ -37,6 +37,7 @@ impl Model {
     /// Records an error report about a device, without a cause.
     pub(crate) fn report(&mut self, device: usize) {
         self.devices[device].reports += 1;
+        self.devices[device].is_slandered = true;
     }
 
     /// Returns how often the bridge refused a device's attach.

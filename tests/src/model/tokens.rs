@@ -95,11 +95,16 @@ impl Model {
         let Some(index) = index.copied().filter(|_| !is_unsure) else {
             return Ok(());
         };
-        let Device { given, reports, .. } = &self.devices[index];
+        let Device {
+            given,
+            reports,
+            is_slandered,
+            ..
+        } = &self.devices[index];
         let Some(given) = given else {
             return finding(index, "needs no token");
         };
-        let is_doubtful = given.reports != *reports;
+        let is_doubtful = given.reports != *reports || *is_slandered;
         match &given.token {
             Some(token) if !is_doubtful && given.is_good(token, date, now) => {
                 finding(index, "has a good token")
