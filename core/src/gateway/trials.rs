@@ -219,6 +219,11 @@ impl Session {
             }
             match sent {
                 Sent::None if packet == SuspectPacket::Attach => {}
+                Sent::None => {
+                    // At QoS 0 there is no answer that would let the device go on.
+                    self.resume_device(online);
+                    return sent;
+                }
                 sent => return sent,
             }
         }

@@ -50,6 +50,18 @@ fn a_suspected_state_ends_superseded_by_a_newer_one() {
 }
 
 #[test]
+fn a_device_goes_on_after_its_suspect_was_sent_at_qos_0() {
+    let (mut world, device, _) = with_suspect(|device| Publication::state(device, "poison"));
+    let waiting = world.harness.publish(device, "waiting");
+    let newer = Publication::state(device, "newer").qos(QoS::AtMostOnce);
+    let now = world.harness.now;
+    let newer = world.harness.gateway.publish(newer, now).unwrap();
+    world.pass(seconds(11));
+    assert_eq!(world.ended(newer), Some(Ok(Outcome::Transmitted)));
+    assert_eq!(world.ended(waiting), Some(Ok(Outcome::Acknowledged)));
+}
+
+#[test]
 fn a_state_that_is_replaced_again_and_again_is_given_up_all_the_same() {
     let (mut world, device, suspect) = with_suspect(|device| Publication::state(device, "poison"));
     let mut ops = vec![suspect];
