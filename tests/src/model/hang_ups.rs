@@ -106,6 +106,14 @@ impl HangUps {
         most.unwrap_or_default().min(longest)
     }
 
+    /// Records that a state has replaced another one, and takes over its hang-ups.
+    pub(super) fn replace(&mut self, old: u32, new: u32) {
+        if let Some(hang_ups) = self.in_a_row.remove(&Packet::Publication(old)) {
+            let newer = self.in_a_row.entry(Packet::Publication(new)).or_default();
+            *newer = hang_ups.max(*newer);
+        }
+    }
+
     /// Records the answer to a packet.
     pub(super) fn answer(&mut self, sent: &Sent) {
         if let Some(packet) = Packet::of(sent) {

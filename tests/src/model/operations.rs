@@ -158,7 +158,11 @@ impl Model {
                 let published = self.publications.at(number);
                 let device = published.device;
                 match failure {
-                    Failure::Superseded => published.is_state,
+                    Failure::Superseded => {
+                        let newest = self.publications.newest_state(device);
+                        self.hang_ups.replace(number, newest.unwrap_or(number));
+                        published.is_state
+                    }
                     Failure::Dropped => {
                         !published.is_state && self.options.overflow == Overflow::DropOldest
                     }

@@ -32,6 +32,13 @@ impl Publications {
     pub(super) fn at_mut(&mut self, number: u32) -> &mut Published {
         &mut self.all[number as usize]
     }
+
+    /// Returns the newest pending state of a device.
+    pub(super) fn newest_state(&self, device: usize) -> Option<u32> {
+        let is_newest = |of: &Published| of.device == device && of.is_state && of.op.is_some();
+        let at = self.all.iter().rposition(is_newest)?;
+        u32::try_from(at).ok()
+    }
 }
 
 /// Returns the payload of a publication: its number, padded to the requested size.
