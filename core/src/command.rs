@@ -4,7 +4,7 @@ use core::num::NonZeroU64;
 
 use bytes::Bytes;
 
-use crate::{mqtt::QoS, token::Token, topic::Subfolder};
+use crate::{mqtt::QoS, tag::Tag, time::Duration, token::Token, topic::Subfolder};
 
 /// Identifies one device of a [`Gateway`](crate::Gateway); the gateway itself has a key too.
 ///
@@ -120,7 +120,8 @@ pub enum DeviceAuth {
 /// A message to the cloud on behalf of one device.
 ///
 /// ```
-/// # use iotcore_gateway::{ClientId, Gateway, Options, Publication, QoS};
+/// # use std::time::Duration;
+/// # use iotcore_gateway::{ClientId, Gateway, Options, Priority, Publication, QoS};
 /// # let id = ClientId::new("p".try_into()?, "us-central1".try_into()?, "reg".try_into()?, "gw-1".try_into()?);
 /// # let gateway = Gateway::new(id, Options::default(), 1)?;
 /// # let sensor = gateway.own_key();
@@ -128,6 +129,10 @@ pub enum DeviceAuth {
 ///     .subfolder("room/1".try_into()?)
 ///     .qos(QoS::AtMostOnce);
 /// let state = Publication::state(sensor, r#"{"valve":"open"}"#);
+/// let alarm = Publication::telemetry(sensor, "fire")
+///     .priority(Priority::Urgent)
+///     .expires_after(Duration::from_secs(600))
+///     .tag("alarm 7".try_into()?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,27 +141,32 @@ pub struct Publication {
     pub(crate) topic: PublicationTopic,
     pub(crate) qos: QoS,
     pub(crate) payload: Bytes,
+    pub(crate) priority: Priority,
+    pub(crate) expires_after: Option<Duration>,
+    pub(crate) tag: Option<Tag>,
 }
 
 impl Publication {
     /// Creates a telemetry event of `device`, at QoS 1. At most 262,144 bytes (256 KiB); may be empty.
     pub fn telemetry(device: DeviceKey, payload: impl Into<Bytes>) -> Self {
-        Self {
-            device,
-            topic: PublicationTopic::Telemetry(None),
-            qos: QoS::AtLeastOnce,
-            payload: payload.into(),
-        }
+        Self::new(device, PublicationTopic::Telemetry(None), payload.into())
     }
 
     /// Creates a state of `device`, at QoS 1. At most 65,536 bytes (64 KiB). A newer state replaces an older one; the
     /// bridge accepts one per second and device.
     pub fn state(device: DeviceKey, payload: impl Into<Bytes>) -> Self {
+        Self::new(device, PublicationTopic::State, payload.into())
+    }
+
+    fn new(device: DeviceKey, topic: PublicationTopic, payload: Bytes) -> Self {
         Self {
             device,
-            topic: PublicationTopic::State,
+            topic,
             qos: QoS::AtLeastOnce,
-            payload: payload.into(),
+            payload,
+            priority: Priority::Ordinary,
+            expires_after: None,
+            tag: None,
         }
     }
 
@@ -175,6 +185,30 @@ impl Publication {
     #[must_use]
     pub fn qos(mut self, qos: QoS) -> Self {
         self.qos = qos;
+        self
+    }
+
+    /// Publishes with this priority.
+    #[must_use]
+    pub fn priority(mut self, priority: Priority) -> Self {
+        self.priority = priority;
+        self
+    }
+
+    /// Gives it up once so much time has passed since it was accepted, by the clock of the machine, if it is not in flight
+    /// then: it ends with [`Failure::Expired`](crate::Failure::Expired), and is not sent, nor sent again. If it is in
+    /// flight, its acknowledgement may still come. Time during which the machine sleeps counts if its clock goes on
+    /// meanwhile, as on most systems it does not.
+    #[must_use]
+    pub fn expires_after(mut self, time: Duration) -> Self {
+        self.expires_after = Some(time);
+        self
+    }
+
+    /// Gives it a name of the user's own, which comes back if it fails or is left unsent.
+    #[must_use]
+    pub fn tag(mut self, tag: Tag) -> Self {
+        self.tag = Some(tag);
         self
     }
 
@@ -197,6 +231,20 @@ impl Publication {
     pub fn quality(&self) -> QoS {
         self.qos
     }
+}
+
+/// How soon a [`Publication`] is sent beside others that wait.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
+pub enum Priority {
+    /// In its device's order, in turn with other devices.
+    #[default]
+    Ordinary,
+    /// Before the ordinary ones of its device and of all others, and before attaches, subscriptions and what is sent again;
+    /// devices with urgent ones take turns. It does not overtake what was queued for transmission already, and waits for the
+    /// attach of its device, and for the trial of a suspect. Its device may have a tenth of the window more in flight for
+    /// urgent ones, up to `device_window`. It needs room in the queues like any other.
+    Urgent,
 }
 
 /// The topic of a [`Publication`].

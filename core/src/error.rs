@@ -3,7 +3,7 @@
 use core::fmt;
 
 use crate::{
-    command::{Publication, Subscription},
+    command::{OpId, Publication, Subscription},
     error_report::{ErrorReport, Retry},
     id::DeviceId,
     time::Duration,
@@ -25,6 +25,10 @@ pub enum Failure {
     Superseded,
     /// It was the oldest in a full queue, and the options say to drop that one for a newer publication.
     Dropped,
+    /// It had waited for longer than [`Publication::expires_after`] says. If it had been in flight, it may have arrived.
+    Expired,
+    /// [`Gateway::cancel`](crate::Gateway::cancel) ended it. If it had been in flight, it may have arrived.
+    Cancelled,
     /// The device was detached before.
     Detached,
     /// This device is not attached any more before the user asks for it, so nothing can be published or subscribed for it:
@@ -66,6 +70,8 @@ impl Failure {
             | Self::GaveUp => Retry::Backoff,
             Self::Superseded
             | Self::Dropped
+            | Self::Expired
+            | Self::Cancelled
             | Self::Detached
             | Self::DeviceRefused
             | Self::NotAttached
@@ -87,6 +93,8 @@ impl fmt::Display for Failure {
             }
             Self::Superseded => f.write_str("a newer command replaced it"),
             Self::Dropped => f.write_str("the queue was full, and a newer publication replaced it"),
+            Self::Expired => f.write_str("it had expired before it could be sent or acknowledged"),
+            Self::Cancelled => f.write_str("it was cancelled before it could be sent or acknowledged"),
             Self::Detached => f.write_str("the device was detached before it could be sent or acknowledged"),
             Self::DeviceRefused => f.write_str(
                 "the bridge refused to attach the device, or closed the connection at each attempt: bind it to this \
@@ -194,6 +202,9 @@ pub enum CommandError {
     TooManyDevices(usize),
     /// The token has expired: an error of the caller, or of its clock.
     TokenExpired,
+    /// Only a publication that waits or is in flight can be cancelled, and this operation is another command, or has ended: an
+    /// error of the caller, or too late.
+    NotCancellable(OpId),
     /// The gateway is closing or closed.
     Closed,
 }
@@ -221,6 +232,10 @@ impl fmt::Display for CommandError {
             Self::TokenExpired => {
                 f.write_str("the device's token has expired: mint a new one, and check the clock")
             }
+            Self::NotCancellable(op) => write!(
+                f,
+                "{op} cannot be cancelled: it has ended, or is no publication"
+            ),
             Self::Closed => f.write_str("the gateway is closing or closed"),
         }
     }

@@ -32,7 +32,7 @@ mod subscriptions;
 mod suspects;
 mod trials;
 
-pub use self::devices::DeviceState;
+pub use self::devices::{DeviceInfo, DeviceState, LastFailure};
 use self::{
     devices::SubscriptionKey,
     lifecycle::{Lifecycle, State},
@@ -275,9 +275,26 @@ impl Gateway {
             return Err(PublishError { kind, publication });
         }
         let online = self.lifecycle.online_mut();
-        let op = self.session.accept(online, publication);
+        let op = self.session.accept(online, publication, now);
         self.flush(now);
         Ok(op)
+    }
+
+    /// Ends a publication that waits or is in flight: it ends with [`Failure::Cancelled`](crate::Failure::Cancelled), and is
+    /// not sent, nor sent again. If it is in flight it may have arrived, and its packet identifier is not used again before
+    /// it was acknowledged. The first cancel of many publications that wait takes time in proportion to their number.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError::NotCancellable`]: the operation has ended, or is another command.
+    pub fn cancel(&mut self, op: OpId, now: Instant) -> Result<(), CommandError> {
+        let now = self.observe_time(now);
+        let online = self.lifecycle.online_mut();
+        if !self.session.cancel(online, op) {
+            return Err(CommandError::NotCancellable(op));
+        }
+        self.flush(now);
+        Ok(())
     }
 
     /// Subscribes a device to its configs or commands, now and on every later connection, at QoS 0 or 1.
@@ -330,6 +347,14 @@ impl Gateway {
             online.owed.postpone(delivery.number, now);
         }
         self.flush(now);
+    }
+
+    /// Starts a new measurement of [`Stats::worst_latency`](crate::Stats::worst_latency).
+    pub fn reset_worst_latency(&mut self) {
+        self.session.latency.worst = None;
+        if let Some(online) = self.lifecycle.online_mut() {
+            online.link.reset_worst_round_trip();
+        }
     }
 
     /// Closes the gateway permanently: sends what can be sent within `drain_timeout`, disconnects, and ends every

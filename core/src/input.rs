@@ -74,6 +74,8 @@ pub enum Input<'a> {
     },
     /// [`Gateway::publish`].
     Publish(Publication),
+    /// [`Gateway::cancel`].
+    Cancel(OpId),
     /// [`Gateway::subscribe`].
     Subscribe {
         /// The device.
@@ -94,6 +96,8 @@ pub enum Input<'a> {
     Acknowledge(DeliveryId),
     /// [`Gateway::postpone`].
     Postpone(DeliveryId),
+    /// [`Gateway::reset_worst_latency`].
+    ResetWorstLatency,
     /// [`Gateway::close`].
     Close,
     /// [`Gateway::poll_event`].
@@ -105,13 +109,15 @@ pub enum Input<'a> {
 #[non_exhaustive]
 pub enum Answer {
     /// Of [`Input::Connected`], [`Input::Received`], [`Input::Transmitted`], [`Input::Timeout`], [`Input::Disconnected`],
-    /// [`Input::Acknowledge`] and [`Input::Postpone`]: they are never refused.
+    /// [`Input::Acknowledge`], [`Input::Postpone`] and [`Input::ResetWorstLatency`]: they are never refused.
     None,
     /// Of [`Input::Open`], [`Input::Detach`], [`Input::Authorize`], [`Input::Subscribe`], [`Input::Unsubscribe`] and
     /// [`Input::Close`], which is never refused.
     Op(Result<OpId, CommandError>),
     /// Of [`Input::Attach`].
     Attached(Result<(DeviceKey, OpId), CommandError>),
+    /// Of [`Input::Cancel`].
+    Cancelled(Result<(), CommandError>),
     /// Of [`Input::Publish`].
     Published(Result<OpId, PublishError>),
     /// Of [`Input::PollEvent`].
@@ -176,6 +182,24 @@ impl Answer {
         .expect(OTHER_KIND)
     }
 
+    /// Returns whether a publication was cancelled.
+    ///
+    /// # Errors
+    ///
+    /// [`CommandError`]: the operation has ended, or is no publication.
+    ///
+    /// # Panics
+    ///
+    /// If it is the answer to another kind of input: an error of the caller.
+    #[inline]
+    pub fn cancelled(self) -> Result<(), CommandError> {
+        match self {
+            Self::Cancelled(cancelled) => Some(cancelled),
+            _ => None,
+        }
+        .expect(OTHER_KIND)
+    }
+
     /// Returns the event that was taken.
     ///
     /// # Panics
@@ -194,7 +218,8 @@ impl Answer {
 impl Gateway {
     /// Applies any input or command at the instant `now`, exactly as the method for that input does; see its
     /// documentation. Ignoring the answer to a command ignores its refusal; ignoring the answer to [`Input::PollEvent`]
-    /// loses the event. `now` is not used for [`Input::PollEvent`].
+    /// loses the event. `now` is not used for
+    /// [`Input::PollEvent`] and [`Input::ResetWorstLatency`].
     #[inline]
     pub fn apply(&mut self, input: Input<'_>, now: Instant) -> Answer {
         match input {
@@ -220,6 +245,7 @@ impl Gateway {
             Input::Publish(publication) => {
                 return Answer::Published(self.publish(publication, now));
             }
+            Input::Cancel(op) => return Answer::Cancelled(self.cancel(op, now)),
             Input::Subscribe {
                 device,
                 subscription,
@@ -229,6 +255,7 @@ impl Gateway {
                 device,
                 subscription,
             } => return Answer::Op(self.unsubscribe(device, subscription, now)),
+            Input::ResetWorstLatency => self.reset_worst_latency(),
             Input::Close => return Answer::Op(Ok(self.close(now))),
             Input::PollEvent => return Answer::Event(self.poll_event()),
         }

@@ -16,7 +16,7 @@
 //! | family | methods | |
 //! |---|---|---|
 //! | inputs | `handle_connected`, `handle_input`, `handle_transmitted`, `handle_timeout`, `handle_disconnected` | what the transport and the clock report; never fail |
-//! | commands | `open`, `attach`, `detach`, `authorize`, `publish`, `subscribe`, `unsubscribe`, `acknowledge`, `postpone`, `close` | what you want; return at once |
+//! | commands | `open`, `attach`, `detach`, `authorize`, `publish`, `cancel`, `subscribe`, `unsubscribe`, `acknowledge`, `postpone`, `close` | what you want; return at once |
 //! | outputs | `poll_transmit`, `poll_event`, `poll_timeout`, `wants_transport`, `wants_input` | what to do next |
 //! | getters | `is_open`, `device_state`, `unsent`, `stats`, … | the current state |
 //!
@@ -192,6 +192,7 @@ mod mqtt;
 mod options;
 pub mod quota;
 mod stats;
+mod tag;
 mod time;
 mod timers;
 mod token;
@@ -199,14 +200,14 @@ mod topic;
 mod unsent;
 
 pub use command::{
-    DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, PublicationTopic, Subscription,
+    DeliveryId, DeviceAuth, DeviceKey, OpId, Priority, Publication, PublicationTopic, Subscription,
 };
 pub use error::{Certainty, CommandError, Failure, PublishError, PublishErrorKind};
 pub use error_report::{ErrorReport, ErrorReportError, ErrorType, MqttMessageInfo, Retry};
 pub use event::{
     DetachCause, DisconnectReason, Disconnected, Event, Outcome, Refusal, TransportEnd,
 };
-pub use gateway::{DeviceState, Gateway};
+pub use gateway::{DeviceInfo, DeviceState, Gateway, LastFailure};
 pub use id::{ClientId, DeviceId, IdError, IdKind, IdProblem, Location, ProjectId, RegistryId};
 pub use input::{Answer, Input};
 #[cfg(feature = "jwt")]
@@ -220,6 +221,7 @@ pub use options::{
 };
 pub use quota::Quota;
 pub use stats::Stats;
+pub use tag::{Tag, TagError};
 pub use time::UnixTime;
 pub use token::{ExpiredBy, Token, TokenError};
 pub use topic::{Subfolder, SubfolderError, SubfolderProblem};

@@ -23,7 +23,7 @@ use self::{
     transmit::Transmit,
 };
 pub(crate) use self::{
-    ack_clock::{AckLimits, Kind, Request, Verdict},
+    ack_clock::{AckLimits, Kind, Request, RoundTrip, Verdict},
     codec::{Connect, DEFAULT_FRAME_LIMIT, PacketId, Publish, SubAckCode, TopicName},
     keep_alive::{Silence, Timing},
     unanswered::Found,
@@ -332,6 +332,16 @@ impl<T: Copy> Connection<T> {
     /// Returns the number of acknowledgements that matched nothing.
     pub(crate) fn unsolicited(&self) -> u64 {
         self.unsolicited
+    }
+
+    /// Returns how long the acknowledgements of publications took.
+    pub(crate) fn round_trip(&self) -> RoundTrip {
+        self.acks.round_trip(Kind::Publication)
+    }
+
+    /// Starts a new measurement of the longest of these times.
+    pub(crate) fn reset_worst_round_trip(&mut self) {
+        self.acks.reset_worst_round_trip(Kind::Publication);
     }
 
     /// Returns the bytes to hand over to the transport.

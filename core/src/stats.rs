@@ -38,6 +38,13 @@ pub struct Stats {
     pub in_flight: usize,
     /// Publications in flight that have left the window, now, because later ones were acknowledged before them.
     pub skipped: usize,
+    /// Smoothed time from the hand-over of a publication at QoS 1 to its acknowledgement (a moving average with a weight of
+    /// 1/8), on this connection or the last one; `None` before the first. What was sent again does not count, because it is
+    /// not known which copy was acknowledged, nor does time during which reading was paused.
+    pub latency: Option<Duration>,
+    /// The longest of these times since [`Gateway::reset_worst_latency`](crate::Gateway::reset_worst_latency) was called, or
+    /// at all.
+    pub worst_latency: Option<Duration>,
     /// Events not yet taken, now. At `max_events` the gateway pauses reading, or wants no transport if it has none.
     pub events: usize,
     /// Configs and commands delivered at QoS 1 and not yet acknowledged to the bridge, now. At `max_unacknowledged` the

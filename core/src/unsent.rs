@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use crate::{
-    command::{DeviceKey, OpId, Publication, PublicationTopic},
+    command::{DeviceKey, OpId, Priority, Publication, PublicationTopic},
     id::DeviceId,
     mqtt::QoS,
+    tag::Tag,
+    time::Duration,
 };
 
 /// A publication that was accepted and was not acknowledged. Cheap to clone: the payload is shared.
@@ -49,6 +51,12 @@ pub struct Unsent {
     pub qos: QoS,
     /// The payload.
     pub payload: Bytes,
+    /// The priority.
+    pub priority: Priority,
+    /// How much time was left until it would have expired, when it was handed back.
+    pub expires_after: Option<Duration>,
+    /// The user's own name for it.
+    pub tag: Option<Tag>,
 }
 
 impl Unsent {
@@ -59,6 +67,9 @@ impl Unsent {
             topic: self.topic,
             qos: self.qos,
             payload: self.payload,
+            priority: self.priority,
+            expires_after: self.expires_after,
+            tag: self.tag,
         }
     }
 }
@@ -70,7 +81,11 @@ mod record {
     use bytes::Bytes;
 
     use super::Unsent;
-    use crate::{command::PublicationTopic, mqtt::QoS};
+    use crate::{
+        command::{Priority, PublicationTopic},
+        mqtt::QoS,
+        time::Duration,
+    };
 
     /// The serialized form of an [`Unsent`].
     #[derive(serde::Serialize, serde::Deserialize)]
@@ -80,6 +95,13 @@ mod record {
         topic: Topic,
         qos: u8,
         payload: Bytes,
+        // What earlier versions did not write.
+        #[serde(default)]
+        is_urgent: bool,
+        #[serde(default)]
+        expires_after: Option<Duration>,
+        #[serde(default)]
+        tag: Option<String>,
     }
 
     #[derive(serde::Serialize, serde::Deserialize)]
@@ -105,6 +127,9 @@ mod record {
                     QoS::AtLeastOnce => 1,
                 },
                 payload: unsent.payload,
+                is_urgent: unsent.priority == Priority::Urgent,
+                expires_after: unsent.expires_after,
+                tag: unsent.tag.map(|tag| tag.to_string()),
             }
         }
     }
@@ -114,6 +139,7 @@ mod record {
 
         fn try_from(record: Record) -> Result<Self, String> {
             let subfolder = |subfolder: String| subfolder.parse().map_err(shown);
+            let tag = |tag: String| tag.parse().map_err(shown);
             Ok(Self {
                 op: record.op.into(),
                 device: record.device.parse().map_err(shown)?,
@@ -129,6 +155,12 @@ mod record {
                     other => return Err(format!("quality of service {other}: it must be 0 or 1")),
                 },
                 payload: record.payload,
+                priority: match record.is_urgent {
+                    true => Priority::Urgent,
+                    false => Priority::Ordinary,
+                },
+                expires_after: record.expires_after,
+                tag: record.tag.map(tag).transpose()?,
             })
         }
     }

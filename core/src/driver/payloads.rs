@@ -189,7 +189,7 @@ impl From<&DeviceId> for Attach {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::OpId;
+    use crate::command::{OpId, Priority};
 
     #[test]
     fn what_is_unsent_becomes_what_it_was_and_nothing_else() {
@@ -199,6 +199,9 @@ mod tests {
             topic,
             qos: QoS::AtMostOnce,
             payload: Bytes::from_static(b"1"),
+            priority: Priority::Ordinary,
+            expires_after: None,
+            tag: None,
         };
         let subfolder: Subfolder = "alerts".try_into().unwrap();
         let telemetry = unsent(PublicationTopic::Telemetry(Some(subfolder.clone())));

@@ -43,6 +43,7 @@ impl Gateway {
         if let Some(online) = online.as_deref_mut() {
             session.run_device_timers(online, now);
         }
+        session.expire(online.as_deref_mut(), now);
         session.run_drains(online.as_deref_mut(), now);
         // After the drains, during which there are no trials.
         if let Some(online) = online.as_deref_mut() {

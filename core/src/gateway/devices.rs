@@ -3,13 +3,17 @@
 
 mod auth;
 mod device;
+mod info;
 mod slots;
 mod subscription;
 
 use std::collections::BTreeMap;
 
-pub use self::device::DeviceState;
 use self::slots::Slots;
+pub use self::{
+    device::DeviceState,
+    info::{DeviceInfo, LastFailure},
+};
 pub(crate) use self::{
     device::{AskedAttach, Detach, Device, Life},
     subscription::{

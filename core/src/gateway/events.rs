@@ -2,7 +2,7 @@
 
 use super::{outbox::EntryKey, session::Session};
 use crate::{
-    command::{DeviceKey, OpId},
+    command::{DeviceKey, OpId, Slot},
     error::Failure,
     event::{Event, Outcome},
 };
@@ -21,6 +21,9 @@ impl Session {
 
     /// Ends an operation of a device, other than a publication, without success.
     pub(super) fn fail(&mut self, op: OpId, device: DeviceKey, failure: Failure) {
+        if let Some(slot) = self.devices.resolve(device) {
+            self.note_failure(slot, &failure);
+        }
         self.emit(Event::Failed {
             op,
             device,
@@ -31,15 +34,28 @@ impl Session {
 
     /// Ends a publication without success, and hands it back. It is still in the outbox.
     pub(super) fn fail_unsent(&mut self, key: EntryKey, failure: Failure) {
+        let slot = self.outbox.entry(key).device;
+        self.note_failure(slot, &failure);
         let entry = self.outbox.entry(key);
-        let device = self.devices.key(entry.device);
-        let unsent = entry.unsent(&self.devices.at(entry.device).id);
+        let device = self.devices.key(slot);
+        let unsent = entry.unsent(&self.devices.at(entry.device).id, self.clock.now());
         self.emit(Event::Failed {
             op: unsent.op,
             device,
             failure,
             unsent: Some(Box::new(unsent)),
         });
+    }
+
+    /// Records the last failure of a device, unless the user has caused it.
+    pub(super) fn note_failure(&mut self, slot: Slot, failure: &Failure) {
+        if !matches!(
+            failure,
+            Failure::Cancelled | Failure::Superseded | Failure::Detached | Failure::Closed
+        ) {
+            let now = self.clock.now();
+            self.devices.at_mut(slot).last_failure = Some((failure.clone(), now));
+        }
     }
 
     pub(super) fn emit(&mut self, event: Event) {

@@ -2,7 +2,7 @@
 
 use super::{
     Gateway,
-    devices::{DeviceState, OWN},
+    devices::{DeviceInfo, DeviceState, LastFailure, OWN},
 };
 use crate::{
     command::{DeliveryId, DeviceKey},
@@ -52,6 +52,27 @@ impl Gateway {
         Some(device.life.state(self.is_open()))
     }
 
+    /// Returns a look at the gateway itself and at every device that is attached or to be attached.
+    pub fn devices(&self) -> impl Iterator<Item = DeviceInfo> {
+        let (session, is_open) = (&self.session, self.is_open());
+        session.devices.iter().map(move |(slot, device)| {
+            let last_failure = device.last_failure.as_ref();
+            DeviceInfo {
+                key: session.devices.key(slot),
+                id: device.id.clone(),
+                state: device.life.state(is_open),
+                queued: session.outbox.len_of(slot),
+                queued_bytes: session.outbox.bytes_of(slot),
+                in_flight: session.outbox.in_flight_of(slot),
+                suspected: session.outbox.suspected_of(slot),
+                last_failure: last_failure.and_then(|(failure, at)| {
+                    let (failure, at) = (failure.clone(), session.clock.instant(*at)?);
+                    Some(LastFailure { failure, at })
+                }),
+            }
+        })
+    }
+
     /// Returns every publication that was accepted and has not ended, in the order of acceptance. Keep them across a
     /// restart of the process, and publish them again then.
     pub fn unsent(&self) -> impl Iterator<Item = Unsent> {
@@ -69,7 +90,11 @@ impl Gateway {
     pub fn stats(&self) -> Stats {
         let session = &self.session;
         let online = self.lifecycle.online();
+        let latency = online.map(|online| online.link.round_trip());
+        let latency = session.latency.followed_by(latency.unwrap_or_default());
         Stats {
+            latency: latency.smoothed,
+            worst_latency: latency.worst,
             unsolicited: session.stats.unsolicited
                 + online.map_or(0, |online| online.link.unsolicited()),
             delays: session.outbox.delays().count,

@@ -161,6 +161,14 @@ impl Online {
         matches!(self.phase, Phase::Refreshing { .. } | Phase::Leaving { .. })
     }
 
+    /// Returns the publications in flight at QoS 1.
+    pub(super) fn publications(&self) -> impl Iterator<Item = EntryKey> {
+        self.link.owners().filter_map(|owner| match owner {
+            PacketOwner::Publication(key) => Some(key),
+            _ => None,
+        })
+    }
+
     /// Returns whether a probe of a kind is due, and nothing has moved since.
     #[inline]
     pub(super) fn may_probe(&self, kind: Kind) -> bool {

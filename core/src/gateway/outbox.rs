@@ -7,7 +7,9 @@
 mod blocked;
 mod entries;
 mod entry;
+mod expiry;
 mod flight;
+mod index;
 mod list;
 mod pace;
 mod probation;
@@ -23,6 +25,8 @@ use std::collections::BTreeMap;
 use self::{
     blocked::Waiting,
     entries::Entries,
+    expiry::Expiry,
+    index::Index,
     pace::{ConnectionPacer, Pace},
     queue::{Queue, Queues},
     room::{Load, Room},
@@ -35,8 +39,9 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Moment,
-    command::{OpId, Publication, PublicationTopic, Slot},
+    command::{OpId, Priority, Publication, PublicationTopic, Slot},
     id::DeviceId,
+    mqtt::QoS,
     options::Options,
     quota::Quota,
     timers::Schedule,
@@ -60,6 +65,8 @@ pub(crate) struct Outbox {
     load: Load,
     room: Room,
     waiting: Waiting,
+    expiry: Expiry,
+    index: Index,
 }
 
 impl Outbox {
@@ -76,6 +83,8 @@ impl Outbox {
             load: Load::default(),
             room: Room::new(options),
             waiting: Waiting::default(),
+            expiry: Expiry::default(),
+            index: Index::default(),
         }
     }
 
@@ -128,7 +137,7 @@ impl Outbox {
     }
 
     /// Returns the oldest telemetry events that wait in a device's queue, as few as have to be dropped so that its
-    /// publication is accepted. `None` if it would not be, even so.
+    /// publication is accepted: ordinary ones, and for an urgent one also urgent ones. `None` if it would not be, even so.
     pub(crate) fn droppable(&self, publication: &Publication) -> Option<Vec<EntryKey>> {
         let queue = self.queues.at(publication.device.slot);
         let alone = Load::default().with(publication.payload.len());
@@ -136,7 +145,8 @@ impl Outbox {
             return None;
         }
         let (mut dropped, mut keys) = (Load::default(), Vec::new());
-        for key in queue.waiting.iter(&self.entries) {
+        let is_urgent = publication.priority == Priority::Urgent;
+        for key in queue.droppable(&self.entries, is_urgent) {
             dropped.add(self.entry(key).payload.len());
             keys.push(key);
             if self.has_room_without(publication, dropped) {
@@ -152,22 +162,36 @@ impl Outbox {
         flight: Option<&mut Flight>,
         op: OpId,
         publication: Publication,
+        now: Moment,
     ) -> Option<EntryKey> {
         let Publication {
             device,
             topic,
             qos,
             payload,
+            priority,
+            expires_after,
+            tag,
         } = publication;
         let (device, bytes) = (device.slot, payload.len());
         let is_state = matches!(topic, PublicationTopic::State);
-        let key = self
-            .entries
-            .insert(|| Entry::new(op, device, topic, qos, payload));
+        let is_urgent = priority == Priority::Urgent;
+        let is_special = is_urgent || qos == QoS::AtMostOnce;
+        let expires_at = expires_after.map(|time| now + time);
+        let key = self.entries.insert(|| Entry {
+            is_urgent,
+            expires_at,
+            tag,
+            ..Entry::new(op, device, topic, qos, payload)
+        });
+        if self.index.is_kept() {
+            self.index.add(op, key);
+        }
+        self.expiry.watch(&self.entries, key);
         self.load.add(bytes);
         let queue = self.queues.at_mut(device);
         self.room.add(&mut queue.load, bytes);
-        let replaced = queue.append(&mut self.entries, key, is_state, qos);
+        let replaced = queue.append(&mut self.entries, key, is_state, is_special);
         if let Some(flight) = flight {
             flight.round.offer(device, queue, &self.entries);
         }
@@ -196,6 +220,10 @@ impl Outbox {
     ) -> (OpId, Slot) {
         let entry = self.entries.at(key);
         let (op, device, bytes) = (entry.op, entry.device, entry.payload.len());
+        if self.index.is_kept() {
+            self.index.remove(op);
+        }
+        self.expiry.forget(entry, key);
         let queue = self.queues.at_mut(device);
         unlink(queue, &mut self.entries);
         self.room.remove(&mut queue.load, bytes);
@@ -232,6 +260,14 @@ impl Outbox {
         self.connection_pacer.count(&self.quota, now);
     }
 
+    /// Holds a device back until then, if its pace says so.
+    #[inline]
+    fn hold_until(&mut self, device: Slot, held_until: Option<Moment>, now: Moment) {
+        if let Some(at) = held_until {
+            self.hold(device, at, now);
+        }
+    }
+
     /// Holds a device back until `at`, because of its pace.
     #[inline(never)]
     fn hold(&mut self, device: Slot, at: Moment, now: Moment) {
@@ -244,6 +280,7 @@ impl Outbox {
     pub(crate) fn release_paced(&mut self, mut flight: Option<&mut Flight>, now: Moment) {
         self.held_until = self.held_until.filter(|at| *at > now);
         while let Some(device) = self.paced.pop_due(now) {
+            self.queues.at_mut(device).is_state_held = false;
             if let Some(flight) = flight.as_deref_mut() {
                 flight
                     .round
@@ -257,15 +294,36 @@ impl Outbox {
         self.delays
     }
 
-    /// Returns the keys of all publications of a device, or of all devices, in the order of acceptance.
-    pub(crate) fn all(&self, device: Option<Slot>) -> Vec<EntryKey> {
-        let entries = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| device.is_none_or(|device| entry.device == device));
-        let mut keys: Vec<_> = entries.map(|(key, entry)| (entry.op, key)).collect();
-        keys.sort_unstable();
-        keys.into_iter().map(|(_, key)| key).collect()
+    /// Returns the keys of all publications, in the order of acceptance.
+    pub(crate) fn all(&self) -> Vec<EntryKey> {
+        let keys = self.entries.iter().map(|(key, _)| key);
+        self.in_order(keys)
+    }
+
+    /// Returns the keys of all publications of a device, in the order of acceptance: of those that wait, those in flight at
+    /// QoS 1, and those that are handed over at QoS 0 on a connection.
+    pub(crate) fn all_of(
+        &self,
+        device: Slot,
+        in_flight: Vec<EntryKey>,
+        flight: Option<&Flight>,
+    ) -> Vec<EntryKey> {
+        let queue = self.queues.at(device);
+        let mut keys = in_flight;
+        keys.extend(queue.all(&self.entries));
+        if let Some(flight) = flight
+            && keys.len() < queue.load.messages
+        {
+            let handing_over = flight.handing_over.iter(&self.entries);
+            keys.extend(handing_over.filter(|&key| self.entry(key).device == device));
+        }
+        self.in_order(keys.into_iter())
+    }
+
+    fn in_order(&self, keys: impl Iterator<Item = EntryKey>) -> Vec<EntryKey> {
+        let mut keys: Vec<_> = keys.collect();
+        keys.sort_unstable_by_key(|&key| self.entry(key).op);
+        keys
     }
 
     pub(crate) fn entry(&self, key: EntryKey) -> &Entry {
@@ -282,6 +340,15 @@ impl Outbox {
 
     pub(crate) fn len_of(&self, device: Slot) -> usize {
         self.queues.at(device).load.messages
+    }
+
+    pub(crate) fn bytes_of(&self, device: Slot) -> usize {
+        self.queues.at(device).load.bytes
+    }
+
+    /// Returns how many publications of a device are in flight at QoS 1.
+    pub(crate) fn in_flight_of(&self, device: Slot) -> usize {
+        self.queues.at(device).in_flight
     }
 }
 

@@ -37,6 +37,7 @@ impl Gateway {
             self.lifecycle.next_deadline(),
             self.session.drains.next(),
             self.session.outbox.paced_until(),
+            self.session.outbox.next_expiry(),
         ]
         .into_iter()
         .flatten()

@@ -6,6 +6,7 @@ use super::{
     session::Session,
 };
 use crate::{
+    clock::Moment,
     command::{OpId, Publication, Slot},
     error::Failure,
     event::{Event, Outcome},
@@ -14,11 +15,16 @@ use crate::{
 
 impl Session {
     /// Accepts a publication that was admitted.
-    pub(super) fn accept(&mut self, online: Option<&mut Online>, publication: Publication) -> OpId {
+    pub(super) fn accept(
+        &mut self,
+        online: Option<&mut Online>,
+        publication: Publication,
+        now: Moment,
+    ) -> OpId {
         let op = self.new_op();
         self.stats.accepted += 1;
         let flight = online.map(|online| &mut online.flight);
-        if let Some(replaced) = self.outbox.accept(flight, op, publication) {
+        if let Some(replaced) = self.outbox.accept(flight, op, publication, now) {
             self.fail_superseded(replaced);
         }
         op
@@ -73,6 +79,41 @@ impl Session {
         self.continue_detach(online, device);
     }
 
+    /// Ends the publication of an operation at the user's request. Returns whether there is one that has not ended.
+    pub(super) fn cancel(&mut self, online: Option<&mut Online>, op: OpId) -> bool {
+        let key = self.outbox.find(op);
+        if let Some(key) = key {
+            self.give_up(online, key, Failure::Cancelled);
+        }
+        key.is_some()
+    }
+
+    /// Ends the publications that have expired and are not in flight.
+    pub(super) fn expire(&mut self, mut online: Option<&mut Online>, now: Moment) {
+        while let Some(key) = self.outbox.pop_expired(now) {
+            self.give_up(online.as_deref_mut(), key, Failure::Expired);
+        }
+    }
+
+    /// Ends a publication without success, wherever it is, although the peer has not said anything about it.
+    pub(super) fn give_up(&mut self, online: Option<&mut Online>, key: EntryKey, failure: Failure) {
+        let Some(online) = online else {
+            return self.fail_waiting(key, failure);
+        };
+        let entry = self.outbox.entry(key);
+        let (device, packet_id) = (entry.device, entry.packet_id());
+        if let (Some(trials), Some(packet_id)) = (&mut online.trials, packet_id)
+            && trials.is_trying(packet_id)
+        {
+            // Nothing has shown whether it is to blame.
+            trials.pause(online.link.peer_clock().time(self.clock.now()));
+        }
+        self.fail_publication(online, key, failure);
+        if self.is_attached(online, device) {
+            self.outbox.reopen(&mut online.flight, device);
+        }
+    }
+
     /// Ends a publication that waits in its queue without success.
     pub(super) fn fail_waiting(&mut self, key: EntryKey, failure: Failure) {
         self.fail_unsent(key, failure);
@@ -92,12 +133,32 @@ impl Session {
         device: Slot,
         failure: &Failure,
     ) {
-        let keys = self.outbox.all(Some(device)).into_iter();
+        let keys = self.publications_of(online.as_deref(), device).into_iter();
         match online {
             Some(online) => {
                 keys.for_each(|key| self.fail_publication(online, key, failure.clone()));
             }
             None => keys.for_each(|key| self.fail_waiting(key, failure.clone())),
+        }
+    }
+
+    /// Returns all publications of a device, in the order of acceptance.
+    fn publications_of(&self, online: Option<&Online>, device: Slot) -> Vec<EntryKey> {
+        let in_flight = online.map(|online| self.in_flight_of(online, device));
+        let flight = online.map(|online| &online.flight);
+        let outbox = &self.outbox;
+        outbox.all_of(device, in_flight.unwrap_or_default(), flight)
+    }
+
+    /// Returns the publications of a device that are in flight at QoS 1.
+    fn in_flight_of(&self, online: &Online, device: Slot) -> Vec<EntryKey> {
+        match self.outbox.in_flight_of(device) {
+            0 => Vec::new(),
+            count => {
+                let all = online.publications();
+                let of_device = all.filter(|&key| self.outbox.entry(key).device == device);
+                of_device.take(count).collect()
+            }
         }
     }
 
@@ -115,10 +176,11 @@ impl Session {
 
     /// Puts back what a device had in flight, because it is no longer attached.
     pub(super) fn put_back(&mut self, online: &mut Online, device: Slot) {
+        let in_flight = self.in_flight_of(online, device);
         let Returned {
             packet_ids,
             superseded,
-        } = self.outbox.put_back(&mut online.flight, device);
+        } = self.outbox.put_back(&mut online.flight, in_flight);
         for packet_id in packet_ids {
             online.link.quarantine(packet_id);
         }

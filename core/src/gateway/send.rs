@@ -44,6 +44,7 @@ impl Session {
     /// Queues what precedes new publications. Never inlined: for most messages there is nothing.
     #[inline(never)]
     fn send_first(&mut self, online: &mut Online, now: Moment) {
+        self.send_urgent(online, now);
         for class in [
             Class::Subscription,
             Class::Attach,
@@ -58,6 +59,9 @@ impl Session {
     #[inline(never)]
     fn fill_in_turns(&mut self, online: &mut Online, now: Moment) {
         while self.has_next(online) && !self.outbox.holds_all(now) {
+            if online.flight.has_urgent() && self.send_one(online, Class::Publication, now) {
+                continue;
+            }
             let mut classes = online.classes.order().into_iter();
             let Some(class) = classes.find(|class| self.send_one(online, *class, now)) else {
                 return;
@@ -109,8 +113,19 @@ impl Session {
         let Some(key) = self.outbox.next(&mut online.flight, window, now) else {
             return false;
         };
-        self.queue_publication(online, key, now);
+        match self.outbox.entry(key).has_expired(now) {
+            true => self.give_up(Some(online), key, Failure::Expired),
+            false => self.queue_publication(online, key, now),
+        }
         true
+    }
+
+    /// Queues the urgent publications for which there is room.
+    fn send_urgent(&mut self, online: &mut Online, now: Moment) {
+        while online.flight.has_urgent()
+            && let Some(window) = online.window()
+            && self.send_publication(online, window, now)
+        {}
     }
 
     /// Queues a publication that waits in its device's queue, and for which there is room.
@@ -180,6 +195,10 @@ impl Session {
         };
         if self.outbox.is_superseded(key) {
             self.fail_publication(online, key, Failure::Superseded);
+            return true;
+        }
+        if entry.has_expired(now) {
+            self.give_up(Some(online), key, Failure::Expired);
             return true;
         }
         if self.outbox.is_held(key, now) {

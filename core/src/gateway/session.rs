@@ -15,7 +15,7 @@ use crate::{
     command::Slot,
     event::Event,
     id::ClientId,
-    mqtt::TopicName,
+    mqtt::{RoundTrip, TopicName},
     options::Options,
     stats::Stats,
     timers::Schedule,
@@ -45,6 +45,8 @@ pub(crate) struct Session {
     /// Buffer for topics that are not stored with a device.
     pub(super) topic: TopicName,
     pub(super) stats: Stats,
+    /// How long the acknowledgements took on earlier connections.
+    pub(super) latency: RoundTrip,
 }
 
 impl Session {
@@ -65,6 +67,7 @@ impl Session {
             last_tried: None,
             topic: TopicName::default(),
             stats: Stats::default(),
+            latency: RoundTrip::default(),
             client_id,
             options,
         }
@@ -72,9 +75,9 @@ impl Session {
 
     /// Returns every publication that was accepted and has not ended, in the order of acceptance.
     pub(super) fn unsent(&self) -> impl Iterator<Item = Unsent> {
-        self.outbox.all(None).into_iter().map(|key| {
+        self.outbox.all().into_iter().map(|key| {
             let entry = self.outbox.entry(key);
-            entry.unsent(&self.devices.at(entry.device).id)
+            entry.unsent(&self.devices.at(entry.device).id, self.clock.now())
         })
     }
 }

@@ -129,6 +129,7 @@ impl Session {
                 let connections = strikes.connections();
                 let cause = DetachCause::Suspected { connections };
                 self.emit(Event::Detached { device, cause });
+                self.note_failure(slot, &suspected(strikes));
             }
         }
         self.refuse(None, slot, &suspected(strikes));

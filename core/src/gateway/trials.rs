@@ -20,6 +20,7 @@ use super::{
 use crate::{
     clock::{Moment, PeerTime},
     command::Slot,
+    error::Failure,
     mqtt::{Found, PacketId},
     time::Duration,
 };
@@ -246,6 +247,10 @@ impl Session {
             return Sent::None;
         };
         if self.outbox.is_suspect_held(key, now) {
+            return Sent::None;
+        }
+        if self.outbox.entry(key).has_expired(now) {
+            self.give_up(Some(online), key, Failure::Expired);
             return Sent::None;
         }
         if self.outbox.entry(key).packet_size() > online.link.room_with_id() {

@@ -40,7 +40,7 @@ mod tests;
 
 pub(crate) use self::judging::Verdict;
 pub(super) use self::judging::allowance;
-pub(crate) use self::kind::{AckLimits, Kind, Request};
+pub(crate) use self::kind::{AckLimits, Kind, Request, RoundTrip};
 pub(super) use self::records::RecordKey;
 use self::{
     kind::KindState,
@@ -349,6 +349,11 @@ impl<T: Copy> AckClock<T> {
     #[inline]
     fn kind(&self, kind: Kind) -> &KindState {
         self.kinds.get(kind as usize).expect(ALL_KINDS)
+    }
+
+    /// Starts a new measurement of the longest time that an answer of a kind took.
+    pub(in crate::mqtt) fn reset_worst_round_trip(&mut self, kind: Kind) {
+        self.kind_mut(kind).reset_worst_round_trip();
     }
 
     #[inline]

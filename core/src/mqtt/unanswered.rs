@@ -38,6 +38,11 @@ impl<T: Copy> Connection<T> {
         }
     }
 
+    /// Returns the tags of the unanswered packets.
+    pub(crate) fn owners(&self) -> impl Iterator<Item = T> {
+        self.acks.owners()
+    }
+
     /// Returns the unanswered packets that were completely handed over to the transport at most `within` ago, oldest first.
     /// None of those before a pause of reading: the peer may have answered them long ago.
     pub(crate) fn handed_over_within(&self, within: Duration, now: Moment) -> Vec<(PacketId, T)> {

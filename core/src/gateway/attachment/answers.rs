@@ -241,6 +241,7 @@ impl Session {
         let device = self.devices.key(slot);
         let cause = DetachCause::Reported(report.clone());
         self.emit(Event::Detached { device, cause });
+        self.note_failure(slot, &Failure::Reported(report.clone()));
         self.outbox.close(&mut online.flight, slot);
         self.lose_subscriptions(Some(online), slot);
         self.put_back(online, slot);

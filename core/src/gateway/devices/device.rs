@@ -4,6 +4,7 @@ use super::{super::strikes::Strikes, auth::Auth, subscription::SubscriptionState
 use crate::{
     clock::{Clock, Moment},
     command::{DeviceAuth, OpId},
+    error::Failure,
     id::DeviceId,
     mqtt::{PacketId, TopicName},
     token::Token,
@@ -31,6 +32,8 @@ pub(crate) struct Device {
     pub(crate) strikes: Strikes,
     /// Its deliveries were not acknowledged in time, and none has been since: it holds up nobody.
     pub(crate) is_deaf: bool,
+    /// Its last failure, and when it was told.
+    pub(crate) last_failure: Option<(Failure, Moment)>,
     pub(super) config: SubscriptionState,
     pub(super) commands: SubscriptionState,
 }
@@ -138,6 +141,7 @@ impl Device {
             attempts: 0,
             strikes: Strikes::default(),
             is_deaf: false,
+            last_failure: None,
             config: SubscriptionState::default(),
             commands: SubscriptionState::default(),
         }

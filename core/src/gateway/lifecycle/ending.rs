@@ -215,12 +215,14 @@ impl Gateway {
 impl Session {
     /// Recovers the state of a connection that has ended.
     fn take_back(&mut self, online: Online) {
+        let in_flight = online.publications().collect();
         let Online {
             link, flight, owed, ..
         } = online;
         self.stats.unsolicited += link.unsolicited();
+        self.latency = self.latency.followed_by(link.round_trip());
         self.next_delivery = owed.next();
-        let Returned { superseded, .. } = self.outbox.take_back(flight);
+        let Returned { superseded, .. } = self.outbox.take_back(flight, in_flight);
         self.fail_all_superseded(superseded);
         self.lose_attachments();
     }
@@ -244,7 +246,7 @@ impl Session {
     fn finish(&mut self, open_op: Option<OpId>, close_op: Option<OpId>, failure: &Failure) {
         self.drains = Schedule::default();
         let unsent = self.unsent().collect();
-        for key in self.outbox.all(None) {
+        for key in self.outbox.all() {
             self.fail_waiting(key, failure.clone());
         }
         let open = open_op.map(|op| (op, self.devices.key(OWN)));

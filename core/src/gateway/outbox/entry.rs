@@ -4,9 +4,12 @@ use bytes::Bytes;
 
 use super::{super::strikes::Strikes, list};
 use crate::{
+    clock::Moment,
+    command::Priority,
     command::{OpId, PublicationTopic, Slot},
     id::DeviceId,
     mqtt::{PacketId, QoS},
+    tag::Tag,
     topic::{Channel, Subfolder},
     unsent::Unsent,
 };
@@ -21,10 +24,14 @@ pub(crate) struct Entry {
     pub(crate) op: OpId,
     pub(crate) device: Slot,
     pub(crate) qos: QoS,
-    is_state: bool,
+    pub(super) is_state: bool,
+    pub(super) is_urgent: bool,
     pub(super) strikes: Strikes,
-    subfolder: Option<Subfolder>,
+    pub(super) subfolder: Option<Subfolder>,
     pub(crate) payload: Bytes,
+    /// When it is not sent any more.
+    pub(super) expires_at: Option<Moment>,
+    pub(super) tag: Option<Tag>,
     pub(super) place: Place,
     pub(super) previous: EntryKey,
     pub(super) next: EntryKey,
@@ -33,7 +40,7 @@ pub(crate) struct Entry {
 /// The progress of a publication.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Place {
-    /// In its device's queue or, for a state, in its slot.
+    /// In its device's queue for its priority or, for a state, in its slot.
     Waiting,
     /// In its device's list of suspects.
     Suspected,
@@ -63,9 +70,12 @@ impl Entry {
             device,
             qos,
             is_state,
+            is_urgent: false,
             strikes: Strikes::default(),
             subfolder,
             payload,
+            expires_at: None,
+            tag: None,
             place: Place::Waiting,
             previous: list::NONE,
             next: list::NONE,
@@ -73,14 +83,26 @@ impl Entry {
     }
 
     /// Returns what is reported to the user about an undelivered publication. `device` is the id of its device.
-    pub(crate) fn unsent(&self, device: &DeviceId) -> Unsent {
+    pub(crate) fn unsent(&self, device: &DeviceId, now: Moment) -> Unsent {
         Unsent {
             op: self.op,
             device: device.clone(),
             topic: self.topic(),
             qos: self.qos,
             payload: self.payload.clone(),
+            priority: match self.is_urgent {
+                true => Priority::Urgent,
+                false => Priority::Ordinary,
+            },
+            expires_after: self.expires_at.map(|at| at.since(now)),
+            tag: self.tag.clone(),
         }
+    }
+
+    /// Returns whether it is too old to be sent.
+    #[inline]
+    pub(crate) fn has_expired(&self, now: Moment) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
     }
 
     fn topic(&self) -> PublicationTopic {
@@ -109,9 +131,10 @@ impl Entry {
         self.is_state
     }
 
-    /// Returns whether it was queued for transmission.
-    pub(super) fn is_queued(&self) -> bool {
-        !matches!(self.place, Place::Waiting | Place::Suspected)
+    /// Returns whether it is urgent, or needs no place in a window.
+    #[inline]
+    pub(super) fn is_special(&self) -> bool {
+        self.is_urgent || self.qos == QoS::AtMostOnce
     }
 
     /// Returns its packet identifier, while it is in flight.

@@ -12,7 +12,7 @@ use super::{
 use crate::{
     clock::Moment,
     command::{OpId, Slot},
-    mqtt::{PacketId, QoS},
+    mqtt::PacketId,
     options::Options,
 };
 
@@ -63,6 +63,12 @@ impl Flight {
         self.round.is_held(left)
     }
 
+    /// Returns whether a device can send something urgent, if the window has room.
+    #[inline]
+    pub(crate) fn has_urgent(&self) -> bool {
+        self.round.has_urgent()
+    }
+
     /// Returns the number of QoS 1 publications queued and not yet acknowledged.
     #[inline]
     pub(crate) fn in_flight(&self) -> usize {
@@ -94,6 +100,14 @@ impl Outbox {
         flight.round.offer(device, queue, &self.entries);
     }
 
+    /// Lets an attached device send whose suspects have all ended.
+    pub(crate) fn reopen(&mut self, flight: &mut Flight, device: Slot) {
+        let queue = self.queues.at(device);
+        if !queue.is_open && !queue.is_suspected() {
+            self.open(flight, device);
+        }
+    }
+
     /// Stops a device that is no longer attached from sending.
     pub(crate) fn close(&mut self, flight: &mut Flight, device: Slot) {
         let queue = self.queues.at_mut(device);
@@ -116,7 +130,12 @@ impl Outbox {
             if !flight.round.suit(queue, &self.entries) {
                 continue;
             }
-            let Candidate { key, held_until } = queue.candidate(now);
+            let Candidate { key, held_until } = queue.candidate(&self.entries, now);
+            if turn.is_stale(queue, held_until.is_some(), &self.entries) {
+                flight.round.offer(device, queue, &self.entries);
+                self.hold_until(device, held_until, now);
+                continue;
+            }
             let may_send = flight.round.may_send(turn, queue, window.left);
             let free = || queue.free_candidate(&self.entries, now);
             let next = if may_send { key } else { free() };
@@ -124,9 +143,7 @@ impl Outbox {
                 // What it can send at QoS 0 is held by its pace, or has changed.
                 flight.round.append_windowed(device, queue);
             }
-            if let Some(at) = held_until {
-                self.hold(device, at, now);
-            }
+            self.hold_until(device, held_until, now);
             let Some(key) = next else {
                 continue;
             };
@@ -162,8 +179,8 @@ impl Outbox {
         let device = entry.device;
         let queue = self.queues.at_mut(device);
         queue.record_queued(entry, &self.quota, now);
-        queue.in_flight += usize::from(entry.qos == QoS::AtLeastOnce);
         queue.unlink(&mut self.entries, key);
+        queue.in_flight += usize::from(matches!(place, Place::InFlight { .. }));
         flight.round.offer(device, queue, &self.entries);
         self.connection_pacer.count(&self.quota, now);
     }

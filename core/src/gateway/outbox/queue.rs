@@ -26,8 +26,10 @@ pub(super) struct Candidate {
 /// The publications that wait for one device, and whether they may be sent.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    /// Telemetry, first in first out.
-    pub(super) waiting: List,
+    /// Urgent telemetry, first in first out.
+    urgent: List,
+    /// Ordinary telemetry, first in first out.
+    waiting: List,
     /// The newest state, which waits apart from the telemetry.
     pub(super) state: Option<EntryKey>,
     /// What waits for its trial.
@@ -39,8 +41,10 @@ pub(super) struct Queue {
     pub(super) in_flight: usize,
     /// How many more than at first may be in flight, because of the acknowledgements on this connection.
     pub(super) grown: usize,
-    /// How many wait at QoS 0.
-    pub(super) waiting_once: usize,
+    /// How many wait that are urgent or at QoS 0.
+    special: usize,
+    /// Whether the pace holds the state back, so that it makes nothing urgent.
+    pub(super) is_state_held: bool,
     /// Whether the device is attached and may publish, and is not suspected.
     pub(super) is_open: bool,
     /// Whether the device is in the round of devices that can send.
@@ -56,12 +60,23 @@ pub(super) struct Queue {
 pub(super) enum Standing {
     #[default]
     Absent,
+    /// It can send an urgent publication at QoS 0.
+    UrgentFree,
+    /// It waits for the window with an urgent publication.
+    Urgent,
     /// It waits for the window, with less than its share in flight.
     Below,
     /// It waits for the window, with its share or more in flight.
     Above,
     /// It can send at QoS 0.
     Free,
+}
+
+impl Standing {
+    #[inline]
+    pub(super) fn is_urgent(self) -> bool {
+        matches!(self, Self::UrgentFree | Self::Urgent)
+    }
 }
 
 impl Queue {
@@ -73,16 +88,19 @@ impl Queue {
         self.pace.count(entry, quota, now);
     }
 
-    /// Returns what would be sent now: the state if the pace allows it, or else the head of the telemetry.
+    /// Returns what would be sent now: of what is urgent, or else of all, the state if the pace allows it, or else the head
+    /// of the telemetry.
     #[inline]
-    pub(super) fn candidate(&self, now: Moment) -> Candidate {
-        let (key, held_until) = match (self.pace.holds_all(now), self.state) {
-            (Some(at), _) => (None, Some(at)),
-            (None, Some(state)) => match self.pace.holds_state(now) {
-                Some(at) => (self.waiting.head(), Some(at)),
-                None => (Some(state), None),
-            },
-            (None, None) => (self.waiting.head(), None),
+    pub(super) fn candidate(&self, entries: &Entries, now: Moment) -> Candidate {
+        if let Some(at) = self.pace.holds_all(now) {
+            let (key, held_until) = (None, Some(at));
+            return Candidate { key, held_until };
+        }
+        let held_until = self.state.and_then(|_| self.pace.holds_state(now));
+        let state = self.state.filter(|_| held_until.is_none());
+        let key = match self.special {
+            0 => state.or(self.waiting.head()),
+            _ => self.in_order(entries, state).next(),
         };
         Candidate { key, held_until }
     }
@@ -93,8 +111,84 @@ impl Queue {
             return None;
         }
         let state = self.state.filter(|_| self.pace.holds_state(now).is_none());
-        let mut next = [state, self.waiting.head()].into_iter().flatten();
+        let mut next = self.in_order(entries, state);
         next.find(|&key| entries.at(key).qos == QoS::AtMostOnce)
+    }
+
+    /// Returns the state, if it may be sent, and the heads of the telemetry, in the order in which they are sent.
+    fn in_order(
+        &self,
+        entries: &Entries,
+        state: Option<EntryKey>,
+    ) -> impl Iterator<Item = EntryKey> + use<> {
+        let urgent_state = state.filter(|&state| entries.at(state).is_urgent);
+        let ordinary_state = state.filter(|_| urgent_state.is_none());
+        let heads = [
+            urgent_state,
+            self.urgent.head(),
+            ordinary_state,
+            self.waiting.head(),
+        ];
+        heads.into_iter().flatten()
+    }
+
+    /// Returns what would be sent first if the pace allowed it.
+    pub(super) fn first(&self, entries: &Entries) -> Option<EntryKey> {
+        self.in_order(entries, self.state).next()
+    }
+
+    /// Returns whether anything waits that is urgent or at QoS 0.
+    #[inline]
+    pub(super) fn has_special(&self) -> bool {
+        self.special > 0
+    }
+
+    /// Returns the quality of service of the urgent publication that would be sent first, if there is one.
+    #[inline]
+    pub(super) fn urgent(&self, entries: &Entries) -> Option<QoS> {
+        if self.special == 0 {
+            return None;
+        }
+        let state = self.state.filter(|_| !self.is_state_held);
+        let first = self.in_order(entries, state).next()?;
+        let first = entries.at(first);
+        first.is_urgent.then_some(first.qos)
+    }
+
+    /// Returns whether the state or a head of the telemetry is at QoS 0: it needs no place in a window.
+    #[inline]
+    pub(super) fn is_free(&self, entries: &Entries) -> bool {
+        self.special > 0 && {
+            let mut heads = self.in_order(entries, self.state);
+            heads.any(|key| entries.at(key).qos == QoS::AtMostOnce)
+        }
+    }
+
+    /// Returns the telemetry that waits and that a new publication may take the place of: the oldest first, and nothing
+    /// urgent for an ordinary one.
+    pub(super) fn droppable<'a>(
+        &self,
+        entries: &'a Entries,
+        for_urgent: bool,
+    ) -> impl Iterator<Item = EntryKey> + 'a {
+        let urgent = for_urgent.then(|| self.urgent.iter(entries));
+        self.waiting
+            .iter(entries)
+            .chain(urgent.into_iter().flatten())
+    }
+
+    /// Returns all that waits or is suspected.
+    pub(super) fn all<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = EntryKey> + 'a {
+        let lists = [&self.urgent, &self.waiting, &self.suspects];
+        let listed = lists.map(|list| list.iter(entries)).into_iter().flatten();
+        self.state.into_iter().chain(listed)
+    }
+
+    fn list_of(&mut self, is_urgent: bool) -> &mut List {
+        match is_urgent {
+            true => &mut self.urgent,
+            false => &mut self.waiting,
+        }
     }
 
     /// Adds an entry that was accepted; returns a waiting or suspected state that it replaces.
@@ -103,46 +197,53 @@ impl Queue {
         entries: &mut Entries,
         key: EntryKey,
         is_state: bool,
-        qos: QoS,
+        is_special: bool,
     ) -> Option<EntryKey> {
         if !is_state {
-            self.count_waiting(qos);
-            self.waiting.push_back(entries, key);
+            match is_special {
+                true => self.put_special(entries, key),
+                false => self.waiting.push_back(entries, key),
+            }
             return None;
         }
         let suspect = self.replace_suspect(entries, key);
         if suspect.is_some() {
             return suspect;
         }
-        self.count_waiting(qos);
+        self.special += usize::from(is_special);
         let replaced = self.state.replace(key)?;
-        self.waiting_once -= usize::from(entries.at(replaced).qos == QoS::AtMostOnce);
+        self.special -= usize::from(entries.at(replaced).is_special());
         Some(replaced)
+    }
+
+    /// Adds telemetry that is urgent or at QoS 0. Never inlined: most is neither.
+    #[inline(never)]
+    fn put_special(&mut self, entries: &mut Entries, key: EntryKey) {
+        self.special += 1;
+        let is_urgent = entries.at(key).is_urgent;
+        self.list_of(is_urgent).push_back(entries, key);
     }
 
     /// Puts an entry back in the order of acceptance.
     pub(super) fn put_back(&mut self, entries: &mut Entries, key: EntryKey) {
         let entry = entries.at(key);
-        self.count_waiting(entry.qos);
-        match entry.is_state() {
+        let (is_state, is_urgent) = (entry.is_state(), entry.is_urgent);
+        self.special += usize::from(entry.is_special());
+        match is_state {
             true => self.state = Some(key),
-            false => self.waiting.insert(entries, key),
+            false => self.list_of(is_urgent).insert(entries, key),
         }
-    }
-
-    fn count_waiting(&mut self, qos: QoS) {
-        self.waiting_once += usize::from(qos == QoS::AtMostOnce);
     }
 
     /// Removes an entry that waits here.
     pub(super) fn unlink(&mut self, entries: &mut Entries, key: EntryKey) {
         let entry = entries.at(key);
-        let is_once = entry.qos == QoS::AtMostOnce;
-        match entry.is_state() {
+        let (is_state, is_urgent) = (entry.is_state(), entry.is_urgent);
+        self.special -= usize::from(entry.is_special());
+        match is_state {
             true => self.state = None,
-            false => self.waiting.remove(entries, key),
+            false => self.list_of(is_urgent).remove(entries, key),
         }
-        self.waiting_once -= usize::from(is_once);
     }
 
     /// Returns whether this is a state and a newer one waits or was queued for transmission: it must not be sent again.
@@ -151,7 +252,7 @@ impl Queue {
     }
 
     pub(super) fn has_waiting(&self) -> bool {
-        self.state.is_some() || !self.waiting.is_empty()
+        self.state.is_some() || !self.waiting.is_empty() || !self.urgent.is_empty()
     }
 
     /// Clears what belonged to the connection that has ended.

@@ -4,7 +4,7 @@ use super::{
     Flight, Outbox,
     entry::{EntryKey, Place},
 };
-use crate::{command::Slot, mqtt::PacketId};
+use crate::mqtt::PacketId;
 
 /// What was put back, as far as the caller has to act on it.
 #[derive(Debug, Default)]
@@ -18,20 +18,19 @@ pub(crate) struct Returned {
 impl Outbox {
     /// Puts what a device had in flight back at the head of its queue, in the order of acceptance. The connection stays
     /// up, so QoS 0 packets in the transmit buffer are still sent and are not put back: they would arrive twice.
-    pub(crate) fn put_back(&mut self, flight: &mut Flight, device: Slot) -> Returned {
-        let in_flight = self
-            .entries
-            .iter()
-            .filter(|(_, entry)| entry.device == device && entry.packet_id().is_some());
-        let keys = in_flight.map(|(key, _)| key).collect();
-        self.put_back_keys(flight, keys)
+    pub(crate) fn put_back(&mut self, flight: &mut Flight, in_flight: Vec<EntryKey>) -> Returned {
+        self.put_back_keys(flight, in_flight)
     }
 
     /// Puts everything unacknowledged back at the head of its queue, in the order of acceptance, and suspects apart. Clears
     /// the rest of the connection's state.
-    pub(crate) fn take_back(&mut self, mut flight: Flight) -> Returned {
-        let queued = self.entries.iter().filter(|(_, entry)| entry.is_queued());
-        let keys = queued.map(|(key, _)| key).collect();
+    pub(crate) fn take_back(
+        &mut self,
+        mut flight: Flight,
+        mut in_flight: Vec<EntryKey>,
+    ) -> Returned {
+        in_flight.extend(flight.handing_over.iter(&self.entries));
+        let keys = in_flight;
         let returned = self.put_back_keys(&mut flight, keys);
         self.queues.forget_connection();
         returned
@@ -55,6 +54,7 @@ impl Outbox {
             }
             queue.put_back(&mut self.entries, key);
             self.entries.at_mut(key).place = Place::Waiting;
+            self.expiry.watch(&self.entries, key);
             flight.round.offer(device, queue, &self.entries);
         }
         returned

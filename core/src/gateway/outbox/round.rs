@@ -3,6 +3,8 @@
 //! The window is shared. A device with few publications in flight precedes those with many, and these leave a part of
 //! the window free, so that there is always room for one that has just something to send. How many one may have in
 //! flight grows with its acknowledgements, so that a device that gets none holds no more than a tenth.
+//!
+//! Devices with something urgent precede all others, and may have a tenth of the window more in flight for it.
 
 use super::{
     entries::Entries,
@@ -23,6 +25,10 @@ pub(super) struct Turn {
 /// apart, because it needs no place in a window.
 #[derive(Debug)]
 pub(super) struct Round {
+    /// With something urgent at QoS 0.
+    urgent_free: Ring,
+    /// With something urgent.
+    urgent: Ring,
     /// With less than their share in flight.
     below: Ring,
     /// With their share or more in flight.
@@ -50,6 +56,16 @@ struct Shares {
     growth: usize,
     /// What devices with their share or more leave of the window.
     spare: usize,
+}
+
+impl Turn {
+    /// Records whether the pace holds back the state of the device with this queue. Returns whether the turn was for
+    /// something urgent, which has gone or is held back.
+    #[inline]
+    pub(super) fn is_stale(self, queue: &mut Queue, is_held: bool, entries: &Entries) -> bool {
+        queue.is_state_held = is_held;
+        self.standing.is_urgent() && queue.urgent(entries).is_none()
+    }
 }
 
 impl Shares {
@@ -94,6 +110,8 @@ impl Round {
 impl Round {
     pub(super) fn new(options: &Options) -> Self {
         Self {
+            urgent_free: Ring::EMPTY,
+            urgent: Ring::EMPTY,
             below: Ring::EMPTY,
             above: Ring::EMPTY,
             free: Ring::EMPTY,
@@ -107,7 +125,29 @@ impl Round {
     /// Returns whether this queue can send now.
     #[inline]
     pub(super) fn suit(&self, queue: &Queue, entries: &Entries) -> bool {
-        queue.is_open && queue.has_waiting() && (!self.is_full(queue) || is_free(queue, entries))
+        let may_send = || !self.is_full(queue) || self.special_standing(queue, entries).is_some();
+        queue.is_open && queue.has_waiting() && may_send()
+    }
+
+    /// Returns whether this queue has as many in flight as the device may have with urgent ones.
+    fn is_full_of_urgent(&self, queue: &Queue) -> bool {
+        let Shares {
+            first,
+            growth,
+            share,
+            ..
+        } = self.shares;
+        queue.in_flight >= first + (queue.grown + share).min(growth)
+    }
+
+    /// Returns where a device with this queue waits that can send something urgent, or at QoS 0.
+    #[inline]
+    fn special_standing(&self, queue: &Queue, entries: &Entries) -> Option<Standing> {
+        match queue.urgent(entries) {
+            Some(QoS::AtMostOnce) => Some(Standing::UrgentFree),
+            Some(QoS::AtLeastOnce) if !self.is_full_of_urgent(queue) => Some(Standing::Urgent),
+            _ => queue.is_free(entries).then_some(Standing::Free),
+        }
     }
 
     /// Returns whether the device of a turn, with this queue, can send at QoS 1 while the window has room for so many more.
@@ -117,15 +157,20 @@ impl Round {
             true => left >= self.room_for(Standing::Above) && self.below.is_empty(),
             false => left >= self.room_for(Standing::Below),
         };
-        !self.is_full(queue) && (turn.standing != Standing::Free || is_allowed())
+        match turn.standing {
+            Standing::UrgentFree => false,
+            Standing::Urgent => !self.is_full_of_urgent(queue),
+            Standing::Free => !self.is_full(queue) && is_allowed(),
+            Standing::Below | Standing::Above | Standing::Absent => !self.is_full(queue),
+        }
     }
 
     /// Returns the room in the window with which those that wait there can send.
     #[inline(always)]
     fn room_for(&self, standing: Standing) -> usize {
         match standing {
-            Standing::Free => 0,
-            Standing::Below => 1,
+            Standing::UrgentFree | Standing::Free => 0,
+            Standing::Urgent | Standing::Below => 1,
             Standing::Above => self.shares.spare + 1,
             Standing::Absent => NEVER,
         }
@@ -145,28 +190,42 @@ impl Round {
     #[inline(always)]
     pub(super) fn offer(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
         match queue.turn {
-            Standing::Absent if self.suit(queue, entries) => match is_free(queue, entries) {
-                true => self.append(device, queue, Standing::Free),
-                false => self.append_windowed(device, queue),
-            },
-            Standing::Below | Standing::Above if is_free(queue, entries) => {
-                self.move_to_free(device, queue);
+            Standing::Absent if self.suit(queue, entries) => {
+                match self.special_standing(queue, entries) {
+                    Some(standing) => self.append(device, queue, standing),
+                    None => self.append_windowed(device, queue),
+                }
             }
-            Standing::Above if !self.is_above(queue) => {
+            Standing::Above if !self.is_above(queue) && !queue.has_special() => {
                 self.remove(device, queue);
                 self.append(device, queue, Standing::Below);
+            }
+            Standing::Below | Standing::Above | Standing::Free if queue.has_special() => {
+                self.promote(device, queue, entries);
             }
             _ => {}
         }
     }
 
-    /// Moves a device that waits for the window to those that need none, because it can send at QoS 0 by now.
+    /// Moves a device to those that can send something urgent, or at QoS 0 without room in the window, if it can by now;
+    /// within the order of turns.
     #[inline(never)]
-    fn move_to_free(&mut self, device: Slot, queue: &mut Queue) {
-        self.remove(device, queue);
-        queue.turn = Standing::Free;
-        self.needed = self.room_for(Standing::Free);
-        self.links.insert(&mut self.free, device);
+    fn promote(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
+        match self.special_standing(queue, entries) {
+            Some(standing) if queue.is_open && queue.turn != standing => {
+                self.remove(device, queue);
+                queue.turn = standing;
+                self.needed = self.needed.min(self.room_for(standing));
+                if let Some((ring, links)) = self.ring_mut(standing) {
+                    links.insert(ring, device);
+                }
+            }
+            None if queue.turn == Standing::Above && !self.is_above(queue) => {
+                self.remove(device, queue);
+                self.append(device, queue, Standing::Below);
+            }
+            _ => {}
+        }
     }
 
     /// Appends a device that is not in the round to those that wait for the window.
@@ -203,6 +262,8 @@ impl Round {
     fn ring_mut(&mut self, standing: Standing) -> Option<(&mut Ring, &mut Links)> {
         let ring = match standing {
             Standing::Absent => return None,
+            Standing::UrgentFree => &mut self.urgent_free,
+            Standing::Urgent => &mut self.urgent,
             Standing::Below => &mut self.below,
             Standing::Above => &mut self.above,
             Standing::Free => &mut self.free,
@@ -228,12 +289,19 @@ impl Round {
         needed != NEVER && left < needed
     }
 
+    /// Returns whether a device can send something urgent, if the window has room.
+    #[inline]
+    pub(super) fn has_urgent(&self) -> bool {
+        !self.urgent.is_empty() || !self.urgent_free.is_empty()
+    }
+
     /// Returns the smallest room in the window with which a device that waits for it can send.
     fn windowed_needed(&self) -> usize {
-        self.room_for(match (self.below.is_empty(), self.above.is_empty()) {
-            (false, _) => Standing::Below,
-            (true, false) => Standing::Above,
-            (true, true) => Standing::Absent,
+        let is_one_enough = !self.below.is_empty() || !self.urgent.is_empty();
+        self.room_for(match (is_one_enough, self.above.is_empty()) {
+            (true, _) => Standing::Below,
+            (false, false) => Standing::Above,
+            (false, true) => Standing::Absent,
         })
     }
 
@@ -244,8 +312,10 @@ impl Round {
         if !self.can_send(left) {
             return None;
         }
-        if !self.free.is_empty() && self.is_free_next(left) {
-            return self.take_from(Standing::Free);
+        if self.has_special()
+            && let Some(standing) = self.next_special(left)
+        {
+            return self.take_from(standing);
         }
         match self.below.is_empty() {
             false => self.take_from(Standing::Below),
@@ -253,9 +323,26 @@ impl Round {
         }
     }
 
-    /// Returns whether the next turn is that of a device that can send at QoS 0. Never inlined, because most publications
-    /// are at QoS 1.
+    #[inline]
+    fn has_special(&self) -> bool {
+        self.has_urgent() || !self.free.is_empty()
+    }
+
+    /// Returns where the device waits whose turn is next, if it can send something urgent or at QoS 0. Never inlined,
+    /// because most publications are neither.
     #[inline(never)]
+    fn next_special(&self, left: usize) -> Option<Standing> {
+        if !self.urgent_free.is_empty() {
+            return Some(Standing::UrgentFree);
+        }
+        if !self.urgent.is_empty() && left >= self.room_for(Standing::Urgent) {
+            return Some(Standing::Urgent);
+        }
+        let is_free_next = !self.free.is_empty() && self.is_free_next(left);
+        is_free_next.then_some(Standing::Free)
+    }
+
+    /// Returns whether the next turn of those without anything urgent is that of a device that can send at QoS 0.
     fn is_free_next(&self, left: usize) -> bool {
         let number = |ring: &Ring| ring.head().map(|device| self.links.number(device));
         let windowed = number(&self.below).or(number(&self.above));
@@ -276,7 +363,7 @@ impl Round {
 
     #[inline]
     fn update_needed(&mut self) {
-        self.needed = match self.free.is_empty() {
+        self.needed = match self.free.is_empty() && self.urgent_free.is_empty() {
             true => self.windowed_needed(),
             false => self.room_for(Standing::Free),
         };
@@ -290,15 +377,4 @@ impl Round {
             self.update_needed();
         }
     }
-}
-
-/// Returns whether the state or the first telemetry of a queue is at QoS 0: it needs no place in a window.
-#[inline]
-fn is_free(queue: &Queue, entries: &Entries) -> bool {
-    if queue.waiting_once == 0 {
-        return false;
-    }
-    let next = [queue.state, queue.waiting.head()].into_iter().flatten();
-    next.map(|key| entries.at(key).qos)
-        .any(|qos| qos == QoS::AtMostOnce)
 }

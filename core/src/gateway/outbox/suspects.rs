@@ -55,13 +55,12 @@ impl Queue {
     }
 
     /// Returns what would be sent alone now.
-    fn first_suspect(&self) -> Option<EntryKey> {
+    fn first_suspect(&self, entries: &Entries) -> Option<EntryKey> {
         if self.probation.until().is_some() {
             return None;
         }
-        let waiting = self.state.or(self.waiting.head());
-        let waiting = waiting.filter(|_| self.probation.is_on());
-        self.suspects.head().or(waiting)
+        let waiting = self.probation.is_on().then(|| self.first(entries));
+        self.suspects.head().or(waiting.flatten())
     }
 }
 
@@ -74,22 +73,19 @@ impl Outbox {
 
     /// Returns whether any publication is a suspect, wherever it is, or any device on probation.
     pub(crate) fn has_suspects(&self) -> bool {
-        let mut entries = self.entries.iter();
-        let mut queues = self.queues.iter();
-        queues.any(|queue| queue.probation.is_on())
-            || entries.any(|(_, entry)| entry.strikes.is_suspect())
+        self.queues.iter().any(Queue::is_suspected)
     }
 
     /// Returns the suspect of a device whose turn it is.
     pub(crate) fn first_suspect(&self, device: Slot) -> Option<EntryKey> {
-        self.queues.at(device).first_suspect()
+        self.queues.at(device).first_suspect(&self.entries)
     }
 
-    /// Returns a publication that has had its last trial.
+    /// Returns a publication that has had its last trial. To be called without a connection.
     pub(crate) fn guilty(&self) -> Option<EntryKey> {
-        let mut entries = self.entries.iter();
-        let guilty = entries.find(|(_, entry)| entry.strikes.is_guilty());
-        guilty.map(|(key, _)| key)
+        let queues = self.queues.iter();
+        let mut suspects = queues.flat_map(|queue| queue.suspects.iter(&self.entries));
+        suspects.find(|&key| self.entries.at(key).strikes.is_guilty())
     }
 
     /// Returns whether the pace of its device holds a suspect back.
@@ -110,7 +106,7 @@ impl Outbox {
 
     /// Clears the strikes of everything that is not a suspect yet.
     pub(crate) fn forgive_others(&mut self) {
-        for key in self.all(None) {
+        for key in self.all() {
             self.strikes_mut(key).forgive();
         }
     }

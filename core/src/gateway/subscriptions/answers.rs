@@ -155,11 +155,14 @@ impl Session {
         match op {
             Some(op) => self.fail(op, device, failure),
             None if !is_wanted => {}
-            None => self.emit(Event::SubscriptionLost {
-                device,
-                subscription,
-                failure,
-            }),
+            None => {
+                self.note_failure(key.device, &failure);
+                self.emit(Event::SubscriptionLost {
+                    device,
+                    subscription,
+                    failure,
+                });
+            }
         }
     }
 

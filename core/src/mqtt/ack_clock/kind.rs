@@ -122,6 +122,27 @@ pub(super) struct KindState {
     timeout: Duration,
     /// The smoothed round trip (RFC 6298: weight 1/8) in nanoseconds; 0 until one was measured.
     round_trip: u64,
+    /// The longest round trip in nanoseconds since it was reset; 0 if none was measured.
+    worst_round_trip: u64,
+}
+
+/// How long the answers to packets that were sent once took, from hand-over to answer.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct RoundTrip {
+    /// Moving average.
+    pub(crate) smoothed: Option<Duration>,
+    /// The longest.
+    pub(crate) worst: Option<Duration>,
+}
+
+impl RoundTrip {
+    /// Adds what was measured later.
+    pub(crate) fn followed_by(self, later: Self) -> Self {
+        Self {
+            smoothed: later.smoothed.or(self.smoothed),
+            worst: later.worst.max(self.worst),
+        }
+    }
 }
 
 impl KindState {
@@ -137,6 +158,7 @@ impl KindState {
             probes: 0,
             timeout,
             round_trip: 0,
+            worst_round_trip: 0,
         }
     }
 
@@ -153,6 +175,19 @@ impl KindState {
             0 => nanos.max(1),
             smoothed => smoothed - smoothed / 8 + nanos / 8,
         };
+        self.worst_round_trip = self.worst_round_trip.max(nanos);
+    }
+
+    pub(super) fn round_trip(&self) -> RoundTrip {
+        let measured = |nanos| (self.round_trip > 0).then(|| Duration::from_nanos(nanos));
+        RoundTrip {
+            smoothed: measured(self.round_trip),
+            worst: measured(self.worst_round_trip).filter(|worst| !worst.is_zero()),
+        }
+    }
+
+    pub(super) fn reset_worst_round_trip(&mut self) {
+        self.worst_round_trip = 0;
     }
 
     /// Returns for how long a packet is overtaken before it leaves the window.

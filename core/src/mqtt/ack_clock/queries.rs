@@ -1,7 +1,7 @@
 //! What is known of the unanswered packets, and the room in the windows.
 
 use super::{
-    AckClock, Kind,
+    AckClock, Kind, RoundTrip,
     records::{NONE, Record, RecordKey},
 };
 use crate::{clock::PeerTime, mqtt::codec::PacketId};
@@ -28,6 +28,11 @@ impl<T: Copy> AckClock<T> {
             .collect()
     }
 
+    /// Returns the tags of the unanswered packets.
+    pub(in crate::mqtt) fn owners(&self) -> impl Iterator<Item = T> {
+        self.iter().map(|record| record.tag)
+    }
+
     /// Returns the unanswered packets that were handed over at `since` or later, oldest first.
     pub(in crate::mqtt) fn handed_since(&self, since: PeerTime) -> Vec<(PacketId, T)> {
         let recent = |record: &&Record<T>| record.handed.is_some_and(|at| at >= since);
@@ -48,6 +53,11 @@ impl<T: Copy> AckClock<T> {
     pub(in crate::mqtt) fn last_handed(&self) -> PeerTime {
         let kinds = self.kinds.iter().map(|kind| kind.last_handed);
         kinds.max().unwrap_or(PeerTime::START)
+    }
+
+    /// Returns how long the answers of a kind took.
+    pub(in crate::mqtt) fn round_trip(&self, kind: Kind) -> RoundTrip {
+        self.kind(kind).round_trip()
     }
 
     pub(in crate::mqtt) fn owner(&self, key: RecordKey) -> T {

@@ -1,0 +1,47 @@
+//! Publications by their operations.
+
+use std::collections::BTreeMap;
+
+use super::{Outbox, entry::EntryKey};
+use crate::command::OpId;
+
+/// The publications by operation, from the first search until none is left: most users never search.
+#[derive(Debug, Default)]
+pub(super) struct Index {
+    by_op: Option<BTreeMap<OpId, EntryKey>>,
+}
+
+impl Index {
+    /// Returns whether it has anything.
+    #[inline]
+    pub(super) fn is_kept(&self) -> bool {
+        self.by_op.is_some()
+    }
+
+    #[inline(never)]
+    pub(super) fn add(&mut self, op: OpId, key: EntryKey) {
+        if let Some(by_op) = &mut self.by_op {
+            by_op.insert(op, key);
+        }
+    }
+
+    #[inline(never)]
+    pub(super) fn remove(&mut self, op: OpId) {
+        if let Some(by_op) = &mut self.by_op {
+            by_op.remove(&op);
+            if by_op.is_empty() {
+                self.by_op = None;
+            }
+        }
+    }
+}
+
+impl Outbox {
+    /// Returns the publication of an operation, if it has not ended. The first search takes a pass over all.
+    pub(crate) fn find(&mut self, op: OpId) -> Option<EntryKey> {
+        let entries = &self.entries;
+        let all = || entries.iter().map(|(key, entry)| (entry.op, key)).collect();
+        let by_op = self.index.by_op.get_or_insert_with(all);
+        by_op.get(&op).copied()
+    }
+}
