@@ -141,9 +141,21 @@ pub struct Publication {
     pub(crate) topic: PublicationTopic,
     pub(crate) qos: QoS,
     pub(crate) payload: Bytes,
+    pub(crate) extras: Option<Box<Extras>>,
+}
+
+/// What few publications have; apart, so that the others are small.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Extras {
     pub(crate) priority: Priority,
     pub(crate) expires_after: Option<Duration>,
     pub(crate) tag: Option<Tag>,
+}
+
+impl Extras {
+    pub(crate) fn is_urgent(&self) -> bool {
+        self.priority == Priority::Urgent
+    }
 }
 
 impl Publication {
@@ -164,9 +176,7 @@ impl Publication {
             topic,
             qos: QoS::AtLeastOnce,
             payload,
-            priority: Priority::Ordinary,
-            expires_after: None,
-            tag: None,
+            extras: None,
         }
     }
 
@@ -191,7 +201,9 @@ impl Publication {
     /// Publishes with this priority.
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
-        self.priority = priority;
+        if priority != Priority::default() || self.extras.is_some() {
+            self.extras.get_or_insert_default().priority = priority;
+        }
         self
     }
 
@@ -201,14 +213,14 @@ impl Publication {
     /// meanwhile, as on most systems it does not.
     #[must_use]
     pub fn expires_after(mut self, time: Duration) -> Self {
-        self.expires_after = Some(time);
+        self.extras.get_or_insert_default().expires_after = Some(time);
         self
     }
 
     /// Gives it a name of the user's own, which comes back if it fails or is left unsent.
     #[must_use]
     pub fn tag(mut self, tag: Tag) -> Self {
-        self.tag = Some(tag);
+        self.extras.get_or_insert_default().tag = Some(tag);
         self
     }
 

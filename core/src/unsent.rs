@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::{
-    command::{DeviceKey, OpId, Priority, Publication, PublicationTopic},
+    command::{DeviceKey, Extras, OpId, Priority, Publication, PublicationTopic},
     id::DeviceId,
     mqtt::QoS,
     tag::Tag,
@@ -62,14 +62,17 @@ pub struct Unsent {
 impl Unsent {
     /// Converts it back into a publication, for the device with this key.
     pub fn into_publication(self, device: DeviceKey) -> Publication {
+        let extras = Extras {
+            priority: self.priority,
+            expires_after: self.expires_after,
+            tag: self.tag,
+        };
         Publication {
             device,
             topic: self.topic,
             qos: self.qos,
             payload: self.payload,
-            priority: self.priority,
-            expires_after: self.expires_after,
-            tag: self.tag,
+            extras: (extras != Extras::default()).then(|| Box::new(extras)),
         }
     }
 }

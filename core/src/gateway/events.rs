@@ -36,9 +36,8 @@ impl Session {
     pub(super) fn fail_unsent(&mut self, key: EntryKey, failure: Failure) {
         let slot = self.outbox.entry(key).device;
         self.note_failure(slot, &failure);
-        let entry = self.outbox.entry(key);
         let device = self.devices.key(slot);
-        let unsent = entry.unsent(&self.devices.at(entry.device).id, self.clock.now());
+        let unsent = self.unsent_of(key);
         self.emit(Event::Failed {
             op: unsent.op,
             device,

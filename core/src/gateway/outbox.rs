@@ -7,7 +7,7 @@
 mod blocked;
 mod entries;
 mod entry;
-mod expiry;
+mod extras;
 mod flight;
 mod index;
 mod list;
@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 use self::{
     blocked::Waiting,
     entries::Entries,
-    expiry::Expiry,
+    extras::Extras,
     index::Index,
     pace::{ConnectionPacer, Pace},
     queue::{Queue, Queues},
@@ -39,7 +39,7 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Moment,
-    command::{OpId, Priority, Publication, PublicationTopic, Slot},
+    command::{OpId, Publication, PublicationTopic, Slot},
     id::DeviceId,
     mqtt::QoS,
     options::Options,
@@ -65,7 +65,7 @@ pub(crate) struct Outbox {
     load: Load,
     room: Room,
     waiting: Waiting,
-    expiry: Expiry,
+    extras: Extras,
     index: Index,
 }
 
@@ -83,7 +83,7 @@ impl Outbox {
             load: Load::default(),
             room: Room::new(options),
             waiting: Waiting::default(),
-            expiry: Expiry::default(),
+            extras: Extras::default(),
             index: Index::default(),
         }
     }
@@ -145,7 +145,8 @@ impl Outbox {
             return None;
         }
         let (mut dropped, mut keys) = (Load::default(), Vec::new());
-        let is_urgent = publication.priority == Priority::Urgent;
+        let extras = publication.extras.as_ref();
+        let is_urgent = extras.is_some_and(|extras| extras.is_urgent());
         for key in queue.droppable(&self.entries, is_urgent) {
             dropped.add(self.entry(key).payload.len());
             keys.push(key);
@@ -164,30 +165,55 @@ impl Outbox {
         publication: Publication,
         now: Moment,
     ) -> Option<EntryKey> {
+        match publication.extras.is_some() || self.index.is_kept() {
+            true => self.accept_rare(flight, op, publication, now),
+            false => self.take_in(flight, op, publication, false).1,
+        }
+    }
+
+    /// Does the same for one of the few that are urgent, have a deadline or a tag, or can be found by their operation.
+    #[inline(never)]
+    fn accept_rare(
+        &mut self,
+        flight: Option<&mut Flight>,
+        op: OpId,
+        mut publication: Publication,
+        now: Moment,
+    ) -> Option<EntryKey> {
+        let extras = publication.extras.take();
+        let is_urgent = extras.as_ref().is_some_and(|extras| extras.is_urgent());
+        let (key, replaced) = self.take_in(flight, op, publication, is_urgent);
+        self.index.add(op, key);
+        if let Some(extras) = extras {
+            self.entries.at_mut(key).has_extras = true;
+            self.extras.add(op, key, *extras, now);
+        }
+        replaced
+    }
+
+    /// Appends a publication to its queue; returns its key, and the state that it replaced.
+    #[inline(always)]
+    fn take_in(
+        &mut self,
+        flight: Option<&mut Flight>,
+        op: OpId,
+        publication: Publication,
+        is_urgent: bool,
+    ) -> (EntryKey, Option<EntryKey>) {
         let Publication {
             device,
             topic,
             qos,
             payload,
-            priority,
-            expires_after,
-            tag,
+            ..
         } = publication;
         let (device, bytes) = (device.slot, payload.len());
         let is_state = matches!(topic, PublicationTopic::State);
-        let is_urgent = priority == Priority::Urgent;
         let is_special = is_urgent || qos == QoS::AtMostOnce;
-        let expires_at = expires_after.map(|time| now + time);
         let key = self.entries.insert(|| Entry {
             is_urgent,
-            expires_at,
-            tag,
             ..Entry::new(op, device, topic, qos, payload)
         });
-        if self.index.is_kept() {
-            self.index.add(op, key);
-        }
-        self.expiry.watch(&self.entries, key);
         self.load.add(bytes);
         let queue = self.queues.at_mut(device);
         self.room.add(&mut queue.load, bytes);
@@ -198,7 +224,14 @@ impl Outbox {
         if queue.blocked.is_some() {
             self.recheck(device);
         }
-        replaced
+        (key, replaced)
+    }
+
+    /// Forgets what few publications have.
+    #[inline(never)]
+    fn forget_rare(&mut self, op: OpId, key: EntryKey) {
+        self.index.remove(op);
+        self.extras.remove(op, key);
     }
 
     /// Ends a publication that waits in its queue or among the suspects.
@@ -220,10 +253,9 @@ impl Outbox {
     ) -> (OpId, Slot) {
         let entry = self.entries.at(key);
         let (op, device, bytes) = (entry.op, entry.device, entry.payload.len());
-        if self.index.is_kept() {
-            self.index.remove(op);
+        if entry.has_extras || self.index.is_kept() {
+            self.forget_rare(op, key);
         }
-        self.expiry.forget(entry, key);
         let queue = self.queues.at_mut(device);
         unlink(queue, &mut self.entries);
         self.room.remove(&mut queue.load, bytes);
@@ -260,17 +292,10 @@ impl Outbox {
         self.connection_pacer.count(&self.quota, now);
     }
 
-    /// Holds a device back until then, if its pace says so.
-    #[inline]
-    fn hold_until(&mut self, device: Slot, held_until: Option<Moment>, now: Moment) {
-        if let Some(at) = held_until {
-            self.hold(device, at, now);
-        }
-    }
-
     /// Holds a device back until `at`, because of its pace.
     #[inline(never)]
     fn hold(&mut self, device: Slot, at: Moment, now: Moment) {
+        self.queues.at_mut(device).is_held = true;
         if self.paced.add(at, device) {
             self.delays.count(at.since(now));
         }
@@ -280,7 +305,7 @@ impl Outbox {
     pub(crate) fn release_paced(&mut self, mut flight: Option<&mut Flight>, now: Moment) {
         self.held_until = self.held_until.filter(|at| *at > now);
         while let Some(device) = self.paced.pop_due(now) {
-            self.queues.at_mut(device).is_state_held = false;
+            self.queues.at_mut(device).is_held = false;
             if let Some(flight) = flight.as_deref_mut() {
                 flight
                     .round

@@ -113,7 +113,7 @@ impl Session {
         let Some(key) = self.outbox.next(&mut online.flight, window, now) else {
             return false;
         };
-        match self.outbox.entry(key).has_expired(now) {
+        match self.outbox.has_expired(key, now) {
             true => self.give_up(Some(online), key, Failure::Expired),
             false => self.queue_publication(online, key, now),
         }
@@ -197,7 +197,7 @@ impl Session {
             self.fail_publication(online, key, Failure::Superseded);
             return true;
         }
-        if entry.has_expired(now) {
+        if self.outbox.has_expired(key, now) {
             self.give_up(Some(online), key, Failure::Expired);
             return true;
         }

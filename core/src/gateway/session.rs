@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use super::{
     devices::{Devices, OWN},
     online::Suspect,
-    outbox::Outbox,
+    outbox::{EntryKey, Outbox},
 };
 use crate::{
     backoff::Jitter,
@@ -75,9 +75,14 @@ impl Session {
 
     /// Returns every publication that was accepted and has not ended, in the order of acceptance.
     pub(super) fn unsent(&self) -> impl Iterator<Item = Unsent> {
-        self.outbox.all().into_iter().map(|key| {
-            let entry = self.outbox.entry(key);
-            entry.unsent(&self.devices.at(entry.device).id, self.clock.now())
-        })
+        let keys = self.outbox.all().into_iter();
+        keys.map(|key| self.unsent_of(key))
+    }
+
+    /// Returns what is reported to the user about an undelivered publication.
+    pub(super) fn unsent_of(&self, key: EntryKey) -> Unsent {
+        let device = self.outbox.entry(key).device;
+        let id = &self.devices.at(device).id;
+        self.outbox.unsent(key, id, self.clock.now())
     }
 }

@@ -249,7 +249,7 @@ impl Session {
         if self.outbox.is_suspect_held(key, now) {
             return Sent::None;
         }
-        if self.outbox.entry(key).has_expired(now) {
+        if self.outbox.has_expired(key, now) {
             self.give_up(Some(online), key, Failure::Expired);
             return Sent::None;
         }

@@ -28,6 +28,7 @@ enum Place {
 
 impl Entries {
     /// Constructs the entry in its slot, so that it is not moved while space is made for it.
+    #[inline(always)]
     pub(super) fn insert(&mut self, entry: impl FnOnce() -> Entry) -> EntryKey {
         let key = match self.vacant {
             Some(key) => key,

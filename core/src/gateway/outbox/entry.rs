@@ -4,14 +4,9 @@ use bytes::Bytes;
 
 use super::{super::strikes::Strikes, list};
 use crate::{
-    clock::Moment,
-    command::Priority,
-    command::{OpId, PublicationTopic, Slot},
-    id::DeviceId,
+    command::{OpId, Priority, PublicationTopic, Slot},
     mqtt::{PacketId, QoS},
-    tag::Tag,
     topic::{Channel, Subfolder},
-    unsent::Unsent,
 };
 
 /// Identifies an entry while it is in the outbox.
@@ -26,12 +21,11 @@ pub(crate) struct Entry {
     pub(crate) qos: QoS,
     pub(super) is_state: bool,
     pub(super) is_urgent: bool,
+    /// Whether the outbox has more about it.
+    pub(super) has_extras: bool,
     pub(super) strikes: Strikes,
     pub(super) subfolder: Option<Subfolder>,
     pub(crate) payload: Bytes,
-    /// When it is not sent any more.
-    pub(super) expires_at: Option<Moment>,
-    pub(super) tag: Option<Tag>,
     pub(super) place: Place,
     pub(super) previous: EntryKey,
     pub(super) next: EntryKey,
@@ -71,41 +65,24 @@ impl Entry {
             qos,
             is_state,
             is_urgent: false,
+            has_extras: false,
             strikes: Strikes::default(),
             subfolder,
             payload,
-            expires_at: None,
-            tag: None,
             place: Place::Waiting,
             previous: list::NONE,
             next: list::NONE,
         }
     }
 
-    /// Returns what is reported to the user about an undelivered publication. `device` is the id of its device.
-    pub(crate) fn unsent(&self, device: &DeviceId, now: Moment) -> Unsent {
-        Unsent {
-            op: self.op,
-            device: device.clone(),
-            topic: self.topic(),
-            qos: self.qos,
-            payload: self.payload.clone(),
-            priority: match self.is_urgent {
-                true => Priority::Urgent,
-                false => Priority::Ordinary,
-            },
-            expires_after: self.expires_at.map(|at| at.since(now)),
-            tag: self.tag.clone(),
+    pub(super) fn priority(&self) -> Priority {
+        match self.is_urgent {
+            true => Priority::Urgent,
+            false => Priority::Ordinary,
         }
     }
 
-    /// Returns whether it is too old to be sent.
-    #[inline]
-    pub(crate) fn has_expired(&self, now: Moment) -> bool {
-        self.expires_at.is_some_and(|at| at <= now)
-    }
-
-    fn topic(&self) -> PublicationTopic {
+    pub(super) fn topic(&self) -> PublicationTopic {
         match self.channel() {
             Channel::State => PublicationTopic::State,
             _ => PublicationTopic::Telemetry(self.subfolder.clone()),

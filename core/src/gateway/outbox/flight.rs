@@ -125,15 +125,18 @@ impl Outbox {
     ) -> Option<EntryKey> {
         while let Some(turn) = flight.round.take(window.left) {
             let device = turn.device;
-            let queue = self.queues.at_mut(device);
+            let mut queue = self.queues.at_mut(device);
             queue.turn = Standing::Absent;
             if !flight.round.suit(queue, &self.entries) {
                 continue;
             }
             let Candidate { key, held_until } = queue.candidate(&self.entries, now);
-            if turn.is_stale(queue, held_until.is_some(), &self.entries) {
+            if let Some(at) = held_until {
+                self.hold(device, at, now);
+                queue = self.queues.at_mut(device);
+            }
+            if turn.is_stale(queue, &self.entries) {
                 flight.round.offer(device, queue, &self.entries);
-                self.hold_until(device, held_until, now);
                 continue;
             }
             let may_send = flight.round.may_send(turn, queue, window.left);
@@ -143,7 +146,6 @@ impl Outbox {
                 // What it can send at QoS 0 is held by its pace, or has changed.
                 flight.round.append_windowed(device, queue);
             }
-            self.hold_until(device, held_until, now);
             let Some(key) = next else {
                 continue;
             };

@@ -18,14 +18,12 @@ impl Index {
         self.by_op.is_some()
     }
 
-    #[inline(never)]
     pub(super) fn add(&mut self, op: OpId, key: EntryKey) {
         if let Some(by_op) = &mut self.by_op {
             by_op.insert(op, key);
         }
     }
 
-    #[inline(never)]
     pub(super) fn remove(&mut self, op: OpId) {
         if let Some(by_op) = &mut self.by_op {
             by_op.remove(&op);

@@ -43,8 +43,8 @@ pub(super) struct Queue {
     pub(super) grown: usize,
     /// How many wait that are urgent or at QoS 0.
     special: usize,
-    /// Whether the pace holds the state back, so that it makes nothing urgent.
-    pub(super) is_state_held: bool,
+    /// Whether the pace holds the state or all back, so that the state makes nothing urgent.
+    pub(super) is_held: bool,
     /// Whether the device is attached and may publish, and is not suspected.
     pub(super) is_open: bool,
     /// Whether the device is in the round of devices that can send.
@@ -72,13 +72,6 @@ pub(super) enum Standing {
     Free,
 }
 
-impl Standing {
-    #[inline]
-    pub(super) fn is_urgent(self) -> bool {
-        matches!(self, Self::UrgentFree | Self::Urgent)
-    }
-}
-
 impl Queue {
     /// Counts a packet queued for transmission, first or repeated, against the pace.
     pub(super) fn record_queued(&mut self, entry: &Entry, quota: &Quota, now: Moment) {
@@ -92,16 +85,24 @@ impl Queue {
     /// of the telemetry.
     #[inline]
     pub(super) fn candidate(&self, entries: &Entries, now: Moment) -> Candidate {
-        if let Some(at) = self.pace.holds_all(now) {
-            let (key, held_until) = (None, Some(at));
-            return Candidate { key, held_until };
+        match self.pace.holds_all(now) {
+            Some(at) => Candidate {
+                key: None,
+                held_until: Some(at),
+            },
+            None if self.special == 0 && self.state.is_none() => Candidate {
+                key: self.waiting.head(),
+                held_until: None,
+            },
+            None => self.first_allowed(entries, now),
         }
+    }
+
+    #[inline(never)]
+    fn first_allowed(&self, entries: &Entries, now: Moment) -> Candidate {
         let held_until = self.state.and_then(|_| self.pace.holds_state(now));
         let state = self.state.filter(|_| held_until.is_none());
-        let key = match self.special {
-            0 => state.or(self.waiting.head()),
-            _ => self.in_order(entries, state).next(),
-        };
+        let key = self.in_order(entries, state).next();
         Candidate { key, held_until }
     }
 
@@ -146,10 +147,7 @@ impl Queue {
     /// Returns the quality of service of the urgent publication that would be sent first, if there is one.
     #[inline]
     pub(super) fn urgent(&self, entries: &Entries) -> Option<QoS> {
-        if self.special == 0 {
-            return None;
-        }
-        let state = self.state.filter(|_| !self.is_state_held);
+        let state = self.state.filter(|_| !self.is_held);
         let first = self.in_order(entries, state).next()?;
         let first = entries.at(first);
         first.is_urgent.then_some(first.qos)
@@ -158,10 +156,8 @@ impl Queue {
     /// Returns whether the state or a head of the telemetry is at QoS 0: it needs no place in a window.
     #[inline]
     pub(super) fn is_free(&self, entries: &Entries) -> bool {
-        self.special > 0 && {
-            let mut heads = self.in_order(entries, self.state);
-            heads.any(|key| entries.at(key).qos == QoS::AtMostOnce)
-        }
+        let mut heads = self.in_order(entries, self.state);
+        heads.any(|key| entries.at(key).qos == QoS::AtMostOnce)
     }
 
     /// Returns the telemetry that waits and that a new publication may take the place of: the oldest first, and nothing
@@ -192,6 +188,7 @@ impl Queue {
     }
 
     /// Adds an entry that was accepted; returns a waiting or suspected state that it replaces.
+    #[inline(always)]
     pub(super) fn append(
         &mut self,
         entries: &mut Entries,
@@ -252,7 +249,7 @@ impl Queue {
     }
 
     pub(super) fn has_waiting(&self) -> bool {
-        self.state.is_some() || !self.waiting.is_empty() || !self.urgent.is_empty()
+        !self.waiting.is_empty() || self.state.is_some() || self.has_special()
     }
 
     /// Clears what belonged to the connection that has ended.

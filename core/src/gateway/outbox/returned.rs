@@ -48,13 +48,16 @@ impl Outbox {
                 returned.superseded.push(key);
                 continue;
             }
-            if self.entries.at(key).strikes.is_suspect() {
+            let entry = self.entries.at(key);
+            if entry.has_extras {
+                self.extras.watch(entry.op, key);
+            }
+            if entry.strikes.is_suspect() {
                 queue.suspect(&mut self.entries, key);
                 continue;
             }
             queue.put_back(&mut self.entries, key);
             self.entries.at_mut(key).place = Place::Waiting;
-            self.expiry.watch(&self.entries, key);
             flight.round.offer(device, queue, &self.entries);
         }
         returned

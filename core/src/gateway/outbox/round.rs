@@ -59,12 +59,14 @@ struct Shares {
 }
 
 impl Turn {
-    /// Records whether the pace holds back the state of the device with this queue. Returns whether the turn was for
-    /// something urgent, which has gone or is held back.
+    /// Returns whether the turn of the device with this queue was for something urgent, which has gone or is held back.
     #[inline]
-    pub(super) fn is_stale(self, queue: &mut Queue, is_held: bool, entries: &Entries) -> bool {
-        queue.is_state_held = is_held;
-        self.standing.is_urgent() && queue.urgent(entries).is_none()
+    pub(super) fn is_stale(self, queue: &Queue, entries: &Entries) -> bool {
+        match self.standing {
+            Standing::UrgentFree => queue.urgent(entries) != Some(QoS::AtMostOnce),
+            Standing::Urgent => queue.urgent(entries).is_none(),
+            Standing::Below | Standing::Above | Standing::Free | Standing::Absent => false,
+        }
     }
 }
 
@@ -123,10 +125,10 @@ impl Round {
     }
 
     /// Returns whether this queue can send now.
-    #[inline]
+    #[inline(always)]
     pub(super) fn suit(&self, queue: &Queue, entries: &Entries) -> bool {
-        let may_send = || !self.is_full(queue) || self.special_standing(queue, entries).is_some();
-        queue.is_open && queue.has_waiting() && may_send()
+        let is_special = || queue.has_special() && self.special_standing(queue, entries).is_some();
+        queue.is_open && queue.has_waiting() && (!self.is_full(queue) || is_special())
     }
 
     /// Returns whether this queue has as many in flight as the device may have with urgent ones.
@@ -140,8 +142,9 @@ impl Round {
         queue.in_flight >= first + (queue.grown + share).min(growth)
     }
 
-    /// Returns where a device with this queue waits that can send something urgent, or at QoS 0.
-    #[inline]
+    /// Returns where a device with this queue waits that can send something urgent, or at QoS 0. Never inlined, as
+    /// [`next_special`](Self::next_special).
+    #[inline(never)]
     fn special_standing(&self, queue: &Queue, entries: &Entries) -> Option<Standing> {
         match queue.urgent(entries) {
             Some(QoS::AtMostOnce) => Some(Standing::UrgentFree),
@@ -176,6 +179,15 @@ impl Round {
         }
     }
 
+    /// Returns where a device with this queue waits for the window.
+    #[inline(always)]
+    fn windowed_standing(&self, queue: &Queue) -> Standing {
+        match self.is_above(queue) {
+            true => Standing::Above,
+            false => Standing::Below,
+        }
+    }
+
     #[inline]
     fn is_above(&self, queue: &Queue) -> bool {
         queue.in_flight >= self.shares.share
@@ -189,52 +201,49 @@ impl Round {
     /// Appends the device with this queue to the round, unless it is in it already or cannot send.
     #[inline(always)]
     pub(super) fn offer(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
+        if queue.has_special() {
+            return self.offer_special(device, queue, entries);
+        }
         match queue.turn {
-            Standing::Absent if self.suit(queue, entries) => {
-                match self.special_standing(queue, entries) {
-                    Some(standing) => self.append(device, queue, standing),
-                    None => self.append_windowed(device, queue),
-                }
-            }
-            Standing::Above if !self.is_above(queue) && !queue.has_special() => {
-                self.remove(device, queue);
-                self.append(device, queue, Standing::Below);
-            }
-            Standing::Below | Standing::Above | Standing::Free if queue.has_special() => {
-                self.promote(device, queue, entries);
-            }
+            Standing::Absent if self.suit(queue, entries) => self.append_windowed(device, queue),
+            Standing::Above if !self.is_above(queue) => self.advance(device, queue),
             _ => {}
         }
     }
 
-    /// Moves a device to those that can send something urgent, or at QoS 0 without room in the window, if it can by now;
-    /// within the order of turns.
+    /// Does the same for a device that has something urgent or at QoS 0; if it waits elsewhere, moves it to where it can
+    /// send sooner. One that has less than before stays: this shows when its turn comes.
     #[inline(never)]
-    fn promote(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
-        match self.special_standing(queue, entries) {
-            Some(standing) if queue.is_open && queue.turn != standing => {
-                self.remove(device, queue);
-                queue.turn = standing;
-                self.needed = self.needed.min(self.room_for(standing));
-                if let Some((ring, links)) = self.ring_mut(standing) {
-                    links.insert(ring, device);
-                }
-            }
-            None if queue.turn == Standing::Above && !self.is_above(queue) => {
-                self.remove(device, queue);
-                self.append(device, queue, Standing::Below);
-            }
-            _ => {}
+    fn offer_special(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
+        if !self.suit(queue, entries) {
+            return;
         }
+        let standing = self.special_standing(queue, entries);
+        let standing = standing.unwrap_or_else(|| self.windowed_standing(queue));
+        match (queue.turn, standing) {
+            (turn, standing) if turn == standing => {}
+            (Standing::Below | Standing::Above, Standing::Free) => {
+                self.remove(device, queue);
+                self.put_back(Turn { device, standing }, queue);
+            }
+            (Standing::Below | Standing::Free, Standing::Below | Standing::Above) => {}
+            _ => {
+                self.remove(device, queue);
+                self.append(device, queue, standing);
+            }
+        }
+    }
+
+    /// Moves a device to those with less than their share.
+    fn advance(&mut self, device: Slot, queue: &mut Queue) {
+        self.remove(device, queue);
+        self.append(device, queue, Standing::Below);
     }
 
     /// Appends a device that is not in the round to those that wait for the window.
     #[inline(always)]
     pub(super) fn append_windowed(&mut self, device: Slot, queue: &mut Queue) {
-        match self.is_above(queue) {
-            true => self.append(device, queue, Standing::Above),
-            false => self.append(device, queue, Standing::Below),
-        }
+        self.append(device, queue, self.windowed_standing(queue));
     }
 
     #[inline(always)]
