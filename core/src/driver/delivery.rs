@@ -11,7 +11,7 @@ use crate::{
     command::{OpId, Publication},
     driver::{
         completion::Completion,
-        error::{AcceptError, DeliveryError},
+        error::{AcceptError, DeliveryError, OperationError},
         handle::Handle,
         shared::Shared,
     },
@@ -40,6 +40,18 @@ impl Delivery {
     /// [`Closed::unsent`](crate::driver::Closed::unsent).
     pub fn op(&self) -> OpId {
         self.completion.op()
+    }
+
+    /// Cancels the message: it is not sent, nor sent again. Awaiting this then returns it with
+    /// [`Failure::Cancelled`](crate::Failure::Cancelled). If it was in flight, it may have arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`]: it has ended already
+    /// ([`CommandError::NotCancellable`](crate::CommandError::NotCancellable)), which awaiting this tells, or the driver was
+    /// dropped.
+    pub fn cancel(&self) -> Result<(), OperationError> {
+        self.completion.cancel()
     }
 }
 
