@@ -153,7 +153,9 @@ async fn read_status(client: Client, watch: Watch) -> Vec<Status> {
                 }
             }
             Status::TokenFailed { error, .. } => watch.check_error("a token's error", &**error),
-            Status::Failed { failure, .. } => watch.check_error("a failure", failure),
+            Status::Failed { failure, .. } | Status::Undelivered { failure, .. } => {
+                watch.check_error("a failure", failure);
+            }
             _ => {}
         }
         changes.push(change);
