@@ -37,6 +37,7 @@ impl Watch {
     fn look(&self, simulation: &Simulation, client: &Client, device: Option<&Device>) {
         self.check("the client", client);
         self.check("the device", &device);
+        self.check("the devices", &client.devices());
         self.check("the statistics", &client.stats());
         self.check("what is unsent", &client.unsent());
         self.check("the simulation", simulation);
