@@ -206,7 +206,8 @@ impl Lanes {
     pub(super) fn on_ended(&mut self, device: &DeviceId, message: &Request) {
         self.get_mut(device).accepted.remove_request(message);
         let mut candidates: Vec<_> = self.crowded.drain(..).chain([device.clone()]).collect();
-        candidates.sort_by_key(|device| !self.lanes.get(device).is_some_and(Lane::is_urgent));
+        candidates
+            .sort_by_cached_key(|device| !self.lanes.get(device).is_some_and(Lane::is_urgent));
         for candidate in candidates {
             push_once(&mut self.due, &candidate);
         }
