@@ -47,6 +47,10 @@
 //! [`Failure::retry`] says whether a retry may succeed. Futures may be dropped at any time: an operation that was
 //! accepted continues; one that was not has changed nothing.
 //!
+//! A message can [expire](Telemetry::expires_after), be [urgent](Telemetry::priority), and be [cancelled](Delivery::cancel);
+//! its [tag](Telemetry::tag) comes back if it fails. [`Status::Undelivered`] counts those that fail and are not awaited.
+//! [`Client::devices`] and [`Client::stats`] show what waits, for which device, and how soon the bridge answers.
+//!
 //! # Shutdown
 //!
 //! [`Client::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and returns the

@@ -153,6 +153,11 @@ pub(crate) struct Extras {
 }
 
 impl Extras {
+    /// Returns what a publication keeps of it.
+    pub(crate) fn kept(self) -> Option<Box<Self>> {
+        (self != Self::default()).then(|| Box::new(self))
+    }
+
     pub(crate) fn is_urgent(&self) -> bool {
         self.priority == Priority::Urgent
     }

@@ -13,6 +13,13 @@
 //! command to the gateway in one step under one lock: a future that is dropped has either been accepted or changed
 //! nothing.
 //!
+//! # Late, urgent and cancelled messages
+//!
+//! A message can [expire](Telemetry::expires_after), be [urgent](Telemetry::priority), and carry a [tag](Telemetry::tag) of
+//! the user's own. [`Delivery::cancel`] and [`Client::cancel`] take it back. One that fails is returned by its [`Delivery`],
+//! with its tag and the time that was left; if that was dropped, [`Status::Undelivered`] counts it. [`Client::devices`] shows
+//! what each device has queued and in flight, and its last failure; [`Client::stats`] how soon the bridge answers.
+//!
 //! # Back-pressure
 //!
 //! For outgoing messages, full queues make [`Device::telemetry`] wait. A config or command is acknowledged when it is

@@ -72,7 +72,7 @@ impl Unsent {
             topic: self.topic,
             qos: self.qos,
             payload: self.payload,
-            extras: (extras != Extras::default()).then(|| Box::new(extras)),
+            extras: extras.kept(),
         }
     }
 }

@@ -1,14 +1,17 @@
 //! Converts the reasons why operations and connections end to error codes for programs and text for people.
 
-use std::{borrow::Cow, error::Error, fmt::Display, io::ErrorKind};
+mod disconnected;
+
+use std::{borrow::Cow, fmt::Display};
 
 use iotcore_gateway_tokio::{
-    AcceptError, AttachError, Certainty, CommandError, DeliveryError, DetachCause,
-    DisconnectReason, Disconnected, DriverStopped, ErrorType, Failure, IdError, OperationError,
-    PublishError, PublishErrorKind, Retry, SubfolderError, TransportError,
+    AcceptError, AttachError, Certainty, CommandError, DeliveryError, DetachCause, DriverStopped,
+    ErrorType, Failure, IdError, OperationError, PublishError, PublishErrorKind, Retry,
+    SubfolderError, TagError,
 };
 use serde::Serialize;
 
+pub(crate) use self::disconnected::{Circumstances, disconnect_code, disconnect_detail};
 use crate::token::UnreadableToken;
 
 /// The reason why an operation failed.
@@ -51,6 +54,11 @@ impl Reason {
         Self::refused("unknown_device", detail)
     }
 
+    /// Constructs the failure of a message whose `expires_after` is beyond its limits, as `detail` says.
+    pub(crate) fn illegal_expiry(detail: impl ToString) -> Self {
+        Self::refused("illegal_expires_after", detail)
+    }
+
     /// Constructs the failure of an operation while the gateway is closing.
     pub(crate) fn closed() -> Self {
         CommandError::Closed.into()
@@ -65,6 +73,12 @@ impl Reason {
     /// Returns whether the gateway's queues are full, which is temporary.
     pub(crate) fn is_queue_full(&self) -> bool {
         self.error == QUEUE_FULL
+    }
+
+    /// Returns whether the input is wrong, and may contain a misplaced token: it is not repeated.
+    pub(crate) fn is_mistake(&self) -> bool {
+        let error = self.error.as_ref();
+        error.starts_with("illegal_") || matches!(error, "unknown_device" | "payload_too_large")
     }
 
     /// Returns whether the message was still unsent when the gateway was closed or gave up.
@@ -82,6 +96,8 @@ impl From<Failure> for Reason {
             Failure::ErrorsTopicRefused => "errors_topic_refused".into(),
             Failure::Superseded => "superseded".into(),
             Failure::Dropped => "dropped".into(),
+            Failure::Expired => "expired".into(),
+            Failure::Cancelled => "cancelled".into(),
             Failure::Detached => "detached".into(),
             Failure::DeviceRefused => "device_refused".into(),
             Failure::NotAttached => "not_attached".into(),
@@ -186,6 +202,12 @@ impl From<SubfolderError> for Reason {
     }
 }
 
+impl From<TagError> for Reason {
+    fn from(error: TagError) -> Self {
+        Self::refused("illegal_tag", error)
+    }
+}
+
 impl From<UnreadableToken> for Reason {
     fn from(error: UnreadableToken) -> Self {
         Self::refused("illegal_token", error)
@@ -199,109 +221,6 @@ pub(crate) fn detach_cause(cause: &DetachCause) -> String {
         DetachCause::Suspected { .. } => "suspected".to_owned(),
         _ => "requested".to_owned(),
     }
-}
-
-/// Returns the code, in snake case, of what ended a connection or a connection attempt.
-pub(crate) fn disconnect_code(
-    ended: &Disconnected,
-    error: Option<&TransportError>,
-) -> &'static str {
-    match error {
-        Some(TransportError::Token(_)) => return "token_failed",
-        Some(TransportError::Dial { .. }) => return "dial_failed",
-        Some(TransportError::Tls { .. }) => return "tls_failed",
-        Some(TransportError::PeerClosed) => return "peer_closed",
-        Some(TransportError::Broken(_)) => return "broken",
-        _ => {}
-    }
-    match &ended.reason {
-        DisconnectReason::Transport(_) => "broken",
-        DisconnectReason::Refused(_) => "refused",
-        DisconnectReason::TokenExpired => "token_expired",
-        DisconnectReason::ConnAckTimedOut(_) => "connack_timed_out",
-        DisconnectReason::PingRespTimedOut(_) => "pingresp_timed_out",
-        DisconnectReason::PacketTimedOut(_) => "packet_timed_out",
-        DisconnectReason::WriteStalled(_) => "write_stalled",
-        DisconnectReason::Violation(_) => "protocol_violation",
-        DisconnectReason::PacketIdsExhausted => "packet_ids_exhausted",
-        DisconnectReason::TokenRefresh => "token_refresh",
-        DisconnectReason::Closed => "closed",
-        _ => "other",
-    }
-}
-
-/// What the relay knows about a connection that has ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Circumstances {
-    /// Whether the bridge had accepted it.
-    pub(crate) was_connected: bool,
-    /// Whether an attach was still pending.
-    pub(crate) was_attaching: bool,
-}
-
-/// Describes what ended a connection in a sentence, with advice.
-pub(crate) fn disconnect_detail(
-    ended: &Disconnected,
-    error: Option<&TransportError>,
-    circumstances: Circumstances,
-) -> String {
-    let mut detail = match error {
-        Some(error) => chain(error),
-        None => ended.reason.to_string(),
-    };
-    detail.push_str(advice(ended, error, circumstances));
-    if ended.takeover_suspected {
-        detail.push_str(
-            "; the bridge closed several connections in a row soon after accepting them: another client may be using the same gateway id",
-        );
-    }
-    detail
-}
-
-fn advice(
-    ended: &Disconnected,
-    error: Option<&TransportError>,
-    circumstances: Circumstances,
-) -> &'static str {
-    const PORT: &str =
-        "; check --host and --port, and that both sides use TLS or, with --plain, neither does";
-    let Circumstances {
-        was_connected,
-        was_attaching,
-    } = circumstances;
-    match (&ended.reason, error) {
-        (_, Some(TransportError::Dial { .. })) => {
-            "; check --host and --port, the network, and that something listens there"
-        }
-        (_, Some(TransportError::Tls { source, .. })) => match source.kind() {
-            ErrorKind::InvalidData => "; the trusted CA certificates are given with --ca",
-            _ => PORT,
-        },
-        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => PORT,
-        (DisconnectReason::Violation(_) | DisconnectReason::ConnAckTimedOut(_), _)
-            if !was_connected =>
-        {
-            PORT
-        }
-        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if was_attaching => {
-            "; a device was being attached: check that --gateway is registered as a gateway, not as a device"
-        }
-        _ => "",
-    }
-}
-
-/// Formats an error and its causes, except for causes that its own text already includes.
-fn chain(error: &dyn Error) -> String {
-    let mut described = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !described.contains(&text) {
-            described = format!("{described}: {text}");
-        }
-        cause = error.source();
-    }
-    described
 }
 
 /// Converts the bridge's code to snake case; an unknown code may contain anything.
@@ -326,55 +245,5 @@ fn retry(retry: Retry) -> &'static str {
     match retry {
         Retry::Never => "never",
         Retry::Backoff => "backoff",
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::net::TcpListener;
-
-    use iotcore_gateway_tokio::{
-        BoxError, ClientId, Security, Setup, Status, Token, TokenRequest, TokenSource, connect,
-    };
-
-    use super::*;
-
-    /// A source that hands out what it minted long ago.
-    struct Old;
-
-    impl TokenSource for Old {
-        async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
-            Ok(Token::new("old", request.now)?)
-        }
-    }
-
-    #[tokio::test]
-    async fn an_expired_token_of_the_gateway_itself_is_a_failure_of_its_source() {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
-        let client_id = ClientId::new(
-            "plant".parse().unwrap(),
-            "us-central1".parse().unwrap(),
-            "sensors".parse().unwrap(),
-            "gateway-1".parse().unwrap(),
-        );
-        let setup = Setup::new("127.0.0.1", Security::PlainOnLoopback, client_id, Old)
-            .port(listener.local_addr().unwrap().port());
-        let (client, driver) = connect(setup).unwrap();
-        let mut status = client.status();
-        tokio::spawn(driver.run());
-        let Some(Status::Disconnected { ended, error }) = status.next().await else {
-            panic!("nothing but the end of the attempt is told");
-        };
-        let error = error.as_deref();
-        assert_eq!(disconnect_code(&ended, error), "token_failed");
-        let circumstances = Circumstances {
-            was_connected: false,
-            was_attaching: false,
-        };
-        let detail = disconnect_detail(&ended, error, circumstances);
-        assert!(
-            detail.contains("the token source returned a token that had expired"),
-            "{detail}"
-        );
     }
 }

@@ -5,7 +5,7 @@ use std::{
     thread,
 };
 
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
     notes::note,
@@ -46,7 +46,7 @@ fn send_lines(input: &mut impl BufRead, sender: &mpsc::Sender<Line>) -> io::Resu
         let content = if len > MAX_LINE {
             Err(InvalidLine::TooLong { len })
         } else {
-            Operation::parse(&text)
+            Operation::parse(&text, Instant::now())
         };
         let line = Line { number, content };
         if sender.blocking_send(line).is_err() {

@@ -1,13 +1,17 @@
 //! Parses the command line and the environment, and sets up the gateway accordingly.
 
-use std::{error::Error, fmt, fs, io, num::NonZeroU32, path::PathBuf, time::Duration};
+mod start_error;
+
+use std::{fs, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum, builder::FalseyValueParser, value_parser};
 use iotcore_gateway_tokio::{
-    Algorithm, Backoff, ClientId, DeviceId, KeyError, KeyTokens, Location, MintError, Options,
-    ProjectId, QueueLimit, Reconnect, RegistryId, Security, Setup, SetupError, SigningKey, Tls,
-    TlsError,
+    Algorithm, Backoff, ClientId, DeviceId, KeyTokens, Location, Options, ProjectId, QueueLimit,
+    Reconnect, RegistryId, Security, Setup, SigningKey, Tls,
 };
+
+pub(crate) use self::start_error::StartError;
+use crate::operation::Publication;
 
 /// How many times `--max-queued` messages may be open in total.
 const TOTAL_FACTOR: usize = 100;
@@ -18,6 +22,11 @@ const MAX_TOTAL_BYTES: usize = 64 * 1024 * 1024;
 /// The same for one device, at least; with many messages, the size for each.
 const MIN_DEVICE_BYTES: usize = 1024 * 1024;
 const DEVICE_BYTES_EACH: usize = 1024;
+
+/// The part of the limits of a device that urgent messages may hold beyond them, so that they need not wait for room
+/// behind ordinary ones; in bytes at least as much as the largest payload has.
+const URGENT_PART: usize = 10;
+const MIN_URGENT_BYTES: usize = 256 * 1024;
 
 /// How long a close, a detach or a token change waits for operations in progress.
 pub(crate) const DRAIN: Duration = Duration::from_secs(5);
@@ -33,6 +42,8 @@ Why an operation `failed`, by its `error`:
   device_refused  the bridge refused the device, or its attach was suspected: attach or authorize it
   detached        its device was detached first
   token_expired   the given token has expired: mint another one, and check the clock
+  expired         its `expires_after` had passed before it was sent or acknowledged
+  cancelled       the operation `cancel` ended it; it may have arrived if it was in flight
   superseded      a newer state replaced it
   dropped         the queue was full (--overflow drop-oldest)
   timed_out       the bridge did not answer an attach or a SUBSCRIBE; it is asked again
@@ -128,8 +139,8 @@ pub(crate) struct Arguments {
           value_parser = value_parser!(u16).range(1..=32_000))]
     device_window: u16,
 
-    /// The number of messages of one device without `done` or `failed`, in flight or not, at which its further ones wait;
-    /// at 100 times as many of all devices, reading the input pauses
+    /// The number of messages of one device without `done` or `failed`, in flight or not, at which its further ones wait,
+    /// urgent ones at a tenth more; at 100 times as many of all devices, reading the input pauses
     #[arg(long, env = "IOTCORE_MAX_QUEUED", value_name = "N", default_value_t = 1_000,
           value_parser = value_parser!(u32).range(1..=10_000_000))]
     max_queued: u32,
@@ -222,11 +233,29 @@ pub(crate) struct Settings {
     /// The id of the gateway itself.
     pub(crate) gateway: DeviceId,
     pub(crate) acknowledge: Acknowledge,
-    /// The limit of the messages of one device that the gateway holds.
-    pub(crate) device_queue: QueueLimit,
+    pub(crate) device_queue: DeviceQueue,
     /// The limit of all messages that have not ended at which the input is no longer read.
     pub(crate) total_queue: QueueLimit,
     pub(crate) overflow: Overflow,
+}
+
+/// The limits of the messages of one device that the gateway holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct DeviceQueue {
+    /// At which an ordinary message waits.
+    pub(crate) ordinary: QueueLimit,
+    /// At which an urgent one waits.
+    pub(crate) urgent: QueueLimit,
+}
+
+impl DeviceQueue {
+    /// Returns the limit at which a message waits.
+    pub(crate) fn of(self, publication: &Publication) -> QueueLimit {
+        match publication.is_urgent() {
+            true => self.urgent,
+            false => self.ordinary,
+        }
+    }
 }
 
 impl Arguments {
@@ -238,14 +267,15 @@ impl Arguments {
                 max: self.backoff_max,
             });
         }
-        let options = self.options();
+        let device_queue = self.device_queue();
+        let options = self.options(device_queue.urgent);
         let tokens = KeyTokens::new(self.signing_key()?)
             .lifetime(Duration::from_secs(self.token_lifetime))
             .map_err(StartError::Lifetime)?;
         let settings = Settings {
             gateway: self.gateway.clone(),
             acknowledge: self.acknowledge,
-            device_queue: options.device_queue,
+            device_queue,
             total_queue: options.total_queue,
             overflow: self.overflow,
         };
@@ -265,7 +295,23 @@ impl Arguments {
         Ok((settings, setup))
     }
 
-    fn options(&self) -> Options {
+    /// Returns the limits of one device. With [`Overflow::DropOldest`] an urgent message needs no more room, because it
+    /// finds it at once.
+    fn device_queue(&self) -> DeviceQueue {
+        let messages = self.max_queued as usize;
+        let bytes = (messages * DEVICE_BYTES_EACH).clamp(MIN_DEVICE_BYTES, MAX_TOTAL_BYTES);
+        let ordinary = QueueLimit { messages, bytes };
+        let urgent = match self.overflow {
+            Overflow::DropOldest => ordinary,
+            Overflow::Wait => QueueLimit {
+                messages: messages + messages.div_ceil(URGENT_PART),
+                bytes: bytes + (bytes / URGENT_PART).max(MIN_URGENT_BYTES),
+            },
+        };
+        DeviceQueue { ordinary, urgent }
+    }
+
+    fn options(&self, device_queue: QueueLimit) -> Options {
         let mut options = Options::default();
         options.keep_alive = Duration::from_secs(self.keep_alive);
         options.attach_timeout = Duration::from_secs(self.attach_timeout);
@@ -277,13 +323,9 @@ impl Arguments {
         options.quota.state_interval = Duration::from_millis(self.state_interval.into());
         options.quota.device_bytes_per_second = NonZeroU32::new(self.device_bytes_per_second);
         options.quota.messages_per_second = NonZeroU32::new(self.messages_per_second);
-        let messages = self.max_queued as usize;
-        options.device_queue = QueueLimit {
-            messages,
-            bytes: (messages * DEVICE_BYTES_EACH).clamp(MIN_DEVICE_BYTES, MAX_TOTAL_BYTES),
-        };
+        options.device_queue = device_queue;
         options.total_queue = QueueLimit {
-            messages: messages * TOTAL_FACTOR,
+            messages: self.max_queued as usize * TOTAL_FACTOR,
             bytes: MAX_TOTAL_BYTES,
         };
         if self.overflow == Overflow::DropOldest {
@@ -312,62 +354,3 @@ impl Arguments {
             .map_err(|error| StartError::Key(self.key.clone(), self.algorithm, error))
     }
 }
-
-/// The reason why the relay cannot start, and what to do about it.
-#[derive(Debug)]
-pub(crate) enum StartError {
-    /// The key itself was passed instead of a file name. It is not repeated.
-    NotAFile,
-    /// The file with the private key cannot be read.
-    KeyFile(PathBuf, io::Error),
-    /// The file contains no private key that fits the algorithm.
-    Key(PathBuf, Algorithm, KeyError),
-    /// The CA certificates cannot be used.
-    Roots(TlsError),
-    /// `--token-lifetime` is out of range.
-    Lifetime(MintError),
-    /// `--backoff-max` is less than `--backoff-min`; both in milliseconds.
-    Backoff { min: u32, max: u32 },
-    /// The host or another option is invalid.
-    Setup(SetupError),
-}
-
-impl StartError {
-    /// Returns whether the command line is wrong, rather than a file or the machine.
-    pub(crate) fn is_usage(&self) -> bool {
-        match self {
-            Self::KeyFile(..) | Self::Key(..) | Self::Roots(_) => false,
-            Self::NotAFile | Self::Lifetime(_) | Self::Backoff { .. } | Self::Setup(_) => true,
-        }
-    }
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NotAFile => {
-                f.write_str("--key is the key itself, and must be the name of its file")
-            }
-            Self::KeyFile(file, error) => {
-                write!(f, "--key {}: cannot be read: {error}", file.display())
-            }
-            Self::Key(file, algorithm, error) => {
-                let file = file.display();
-                write!(f, "--key {file} with --algorithm {algorithm}: {error}")
-            }
-            Self::Roots(error) => match error.source() {
-                Some(source) => write!(f, "--ca: {error}: {source}"),
-                None => write!(f, "--ca: {error}"),
-            },
-            Self::Lifetime(error) => write!(f, "--token-lifetime: {error}"),
-            Self::Backoff { min, max } => write!(
-                f,
-                "--backoff-max is {max} ms: it must not be below --backoff-min, {min} ms"
-            ),
-            Self::Setup(SetupError::Host(error)) => write!(f, "--host: {error}"),
-            Self::Setup(error) => error.fmt(f),
-        }
-    }
-}
-
-impl Error for StartError {}

@@ -1,14 +1,20 @@
 //! The events, and the writer for them.
 
-use std::{io, time::Instant};
+mod device;
+
+use std::{io, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use iotcore_gateway_tokio::{ErrorReport, MessageKind, QoS, Stats};
+use iotcore_gateway_tokio::{ErrorReport, MessageKind, QoS, Stats, Tag};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::io::{AsyncWriteExt, Stdout};
+use tokio::{
+    io::{AsyncWriteExt, Stdout},
+    time::Instant,
+};
 
+pub(crate) use self::device::DeviceLine;
 use crate::{
     failure::Reason,
     operation::{Action, Id, Request},
@@ -85,6 +91,8 @@ pub(crate) enum Event {
     Dropped { device: String, messages: usize },
     /// The gateway's counters and current state.
     Stats(Counters),
+    /// All devices, and the gateway itself.
+    Devices { devices: Vec<DeviceLine> },
     /// Messages that have not ended, oldest first.
     Unsent { operations: Vec<Message> },
     /// A line of input was invalid.
@@ -116,6 +124,14 @@ pub(crate) struct Message {
     qos: u8,
     #[serde(flatten)]
     payload: Payload,
+    /// Left out if it is ordinary.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    priority: Option<&'static str>,
+    /// The time that is left, in seconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expires_after: Option<f64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tag: Option<String>,
 }
 
 /// Counters, which start at 0 with the program, and current values.
@@ -136,6 +152,10 @@ pub(crate) struct Counters {
     queued_bytes: usize,
     in_flight: usize,
     skipped: usize,
+    /// How long the bridge takes to acknowledge a message: on average, and at most since the last `stats`; null if it has
+    /// acknowledged none.
+    latency_ms: Option<u128>,
+    worst_latency_ms: Option<u128>,
     unacknowledged: usize,
     /// How long nothing has been read from the bridge; null while it is read.
     reading_paused_ms: Option<u128>,
@@ -171,12 +191,12 @@ struct ReportedPacket {
 }
 
 impl Event {
-    /// Constructs the event for the failure of an operation; `request` is given if it was an accepted message.
-    pub(crate) fn failed(id: Id, reason: Reason, request: Option<&Request>) -> Self {
+    /// Constructs the event for the failure of an operation; `operation` is given if it was a message, and right.
+    pub(crate) fn failed(id: Id, reason: Reason, operation: Option<Message>) -> Self {
         Self::Failed {
             id,
             reason,
-            operation: request.and_then(Message::of),
+            operation,
         }
     }
 
@@ -199,14 +219,13 @@ impl Event {
 
 impl Message {
     /// Constructs the line of a request, if that is a message.
-    pub(crate) fn of(request: &Request) -> Option<Self> {
-        let (op, subfolder, qos, payload) = match &request.action {
+    pub(crate) fn of(request: &Request, now: Instant) -> Option<Self> {
+        let (op, subfolder, publication) = match &request.action {
             Action::Telemetry {
                 subfolder,
-                qos,
-                payload,
-            } => ("telemetry", subfolder.clone(), qos, payload),
-            Action::State { qos, payload } => ("state", None, qos, payload),
+                publication,
+            } => ("telemetry", subfolder.clone(), publication),
+            Action::State(publication) => ("state", None, publication),
             Action::Attach { .. } | Action::Detach | Action::Authorize { .. } => return None,
         };
         Some(Self {
@@ -214,8 +233,11 @@ impl Message {
             id: request.id.clone(),
             device: request.device.clone(),
             subfolder,
-            qos: u8::from(*qos == QoS::AtLeastOnce),
-            payload: payload.into(),
+            qos: u8::from(publication.qos == QoS::AtLeastOnce),
+            payload: (&publication.payload).into(),
+            priority: publication.is_urgent().then_some("urgent"),
+            expires_after: publication.time_left(now).map(seconds),
+            tag: publication.tag.as_ref().map(Tag::to_string),
         })
     }
 }
@@ -230,7 +252,7 @@ impl From<&Bytes> for Payload {
 }
 
 impl Counters {
-    pub(crate) fn new(stats: &Stats, now: Instant) -> Self {
+    pub(crate) fn new(stats: &Stats, now: std::time::Instant) -> Self {
         let paused_since = stats.reading_paused_since;
         let reading_paused = paused_since.map(|since| now.saturating_duration_since(since));
         Self {
@@ -248,6 +270,8 @@ impl Counters {
             queued_bytes: stats.queued_bytes,
             in_flight: stats.in_flight,
             skipped: stats.skipped,
+            latency_ms: stats.latency.map(|latency| latency.as_millis()),
+            worst_latency_ms: stats.worst_latency.map(|latency| latency.as_millis()),
             unacknowledged: stats.unacknowledged,
             reading_paused_ms: reading_paused.map(|paused| paused.as_millis()),
             devices: stats.devices,
@@ -274,6 +298,11 @@ impl From<&ErrorReport> for Report {
             unknown_fields: unknown.collect(),
         }
     }
+}
+
+/// Returns a number of seconds, in whole milliseconds.
+fn seconds(time: Duration) -> f64 {
+    Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).as_secs_f64()
 }
 
 /// Writes events to standard output, one per line.

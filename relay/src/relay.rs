@@ -1,5 +1,6 @@
 //! Converts operations to commands of the gateway, and their results and the gateway's messages to events.
 
+mod cancellation;
 mod commands;
 mod events;
 mod lanes;
@@ -23,16 +24,16 @@ use tokio::{
 };
 
 use self::{
-    lanes::{Lanes, Stage},
+    lanes::{Lanes, Place, Stage},
     open::Open,
     shutdown::Shutdown,
 };
 use crate::{
     failure::Reason,
     input::Line,
-    operation::{Action, InvalidLine, Operation, Request},
+    operation::{Action, Id, InvalidLine, Operation, Request},
     options::{DRAIN, Overflow, Settings},
-    output::{Counters, Event, Output},
+    output::{Event, Output},
     sources::{Ended, Next, Sources},
 };
 
@@ -46,8 +47,8 @@ pub(crate) struct Relay {
     output: Output,
     lanes: Lanes,
     open: Open,
-    /// When the messages that wait before a detach fail, and the detach: its device and the number of its request.
-    drains: VecDeque<(Instant, DeviceId, u64)>,
+    /// When the messages that wait before a detach fail, and the detach: its device and place.
+    drains: VecDeque<(Instant, DeviceId, Place)>,
     tasks: JoinSet<Ended>,
     /// The sender for the devices' messages; `None` once the gateway is closed.
     messages: Option<mpsc::Sender<Message>>,
@@ -148,12 +149,11 @@ impl Relay {
     async fn on_line(&mut self, line: Line) -> io::Result<()> {
         let accepted = match line.content {
             Ok(Operation::Request(request)) => self.accept(request).await?,
+            Ok(Operation::Refused { id, reason }) => self.refuse(id, reason).await?,
+            Ok(Operation::Cancel { id }) => self.cancel(id).await?,
             Ok(Operation::Acknowledge { delivery }) => self.acknowledge(delivery),
-            Ok(Operation::Stats) => {
-                let counters = Counters::new(&self.client.stats(), Instant::now().into_std());
-                let stats = Event::Stats(counters);
-                return self.write(&stats).await;
-            }
+            Ok(Operation::Stats) => return self.report_stats().await,
+            Ok(Operation::Devices) => return self.report_devices().await,
             Ok(Operation::Unsent) => return self.report_unsent().await,
             Ok(Operation::Close) => {
                 self.shutdown.finish();
@@ -180,22 +180,27 @@ impl Relay {
             Some(id) => DeviceId::try_from(id.as_str()),
             None => Ok(self.settings.gateway.clone()),
         };
-        match device {
-            Ok(device) => {
-                let number = self.open.add(&request, device.clone());
-                let is_detach = matches!(request.action, Action::Detach);
-                self.lanes.push(&device, number, request);
-                if is_detach {
-                    let deadline = Instant::now() + DRAIN;
-                    self.drains.push_back((deadline, device, number));
-                }
-            }
-            Err(error) => {
-                let failed = Event::failed(request.id, error.into(), None);
-                self.write(&failed).await?;
-            }
+        let device = match device {
+            Ok(device) => device,
+            Err(error) => return self.refuse(request.id, error.into()).await,
+        };
+        let place = self.lanes.next_place(&device, &request.action);
+        self.open.add(&request, device.clone(), place);
+        if matches!(request.action, Action::Detach) {
+            let deadline = Instant::now() + DRAIN;
+            self.drains.push_back((deadline, device.clone(), place));
         }
+        self.lanes.push(&device, place, request);
         Ok(Ok(()))
+    }
+
+    /// Refuses a request that has a wrong value.
+    async fn refuse(&mut self, id: Id, reason: Reason) -> io::Result<Result<(), InvalidLine>> {
+        if self.open.contains(&id) {
+            return Ok(Err(InvalidLine::IdInUse(id)));
+        }
+        let failed = Event::failed(id, reason, None);
+        self.write(&failed).await.map(Ok)
     }
 
     fn acknowledge(&mut self, delivery: u64) -> Result<(), InvalidLine> {
@@ -236,20 +241,25 @@ impl Relay {
         Ok(())
     }
 
-    /// Returns the next deadline: of the shutdown, or of a detach.
+    /// Returns the next deadline: of the shutdown, of a detach, or of a message that waits.
     fn deadline(&self) -> Option<Instant> {
         let drain = self.drains.front().map(|(deadline, ..)| *deadline);
-        self.shutdown.deadline().into_iter().chain(drain).min()
+        let deadlines = [self.shutdown.deadline(), drain, self.lanes.next_expiry()];
+        deadlines.into_iter().flatten().min()
     }
 
-    /// Handles the deadlines that have passed: fails the messages that were to be sent before a detach, closes the gateway.
+    /// Handles the deadlines that have passed: fails the messages that have expired or were to be sent before a detach, closes
+    /// the gateway.
     async fn on_deadline(&mut self) -> io::Result<()> {
         let now = Instant::now();
+        while let Some(message) = self.lanes.pop_expired(now) {
+            self.end(message.id, Err(Failure::Expired.into())).await?;
+        }
         while let Some((at, ..)) = self.drains.front()
             && *at <= now
-            && let Some((_, device, number)) = self.drains.pop_front()
+            && let Some((_, device, place)) = self.drains.pop_front()
         {
-            for message in self.lanes.take_messages_before(&device, number) {
+            for message in self.lanes.take_messages_before(&device, place) {
                 let detached = Err(Failure::Detached.into());
                 self.end(message.id, detached).await?;
             }

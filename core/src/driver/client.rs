@@ -4,11 +4,13 @@ use core::fmt;
 use std::sync::Arc;
 
 use crate::{
+    command::OpId,
     driver::{
         attaching::Attaching, closed::Closed, closing::Closing, completion::Completion,
         device::Device, error::OperationError, payloads::Attach, shared::Shared,
         status_changes::StatusChanges,
     },
+    gateway::DeviceInfo,
     id::DeviceId,
     stats::Stats,
     unsent::Unsent,
@@ -68,10 +70,23 @@ impl Client {
         Some(Device::new(Arc::clone(&self.shared), key, id.clone()))
     }
 
-    /// Returns every device that the gateway has, attached or to be attached, itself not among them.
-    pub fn devices(&self) -> Vec<Device> {
-        let ids = self.shared.lock(|state| state.device_ids());
-        ids.iter().filter_map(|id| self.device(id)).collect()
+    /// Returns a look at every device that the gateway has, attached or to be attached, all at one instant; the gateway
+    /// itself is among them. [`device`](Self::device) returns the handle of one.
+    pub fn devices(&self) -> Vec<DeviceInfo> {
+        self.shared
+            .lock(|state| state.gateway().devices().collect())
+    }
+
+    /// Cancels a message that was accepted and has not ended: it is not sent, nor sent again, and its
+    /// [`Delivery`](crate::driver::Delivery) returns it with [`Failure::Cancelled`](crate::Failure::Cancelled). If it was in
+    /// flight, it may have arrived. [`Delivery::cancel`](crate::driver::Delivery::cancel) does the same.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`]: the operation has ended, or is no message
+    /// ([`CommandError::NotCancellable`](crate::CommandError::NotCancellable)), or the driver was dropped.
+    pub fn cancel(&self, op: OpId) -> Result<(), OperationError> {
+        self.shared.with(|state, now| state.cancel(op, now))
     }
 
     /// Returns the changes of the connection and of devices from now on. Call it before the driver runs to miss none.
@@ -84,9 +99,10 @@ impl Client {
         self.shared.lock(|state| state.gateway().is_open())
     }
 
-    /// Returns the gateway's counters.
+    /// Returns the gateway's counters. [`Stats::worst_latency`] is the worst since the last call of this method, on any
+    /// clone of the client: let one task read it.
     pub fn stats(&self) -> Stats {
-        self.shared.lock(|state| state.gateway().stats())
+        self.shared.with(|state, now| state.take_stats(now))
     }
 
     /// Returns every message that is accepted and not acknowledged, in the order of acceptance. Store these to keep

@@ -8,7 +8,10 @@ use std::sync::Arc;
 
 use crate::{
     command::OpId,
-    driver::{error::Unsuccessful, shared::Shared},
+    driver::{
+        error::{OperationError, Unsuccessful},
+        shared::Shared,
+    },
     event::Outcome,
 };
 
@@ -32,6 +35,11 @@ impl Completion {
 
     pub(crate) fn op(&self) -> OpId {
         self.op
+    }
+
+    /// Ends the operation, which is a publication.
+    pub(crate) fn cancel(&self) -> Result<(), OperationError> {
+        self.shared.with(|state, now| state.cancel(self.op, now))
     }
 }
 

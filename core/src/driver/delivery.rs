@@ -11,7 +11,7 @@ use crate::{
     command::{OpId, Publication},
     driver::{
         completion::Completion,
-        error::{AcceptError, DeliveryError},
+        error::{AcceptError, DeliveryError, OperationError},
         handle::Handle,
         shared::Shared,
     },
@@ -21,7 +21,7 @@ use crate::{
 /// handed to the transport (QoS 0).
 ///
 /// Dropping it does not affect the message; a later failure is then reported as
-/// [`Status::Failed`](crate::driver::Status::Failed).
+/// [`Status::Undelivered`](crate::driver::Status::Undelivered), which counts messages and does not return them.
 #[derive(Debug)]
 #[must_use = "the message is on its way, but only awaiting this tells whether it arrived"]
 pub struct Delivery {
@@ -35,11 +35,22 @@ impl Delivery {
         }
     }
 
-    /// Returns the operation's id, which identifies the message in [`Status::Failed`](crate::driver::Status::Failed),
-    /// in [`Disconnected::suspects`](crate::Disconnected::suspects) and in
-    /// [`Closed::unsent`](crate::driver::Closed::unsent).
+    /// Returns the operation's id, which identifies the message for [`Client::cancel`](crate::driver::Client::cancel), in
+    /// [`Disconnected::suspects`](crate::Disconnected::suspects) and in [`Closed::unsent`](crate::driver::Closed::unsent).
     pub fn op(&self) -> OpId {
         self.completion.op()
+    }
+
+    /// Cancels the message: it is not sent, nor sent again. Awaiting this then returns it with
+    /// [`Failure::Cancelled`](crate::Failure::Cancelled). If it was in flight, it may have arrived.
+    ///
+    /// # Errors
+    ///
+    /// [`OperationError`]: it has ended already
+    /// ([`CommandError::NotCancellable`](crate::CommandError::NotCancellable)), which awaiting this tells, or the driver was
+    /// dropped.
+    pub fn cancel(&self) -> Result<(), OperationError> {
+        self.completion.cancel()
     }
 }
 
@@ -54,7 +65,7 @@ impl Future for Delivery {
 }
 
 /// Waits until the gateway has accepted a message, which needs room in its queues. Dropped before it completes, it has
-/// sent nothing.
+/// sent nothing, which is how to take back a message that still waits here. Its time to expire begins when it is accepted.
 #[must_use = "nothing is sent until this is awaited"]
 pub struct Accepting {
     device: Arc<Handle>,

@@ -3,9 +3,11 @@
 use bytes::Bytes;
 
 use crate::{
-    command::{DeviceKey, Publication, PublicationTopic},
+    command::{DeviceKey, Extras, Priority, Publication, PublicationTopic},
     id::DeviceId,
     mqtt::QoS,
+    tag::Tag,
+    time::Duration,
     token::Token,
     topic::Subfolder,
     unsent::Unsent,
@@ -14,18 +16,16 @@ use crate::{
 /// A telemetry event, at QoS 1 by default. Strings and bytes convert into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Telemetry {
-    payload: Bytes,
     subfolder: Option<Subfolder>,
-    qos: QoS,
+    sending: Sending,
 }
 
 impl Telemetry {
     /// Creates an event of at most 262,144 bytes (256 KiB), which may be empty.
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
-            payload: payload.into(),
             subfolder: None,
-            qos: QoS::AtLeastOnce,
+            sending: Sending::new(payload.into()),
         }
     }
 
@@ -36,75 +36,143 @@ impl Telemetry {
         self
     }
 
-    /// Sets its quality of service. At QoS 0 its delivery completes once it is handed to the transport.
-    #[must_use]
-    pub fn qos(mut self, qos: QoS) -> Self {
-        self.qos = qos;
-        self
-    }
-
     pub(crate) fn into_publication(self, device: DeviceKey) -> Publication {
-        let publication = Publication::telemetry(device, self.payload).qos(self.qos);
-        match self.subfolder {
-            Some(subfolder) => publication.subfolder(subfolder),
-            None => publication,
-        }
+        let topic = PublicationTopic::Telemetry(self.subfolder);
+        self.sending.into_publication(device, topic)
     }
 }
 
 /// The state that a device reports, at QoS 1 by default. Strings and bytes convert into it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ReportedState {
-    payload: Bytes,
-    qos: QoS,
+    sending: Sending,
 }
 
 impl ReportedState {
     /// Creates a report of at most 65,536 bytes (64 KiB).
     pub fn new(payload: impl Into<Bytes>) -> Self {
         Self {
-            payload: payload.into(),
-            qos: QoS::AtLeastOnce,
+            sending: Sending::new(payload.into()),
         }
     }
 
-    /// Sets its quality of service.
-    #[must_use]
-    pub fn qos(mut self, qos: QoS) -> Self {
-        self.qos = qos;
-        self
-    }
-
     pub(crate) fn into_publication(self, device: DeviceKey) -> Publication {
-        Publication::state(device, self.payload).qos(self.qos)
+        self.sending
+            .into_publication(device, PublicationTopic::State)
     }
 }
 
-/// Refuses a state, and returns it.
+/// What a telemetry event and a state have in common.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Sending {
+    payload: Bytes,
+    qos: QoS,
+    priority: Priority,
+    expires_after: Option<Duration>,
+    tag: Option<Tag>,
+}
+
+impl Sending {
+    fn new(payload: Bytes) -> Self {
+        Self {
+            payload,
+            qos: QoS::AtLeastOnce,
+            priority: Priority::Ordinary,
+            expires_after: None,
+            tag: None,
+        }
+    }
+
+    fn into_publication(self, device: DeviceKey, topic: PublicationTopic) -> Publication {
+        let extras = Extras {
+            priority: self.priority,
+            expires_after: self.expires_after,
+            tag: self.tag,
+        };
+        Publication {
+            device,
+            topic,
+            qos: self.qos,
+            payload: self.payload,
+            extras: extras.kept(),
+        }
+    }
+}
+
+impl From<Unsent> for Sending {
+    fn from(unsent: Unsent) -> Self {
+        Self {
+            payload: unsent.payload,
+            qos: unsent.qos,
+            priority: unsent.priority,
+            expires_after: unsent.expires_after,
+            tag: unsent.tag,
+        }
+    }
+}
+
+macro_rules! sent {
+    ($($message:ty),*) => {$(
+        impl $message {
+            /// Sets its quality of service. At QoS 0 its delivery completes once it is handed to the transport.
+            #[must_use]
+            pub fn qos(mut self, qos: QoS) -> Self {
+                self.sending.qos = qos;
+                self
+            }
+
+            /// Sets its priority.
+            #[must_use]
+            pub fn priority(mut self, priority: Priority) -> Self {
+                self.sending.priority = priority;
+                self
+            }
+
+            /// Gives it up once so much time has passed since the gateway accepted it, if it is not in flight then: its
+            /// delivery ends with [`Failure::Expired`](crate::Failure::Expired), and it is not sent, nor sent again. The
+            /// time that [`Accepting`](crate::driver::Accepting) waits for room before that does not count. See
+            /// [`Publication::expires_after`](crate::Publication::expires_after).
+            #[must_use]
+            pub fn expires_after(mut self, time: Duration) -> Self {
+                self.sending.expires_after = Some(time);
+                self
+            }
+
+            /// Gives it a name of the user's own, which comes back if it fails or is left unsent.
+            #[must_use]
+            pub fn tag(mut self, tag: Tag) -> Self {
+                self.sending.tag = Some(tag);
+                self
+            }
+        }
+    )*};
+}
+
+sent!(Telemetry, ReportedState);
+
+/// Keeps all of it, also the time that was left until it would have expired. Refuses a state, and returns it.
 impl TryFrom<Unsent> for Telemetry {
     type Error = Unsent;
 
-    fn try_from(unsent: Unsent) -> Result<Self, Unsent> {
-        match unsent.topic {
+    fn try_from(mut unsent: Unsent) -> Result<Self, Unsent> {
+        match &mut unsent.topic {
             PublicationTopic::Telemetry(subfolder) => Ok(Self {
-                payload: unsent.payload,
-                subfolder,
-                qos: unsent.qos,
+                subfolder: subfolder.take(),
+                sending: unsent.into(),
             }),
             PublicationTopic::State => Err(unsent),
         }
     }
 }
 
-/// Refuses a telemetry event, and returns it.
+/// Keeps all of it, also the time that was left until it would have expired. Refuses a telemetry event, and returns it.
 impl TryFrom<Unsent> for ReportedState {
     type Error = Unsent;
 
     fn try_from(unsent: Unsent) -> Result<Self, Unsent> {
         match unsent.topic {
             PublicationTopic::State => Ok(Self {
-                payload: unsent.payload,
-                qos: unsent.qos,
+                sending: unsent.into(),
             }),
             PublicationTopic::Telemetry(_) => Err(unsent),
         }
@@ -189,7 +257,7 @@ impl From<&DeviceId> for Attach {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{OpId, Priority};
+    use crate::command::OpId;
 
     #[test]
     fn what_is_unsent_becomes_what_it_was_and_nothing_else() {
@@ -199,19 +267,26 @@ mod tests {
             topic,
             qos: QoS::AtMostOnce,
             payload: Bytes::from_static(b"1"),
-            priority: Priority::Ordinary,
-            expires_after: None,
-            tag: None,
+            priority: Priority::Urgent,
+            expires_after: Some(Duration::from_millis(1_500)),
+            tag: Some("reading 17".parse().unwrap()),
         };
         let subfolder: Subfolder = "alerts".try_into().unwrap();
         let telemetry = unsent(PublicationTopic::Telemetry(Some(subfolder.clone())));
         let state = unsent(PublicationTopic::State);
         let expected = Telemetry::new("1")
             .subfolder(subfolder)
-            .qos(QoS::AtMostOnce);
+            .qos(QoS::AtMostOnce)
+            .priority(Priority::Urgent)
+            .expires_after(Duration::from_millis(1_500))
+            .tag("reading 17".parse().unwrap());
         assert_eq!(Telemetry::try_from(telemetry.clone()), Ok(expected));
         assert_eq!(Telemetry::try_from(state.clone()), Err(state.clone()));
-        let expected = ReportedState::new("1").qos(QoS::AtMostOnce);
+        let expected = ReportedState::new("1")
+            .qos(QoS::AtMostOnce)
+            .priority(Priority::Urgent)
+            .expires_after(Duration::from_millis(1_500))
+            .tag("reading 17".parse().unwrap());
         assert_eq!(ReportedState::try_from(state), Ok(expected));
         assert_eq!(ReportedState::try_from(telemetry.clone()), Err(telemetry));
     }

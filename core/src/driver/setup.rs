@@ -72,8 +72,8 @@ impl<T: TokenSource> Setup<T> {
         self
     }
 
-    /// Reports each state that a newer one replaced as a [`Status::Failed`](crate::driver::Status::Failed), if its delivery
-    /// is not awaited (by default it is not reported, because the replacement is intended).
+    /// Reports the states that a newer one replaced as [`Status::Undelivered`](crate::driver::Status::Undelivered), if their
+    /// deliveries are not awaited (by default they are not reported, because the replacement is intended).
     pub fn report_replaced_states(mut self) -> Self {
         self.reports_replaced_states = true;
         self

@@ -10,6 +10,7 @@ mod shutdown;
 mod status_feeds;
 mod token_fetches;
 mod token_requests;
+mod unread_changes;
 mod waiters;
 mod wakers;
 

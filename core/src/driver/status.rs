@@ -12,6 +12,7 @@ use crate::{
     error_report::{ErrorReport, ErrorReportError},
     event::{DetachCause, Disconnected},
     id::DeviceId,
+    tag::Tag,
 };
 
 /// A change of the connection or of a device, or a message of the bridge about them.
@@ -95,8 +96,7 @@ pub enum Status {
         /// The reason.
         error: Arc<TokenFailure>,
     },
-    /// An operation failed after its future had been dropped. A state that a newer one replaced is no failure, unless
-    /// [`Setup::report_replaced_states`](crate::driver::Setup::report_replaced_states) says so.
+    /// An operation other than that of a message failed after its future had been dropped.
     Failed {
         /// The operation.
         op: OpId,
@@ -104,6 +104,22 @@ pub enum Status {
         device: DeviceId,
         /// The reason.
         failure: Failure,
+    },
+    /// Messages of this device failed after their [`Delivery`](crate::driver::Delivery) had been dropped, which would have
+    /// returned them. Those of a device that failed for the same reason, and were not read yet, are one change. A state that
+    /// a newer one replaced is no failure, unless
+    /// [`Setup::report_replaced_states`](crate::driver::Setup::report_replaced_states) says so.
+    Undelivered {
+        /// The device.
+        device: DeviceId,
+        /// The reason.
+        failure: Failure,
+        /// The number of messages.
+        messages: usize,
+        /// The operation of the last one.
+        op: OpId,
+        /// The tag of the last one.
+        tag: Option<Tag>,
     },
     /// Nothing has been read from the bridge for 5 s.
     ReadingPaused {
@@ -122,7 +138,7 @@ pub enum Status {
         messages: usize,
     },
     /// Commands were dropped: no handle was left to take them, or nobody took them and too many that need no
-    /// acknowledgement any more were waiting ([`Messages`](crate::driver::Messages)). Successive drops that were not read
+    /// acknowledgement any more were waiting ([`Messages`](crate::driver::Messages)). Those of a device that were not read
     /// yet are one change.
     Dropped {
         /// The device.
@@ -135,23 +151,50 @@ pub enum Status {
 }
 
 impl Status {
-    /// Adds the messages of another change to this one, if both are drops of one device. Returns whether they are.
-    pub(crate) fn add_dropped(&mut self, other: &Self) -> bool {
-        let (
-            Self::Dropped { device, messages },
-            Self::Dropped {
-                device: same,
-                messages: more,
-            },
-        ) = (self, other)
-        else {
-            return false;
-        };
-        let is_same = device == same;
-        if is_same {
-            *messages += more;
+    /// Returns the device whose messages it counts, if [`add`](Self::add) may add others to it.
+    pub(crate) fn counts_for(&self) -> Option<&DeviceId> {
+        match self {
+            Self::Undelivered { device, .. } | Self::Dropped { device, .. } => Some(device),
+            _ => None,
         }
-        is_same
+    }
+
+    /// Adds the messages that another change counts to those of this one, if both count the same. Returns whether they do.
+    pub(crate) fn add(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (
+                Self::Undelivered {
+                    device,
+                    failure,
+                    messages,
+                    op,
+                    tag,
+                },
+                Self::Undelivered {
+                    device: same,
+                    failure: cause,
+                    messages: more,
+                    op: last,
+                    tag: its_tag,
+                },
+            ) if device == same && failure == cause => {
+                *messages += more;
+                *op = *last;
+                tag.clone_from(its_tag);
+                true
+            }
+            (
+                Self::Dropped { device, messages },
+                Self::Dropped {
+                    device: same,
+                    messages: more,
+                },
+            ) if device == same => {
+                *messages += more;
+                true
+            }
+            _ => false,
+        }
     }
 }
 
@@ -209,6 +252,23 @@ impl fmt::Display for Status {
                 device,
                 failure,
             } => write!(f, "{op} of {device} failed: {failure}"),
+            Self::Undelivered {
+                device,
+                failure,
+                messages,
+                op,
+                tag,
+            } => {
+                let tag = tag.as_ref().map(|tag| format!(" ({:?})", tag.as_str()));
+                let op = format!("{op}{}", tag.unwrap_or_default());
+                match messages {
+                    1 => write!(f, "{op} of {device} failed: {failure}"),
+                    _ => write!(
+                        f,
+                        "{messages} messages of {device} failed, the last of them {op}: {failure}"
+                    ),
+                }
+            }
             Self::ReadingPaused { device: None } => {
                 f.write_str("nothing has been read for 5 s, because of back-pressure")
             }
@@ -247,6 +307,13 @@ mod tests {
             device: device.clone(),
             messages: 3,
         };
+        let undelivered = |messages, tag: Option<&str>| Status::Undelivered {
+            device: device.clone(),
+            failure: Failure::Expired,
+            messages,
+            op: OpId::after(6),
+            tag: tag.map(|tag| tag.parse().unwrap()),
+        };
         let paused = Status::ReadingPaused {
             device: Some(device.clone()),
         };
@@ -270,6 +337,15 @@ mod tests {
         for (status, shown) in [
             (Status::Connected, "connected"),
             (dropped, "3 messages for sensor-1 were dropped"),
+            (
+                undelivered(1, None),
+                "#7 of sensor-1 failed: it had expired before it could be sent or acknowledged",
+            ),
+            (
+                undelivered(300, Some("reading 7")),
+                "300 messages of sensor-1 failed, the last of them #7 (\"reading 7\"): it had expired before it could be \
+                 sent or acknowledged",
+            ),
             (
                 paused,
                 "nothing has been read for 5 s, because too many messages wait for their acknowledgement, most of them of sensor-1",

@@ -144,7 +144,21 @@ mod on {
             Status::TokenFailed { device, error } => {
                 warn!(parent: span, %device, %error, "token failed");
             }
-            Status::Failed { op, .. } => warn!(parent: span, %op, "operation failed"),
+            Status::Failed {
+                op,
+                device,
+                failure,
+            } => warn!(parent: span, %op, %device, %failure, "operation failed"),
+            Status::Undelivered {
+                device,
+                failure,
+                messages,
+                op,
+                tag,
+            } => {
+                let tag = tag.map(|tag| tag.to_string());
+                warn!(parent: span, %device, %failure, messages, %op, tag, "messages undelivered");
+            }
             Status::ReadingPaused { device } => {
                 let device = device.map(|device| device.to_string());
                 warn!(parent: span, device, "reading paused");

@@ -46,11 +46,17 @@ impl Session {
         });
     }
 
-    /// Records the last failure of a device, unless the user has caused it.
+    /// Records the last failure of a device, unless the user has caused it, or it only follows from an earlier one that is
+    /// recorded.
     pub(super) fn note_failure(&mut self, slot: Slot, failure: &Failure) {
         if !matches!(
             failure,
-            Failure::Cancelled | Failure::Superseded | Failure::Detached | Failure::Closed
+            Failure::Cancelled
+                | Failure::Superseded
+                | Failure::Detached
+                | Failure::Closed
+                | Failure::DeviceRefused
+                | Failure::NotAttached
         ) {
             let now = self.clock.now();
             self.devices.at_mut(slot).last_failure = Some((failure.clone(), now));

@@ -1,16 +1,18 @@
 //! Converts operations to commands of the gateway.
 
-use std::io;
+use std::{io, time::Duration};
 
 use iotcore_gateway_tokio::{
     Attach, AttachError, Attaching, Delivery, Device, DeviceId, Failure, OpId, OperationError,
     ReportedState, Subfolder, Telemetry,
 };
 
+use tokio::time::Instant;
+
 use super::{Relay, lanes::Stage};
 use crate::{
     failure::Reason,
-    operation::{Action, Id, Request},
+    operation::{Action, Id, Publication, Request},
     options::Overflow,
     sources::Ended,
     token,
@@ -21,14 +23,17 @@ impl Relay {
     pub(super) async fn start_requests(&mut self, device: &DeviceId) -> io::Result<()> {
         let limit = self.settings.device_queue;
         let may_overflow = self.settings.overflow == Overflow::DropOldest;
-        while let Some(next) = self.lanes.pop_startable(device, may_overflow, limit) {
-            match self.command(device, &next.request) {
-                Ok(()) => {}
+        while let Some((place, request)) = self.lanes.pop_startable(device, may_overflow, limit) {
+            match self.command(device, &request) {
+                Ok(()) => {
+                    self.supersede_states(device, place, &request.action)
+                        .await?;
+                }
                 Err(reason) if reason.is_queue_full() => {
-                    self.lanes.put_back(device, next, limit);
+                    self.lanes.put_back(device, place, request, limit);
                     break;
                 }
-                Err(reason) => self.end(next.request.id, Err(reason)).await?,
+                Err(reason) => self.end(request.id, Err(reason)).await?,
             }
         }
         self.lanes.tidy(device);
@@ -64,20 +69,35 @@ impl Relay {
             }
             Action::Telemetry {
                 subfolder,
-                qos,
-                payload,
+                publication,
             } => {
-                let mut telemetry = Telemetry::new(payload.clone()).qos(*qos);
+                let mut telemetry = Telemetry::new(publication.payload.clone())
+                    .qos(publication.qos)
+                    .priority(publication.priority);
                 if let Some(subfolder) = subfolder {
                     telemetry = telemetry.subfolder(Subfolder::try_from(subfolder.clone())?);
                 }
+                if let Some(left) = time_left(publication)? {
+                    telemetry = telemetry.expires_after(left);
+                }
+                if let Some(tag) = &publication.tag {
+                    telemetry = telemetry.tag(tag.clone());
+                }
                 let delivery = handle?.try_telemetry(telemetry)?;
-                self.accepted(device, id, payload.len(), delivery);
+                self.accepted(device, id, publication.payload.len(), delivery);
             }
-            Action::State { qos, payload } => {
-                let state = ReportedState::new(payload.clone()).qos(*qos);
+            Action::State(publication) => {
+                let mut state = ReportedState::new(publication.payload.clone())
+                    .qos(publication.qos)
+                    .priority(publication.priority);
+                if let Some(left) = time_left(publication)? {
+                    state = state.expires_after(left);
+                }
+                if let Some(tag) = &publication.tag {
+                    state = state.tag(tag.clone());
+                }
                 let delivery = handle?.try_report_state(state)?;
-                self.accepted(device, id, payload.len(), delivery);
+                self.accepted(device, id, publication.payload.len(), delivery);
             }
         }
         Ok(())
@@ -151,6 +171,15 @@ impl Relay {
         self.open.set_op(&id, op);
         let ended = async { Ended::Other(id, operation.await.map_err(Into::into)) };
         self.tasks.spawn(ended);
+    }
+}
+
+/// Returns the time until a message expires, if it does.
+fn time_left(publication: &Publication) -> Result<Option<Duration>, Failure> {
+    let left = publication.time_left(Instant::now());
+    match left {
+        Some(Duration::ZERO) => Err(Failure::Expired),
+        left => Ok(left),
     }
 }
 

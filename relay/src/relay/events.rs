@@ -2,17 +2,16 @@
 
 use std::io;
 
-use iotcore_gateway_tokio::{
-    Disconnected, Failure, Message, OperationError, Status, TransportError,
-};
+use iotcore_gateway_tokio::{Disconnected, Failure, OperationError, Status, TransportError};
+use tokio::time::Instant;
 
-use super::{Relay, lanes::Stage, statuses};
+use super::{Relay, lanes::Stage, open::OpenMessage, statuses};
 use crate::{
     failure::{Circumstances, Reason, certainty, disconnect_code, disconnect_detail},
     notes::note,
     operation::Id,
     options::Acknowledge,
-    output::Event,
+    output::{Event, Message},
     sources::Ended,
 };
 
@@ -32,9 +31,12 @@ impl Relay {
             }
             Err(reason) => {
                 self.unsent += usize::from(message.is_some() && reason.is_unsent());
-                // What was refused at once is not repeated: a token may be misplaced in it.
-                let accepted = message.as_ref().filter(|message| message.op.is_some());
-                Event::failed(id, reason, accepted.map(|message| &message.request))
+                let is_repeated =
+                    |message: &&OpenMessage| message.op.is_some() || !reason.is_mistake();
+                let repeated = message.as_ref().filter(is_repeated);
+                let operation =
+                    repeated.and_then(|message| Message::of(&message.request, Instant::now()));
+                Event::failed(id, reason, operation)
             }
         };
         self.write(&event).await
@@ -83,7 +85,10 @@ impl Relay {
     }
 
     /// Handles a config or command; acknowledges it once its line is written, unless the input acknowledges it.
-    pub(super) async fn on_message(&mut self, mut message: Message) -> io::Result<()> {
+    pub(super) async fn on_message(
+        &mut self,
+        mut message: iotcore_gateway_tokio::Message,
+    ) -> io::Result<()> {
         let is_own = message.device == self.settings.gateway;
         self.write(&Event::message(&message, is_own)).await?;
         let delivery = message.delivery().as_u64();

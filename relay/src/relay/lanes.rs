@@ -1,11 +1,19 @@
 //! The devices as the operations left them, each with its own queue of requests.
 
-use std::collections::{BTreeMap, VecDeque};
+mod place;
 
-use iotcore_gateway_tokio::{Device, DeviceId, QueueLimit};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use iotcore_gateway_tokio::{Device, DeviceId};
+use tokio::time::Instant;
+
+pub(super) use self::place::Place;
+use self::place::Rank;
 use super::load::Load;
-use crate::operation::{Action, Request};
+use crate::{
+    operation::{Action, Request},
+    options::DeviceQueue,
+};
 
 /// The state of a device.
 #[derive(Default)]
@@ -27,39 +35,60 @@ pub(super) struct Lane {
     pub(super) stage: Stage,
     /// Its messages that the gateway has accepted and that have not ended.
     pub(super) accepted: Load,
-    /// Requests that wait for the device or for room, in the order in which they are started.
-    waiting: VecDeque<Waiting>,
-}
-
-/// A request that waits.
-pub(super) struct Waiting {
-    /// Its place in the input.
-    number: u64,
-    pub(super) request: Request,
+    /// Requests that wait for the device or for room.
+    waiting: BTreeMap<Place, Request>,
+    /// The number of its latest attach or detach.
+    last_barrier: u64,
 }
 
 impl Lane {
-    /// Returns whether the next request may be handed to the gateway now. A message that is too large for any queue may, so
-    /// that it is refused.
-    fn may_start(&self, may_overflow: bool, limit: QueueLimit) -> bool {
-        let Some(next) = self.waiting.front() else {
-            return false;
+    /// Returns the place of a new request with this number.
+    fn place(&mut self, number: u64, action: &Action) -> Place {
+        let rank = match action {
+            Action::Attach { .. } | Action::Detach => {
+                self.last_barrier = number;
+                Rank::Control
+            }
+            Action::Authorize { .. } => Rank::Control,
+            Action::Telemetry { publication, .. } | Action::State(publication) => {
+                match publication.is_urgent() {
+                    true => Rank::Urgent,
+                    false => Rank::Ordinary,
+                }
+            }
         };
+        Place {
+            barrier: self.last_barrier,
+            rank,
+            number,
+        }
+    }
+
+    /// Returns whether the request may be handed to the gateway now. A message that is too large for any queue may, so that
+    /// it is refused.
+    fn may_start(&self, request: &Request, may_overflow: bool, limit: DeviceQueue) -> bool {
         match self.stage {
             Stage::Accepting(_) | Stage::Detaching => false,
             Stage::Unknown => true,
-            Stage::Ready(_) => may_overflow || self.fits(&next.request, limit),
+            Stage::Ready(_) => may_overflow || self.fits(request, limit),
         }
     }
 
     /// Returns whether the device's own limit leaves room for a request.
-    pub(super) fn fits(&self, request: &Request, limit: QueueLimit) -> bool {
-        let Some(payload) = request.action.payload() else {
+    fn fits(&self, request: &Request, limit: DeviceQueue) -> bool {
+        let Some(publication) = request.action.publication() else {
             return true;
         };
+        let limit = limit.of(publication);
         let Load { messages, bytes } = self.accepted;
-        let is_too_large = payload.len() > limit.bytes;
-        messages < limit.messages && (is_too_large || bytes + payload.len() <= limit.bytes)
+        let size = publication.payload.len();
+        messages < limit.messages && (size > limit.bytes || bytes + size <= limit.bytes)
+    }
+
+    /// Returns whether its next request is an urgent message.
+    fn is_urgent(&self) -> bool {
+        let next = self.waiting.first_key_value();
+        next.is_some_and(|(place, _)| place.rank == Rank::Urgent)
     }
 }
 
@@ -67,8 +96,12 @@ impl Lane {
 #[derive(Default)]
 pub(super) struct Lanes {
     lanes: BTreeMap<DeviceId, Lane>,
+    /// The number of the latest request.
+    last: u64,
     /// The messages that wait.
     waiting: Load,
+    /// When messages that wait expire.
+    expiring: BTreeSet<(Instant, DeviceId, Place)>,
     /// Devices whose requests may have become startable.
     due: VecDeque<DeviceId>,
     /// Devices whose next message found no room in what all devices share, longest first.
@@ -86,21 +119,52 @@ impl Lanes {
         push_once(&mut self.due, device);
     }
 
-    /// Queues a request. One that provides a token goes before the messages, because these may wait for it.
-    pub(super) fn push(&mut self, device: &DeviceId, number: u64, request: Request) {
-        self.waiting.add_request(&request);
-        let waiting = &mut self.get_mut(device).waiting;
-        let place = match request.action {
-            Action::Authorize { .. } => {
-                let mut messages = waiting.iter().rev();
-                let last_other =
-                    messages.position(|waiting| waiting.request.action.payload().is_none());
-                waiting.len() - last_other.unwrap_or(waiting.len())
-            }
-            _ => waiting.len(),
-        };
-        waiting.insert(place, Waiting { number, request });
+    /// Returns the place of the next request, which is for this device.
+    pub(super) fn next_place(&mut self, device: &DeviceId, action: &Action) -> Place {
+        self.last += 1;
+        let number = self.last;
+        self.get_mut(device).place(number, action)
+    }
+
+    /// Queues a request at its place.
+    pub(super) fn push(&mut self, device: &DeviceId, place: Place, request: Request) {
+        self.insert(device, place, request);
         push_once(&mut self.due, device);
+    }
+
+    fn insert(&mut self, device: &DeviceId, place: Place, request: Request) {
+        if let Some(publication) = request.action.publication() {
+            self.waiting.add(publication.payload.len());
+            if let Some(at) = publication.expires_at {
+                self.expiring.insert((at, device.clone(), place));
+            }
+        }
+        self.get_mut(device).waiting.insert(place, request);
+    }
+
+    fn remove(&mut self, device: &DeviceId, place: Place) -> Option<Request> {
+        let request = self.lanes.get_mut(device)?.waiting.remove(&place)?;
+        if let Some(publication) = request.action.publication() {
+            self.waiting.remove(publication.payload.len());
+            if let Some(at) = publication.expires_at {
+                self.expiring.remove(&(at, device.clone(), place));
+            }
+        }
+        Some(request)
+    }
+
+    /// Takes a request that waits; the one behind it may be startable.
+    pub(super) fn take(&mut self, device: &DeviceId, place: Place) -> Option<Request> {
+        push_once(&mut self.due, device);
+        self.remove(device, place)
+    }
+
+    /// Takes the requests of a device at these places.
+    fn take_all(&mut self, device: &DeviceId, places: Vec<Place>) -> Vec<Request> {
+        let requests = places
+            .into_iter()
+            .filter_map(|place| self.take(device, place));
+        requests.collect()
     }
 
     /// Takes a device whose requests are to be started.
@@ -113,35 +177,40 @@ impl Lanes {
         &mut self,
         device: &DeviceId,
         may_overflow: bool,
-        limit: QueueLimit,
-    ) -> Option<Waiting> {
-        let lane = self.lanes.get_mut(device)?;
-        if !lane.may_start(may_overflow, limit) {
+        limit: DeviceQueue,
+    ) -> Option<(Place, Request)> {
+        let lane = self.lanes.get(device)?;
+        let (&place, request) = lane.waiting.first_key_value()?;
+        if !lane.may_start(request, may_overflow, limit) {
             return None;
         }
-        let next = lane.waiting.pop_front()?;
-        self.waiting.remove_request(&next.request);
-        Some(next)
+        Some((place, self.remove(device, place)?))
     }
 
     /// Returns a request for which the gateway had no room, and records which room it waits for.
-    pub(super) fn put_back(&mut self, device: &DeviceId, waiting: Waiting, limit: QueueLimit) {
-        self.waiting.add_request(&waiting.request);
-        let lane = self.get_mut(device);
-        let is_crowded = lane.fits(&waiting.request, limit);
-        lane.waiting.push_front(waiting);
-        if is_crowded {
+    pub(super) fn put_back(
+        &mut self,
+        device: &DeviceId,
+        place: Place,
+        request: Request,
+        limit: DeviceQueue,
+    ) {
+        if self.get_mut(device).fits(&request, limit) {
             push_once(&mut self.crowded, device);
         }
+        self.insert(device, place, request);
     }
 
-    /// Records that a message that the gateway had accepted has ended: its room may be what another one waits for.
+    /// Records that a message that the gateway had accepted has ended: its room may be what another one waits for. Devices
+    /// whose next message is urgent are first.
     pub(super) fn on_ended(&mut self, device: &DeviceId, message: &Request) {
         self.get_mut(device).accepted.remove_request(message);
-        for crowded in self.crowded.drain(..) {
-            push_once(&mut self.due, &crowded);
+        let mut candidates: Vec<_> = self.crowded.drain(..).chain([device.clone()]).collect();
+        candidates
+            .sort_by_cached_key(|device| !self.lanes.get(device).is_some_and(Lane::is_urgent));
+        for candidate in candidates {
+            push_once(&mut self.due, &candidate);
         }
-        push_once(&mut self.due, device);
     }
 
     /// Forgets a device about which nothing is left to know.
@@ -164,41 +233,151 @@ impl Lanes {
     /// Takes all requests that wait, in input order.
     pub(super) fn take_waiting(&mut self) -> Vec<Request> {
         self.waiting = Load::default();
+        self.expiring.clear();
         let lanes = self.lanes.values_mut();
-        let mut all: Vec<_> = lanes.flat_map(|lane| lane.waiting.drain(..)).collect();
-        all.sort_by_key(|waiting| waiting.number);
-        all.into_iter().map(|waiting| waiting.request).collect()
+        let mut all: Vec<_> = lanes
+            .flat_map(|lane| std::mem::take(&mut lane.waiting))
+            .collect();
+        all.sort_by_key(|(place, _)| place.number);
+        all.into_iter().map(|(_, request)| request).collect()
     }
 
     /// Takes the messages of a device that wait before this request, if it still waits.
-    pub(super) fn take_messages_before(&mut self, device: &DeviceId, number: u64) -> Vec<Request> {
-        let Some(lane) = self.lanes.get_mut(device) else {
-            return Vec::new();
-        };
-        let mut requests = lane.waiting.iter();
-        let Some(place) = requests.position(|waiting| waiting.number == number) else {
-            return Vec::new();
-        };
-        let before: Vec<_> = lane.waiting.drain(..place).collect();
-        let (messages, others): (Vec<_>, Vec<_>) = before
+    pub(super) fn take_messages_before(&mut self, device: &DeviceId, end: Place) -> Vec<Request> {
+        let waiting = self.lanes.get(device).map(|lane| &lane.waiting);
+        let waiting = waiting.filter(|waiting| waiting.contains_key(&end));
+        let before = waiting.into_iter().flat_map(|waiting| waiting.range(..end));
+        let messages = before.filter(|(_, request)| request.action.publication().is_some());
+        let places = messages.map(|(&place, _)| place).collect();
+        self.take_all(device, places)
+    }
+
+    /// Takes the states of a device that a newer one, at this place, has passed.
+    pub(super) fn take_older_states(&mut self, device: &DeviceId, newer: Place) -> Vec<Request> {
+        let waiting = self.lanes.get(device).map(|lane| &lane.waiting);
+        let behind = waiting
             .into_iter()
-            .partition(|waiting| waiting.request.action.payload().is_some());
-        for other in others.into_iter().rev() {
-            lane.waiting.push_front(other);
+            .flat_map(|waiting| waiting.range(newer..));
+        let older = behind.filter(|(place, request)| {
+            place.number < newer.number && matches!(request.action, Action::State(_))
+        });
+        let places = older.map(|(&place, _)| place).collect();
+        self.take_all(device, places)
+    }
+
+    /// Returns when the next message that waits expires.
+    pub(super) fn next_expiry(&self) -> Option<Instant> {
+        self.expiring.first().map(|(at, ..)| *at)
+    }
+
+    /// Takes a message that has expired while it waited.
+    pub(super) fn pop_expired(&mut self, now: Instant) -> Option<Request> {
+        let (at, device, place) = self.expiring.first()?;
+        if *at > now {
+            return None;
         }
-        for message in &messages {
-            self.waiting.remove_request(&message.request);
-        }
-        push_once(&mut self.due, device);
-        messages
-            .into_iter()
-            .map(|waiting| waiting.request)
-            .collect()
+        let (device, place) = (device.clone(), *place);
+        self.take(&device, place)
     }
 }
 
 fn push_once(devices: &mut VecDeque<DeviceId>, device: &DeviceId) {
     if !devices.contains(device) {
         devices.push_back(device.clone());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use iotcore_gateway_tokio::QueueLimit;
+
+    use super::*;
+    use crate::operation::{Id, Operation};
+
+    /// Queues the operations of these lines.
+    fn queue(lanes: &mut Lanes, lines: &[&str]) {
+        for line in lines {
+            let operation = Operation::parse(line.as_bytes(), Instant::now());
+            let Ok(Operation::Request(request)) = operation else {
+                panic!("{line}: {operation:?}");
+            };
+            let device = id(request.device.as_deref().unwrap());
+            let place = lanes.next_place(&device, &request.action);
+            lanes.push(&device, place, request);
+        }
+    }
+
+    fn limit() -> DeviceQueue {
+        let limit = QueueLimit {
+            messages: 9,
+            bytes: 9,
+        };
+        DeviceQueue {
+            ordinary: limit,
+            urgent: limit,
+        }
+    }
+
+    fn id(device: &str) -> DeviceId {
+        device.parse().unwrap()
+    }
+
+    #[test]
+    fn urgent_messages_pass_ordinary_ones_and_tokens_pass_both_but_nothing_an_attach_or_detach() {
+        let mut lanes = Lanes::default();
+        queue(
+            &mut lanes,
+            &[
+                r#"{"op":"telemetry","id":3,"device":"d-1","payload":""}"#,
+                r#"{"op":"state","id":4,"device":"d-1","payload":""}"#,
+                r#"{"op":"telemetry","id":1,"device":"d-1","payload":"","priority":"urgent"}"#,
+                r#"{"op":"state","id":2,"device":"d-1","payload":"","priority":"urgent"}"#,
+                r#"{"op":"authorize","id":0,"device":"d-1","token":""}"#,
+                r#"{"op":"detach","id":5,"device":"d-1"}"#,
+                r#"{"op":"attach","id":6,"device":"d-1"}"#,
+                r#"{"op":"telemetry","id":9,"device":"d-1","payload":""}"#,
+                r#"{"op":"telemetry","id":8,"device":"d-1","payload":"","priority":"urgent"}"#,
+                r#"{"op":"authorize","id":7,"device":"d-1","token":""}"#,
+            ],
+        );
+        let limit = limit();
+        let device = id("d-1");
+        let next = || lanes.pop_startable(&device, true, limit);
+        let started: Vec<_> = std::iter::from_fn(next)
+            .map(|(_, request)| request.id)
+            .collect();
+        assert_eq!(started, (0..10).map(Id::Number).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn room_that_becomes_free_is_offered_first_to_devices_whose_next_message_is_urgent() {
+        let mut lanes = Lanes::default();
+        let devices = ["d-1", "d-2", "d-3", "d-4"].map(id);
+        for (device, priority) in devices
+            .iter()
+            .zip(["ordinary", "ordinary", "urgent", "urgent"])
+        {
+            let line = format!(
+                r#"{{"op":"telemetry","id":0,"device":"{device}","payload":"","priority":"{priority}"}}"#
+            );
+            queue(&mut lanes, &[&line]);
+        }
+        let limit = limit();
+        // The gateway has none for the messages of the first three, and a message of the last one ends.
+        let mut ended = None;
+        while let Some(device) = lanes.pop_due() {
+            let (place, request) = lanes.pop_startable(&device, true, limit).unwrap();
+            if device == devices[3] {
+                lanes.get_mut(&device).accepted.add_request(&request);
+                ended = Some(request.clone());
+            }
+            lanes.put_back(&device, place, request, limit);
+        }
+        lanes.on_ended(&devices[3], &ended.unwrap());
+        let due = std::iter::from_fn(|| lanes.pop_due());
+        assert_eq!(
+            due.collect::<Vec<_>>(),
+            [2, 3, 0, 1].map(|n| devices[n].clone())
+        );
     }
 }

@@ -24,15 +24,15 @@ impl Load {
 
     /// Adds a request if it is a message.
     pub(super) fn add_request(&mut self, request: &Request) {
-        if let Some(payload) = request.action.payload() {
-            self.add(payload.len());
+        if let Some(publication) = request.action.publication() {
+            self.add(publication.payload.len());
         }
     }
 
     /// Removes a request if it is a message.
     pub(super) fn remove_request(&mut self, request: &Request) {
-        if let Some(payload) = request.action.payload() {
-            self.remove(payload.len());
+        if let Some(publication) = request.action.publication() {
+            self.remove(publication.payload.len());
         }
     }
 

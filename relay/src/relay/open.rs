@@ -4,23 +4,20 @@ use std::collections::BTreeMap;
 
 use iotcore_gateway_tokio::{DeviceId, OpId};
 
-use super::load::Load;
-use crate::operation::{Action, Id, Request};
+use super::{lanes::Place, load::Load};
+use crate::operation::{Action, Control, Id, InvalidLine, Request};
 
 /// Operations that have not ended.
 #[derive(Default)]
 pub(super) struct Open {
     all: BTreeMap<Id, OpenOperation>,
     messages: Load,
-    /// The number of the latest operation.
-    last: u64,
 }
 
 /// One open operation.
 struct OpenOperation {
     kind: Kind,
-    /// Its place in the input.
-    number: u64,
+    place: Place,
     device: DeviceId,
     /// The gateway's id of the operation, once accepted.
     op: Option<OpId>,
@@ -37,28 +34,49 @@ pub(super) struct OpenMessage {
 enum Kind {
     /// A message to the cloud, which shares its payload with the gateway.
     Message(Request),
-    Attach,
-    Other,
+    Control(Control),
+}
+
+/// Where an open message is.
+pub(super) enum Whereabouts {
+    /// It waits in the relay.
+    Waiting(DeviceId, Place),
+    /// The gateway has accepted it.
+    Accepted(OpId),
 }
 
 impl Open {
-    /// Adds an operation; returns its number, its place in the input.
-    pub(super) fn add(&mut self, request: &Request, device: DeviceId) -> u64 {
+    /// Adds an operation, which waits at this place.
+    pub(super) fn add(&mut self, request: &Request, device: DeviceId, place: Place) {
         self.messages.add_request(request);
         let kind = match &request.action {
-            Action::Attach { .. } => Kind::Attach,
-            Action::Telemetry { .. } | Action::State { .. } => Kind::Message(request.clone()),
-            Action::Detach | Action::Authorize { .. } => Kind::Other,
+            Action::Attach { .. } => Kind::Control(Control::Attach),
+            Action::Detach => Kind::Control(Control::Detach),
+            Action::Authorize { .. } => Kind::Control(Control::Authorize),
+            Action::Telemetry { .. } | Action::State(_) => Kind::Message(request.clone()),
         };
-        self.last += 1;
         let operation = OpenOperation {
             kind,
-            number: self.last,
+            place,
             device,
             op: None,
         };
         self.all.insert(request.id.clone(), operation);
-        self.last
+    }
+
+    /// Returns where the message with this id is.
+    pub(super) fn find_message(&self, id: &Id) -> Result<Whereabouts, InvalidLine> {
+        let Some(operation) = self.all.get(id) else {
+            return Err(InvalidLine::NotOpen(id.clone()));
+        };
+        match (&operation.kind, operation.op) {
+            (Kind::Control(control), _) => Err(InvalidLine::NotCancellable(id.clone(), *control)),
+            (Kind::Message(_), Some(op)) => Ok(Whereabouts::Accepted(op)),
+            (Kind::Message(_), None) => Ok(Whereabouts::Waiting(
+                operation.device.clone(),
+                operation.place,
+            )),
+        }
     }
 
     /// Records the id under which the gateway accepted an operation.
@@ -95,7 +113,7 @@ impl Open {
     pub(super) fn is_attaching(&self) -> bool {
         self.all
             .values()
-            .any(|operation| matches!(operation.kind, Kind::Attach))
+            .any(|operation| matches!(operation.kind, Kind::Control(Control::Attach)))
     }
 
     /// Returns how much the open messages to the cloud hold.
@@ -124,8 +142,8 @@ impl Open {
             .all
             .values()
             .filter_map(|operation| match &operation.kind {
-                Kind::Message(request) => Some((operation.number, request, operation.op)),
-                Kind::Attach | Kind::Other => None,
+                Kind::Message(request) => Some((operation.place.number, request, operation.op)),
+                Kind::Control(_) => None,
             });
         let mut messages: Vec<_> = messages.collect();
         messages.sort_by_key(|(number, ..)| *number);

@@ -204,6 +204,14 @@ impl Drop for Cloud {
 /// now.
 pub(crate) const CLOSED_PORT: u16 = 1;
 
+/// Returns the options of a relay that cannot connect.
+pub(crate) fn offline(cloud: &Cloud, more: &[&str]) -> Vec<String> {
+    let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
+    options.push("--plain".to_owned());
+    options.extend(more.iter().map(|&option| option.to_owned()));
+    options
+}
+
 /// Accepts connections and acknowledges every packet; a PUBLISH once `publish` has returned.
 pub(crate) fn serve(publish: impl Fn(&Sent) + Send + 'static) -> u16 {
     let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();

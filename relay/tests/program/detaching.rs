@@ -57,7 +57,9 @@ fn messages_that_wait_for_room_do_not_hold_up_a_detach_for_longer_than_the_drain
     assert_eq!(late["error"], "unknown_device");
     for id in 2..6 {
         let mut ends = relay.seen.iter().filter(|event| event["id"] == id);
-        assert_eq!(ends.next().unwrap()["error"], "detached", "{id}");
+        let end = ends.next().unwrap();
+        assert_eq!(end["error"], "detached", "{id}");
+        assert_eq!(end["operation"]["payload"], "x", "it is handed back: {end}");
         assert_eq!(ends.next(), None, "{id}");
     }
 }

@@ -41,8 +41,9 @@ fn messages_that_cannot_be_sent_before_the_end_fail_once_and_count_as_unsent() {
     let mut options = options(&folder, "127.0.0.1", CLOSED_PORT);
     options.extend(["--plain", "--max-queued", "2"].map(str::to_owned));
     let mut relay = Relay::start(&options);
+    let message = |id: u64| json!({"op": "telemetry", "id": id, "qos": 1, "payload": "x", "tag": format!("t{id}")});
     for id in 1..6 {
-        relay.send(json!({"op": "telemetry", "id": id, "payload": "x"}));
+        relay.send(message(id));
     }
     relay.expect("disconnected");
     relay.send("the last line");
@@ -57,6 +58,7 @@ fn messages_that_cannot_be_sent_before_the_end_fail_once_and_count_as_unsent() {
             (&ends[0]["error"], &ends[0]["retry"]),
             (&"closed".into(), &"backoff".into())
         );
+        assert_eq!(ends[0]["operation"], message(id));
     }
     std::fs::remove_dir_all(folder).unwrap();
 }

@@ -1,22 +1,18 @@
 //! Monitoring: counters, unsent messages, suspects; and what a full queue drops.
 
-use std::time::{Duration, Instant};
+use std::{
+    sync::atomic::{AtomicBool, Ordering},
+    thread,
+    time::{Duration, Instant},
+};
 
 use serde_json::{Value, json};
 
 use crate::{
     child::Relay,
-    cloud::{CLOSED_PORT, Cloud, options},
+    cloud::{Cloud, offline, options, serve},
     eventually, telemetry,
 };
-
-/// Returns the options of a relay that cannot connect.
-fn offline(cloud: &Cloud, more: &[&str]) -> Vec<String> {
-    let mut options = options(&cloud.folder, "127.0.0.1", CLOSED_PORT);
-    options.push("--plain".to_owned());
-    options.extend(more.iter().map(|&option| option.to_owned()));
-    options
-}
 
 #[test]
 fn the_counters_report_rate_limit_delays() {
@@ -51,12 +47,78 @@ fn the_counters_report_rate_limit_delays() {
 }
 
 #[test]
+fn the_latency_is_reported_and_the_worst_one_since_the_last_question() {
+    const SLOW: Duration = Duration::from_millis(300);
+    let cloud = Cloud::plain();
+    let slow = AtomicBool::new(true);
+    let port = serve(move |_| {
+        if slow.swap(false, Ordering::Relaxed) {
+            thread::park_timeout(SLOW);
+        }
+    });
+    let mut options = options(&cloud.folder, "127.0.0.1", port);
+    options.push("--plain".to_owned());
+    let mut relay = Relay::start(&options);
+    let ask = |relay: &mut Relay| {
+        relay.send(json!({"op": "stats"}));
+        let stats = relay.expect("stats");
+        ["latency_ms", "worst_latency_ms"].map(|field| stats[field].as_u64())
+    };
+    assert_eq!(ask(&mut relay), [None, None]);
+    for id in 0..20 {
+        relay.send(json!({"op": "telemetry", "id": id, "payload": "x"}));
+        assert_eq!(relay.expect_end(id)["event"], "done");
+    }
+    let slow = u64::try_from(SLOW.as_millis()).unwrap();
+    let [latency, worst] = ask(&mut relay).map(Option::unwrap);
+    assert!(latency < worst && worst >= slow, "{latency} {worst}");
+    assert_eq!(ask(&mut relay), [Some(latency), None]);
+}
+
+#[test]
+fn all_devices_are_listed_the_gateway_itself_among_them() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&[]));
+    relay.send(json!({"op": "attach", "id": 0, "device": "stranger-1"}));
+    let failed = relay.expect_end(0);
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    assert_eq!(relay.expect_end(1)["event"], "done");
+    cloud.inject("puback hold 2");
+    for id in 2..4 {
+        relay.send(telemetry(id, "four"));
+    }
+    eventually("both are in flight", || {
+        cloud.telemetry("boiler-7").len() == 2
+    });
+    relay.send(json!({"op": "devices"}));
+    let told = relay.expect("devices");
+    let mut devices = told["devices"].as_array().unwrap().clone();
+    devices.sort_by_key(|device| device["device"].to_string());
+    let ago = devices[2]["last_failure"]["seconds_ago"].clone();
+    assert!((0.0..20.0).contains(&ago.as_f64().unwrap()), "{ago}");
+    assert_eq!(failed["error"], "gateway_attachment_error");
+    let expected = json!([
+        {"device": "boiler-7", "state": "attached", "queued": 2, "queued_bytes": 8, "in_flight": 2, "suspected": 0,
+         "last_failure": null},
+        {"device": "gateway-1", "state": "attached", "queued": 0, "queued_bytes": 0, "in_flight": 0, "suspected": 0,
+         "last_failure": null},
+        {"device": "stranger-1", "state": "refused", "queued": 0, "queued_bytes": 0, "in_flight": 0, "suspected": 0,
+         "last_failure": {"error": failed["error"], "detail": failed["detail"], "certainty": failed["certainty"],
+                          "retry": failed["retry"], "seconds_ago": ago}},
+    ]);
+    assert_eq!(Value::from(devices), expected);
+    cloud.inject("puback release");
+    relay.close().assert_closed(0);
+}
+
+#[test]
 fn unsent_messages_are_listed_as_operations_that_another_relay_accepts() {
     let cloud = Cloud::plain();
     let mut first = Relay::start(&offline(&cloud, &["--max-queued", "2"]));
     let asked = [
-        json!({"op": "telemetry", "id": 1, "device": "boiler-7", "subfolder": "a/b", "qos": 1, "payload": "one"}),
-        json!({"op": "state", "id": "two", "qos": 1, "payload": "own"}),
+        json!({"op": "telemetry", "id": 1, "device": "boiler-7", "subfolder": "a/b", "qos": 1, "payload": "one",
+               "tag": "the first"}),
+        json!({"op": "state", "id": "two", "qos": 1, "payload": "own", "priority": "urgent", "tag": ""}),
         json!({"op": "telemetry", "id": 3, "device": "boiler-7", "qos": 0, "payload_base64": "/w=="}),
         json!({"op": "telemetry", "id": 4, "device": "boiler-7", "qos": 1, "payload": "waits for room"}),
     ];

@@ -1,6 +1,7 @@
 //! Runs the program against the emulator and against minimal peers.
 #![forbid(unsafe_code)]
 
+mod cancelling;
 mod child;
 mod cloud;
 mod command_line;
@@ -8,6 +9,7 @@ mod detaching;
 mod devices;
 mod drops;
 mod ending;
+mod expiring;
 mod insight;
 mod misconfigured;
 mod mistakes;
@@ -16,6 +18,7 @@ mod pace;
 mod pressure;
 mod suspects;
 mod tokens;
+mod urgent;
 mod waiting;
 
 use std::{thread, time::Instant};

@@ -77,6 +77,35 @@ fn an_invalid_line_is_reported_with_its_number_and_changes_nothing() {
             "`delivery` must be the number",
         ),
         (r#"{"op":"close","now":true}"#, "unknown field `now`"),
+        (r#"{"op":"cancel"}"#, "missing field `id`"),
+        (
+            r#"{"op":"telemetry","id":1,"payload":"","priority":"secret"}"#,
+            "`priority` must be \"ordinary\" or \"urgent\"",
+        ),
+        (
+            r#"{"op":"state","id":1,"payload":"","priority":1}"#,
+            "`priority` must be",
+        ),
+        (
+            r#"{"op":"telemetry","id":1,"payload":"","expires_after":"secret"}"#,
+            "`expires_after` must be a number of seconds",
+        ),
+        (
+            r#"{"op":"telemetry","id":1,"expires_after":NaN,"payload":""}"#,
+            "expected value at column 42",
+        ),
+        (
+            r#"{"op":"state","id":1,"payload":"","expires_after":1e999}"#,
+            "number out of range at column",
+        ),
+        (
+            r#"{"op":"telemetry","id":1,"payload":"","tag":7}"#,
+            "must be a text",
+        ),
+        (
+            r#"{"op":"attach","id":1,"device":"boiler-7","priority":"urgent"}"#,
+            "unknown field `priority`",
+        ),
     ];
     relay.send("");
     for (line, _) in lines {
@@ -117,8 +146,13 @@ fn an_id_in_use_is_refused_and_can_be_reused_later() {
     for _ in 0..2 {
         relay.send(json!({"op": "telemetry", "id": "a", "payload": "x"}));
     }
-    let invalid = relay.expect("invalid");
-    assert_eq!(invalid["line"], 2);
+    assert_eq!(relay.expect("invalid")["line"], 2);
+    // Neither is its end written, whatever else is wrong.
+    relay.send(json!({"op": "telemetry", "id": "a", "payload": "x", "expires_after": -1}));
+    relay.send(json!({"op": "telemetry", "id": "a", "device": "a+b", "payload": "x"}));
+    for line in 3..5 {
+        assert_eq!(relay.expect("invalid")["line"], line);
+    }
     let mut relay = Relay::start(&cloud.options(&[]));
     for _ in 0..2 {
         relay.send(json!({"op": "telemetry", "id": "a", "payload": "x"}));
@@ -157,6 +191,26 @@ fn refusals_before_sending_name_the_value_and_the_limit() {
             json!({"op": "telemetry", "subfolder": large(257), "payload": ""}),
             "illegal_subfolder",
             "257 of at most 256 characters",
+        ),
+        (
+            json!({"op": "telemetry", "payload": "", "expires_after": -0.5}),
+            "illegal_expires_after",
+            "`expires_after` is -0.5: it must be from 0 to 31536000 seconds",
+        ),
+        (
+            json!({"op": "state", "payload": "", "expires_after": 31_536_000.5}),
+            "illegal_expires_after",
+            "is 31536000.5: it must",
+        ),
+        (
+            json!({"op": "telemetry", "payload": "", "expires_after": 1e300}),
+            "illegal_expires_after",
+            "is 1e+300: it must",
+        ),
+        (
+            json!({"op": "telemetry", "payload": "", "tag": "é".repeat(33)}),
+            "illegal_tag",
+            "the tag has 66 bytes: it may have at most 64",
         ),
         (
             json!({"op": "state", "device": "pump-1", "payload": ""}),
@@ -206,7 +260,10 @@ fn refusals_before_sending_name_the_value_and_the_limit() {
         assert!(detail.contains(part), "{detail}");
         assert!(!detail.contains("secret"), "{detail}");
     }
-    relay.send(json!({"op": "telemetry", "id": count, "payload": large(262_144)}));
+    relay.send(
+        json!({"op": "telemetry", "id": count, "payload": large(262_144), "priority": null, "tag": large(64),
+               "expires_after": 31_536_000}),
+    );
     assert_eq!(relay.expect_end(count)["event"], "done");
     let end = relay.close();
     end.assert_closed(0);

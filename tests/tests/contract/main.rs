@@ -99,6 +99,10 @@ scenarios! { $
     outages::is_rarely_polled_while_the_peer_stalls, Plain;
     outages::loses_nothing_over_reconnects, Plain, on_one_thread;
     outages::refreshes_its_token, Plain;
+    given_up::cancels_what_is_in_flight_and_what_waits_in_an_outage, For("localhost");
+    given_up::sends_nothing_that_expires_in_an_outage, For("localhost");
+    given_up::sends_an_alarm_before_what_waits, For("localhost");
+    given_up::shows_its_devices_and_how_soon_the_bridge_answers, For("localhost");
     isolation::serves_the_others_beside_bad_devices, Plain;
     isolation::gives_up_a_message_at_which_the_bridge_hangs_up, Plain;
     isolation::delivers_what_was_queued_before_the_box_slept, Plain;

@@ -239,16 +239,16 @@ fn a_command_is_accepted_when_it_is_called_and_named_by_its_operation() {
 }
 
 #[test]
-fn a_client_lists_its_devices_and_finds_one_by_its_id() {
+fn a_client_lists_itself_and_its_devices_and_finds_one_by_its_id() {
     let mut opened = open(Options::default());
     let found = |opened: &Opened| -> Vec<String> {
         let devices = opened.client.devices().into_iter();
-        devices.map(|device| device.id().to_string()).collect()
+        devices.map(|device| device.id.to_string()).collect()
     };
-    assert_eq!(found(&opened), [""; 0]);
+    assert_eq!(found(&opened), ["gw-1"]);
     let first = opened.attach(id("device-1"));
     let second = opened.attach(id("device-2"));
-    assert_eq!(found(&opened), ["device-1", "device-2"]);
+    assert_eq!(found(&opened), ["gw-1", "device-1", "device-2"]);
     let again = opened.client.device(&id("device-2")).unwrap();
     assert_eq!(again.status(), Some(DeviceState::Attached));
     assert_eq!(
@@ -260,7 +260,7 @@ fn a_client_lists_its_devices_and_finds_one_by_its_id() {
     let detaching = opened.world.spawn(again.detach());
     opened.server.serve(&opened.world);
     assert_eq!(detaching.ended(), Ok(()));
-    assert_eq!(found(&opened), ["device-1"]);
+    assert_eq!(found(&opened), ["gw-1", "device-1"]);
     assert!(opened.client.device(&id("device-2")).is_none());
     assert_eq!(first.status(), Some(DeviceState::Attached));
 }

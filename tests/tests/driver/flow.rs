@@ -165,10 +165,12 @@ fn an_unawaited_failure_is_reported_in_the_status_with_its_device() {
     let ops = ["1", "2", "3"].map(|event| gateway.try_telemetry(event).unwrap().op());
     let changes = opened.changes();
     let [
-        Status::Failed {
-            op,
+        Status::Undelivered {
             device,
             failure,
+            messages: 1,
+            op,
+            tag: None,
         },
     ] = &changes[..]
     else {
@@ -195,7 +197,7 @@ fn a_replaced_state_is_reported_in_the_status_only_on_request() {
         world.run_until_idle();
         let mut failed = Vec::new();
         while let Some(Some(change)) = poll_once(status.next()) {
-            if let Status::Failed { op, .. } = change {
+            if let Status::Undelivered { op, .. } = change {
                 failed.push(op);
             }
         }

@@ -9,6 +9,7 @@ mod devices;
 mod ending;
 mod errors;
 mod flow;
+mod given_up;
 mod holding;
 mod messages;
 mod refused;

@@ -8,7 +8,7 @@ use std::{
 
 use iotcore_gateway::{
     Options, Token,
-    driver::{Attach, Runtime},
+    driver::{Attach, Runtime, Telemetry},
 };
 use tracing::{
     Event, Metadata, Subscriber,
@@ -73,7 +73,7 @@ impl Subscriber for Log {
     fn exit(&self, _: &Id) {}
 }
 
-/// Runs a gateway that attaches a device, delivers, receives an error report and a command, and is disconnected until
+/// Runs a gateway that attaches a device, delivers, cancels, receives an error report and a command, and is disconnected until
 /// the device's token has expired.
 fn play() {
     let mut opened = open(Options::default());
@@ -82,6 +82,9 @@ fn play() {
     let device = opened.attach(Attach::new(id("device-1")).token(token));
     let accepting = opened.world.spawn(device.telemetry("marked-payload"));
     let _delivery = accepting.ended().unwrap();
+    opened.server.serve(&opened.world);
+    let late = Telemetry::new("marked-late").tag("reading 17".parse().unwrap());
+    device.try_telemetry(late).unwrap().cancel().unwrap();
     opened.server.serve(&opened.world);
     let report = r#"{"error_type":"GATEWAY_DETACHMENT_DEVICE_ERROR","device_id":"device-1","description":"marked-description"}"#;
     let errors = format!("/devices/{}/errors", opened.client.gateway().id());
@@ -138,6 +141,14 @@ fn spans_are_nested_and_every_change_is_logged_without_a_secret() {
             connection,
             "/device id=device-1",
             "message=attached",
+        ],
+        &[
+            gateway,
+            connection,
+            "message=messages undelivered",
+            "device=device-1 failure=it was cancelled",
+            "messages=1",
+            r#"tag="reading 17""#,
         ],
         &[
             gateway,

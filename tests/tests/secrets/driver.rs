@@ -37,6 +37,7 @@ impl Watch {
     fn look(&self, simulation: &Simulation, client: &Client, device: Option<&Device>) {
         self.check("the client", client);
         self.check("the device", &device);
+        self.check("the devices", &client.devices());
         self.check("the statistics", &client.stats());
         self.check("what is unsent", &client.unsent());
         self.check("the simulation", simulation);
@@ -153,7 +154,9 @@ async fn read_status(client: Client, watch: Watch) -> Vec<Status> {
                 }
             }
             Status::TokenFailed { error, .. } => watch.check_error("a token's error", &**error),
-            Status::Failed { failure, .. } => watch.check_error("a failure", failure),
+            Status::Failed { failure, .. } | Status::Undelivered { failure, .. } => {
+                watch.check_error("a failure", failure);
+            }
             _ => {}
         }
         changes.push(change);

@@ -12,6 +12,7 @@ use crate::{
     id::DeviceId,
     input::Input,
     mqtt::QoS,
+    stats::Stats,
     time::{Instant, UnixTime},
     token::Token,
 };
@@ -38,15 +39,6 @@ impl State {
         let key = self.gateway.device_key(id)?;
         self.mailboxes.add_handle(key, id);
         Some(key)
-    }
-
-    /// Returns the ids of the devices that the gateway has, itself not among them.
-    pub(crate) fn device_ids(&self) -> Vec<DeviceId> {
-        let own = self.gateway.own_key();
-        let others = self.mailboxes.keys().filter(|key| *key != own);
-        others
-            .filter_map(|key| self.gateway.device_id(key).cloned())
-            .collect()
     }
 
     /// Counts one handle less. Commands that nobody can take any more are acknowledged, so that they hold back no
@@ -179,6 +171,21 @@ impl State {
         let accepted = self.apply(Input::Publish(publication), now).published();
         let op = accepted.map_err(AcceptError::Refused)?;
         Ok(self.accepted(op))
+    }
+
+    /// Ends a publication. Those who wait for it get its failure with the next events.
+    pub(crate) fn cancel(&mut self, op: OpId, now: Instant) -> Result<(), OperationError> {
+        self.shutdown.check_driver()?;
+        self.apply(Input::Cancel(op), now).cancelled()?;
+        self.wakers.wake_driver();
+        Ok(())
+    }
+
+    /// Returns the gateway's counters, and starts a new measurement of the worst latency.
+    pub(crate) fn take_stats(&mut self, now: Instant) -> Stats {
+        let stats = self.gateway.stats();
+        self.apply(Input::ResetWorstLatency, now);
+        stats
     }
 
     /// Hands a publication to the gateway as [`publish`](Self::publish) does. If there is no room, returns it as the

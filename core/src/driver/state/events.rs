@@ -153,12 +153,21 @@ impl State {
         failure: Failure,
         unsent: Option<Box<Unsent>>,
     ) {
-        let failure = self.operations.fail(op, failure, unsent, &mut self.wakers);
-        if let Some(failure) = failure {
-            self.report_of(device, |device| Status::Failed {
-                op,
-                device,
-                failure,
+        let unawaited = self.operations.fail(op, failure, unsent, &mut self.wakers);
+        if let Some((failure, unsent)) = unawaited {
+            self.report_of(device, |device| match unsent {
+                Some(unsent) => Status::Undelivered {
+                    device,
+                    failure,
+                    messages: 1,
+                    op,
+                    tag: unsent.tag,
+                },
+                None => Status::Failed {
+                    op,
+                    device,
+                    failure,
+                },
             });
         }
         self.end_detach(op);

@@ -49,11 +49,6 @@ impl Mailboxes {
         self.mailboxes.get_mut(&key)
     }
 
-    /// Returns the devices that have a mailbox.
-    pub(crate) fn keys(&self) -> impl Iterator<Item = DeviceKey> {
-        self.mailboxes.keys().copied()
-    }
-
     /// Counts one more handle of a device.
     pub(crate) fn add_handle(&mut self, key: DeviceKey, device: &DeviceId) {
         self.mailboxes

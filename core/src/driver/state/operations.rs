@@ -93,15 +93,15 @@ impl Operations {
         }
     }
 
-    /// Records the failure of an operation for those who wait for it. Returns it if nobody does, unless the end of the
-    /// gateway, or a newer state, explains it.
+    /// Records the failure of an operation for those who wait for it. Returns it, with what was not published, if nobody
+    /// does, unless the end of the gateway, or a newer state, explains it.
     pub(crate) fn fail(
         &mut self,
         op: OpId,
         failure: Failure,
         unsent: Option<Box<Unsent>>,
         wakers: &mut Wakers,
-    ) -> Option<Failure> {
+    ) -> Option<(Failure, Option<Box<Unsent>>)> {
         if let Some(pending) = self.pending.get_mut(&op) {
             pending.finish(Err(Unsuccessful::Failed { failure, unsent }), wakers);
             return None;
@@ -110,7 +110,7 @@ impl Operations {
         match failure {
             Failure::Closed | Failure::GaveUp => None,
             _ if is_replaced && !self.reports_replaced_states => None,
-            _ => Some(failure),
+            _ => Some((failure, unsent)),
         }
     }
 

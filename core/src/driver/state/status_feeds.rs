@@ -1,10 +1,10 @@
 //! Changes of status on their way to their readers.
 
 use core::task::{Context, Poll};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use crate::driver::{
-    state::{waiters::Waiters, wakers::Wakers},
+    state::{unread_changes::UnreadChanges, waiters::Waiters, wakers::Wakers},
     status::Status,
 };
 
@@ -24,7 +24,7 @@ pub(crate) struct StatusFeeds {
 /// The changes that one reader has not read yet.
 #[derive(Default)]
 struct Feed {
-    changes: VecDeque<Status>,
+    changes: UnreadChanges,
     missed: u64,
     /// Applies back-pressure instead of missing changes.
     is_holding: bool,
@@ -36,17 +36,15 @@ impl Feed {
         self.changes.len() >= MAX_CHANGES
     }
 
-    fn push(&mut self, change: Status) {
-        if let Some(last) = self.changes.back_mut()
-            && last.add_dropped(&change)
-        {
+    fn push(&mut self, change: &Status) {
+        if self.changes.merge(change) {
             return;
         }
         if self.is_full() && !self.is_holding {
-            self.changes.pop_front();
+            self.changes.pop();
             self.missed += 1;
         }
-        self.changes.push_back(change);
+        self.changes.push(change.clone());
     }
 }
 
@@ -82,7 +80,7 @@ impl StatusFeeds {
     /// Reports a change to all readers.
     pub(crate) fn report(&mut self, change: &Status, wakers: &mut Wakers) {
         for feed in self.feeds.values_mut() {
-            feed.push(change.clone());
+            feed.push(change);
             feed.reader.wake_all(wakers);
         }
     }
@@ -102,7 +100,7 @@ impl StatusFeeds {
         if feed.missed > 0 {
             return Poll::Ready(Some(Status::Missed(core::mem::take(&mut feed.missed))));
         }
-        if let Some(change) = feed.changes.pop_front() {
+        if let Some(change) = feed.changes.pop() {
             if feed.is_holding && feed.changes.len() == MAX_CHANGES / 2 {
                 wakers.wake_driver();
             }

@@ -26,7 +26,8 @@ pub struct DeviceInfo {
 }
 
 /// The last failure of a device: of an operation, of a subscription or of its attachment. What the user has cancelled,
-/// replaced or detached does not count.
+/// replaced or detached does not count, nor what failed because the device is refused or not attached: the cause of that
+/// does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct LastFailure {

@@ -3,6 +3,7 @@
 pub(crate) mod connecting;
 pub(crate) mod devices;
 pub(crate) mod endings;
+pub(crate) mod given_up;
 pub(crate) mod isolation;
 pub(crate) mod messages;
 pub(crate) mod outages;

@@ -1,0 +1,158 @@
+//! What ended a connection: its code for programs, and text with advice for people.
+
+use std::{error::Error, io::ErrorKind};
+
+use iotcore_gateway_tokio::{DisconnectReason, Disconnected, TransportError};
+
+/// Returns the code, in snake case, of what ended a connection or a connection attempt.
+pub(crate) fn disconnect_code(
+    ended: &Disconnected,
+    error: Option<&TransportError>,
+) -> &'static str {
+    match error {
+        Some(TransportError::Token(_)) => return "token_failed",
+        Some(TransportError::Dial { .. }) => return "dial_failed",
+        Some(TransportError::Tls { .. }) => return "tls_failed",
+        Some(TransportError::PeerClosed) => return "peer_closed",
+        Some(TransportError::Broken(_)) => return "broken",
+        _ => {}
+    }
+    match &ended.reason {
+        DisconnectReason::Transport(_) => "broken",
+        DisconnectReason::Refused(_) => "refused",
+        DisconnectReason::TokenExpired => "token_expired",
+        DisconnectReason::ConnAckTimedOut(_) => "connack_timed_out",
+        DisconnectReason::PingRespTimedOut(_) => "pingresp_timed_out",
+        DisconnectReason::PacketTimedOut(_) => "packet_timed_out",
+        DisconnectReason::WriteStalled(_) => "write_stalled",
+        DisconnectReason::Violation(_) => "protocol_violation",
+        DisconnectReason::PacketIdsExhausted => "packet_ids_exhausted",
+        DisconnectReason::TokenRefresh => "token_refresh",
+        DisconnectReason::Closed => "closed",
+        _ => "other",
+    }
+}
+
+/// What the relay knows about a connection that has ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Circumstances {
+    /// Whether the bridge had accepted it.
+    pub(crate) was_connected: bool,
+    /// Whether an attach was still pending.
+    pub(crate) was_attaching: bool,
+}
+
+/// Describes what ended a connection in a sentence, with advice.
+pub(crate) fn disconnect_detail(
+    ended: &Disconnected,
+    error: Option<&TransportError>,
+    circumstances: Circumstances,
+) -> String {
+    let mut detail = match error {
+        Some(error) => chain(error),
+        None => ended.reason.to_string(),
+    };
+    detail.push_str(advice(ended, error, circumstances));
+    if ended.takeover_suspected {
+        detail.push_str(
+            "; the bridge closed several connections in a row soon after accepting them: another client may be using the same gateway id",
+        );
+    }
+    detail
+}
+
+fn advice(
+    ended: &Disconnected,
+    error: Option<&TransportError>,
+    circumstances: Circumstances,
+) -> &'static str {
+    const PORT: &str =
+        "; check --host and --port, and that both sides use TLS or, with --plain, neither does";
+    let Circumstances {
+        was_connected,
+        was_attaching,
+    } = circumstances;
+    match (&ended.reason, error) {
+        (_, Some(TransportError::Dial { .. })) => {
+            "; check --host and --port, the network, and that something listens there"
+        }
+        (_, Some(TransportError::Tls { source, .. })) => match source.kind() {
+            ErrorKind::InvalidData => "; the trusted CA certificates are given with --ca",
+            _ => PORT,
+        },
+        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => PORT,
+        (DisconnectReason::Violation(_) | DisconnectReason::ConnAckTimedOut(_), _)
+            if !was_connected =>
+        {
+            PORT
+        }
+        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if was_attaching => {
+            "; a device was being attached: check that --gateway is registered as a gateway, not as a device"
+        }
+        _ => "",
+    }
+}
+
+/// Formats an error and its causes, except for causes that its own text already includes.
+fn chain(error: &dyn Error) -> String {
+    let mut described = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !described.contains(&text) {
+            described = format!("{described}: {text}");
+        }
+        cause = error.source();
+    }
+    described
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+
+    use iotcore_gateway_tokio::{
+        BoxError, ClientId, Security, Setup, Status, Token, TokenRequest, TokenSource, connect,
+    };
+
+    use super::*;
+
+    /// A source that hands out what it minted long ago.
+    struct Old;
+
+    impl TokenSource for Old {
+        async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+            Ok(Token::new("old", request.now)?)
+        }
+    }
+
+    #[tokio::test]
+    async fn an_expired_token_of_the_gateway_itself_is_a_failure_of_its_source() {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+        let client_id = ClientId::new(
+            "plant".parse().unwrap(),
+            "us-central1".parse().unwrap(),
+            "sensors".parse().unwrap(),
+            "gateway-1".parse().unwrap(),
+        );
+        let setup = Setup::new("127.0.0.1", Security::PlainOnLoopback, client_id, Old)
+            .port(listener.local_addr().unwrap().port());
+        let (client, driver) = connect(setup).unwrap();
+        let mut status = client.status();
+        tokio::spawn(driver.run());
+        let Some(Status::Disconnected { ended, error }) = status.next().await else {
+            panic!("nothing but the end of the attempt is told");
+        };
+        let error = error.as_deref();
+        assert_eq!(disconnect_code(&ended, error), "token_failed");
+        let circumstances = Circumstances {
+            was_connected: false,
+            was_attaching: false,
+        };
+        let detail = disconnect_detail(&ended, error, circumstances);
+        assert!(
+            detail.contains("the token source returned a token that had expired"),
+            "{detail}"
+        );
+    }
+}

@@ -1,0 +1,64 @@
+//! The reasons why the relay cannot start.
+
+use std::{error::Error, fmt, io, path::PathBuf};
+
+use iotcore_gateway_tokio::{Algorithm, KeyError, MintError, SetupError, TlsError};
+
+/// The reason why the relay cannot start, and what to do about it.
+#[derive(Debug)]
+pub(crate) enum StartError {
+    /// The key itself was passed instead of a file name. It is not repeated.
+    NotAFile,
+    /// The file with the private key cannot be read.
+    KeyFile(PathBuf, io::Error),
+    /// The file contains no private key that fits the algorithm.
+    Key(PathBuf, Algorithm, KeyError),
+    /// The CA certificates cannot be used.
+    Roots(TlsError),
+    /// `--token-lifetime` is out of range.
+    Lifetime(MintError),
+    /// `--backoff-max` is less than `--backoff-min`; both in milliseconds.
+    Backoff { min: u32, max: u32 },
+    /// The host or another option is invalid.
+    Setup(SetupError),
+}
+
+impl StartError {
+    /// Returns whether the command line is wrong, rather than a file or the machine.
+    pub(crate) fn is_usage(&self) -> bool {
+        match self {
+            Self::KeyFile(..) | Self::Key(..) | Self::Roots(_) => false,
+            Self::NotAFile | Self::Lifetime(_) | Self::Backoff { .. } | Self::Setup(_) => true,
+        }
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotAFile => {
+                f.write_str("--key is the key itself, and must be the name of its file")
+            }
+            Self::KeyFile(file, error) => {
+                write!(f, "--key {}: cannot be read: {error}", file.display())
+            }
+            Self::Key(file, algorithm, error) => {
+                let file = file.display();
+                write!(f, "--key {file} with --algorithm {algorithm}: {error}")
+            }
+            Self::Roots(error) => match error.source() {
+                Some(source) => write!(f, "--ca: {error}: {source}"),
+                None => write!(f, "--ca: {error}"),
+            },
+            Self::Lifetime(error) => write!(f, "--token-lifetime: {error}"),
+            Self::Backoff { min, max } => write!(
+                f,
+                "--backoff-max is {max} ms: it must not be below --backoff-min, {min} ms"
+            ),
+            Self::Setup(SetupError::Host(error)) => write!(f, "--host: {error}"),
+            Self::Setup(error) => error.fmt(f),
+        }
+    }
+}
+
+impl Error for StartError {}
