@@ -17,13 +17,14 @@ use crate::{
 };
 
 /// A figure that no other subject has.
+#[derive(Clone)]
 pub(crate) struct Single {
     pub(crate) name: &'static str,
     pub(crate) check: Check,
 }
 
 impl Single {
-    fn at_most(name: &'static str, found: f64, limit: f64, unit: &str) -> Self {
+    pub(crate) fn at_most(name: &'static str, found: f64, limit: f64, unit: &str) -> Self {
         Self {
             name,
             check: Check {
