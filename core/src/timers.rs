@@ -20,6 +20,13 @@ impl<T: Copy + Ord, K: Copy + Ord> Schedule<T, K> {
         self.entries.remove(&(at, key));
     }
 
+    /// Gives an entry another key, if it is there.
+    pub(crate) fn rename(&mut self, at: T, old: K, new: K) {
+        if self.entries.remove(&(at, old)) {
+            self.entries.insert((at, new));
+        }
+    }
+
     pub(crate) fn next(&self) -> Option<T> {
         self.entries.first().map(|(at, _)| *at)
     }

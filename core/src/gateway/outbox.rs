@@ -12,6 +12,7 @@ mod flight;
 mod index;
 mod list;
 mod pace;
+mod packing;
 mod probation;
 mod queue;
 mod returned;
@@ -67,6 +68,8 @@ pub(crate) struct Outbox {
     waiting: Waiting,
     expiry: Expiry,
     index: Index,
+    /// Whether publications have ended for whose room users wait, or whose memory is to be given back.
+    has_chores: bool,
 }
 
 impl Outbox {
@@ -85,6 +88,7 @@ impl Outbox {
             waiting: Waiting::default(),
             expiry: Expiry::default(),
             index: Index::default(),
+            has_chores: false,
         }
     }
 
@@ -229,7 +233,7 @@ impl Outbox {
         self.room.remove(&mut queue.load, bytes);
         self.load.remove(bytes);
         self.entries.remove(key);
-        self.waiting.publication_ended();
+        self.has_chores |= self.waiting.is_anyone() | self.entries.are_sparse(self.load.messages);
         if queue.blocked.is_some() {
             self.recheck(device);
         }
@@ -296,7 +300,7 @@ impl Outbox {
 
     /// Returns the keys of all publications, in the order of acceptance.
     pub(crate) fn all(&self) -> Vec<EntryKey> {
-        let keys = self.entries.iter().map(|(key, _)| key);
+        let keys = self.entries.iter(self.len()).map(|(key, _)| key);
         self.in_order(keys)
     }
 

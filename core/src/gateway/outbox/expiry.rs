@@ -36,6 +36,13 @@ impl Expiry {
         }
     }
 
+    /// Watches a publication by its new key, if it is watched.
+    pub(super) fn rename(&mut self, entry: &Entry, old: EntryKey, new: EntryKey) {
+        if let Some(at) = entry.expires_at {
+            self.schedule.rename(at, (entry.op, old), (entry.op, new));
+        }
+    }
+
     #[inline(never)]
     fn remove(&mut self, at: Moment, op: OpId, key: EntryKey) {
         self.schedule.remove(at, (op, key));
