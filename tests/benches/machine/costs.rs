@@ -46,6 +46,10 @@ pub(crate) fn all() -> Vec<Single> {
             [many, 0].map(|blocked| move || beside_blocked(limits(PEAK, PEAK), blocked)),
         ),
         ratio(
+            "a message beside 999 devices blocked by suspects",
+            [many, 0].map(|blocked| move || beside_suspects(blocked)),
+        ),
+        ratio(
             "refusing an idle device beside 99,000 queued",
             [99, 0].map(|busy| move || refusal(busy)),
         ),
@@ -145,6 +149,60 @@ fn beside_blocked(options: Options, blocked: usize) -> Duration {
         assert_eq!(answers.len(), 4 * TIMES);
         sent + timed(|| ours.read(&answers, &mut drop))
     })
+}
+
+/// Measures the messages of the gateway beside devices that have one message each at which the peer has closed three
+/// connections. On this one they are not attached.
+fn beside_suspects(blocked: usize) -> Duration {
+    let work = work(blocked, 2_000);
+    let mut ours = Ours::connected(ours::options(&work), &work);
+    for &device in &ours.devices.clone() {
+        publish(&mut ours, device).expect("room");
+    }
+    for is_last in [false, false, true] {
+        ignore(&mut ours);
+        ours.gateway
+            .handle_disconnected(TransportEnd::PeerClosed, ours.now);
+        ours.now = ours.gateway.poll_timeout().expect("it will dial again");
+        ours.gateway.handle_timeout(ours.now);
+        ours.connect();
+        ignore(&mut ours);
+        ours.read(&[0x20, 2, 0, 0], &mut drop);
+        while !is_last && attach_again(&mut ours) {}
+    }
+    ignore(&mut ours);
+    let devices = ours.gateway.devices();
+    assert_eq!(
+        devices.map(|device| device.suspected).sum::<usize>(),
+        blocked
+    );
+    warmed(|_| {
+        timed(|| {
+            for _ in 0..TIMES {
+                let own = ours.gateway.own_key();
+                publish(&mut ours, own).expect("room");
+                black_box(ours.gateway.poll_timeout());
+                assert!(ours.converse(&mut Vec::new()));
+                black_box(ours.gateway.poll_timeout());
+            }
+        })
+    })
+}
+
+/// Answers all but telemetry; returns `false` if there was nothing to answer.
+fn attach_again(ours: &mut Ours) -> bool {
+    let mut answers = Vec::new();
+    ours.write(&mut |mut bytes| {
+        while !bytes.is_empty() {
+            let (_, body, rest) = packets::split(bytes).expect("whole packets");
+            if !body.windows(7).any(|text| text == b"/events") {
+                peer::answer(&bytes[..bytes.len() - rest.len()], &mut answers);
+            }
+            bytes = rest;
+        }
+    });
+    ours.read(&answers, &mut drop);
+    !answers.is_empty()
 }
 
 /// Measures the refusals of idle devices beside busy ones with 1,000 messages each.
