@@ -113,7 +113,7 @@
 //! 8. After DISCONNECT, or the end of a connection, nothing more is transmitted on it.
 //! 9. The same inputs give the same outputs, byte for byte.
 //! 10. No token or key appears in `Debug`, `Display`, events or errors.
-//! 11. Memory is bounded by the options; at steady state an outbound message costs no allocation.
+//! 11. Memory is bounded by the options, also after a peak; at steady state an outbound message costs no allocation.
 //! 12. Progress: what the bridge answers at some rate is done in about the time that this rate and the link need, with
 //!     hardly a packet more.
 //! 13. Isolation: no device's trouble costs the others more than a tenth.
@@ -132,11 +132,13 @@
 //! # Memory
 //!
 //! At most 64 KiB for the machine itself; 1 KiB for each device, attached and subscribed, with ids of up to 100
-//! characters; 96 bytes and the payload for each publication that has not ended; 12 bytes for each packet identifier
-//! that this connection has used, of 65,535; 80 bytes for each delivery that is not acknowledged, and 64 for each device
-//! whose config was given up; 88 bytes and its contents for each event that was not taken, and the rest
-//! of its packet if that arrived in several pieces; the packet that has not completely arrived, once its length is
-//! known; four times what recently waited to be transmitted, or 64 KiB. [`Options`] limits them: devices by
+//! characters; 120 bytes, the payload and the tag for each publication that has not ended, 50 more if it expires, and 30
+//! more while publications can be found by operation, from a [`cancel`](Gateway::cancel) until none is left; 12 bytes for
+//! each packet identifier that this connection has used, of 65,535, and 56 for each packet that was unanswered at the same
+//! time; 80 bytes for each delivery that is not acknowledged, and 64 for each device whose config was given up; 88 bytes
+//! and its contents for each event that was not taken, and the rest of its packet if that arrived in several pieces; the
+//! packet that has not completely arrived, once its length is known; four times what recently waited to be transmitted,
+//! or 64 KiB. After a peak, the 120, 80 and 88 bytes are at most four times as much. [`Options`] limits them: devices by
 //! [`Quota::max_devices`], publications by the queues, packets by `frame_limit`, deliveries by `max_unacknowledged` plus
 //! those of one call, events by `max_events` plus those of one call, of a pause of reading, of deliveries that were not
 //! acknowledged, and of the end of a connection or of an attempt that had begun. In addition there is one event for each
@@ -183,6 +185,7 @@ pub mod driver;
 mod error;
 mod error_report;
 mod event;
+mod fifo;
 mod gateway;
 mod id;
 mod input;

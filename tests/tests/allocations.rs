@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use iotcore_gateway::{
-    ClientId, DeviceAuth, DeviceKey, Event, Gateway, Options, Publication, QoS, QueueLimit, Quota,
-    Subscription, Token, UnixTime,
+    ClientId, DeviceAuth, DeviceKey, Event, Gateway, OpId, Options, Publication, QoS, QueueLimit,
+    Quota, Subscription, Token, TransportEnd, UnixTime,
 };
 
 /// The wall-clock time.
@@ -63,15 +63,10 @@ impl Bench {
     /// Creates a connected gateway with devices of these ids, which are attached and subscribed to both topics.
     fn connected(ids: impl Iterator<Item = String>) -> Self {
         let mut bench = Self::new();
-        let token = Token::new("token", bench.now + Duration::from_secs(86_400)).unwrap();
-        bench.gateway.handle_connected(token, UNIX_NOW, bench.now);
+        bench.connect();
         bench.converse();
         for id in ids {
-            let id = id.try_into().unwrap();
-            let (device, _) = bench
-                .gateway
-                .attach(id, DeviceAuth::ByAssociation, UNIX_NOW, bench.now)
-                .unwrap();
+            let device = bench.attach(id, DeviceAuth::ByAssociation);
             for subscription in [Subscription::Config, Subscription::Commands] {
                 bench
                     .gateway
@@ -82,6 +77,17 @@ impl Bench {
             bench.converse();
         }
         bench
+    }
+
+    fn connect(&mut self) {
+        let token = Token::new("token", self.now + Duration::from_secs(86_400)).unwrap();
+        self.gateway.handle_connected(token, UNIX_NOW, self.now);
+    }
+
+    fn attach(&mut self, id: String, auth: DeviceAuth) -> DeviceKey {
+        let id = id.try_into().unwrap();
+        let attached = self.gateway.attach(id, auth, UNIX_NOW, self.now);
+        attached.unwrap().0
     }
 
     /// Exchanges packets until neither side has more to send; returns how many operations ended.
@@ -110,6 +116,11 @@ impl Bench {
 
     fn read(&mut self, bytes: &[u8]) -> Happened {
         self.gateway.handle_input(bytes, self.now);
+        self.events()
+    }
+
+    /// Takes all events.
+    fn events(&mut self) -> Happened {
         let mut happened = Happened::default();
         while let Some(event) = self.gateway.poll_event() {
             match event {
@@ -121,8 +132,8 @@ impl Bench {
         happened
     }
 
-    fn publish(&mut self, publication: Publication) {
-        self.gateway.publish(publication, self.now).unwrap();
+    fn publish(&mut self, publication: Publication) -> OpId {
+        self.gateway.publish(publication, self.now).unwrap()
     }
 }
 
@@ -284,19 +295,127 @@ fn an_idle_device_takes_one_kibibyte_at_most() {
     }
 }
 
+/// Returns the bytes that each of so many queued publications takes beside its payload.
+fn bytes_of_each(count: i64, queue: impl FnOnce(&mut Bench, i64)) -> i64 {
+    let (kept, _) = bytes_kept(|| {
+        let mut bench = Bench::new();
+        queue(&mut bench, count);
+        bench
+    });
+    (kept - OWN_BYTES) / count - PAYLOAD as i64
+}
+
+const PAYLOAD: usize = 64;
+
+/// Counts at which tables are just full, and just larger.
+const COUNTS: [i64; 5] = [1_000, 1_025, 10_000, 65_537, 100_000];
+
 #[test]
-fn a_queued_message_takes_its_payload_and_96_bytes_at_most() {
-    const PAYLOAD: usize = 64;
-    for count in [1_000, 1_025, 10_000, 65_537, 100_000] {
-        let (kept, _) = bytes_kept(|| {
-            let mut bench = Bench::new();
+fn a_queued_message_takes_its_payload_and_120_bytes_at_most() {
+    for count in COUNTS {
+        let each = bytes_of_each(count, |bench, count| {
             let own = bench.gateway.own_key();
             for _ in 0..count {
                 bench.publish(Publication::telemetry(own, vec![7; PAYLOAD]));
             }
+        });
+        assert!(each <= 120, "{each} bytes for each of {count} messages");
+    }
+}
+
+#[test]
+fn a_queued_message_takes_50_bytes_more_if_it_expires_and_30_more_if_it_can_be_found() {
+    for (count, is_found) in COUNTS
+        .into_iter()
+        .flat_map(|count| [(count, false), (count, true)])
+    {
+        let each = bytes_of_each(count, |bench, count| {
+            let own = bench.gateway.own_key();
+            let [first, _] =
+                [(); 2].map(|()| bench.publish(Publication::telemetry(own, vec![7; PAYLOAD])));
+            if is_found {
+                bench.gateway.cancel(first, bench.now).unwrap();
+                bench.events();
+            }
+            for n in 0..count as u64 {
+                let publication = Publication::telemetry(own, vec![7; PAYLOAD]);
+                bench.publish(publication.expires_after(Duration::from_secs(60 + n)));
+            }
+        });
+        let most = 120 + 50 + if is_found { 30 } else { 0 };
+        assert!(each <= most, "{each} bytes for each of {count} messages");
+    }
+}
+
+/// The number of publications of a peak.
+const PEAK: usize = 100_000;
+
+/// Ends all publications of a peak but every thousandth.
+type End = fn(&mut Bench, &[OpId]);
+
+/// Delivers all publications but those of devices that are not attached.
+fn deliver(bench: &mut Bench, _: &[OpId]) {
+    bench.connect();
+    while bench.converse() > 0 {}
+    let now = bench.now;
+    bench.gateway.handle_disconnected(TransportEnd::Broken, now);
+}
+
+/// Cancels all but every thousandth, and takes the events at once or at the end.
+fn cancel(bench: &mut Bench, ops: &[OpId], is_taken_at_once: bool) {
+    for (_, op) in ops.iter().enumerate().filter(|(n, _)| n % 1_000 != 0) {
+        bench.gateway.cancel(*op, bench.now).unwrap();
+        if is_taken_at_once {
+            bench.events();
+        }
+    }
+}
+
+/// Lets all expire but every thousandth.
+fn expire(bench: &mut Bench, _: &[OpId]) {
+    bench.now += Duration::from_secs(60);
+    bench.gateway.handle_timeout(bench.now);
+}
+
+#[test]
+fn the_memory_of_a_peak_is_given_back() {
+    let ways: [(&str, End); 4] = [
+        ("delivered", deliver),
+        ("cancelled", |bench, ops| cancel(bench, ops, true)),
+        ("cancelled before events are taken", |bench, ops| {
+            cancel(bench, ops, false)
+        }),
+        ("expired", expire),
+    ];
+    for (way, end) in ways {
+        let (kept, bench) = bytes_kept(|| {
+            let mut bench = Bench::new();
+            let own = bench.gateway.own_key();
+            // It waits for a token.
+            let waiting = bench.attach("device-1".to_owned(), DeviceAuth::Renewable(None));
+            let ops: Vec<_> = (0..PEAK)
+                .map(|n| match n % 1_000 {
+                    0 => bench.publish(Publication::telemetry(waiting, vec![7; PAYLOAD])),
+                    _ => bench.publish(
+                        Publication::telemetry(own, vec![7; PAYLOAD])
+                            .expires_after(Duration::from_secs(30)),
+                    ),
+                })
+                .collect();
+            end(&mut bench, &ops);
+            bench.events();
+            // What was exceptional shows in comparison with what follows.
+            let op = bench.publish(Publication::telemetry(own, vec![7; PAYLOAD]));
+            bench.gateway.cancel(op, bench.now).unwrap();
+            bench.events();
             bench
         });
-        let each = (kept - OWN_BYTES) / count - PAYLOAD as i64;
-        assert!(each <= 96, "{each} bytes for each of {count} messages");
+        let left = bench.gateway.unsent().count();
+        assert_eq!(left, PEAK / 1_000, "{way}");
+        let most = OWN_BYTES + 2 * 1_024 + left as i64 * (4 * 120 + 64);
+        assert!(
+            kept <= most,
+            "{kept} bytes after a peak that was {way}, not {most}"
+        );
     }
 }

@@ -87,7 +87,7 @@ impl Gateway {
         match &mut self.lifecycle.state {
             State::Online(online) => self.session.end_flush(online, now),
             State::Closed => {}
-            _ => self.session.announce_room(),
+            _ => self.session.do_chores(None),
         }
     }
 }
@@ -96,8 +96,8 @@ impl Session {
     /// Completes a flush after which the connection goes on.
     #[inline]
     fn end_flush(&mut self, online: &mut Online, now: Moment) {
-        if self.outbox.may_have_writable() {
-            self.announce_room();
+        if self.outbox.has_chores() {
+            self.do_chores(Some(online));
         }
         online.link.watch_progress(now);
         let is_reading = self.wants_input(online);

@@ -59,7 +59,7 @@ impl Session {
                 | Failure::NotAttached
         ) {
             let now = self.clock.now();
-            self.devices.at_mut(slot).last_failure = Some((failure.clone(), now));
+            self.devices.at_mut(slot).last_failure = Some(Box::new((failure.clone(), now)));
         }
     }
 

@@ -56,7 +56,7 @@ impl Gateway {
     pub fn devices(&self) -> impl Iterator<Item = DeviceInfo> {
         let (session, is_open) = (&self.session, self.is_open());
         session.devices.iter().map(move |(slot, device)| {
-            let last_failure = device.last_failure.as_ref();
+            let last_failure = device.last_failure.as_deref();
             DeviceInfo {
                 key: session.devices.key(slot),
                 id: device.id.clone(),

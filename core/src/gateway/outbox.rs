@@ -12,6 +12,7 @@ mod flight;
 mod index;
 mod list;
 mod pace;
+mod packing;
 mod probation;
 mod queue;
 mod returned;
@@ -67,6 +68,8 @@ pub(crate) struct Outbox {
     waiting: Waiting,
     extras: Extras,
     index: Index,
+    /// Whether publications have ended for whose room users wait, or whose memory is to be given back.
+    has_chores: bool,
 }
 
 impl Outbox {
@@ -85,6 +88,7 @@ impl Outbox {
             waiting: Waiting::default(),
             extras: Extras::default(),
             index: Index::default(),
+            has_chores: false,
         }
     }
 
@@ -229,9 +233,9 @@ impl Outbox {
 
     /// Forgets what few publications have.
     #[inline(never)]
-    fn forget_rare(&mut self, op: OpId, key: EntryKey) {
+    fn forget_rare(&mut self, op: OpId) {
         self.index.remove(op);
-        self.extras.remove(op, key);
+        self.extras.remove(op);
     }
 
     /// Ends a publication that waits in its queue or among the suspects.
@@ -254,14 +258,14 @@ impl Outbox {
         let entry = self.entries.at(key);
         let (op, device, bytes) = (entry.op, entry.device, entry.payload.len());
         if entry.has_extras || self.index.is_kept() {
-            self.forget_rare(op, key);
+            self.forget_rare(op);
         }
         let queue = self.queues.at_mut(device);
         unlink(queue, &mut self.entries);
         self.room.remove(&mut queue.load, bytes);
         self.load.remove(bytes);
         self.entries.remove(key);
-        self.waiting.publication_ended();
+        self.has_chores |= self.waiting.is_anyone() | self.entries.are_sparse(self.load.messages);
         if queue.blocked.is_some() {
             self.recheck(device);
         }
@@ -321,7 +325,7 @@ impl Outbox {
 
     /// Returns the keys of all publications, in the order of acceptance.
     pub(crate) fn all(&self) -> Vec<EntryKey> {
-        let keys = self.entries.iter().map(|(key, _)| key);
+        let keys = self.entries.iter(self.len()).map(|(key, _)| key);
         self.in_order(keys)
     }
 

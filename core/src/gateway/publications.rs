@@ -193,13 +193,22 @@ impl Session {
         }
     }
 
-    /// Notifies the users whose publications were refused that there is room again. Never inlined: usually there are
-    /// none.
+    /// Notifies the users whose publications were refused that there is room again, and gives back the memory of what has
+    /// ended. Never inlined: usually there is nothing to do.
     #[inline(never)]
-    pub(super) fn announce_room(&mut self) {
+    pub(super) fn do_chores(&mut self, online: Option<&mut Online>) {
+        if !self.outbox.take_chores() {
+            return;
+        }
         while let Some(slot) = self.outbox.take_writable() {
             let device = self.devices.key(slot);
             self.emit(Event::Writable { device });
+        }
+        match online {
+            Some(Online { flight, link, .. }) => self.outbox.pack(Some(flight), |id, key| {
+                link.rename(id, PacketOwner::Publication(key));
+            }),
+            None => self.outbox.pack(None, |_, _| {}),
         }
     }
 }

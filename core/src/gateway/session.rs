@@ -2,8 +2,6 @@
 //! connections is here, but for the lifecycle's own attempts and operations: what the user has requested, what was accepted and has not ended, and the
 //! counters.
 
-use std::collections::VecDeque;
-
 use super::{
     devices::{Devices, OWN},
     online::Suspect,
@@ -14,6 +12,7 @@ use crate::{
     clock::{Clock, Moment},
     command::Slot,
     event::Event,
+    fifo::Fifo,
     id::ClientId,
     mqtt::{RoundTrip, TopicName},
     options::Options,
@@ -34,7 +33,7 @@ pub(crate) struct Session {
     /// When the publications fail that a device which is to be detached could not send.
     pub(super) drains: Schedule<Moment, Slot>,
     /// Events that were not taken yet.
-    pub(super) events: VecDeque<Event>,
+    pub(super) events: Fifo<Event>,
     /// The number of operations so far.
     pub(super) ops: u64,
     /// The number of the first delivery of the next connection.
@@ -60,7 +59,7 @@ impl Session {
             devices: Devices::new(&client_id),
             outbox,
             drains: Schedule::default(),
-            events: VecDeque::new(),
+            events: Fifo::new(),
             ops: 0,
             next_delivery: 1,
             jitter: Jitter::new(seed ^ of_gateway),

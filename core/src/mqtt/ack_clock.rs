@@ -277,6 +277,11 @@ impl<T: Copy> AckClock<T> {
         }
     }
 
+    /// Gives a packet another tag.
+    pub(super) fn rename(&mut self, key: RecordKey, tag: T) {
+        self.records.at_mut(key).tag = tag;
+    }
+
     /// Records that another copy of a packet was queued and ends at this offset in the stream.
     pub(super) fn sent_again(&mut self, key: RecordKey, end: u64) {
         let before = *self.records.at(key);

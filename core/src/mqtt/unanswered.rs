@@ -24,6 +24,13 @@ impl<T: Copy> Connection<T> {
         }
     }
 
+    /// Gives an unanswered packet another tag.
+    pub(crate) fn rename(&mut self, id: PacketId, tag: T) {
+        if let Some(key) = self.ids.find_in_flight(id) {
+            self.acks.rename(key, tag);
+        }
+    }
+
     /// Ends the operation of an unanswered packet that the peer has given up, with others: it has left the peer's queue.
     pub(crate) fn quarantine(&mut self, id: PacketId) {
         if let Some(key) = self.ids.quarantine(id) {

@@ -1,6 +1,8 @@
 //! Publications not yet acknowledged, and the counters.
 
-use iotcore_gateway::{Options, Publication, PublicationTopic, QoS, Subfolder};
+use iotcore_gateway::{
+    Failure, Options, Outcome, Publication, PublicationTopic, QoS, Quota, Subfolder,
+};
 
 use super::peer::Harness;
 
@@ -114,4 +116,36 @@ fn operation_ids_increase_from_one() {
     let published = harness.publish(own, "1");
     assert_eq!((opened.as_u64(), published.as_u64()), (1, 2));
     assert_eq!(published.to_string(), "#2");
+}
+
+#[test]
+fn whatever_is_left_after_a_peak_completes_cancels_and_is_sent_again_as_before() {
+    let mut options = Options::default();
+    options.quota = Quota::unpaced();
+    options.window = 2_000;
+    options.device_window = 2_000;
+    let (mut harness, device) = Harness::attached(options);
+    harness.widen(device, 1_000);
+    let ops: Vec<_> = (0..1_000)
+        .map(|n| harness.publish(device, &n.to_string()))
+        .collect();
+    let in_flight = harness.sent_payloads();
+    let is_left = |n: usize| n % 10 == 9;
+    for (n, (_, id)) in in_flight.iter().enumerate().filter(|(n, _)| !is_left(*n)) {
+        harness.puback(*id);
+        assert_eq!(harness.ended(ops[n]), Some(Ok(Outcome::Acknowledged)));
+    }
+    let left: Vec<_> = (0..1_000).filter(|n| is_left(*n)).collect();
+    let unsent = harness.gateway.unsent().map(|unsent| unsent.op);
+    assert!(unsent.eq(left.iter().map(|n| ops[*n])));
+    // By its identifier, by its operation, and in order after the connection.
+    harness.puback(in_flight[999].1);
+    assert_eq!(harness.ended(ops[999]), Some(Ok(Outcome::Acknowledged)));
+    harness.gateway.cancel(ops[989], harness.now).unwrap();
+    assert_eq!(harness.ended(ops[989]), Some(Err(Failure::Cancelled)));
+    harness.reconnect();
+    harness.acknowledge_attach("device-1");
+    let again = harness.sent_texts();
+    let expected = left[..98].iter().map(|n| n.to_string());
+    assert!(again.into_iter().eq(expected));
 }

@@ -10,6 +10,8 @@
 //! `-- --only "64 B"` does the work of one row once, for use with a profiler: run under `valgrind --tool=callgrind
 //! --toggle-collect='*dialogue::clock*'`, it counts the same instructions each time.
 //!
+//! `-- --costs` measures only what must not grow, and prints it.
+//!
 //! Four subjects do the same work: this gateway's state machine without pacing, rumqttc's `MqttState` and
 //! mqtt-protocol-core's client connection with their codecs, and the floor, a loop that writes the bytes and reads the
 //! identifiers without checks. [`dialogue`] describes the measurement.
@@ -22,6 +24,7 @@
 )]
 
 mod allocator;
+mod costs;
 mod dialogue;
 mod floor;
 mod gateway;
@@ -64,12 +67,16 @@ fn main() -> Result<(), Box<dyn Error>> {
     match arguments.as_slice() {
         [] => measure("target/bench"),
         ["--into", folder] => measure(folder),
+        ["--costs"] => {
+            costs::all().iter().for_each(|single| println!("{single}"));
+            Ok(())
+        }
         ["--only", name] => {
             let cost = rows::once(name).ok_or("no row has this name")?;
             println!("{:.1} ns, {:.2} allocations", cost.nanos, cost.allocations);
             Ok(())
         }
-        _ => Err("the options are --into FOLDER and --only ROW".into()),
+        _ => Err("the options are --into FOLDER, --only ROW and --costs".into()),
     }
 }
 
@@ -78,12 +85,16 @@ fn measure(folder: &str) -> Result<(), Box<dyn Error>> {
     let report = Report {
         processor: processor(),
         rows: rows::measured(),
-        singles: vec![
-            gateway::reconnect(),
-            gateway::device_memory(),
-            gateway::message_memory(),
-            gateway::simulation(),
-        ],
+        singles: [
+            vec![
+                gateway::reconnect(),
+                gateway::device_memory(),
+                gateway::message_memory(),
+            ],
+            costs::all(),
+            vec![gateway::simulation()],
+        ]
+        .concat(),
     };
     print!("{report}");
     let folder = Path::new(env!("CARGO_MANIFEST_DIR"))

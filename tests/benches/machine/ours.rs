@@ -19,7 +19,7 @@ const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
 pub(crate) struct Ours {
     pub(crate) gateway: Gateway,
-    devices: Vec<DeviceKey>,
+    pub(crate) devices: Vec<DeviceKey>,
     payload: Bytes,
     next: usize,
     pub(crate) now: Instant,
@@ -28,8 +28,19 @@ pub(crate) struct Ours {
 impl Ours {
     /// Creates a connected gateway, whose devices are attached and subscribed to their configs and commands.
     pub(crate) fn new(work: &Work) -> Self {
+        let mut ours = Self::connected(options(work), work);
+        // The devices may have more in flight with each acknowledgement, up to the window.
+        for _ in 0..work.window {
+            ours.publish_next();
+            ours.converse(&mut Vec::new());
+        }
+        ours
+    }
+
+    /// Creates the same with these options. Nothing was published yet.
+    pub(crate) fn connected(options: Options, work: &Work) -> Self {
         let now = Instant::now();
-        let mut gateway = Gateway::new(client_id(), options(work), 1).expect("valid options");
+        let mut gateway = Gateway::new(client_id(), options, 1).expect("valid options");
         gateway.open(now).expect("not closed");
         let mut ours = Self {
             gateway,
@@ -41,11 +52,6 @@ impl Ours {
         ours.attach(work.devices);
         ours.connect();
         while ours.converse(&mut Vec::new()) {}
-        // The devices may have more in flight with each acknowledgement, up to the window.
-        for _ in 0..work.window {
-            ours.publish_next();
-            ours.converse(&mut Vec::new());
-        }
         ours
     }
 
@@ -57,8 +63,10 @@ impl Ours {
         self.gateway.publish(publication, self.now).expect("room");
     }
 
-    fn attach(&mut self, devices: usize) {
-        for n in 0..devices {
+    /// Attaches so many more devices.
+    pub(crate) fn attach(&mut self, devices: usize) {
+        let begin = self.devices.len();
+        for n in begin..begin + devices {
             let id = subject::device(n).try_into().expect("legal");
             let (key, _) = self
                 .gateway
@@ -138,7 +146,8 @@ impl Subject for Ours {
     }
 }
 
-fn options(work: &Work) -> Options {
+/// Returns options without pacing, and with room for everything.
+pub(crate) fn options(work: &Work) -> Options {
     let mut options = Options::default();
     // A device that is alone gets all but a twentieth of the window.
     options.window = work.window + work.window.div_ceil(19);

@@ -4,6 +4,7 @@ use std::{fmt, slice};
 
 use crate::{
     Report,
+    gateway::Single,
     rows::{Check, Row},
     subject::Contender,
 };
@@ -19,16 +20,22 @@ impl fmt::Display for Report {
                 writeln!(f, "\n{group}")?;
             }
             figures(f, row)?;
-            checks(f, &row.checks(&self.rows))?;
+            writeln!(f, "{}", checks(&row.checks(&self.rows)))?;
         }
         writeln!(f, "\nThe gateway")?;
         for single in &self.singles {
-            write!(f, "  {:<62}", single.name)?;
-            checks(f, slice::from_ref(&single.check))?;
+            writeln!(f, "{single}")?;
         }
         let all: Vec<_> = self.checks().collect();
         let met = all.iter().filter(|check| check.is_met).count();
         writeln!(f, "\n{met} of {} targets are met.", all.len())
+    }
+}
+
+impl fmt::Display for Single {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let check = checks(slice::from_ref(&self.check));
+        write!(f, "  {:<66}{check}", self.name)
     }
 }
 
@@ -77,10 +84,10 @@ fn number(
     }
 }
 
-fn checks(f: &mut fmt::Formatter<'_>, checks: &[Check]) -> fmt::Result {
+fn checks(checks: &[Check]) -> String {
     let texts = checks.iter().map(|check| {
         let mark = if check.is_met { '✓' } else { '✗' };
         format!("{mark} {:.2} {}", check.found, check.target)
     });
-    writeln!(f, "{}", texts.collect::<Vec<_>>().join("   "))
+    texts.collect::<Vec<_>>().join("   ")
 }

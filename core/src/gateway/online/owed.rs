@@ -5,7 +5,7 @@ mod given_up;
 
 use core::hash::{Hash, Hasher};
 use std::{
-    collections::{BTreeMap, BTreeSet, VecDeque},
+    collections::{BTreeMap, BTreeSet},
     hash::DefaultHasher,
 };
 
@@ -14,6 +14,7 @@ use self::{device_set::DeviceSet, given_up::GivenUpConfigs};
 use crate::{
     clock::Moment,
     command::Slot,
+    fifo::Fifo,
     mqtt::{PacketId, Publish},
     time::Duration,
     topic::{self, IncomingTopic},
@@ -26,7 +27,7 @@ const HOLD_LIMIT: Duration = Duration::from_secs(5);
 /// The deliveries of one connection at QoS 1 that are not yet acknowledged, oldest first.
 #[derive(Debug)]
 pub(crate) struct OwedAcks {
-    owed: VecDeque<Owed>,
+    owed: Fifo<Owed>,
     /// The number of the next delivery.
     next: u64,
     /// Number of deliveries at which reading pauses.
@@ -64,7 +65,7 @@ impl OwedAcks {
     /// Creates an empty list. The first delivery gets the number `next`; `limit` deliveries pause reading.
     pub(super) fn new(next: u64, limit: usize) -> Self {
         Self {
-            owed: VecDeque::new(),
+            owed: Fifo::new(),
             next,
             limit,
             full_since: None,
@@ -131,7 +132,7 @@ impl OwedAcks {
     }
 
     fn with_id(&mut self, packet_id: PacketId) -> Option<&mut Owed> {
-        let mut owed = self.owed.iter_mut();
+        let mut owed = self.owed.values_mut().iter_mut();
         owed.find(|owed| owed.packet_id == Some(packet_id))
     }
 
@@ -141,7 +142,7 @@ impl OwedAcks {
         if !publish.dup || publish.packet_id.is_none() {
             return false;
         }
-        let mut owed = self.owed.iter();
+        let mut owed = self.owed.values().iter();
         match owed.find(|owed| owed.packet_id == publish.packet_id) {
             Some(owed) if is_config(publish) => owed.fingerprint == fingerprint(publish),
             Some(_) => true,
@@ -151,7 +152,9 @@ impl OwedAcks {
 
     /// Returns whether [`give`](Self::give) has an effect on the delivery with this number.
     pub(crate) fn awaits(&self, number: u64) -> bool {
-        let owed = self.position(number).and_then(|at| self.owed.get(at));
+        let owed = self
+            .position(number)
+            .and_then(|at| self.owed.values().get(at));
         owed.is_some_and(|owed| !owed.is_given) || self.given_up.find(number).is_some()
     }
 
@@ -159,7 +162,9 @@ impl OwedAcks {
     /// was given up, returns it: only a new subscription brings a packet that can be acknowledged. One for an earlier
     /// connection changes nothing.
     pub(crate) fn give(&mut self, number: u64, now: Moment) -> Option<GivenUpConfig> {
-        let owed = self.position(number).and_then(|at| self.owed.get_mut(at));
+        let owed = self
+            .position(number)
+            .and_then(|at| self.owed.values_mut().get_mut(at));
         if let Some(owed) = owed.filter(|owed| !owed.is_given) {
             owed.give(now);
             self.waiting -= 1;
@@ -172,6 +177,7 @@ impl OwedAcks {
 
     fn position(&self, number: u64) -> Option<usize> {
         self.owed
+            .values()
             .binary_search_by_key(&number, |owed| owed.number)
             .ok()
     }
@@ -180,11 +186,14 @@ impl OwedAcks {
     /// [MQTT-4.6.0-2].
     #[inline]
     pub(crate) fn has_given(&self) -> bool {
-        self.owed.front().is_some_and(|owed| owed.is_given)
+        self.owed.values().front().is_some_and(|owed| owed.is_given)
     }
 
     pub(crate) fn pop_given(&mut self) -> Option<PacketId> {
         let owed = self.owed.pop_front()?;
+        if self.owed.len() == 0 {
+            self.owed.settle();
+        }
         if !self.is_full() {
             self.full_since = None;
         }
@@ -226,7 +235,7 @@ impl OwedAcks {
     ) -> BTreeMap<Slot, usize> {
         let mut released = BTreeMap::new();
         let mut have_newer_config = BTreeSet::new();
-        for owed in self.owed.range_mut(from..).rev() {
+        for owed in self.owed.values_mut().range_mut(from..).rev() {
             let device = owed.waits_for();
             if let Some(device) = device.filter(|device| is_released(owed, *device)) {
                 *released.entry(device).or_default() += 1;
@@ -258,20 +267,24 @@ impl OwedAcks {
             return None;
         }
         let mut ahead = DeviceSet::None;
-        let held = self.owed.iter().filter_map(|owed| match owed.waits_for() {
-            Some(device) => {
-                ahead.add(Some(device));
-                None
-            }
-            None => owed.is_held(ahead).then_some(owed.since),
-        });
+        let held = self
+            .owed
+            .values()
+            .iter()
+            .filter_map(|owed| match owed.waits_for() {
+                Some(device) => {
+                    ahead.add(Some(device));
+                    None
+                }
+                None => owed.is_held(ahead).then_some(owed.since),
+            });
         held.min()
     }
 
     /// Returns since when a delivery that waits for its acknowledgement, and the number of deliveries, pause reading.
     fn holds_reading_since(&self) -> Option<Moment> {
         let full_since = self.full_since?;
-        let mut owed = self.owed.iter();
+        let mut owed = self.owed.values().iter();
         let oldest = owed.find(|owed| owed.waits_for().is_some())?;
         Some(full_since.max(oldest.since))
     }
@@ -282,7 +295,7 @@ impl OwedAcks {
         let is_reading_late = self.full_since.is_some_and(is_late);
         let mut behind = DeviceSet::None;
         let mut overdue = BTreeSet::new();
-        for owed in self.owed.iter().rev() {
+        for owed in self.owed.values().iter().rev() {
             let Some(device) = owed.waits_for() else {
                 if owed.packet_id.is_some() && is_late(owed.since) {
                     behind.add(owed.device());
@@ -299,7 +312,7 @@ impl OwedAcks {
     /// Returns the device with the most deliveries that wait for their acknowledgement.
     pub(crate) fn most_waiting(&self) -> Option<Slot> {
         let mut counts = BTreeMap::<_, usize>::new();
-        for device in self.owed.iter().filter_map(Owed::waits_for) {
+        for device in self.owed.values().iter().filter_map(Owed::waits_for) {
             *counts.entry(device).or_default() += 1;
         }
         let most = counts.into_iter().rev().max_by_key(|(_, count)| *count);

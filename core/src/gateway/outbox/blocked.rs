@@ -29,17 +29,15 @@ pub(super) struct Waiting {
     by_need: BTreeSet<(Load, Place)>,
     /// The place of the next who joins.
     next: Place,
-    /// Whether to look for one that has room: a publication has ended. One that was just refused has none.
-    is_look_due: bool,
     /// The room of those who were told in this look, and may take it.
     promised: Load,
 }
 
 impl Waiting {
-    /// Records that a publication has ended.
+    /// Returns whether anyone waits.
     #[inline(always)]
-    pub(super) fn publication_ended(&mut self) {
-        self.is_look_due |= !self.by_age.is_empty();
+    pub(super) fn is_anyone(&self) -> bool {
+        !self.by_age.is_empty()
     }
 
     /// Adds a device, at its old place if it has one.
@@ -100,7 +98,7 @@ impl Outbox {
                 let is_relaxed = place.is_some() || room.is_relaxed(load);
                 is_relaxed && room.suits_device(load.with(bytes))
             });
-            self.waiting.is_look_due = true;
+            self.has_chores = true;
         }
     }
 
@@ -131,20 +129,21 @@ impl Outbox {
         }
     }
 
-    /// Returns whether there may be room for a user who waits.
+    /// Returns whether there may be room for a user who waits, or memory to be given back. Then there is not, until a
+    /// publication has ended: a user who was just refused has no room.
     #[inline]
-    pub(crate) fn may_have_writable(&self) -> bool {
-        self.waiting.is_look_due
+    pub(crate) fn has_chores(&self) -> bool {
+        self.has_chores
+    }
+
+    pub(crate) fn take_chores(&mut self) -> bool {
+        core::mem::take(&mut self.has_chores)
     }
 
     /// Takes a device whose user waited for room and has it. While the shared room is scarce, no more are told at once
     /// than have room together.
     pub(crate) fn take_writable(&mut self) -> Option<Slot> {
-        if !self.waiting.is_look_due {
-            return None;
-        }
         let Some((device, need)) = self.waiting.next(&self.room) else {
-            self.waiting.is_look_due = false;
             self.waiting.promised = Load::default();
             return None;
         };

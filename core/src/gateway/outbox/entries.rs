@@ -1,5 +1,5 @@
 //! All publications, by key, in blocks of fixed size: adding one moves none of the others, however many there are, and
-//! wastes at most one block.
+//! wastes at most one block. Once most have ended, the rest moves together, and the memory of the others is given back.
 
 use core::array;
 
@@ -7,6 +7,12 @@ use super::entry::{Entry, EntryKey};
 
 /// Slots of a block.
 const BLOCK: usize = 64;
+
+/// As many blocks are kept, so that publications that come and go allocate nothing.
+const ALWAYS_KEPT: usize = 4;
+
+/// With fewer of its places taken than one in so many, the memory is given back.
+const SPARSE: usize = 4;
 
 /// A key is removed from every list, retransmit queue and packet identifier before its entry is removed.
 const KEYED_WHILE_HERE: &str = "a key is used only while its entry exists";
@@ -17,6 +23,17 @@ pub(super) struct Entries {
     blocks: Vec<Box<[Place; BLOCK]>>,
     /// The vacant slot that is used next: the one vacated last.
     vacant: Option<EntryKey>,
+    /// With fewer entries than this, their memory is to be given back.
+    sparse_below: usize,
+}
+
+/// How far entries have moved together: from the last place with one, to the first without.
+#[derive(Debug)]
+pub(super) struct Packing {
+    from: usize,
+    to: usize,
+    /// The blocks that remain.
+    blocks: usize,
 }
 
 #[derive(Debug)]
@@ -50,7 +67,71 @@ impl Entries {
             Place::Vacant((!is_last).then_some(EntryKey(first + at as u32 + 1)))
         });
         self.blocks.push(Box::new(slots));
+        self.note_size();
         EntryKey(first)
+    }
+
+    fn note_size(&mut self) {
+        self.sparse_below = match self.blocks.len() {
+            ..=ALWAYS_KEPT => 0,
+            blocks => blocks * BLOCK / SPARSE,
+        };
+    }
+
+    /// Returns whether so few entries are left that their memory is to be given back.
+    #[inline]
+    pub(super) fn are_sparse(&self, len: usize) -> bool {
+        len < self.sparse_below
+    }
+
+    /// Starts moving so many entries together, into half of the places that remain. Until they are
+    /// [`packed`](Self::packed), none is added or removed.
+    pub(super) fn pack(&self, len: usize) -> Packing {
+        Packing {
+            from: self.blocks.len() * BLOCK,
+            to: 0,
+            blocks: (2 * len).div_ceil(BLOCK).max(ALWAYS_KEPT),
+        }
+    }
+
+    /// Moves the next entry whose place does not remain; returns its old and its new key.
+    pub(super) fn move_next(&mut self, packing: &mut Packing) -> Option<(EntryKey, EntryKey)> {
+        let end = packing.blocks * BLOCK;
+        let mut last = (end..packing.from).rev();
+        let from = last.find(|&at| self.is_occupied(at))?;
+        packing.from = from;
+        let to = (packing.to..end).find(|&at| !self.is_occupied(at))?;
+        packing.to = to + 1;
+        let (from, to) = (EntryKey(from as u32), EntryKey(to as u32));
+        *self.place_mut(to) = core::mem::replace(self.place_mut(from), Place::Vacant(None));
+        Some((from, to))
+    }
+
+    /// Gives back the memory of the places that do not remain, after the last entry has moved.
+    pub(super) fn packed(&mut self, packing: Packing) {
+        self.blocks.truncate(packing.blocks);
+        self.blocks.shrink_to_fit();
+        self.note_size();
+        self.vacant = None;
+        for at in (0..self.blocks.len() * BLOCK).rev() {
+            if !self.is_occupied(at) {
+                let key = EntryKey(at as u32);
+                let vacant = self.vacant.replace(key);
+                *self.place_mut(key) = Place::Vacant(vacant);
+            }
+        }
+    }
+
+    /// Returns how many entries have memory.
+    #[cfg(test)]
+    pub(super) fn places(&self) -> usize {
+        self.blocks.len() * BLOCK
+    }
+
+    fn is_occupied(&self, at: usize) -> bool {
+        let block = self.blocks.get(at / BLOCK);
+        let place = block.and_then(|block| block.get(at % BLOCK));
+        matches!(place, Some(Place::Occupied(_)))
     }
 
     #[inline]
@@ -86,12 +167,14 @@ impl Entries {
             .expect(KEYED_WHILE_HERE)
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryKey, &Entry)> {
+    /// Returns all entries, of which there are so many.
+    pub(super) fn iter(&self, len: usize) -> impl Iterator<Item = (EntryKey, &Entry)> {
         let slots = self.blocks.iter().flat_map(|block| block.iter());
-        (0..).zip(slots).filter_map(|(key, slot)| match slot {
+        let entries = (0..).zip(slots).filter_map(|(key, slot)| match slot {
             Place::Occupied(entry) => Some((EntryKey(key), entry)),
             Place::Vacant(_) => None,
-        })
+        });
+        entries.take(len)
     }
 }
 
@@ -127,7 +210,7 @@ mod tests {
                 assert_eq!(entries.blocks.len(), block);
             }
         }
-        let keys: Vec<u32> = entries.iter().map(|(key, _)| key.0).collect();
+        let keys: Vec<u32> = entries.iter(usize::MAX).map(|(key, _)| key.0).collect();
         assert!(keys.into_iter().eq(0..3 * BLOCK as u32));
     }
 

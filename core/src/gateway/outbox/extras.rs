@@ -15,16 +15,17 @@ use crate::{
     unsent::Unsent,
 };
 
-/// What few publications have, apart from the others, which so are small.
+/// What few publications have, apart from the entries, which so are small.
 #[derive(Debug, Default)]
 pub(super) struct Extras {
-    by_key: BTreeMap<EntryKey, Extra>,
-    /// When those expire that are not in flight. In the order of acceptance, if several expire at once.
-    expiries: Schedule<Moment, (OpId, EntryKey)>,
+    by_op: BTreeMap<OpId, Extra>,
+    /// When those expire that are not in flight; in the order of acceptance, if several expire at once.
+    expiries: Schedule<Moment, OpId>,
 }
 
 #[derive(Debug)]
 struct Extra {
+    key: EntryKey,
     /// When it is not sent any more.
     expires_at: Option<Moment>,
     tag: Option<Tag>,
@@ -32,30 +33,40 @@ struct Extra {
 
 impl Extras {
     pub(super) fn add(&mut self, op: OpId, key: EntryKey, given: command::Extras, now: Moment) {
-        let expires_at = given.expires_after.map(|time| now + time);
-        let tag = given.tag;
-        self.by_key.insert(key, Extra { expires_at, tag });
-        self.watch(op, key);
+        let extra = Extra {
+            key,
+            expires_at: given.expires_after.map(|time| now + time),
+            tag: given.tag,
+        };
+        self.by_op.insert(op, extra);
+        self.watch(op);
     }
 
     /// Watches a publication that waits, if it expires.
-    #[inline(never)]
-    pub(super) fn watch(&mut self, op: OpId, key: EntryKey) {
-        if let Some(at) = self.expires_at(key) {
-            self.expiries.add(at, (op, key));
+    pub(super) fn watch(&mut self, op: OpId) {
+        if let Some(at) = self.expires_at(op) {
+            self.expiries.add(at, op);
         }
     }
 
-    pub(super) fn remove(&mut self, op: OpId, key: EntryKey) {
-        let extra = self.by_key.remove(&key);
+    /// Records the new key of a publication.
+    pub(super) fn rename(&mut self, op: OpId, key: EntryKey) {
+        if let Some(extra) = self.by_op.get_mut(&op) {
+            extra.key = key;
+        }
+    }
+
+    pub(super) fn remove(&mut self, op: OpId) {
+        let extra = self.by_op.remove(&op);
         if let Some(at) = extra.and_then(|extra| extra.expires_at) {
-            self.expiries.remove(at, (op, key));
+            self.expiries.remove(at, op);
         }
     }
 
+    /// Returns when a publication expires. Never inlined, because most do not.
     #[inline(never)]
-    fn expires_at(&self, key: EntryKey) -> Option<Moment> {
-        self.by_key.get(&key)?.expires_at
+    fn expires_at(&self, op: OpId) -> Option<Moment> {
+        self.by_op.get(&op)?.expires_at
     }
 }
 
@@ -63,14 +74,15 @@ impl Outbox {
     /// Returns whether a publication is too old to be sent.
     #[inline]
     pub(crate) fn has_expired(&self, key: EntryKey, now: Moment) -> bool {
-        let expires_at = || self.extras.expires_at(key);
-        self.entry(key).has_extras && expires_at().is_some_and(|at| at <= now)
+        let entry = self.entry(key);
+        entry.has_extras && self.extras.expires_at(entry.op).is_some_and(|at| at <= now)
     }
 
     /// Takes the next publication that has expired and is not in flight. One that is in flight may still be acknowledged:
     /// it is watched again once it is put back.
     pub(crate) fn pop_expired(&mut self, now: Moment) -> Option<EntryKey> {
-        while let Some((_, key)) = self.extras.expiries.pop_due(now) {
+        while let Some(op) = self.extras.expiries.pop_due(now) {
+            let key = self.extras.by_op.get(&op)?.key;
             if matches!(self.entry(key).place, Place::Waiting | Place::Suspected) {
                 return Some(key);
             }
@@ -86,7 +98,7 @@ impl Outbox {
     /// Returns what is reported to the user about an undelivered publication. `device` is the id of its device.
     pub(crate) fn unsent(&self, key: EntryKey, device: &DeviceId, now: Moment) -> Unsent {
         let entry = self.entry(key);
-        let extra = self.extras.by_key.get(&key);
+        let extra = self.extras.by_op.get(&entry.op);
         let expires_at = extra.and_then(|extra| extra.expires_at);
         Unsent {
             op: entry.op,

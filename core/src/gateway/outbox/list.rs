@@ -70,6 +70,19 @@ impl List {
         entry.next = next;
     }
 
+    /// Links an entry by its new key.
+    pub(super) fn rename(&mut self, entries: &mut Entries, old: EntryKey, new: EntryKey) {
+        let Entry { previous, next, .. } = *entries.at(new);
+        match old == self.head {
+            true => self.head = new,
+            false => entries.at_mut(previous).next = new,
+        }
+        match next {
+            NONE => self.tail = new,
+            next => entries.at_mut(next).previous = new,
+        }
+    }
+
     pub(super) fn remove(&mut self, entries: &mut Entries, key: EntryKey) {
         let Entry { previous, next, .. } = *entries.at(key);
         if key == self.head {

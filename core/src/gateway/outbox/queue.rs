@@ -3,7 +3,7 @@
 use super::{
     blocked::Blocked,
     entries::Entries,
-    entry::{Entry, EntryKey},
+    entry::{Entry, EntryKey, Place},
     list::List,
     pace::Pace,
     probation::Probation,
@@ -240,6 +240,17 @@ impl Queue {
         match is_state {
             true => self.state = None,
             false => self.list_of(is_urgent).remove(entries, key),
+        }
+    }
+
+    /// Keeps an entry that waits here, or is suspected, by its new key.
+    pub(super) fn rename(&mut self, entries: &mut Entries, old: EntryKey, new: EntryKey) {
+        let entry = entries.at(new);
+        let (place, is_state, is_urgent) = (entry.place, entry.is_state(), entry.is_urgent);
+        match (place, is_state) {
+            (Place::Suspected, _) => self.suspects.rename(entries, old, new),
+            (_, true) => self.state = Some(new),
+            (_, false) => self.list_of(is_urgent).rename(entries, old, new),
         }
     }
 

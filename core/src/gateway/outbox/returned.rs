@@ -50,7 +50,7 @@ impl Outbox {
             }
             let entry = self.entries.at(key);
             if entry.has_extras {
-                self.extras.watch(entry.op, key);
+                self.extras.watch(entry.op);
             }
             if entry.strikes.is_suspect() {
                 queue.suspect(&mut self.entries, key);
