@@ -4,6 +4,7 @@
 //! A publication is in exactly one place at a time: its device's queue (for a state: its slot) or list of suspects, or,
 //! during a connection, that connection's [`Flight`]. Devices that can send take turns.
 
+mod accepting;
 mod blocked;
 mod entries;
 mod entry;
@@ -29,7 +30,7 @@ use self::{
     extras::Extras,
     index::Index,
     pace::{ConnectionPacer, Pace},
-    queue::{Queue, Queues},
+    queue::Queues,
     room::{Load, Room},
 };
 pub(crate) use self::{
@@ -40,9 +41,8 @@ pub(crate) use self::{
 };
 use crate::{
     clock::Moment,
-    command::{OpId, Publication, PublicationTopic, Slot},
+    command::{OpId, Slot},
     id::DeviceId,
-    mqtt::QoS,
     options::Options,
     quota::Quota,
     timers::Schedule,
@@ -68,8 +68,18 @@ pub(crate) struct Outbox {
     waiting: Waiting,
     extras: Extras,
     index: Index,
-    /// Whether publications have ended for whose room users wait, or whose memory is to be given back.
-    has_chores: bool,
+    /// Whether publications have ended for whose room users wait.
+    is_look_due: bool,
+}
+
+/// Where a publication is that is removed.
+enum Whence<'a> {
+    /// In no queue.
+    Nowhere,
+    /// In its device's queue, or among the suspects.
+    Queue,
+    /// Anywhere, during a connection; and whether it was acknowledged.
+    Flight(&'a mut Flight, bool),
 }
 
 impl Outbox {
@@ -88,7 +98,7 @@ impl Outbox {
             waiting: Waiting::default(),
             extras: Extras::default(),
             index: Index::default(),
-            has_chores: false,
+            is_look_due: false,
         }
     }
 
@@ -119,118 +129,6 @@ impl Outbox {
         self.departed.retain(|_, pace| !pace.is_over(now));
     }
 
-    /// Returns whether a publication would be accepted. A state needs no more room than the one that it replaces.
-    #[inline]
-    pub(crate) fn has_room(&self, publication: &Publication) -> bool {
-        let queue = self.queues.at(publication.device.slot);
-        let is_replaced = queue.state.is_some() && is_state(publication);
-        match is_replaced {
-            true => self.has_room_without(publication, Load::default()),
-            false => self.room.allows_one(queue.load, publication.payload.len()),
-        }
-    }
-
-    /// Returns whether a publication would be accepted if so much of its device had ended.
-    fn has_room_without(&self, publication: &Publication, ended: Load) -> bool {
-        let queue = self.queues.at(publication.device.slot);
-        let replaced = queue.state.filter(|_| is_state(publication));
-        let replaced = replaced.map(|key| self.entry(key).payload.len());
-        let after = queue.load.without(replaced).minus(ended);
-        let after = after.with(publication.payload.len());
-        self.room.allows(queue.load, after)
-    }
-
-    /// Returns the oldest telemetry events that wait in a device's queue, as few as have to be dropped so that its
-    /// publication is accepted: ordinary ones, and for an urgent one also urgent ones. `None` if it would not be, even so.
-    pub(crate) fn droppable(&self, publication: &Publication) -> Option<Vec<EntryKey>> {
-        let queue = self.queues.at(publication.device.slot);
-        let alone = Load::default().with(publication.payload.len());
-        if !self.room.allows(queue.load, alone) {
-            return None;
-        }
-        let (mut dropped, mut keys) = (Load::default(), Vec::new());
-        let extras = publication.extras.as_ref();
-        let is_urgent = extras.is_some_and(|extras| extras.is_urgent());
-        for key in queue.droppable(&self.entries, is_urgent) {
-            dropped.add(self.entry(key).payload.len());
-            keys.push(key);
-            if self.has_room_without(publication, dropped) {
-                return Some(keys);
-            }
-        }
-        None
-    }
-
-    /// Takes a publication in; returns a state that it replaced, which is in no queue and waits to be released.
-    pub(crate) fn accept(
-        &mut self,
-        flight: Option<&mut Flight>,
-        op: OpId,
-        publication: Publication,
-        now: Moment,
-    ) -> Option<EntryKey> {
-        match publication.extras.is_some() || self.index.is_kept() {
-            true => self.accept_rare(flight, op, publication, now),
-            false => self.take_in(flight, op, publication, false).1,
-        }
-    }
-
-    /// Does the same for one of the few that are urgent, have a deadline or a tag, or can be found by their operation.
-    #[inline(never)]
-    fn accept_rare(
-        &mut self,
-        flight: Option<&mut Flight>,
-        op: OpId,
-        mut publication: Publication,
-        now: Moment,
-    ) -> Option<EntryKey> {
-        let extras = publication.extras.take();
-        let is_urgent = extras.as_ref().is_some_and(|extras| extras.is_urgent());
-        let (key, replaced) = self.take_in(flight, op, publication, is_urgent);
-        self.index.add(op, key);
-        if let Some(extras) = extras {
-            self.entries.at_mut(key).has_extras = true;
-            self.extras.add(op, key, *extras, now);
-        }
-        replaced
-    }
-
-    /// Appends a publication to its queue; returns its key, and the state that it replaced.
-    #[inline(always)]
-    fn take_in(
-        &mut self,
-        flight: Option<&mut Flight>,
-        op: OpId,
-        publication: Publication,
-        is_urgent: bool,
-    ) -> (EntryKey, Option<EntryKey>) {
-        let Publication {
-            device,
-            topic,
-            qos,
-            payload,
-            ..
-        } = publication;
-        let (device, bytes) = (device.slot, payload.len());
-        let is_state = matches!(topic, PublicationTopic::State);
-        let is_special = is_urgent || qos == QoS::AtMostOnce;
-        let key = self.entries.insert(|| Entry {
-            is_urgent,
-            ..Entry::new(op, device, topic, qos, payload)
-        });
-        self.load.add(bytes);
-        let queue = self.queues.at_mut(device);
-        self.room.add(&mut queue.load, bytes);
-        let replaced = queue.append(&mut self.entries, key, is_state, is_special);
-        if let Some(flight) = flight {
-            flight.round.offer(device, queue, &self.entries);
-        }
-        if queue.blocked.is_some() {
-            self.recheck(device);
-        }
-        (key, replaced)
-    }
-
     /// Forgets what few publications have.
     #[inline(never)]
     fn forget_rare(&mut self, op: OpId) {
@@ -240,32 +138,37 @@ impl Outbox {
 
     /// Ends a publication that waits in its queue or among the suspects.
     pub(crate) fn finish_waiting(&mut self, key: EntryKey) {
-        self.remove(key, |queue, entries| queue.unlink_any(entries, key));
+        self.remove(key, Whence::Queue);
     }
 
     /// Forgets a publication that is in no queue; returns its operation and its device.
     pub(crate) fn release(&mut self, key: EntryKey) -> (OpId, Slot) {
-        self.remove(key, |_, _| ())
+        self.remove(key, Whence::Nowhere)
     }
 
-    /// Removes a publication, after `unlink` has removed it from where it is; returns its operation and its device.
+    /// Removes a publication; returns its operation and its device.
     #[inline(always)]
-    fn remove(
-        &mut self,
-        key: EntryKey,
-        unlink: impl FnOnce(&mut Queue, &mut Entries),
-    ) -> (OpId, Slot) {
+    fn remove(&mut self, key: EntryKey, whence: Whence<'_>) -> (OpId, Slot) {
         let entry = self.entries.at(key);
         let (op, device, bytes) = (entry.op, entry.device, entry.payload.len());
         if entry.has_extras || self.index.is_kept() {
             self.forget_rare(op);
         }
         let queue = self.queues.at_mut(device);
-        unlink(queue, &mut self.entries);
+        match whence {
+            Whence::Nowhere => {}
+            Whence::Queue => queue.unlink_any(&mut self.entries, key),
+            Whence::Flight(flight, is_acknowledged) => {
+                flight.unlink(queue, &mut self.entries, key);
+                if is_acknowledged {
+                    flight.round.grow(queue);
+                }
+            }
+        }
         self.room.remove(&mut queue.load, bytes);
         self.load.remove(bytes);
         self.entries.remove(key);
-        self.has_chores |= self.waiting.is_anyone() | self.entries.are_sparse(self.load.messages);
+        self.is_look_due |= self.waiting.is_anyone();
         if queue.blocked.is_some() {
             self.recheck(device);
         }
@@ -379,8 +282,4 @@ impl Outbox {
     pub(crate) fn in_flight_of(&self, device: Slot) -> usize {
         self.queues.at(device).in_flight
     }
-}
-
-fn is_state(publication: &Publication) -> bool {
-    matches!(publication.topic, PublicationTopic::State)
 }

@@ -197,12 +197,11 @@ impl Session {
     /// ended. Never inlined: usually there is nothing to do.
     #[inline(never)]
     pub(super) fn do_chores(&mut self, online: Option<&mut Online>) {
-        if !self.outbox.take_chores() {
-            return;
-        }
-        while let Some(slot) = self.outbox.take_writable() {
-            let device = self.devices.key(slot);
-            self.emit(Event::Writable { device });
+        if self.outbox.take_look() {
+            while let Some(slot) = self.outbox.take_writable() {
+                let device = self.devices.key(slot);
+                self.emit(Event::Writable { device });
+            }
         }
         match online {
             Some(Online { flight, link, .. }) => self.outbox.pack(Some(flight), |id, key| {

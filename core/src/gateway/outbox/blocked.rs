@@ -98,7 +98,7 @@ impl Outbox {
                 let is_relaxed = place.is_some() || room.is_relaxed(load);
                 is_relaxed && room.suits_device(load.with(bytes))
             });
-            self.has_chores = true;
+            self.is_look_due = true;
         }
     }
 
@@ -129,15 +129,16 @@ impl Outbox {
         }
     }
 
-    /// Returns whether there may be room for a user who waits, or memory to be given back. Then there is not, until a
-    /// publication has ended: a user who was just refused has no room.
+    /// Returns whether there may be room for a user who waits, or memory to be given back.
     #[inline]
     pub(crate) fn has_chores(&self) -> bool {
-        self.has_chores
+        self.is_look_due || self.entries.are_sparse(self.len())
     }
 
-    pub(crate) fn take_chores(&mut self) -> bool {
-        core::mem::take(&mut self.has_chores)
+    /// Returns whether there may be room for a user who waits. Then there is not, until a publication has ended: a user who
+    /// was just refused has no room.
+    pub(crate) fn take_look(&mut self) -> bool {
+        core::mem::take(&mut self.is_look_due)
     }
 
     /// Takes a device whose user waited for room and has it. While the shared room is scarce, no more are told at once

@@ -1,9 +1,12 @@
 //! All publications, by key, in blocks of fixed size: adding one moves none of the others, however many there are, and
 //! wastes at most one block. Once most have ended, the rest moves together, and the memory of the others is given back.
 
-use core::array;
+use core::{array, mem};
 
-use super::entry::{Entry, EntryKey};
+use super::{
+    entry::{Entry, EntryKey},
+    list::NONE,
+};
 
 /// Slots of a block.
 const BLOCK: usize = 64;
@@ -18,11 +21,11 @@ const SPARSE: usize = 4;
 const KEYED_WHILE_HERE: &str = "a key is used only while its entry exists";
 
 /// All entries. A key is reused after its entry was removed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Entries {
     blocks: Vec<Box<[Place; BLOCK]>>,
-    /// The vacant slot that is used next: the one vacated last.
-    vacant: Option<EntryKey>,
+    /// The vacant slot that is used next: the one vacated last. [`NONE`] if there is none.
+    vacant: EntryKey,
     /// With fewer entries than this, their memory is to be given back.
     sparse_below: usize,
 }
@@ -36,11 +39,28 @@ pub(super) struct Packing {
     blocks: usize,
 }
 
+/// A place for an entry, occupied or vacant.
 #[derive(Debug)]
-enum Place {
-    Occupied(Entry),
-    /// Links to the vacant slot that is used after it.
-    Vacant(Option<EntryKey>),
+struct Place {
+    entry: Option<Entry>,
+    links: Links,
+}
+
+/// The neighbours of an entry in its list. A vacant place is linked to the one that is used after it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Links {
+    pub(super) previous: EntryKey,
+    pub(super) next: EntryKey,
+}
+
+impl Default for Entries {
+    fn default() -> Self {
+        Self {
+            blocks: Vec::new(),
+            vacant: NONE,
+            sparse_below: 0,
+        }
+    }
 }
 
 impl Entries {
@@ -48,14 +68,14 @@ impl Entries {
     #[inline(always)]
     pub(super) fn insert(&mut self, entry: impl FnOnce() -> Entry) -> EntryKey {
         let key = match self.vacant {
-            Some(key) => key,
-            None => self.add_block(),
+            NONE => self.add_block(),
+            key => key,
         };
         let place = self.place_mut(key);
-        if let Place::Vacant(next) = *place {
-            *place = Place::Occupied(entry());
-            self.vacant = next;
+        if place.entry.is_none() {
+            place.entry = Some(entry());
         }
+        self.vacant = place.links.next;
         key
     }
 
@@ -63,8 +83,15 @@ impl Entries {
     fn add_block(&mut self) -> EntryKey {
         let first = (self.blocks.len() * BLOCK) as u32;
         let slots = array::from_fn(|at| {
-            let is_last = at + 1 == BLOCK;
-            Place::Vacant((!is_last).then_some(EntryKey(first + at as u32 + 1)))
+            let next = match at + 1 {
+                BLOCK => NONE,
+                next => EntryKey(first + next as u32),
+            };
+            let links = Links {
+                previous: NONE,
+                next,
+            };
+            Place { entry: None, links }
         });
         self.blocks.push(Box::new(slots));
         self.note_size();
@@ -103,7 +130,9 @@ impl Entries {
         let to = (packing.to..end).find(|&at| !self.is_occupied(at))?;
         packing.to = to + 1;
         let (from, to) = (EntryKey(from as u32), EntryKey(to as u32));
-        *self.place_mut(to) = core::mem::replace(self.place_mut(from), Place::Vacant(None));
+        let place = self.place_mut(from);
+        let (entry, links) = (place.entry.take(), place.links);
+        *self.place_mut(to) = Place { entry, links };
         Some((from, to))
     }
 
@@ -112,12 +141,10 @@ impl Entries {
         self.blocks.truncate(packing.blocks);
         self.blocks.shrink_to_fit();
         self.note_size();
-        self.vacant = None;
+        self.vacant = NONE;
         for at in (0..self.blocks.len() * BLOCK).rev() {
             if !self.is_occupied(at) {
-                let key = EntryKey(at as u32);
-                let vacant = self.vacant.replace(key);
-                *self.place_mut(key) = Place::Vacant(vacant);
+                self.vacate(EntryKey(at as u32));
             }
         }
     }
@@ -131,32 +158,51 @@ impl Entries {
     fn is_occupied(&self, at: usize) -> bool {
         let block = self.blocks.get(at / BLOCK);
         let place = block.and_then(|block| block.get(at % BLOCK));
-        matches!(place, Some(Place::Occupied(_)))
+        place.is_some_and(|place| place.entry.is_some())
     }
 
-    #[inline]
+    #[inline(always)]
     pub(super) fn remove(&mut self, key: EntryKey) {
-        let vacant = self.vacant.replace(key);
-        *self.place_mut(key) = Place::Vacant(vacant);
+        // Taken and not overwritten, which would copy as many bytes as an entry has.
+        drop(self.place_mut(key).entry.take());
+        self.vacate(key);
+    }
+
+    /// Makes a place without an entry the one that is used next.
+    #[inline]
+    fn vacate(&mut self, key: EntryKey) {
+        let vacant = mem::replace(&mut self.vacant, key);
+        self.place_mut(key).links.next = vacant;
     }
 
     #[inline]
     pub(super) fn at(&self, key: EntryKey) -> &Entry {
-        let block = self.blocks.get(key.0 as usize / BLOCK);
-        match block.and_then(|block| block.get(key.0 as usize % BLOCK)) {
-            Some(Place::Occupied(entry)) => Some(entry),
-            Some(Place::Vacant(_)) | None => None,
-        }
-        .expect(KEYED_WHILE_HERE)
+        let entry = self.place(key).entry.as_ref();
+        entry.expect(KEYED_WHILE_HERE)
     }
 
     #[inline]
     pub(super) fn at_mut(&mut self, key: EntryKey) -> &mut Entry {
-        match self.place_mut(key) {
-            Place::Occupied(entry) => Some(entry),
-            Place::Vacant(_) => None,
-        }
-        .expect(KEYED_WHILE_HERE)
+        let entry = self.place_mut(key).entry.as_mut();
+        entry.expect(KEYED_WHILE_HERE)
+    }
+
+    #[inline]
+    pub(super) fn links(&self, key: EntryKey) -> Links {
+        self.place(key).links
+    }
+
+    #[inline]
+    pub(super) fn links_mut(&mut self, key: EntryKey) -> &mut Links {
+        &mut self.place_mut(key).links
+    }
+
+    #[inline]
+    fn place(&self, key: EntryKey) -> &Place {
+        let block = self.blocks.get(key.0 as usize / BLOCK);
+        block
+            .and_then(|block| block.get(key.0 as usize % BLOCK))
+            .expect(KEYED_WHILE_HERE)
     }
 
     #[inline]
@@ -169,11 +215,10 @@ impl Entries {
 
     /// Returns all entries, of which there are so many.
     pub(super) fn iter(&self, len: usize) -> impl Iterator<Item = (EntryKey, &Entry)> {
-        let slots = self.blocks.iter().flat_map(|block| block.iter());
-        let entries = (0..).zip(slots).filter_map(|(key, slot)| match slot {
-            Place::Occupied(entry) => Some((EntryKey(key), entry)),
-            Place::Vacant(_) => None,
-        });
+        let places = self.blocks.iter().flat_map(|block| block.iter());
+        let entries = (0..)
+            .zip(places)
+            .filter_map(|(key, place)| Some((EntryKey(key), place.entry.as_ref()?)));
         entries.take(len)
     }
 }

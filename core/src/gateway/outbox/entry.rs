@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::{super::strikes::Strikes, list};
+use super::super::strikes::Strikes;
 use crate::{
     command::{OpId, Priority, PublicationTopic, Slot},
     mqtt::{PacketId, QoS},
@@ -27,8 +27,6 @@ pub(crate) struct Entry {
     pub(super) subfolder: Option<Subfolder>,
     pub(crate) payload: Bytes,
     pub(super) place: Place,
-    pub(super) previous: EntryKey,
-    pub(super) next: EntryKey,
 }
 
 /// The progress of a publication.
@@ -70,8 +68,6 @@ impl Entry {
             subfolder,
             payload,
             place: Place::Waiting,
-            previous: list::NONE,
-            next: list::NONE,
         }
     }
 

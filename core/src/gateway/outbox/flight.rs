@@ -1,7 +1,7 @@
 //! The part of the outbox that belongs to one connection: what was queued for transmission, and which device is next.
 
 use super::{
-    Outbox,
+    Outbox, Whence,
     entries::Entries,
     entry::{EntryKey, Place},
     list::List,
@@ -78,7 +78,7 @@ impl Flight {
 
 impl Flight {
     /// Removes a publication of the device with this queue from where it is.
-    #[inline]
+    #[inline(always)]
     pub(super) fn unlink(&mut self, queue: &mut Queue, entries: &mut Entries, key: EntryKey) {
         match entries.at(key).place {
             Place::InFlight { .. } => {
@@ -226,12 +226,7 @@ impl Outbox {
         key: EntryKey,
         is_acknowledged: bool,
     ) -> (OpId, Slot) {
-        let (op, device) = self.remove(key, |queue, entries| {
-            flight.unlink(queue, entries, key);
-            if is_acknowledged {
-                flight.round.grow(queue);
-            }
-        });
+        let (op, device) = self.remove(key, Whence::Flight(flight, is_acknowledged));
         let queue = self.queues.at_mut(device);
         flight.round.offer(device, queue, &self.entries);
         (op, device)

@@ -1,8 +1,8 @@
 //! Linked lists of publications.
 
 use super::{
-    entries::Entries,
-    entry::{Entry, EntryKey},
+    entries::{Entries, Links},
+    entry::EntryKey,
 };
 
 /// The key beyond either end of a list.
@@ -42,11 +42,12 @@ impl List {
 
     #[inline]
     pub(super) fn push_back(&mut self, entries: &mut Entries, key: EntryKey) {
-        let entry = entries.at_mut(key);
-        entry.previous = self.tail;
-        entry.next = NONE;
+        *entries.links_mut(key) = Links {
+            previous: self.tail,
+            next: NONE,
+        };
         match self.tail() {
-            Some(tail) => entries.at_mut(tail).next = key,
+            Some(tail) => entries.links_mut(tail).next = key,
             None => self.head = key,
         }
         self.tail = key;
@@ -59,32 +60,30 @@ impl List {
         let Some(next) = later else {
             return self.push_back(entries, key);
         };
-        let previous = core::mem::replace(&mut entries.at_mut(next).previous, key);
+        let previous = core::mem::replace(&mut entries.links_mut(next).previous, key);
         if next == self.head {
             self.head = key;
         } else {
-            entries.at_mut(previous).next = key;
+            entries.links_mut(previous).next = key;
         }
-        let entry = entries.at_mut(key);
-        entry.previous = previous;
-        entry.next = next;
+        *entries.links_mut(key) = Links { previous, next };
     }
 
     /// Links an entry by its new key.
     pub(super) fn rename(&mut self, entries: &mut Entries, old: EntryKey, new: EntryKey) {
-        let Entry { previous, next, .. } = *entries.at(new);
+        let Links { previous, next } = entries.links(new);
         match old == self.head {
             true => self.head = new,
-            false => entries.at_mut(previous).next = new,
+            false => entries.links_mut(previous).next = new,
         }
         match next {
             NONE => self.tail = new,
-            next => entries.at_mut(next).previous = new,
+            next => entries.links_mut(next).previous = new,
         }
     }
 
     pub(super) fn remove(&mut self, entries: &mut Entries, key: EntryKey) {
-        let Entry { previous, next, .. } = *entries.at(key);
+        let Links { previous, next } = entries.links(key);
         if key == self.head {
             self.head = next;
             if next == NONE {
@@ -92,17 +91,17 @@ impl List {
             }
             return;
         }
-        entries.at_mut(previous).next = next;
+        entries.links_mut(previous).next = next;
         match next {
             NONE => self.tail = previous,
-            next => entries.at_mut(next).previous = previous,
+            next => entries.links_mut(next).previous = previous,
         }
     }
 
     /// Iterates from head to tail.
     pub(super) fn iter<'a>(&self, entries: &'a Entries) -> impl Iterator<Item = EntryKey> + 'a {
         core::iter::successors(self.head(), |&key| {
-            let next = entries.at(key).next;
+            let next = entries.links(key).next;
             (next != NONE).then_some(next)
         })
     }
@@ -116,6 +115,7 @@ mod tests {
     use super::*;
     use crate::{
         command::{OpId, PublicationTopic, Slot},
+        gateway::outbox::Entry,
         mqtt::QoS,
     };
 
@@ -138,7 +138,7 @@ mod tests {
     fn assert_is(list: &List, entries: &Entries, expected: &[EntryKey]) {
         assert!(list.iter(entries).eq(expected.iter().copied()));
         for pair in expected.windows(2) {
-            assert_eq!(entries.at(pair[1]).previous, pair[0]);
+            assert_eq!(entries.links(pair[1]).previous, pair[0]);
         }
         assert_eq!(list.head(), expected.first().copied());
         assert_eq!(list.tail(), expected.last().copied());

@@ -233,6 +233,7 @@ impl Queue {
     }
 
     /// Removes an entry that waits here.
+    #[inline(always)]
     pub(super) fn unlink(&mut self, entries: &mut Entries, key: EntryKey) {
         let entry = entries.at(key);
         let (is_state, is_urgent) = (entry.is_state(), entry.is_urgent);

@@ -334,7 +334,7 @@ impl Round {
 
     #[inline]
     fn has_special(&self) -> bool {
-        self.has_urgent() || !self.free.is_empty()
+        !self.urgent.is_empty() || self.needed == self.room_for(Standing::Free)
     }
 
     /// Returns where the device waits whose turn is next, if it can send something urgent or at QoS 0. Never inlined,
