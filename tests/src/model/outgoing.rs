@@ -30,7 +30,7 @@ pub(super) struct Outgoing {
 }
 
 /// A PUBLISH of a telemetry event or a state.
-struct Queued<'a> {
+pub(super) struct Queued<'a> {
     device: &'a str,
     is_again: bool,
     payload: &'a [u8],
@@ -38,7 +38,7 @@ struct Queued<'a> {
 
 impl<'a> Queued<'a> {
     /// Reads a packet; `None` if it is another one.
-    fn read(first: u8, body: &'a [u8]) -> Option<Self> {
+    pub(super) fn read(first: u8, body: &'a [u8]) -> Option<Self> {
         let (length, rest) = body.split_first_chunk()?;
         let (topic, rest) = rest.split_at_checked(u16::from_be_bytes(*length).into())?;
         let (device, kind) = split(core::str::from_utf8(topic).ok()?);
@@ -116,7 +116,7 @@ impl Model {
         counts
     }
 
-    fn on_queued(
+    pub(super) fn on_queued(
         &mut self,
         queued: &Queued<'_>,
         gateway: &Gateway,

@@ -70,7 +70,8 @@ impl Model {
                 format!("{unsent:?} was handed back: {what}"),
             ))
         };
-        let Some(number) = number_in(&unsent.payload) else {
+        let number = number_in(&unsent.payload);
+        let Some(number) = number.filter(|number| self.publications.is_known(*number)) else {
             return finding("nobody has published it");
         };
         let published = self.publications.at(number);

@@ -1,6 +1,7 @@
 //! Tests of the model itself: each rule is violated once, on purpose.
 
 mod suspicion;
+mod terms;
 
 use core::time::Duration;
 use std::time::Instant;
