@@ -48,13 +48,13 @@ impl Outbox {
                 returned.superseded.push(key);
                 continue;
             }
+            self.expiry.watch(&self.entries, key);
             if self.entries.at(key).strikes.is_suspect() {
                 queue.suspect(&mut self.entries, key);
                 continue;
             }
             queue.put_back(&mut self.entries, key);
             self.entries.at_mut(key).place = Place::Waiting;
-            self.expiry.watch(&self.entries, key);
             flight.round.offer(device, queue, &self.entries);
         }
         returned
