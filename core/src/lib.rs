@@ -102,11 +102,14 @@
 //!
 //! 1. Any split of the input gives the same events and the same bytes out.
 //! 2. The order and number of polls, and spurious timeouts, change neither the events nor the bytes.
-//! 3. Every [`OpId`] ends in exactly one `Done` or `Failed`, also on close.
+//! 3. Every [`OpId`] ends in exactly one `Done` or `Failed`, also on close, on cancel, and when a publication expires.
 //! 4. Every accepted QoS 1 publication is acknowledged by the bridge at least once, or ends in a `Failed` that says why.
 //!    First transmissions keep each device's order, and what is sent again keeps its own [MQTT-4.6.0-1]; after the peer
 //!    has closed three connections in a row at a packet, that is sent last and alone, and given up if it closes two more.
-//! 5. No packet identifier is used again while its acknowledgement can still come; none leaks.
+//!    What was cancelled or has expired is not sent any more. Urgent publications precede ordinary ones, and keep an order
+//!    of their own.
+//! 5. No packet identifier is used again while its acknowledgement can still come, also that of a publication that was
+//!    cancelled or has expired; none leaks.
 //! 6. No bytes from the peer cause a panic, unbounded memory or a busy loop; a violation of the standard closes the
 //!    connection.
 //! 7. Nothing is published or subscribed for a device that is not attached in this connection.

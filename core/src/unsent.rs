@@ -53,7 +53,8 @@ pub struct Unsent {
     pub payload: Bytes,
     /// The priority.
     pub priority: Priority,
-    /// How much time was left until it would have expired, when it was handed back.
+    /// How much time was left until it would have expired, when it was handed back: counted from the last instant that was
+    /// passed to the gateway.
     pub expires_after: Option<Duration>,
     /// The user's own name for it.
     pub tag: Option<Tag>,

@@ -6,13 +6,17 @@
 //! whether what the gateway received is true: from then on, only the rules that do not depend on it are checked.
 
 mod cloud;
+mod device_info;
 mod hang_ups;
+mod latency;
 mod least;
 mod memory;
 mod operations;
+mod outgoing;
 mod owed;
 mod publications;
 mod speed;
+mod terms;
 #[cfg(test)]
 mod tests;
 mod tokens;
@@ -23,13 +27,16 @@ use std::time::Instant;
 
 use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options, TransportEnd};
 
+use self::device_info::LastFailure;
 use self::hang_ups::HangUps;
+use self::latency::Latency;
 pub(crate) use self::least::{Pace, Work};
 pub use self::operations::OperationKind;
 use self::operations::Operations;
+use self::outgoing::Outgoing;
 pub(crate) use self::owed::owed;
 use self::publications::Publications;
-pub(crate) use self::publications::payload;
+pub(crate) use self::publications::{payload, tag};
 use self::tokens::{Dates, Given};
 use self::wire::Wire;
 use crate::ConnectionId;
@@ -47,9 +54,13 @@ pub struct Model {
     publications: Publications,
     devices: [Device; DEVICES.len()],
     keys: BTreeMap<DeviceKey, usize>,
+    /// The last failure of each that was told, unless its user has caused it.
+    last_failures: BTreeMap<DeviceKey, LastFailure>,
     /// Deliveries that the user has not acknowledged yet, if acknowledgement is manual.
     deliveries: BTreeMap<DeliveryId, Delivered>,
     wire: Wire,
+    outgoing: Outgoing,
+    latency: Latency,
     hang_ups: HangUps,
     dates: Dates,
     is_deceived: bool,
@@ -102,8 +113,8 @@ struct Device {
     is_detached: bool,
     /// Whether a publication was refused for lack of room, without a notification since that there is room.
     is_blocked: bool,
-    /// The number of its newest telemetry event that has arrived.
-    newest_arrival: Option<u32>,
+    /// The numbers of its newest telemetry events that have arrived, by priority.
+    newest_arrivals: [Option<u32>; 2],
     /// The number of its state that has arrived last.
     newest_state: Option<u32>,
     /// Configs and commands that were sent to it, by their identifying marks.
@@ -156,8 +167,11 @@ impl Model {
             publications: Publications::default(),
             devices: Default::default(),
             keys: BTreeMap::new(),
+            last_failures: BTreeMap::new(),
             deliveries: BTreeMap::new(),
             wire: Wire::new(drafted.options.acknowledge == Acknowledge::Manual),
+            outgoing: Outgoing::default(),
+            latency: Latency::default(),
             hang_ups: HangUps::default(),
             dates: Dates::default(),
             is_deceived: false,
@@ -213,7 +227,10 @@ impl Model {
     /// Records a restart of the process: what had not ended is lost, or published again.
     pub(crate) fn restart(&mut self) {
         self.operations = Operations::default();
+        self.publications.restart();
+        self.latency.restart();
         self.keys.clear();
+        self.last_failures.clear();
         self.deliveries.clear();
         self.hang_ups.restart();
         self.dates.forget();
@@ -234,6 +251,13 @@ impl Model {
         gateway: &Gateway,
         now: Instant,
     ) -> Result<(), Finding> {
+        if matches!(
+            observation,
+            Observation::Dialed(_) | Observation::Disconnected(_)
+        ) {
+            self.outgoing.begin_connection();
+        }
+        self.look(gateway, now)?;
         match observation {
             Observation::Dialed(_) => {
                 self.dates.learn(now);
@@ -242,16 +266,22 @@ impl Model {
             Observation::Received(bytes) => {
                 self.largest_read = self.largest_read.max(bytes.len());
                 self.wire.read(bytes);
-                for sent in self.wire.take_answered() {
-                    self.hang_ups.answer(&sent);
+                for answered in self.wire.take_answered() {
+                    self.hang_ups.answer(&answered.sent);
+                    self.measure(&answered, now);
                 }
+                self.check_latency(gateway)?;
             }
-            Observation::Transmitted(bytes) => self.wire.write(bytes, self.is_deceived)?,
+            Observation::Transmitted(bytes) => {
+                self.outgoing.written(bytes.len());
+                self.wire.write(bytes, self.is_deceived, now)?;
+            }
             Observation::TimedOut if gateway.poll_timeout().is_some_and(|at| at <= now) => {
                 let what = "a timeout that is due again at once".to_owned();
                 return Err(Finding::new(Rule::Progress, what));
             }
-            Observation::TimedOut | Observation::Struck(_) => {}
+            Observation::TimedOut => self.check_expired(gateway, now)?,
+            Observation::Struck(_) => {}
             Observation::Disconnected(end) => {
                 if end == TransportEnd::PeerClosed {
                     let pending: Vec<_> = self.pending().map(|(_, kind)| kind).collect();
@@ -292,10 +322,19 @@ impl Model {
                 let kind = self.operations.end(*op)?;
                 self.check_outcome(kind, *outcome)
             }
-            Event::Failed { op, failure, .. } => {
+            Event::Failed {
+                op,
+                device,
+                failure,
+                unsent,
+            } => {
                 self.failures += 1;
+                self.note_failure(*device, failure);
+                if let Some(unsent) = unsent {
+                    self.check_handed_back(unsent, now)?;
+                }
                 let kind = self.operations.end(*op)?;
-                self.check_failure(kind, failure)
+                self.check_failure(kind, failure, now)
             }
             Event::Closed { unsent } => {
                 self.is_closed = true;
@@ -315,8 +354,12 @@ impl Model {
             Event::ReadingPaused { .. } | Event::TokenUnchanged => Ok(()),
             Event::Disconnected(_)
             | Event::SubscriptionLost { .. }
-            | Event::ErrorsTopicUnavailable { .. } => self.check_suspicion(event),
+            | Event::ErrorsTopicUnavailable { .. } => {
+                self.note_loss(event);
+                self.check_suspicion(event)
+            }
             caused => {
+                self.note_loss(caused);
                 self.check_burst()?;
                 self.check_suspicion(caused)?;
                 self.on_caused_event(caused)

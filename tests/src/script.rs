@@ -12,14 +12,14 @@
 //! ```
 //! use core::time::Duration;
 //! use iotcore_gateway::QoS;
-//! use iotcore_gateway_testkit::script::{self, Command, NetworkFault, Script, Step, Tokens};
+//! use iotcore_gateway_testkit::script::{self, Command, NetworkFault, Script, Step, Terms, Tokens};
 //!
 //! let lifetime = Duration::from_secs(3_600);
 //! let script = Script {
 //!     steps: vec![
 //!         Step::User(Command::Open),
 //!         Step::User(Command::Attach { device: 1, lifetime, tokens: Tokens::Fixed }),
-//!         Step::User(Command::Telemetry { device: 1, qos: QoS::AtLeastOnce, size: 20 }),
+//!         Step::User(Command::Telemetry { device: 1, qos: QoS::AtLeastOnce, size: 20, terms: Terms::default() }),
 //!         Step::Wait(Duration::from_millis(50)),
 //!         Step::Network(NetworkFault::Cut),
 //!     ],
@@ -54,7 +54,8 @@ pub use self::bytes::{NotHexadecimal, bytes};
 pub use self::history::{Counts, Entry, History, What};
 pub use self::setup::{Drafted, Setup};
 pub use self::step::{
-    CloudOperation, Command, DEVICES, KINDS, NetworkFault, REPORTS, Step, Stray, Tokens,
+    Choice, CloudOperation, Command, DEVICES, KINDS, NetworkFault, REPORTS, Step, Stray, Terms,
+    Tokens,
 };
 pub use self::world::{CalmWorld, Ignored, Slowness, World};
 pub use crate::link::CallPattern;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use iotcore_gateway::{QoS, Subscription};
 use iotcore_gateway_testkit::bridge::faults::{AnswerKind, FaultKind, Treatment};
 use iotcore_gateway_testkit::script::{
-    self, CloudOperation, Command, History, NetworkFault, Script, Setup, Step, Tokens,
+    self, CloudOperation, Command, History, NetworkFault, Script, Setup, Step, Terms, Tokens,
 };
 
 const LIFETIME: Duration = Duration::from_secs(24 * 3_600);
@@ -32,6 +32,7 @@ fn telemetry(device: usize) -> Step {
         device,
         qos: QoS::AtLeastOnce,
         size: 8,
+        terms: Terms::default(),
     })
 }
 

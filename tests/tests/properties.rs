@@ -1,4 +1,5 @@
-//! The guarantees of the crate's documentation but the last, one property each, over scripts of all possible steps.
+//! The guarantees of the crate's documentation but the last, one property each, and what cancel, deadlines and priorities
+//! add to the fourth, over scripts of all possible steps.
 //!
 //! Each property generates scripts from the steps that test its guarantee, and the reference model checks them; what
 //! can be counted in the history is also counted here, without the model.
@@ -7,10 +8,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use iotcore_gateway::{Event, OpId};
+use iotcore_gateway::{Event, OpId, QoS};
 use iotcore_gateway_testkit::EventKind;
+use iotcore_gateway_testkit::packets;
 use iotcore_gateway_testkit::script::{
-    CallPattern, History, KINDS, Script, Setup, Step, What, run, run_with,
+    CallPattern, Command, History, KINDS, Script, Setup, Step, What, run, run_with,
 };
 use proptest::{collection::vec, prelude::*, sample::select};
 
@@ -40,7 +42,11 @@ const CUT: u8 = 38;
 const CUT_AFTER: u8 = 39;
 const FLIP: u8 = 41;
 const LEAVE_UNPOLLED: u8 = 44;
+const FAIL_DIALS: u8 = 43;
 const CLOCK_OR_LIFETIME: u8 = 45;
+/// Telemetry and states that may be urgent or expire.
+const WITH_TERMS: [u8; 2] = [53, 54];
+const CANCEL: u8 = 55;
 
 /// The steps that every script contains.
 const COMMON: [u8; 5] = [WAIT, WAIT, TELEMETRY, TELEMETRY, ATTACH];
@@ -60,7 +66,10 @@ fn script_of(kinds: Vec<u8>) -> impl Strategy<Value = Script> {
         } else {
             a
         };
-        Step::from_bytes([kind, a, b, c])
+        match WITH_TERMS.contains(&kind) {
+            true => Step::from_bytes([kind, a, 9, b]),
+            false => Step::from_bytes([kind, a, b, c]),
+        }
     });
     let knob = prop_oneof![6 => Just(0u8), 1 => any::<u8>()];
     (vec(knob, Setup::KNOBS), vec(step, 1..40)).prop_map(|(knobs, mut steps)| {
@@ -163,6 +172,79 @@ proptest! {
     }
 
     #[test]
+    fn guarantee_4_what_was_cancelled_or_has_failed_is_not_sent_any_more(
+        script in script_of(vec![53, 53, CANCEL, CANCEL, STATE, HOLD, REORDER, CUT, CUT_AT_PACKET, CLOUD_DETACH]),
+    ) {
+        let history = play(&on_a_fast_link(script))?;
+        let mut ended = BTreeSet::new();
+        for entry in history.entries() {
+            match &entry.what {
+                What::Event(Event::Failed { unsent: Some(unsent), .. }) => {
+                    ended.extend(number_in(&unsent.payload));
+                }
+                What::Transmitted(bytes) => {
+                    let sent = written(bytes).into_iter().find(|number| ended.contains(number));
+                    prop_assert_eq!(sent, None, "is sent after its end: {}", entry);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn guarantee_4_nothing_is_sent_once_it_has_expired_and_what_waits_ends_then(
+        script in script_of(vec![53, 53, 53, 54, HOLD, CUT, FAIL_DIALS, CLOUD_DETACH, CUT_AT_PACKET]),
+    ) {
+        let history = play(&on_a_fast_link(script))?;
+        let mut deadlines = BTreeMap::new();
+        let mut begun = BTreeSet::new();
+        for entry in history.entries() {
+            match &entry.what {
+                What::Step { step, answer } => deadlines.extend(deadline(step, answer, entry.at)),
+                What::Transmitted(bytes) => for number in written(bytes) {
+                    let is_late = deadlines.get(&number).is_some_and(|at| *at <= entry.at);
+                    prop_assert!(!is_late, "number {number} has expired: {entry}");
+                    begun.insert(number);
+                },
+                What::Event(Event::Failed { unsent: Some(unsent), .. }) => {
+                    let number = number_in(&unsent.payload);
+                    let at = number.and_then(|number| deadlines.remove(&number));
+                    let waited = number.is_some_and(|number| !begun.contains(&number));
+                    let is_in_time = at.is_none_or(|at| entry.at <= at);
+                    prop_assert!(!waited || is_in_time, "it has waited until {at:?}: {entry}");
+                }
+                _ => {}
+            }
+        }
+    }
+
+    #[test]
+    fn guarantee_4_urgent_publications_precede_ordinary_ones_and_each_priority_keeps_its_order(
+        publications in vec((0..3u8, any::<bool>()), 2..40),
+    ) {
+        let mut steps = vec![[OPEN, 0, 0, 0], [ATTACH, 1, 0, 14], [ATTACH, 2, 0, 14], [WAIT, 1, 20, 0]];
+        steps.extend(publications.iter().map(|(device, is_urgent)| {
+            [53, *device, 9, if *is_urgent { 0x80 } else { 0 }]
+        }));
+        steps.push([WAIT, 1, 200, 0]);
+        let mut knobs = [0; Setup::PLAIN_KNOBS];
+        // A window of one, so that all but the first wait.
+        knobs[7] = 1;
+        let setup = Setup::from_bytes(&knobs);
+        let history = play(&Script { setup, steps: steps.into_iter().map(Step::from_bytes).collect() })?;
+        let sent = written(&history.written());
+        let of = |number: u32| publications[number as usize];
+        let sent: Vec<u32> = sent.into_iter().filter(|of| (*of as usize) < publications.len()).collect();
+        prop_assert_eq!(sent.len(), publications.len());
+        let is_urgent: Vec<bool> = sent[1..].iter().map(|number| of(*number).1).collect();
+        prop_assert!(is_urgent.is_sorted_by(|a, b| a >= b), "{sent:?}");
+        for kind in sent[1..].iter().map(|number| of(*number)) {
+            let alike = sent[1..].iter().filter(|number| of(**number) == kind);
+            prop_assert!(alike.is_sorted(), "{sent:?}");
+        }
+    }
+
+    #[test]
     fn guarantee_5_no_identifier_is_used_while_its_acknowledgement_can_come(
         script in script_of(vec![HOLD, DOUBLE, REORDER, RELEASE, CLOUD_DETACH, SUBSCRIBE, UNSUBSCRIBE, DETACH]),
     ) {
@@ -232,11 +314,48 @@ proptest! {
     }
 }
 
+/// Returns the same script on a link that carries everything at once, so that what is queued is written at once.
+fn on_a_fast_link(mut script: Script) -> Script {
+    script.setup = Setup::from_bytes(&script.setup.as_bytes()[..Setup::PLAIN_KNOBS]);
+    script
+}
+
+/// Returns the number of a publication in its payload.
+fn number_in(payload: &[u8]) -> Option<u32> {
+    let text = core::str::from_utf8(payload).ok()?;
+    text.strip_prefix('p')?.split_once('.')?.0.parse().ok()
+}
+
+/// Returns the numbers of the publications in written bytes, in order.
+fn written(bytes: &[u8]) -> Vec<u32> {
+    let (mut rest, mut numbers) = (bytes, Vec::new());
+    while let Some((first, body, behind)) = packets::split(rest) {
+        let topic = body
+            .split_first_chunk()
+            .map(|(length, _)| u16::from_be_bytes(*length));
+        let id = if first & 0b0110 == 0 { 0 } else { 2 };
+        let payload = topic.and_then(|topic| body.get(2 + usize::from(topic) + id..));
+        if first >> 4 == 3 {
+            numbers.extend(payload.and_then(number_in));
+        }
+        rest = behind;
+    }
+    numbers
+}
+
+/// Returns the number of a publication that was accepted and expires, and when.
+fn deadline(step: &Step, answer: &str, at: Duration) -> Option<(u32, Duration)> {
+    let (Step::User(Command::Telemetry { terms, .. }) | Step::User(Command::State { terms, .. })) =
+        step
+    else {
+        return None;
+    };
+    let (_, number) = answer.split_once(", number ")?;
+    Some((number.parse().ok()?, at + terms.expires_after?))
+}
+
 /// Returns how many publications were accepted at QoS 1.
 fn at_qos_1(history: &History) -> u64 {
-    use iotcore_gateway::QoS;
-    use iotcore_gateway_testkit::script::Command;
-
     let accepted = history.entries().iter().filter(|entry| match &entry.what {
         What::Step {
             step:

@@ -3,7 +3,7 @@
 
 use iotcore_gateway::QoS;
 use iotcore_gateway_testkit::script::{
-    self, CallPattern, Command, NetworkFault, Script, Setup, Step,
+    self, CallPattern, Command, NetworkFault, Script, Setup, Step, Terms,
 };
 use iotcore_gateway_testkit::seeds::{self, Tally};
 
@@ -98,7 +98,8 @@ fn a_script_is_shrunk_while_it_still_fails() {
             Step::User(Command::Telemetry {
                 device: 0,
                 qos: QoS::AtLeastOnce,
-                size
+                size,
+                terms: Terms::default(),
             }),
             Step::Network(NetworkFault::Cut),
         ]

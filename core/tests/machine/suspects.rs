@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{Certainty, DisconnectReason, Options, QoS, Subscription, TransportEnd};
+use iotcore_gateway::{
+    Certainty, DisconnectReason, Failure, Options, Publication, QoS, Subscription, TransportEnd,
+};
 
-use super::peer::{Harness, seconds};
+use super::peer::{Harness, failed, seconds};
 
 #[test]
 fn repeated_connections_that_end_soon_are_a_suspected_takeover() {
@@ -113,6 +115,30 @@ fn only_what_was_handed_over_is_suspected() {
     harness.publish(own, "not sent");
     harness.lose_connection();
     assert_eq!(harness.disconnected().suspects, [sent]);
+}
+
+#[test]
+fn a_suspect_whose_deadline_has_passed_in_flight_ends_without_a_trial_or_a_connection() {
+    let mut harness = Harness::open(Options::default());
+    let own = harness.gateway.own_key();
+    let deadline = harness.now + seconds(600);
+    let publication = Publication::telemetry(own, "late").expires_after(seconds(600));
+    let op = harness.gateway.publish(publication, harness.now).unwrap();
+    harness.sent();
+    harness.reconnect();
+    harness.sent();
+    harness.lose_connection();
+    harness.wait_for_dial();
+    harness.wait(deadline - harness.now - seconds(2));
+    harness.connect();
+    assert_eq!(harness.sent_texts(), ["late"]);
+    harness.wait(seconds(5));
+    harness.events();
+    harness.lose_connection();
+    harness.wait(Duration::ZERO);
+
+    assert_eq!(failed(&harness.events(), op), Some(&Failure::Expired));
+    assert_eq!(harness.gateway.unsent().count(), 0);
 }
 
 #[test]

@@ -111,7 +111,8 @@ fn step(machine: &mut Machine, source: &mut Source<'_>, fragment: usize) {
             Duration::from_secs(20),
             Duration::ZERO,
         ])),
-        0xfc..0xff => machine.acknowledge(source.byte().into()),
+        0xfc..0xfe => machine.acknowledge(source.byte().into()),
+        0xfe => machine.cancel(source.byte().into()),
         0xff => machine.postpone(source.byte().into()),
     }
 }

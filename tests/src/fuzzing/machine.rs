@@ -6,13 +6,14 @@ use std::time::Instant;
 
 use iotcore_gateway::{
     Answer, ClientId, DeliveryId, DeviceKey, Event, Gateway, Input, OpId, Options, Outcome,
-    Publication, QoS, Subscription, Token, TransportEnd, UnixTime,
+    Priority, Publication, QoS, Subscription, Token, TransportEnd, UnixTime,
 };
 
 use super::start;
 
 mod peer;
 mod stage;
+mod user;
 
 use peer::Peer;
 pub(super) use stage::{LIFETIME, Stage};
@@ -268,22 +269,6 @@ impl Machine {
             self.history
                 .push((self.now - self.start, Output::Event(event.clone())));
             self.events.push(event);
-        }
-    }
-
-    /// Keeps a reported delivery for later; 0 is the oldest.
-    pub(super) fn postpone(&mut self, which: usize) {
-        if let Some(delivery) = self.deliveries.get(which) {
-            self.apply(Input::Postpone(*delivery));
-            self.check();
-        }
-    }
-
-    /// Acknowledges a reported delivery; 0 is the oldest.
-    pub(super) fn acknowledge(&mut self, which: usize) {
-        if let Some(delivery) = self.deliveries.get(which) {
-            self.apply(Input::Acknowledge(*delivery));
-            self.check();
         }
     }
 

@@ -367,7 +367,7 @@ impl Model {
 
 impl Device {
     /// Returns whether it was ever detached, or may have been: the gateway then acknowledges its commands itself.
-    fn was_detached(&self) -> bool {
+    pub(super) fn was_detached(&self) -> bool {
         self.is_detached || self.reports > 0 || !self.lost_on.is_empty()
     }
 

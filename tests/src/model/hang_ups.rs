@@ -45,6 +45,8 @@ pub(super) struct HangUps {
     without_attach: BTreeSet<usize>,
     /// Devices whose publications were given up, and how many in a row.
     given_up: BTreeMap<usize, u32>,
+    /// Devices whose publications were ever given up.
+    ever_given_up: BTreeSet<usize>,
     /// Hang-ups that no pending operation explains.
     unexplained: u32,
 }
@@ -91,6 +93,7 @@ impl HangUps {
     /// Records that a publication of a device was given up.
     pub(super) fn give_up(&mut self, device: usize) {
         *self.given_up.entry(device).or_default() += 1;
+        self.ever_given_up.insert(device);
     }
 
     /// Records that a publication of a device was acknowledged.
@@ -150,6 +153,11 @@ impl HangUps {
     /// Returns whether a publication may be sent after later ones.
     pub(super) fn may_be_late(&self, number: u32) -> bool {
         self.late.contains(&number)
+    }
+
+    /// Returns whether publications of a device may be sent alone, in their own order.
+    pub(super) fn may_be_on_trial(&self, device: usize) -> bool {
+        self.ever_given_up.contains(&device)
     }
 
     /// Returns whether a device's attach may have been given up.

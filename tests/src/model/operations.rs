@@ -1,6 +1,7 @@
 //! The user's operations, and how they ended.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use iotcore_gateway::{Failure, OpId, Outcome, Overflow, Reconnect};
 
@@ -89,6 +90,11 @@ impl Model {
         Ok(())
     }
 
+    /// Returns all operations of this process, by age.
+    pub(super) fn operations(&self) -> impl Iterator<Item = OpId> {
+        self.operations.all.keys().copied()
+    }
+
     /// Returns the operations that have not ended.
     pub(crate) fn pending(&self) -> impl Iterator<Item = (OpId, OperationKind)> {
         self.operations.pending()
@@ -136,6 +142,7 @@ impl Model {
         &mut self,
         kind: OperationKind,
         failure: &Failure,
+        now: Instant,
     ) -> Result<(), Finding> {
         let reported = |device: usize| {
             self.devices[device].reports > 0
@@ -158,13 +165,17 @@ impl Model {
                 let published = self.publications.at(number);
                 let device = published.device;
                 match failure {
+                    Failure::Cancelled => published.is_cancelled,
+                    Failure::Expired => published.expires_at.is_some_and(|at| at <= now),
                     Failure::Superseded => {
                         let newest = self.publications.newest_state(device);
                         self.hang_ups.replace(number, newest.unwrap_or(number));
                         published.is_state
                     }
                     Failure::Dropped => {
-                        !published.is_state && self.options.overflow == Overflow::DropOldest
+                        !published.is_state
+                            && self.options.overflow == Overflow::DropOldest
+                            && self.publications.may_be_dropped(number)
                     }
                     Failure::Detached => self.devices[device].is_detached,
                     Failure::DeviceRefused | Failure::Reported(_) => reported(device),
@@ -204,7 +215,7 @@ impl Model {
             _ => false,
         };
         if let OperationKind::Publish(number) = kind {
-            self.publications.at_mut(number).op = None;
+            self.end_publication(number);
         }
         match can_be {
             true => Ok(()),

@@ -1,14 +1,25 @@
 //! The publications, numbered so that each can be recognised at the bridge.
 
-use iotcore_gateway::{DeviceKey, OpId, Outcome, QoS};
+use std::collections::BTreeSet;
+use std::time::Instant;
 
-use super::{Finding, Model, OperationKind, PACKET_OVERHEAD};
-use crate::script::Rule;
+use iotcore_gateway::{DeviceKey, OpId, Outcome, Priority, QoS, Tag};
+
+use super::{DEVICES, Finding, Model, OperationKind, PACKET_OVERHEAD};
+use crate::script::{Rule, Terms};
 
 /// All publications of a run, by their numbers.
 #[derive(Debug, Default)]
 pub(super) struct Publications {
     all: Vec<Published>,
+    /// Those that were accepted and have not ended.
+    pending: BTreeSet<u32>,
+    /// The urgent telemetry of them.
+    urgent: BTreeSet<u32>,
+    /// When they expire, those of them that do.
+    pub(super) deadlines: BTreeSet<(Instant, u32)>,
+    /// How many of each device have not ended, and how many bytes their payloads have.
+    pub(super) loads: [(usize, usize); DEVICES.len()],
 }
 
 /// One publication.
@@ -17,14 +28,28 @@ pub(super) struct Published {
     pub(super) device: usize,
     pub(super) is_state: bool,
     pub(super) qos: QoS,
+    pub(super) terms: Terms,
     /// Its operation, from its acceptance to its end.
     pub(super) op: Option<OpId>,
+    /// The length of its payload, in bytes.
+    size: usize,
+    /// When it is too old.
+    pub(super) expires_at: Option<Instant>,
+    /// Whether its user has cancelled it.
+    pub(super) is_cancelled: bool,
+    /// Whether it was ever queued for transmission.
+    pub(super) is_begun: bool,
     /// Whether it was ever accepted.
     is_accepted: bool,
     arrivals: u32,
 }
 
 impl Publications {
+    /// Returns whether a publication has this number.
+    pub(super) fn is_known(&self, number: u32) -> bool {
+        (number as usize) < self.all.len()
+    }
+
     pub(super) fn at(&self, number: u32) -> &Published {
         &self.all[number as usize]
     }
@@ -33,11 +58,79 @@ impl Publications {
         &mut self.all[number as usize]
     }
 
+    /// Records that a publication was accepted.
+    fn begin(&mut self, number: u32, op: OpId, size: usize, expires_at: Option<Instant>) {
+        let published = self.at_mut(number);
+        (published.is_accepted, published.op) = (true, Some(op));
+        (published.size, published.expires_at) = (size, expires_at);
+        let device = published.device;
+        if published.terms.priority == Priority::Urgent && !published.is_state {
+            self.urgent.insert(number);
+        }
+        self.pending.insert(number);
+        self.deadlines.extend(expires_at.map(|at| (at, number)));
+        let (count, bytes) = &mut self.loads[device];
+        (*count, *bytes) = (*count + 1, *bytes + size);
+    }
+
+    /// Records the end of a publication.
+    fn end(&mut self, number: u32) {
+        if !self.pending.remove(&number) {
+            return;
+        }
+        self.urgent.remove(&number);
+        let published = self.at_mut(number);
+        published.op = None;
+        let Published {
+            device,
+            size,
+            expires_at,
+            ..
+        } = *published;
+        if let Some(at) = expires_at {
+            self.deadlines.remove(&(at, number));
+        }
+        let (count, bytes) = &mut self.loads[device];
+        (*count, *bytes) = (*count - 1, *bytes - size);
+    }
+
+    /// Ends all of them, because the process has ended.
+    pub(super) fn restart(&mut self) {
+        for number in core::mem::take(&mut self.pending) {
+            self.at_mut(number).op = None;
+        }
+        self.urgent.clear();
+        self.deadlines.clear();
+        self.loads = Default::default();
+    }
+
+    /// Returns those that have not ended, in the order of acceptance.
+    pub(super) fn pending(&self) -> impl Iterator<Item = (u32, &Published)> {
+        self.pending.iter().map(|&number| (number, self.at(number)))
+    }
+
+    /// Returns whether a newer publication may have taken the place of this telemetry: an ordinary one takes no urgent
+    /// one's.
+    pub(super) fn may_be_dropped(&self, number: u32) -> bool {
+        let old = self.at(number);
+        let newer = &self.all[number as usize + 1..];
+        newer.iter().any(|new| {
+            new.device == old.device
+                && (new.terms.priority == Priority::Urgent
+                    || old.terms.priority == Priority::Ordinary)
+        })
+    }
+
+    /// Returns the urgent telemetry that has not ended, in the order of acceptance.
+    pub(super) fn urgent(&self) -> impl Iterator<Item = (u32, &Published)> {
+        self.urgent.iter().map(|&number| (number, self.at(number)))
+    }
+
     /// Returns the newest pending state of a device.
     pub(super) fn newest_state(&self, device: usize) -> Option<u32> {
-        let is_newest = |of: &Published| of.device == device && of.is_state && of.op.is_some();
-        let at = self.all.iter().rposition(is_newest)?;
-        u32::try_from(at).ok()
+        let is_newest = |of: &Published| of.device == device && of.is_state;
+        let mut pending = self.pending.iter().rev().copied();
+        pending.find(|&number| is_newest(self.at(number)))
     }
 }
 
@@ -50,6 +143,11 @@ pub(crate) fn payload(number: u32, size: u16) -> String {
     )
 }
 
+/// Returns the tag of a publication: its number.
+pub(crate) fn tag(number: u32) -> Tag {
+    number.to_string().try_into().expect("short")
+}
+
 /// Parses the number of a publication from its payload.
 pub(super) fn number_in(payload: &[u8]) -> Option<u32> {
     let text = core::str::from_utf8(payload).ok()?;
@@ -60,12 +158,17 @@ pub(super) fn number_in(payload: &[u8]) -> Option<u32> {
 
 impl Model {
     /// Allocates the number of a publication that the user is about to make.
-    pub(crate) fn draft(&mut self, device: usize, is_state: bool, qos: QoS) -> u32 {
+    pub(crate) fn draft(&mut self, device: usize, is_state: bool, qos: QoS, terms: Terms) -> u32 {
         self.publications.all.push(Published {
             device,
             is_state,
             qos,
+            terms,
             op: None,
+            size: 0,
+            expires_at: None,
+            is_cancelled: false,
+            is_begun: false,
             is_accepted: false,
             arrivals: 0,
         });
@@ -73,12 +176,22 @@ impl Model {
     }
 
     /// Records that the gateway has accepted a publication of this size in bytes.
-    pub(crate) fn accept(&mut self, number: u32, op: OpId, size: usize) -> Result<(), Finding> {
-        let published = self.publications.at_mut(number);
-        published.is_accepted = true;
-        published.op = Some(op);
+    pub(crate) fn accept(
+        &mut self,
+        number: u32,
+        op: OpId,
+        size: usize,
+        expires_at: Option<Instant>,
+    ) -> Result<(), Finding> {
+        self.publications.begin(number, op, size, expires_at);
         self.largest_packet = self.largest_packet.max(size + PACKET_OVERHEAD);
         self.ask(op, OperationKind::Publish(number))
+    }
+
+    /// Records the end of a publication.
+    pub(super) fn end_publication(&mut self, number: u32) {
+        self.publications.end(number);
+        self.outgoing.forget(number);
     }
 
     /// Records that the gateway refused a publication for lack of room.
@@ -102,8 +215,8 @@ impl Model {
     }
 
     pub(super) fn check_published(&mut self, number: u32, outcome: Outcome) -> Result<(), Finding> {
-        let published = self.publications.at_mut(number);
-        published.op = None;
+        self.end_publication(number);
+        let published = self.publications.at(number);
         let device = &mut self.devices[published.device];
         let finding = |what| {
             Err(Finding::new(
@@ -151,7 +264,7 @@ impl Model {
         published.arrivals += 1;
         let is_first = published.arrivals == 1;
         let as_asked = (
-            super::DEVICES[published.device],
+            DEVICES[published.device],
             published.is_state,
             published.qos as u8,
         );
@@ -175,7 +288,7 @@ impl Model {
                 "state {number} arrived after a newer one of {device}"
             ));
         }
-        let newest = &mut known.newest_arrival;
+        let newest = &mut known.newest_arrivals[published.terms.priority as usize];
         let is_orderly =
             self.is_orderly && is_first && !is_state && !self.hang_ups.may_be_late(number);
         if is_orderly && newest.replace(number).is_some_and(|newest| newest > number) {

@@ -1,8 +1,14 @@
 //! What the model knows and checks about the speed of the bridge and of the gateway.
 
+use core::time::Duration;
+use std::time::Instant;
+
 use super::{Model, OperationKind};
 use crate::bridge::service::Service;
 use crate::script::world::keeps_order;
+
+/// For how long a packet may be overdue before it no longer counts as what the peer is busy with.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 impl Model {
     /// Records that the bridge takes its time from now on. One that has several queues or workers completes packets in
@@ -26,6 +32,13 @@ impl Model {
             }
             _ => false,
         })
+    }
+
+    /// Returns whether a packet is unanswered for less than any timeout, and no later one of its kind is answered.
+    pub(crate) fn awaits_answers(&self, now: Instant) -> bool {
+        let timeout = self.options.ack_timeout.max(self.options.attach_timeout);
+        let since = now.checked_sub(timeout + PATIENCE);
+        since.is_some_and(|since| self.wire.awaits(since))
     }
 
     /// Returns how many operations have failed.

@@ -1,6 +1,7 @@
 //! Tests of the model itself: each rule is violated once, on purpose.
 
 mod suspicion;
+mod terms;
 
 use core::time::Duration;
 use std::time::Instant;
@@ -14,7 +15,7 @@ use crate::bridge::errors::ErrorType;
 use crate::bridge::event::{DetachCause, Event as BridgeEvent, EventKind, Payload};
 use crate::link::Link;
 use crate::packets;
-use crate::script::{Rule, Setup};
+use crate::script::{Rule, Setup, Terms};
 
 /// A model, and a gateway that allocates operations.
 struct World {
@@ -44,9 +45,9 @@ impl World {
     }
 
     fn publish(&mut self, is_state: bool, qos: QoS) -> (u32, OpId) {
-        let number = self.model.draft(1, is_state, qos);
+        let number = self.model.draft(1, is_state, qos, Terms::default());
         let op = self.op(OperationKind::Publish(number));
-        self.model.accept(number, op, 10).unwrap();
+        self.model.accept(number, op, 10, None).unwrap();
         (number, op)
     }
 

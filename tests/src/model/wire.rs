@@ -2,6 +2,7 @@
 //! emulator's.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Instant;
 
 use super::Finding;
 use crate::link::GATEWAY;
@@ -10,7 +11,7 @@ use crate::script::Rule;
 
 const CONNECT: u8 = 1;
 const CONNACK: u8 = 2;
-const PUBLISH: u8 = 3;
+pub(super) const PUBLISH: u8 = 3;
 const PUBACK: u8 = 4;
 const SUBSCRIBE: u8 = 8;
 const SUBACK: u8 = 9;
@@ -28,7 +29,7 @@ pub(super) struct Wire {
     /// Identifiers that the gateway has used and whose acknowledgement has not arrived, with the packet.
     outstanding: BTreeMap<u16, Sent>,
     /// Packets whose acknowledgement has arrived, until they are taken.
-    answered: Vec<Sent>,
+    answered: Vec<Answered>,
     /// The last packet of each identifier, because its copies may be in transit when it is acknowledged.
     used: BTreeMap<u16, Sent>,
     /// Devices whose attach was acknowledged on this connection.
@@ -37,6 +38,12 @@ pub(super) struct Wire {
     owed: VecDeque<Owed>,
     /// Whether the user acknowledges. A config that it does not acknowledge is given up in the end, without a PUBACK.
     is_manual: bool,
+    /// When and as which one the packet of each identifier was written for the first time.
+    handed: BTreeMap<u16, (Instant, u64)>,
+    /// How many packets with an identifier were written.
+    count: u64,
+    /// The latest of each kind that was answered.
+    latest: BTreeMap<Kind, u64>,
     /// How many publications were written, on this connection and those before it.
     publications: u64,
 }
@@ -59,6 +66,32 @@ pub(super) struct Sent {
     pub(super) topic: String,
     /// The rest of the packet.
     pub(super) rest: Vec<u8>,
+}
+
+/// What packets are answered in the order of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Kind {
+    Control,
+    Subscription,
+    Publication,
+}
+
+impl Sent {
+    fn kind(&self) -> Kind {
+        match (self.answer, split(&self.topic).1) {
+            (Answer::Puback, "attach" | "detach") => Kind::Control,
+            (Answer::Puback, _) => Kind::Publication,
+            (Answer::Suback | Answer::Unsuback, _) => Kind::Subscription,
+        }
+    }
+}
+
+/// A packet that was answered.
+#[derive(Debug)]
+pub(super) struct Answered {
+    pub(super) sent: Sent,
+    /// When its last byte was written for the first time.
+    pub(super) handed: Instant,
 }
 
 /// A packet with which the bridge answers.
@@ -136,8 +169,18 @@ impl Wire {
         self.outstanding.values()
     }
 
+    /// Returns whether a packet that was written after `since` is not answered, nor any later one of its kind: the gateway
+    /// may still take the peer for busy with it.
+    pub(super) fn awaits(&self, since: Instant) -> bool {
+        self.outstanding.iter().any(|(id, sent)| {
+            let latest = self.latest.get(&sent.kind()).copied().unwrap_or_default();
+            let handed = self.handed.get(id);
+            handed.is_some_and(|(at, count)| *at > since && *count > latest)
+        })
+    }
+
     /// Returns the packets that were answered since the last call.
-    pub(super) fn take_answered(&mut self) -> Vec<Sent> {
+    pub(super) fn take_answered(&mut self) -> Vec<Answered> {
         core::mem::take(&mut self.answered)
     }
 
@@ -146,10 +189,15 @@ impl Wire {
     }
 
     /// Checks bytes that the gateway has written.
-    pub(super) fn write(&mut self, bytes: &[u8], is_deceived: bool) -> Result<(), Finding> {
+    pub(super) fn write(
+        &mut self,
+        bytes: &[u8],
+        is_deceived: bool,
+        now: Instant,
+    ) -> Result<(), Finding> {
         self.written.extend(bytes);
         while let Some(frame) = Frame::take(&mut self.written) {
-            self.on_written(&frame, is_deceived)?;
+            self.on_written(&frame, is_deceived, now)?;
         }
         if self.phase == Phase::Left && !self.written.is_empty() {
             return Err(Finding::new(
@@ -168,7 +216,12 @@ impl Wire {
         }
     }
 
-    fn on_written(&mut self, frame: &Frame, is_deceived: bool) -> Result<(), Finding> {
+    fn on_written(
+        &mut self,
+        frame: &Frame,
+        is_deceived: bool,
+        now: Instant,
+    ) -> Result<(), Finding> {
         match (self.phase, frame.kind) {
             (Phase::Opened, CONNECT) => {
                 self.phase = Phase::Connecting;
@@ -185,15 +238,15 @@ impl Wire {
             }
         }
         match frame.kind {
-            PUBLISH => self.on_publish(frame),
-            SUBSCRIBE => self.on_subscribe(frame, Answer::Suback),
-            UNSUBSCRIBE => self.on_subscribe(frame, Answer::Unsuback),
+            PUBLISH => self.on_publish(frame, now),
+            SUBSCRIBE => self.on_subscribe(frame, Answer::Suback, now),
+            UNSUBSCRIBE => self.on_subscribe(frame, Answer::Unsuback, now),
             PUBACK if !is_deceived => self.on_puback(frame.number(0)),
             _ => Ok(()),
         }
     }
 
-    fn on_publish(&mut self, frame: &Frame) -> Result<(), Finding> {
+    fn on_publish(&mut self, frame: &Frame, now: Instant) -> Result<(), Finding> {
         let topic = frame.text(0);
         let (device, kind) = split(&topic);
         let end = 2 + topic.len();
@@ -217,13 +270,13 @@ impl Wire {
                     rest: frame.rest(end + 2),
                     topic,
                 };
-                self.use_id(frame.number(end), sent, is_copy)
+                self.use_id(frame.number(end), sent, is_copy, now)
             }
             qos => Err(Finding::new(Rule::Wire, format!("QoS {qos} on {topic}"))),
         }
     }
 
-    fn on_subscribe(&mut self, frame: &Frame, answer: Answer) -> Result<(), Finding> {
+    fn on_subscribe(&mut self, frame: &Frame, answer: Answer, now: Instant) -> Result<(), Finding> {
         let filter = frame.text(2);
         if answer == Answer::Suback {
             self.check_attached(split(&filter).0, &filter)?;
@@ -234,7 +287,7 @@ impl Wire {
             topic: filter,
             rest,
         };
-        self.use_id(frame.number(0), sent, false)
+        self.use_id(frame.number(0), sent, false, now)
     }
 
     fn check_attached(&self, device: &str, topic: &str) -> Result<(), Finding> {
@@ -247,7 +300,7 @@ impl Wire {
         }
     }
 
-    fn use_id(&mut self, id: u16, sent: Sent, is_copy: bool) -> Result<(), Finding> {
+    fn use_id(&mut self, id: u16, sent: Sent, is_copy: bool, now: Instant) -> Result<(), Finding> {
         let finding = |what: &str| {
             Err(Finding::new(
                 Rule::PacketIds,
@@ -263,6 +316,8 @@ impl Wire {
             (None, false) => {
                 self.used.insert(id, sent.clone());
                 self.outstanding.insert(id, sent);
+                self.count += 1;
+                self.handed.insert(id, (now, self.count));
                 Ok(())
             }
         }
@@ -299,7 +354,14 @@ impl Wire {
                     if let (device, "attach") = split(&sent.topic) {
                         self.attached.insert(device.to_owned());
                     }
-                    self.answered.extend(self.outstanding.remove(&id));
+                    let kind = sent.kind();
+                    if let Some((handed, count)) = self.handed.remove(&id)
+                        && let Some(sent) = self.outstanding.remove(&id)
+                    {
+                        let latest = self.latest.entry(kind).or_default();
+                        *latest = count.max(*latest);
+                        self.answered.push(Answered { sent, handed });
+                    }
                 }
             }
             PUBLISH if frame.flags & 0b0110 != 0 => {

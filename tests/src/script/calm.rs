@@ -18,7 +18,7 @@ use iotcore_gateway::{QoS, Subscription};
 
 use super::broken::Rule;
 use super::run::{RECOVERY, Run};
-use super::step::{Command, DEVICES, Tokens};
+use super::step::{Command, DEVICES, Terms, Tokens};
 use crate::bridge::faults::PacketKind;
 use crate::bridge::service::ServiceKind;
 use crate::link::{BOUND, GATEWAY};
@@ -52,7 +52,7 @@ impl Run {
         }
         self.link.observer.history.stop_counting();
         self.detach_all();
-        if self.is_broken() || !self.is_quiet() {
+        if self.is_broken() || !self.is_settled() {
             return;
         }
         let world = self.world.clone();
@@ -115,6 +115,12 @@ impl Run {
         is_idle && self.link.gateway.is_open() && self.model().pending().next().is_none()
     }
 
+    /// Returns whether it is quiet, and the gateway waits for no answer that was lost before the calm either.
+    fn is_settled(&mut self) -> bool {
+        let now = self.link.now();
+        self.is_quiet() && !self.model().awaits_answers(now)
+    }
+
     /// Detaches all devices, and waits until nothing holds the gateway back that was sent before.
     fn detach_all(&mut self) {
         for device in 1..DEVICES.len() {
@@ -128,13 +134,14 @@ impl Run {
             device: 0,
             qos: QoS::AtLeastOnce,
             size: PAYLOAD,
+            terms: Terms::default(),
         });
         for device in BOUND {
             // It is already bound unless a step has unbound it.
             let _ = self.link.bridge.bind(GATEWAY, device);
         }
         let end = self.link.now() + RECOVERY;
-        while !self.is_quiet() && self.link.step(end) && !self.is_broken() {
+        while !self.is_settled() && self.link.step(end) && !self.is_broken() {
             self.look();
         }
         let debt = self.quota_debt() + self.model().trials();
@@ -223,6 +230,7 @@ impl Run {
                 device,
                 qos,
                 size: PAYLOAD,
+                terms: Terms::default(),
             });
             *publications -= u32::from(!self.model().is_blocked(device));
         }

@@ -8,7 +8,7 @@ use iotcore_gateway::{DeviceState, QoS};
 use super::broken::Rule;
 use super::calm::PAYLOAD;
 use super::run::Run;
-use super::step::{Command, DEVICES};
+use super::step::{Command, DEVICES, Terms};
 use crate::link::BOUND;
 use crate::model::{Pace, Work};
 
@@ -49,6 +49,7 @@ impl Run {
                 device: ignored,
                 qos: QoS::AtLeastOnce,
                 size: PAYLOAD,
+                terms: Terms::default(),
             });
         }
         let others: Vec<usize> = (0..=BOUND.len())

@@ -260,8 +260,11 @@ impl Run {
             }
         }
         self.link.bridge_events();
+        self.look_at_queued();
         if self.link.is_polled() && !self.is_broken() {
             let checked = self.model().check_deliveries();
+            self.check(checked);
+            let checked = self.link.observer.model.check_devices(&self.link.gateway);
             self.check(checked);
         }
     }

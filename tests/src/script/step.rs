@@ -1,12 +1,15 @@
 //! Everything that can happen to a gateway, as plain data of four bytes.
 
 mod encoding;
+mod terms;
 
 use core::time::Duration;
 
 use iotcore_gateway::{QoS, Subscription, TransportEnd};
 
 pub use self::encoding::KINDS;
+use self::encoding::with_qos;
+pub use self::terms::{Choice, Terms};
 use super::world::Slowness;
 use crate::bridge::faults::{Fault, FaultKind};
 use crate::link::{BOUND, GATEWAY, Side, UNBOUND};
@@ -92,11 +95,18 @@ pub enum Command {
         device: usize,
         qos: QoS,
         size: u16,
+        terms: Terms,
     },
     State {
         device: usize,
         qos: QoS,
         size: u16,
+        terms: Terms,
+    },
+    /// One of the operations so far, by age.
+    Cancel {
+        choice: Choice,
+        nth: u8,
     },
     Subscribe {
         device: usize,
@@ -115,6 +125,7 @@ pub enum Command {
     Postpone {
         delivery: u8,
     },
+    ResetWorstLatency,
     Close,
     /// The process is restarted with the unsent messages.
     Restart,

@@ -3,16 +3,18 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DeviceAuth, DeviceId, DeviceKey, Input, OpId, Publication, PublicationTopic,
-    PublishError, PublishErrorKind, QoS, Token, Unsent,
+    CommandError, DeviceAuth, DeviceId, DeviceKey, Input, OpId, Publication, PublishError,
+    PublishErrorKind, QoS, Token, Unsent,
 };
 
+use super::broken::Rule;
 use super::run::Run;
-use super::step::{Command, DEVICES, Tokens};
-use crate::model::{OperationKind, payload};
+use super::step::{Choice, Command, DEVICES, Terms, Tokens};
+use crate::model::{OperationKind, payload, tag};
 
 impl Run {
     pub(super) fn command(&mut self, command: Command) -> String {
+        self.look_at_queued();
         match command {
             Command::Open => {
                 let opened = self.link.apply(Input::Open).op();
@@ -27,8 +29,19 @@ impl Run {
             Command::Detach { device } => {
                 self.with_key(device, OperationKind::Detach(device), Input::Detach)
             }
-            Command::Telemetry { device, qos, size } => self.publish(device, false, qos, size),
-            Command::State { device, qos, size } => self.publish(device, true, qos, size),
+            Command::Telemetry {
+                device,
+                qos,
+                size,
+                terms,
+            } => self.publish(device, false, qos, size, terms),
+            Command::State {
+                device,
+                qos,
+                size,
+                terms,
+            } => self.publish(device, true, qos, size, terms),
+            Command::Cancel { choice, nth } => self.cancel(choice, nth.into()),
             Command::Subscribe {
                 device,
                 subscription,
@@ -51,6 +64,11 @@ impl Run {
             }),
             Command::Acknowledge { delivery } => self.acknowledge(usize::from(delivery)),
             Command::Postpone { delivery } => self.postpone(usize::from(delivery)),
+            Command::ResetWorstLatency => {
+                self.link.apply(Input::ResetWorstLatency);
+                self.model().reset_worst_latency();
+                String::new()
+            }
             Command::Close => {
                 let closed = self.link.apply(Input::Close).op();
                 self.answer(closed, OperationKind::Close)
@@ -144,35 +162,46 @@ impl Run {
         self.model().give(device, token, lifetime, now);
     }
 
-    fn publish(&mut self, device: usize, is_state: bool, qos: QoS, size: u16) -> String {
-        let number = self.model().draft(device, is_state, qos);
-        self.publish_number(device, is_state, qos, number, payload(number, size))
-    }
-
-    fn publish_number(
+    fn publish(
         &mut self,
         device: usize,
         is_state: bool,
         qos: QoS,
-        number: u32,
-        payload: String,
+        size: u16,
+        terms: Terms,
     ) -> String {
+        let number = self.model().draft(device, is_state, qos, terms);
         let Some(key) = self.keys[device] else {
             return "never attached".to_owned();
         };
-        let size = payload.len();
-        let publication = match is_state {
+        let payload = payload(number, size);
+        let mut publication = match is_state {
             true => Publication::state(key, payload),
             false => Publication::telemetry(key, payload),
         };
-        match self
-            .link
-            .apply(Input::Publish(publication.qos(qos)))
-            .published()
-        {
+        publication = publication.qos(qos).priority(terms.priority);
+        if let Some(time) = terms.expires_after {
+            publication = publication.expires_after(time);
+        }
+        if terms.is_tagged {
+            publication = publication.tag(tag(number));
+        }
+        self.publish_number(number, publication, terms.expires_after)
+    }
+
+    fn publish_number(
+        &mut self,
+        number: u32,
+        publication: Publication,
+        expires_after: Option<Duration>,
+    ) -> String {
+        self.look_at_queued();
+        let (key, size) = (publication.device(), publication.payload().len());
+        match self.link.apply(Input::Publish(publication)).published() {
             Ok(op) => {
                 self.link.observer.history.published();
-                let accepted = self.model().accept(number, op, size);
+                let expires_at = expires_after.map(|time| self.link.now() + time);
+                let accepted = self.model().accept(number, op, size, expires_at);
                 self.check(accepted);
                 format!("{op}, number {number}")
             }
@@ -190,6 +219,46 @@ impl Run {
                 error.to_string()
             }
         }
+    }
+
+    /// Cancels an operation, which ends at once if it is a publication that has not ended.
+    fn cancel(&mut self, choice: Choice, nth: usize) -> String {
+        self.link.process_outputs();
+        let Some(op) = self.model().choose(choice, nth) else {
+            return "nothing to cancel".to_owned();
+        };
+        let was_unsent = self.is_unsent(op);
+        let answer = self.link.apply(Input::Cancel(op)).cancelled();
+        let is_polled = self.link.is_polled();
+        let cancelled = self.model().cancel(op, &answer, was_unsent, is_polled);
+        self.check(cancelled);
+        if answer.is_ok() && self.is_unsent(op) {
+            let what = format!("{op} was cancelled and is still unsent");
+            self.link.observer.find(Rule::OneEnd, &what);
+        }
+        self.link.process_outputs();
+        if is_polled && self.model().pending().any(|(pending, _)| pending == op) && answer.is_ok() {
+            let what = format!("{op} was cancelled, and its end was not told");
+            self.link.observer.find(Rule::OneEnd, &what);
+        }
+        match answer {
+            Ok(()) => {
+                self.struck("cancelled");
+                format!("cancelled {op}")
+            }
+            Err(error) => error.to_string(),
+        }
+    }
+
+    fn is_unsent(&self, op: OpId) -> bool {
+        self.link.gateway.unsent().any(|unsent| unsent.op == op)
+    }
+
+    /// Informs the model of what the gateway has queued for transmission since the last time.
+    pub(super) fn look_at_queued(&mut self) {
+        let now = self.link.now();
+        let looked = self.link.observer.model.look(&self.link.gateway, now);
+        self.check(looked);
     }
 
     pub(super) fn acknowledge(&mut self, nth: usize) -> String {
@@ -216,12 +285,19 @@ impl Run {
     fn restart(&mut self) -> String {
         self.struck("process restarted");
         self.link.leave_unpolled(Duration::ZERO);
+        // What is left of a deadline is counted from the last instant that the gateway knows.
+        self.link.apply(Input::Timeout);
         self.process_outputs();
         let unsent: Vec<Unsent> = self.link.gateway.unsent().collect();
         let checked = self
             .model()
             .check_unsent(unsent.iter().map(|unsent| unsent.op));
         self.check(checked);
+        for unsent in &unsent {
+            let now = self.link.now();
+            let checked = self.model().check_handed_back(unsent, now);
+            self.check(checked);
+        }
         let numbers: Vec<_> = unsent
             .iter()
             .map(|unsent| self.model().number_of(unsent.op))
@@ -238,9 +314,10 @@ impl Run {
                 if device > 0 && self.keys[device].is_none() {
                     self.attach(device, Duration::from_secs(3_600), Tokens::Fixed);
                 }
-                let is_state = matches!(unsent.topic, PublicationTopic::State);
-                let payload = String::from_utf8_lossy(&unsent.payload).into_owned();
-                self.publish_number(device, is_state, unsent.qos, number, payload);
+                if let Some(key) = self.keys[device] {
+                    let expires_after = unsent.expires_after;
+                    self.publish_number(number, unsent.into_publication(key), expires_after);
+                }
             }
         }
         opened

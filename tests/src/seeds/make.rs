@@ -75,14 +75,14 @@ const POISON: fn(FaultClasses) -> bool = |classes| classes.has_poison;
 const CLOCKS: fn(FaultClasses) -> bool = |classes| classes.has_bad_clocks;
 
 /// Indexed by the kinds of [`Step::from_bytes`].
-const WEIGHTS: [Weight; 53] = [
+const WEIGHTS: [Weight; 57] = [
     (0, 260, ALWAYS),
     (1, 8, ALWAYS),
     (2, 45, ALWAYS),
     (3, 15, ALWAYS),
     (4, 22, ALWAYS),
-    (5, 350, ALWAYS),
-    (6, 60, ALWAYS),
+    (5, 240, ALWAYS),
+    (6, 40, ALWAYS),
     (7, 50, ALWAYS),
     (8, 40, ALWAYS),
     (9, 30, ALWAYS),
@@ -129,6 +129,10 @@ const WEIGHTS: [Weight; 53] = [
     (50, 15, CLOCKS),
     (51, 45, POISON),
     (52, 12, BRIDGE),
+    (53, 110, ALWAYS),
+    (54, 20, ALWAYS),
+    (55, 35, ALWAYS),
+    (56, 5, ALWAYS),
 ];
 
 /// Returns the script of a seed; it remains the same as long as no kind of step is added.
@@ -232,6 +236,8 @@ fn step_of(kind: u8, random: &mut Random) -> Step {
         2 => (device + 7 * random.pick(&[0, 0, 1, 1, 2]), lifetime(random)),
         3 => (device, lifetime(random)),
         5 | 6 => (mixed, size(random)),
+        53 | 54 => (mixed, with_terms(random)),
+        55 => (random.byte(), random.below(16) as u16),
         7 => (mixed, random.byte().into()),
         4 | 8 | 12..=19 | 34 => (device, random.next() as u16),
         35 => (0, random.pick(&[0, 1, 20, 100, 400, 1_500, 4_000])),
@@ -282,6 +288,28 @@ fn waiting(random: &mut Random) -> (u8, u16) {
 /// Returns a lifetime in seconds.
 fn lifetime(random: &mut Random) -> u16 {
     random.pick(&[1, 5, 30, 60, 300, 3_600, 3_600, 3_600])
+}
+
+/// Returns the size of a publication and its terms, of which at least one is not the default.
+fn with_terms(random: &mut Random) -> u16 {
+    let size = match random.below(40) {
+        0 => random.byte(),
+        _ => random.below(60) as u8,
+    };
+    let [urgent, tagged] = [0x80, 0x40];
+    let terms = match random.below(10) {
+        0..=4 => expiry(random),
+        5 | 6 => urgent | expiry(random),
+        7 | 8 => urgent,
+        _ => tagged,
+    };
+    let tagged = if random.percent(40) { tagged } else { 0 };
+    u16::from_le_bytes([size, terms | tagged])
+}
+
+/// Returns when a publication expires: at once, within milliseconds, or after hours.
+fn expiry(random: &mut Random) -> u8 {
+    1 + random.below(13) as u8
 }
 
 /// Returns a size in bytes.

@@ -17,6 +17,8 @@ pub(crate) struct Referee {
     /// The number of a device's events that were sent at least once.
     begun: [u8; 2],
     connection: Option<Connection>,
+    /// The event that was cancelled in this step: only it may end so.
+    cancelled: Option<OpId>,
     /// The packet that was answered in this step: only what it asked for may end well.
     answered: Option<Packet>,
     /// Whether time was reported in this step: only then may something time out.
@@ -60,6 +62,7 @@ impl Telemetry {
 impl Referee {
     /// Begins a step.
     pub(crate) fn begin(&mut self) {
+        self.cancelled = None;
         self.answered = None;
         self.is_timeout = false;
     }
@@ -78,6 +81,11 @@ impl Referee {
         assert!(self.newest < Some(op), "{op} was returned before");
         self.newest = Some(op);
         self.pending.insert(op, kind);
+    }
+
+    /// Records that an event was cancelled, which must have ended.
+    pub(crate) fn cancelled(&mut self, op: OpId) {
+        self.cancelled = Some(op);
     }
 
     /// Records an accepted command to subscribe. Returns its operation if it must have ended.
@@ -227,10 +235,11 @@ impl Referee {
                 // It is not sent any more, so a later one does not overtake it.
                 let begun = &mut self.begun[event.device];
                 *begun = (*begun).max(event.number + 1);
-                matches!(
-                    failure,
-                    Failure::Detached | Failure::DeviceRefused | Failure::Closed
-                )
+                match failure {
+                    Failure::Cancelled => self.cancelled == Some(op),
+                    Failure::Detached | Failure::DeviceRefused | Failure::Closed => true,
+                    _ => false,
+                }
             }
             Kind::Open | Kind::Close => matches!(failure, Failure::Closed),
             Kind::Attach(_) | Kind::Detach(_) | Kind::Subscribe(_) => true,
@@ -308,6 +317,15 @@ impl Referee {
 
     pub(crate) fn pending(&self) -> impl Iterator<Item = Kind> + '_ {
         self.pending.values().copied()
+    }
+
+    /// Returns the oldest event of a device that has not ended.
+    pub(crate) fn oldest(&self, device: usize) -> Option<OpId> {
+        let mut pending = self.pending.iter();
+        pending.find_map(|(op, kind)| match kind {
+            Kind::Event(event) if event.device == device => Some(*op),
+            _ => None,
+        })
     }
 
     /// Returns whether the gateway may have something to send.

@@ -6,6 +6,8 @@ pub(crate) enum Step {
     Attach(usize),
     Detach(usize),
     Publish(usize),
+    /// Cancels the oldest event of a device that has not ended.
+    Cancel(usize),
     Subscribe(usize),
     Close,
     /// The transport is established.

@@ -9,8 +9,8 @@ use std::{
 };
 
 use iotcore_gateway::{
-    ClientId, DeviceAuth, DeviceKey, DeviceState, Gateway, OpId, Options, Publication, QoS,
-    Subscription, Token, TransportEnd, UnixTime,
+    ClientId, CommandError, DeviceAuth, DeviceKey, DeviceState, Gateway, OpId, Options,
+    Publication, QoS, Subscription, Token, TransportEnd, UnixTime,
 };
 
 use super::{
@@ -119,6 +119,9 @@ impl World {
                     Step::Subscribe(device),
                 ]);
             }
+            if self.referee.oldest(device).is_some() {
+                steps.push(Step::Cancel(device));
+            }
         }
         if !self.is_closing {
             steps.push(Step::Close);
@@ -160,6 +163,7 @@ impl World {
             Step::Attach(device) => self.attach(device),
             Step::Detach(device) => self.detach(device),
             Step::Publish(device) => self.publish(device),
+            Step::Cancel(device) => ended = Some(self.cancel(device)),
             Step::Subscribe(device) => ended = self.subscribe(device),
             Step::Close => self.close(),
             Step::Connect => self.connect(),
@@ -246,6 +250,16 @@ impl World {
             let event = Telemetry::new(device, number);
             self.referee.accepted(op, Kind::Event(event));
         }
+    }
+
+    /// Returns the operation, which must end at once.
+    fn cancel(&mut self, device: usize) -> OpId {
+        let op = self.referee.oldest(device).expect("one has not ended");
+        assert_eq!(self.gateway.cancel(op, self.now), Ok(()));
+        let again = self.gateway.cancel(op, self.now);
+        assert_eq!(again, Err(CommandError::NotCancellable(op)));
+        self.referee.cancelled(op);
+        op
     }
 
     /// Returns the operation if it must end at once.

@@ -140,7 +140,15 @@ impl Machine {
                 self.publish(Publication::telemetry(device, vec![b'x'; LARGE]));
             }
         }
+        // Last, so that the others have the identifiers that they always had.
+        for device in devices {
+            let alarm = Publication::telemetry(device, "alarm").priority(Priority::Urgent);
+            self.publish(alarm.expires_after(Duration::from_secs(3)));
+            self.publish(Publication::telemetry(device, "stale").expires_after(Duration::ZERO));
+        }
         self.transmit_all();
+        // The identifier of the oldest is in quarantine.
+        self.cancel_ends();
     }
 
     /// Publishes, if there is room.

@@ -6,7 +6,10 @@ use core::time::Duration;
 
 use iotcore_gateway::{QoS, Subscription, TransportEnd};
 
-use super::{CloudOperation, Command, DEVICES, NetworkFault, REPORTS, Step, Stray, Tokens};
+use super::terms;
+use super::{
+    Choice, CloudOperation, Command, DEVICES, NetworkFault, REPORTS, Step, Stray, Terms, Tokens,
+};
 use crate::link::Side;
 use crate::script::world::Slowness;
 
@@ -34,7 +37,7 @@ const ENDS: [TransportEnd; 5] = [
 const TOKENS: [Tokens; 3] = [Tokens::Fixed, Tokens::Renewable, Tokens::ToCome];
 
 /// The number of kinds of steps.
-pub const KINDS: u8 = 53;
+pub const KINDS: u8 = 57;
 
 /// The number of kinds before those of a slow world were added; a first byte that is no kind is taken modulo this number.
 const OLDER_KINDS: u8 = 46;
@@ -66,12 +69,20 @@ impl Step {
                 device,
                 qos,
                 size: number,
+                terms: Terms::default(),
             }),
             6 => Self::User(Command::State {
                 device,
                 qos,
                 size: number,
+                terms: Terms::default(),
             }),
+            53 | 54 => Self::User(terms::publication(kind == 54, (device, qos), b, c)),
+            55 => Self::User(Command::Cancel {
+                choice: Choice::from_byte(a),
+                nth: b,
+            }),
+            56 => Self::User(Command::ResetWorstLatency),
             7 => Self::User(Command::Subscribe {
                 device,
                 subscription,
@@ -197,10 +208,6 @@ impl Command {
             let [b, c] = (lifetime.as_secs() as u16).to_le_bytes();
             [kind, device as u8, b, c]
         };
-        let sized = |kind: u8, device: usize, qos: QoS, size: u16| {
-            let [b, c] = size.to_le_bytes();
-            [kind, with_qos(device, qos), b, c]
-        };
         let which = |subscription| u8::from(subscription == Subscription::Commands);
         match self {
             Self::Open => [1, 0, 0, 0],
@@ -214,8 +221,20 @@ impl Command {
             }
             Self::Authorize { device, lifetime } => lived(3, device, lifetime),
             Self::Detach { device } => [4, device as u8, 0, 0],
-            Self::Telemetry { device, qos, size } => sized(5, device, qos, size),
-            Self::State { device, qos, size } => sized(6, device, qos, size),
+            Self::Telemetry {
+                device,
+                qos,
+                size,
+                terms,
+            } => terms::to_bytes([5, 53], (device, qos), size, terms),
+            Self::State {
+                device,
+                qos,
+                size,
+                terms,
+            } => terms::to_bytes([6, 54], (device, qos), size, terms),
+            Self::Cancel { choice, nth } => [55, choice.to_byte(), nth, 0],
+            Self::ResetWorstLatency => [56, 0, 0, 0],
             Self::Subscribe {
                 device,
                 subscription,
@@ -234,7 +253,7 @@ impl Command {
 }
 
 /// Encodes a device and a quality of service in one byte: 128 and above means QoS 0.
-fn with_qos(device: usize, qos: QoS) -> u8 {
+pub(super) fn with_qos(device: usize, qos: QoS) -> u8 {
     match qos {
         QoS::AtLeastOnce => device as u8,
         QoS::AtMostOnce => {
