@@ -107,7 +107,7 @@ impl Session {
         }
     }
 
-    /// Queues the next publication, in turn over the devices; returns whether it did.
+    /// Queues the next publication, in turn over the devices, or ends it if it has just expired; returns whether it did.
     #[inline(never)]
     fn send_publication(&mut self, online: &mut Online, window: Window, now: Moment) -> bool {
         let Some(key) = self.outbox.next(&mut online.flight, window, now) else {
@@ -153,7 +153,9 @@ impl Session {
         let link = &online.link;
         if link.has_again() && link.has_window_again(Kind::Publication) {
             let next = link.next_again();
-            return next.is_some_and(|owner| self.send_overdue(online, owner, now));
+            return next.is_some_and(|owner| {
+                self.end_overdue(online, owner, now) || self.send_overdue(online, owner, now)
+            });
         }
         online.may_probe(Kind::Publication) && self.send_probe(online, now)
     }
@@ -172,16 +174,40 @@ impl Session {
         // What waited may be held by its pace.
         let is_sent = is_new_sent
             || !online.wants_window() && {
-                let link = &online.link;
-                let overdue = link
-                    .next_again()
-                    .or_else(|| link.oldest_late(Kind::Publication));
+                let overdue = self.oldest_overdue(online, now);
                 overdue.is_some_and(|owner| self.send_overdue(online, owner, now))
             };
         if is_sent {
             self.probed(online, Kind::Publication, now);
         }
         is_sent
+    }
+
+    /// Returns the oldest overdue publication that is to be sent again, and ends those before it that are not.
+    fn oldest_overdue(&mut self, online: &mut Online, now: Moment) -> Option<PacketOwner> {
+        loop {
+            let link = &online.link;
+            let overdue = link
+                .next_again()
+                .or_else(|| link.oldest_late(Kind::Publication))?;
+            if !self.end_overdue(online, overdue, now) {
+                return Some(overdue);
+            }
+        }
+    }
+
+    /// Ends an overdue publication that must not be sent again. Returns whether it is one.
+    fn end_overdue(&mut self, online: &mut Online, owner: PacketOwner, now: Moment) -> bool {
+        let PacketOwner::Publication(key) = owner else {
+            return false;
+        };
+        let failure = match self.outbox.is_superseded(key) {
+            true => Failure::Superseded,
+            false if self.outbox.has_expired(key, now) => Failure::Expired,
+            false => return false,
+        };
+        self.give_up(Some(online), key, failure);
+        true
     }
 
     fn send_overdue(&mut self, online: &mut Online, owner: PacketOwner, now: Moment) -> bool {
@@ -193,14 +219,6 @@ impl Session {
         let Some(packet_id) = entry.packet_id() else {
             return false;
         };
-        if self.outbox.is_superseded(key) {
-            self.fail_publication(online, key, Failure::Superseded);
-            return true;
-        }
-        if self.outbox.has_expired(key, now) {
-            self.give_up(Some(online), key, Failure::Expired);
-            return true;
-        }
         if self.outbox.is_held(key, now) {
             link.postpone(packet_id, now);
             return true;

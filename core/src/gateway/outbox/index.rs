@@ -37,6 +37,9 @@ impl Index {
 impl Outbox {
     /// Returns the publication of an operation, if it has not ended. The first search takes a pass over all.
     pub(crate) fn find(&mut self, op: OpId) -> Option<EntryKey> {
+        if self.len() == 0 {
+            return None;
+        }
         let entries = self.entries.iter(self.load.messages);
         let all = || entries.map(|(key, entry)| (entry.op, key)).collect();
         let by_op = self.index.by_op.get_or_insert_with(all);

@@ -1,0 +1,157 @@
+//! Publications that the user takes back.
+
+use iotcore_gateway::{
+    CommandError, DeviceState, Event, Failure, Options, Outcome, Publication, QoS, Unsent,
+};
+
+use super::peer::{Harness, seconds};
+
+fn cancel(harness: &mut Harness, op: iotcore_gateway::OpId) -> Result<(), CommandError> {
+    harness.gateway.cancel(op, harness.now)
+}
+
+#[test]
+fn one_that_waits_is_handed_back_and_not_sent() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    harness.lose_connection();
+    harness.events();
+    let tagged = Publication::telemetry(device, "1").tag("mine".try_into().unwrap());
+    let op = harness.gateway.publish(tagged, harness.now).unwrap();
+    let other = harness.publish(device, "2");
+    cancel(&mut harness, op).unwrap();
+    let events = harness.events();
+    let [
+        Event::Failed {
+            op: ended,
+            failure: Failure::Cancelled,
+            unsent: Some(unsent),
+            ..
+        },
+    ] = &events[..]
+    else {
+        panic!("{events:?}");
+    };
+    let Unsent { tag, payload, .. } = &**unsent;
+    assert_eq!((*ended, &payload[..]), (op, &b"1"[..]));
+    assert_eq!(tag.as_ref().unwrap().as_str(), "mine");
+    harness.redial();
+    harness.acknowledge_attach("device-1");
+    assert_eq!(harness.sent_texts(), ["2"]);
+    assert_eq!(
+        harness
+            .gateway
+            .unsent()
+            .map(|unsent| unsent.op)
+            .collect::<Vec<_>>(),
+        [other]
+    );
+}
+
+#[test]
+fn the_identifier_of_one_in_flight_is_not_used_before_it_is_acknowledged() {
+    let mut options = Options::default();
+    options.window = 2;
+    options.device_window = 2;
+    let (mut harness, device) = Harness::attached(options);
+    harness.widen(device, 1);
+    let op = harness.publish(device, "1");
+    let id = harness.sent_ids()[0];
+    cancel(&mut harness, op).unwrap();
+    assert_eq!(harness.ended(op), Some(Err(Failure::Cancelled)));
+    for _ in 0..70_000 {
+        harness.publish(device, "");
+        let [other] = harness.sent_ids()[..] else {
+            panic!("one has room")
+        };
+        assert_ne!(other, id);
+        harness.puback(other);
+        harness.events();
+    }
+    harness.wait(seconds(100));
+    assert_eq!(harness.sent_texts(), [""; 0], "it is not sent again");
+    harness.puback(id);
+    assert_eq!(harness.events(), []);
+}
+
+#[test]
+fn the_room_of_one_in_flight_is_for_the_next_when_it_is_acknowledged() {
+    let mut options = Options::default();
+    options.window = 1;
+    options.device_window = 1;
+    let (mut harness, device) = Harness::attached(options);
+    let op = harness.publish(device, "1");
+    let id = harness.sent_ids()[0];
+    harness.publish(device, "2");
+    cancel(&mut harness, op).unwrap();
+    harness.puback(id);
+    assert_eq!(harness.sent_texts(), ["2"]);
+}
+
+#[test]
+fn one_at_qos_0_that_was_not_handed_over_is_cancelled_and_may_arrive() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let publication = Publication::telemetry(device, "1").qos(QoS::AtMostOnce);
+    let op = harness.gateway.publish(publication, harness.now).unwrap();
+    cancel(&mut harness, op).unwrap();
+    assert_eq!(harness.ended(op), Some(Err(Failure::Cancelled)));
+    assert_eq!(harness.sent_texts(), ["1"]);
+    assert_eq!(harness.events(), []);
+}
+
+#[test]
+fn what_has_ended_and_what_is_no_publication_cannot_be_cancelled() {
+    let mut harness = Harness::open(Options::default());
+    let (device, attach) = harness.begin_attach("device-1");
+    assert_eq!(
+        cancel(&mut harness, attach),
+        Err(CommandError::NotCancellable(attach))
+    );
+    harness.acknowledge_attach("device-1");
+    assert!(matches!(harness.ended(attach), Some(Ok(Outcome::Attached))));
+    let op = harness.publish(device, "1");
+    let id = harness.sent_ids()[0];
+    harness.puback(id);
+    assert_eq!(
+        cancel(&mut harness, op),
+        Err(CommandError::NotCancellable(op))
+    );
+    let again = harness.publish(device, "2");
+    cancel(&mut harness, again).unwrap();
+    let error = cancel(&mut harness, again).unwrap_err();
+    assert!(error.to_string().contains(&again.to_string()));
+}
+
+#[test]
+fn a_detach_that_waits_for_its_device_ends_when_the_last_one_is_cancelled() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let op = harness.publish(device, "1");
+    harness.sent();
+    let detach = harness.gateway.detach(device, harness.now).unwrap();
+    assert_eq!(harness.sent(), [], "it waits for the publication");
+    cancel(&mut harness, op).unwrap();
+    let id = harness.expect_publish("/devices/device-1/detach");
+    harness.puback(id);
+    assert!(matches!(harness.ended(detach), Some(Ok(Outcome::Detached))));
+    assert_eq!(harness.gateway.device_state(device), None::<DeviceState>);
+}
+
+#[test]
+fn a_suspect_that_is_cancelled_lets_its_device_go_on() {
+    let (mut harness, device) = Harness::attached(Options::default());
+    let suspect = harness.publish(device, "suspect");
+    harness.sent();
+    // The bridge hangs up at it twice.
+    for _ in 0..2 {
+        harness.reconnect();
+        harness.acknowledge_attach("device-1");
+        harness.wait(seconds(3));
+        if harness.sent_texts() != ["suspect"] {
+            harness.wait(seconds(3));
+            harness.sent_texts();
+        }
+    }
+    harness.publish(device, "next");
+    cancel(&mut harness, suspect).unwrap();
+    harness.wait(seconds(1));
+    assert_eq!(harness.sent_texts(), ["next"]);
+}
