@@ -8,7 +8,7 @@ use iotcore_gateway::{
     DeviceAuth, DeviceKey, DeviceState, Event, OpId, Options, Outcome, Publication,
 };
 use iotcore_gateway_testkit::bridge::service::Service;
-use iotcore_gateway_testkit::link::{Link, device_id};
+use iotcore_gateway_testkit::link::{Link, Observer, device_id};
 
 pub(super) const MILLI: Duration = Duration::from_millis(1);
 pub(super) const SECOND: Duration = Duration::from_secs(1);
@@ -134,7 +134,7 @@ impl Run {
 }
 
 /// Attaches so many devices, and waits until they are.
-pub(super) fn attach(link: &mut Link, count: usize) -> Vec<DeviceKey> {
+pub(super) fn attach<O: Observer>(link: &mut Link<O>, count: usize) -> Vec<DeviceKey> {
     let (now, unix_now) = (link.now(), link.unix_now());
     link.gateway.open(now).unwrap();
     let ids = (1..=count).map(|number| device_id(number).as_str().try_into().unwrap());
@@ -146,7 +146,7 @@ pub(super) fn attach(link: &mut Link, count: usize) -> Vec<DeviceKey> {
                 .0
         })
         .collect();
-    let is_attached = |link: &Link| {
+    let is_attached = |link: &Link<O>| {
         let mut states = devices
             .iter()
             .map(|device| link.gateway.device_state(*device));

@@ -6,3 +6,4 @@
 mod crowd;
 mod poison;
 mod unacknowledged;
+mod urgent;

@@ -171,8 +171,9 @@ impl KindState {
     /// Records a measured round trip, in nanoseconds.
     #[inline]
     pub(super) fn sample(&mut self, nanos: u64) {
+        let nanos = nanos.max(1);
         self.round_trip = match self.round_trip {
-            0 => nanos.max(1),
+            0 => nanos,
             smoothed => smoothed - smoothed / 8 + nanos / 8,
         };
         self.worst_round_trip = self.worst_round_trip.max(nanos);
