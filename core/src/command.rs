@@ -161,6 +161,11 @@ impl Extras {
     pub(crate) fn is_urgent(&self) -> bool {
         self.priority == Priority::Urgent
     }
+
+    /// Returns whether it has anything but a priority.
+    pub(crate) fn has_more(&self) -> bool {
+        self.expires_after.is_some() || self.tag.is_some()
+    }
 }
 
 impl Publication {

@@ -5,8 +5,12 @@ use std::collections::VecDeque;
 /// The number of values for which a queue always keeps its memory.
 const ALWAYS_KEPT: usize = 128;
 
-/// A queue whose memory follows its use: once it was emptied, it keeps at most four times what has passed since it was
-/// emptied before. So a repeated use never allocates again, and the memory of an exceptional one is freed by the next.
+/// With less of its memory in use than one part in so many, a queue frees half of it.
+const SPARSE: usize = 8;
+
+/// A queue whose memory follows its use: it frees most of it while it gets shorter, and once it is found empty, it keeps at
+/// most four times what has passed since it was found empty before. So a repeated use of no more than are always kept never
+/// allocates again, and an idle queue keeps little.
 #[derive(Debug)]
 pub(crate) struct Fifo<T> {
     values: VecDeque<T>,
@@ -38,7 +42,15 @@ impl<T> Fifo<T> {
             true => self.passed += 1,
             false => self.settle(),
         }
+        if self.values.capacity() / SPARSE > self.values.len().max(ALWAYS_KEPT / SPARSE) {
+            self.shrink_to(SPARSE / 2 * self.values.len());
+        }
         value
+    }
+
+    #[inline(never)]
+    fn shrink_to(&mut self, capacity: usize) {
+        self.values.shrink_to(capacity.max(ALWAYS_KEPT));
     }
 
     /// Returns all values, oldest first.
@@ -52,13 +64,12 @@ impl<T> Fifo<T> {
         &mut self.values
     }
 
-    /// Frees memory that was not used lately, if it was just emptied. Taking a value when there is none does it too.
+    /// Frees memory that was not used lately; the queue is empty. Taking a value when there is none does it too.
     #[inline(never)]
     pub(crate) fn settle(&mut self) {
         let passed = core::mem::take(&mut self.passed);
-        let kept = ALWAYS_KEPT.max(4 * passed);
-        if passed > 0 && self.values.capacity() > kept {
-            self.values.shrink_to(kept);
+        if self.values.capacity() > ALWAYS_KEPT.max(4 * passed) {
+            self.shrink_to(4 * passed);
         }
     }
 }
@@ -77,18 +88,28 @@ mod tests {
     fn an_exceptional_use_does_not_keep_its_memory() {
         let mut fifo = Fifo::new();
         pass(&mut fifo, 100_000);
-        pass(&mut fifo, 1);
+        assert_eq!(fifo.pop_front(), None);
         assert!(fifo.values.capacity() <= ALWAYS_KEPT);
+    }
+
+    #[test]
+    fn a_use_that_never_empties_it_does_not_keep_the_memory_of_an_exceptional_one() {
+        let mut fifo = Fifo::new();
+        (0..100_000).for_each(|value| fifo.push_back(value));
+        for expected in 0..100_000 {
+            assert_eq!(fifo.pop_front(), Some(expected));
+            let most = ALWAYS_KEPT.max(SPARSE * (fifo.len() + 1)) + SPARSE;
+            assert!(fifo.values.capacity() <= most, "{}", fifo.values.capacity());
+        }
     }
 
     #[test]
     fn a_repeated_use_keeps_its_memory() {
         let mut fifo = Fifo::new();
-        pass(&mut fifo, 1_000);
+        pass(&mut fifo, ALWAYS_KEPT as u64);
         let capacity = fifo.values.capacity();
-        for count in [400, 1_000, 300] {
+        for count in [100, 128, 30] {
             pass(&mut fifo, count);
-            assert_eq!(fifo.pop_front(), None, "nothing has passed");
             assert_eq!(fifo.values.capacity(), capacity);
         }
     }

@@ -86,7 +86,7 @@ impl Gateway {
         self.end_if_over(now);
         match &mut self.lifecycle.state {
             State::Online(online) => self.session.end_flush(online, now),
-            State::Closed => {}
+            State::Closed => self.session.outbox.pack(None, |_, _| {}),
             _ => self.session.do_chores(None),
         }
     }

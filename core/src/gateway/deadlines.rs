@@ -28,6 +28,10 @@ impl Session {
                 Verdict::Skipped(PacketOwner::Publication(key)) => {
                     self.outbox.skip(&mut online.flight, key);
                 }
+                Verdict::Forgotten(packet_id) => {
+                    let flight = &mut online.flight;
+                    self.outbox.forget_ended(flight, packet_id);
+                }
                 Verdict::Overdue(..) | Verdict::Released(..) | Verdict::Skipped(_) => {}
             }
         }

@@ -66,6 +66,8 @@ impl Session {
     ) {
         if !self.owns(packet_id, owner) {
             online.superseded.retain(|(_, other)| *other != packet_id);
+            let flight = &mut online.flight;
+            self.outbox.forget_ended(flight, packet_id);
             return;
         }
         match owner {

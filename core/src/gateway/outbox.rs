@@ -121,6 +121,7 @@ impl Outbox {
         let queue = self.queues.at_mut(device);
         if let Some(flight) = flight {
             flight.round.remove(device, queue);
+            flight.ended.retain(|_, owner| *owner != device);
         }
         let pace = core::mem::take(&mut queue.pace);
         self.unblock(device);
@@ -280,6 +281,6 @@ impl Outbox {
 
     /// Returns how many publications of a device are in flight at QoS 1.
     pub(crate) fn in_flight_of(&self, device: Slot) -> usize {
-        self.queues.at(device).in_flight
+        self.queues.at(device).unfinished_in_flight()
     }
 }

@@ -71,8 +71,11 @@ impl Session {
         key: EntryKey,
         failure: Failure,
     ) {
-        if let Some(packet_id) = self.outbox.entry(key).packet_id() {
-            online.link.disown(packet_id, PacketOwner::Nobody);
+        if let Some(packet_id) = self.outbox.entry(key).packet_id()
+            && online.link.disown(packet_id, PacketOwner::Nobody)
+        {
+            let flight = &mut online.flight;
+            self.outbox.end_in_flight(flight, key, packet_id);
         }
         self.fail_unsent(key, failure);
         let (_, device) = self.outbox.finish(&mut online.flight, key, false);

@@ -56,7 +56,11 @@ impl Session {
                 self.on_detach_failed(online, device, failure());
             }
             // It may be temporary: the operation ends when it times out, or the publication is sent again.
-            (_, ErrorType::Unknown) | (PacketOwner::Nobody, _) => {}
+            (_, ErrorType::Unknown) => {}
+            (PacketOwner::Nobody, _) => {
+                let flight = &mut online.flight;
+                self.outbox.forget_ended(flight, packet_id);
+            }
             (owner, error_type) => match self.device_of(owner) {
                 Some(device) if device != OWN && is_detachment(error_type) => {
                     self.on_detached_by_bridge(online, device, report, now);

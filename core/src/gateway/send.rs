@@ -253,11 +253,11 @@ impl Online {
         self.phase == Phase::Open && self.flight.is_held(self.window_left())
     }
 
-    /// Returns for how many more first publications the window has room.
+    /// Returns for how many more first publications the window has room. Urgent ones leave none to what is sent again.
     #[inline]
     fn window_left(&self) -> usize {
-        self.link
-            .window_left(Kind::Publication, self.link.has_again())
+        let keeps_share = self.link.has_again() && !self.flight.has_urgent();
+        self.link.window_left(Kind::Publication, keeps_share)
     }
 
     /// Returns what may be published now; `None` if nothing waits that may.

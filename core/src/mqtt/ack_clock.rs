@@ -262,8 +262,8 @@ impl<T: Copy> AckClock<T> {
     }
 
     /// Ends the operation of a packet. It remains in the window until it is answered, overtaken or overdue, because the
-    /// peer may still have it in its queue.
-    pub(super) fn disown(&mut self, key: RecordKey, tag: T) {
+    /// peer may still have it in its queue. Returns whether it is in the window.
+    pub(super) fn disown(&mut self, key: RecordKey, tag: T) -> bool {
         if self.records.at(key).is_late {
             self.park(key);
         }
@@ -275,6 +275,7 @@ impl<T: Copy> AckClock<T> {
             let kind = self.list(list).kind;
             self.kind_mut(kind).disowned += 1;
         }
+        place == Place::Window
     }
 
     /// Gives a packet another tag.

@@ -17,11 +17,10 @@ pub(crate) enum Found<T> {
 
 impl<T: Copy> Connection<T> {
     /// Ends the operation of an unanswered packet without its acknowledgement: its tag is `nobody` from now on. Its
-    /// identifier is not reused until that arrives.
-    pub(crate) fn disown(&mut self, id: PacketId, nobody: T) {
-        if let Some(key) = self.ids.find_in_flight(id) {
-            self.acks.disown(key, nobody);
-        }
+    /// identifier is not reused until that arrives. Returns whether it is in the window.
+    pub(crate) fn disown(&mut self, id: PacketId, nobody: T) -> bool {
+        let key = self.ids.find_in_flight(id);
+        key.is_some_and(|key| self.acks.disown(key, nobody))
     }
 
     /// Gives an unanswered packet another tag.

@@ -1,12 +1,14 @@
 //! Publications that the user takes back.
 
+use std::time::{Duration, Instant};
+
 use iotcore_gateway::{
-    CommandError, DeviceState, Event, Failure, Options, Outcome, Publication, QoS, Unsent,
+    CommandError, DeviceState, Event, Failure, OpId, Options, Outcome, Publication, QoS, Unsent,
 };
 
 use super::peer::{Harness, seconds};
 
-fn cancel(harness: &mut Harness, op: iotcore_gateway::OpId) -> Result<(), CommandError> {
+fn cancel(harness: &mut Harness, op: OpId) -> Result<(), CommandError> {
     harness.gateway.cancel(op, harness.now)
 }
 
@@ -154,4 +156,72 @@ fn a_suspect_that_is_cancelled_lets_its_device_go_on() {
     cancel(&mut harness, suspect).unwrap();
     harness.wait(seconds(1));
     assert_eq!(harness.sent_texts(), ["next"]);
+}
+
+#[test]
+fn a_device_whose_messages_are_cancelled_in_flight_holds_no_more_than_its_tenth_of_the_window() {
+    let mut harness = Harness::open(Options::default());
+    let [deaf, healthy] = ["deaf-1", "healthy-1"].map(|id| harness.attach(id));
+    harness.events();
+    for _ in 0..10 {
+        let ops: Vec<_> = (0..10).map(|_| harness.publish(deaf, "deaf")).collect();
+        harness.sent();
+        for op in ops {
+            harness.gateway.cancel(op, harness.now).unwrap();
+        }
+    }
+    harness.publish(healthy, "healthy");
+    assert_eq!(harness.sent_texts(), ["healthy"]);
+}
+
+/// Drives a bridge that ignores everything of device-1 and answers the rest after 100 ms; returns how many of the healthy
+/// device are done in a minute.
+fn rate_beside(cancels: bool) -> usize {
+    let mut options = Options::default();
+    options.quota.messages_per_second = None;
+    let mut harness = Harness::open(options);
+    let [deaf, healthy] = ["deaf-1", "healthy-1"].map(|id| harness.attach(id));
+    harness.events();
+    let mut done = 0;
+    let mut due: Vec<(Instant, u16)> = Vec::new();
+    let mut of_deaf: Vec<OpId> = Vec::new();
+    for round in 0..600 {
+        if round % 10 == 0 {
+            // A second has passed: the user of the deaf one gives up what he has, and tries again.
+            for _ in 0..10 {
+                if cancels {
+                    for op in of_deaf.drain(..) {
+                        _ = harness.gateway.cancel(op, harness.now);
+                    }
+                }
+                while of_deaf.len() < 10 {
+                    of_deaf.push(harness.publish(deaf, "deaf"));
+                }
+            }
+        }
+        while harness.gateway.stats().queued < 200 {
+            harness.publish(healthy, "healthy");
+        }
+        for (payload, id) in harness.sent_payloads() {
+            if payload == "healthy" {
+                due.push((harness.now + Duration::from_millis(100), id));
+            }
+        }
+        harness.wait(Duration::from_millis(100));
+        let now = harness.now;
+        let (ready, rest): (Vec<_>, Vec<_>) = due.drain(..).partition(|(at, _)| *at <= now);
+        due = rest;
+        for (_, id) in ready {
+            harness.puback(id);
+            done += 1;
+        }
+        harness.events();
+    }
+    done
+}
+
+#[test]
+fn a_device_whose_messages_are_cancelled_and_given_again_costs_the_others_a_tenth_at_most() {
+    let (without, with) = (rate_beside(false), rate_beside(true));
+    assert!(with * 11 >= without * 10, "{with} of {without}");
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use iotcore_gateway::{DeviceKey, Failure, OpId, Options, Outcome, Publication};
 
-use super::peer::{Harness, seconds};
+use super::peer::{Harness, Sent, failed, seconds};
 
 fn publish_for(harness: &mut Harness, device: DeviceKey, payload: &str, time: Duration) -> OpId {
     let publication = Publication::telemetry(device, payload.to_owned()).expires_after(time);
@@ -100,4 +100,77 @@ fn one_that_is_left_unsent_says_how_much_time_it_has_left() {
     harness.events();
     harness.wait(seconds(40));
     assert_eq!(harness.gateway.unsent().count(), 0);
+}
+
+/// Lets time pass while the bridge answers PINGREQ; returns the payloads sent, with their identifiers.
+fn live(harness: &mut Harness, time: Duration) -> Vec<(String, u16)> {
+    let end = harness.now + time;
+    let mut payloads = Vec::new();
+    while harness.now < end {
+        harness.wait(Duration::from_millis(500).min(end - harness.now));
+        for sent in harness.sent() {
+            match sent {
+                Sent::PingReq => harness.receive(&[0xd0, 0]),
+                Sent::Publish { payload, id, .. } => {
+                    payloads.push((String::from_utf8(payload).unwrap(), id.unwrap_or_default()));
+                }
+                _ => {}
+            }
+        }
+    }
+    payloads
+}
+
+/// How long after the loss of 20 readings and one message without deadline the latter is sent again.
+fn sent_again_after(expires: bool) -> Duration {
+    let mut harness = Harness::open(Options::default());
+    let own = harness.gateway.own_key();
+    harness.widen(own, 90);
+    for _ in 0..20 {
+        match expires {
+            true => publish_for(&mut harness, own, "reading", seconds(5)),
+            false => harness.publish(own, "reading"),
+        };
+    }
+    harness.publish(own, "kept");
+    // The bridge loses them all.
+    let lost = harness.sent_payloads();
+    assert_eq!(lost.len(), 21);
+    let start = harness.now;
+    for _ in 0..10_000 {
+        for (payload, id) in live(&mut harness, Duration::from_millis(500)) {
+            if payload == "kept" {
+                return harness.now - start;
+            }
+            harness.puback(id);
+        }
+    }
+    panic!("never");
+}
+
+#[test]
+fn what_has_expired_in_flight_does_not_delay_what_is_sent_again() {
+    let (without, with) = (sent_again_after(false), sent_again_after(true));
+    assert!(
+        with <= without + seconds(5),
+        "{with:?} instead of {without:?}"
+    );
+}
+
+#[test]
+fn what_has_expired_in_flight_ends_once_it_is_overdue() {
+    let mut harness = Harness::open(Options::default());
+    let own = harness.gateway.own_key();
+    harness.widen(own, 90);
+    let ops: Vec<_> = (0..50)
+        .map(|_| publish_for(&mut harness, own, "reading", seconds(5)))
+        .collect();
+    harness.sent();
+    live(&mut harness, seconds(120));
+    let events = harness.events();
+    let ended = ops
+        .iter()
+        .filter(|op| failed(&events, **op).is_some())
+        .count();
+    assert_eq!(ended, 50, "two minutes after their deadline");
 }

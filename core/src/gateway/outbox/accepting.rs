@@ -82,7 +82,7 @@ impl Outbox {
         let is_urgent = extras.as_ref().is_some_and(|extras| extras.is_urgent());
         let (key, replaced) = self.take_in(flight, op, publication, is_urgent);
         self.index.add(op, key);
-        if let Some(extras) = extras {
+        if let Some(extras) = extras.filter(|extras| extras.has_more()) {
             self.entries.at_mut(key).has_extras = true;
             self.extras.add(op, key, *extras, now);
         }

@@ -1,5 +1,7 @@
 //! The part of the outbox that belongs to one connection: what was queued for transmission, and which device is next.
 
+use std::collections::BTreeMap;
+
 use super::{
     Outbox, Whence,
     entries::Entries,
@@ -23,6 +25,8 @@ pub(crate) struct Flight {
     pub(super) round: Round,
     /// How many were queued at QoS 1 and are not yet acknowledged.
     in_flight: usize,
+    /// The packets of those that have ended and may still be in the peer's queue: they count in the shares of their devices.
+    pub(super) ended: BTreeMap<PacketId, Slot>,
     /// Queued at QoS 0 and not yet handed over to the transport.
     pub(super) handing_over: List,
 }
@@ -41,6 +45,7 @@ impl Flight {
         Self {
             round: Round::new(options),
             in_flight: 0,
+            ended: BTreeMap::new(),
             handing_over: List::default(),
         }
     }
@@ -230,6 +235,28 @@ impl Outbox {
         let queue = self.queues.at_mut(device);
         flight.round.offer(device, queue, &self.entries);
         (op, device)
+    }
+
+    /// Records that the packet of a publication that is about to end remains in the window: until it is answered or
+    /// overdue, it counts in the share of its device. Otherwise a user who cancels and tries again would take all of the
+    /// window.
+    pub(crate) fn end_in_flight(&mut self, flight: &mut Flight, key: EntryKey, id: PacketId) {
+        let device = self.entries.at(key).device;
+        let queue = self.queues.at_mut(device);
+        queue.in_flight += 1;
+        queue.ended_in_flight += 1;
+        flight.ended.insert(id, device);
+    }
+
+    /// Records that a packet was answered, or is overdue, whose publication has ended.
+    pub(crate) fn forget_ended(&mut self, flight: &mut Flight, id: PacketId) {
+        let Some(device) = flight.ended.remove(&id) else {
+            return;
+        };
+        let queue = self.queues.at_mut(device);
+        queue.in_flight -= 1;
+        queue.ended_in_flight -= 1;
+        flight.round.offer(device, queue, &self.entries);
     }
 
     /// Records that a publication has left the window unanswered.

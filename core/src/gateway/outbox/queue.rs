@@ -38,7 +38,10 @@ pub(super) struct Queue {
     pub(super) pace: Pace,
     /// Everything accepted and not yet ended.
     pub(super) load: Load,
+    /// How many are in flight at QoS 1, or were when they ended and may still be in the peer's queue.
     pub(super) in_flight: usize,
+    /// How many of these have ended.
+    pub(super) ended_in_flight: usize,
     /// How many more than at first may be in flight, because of the acknowledgements on this connection.
     pub(super) grown: usize,
     /// How many wait that are urgent or at QoS 0.
@@ -180,6 +183,11 @@ impl Queue {
         self.state.into_iter().chain(listed)
     }
 
+    /// Returns how many are in flight at QoS 1 and have not ended.
+    pub(super) fn unfinished_in_flight(&self) -> usize {
+        self.in_flight - self.ended_in_flight
+    }
+
     fn list_of(&mut self, is_urgent: bool) -> &mut List {
         match is_urgent {
             true => &mut self.urgent,
@@ -269,6 +277,7 @@ impl Queue {
         self.is_open = false;
         self.turn = Standing::Absent;
         self.in_flight = 0;
+        self.ended_in_flight = 0;
         self.grown = 0;
     }
 }

@@ -115,7 +115,7 @@ impl Outbox {
     pub(crate) fn suspected_of(&self, device: Slot) -> usize {
         let queue = self.queues.at(device);
         match queue.probation.is_on() {
-            true => queue.load.messages - queue.in_flight,
+            true => queue.load.messages - queue.unfinished_in_flight(),
             false => queue.suspects.iter(&self.entries).count(),
         }
     }

@@ -22,6 +22,8 @@ pub(crate) enum Verdict<T> {
     /// It was overtaken for so long that it has left the window; or it was overdue before, and is a publication, which is
     /// queued to be sent again. Its answer may still arrive.
     Skipped(T),
+    /// Its operation has ended, and now its deadline has passed. Its answer may still arrive.
+    Forgotten(PacketId),
 }
 
 /// Returns the time that a slow link needs for the bytes up to `end`, from what was proven.
@@ -93,9 +95,13 @@ impl<T: Copy> AckClock<T> {
             let record = self.records.at_mut(key);
             record.is_late = true;
             let (packet_id, tag) = (record.packet_id, record.tag);
+            let is_disowned = record.is_disowned;
             self.leave(key);
             if !self.release(key, at) {
                 return Some(Verdict::Overdue(packet_id, tag));
+            }
+            if is_disowned {
+                return Some(Verdict::Forgotten(packet_id));
             }
         }
     }
@@ -119,6 +125,7 @@ impl<T: Copy> AckClock<T> {
             self.kind_mut(kind).again -= usize::from(was_again);
             if is_disowned {
                 self.park(key);
+                return Some(Verdict::Forgotten(packet_id));
             } else if kind != Kind::Publication {
                 return Some(Verdict::Overdue(packet_id, tag));
             }

@@ -12,6 +12,8 @@ struct Stage {
     keys: Vec<RecordKey>,
     /// The publications that were told as skipped.
     skipped: Vec<u32>,
+    /// Those that were disowned and are overdue.
+    forgotten: Vec<u32>,
 }
 
 fn at(seconds: u64) -> PeerTime {
@@ -37,6 +39,7 @@ impl Stage {
             end: 0,
             keys: Vec::new(),
             skipped: Vec::new(),
+            forgotten: Vec::new(),
         }
     }
 
@@ -74,6 +77,7 @@ impl Stage {
                 Verdict::Overdue(_, tag) => overdue.push(tag),
                 Verdict::Released(_, tag) => released.push(tag),
                 Verdict::Skipped(tag) => self.skipped.push(tag),
+                Verdict::Forgotten(id) => self.forgotten.push(u32::from(id.get()) - 1),
             }
         }
         assert!(self.clock.next_deadline().is_none_or(|next| next > now));
@@ -343,6 +347,7 @@ fn a_packet_whose_operation_has_ended_leaves_the_window_when_it_is_overdue_and_s
     assert_eq!(stage.in_window(Kind::Control), 3);
     assert_eq!(stage.clock.in_window(Kind::Control), 2);
     assert_eq!(stage.judge(at(31)), (vec![0, 1], vec![]));
+    assert_eq!(stage.forgotten, [2]);
     assert_eq!(stage.in_window(Kind::Control), 2);
     stage.clock.disown(stage.keys[1], 99);
     assert_eq!(stage.in_window(Kind::Control), 1);
@@ -359,6 +364,7 @@ fn a_publication_whose_operation_has_ended_is_not_sent_again() {
     stage.clock.disown(stage.keys[1], 99);
     assert_eq!(stage.clock.next_again(), None);
     assert_eq!(stage.in_window(Kind::Publication), 0);
+    assert_eq!(stage.forgotten, [0]);
 }
 
 #[test]
