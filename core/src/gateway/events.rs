@@ -35,6 +35,7 @@ impl Session {
     /// Ends a publication without success, and hands it back. It is still in the outbox.
     pub(super) fn fail_unsent(&mut self, key: EntryKey, failure: Failure) {
         let slot = self.outbox.entry(key).device;
+        self.devices.note_change(slot);
         self.note_failure(slot, &failure);
         let entry = self.outbox.entry(key);
         let device = self.devices.key(slot);

@@ -23,6 +23,7 @@ impl Session {
     ) -> OpId {
         let op = self.new_op();
         self.stats.accepted += 1;
+        self.devices.note_change(publication.device.slot);
         let flight = online.map(|online| &mut online.flight);
         if let Some(replaced) = self.outbox.accept(flight, op, publication, now) {
             self.fail_superseded(replaced);
@@ -176,6 +177,7 @@ impl Session {
 
     /// Puts back what a device had in flight, because it is no longer attached.
     pub(super) fn put_back(&mut self, online: &mut Online, device: Slot) {
+        self.devices.note_change(device);
         let in_flight = self.in_flight_of(online, device);
         let Returned {
             packet_ids,
