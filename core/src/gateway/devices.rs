@@ -118,6 +118,12 @@ impl Devices {
         }
     }
 
+    /// Returns whether somebody follows the changes.
+    #[inline]
+    pub(crate) fn are_followed(&self) -> bool {
+        self.changed.is_some()
+    }
+
     /// Follows the changes from now on, and counts all devices as changed; or stops doing so.
     pub(crate) fn follow_changes(&mut self, is_following: bool) {
         self.changed = is_following.then(|| self.slots().into_iter().collect());

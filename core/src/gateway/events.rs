@@ -55,7 +55,7 @@ impl Session {
             Failure::Cancelled | Failure::Superseded | Failure::Detached | Failure::Closed
         ) {
             let now = self.clock.now();
-            self.devices.at_mut(slot).last_failure = Some(Box::new((failure.clone(), now)));
+            self.devices.at_mut(slot).last_failure = Some((Box::new(failure.clone()), now));
         }
     }
 

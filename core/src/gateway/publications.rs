@@ -23,12 +23,22 @@ impl Session {
     ) -> OpId {
         let op = self.new_op();
         self.stats.accepted += 1;
-        self.devices.note_change(publication.device.slot);
+        if self.devices.are_followed() {
+            self.note_publication(publication.device.slot);
+        }
         let flight = online.map(|online| &mut online.flight);
         if let Some(replaced) = self.outbox.accept(flight, op, publication, now) {
             self.fail_superseded(replaced);
         }
         op
+    }
+
+    /// Records that a device that is suspected gets a publication. Never inlined: usually nothing is suspected.
+    #[inline(never)]
+    fn note_publication(&mut self, device: Slot) {
+        if self.outbox.is_suspected(device) {
+            self.devices.note_change(device);
+        }
     }
 
     /// Makes room for a publication by dropping older ones, if the options say so.
