@@ -16,6 +16,7 @@ mod detachment;
 mod devices;
 mod diagnosis;
 mod events;
+mod fingerprint;
 mod getters;
 mod inbox;
 mod incoming;

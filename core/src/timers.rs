@@ -20,6 +20,11 @@ impl<T: Copy + Ord, K: Copy + Ord> Schedule<T, K> {
         self.entries.remove(&(at, key));
     }
 
+    /// Returns all entries, the next one first.
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (T, K)> {
+        self.entries.iter().copied()
+    }
+
     pub(crate) fn next(&self) -> Option<T> {
         self.entries.first().map(|(at, _)| *at)
     }

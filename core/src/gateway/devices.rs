@@ -7,7 +7,7 @@ mod info;
 mod slots;
 mod subscription;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use self::slots::Slots;
 pub use self::{
@@ -41,6 +41,8 @@ pub(crate) struct Devices {
     /// The gateway's subscription to its error reports. The others are with their device.
     errors: SubscriptionState,
     next_generation: u32,
+    /// Those that have changed since they were last taken, while somebody follows the changes.
+    changed: Option<BTreeSet<Slot>>,
 }
 
 impl Devices {
@@ -55,6 +57,7 @@ impl Devices {
                 ..SubscriptionState::default()
             },
             next_generation: client_id.fingerprint(),
+            changed: None,
         };
         devices.insert(client_id.gateway().clone(), Life::Own);
         devices
@@ -103,7 +106,33 @@ impl Devices {
 
     #[inline]
     pub(crate) fn at_mut(&mut self, slot: Slot) -> &mut Device {
+        self.note_change(slot);
         self.devices.get_mut(slot).expect(NAMED_WHILE_HERE)
+    }
+
+    /// Records that a device, or its publications, may have changed.
+    #[inline]
+    pub(crate) fn note_change(&mut self, slot: Slot) {
+        if let Some(changed) = &mut self.changed {
+            changed.insert(slot);
+        }
+    }
+
+    /// Returns whether somebody follows the changes.
+    #[inline]
+    pub(crate) fn are_followed(&self) -> bool {
+        self.changed.is_some()
+    }
+
+    /// Follows the changes from now on, and counts all devices as changed; or stops doing so.
+    pub(crate) fn follow_changes(&mut self, is_following: bool) {
+        self.changed = is_following.then(|| self.slots().into_iter().collect());
+    }
+
+    /// Takes the slots of the devices that have changed.
+    pub(crate) fn take_changed(&mut self) -> BTreeSet<Slot> {
+        let changed = self.changed.as_mut();
+        changed.map(core::mem::take).unwrap_or_default()
     }
 
     pub(crate) fn subscription(&self, key: SubscriptionKey) -> &SubscriptionState {
@@ -116,7 +145,10 @@ impl Devices {
 
     pub(crate) fn subscription_mut(&mut self, key: SubscriptionKey) -> &mut SubscriptionState {
         match key.feed {
-            Feed::Errors => &mut self.errors,
+            Feed::Errors => {
+                self.note_change(OWN);
+                &mut self.errors
+            }
             Feed::Config => &mut self.at_mut(key.device).config,
             Feed::Commands => &mut self.at_mut(key.device).commands,
         }

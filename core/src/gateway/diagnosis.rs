@@ -122,21 +122,22 @@ impl Session {
         if let superseded @ About::Superseded(..) = self.subject_of_past(online, packet_id) {
             return superseded;
         }
-        let named = report.device_id().map(|id| self.devices.find(id));
-        let attached = self.devices.iter().filter_map(|(slot, device)| {
-            let is_named = named.is_none_or(|named| named == Some(slot));
-            match device.life {
-                Life::Attached {
-                    since,
-                    packet_id: attach,
-                    ..
-                } if is_named && attach == packet_id => Some((since, slot)),
-                _ => None,
+        let attached = |slot: Slot| match self.devices.at(slot).life {
+            Life::Attached {
+                since,
+                packet_id: attach,
+                ..
+            } if attach == packet_id => Some((since, slot)),
+            _ => None,
+        };
+        let last = match report.device_id() {
+            Some(id) => self.devices.find(id).and_then(attached),
+            None => {
+                let devices = self.devices.iter();
+                devices.filter_map(|(slot, _)| attached(slot)).max()
             }
-        });
-        attached
-            .max()
-            .map_or(About::Past, |(_, slot)| About::Attachment(slot))
+        };
+        last.map_or(About::Past, |(_, slot)| About::Attachment(slot))
     }
 
     /// Returns what a report about a packet is about that its owner does not wait for any more.

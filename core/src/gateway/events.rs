@@ -35,6 +35,7 @@ impl Session {
     /// Ends a publication without success, and hands it back. It is still in the outbox.
     pub(super) fn fail_unsent(&mut self, key: EntryKey, failure: Failure) {
         let slot = self.outbox.entry(key).device;
+        self.devices.note_change(slot);
         self.note_failure(slot, &failure);
         let device = self.devices.key(slot);
         let unsent = self.unsent_of(key);
@@ -59,7 +60,7 @@ impl Session {
                 | Failure::NotAttached
         ) {
             let now = self.clock.now();
-            self.devices.at_mut(slot).last_failure = Some(Box::new((failure.clone(), now)));
+            self.devices.at_mut(slot).last_failure = Some((Box::new(failure.clone()), now));
         }
     }
 

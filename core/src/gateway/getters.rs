@@ -56,7 +56,7 @@ impl Gateway {
     pub fn devices(&self) -> impl Iterator<Item = DeviceInfo> {
         let (session, is_open) = (&self.session, self.is_open());
         session.devices.iter().map(move |(slot, device)| {
-            let last_failure = device.last_failure.as_deref();
+            let last_failure = device.last_failure.as_ref();
             DeviceInfo {
                 key: session.devices.key(slot),
                 id: device.id.clone(),
@@ -66,7 +66,7 @@ impl Gateway {
                 in_flight: session.outbox.in_flight_of(slot),
                 suspected: session.outbox.suspected_of(slot),
                 last_failure: last_failure.and_then(|(failure, at)| {
-                    let (failure, at) = (failure.clone(), session.clock.instant(*at)?);
+                    let (failure, at) = (failure.as_ref().clone(), session.clock.instant(*at)?);
                     Some(LastFailure { failure, at })
                 }),
             }

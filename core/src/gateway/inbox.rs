@@ -2,7 +2,8 @@
 
 use super::{
     devices::{Feed, SubscriptionKey},
-    online::{Online, Recipient, fingerprint},
+    fingerprint::Fingerprint,
+    online::{Online, Recipient},
     session::Session,
 };
 use crate::{
@@ -107,7 +108,7 @@ impl Session {
     /// again.
     fn was_taken(&mut self, key: SubscriptionKey, publish: &Publish) -> bool {
         let taken = self.devices.subscription_mut(key).taken.take();
-        taken.is_some_and(|taken| taken == fingerprint(publish))
+        taken.is_some_and(|taken| taken == Fingerprint::of(publish))
     }
 
     fn on_error_message(&mut self, online: &mut Online, publish: Publish, now: Moment) {

@@ -11,7 +11,7 @@ pub(crate) use self::{
     asks::Choice,
     classes::{Class, Classes},
     control_turns::ControlTurns,
-    owed::{OwedAcks, Recipient, fingerprint},
+    owed::{OwedAcks, Recipient},
     probes::{Probes, STEP},
     trials::{Stage, Suspect, SuspectPacket, Trials},
 };

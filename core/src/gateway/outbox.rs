@@ -57,6 +57,8 @@ pub(crate) struct Outbox {
     /// When devices held back by their pace may send again. It outlives connections, because their delays would
     /// otherwise count twice.
     paced: Schedule<Moment, Slot>,
+    /// When the next trials of devices on probation may begin.
+    trials: Schedule<Moment, Slot>,
     /// The pace of recently detached devices.
     departed: BTreeMap<DeviceId, Pace>,
     /// When everything held back by the pace of the connection may be sent.
@@ -89,6 +91,7 @@ impl Outbox {
             queues: Queues::default(),
             connection_pacer: ConnectionPacer::default(),
             paced: Schedule::default(),
+            trials: Schedule::default(),
             departed: BTreeMap::new(),
             held_until: None,
             delays: Delays::default(),
@@ -125,6 +128,7 @@ impl Outbox {
         }
         let pace = core::mem::take(&mut queue.pace);
         self.unblock(device);
+        self.forget_probation(device);
         self.queues.add(device);
         self.departed.insert(id, pace);
         self.departed.retain(|_, pace| !pace.is_over(now));

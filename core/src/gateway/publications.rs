@@ -23,11 +23,22 @@ impl Session {
     ) -> OpId {
         let op = self.new_op();
         self.stats.accepted += 1;
+        if self.devices.are_followed() {
+            self.note_publication(publication.device.slot);
+        }
         let flight = online.map(|online| &mut online.flight);
         if let Some(replaced) = self.outbox.accept(flight, op, publication, now) {
             self.fail_superseded(replaced);
         }
         op
+    }
+
+    /// Records that a device that is suspected gets a publication. Never inlined: usually nothing is suspected.
+    #[inline(never)]
+    fn note_publication(&mut self, device: Slot) {
+        if self.outbox.is_suspected(device) {
+            self.devices.note_change(device);
+        }
     }
 
     /// Makes room for a publication by dropping older ones, if the options say so.
@@ -179,6 +190,7 @@ impl Session {
 
     /// Puts back what a device had in flight, because it is no longer attached.
     pub(super) fn put_back(&mut self, online: &mut Online, device: Slot) {
+        self.devices.note_change(device);
         let in_flight = self.in_flight_of(online, device);
         let Returned {
             packet_ids,

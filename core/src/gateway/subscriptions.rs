@@ -5,6 +5,7 @@ mod answers;
 
 use super::{
     devices::{Asked, Feed, Life, Progress, SubscriptionKey, SubscriptionRequest},
+    fingerprint::Fingerprint,
     online::{Choice, Deadline, Online, PacketOwner},
     session::Session,
 };
@@ -129,7 +130,7 @@ impl Session {
 
     /// Subscribes a device to its configs again, because only that brings a packet that can be acknowledged. The user
     /// has acknowledged the config with this fingerprint already.
-    pub(super) fn renew_config(&mut self, online: &mut Online, device: Slot, taken: u64) {
+    pub(super) fn renew_config(&mut self, online: &mut Online, device: Slot, taken: Fingerprint) {
         let feed = Feed::Config;
         let key = SubscriptionKey { device, feed };
         let state = self.devices.subscription_mut(key);

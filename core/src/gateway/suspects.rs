@@ -79,11 +79,14 @@ impl Session {
     /// Returns whether anything is suspected, wherever it is.
     pub(super) fn has_suspects(&self) -> bool {
         let mut devices = self.devices.iter();
+        devices.any(|(slot, device)| self.is_suspected(slot, device))
+    }
+
+    /// Returns whether anything of a device is suspected, wherever it is.
+    pub(super) fn is_suspected(&self, slot: Slot, device: &Device) -> bool {
         let is_suspect = |key| self.devices.subscription(key).is_suspect();
-        devices.any(|(slot, device)| {
-            let attach = device.strikes.is_suspect() || matches!(device.life, Life::Suspected);
-            attach || subscriptions_of(slot).any(is_suspect)
-        }) || self.outbox.has_suspects()
+        let attach = device.strikes.is_suspect() || matches!(device.life, Life::Suspected);
+        attach || subscriptions_of(slot).any(is_suspect) || self.outbox.is_suspected(slot)
     }
 
     /// Gives up the packet that has ended connections while it was alone, if there is one, and forgives the others. To be

@@ -37,9 +37,10 @@ const ALONE: Duration = Duration::from_secs(10);
 
 impl Session {
     /// Starts the trials of a newly accepted connection, if there are suspects.
-    pub(super) fn start_trials(&self, online: &mut Online, now: Moment) {
+    pub(super) fn start_trials(&mut self, online: &mut Online, now: Moment) {
         let peer_now = online.link.peer_clock().time(now);
         online.trials = self.has_suspects().then(|| Trials::new(peer_now));
+        self.devices.follow_changes(online.trials.is_some());
     }
 
     /// Runs the timers that are due.
@@ -50,18 +51,21 @@ impl Session {
         if online.trials.is_none() || self.is_draining() {
             return;
         }
-        self.outbox.release_trials(self.clock.now());
+        while let Some(device) = self.outbox.release_trial(self.clock.now()) {
+            self.devices.note_change(device);
+        }
         let is_due = |at: Option<PeerTime>| at.is_some_and(|at| at <= now);
         let is_quiet = is_due(quiet_at(online));
         if is_due(alone_until(online)) {
             self.acquit_unanswered(online);
         }
+        self.look_at_changed(online);
         let has_next = self.next_suspect(online).is_some();
         let Some(trials) = &mut online.trials else {
             return;
         };
         match trials.stage {
-            Stage::Waiting if !self.has_suspects() => online.trials = None,
+            Stage::Waiting if !trials.has_suspects() => self.stop_trials(online),
             Stage::Waiting | Stage::Holding if has_next && is_quiet => {
                 trials.stage = Stage::Next { since: now };
             }
@@ -98,6 +102,7 @@ impl Session {
             let is_attached = self.is_attached(online, device);
             self.outbox
                 .end_probation(&mut online.flight, device, is_attached);
+            self.devices.note_change(device);
         }
     }
 
@@ -113,14 +118,20 @@ impl Session {
 
     /// Ends the trials for good: what is not suspected goes out without waiting for them.
     pub(super) fn end_trials(&mut self, online: &mut Online) {
-        if online.trials.take().is_none() {
+        if online.trials.is_none() {
             return;
         }
+        self.stop_trials(online);
         for slot in self.devices.slots() {
             if self.is_attached(online, slot) {
                 self.outbox.end_trials(&mut online.flight, slot);
             }
         }
+    }
+
+    fn stop_trials(&mut self, online: &mut Online) {
+        online.trials = None;
+        self.devices.follow_changes(false);
     }
 
     /// Returns when to call [`run_trials`](Self::run_trials) next.
@@ -151,6 +162,7 @@ impl Session {
     pub(super) fn conduct_trials(&mut self, online: &mut Online, now: Moment) -> bool {
         let peer_now = online.link.peer_clock().time(now);
         while let Some(stage) = online.trials.as_ref().map(|trials| trials.stage) {
+            self.look_at_changed(online);
             let stage = match stage {
                 Stage::Waiting => return false,
                 Stage::Trying { since, packet_id } if !self.is_unanswered(online, packet_id) => {
@@ -199,7 +211,11 @@ impl Session {
 
     /// Queues the packet of the next suspect.
     fn send_suspect(&mut self, online: &mut Online, now: Moment) -> Sent {
-        while let Some(suspect) = self.next_suspect(online) {
+        loop {
+            self.look_at_changed(online);
+            let Some(suspect) = self.next_suspect(online) else {
+                return Sent::None;
+            };
             if self.outbox.holds_all(now) {
                 return Sent::Later;
             }
@@ -228,7 +244,6 @@ impl Session {
                 sent => return sent,
             }
         }
-        Sent::None
     }
 
     /// Queues a suspected attach, or requests a new token.
@@ -258,6 +273,7 @@ impl Session {
         }
         self.outbox.begin_trial(key);
         self.queue_publication(online, key, now);
+        self.devices.note_change(slot);
         match self.outbox.entry(key).packet_id() {
             Some(packet_id) => Sent::Queued(packet_id),
             None => Sent::None,
@@ -266,15 +282,21 @@ impl Session {
 
     /// Returns the suspect whose turn it is, of those that may be sent on this connection now.
     fn next_suspect(&self, online: &Online) -> Option<Suspect> {
-        if online.trials.is_none() || online.phase != Phase::Open {
-            return None;
+        let trials = online.trials.as_ref();
+        let trials = trials.filter(|_| online.phase == Phase::Open)?;
+        trials.next_after(self.last_tried)
+    }
+
+    /// Looks again at what is suspected of the devices that have changed.
+    fn look_at_changed(&mut self, online: &mut Online) {
+        for slot in self.devices.take_changed() {
+            let device = self.devices.get(slot);
+            let ready = device.map(|device| self.suspects_of(online, slot, device).collect());
+            let is_suspected = device.is_some_and(|device| self.is_suspected(slot, device));
+            if let Some(trials) = &mut online.trials {
+                trials.look_at(slot, is_suspected, ready.unwrap_or_default());
+            }
         }
-        let all = || {
-            let devices = self.devices.iter();
-            devices.flat_map(|(slot, device)| self.suspects_of(online, slot, device))
-        };
-        let later = all().find(|suspect| Some(*suspect) > self.last_tried);
-        later.or_else(|| all().next())
     }
 
     fn suspects_of<'a>(

@@ -33,7 +33,7 @@ pub(crate) struct Device {
     /// Its deliveries were not acknowledged in time, and none has been since: it holds up nobody.
     pub(crate) is_deaf: bool,
     /// Its last failure, and when it was told.
-    pub(crate) last_failure: Option<Box<(Failure, Moment)>>,
+    pub(crate) last_failure: Option<(Box<Failure>, Moment)>,
     pub(super) config: SubscriptionState,
     pub(super) commands: SubscriptionState,
 }

@@ -1,6 +1,9 @@
 //! The requested subscriptions of a device, and those that are granted on this connection.
 
-use super::{super::strikes::Strikes, OWN};
+use super::{
+    super::{fingerprint::Fingerprint, strikes::Strikes},
+    OWN,
+};
 use crate::{
     clock::Moment,
     command::{OpId, Slot, Subscription},
@@ -93,7 +96,7 @@ pub(crate) struct SubscriptionState {
     /// Whether to subscribe again although it is held, because that brings the newest config.
     pub(crate) needs_renewal: bool,
     /// The fingerprint of the config that the user has acknowledged after it was given up, until the next one arrives.
-    pub(crate) taken: Option<u64>,
+    pub(crate) taken: Option<Fingerprint>,
     /// Refusals by SUBACK since one was granted, at most 255. They outlive connections.
     pub(crate) refusals: u8,
     /// Until when it is not asked for again after a refusal, unless the user asks.

@@ -3,14 +3,11 @@
 mod device_set;
 mod given_up;
 
-use core::hash::{Hash, Hasher};
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    hash::DefaultHasher,
-};
+use std::collections::{BTreeMap, BTreeSet};
 
 pub(crate) use self::given_up::GivenUpConfig;
 use self::{device_set::DeviceSet, given_up::GivenUpConfigs};
+use super::super::fingerprint::Fingerprint;
 use crate::{
     clock::Moment,
     command::Slot,
@@ -47,7 +44,7 @@ struct Owed {
     since: Moment,
     recipient: Option<Recipient>,
     /// The fingerprint of a config.
-    fingerprint: u64,
+    fingerprint: Option<Fingerprint>,
     /// The packet to acknowledge; `None` if a later delivery has its identifier, or none is sent.
     packet_id: Option<PacketId>,
     is_given: bool,
@@ -120,7 +117,7 @@ impl OwedAcks {
             number,
             since: now,
             recipient,
-            fingerprint: config.map_or(0, |_| fingerprint(publish)),
+            fingerprint: config.map(|_| Fingerprint::of(publish)),
             packet_id: Some(packet_id),
             is_given,
         });
@@ -144,7 +141,7 @@ impl OwedAcks {
         }
         let mut owed = self.owed.values().iter();
         match owed.find(|owed| owed.packet_id == publish.packet_id) {
-            Some(owed) if is_config(publish) => owed.fingerprint == fingerprint(publish),
+            Some(owed) if is_config(publish) => owed.fingerprint == Some(Fingerprint::of(publish)),
             Some(_) => true,
             None => self.given_up.have_copy(publish),
         }
@@ -333,7 +330,7 @@ impl Owed {
             number: self.number,
             packet_id: self.packet_id.take()?,
             device: recipient.device,
-            fingerprint: self.fingerprint,
+            fingerprint: self.fingerprint?,
         })
     }
 
@@ -357,11 +354,4 @@ fn is_config(publish: &Publish) -> bool {
         topic::parse(&publish.topic),
         Some(IncomingTopic::Config { .. })
     )
-}
-
-/// Returns what distinguishes a message, without keeping it.
-pub(crate) fn fingerprint(publish: &Publish) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    (&publish.topic, &publish.payload).hash(&mut hasher);
-    hasher.finish()
 }

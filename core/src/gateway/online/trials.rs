@@ -1,5 +1,8 @@
 //! The trials of suspects on one connection: packets at which the peer may close it are sent last and alone.
 
+use core::ops::Bound;
+use std::collections::BTreeSet;
+
 use super::super::devices::Feed;
 use crate::{clock::PeerTime, command::Slot, mqtt::PacketId};
 
@@ -11,6 +14,10 @@ pub(crate) struct Trials {
     pub(crate) since: PeerTime,
     /// When a publication at QoS 0, which is not answered, was last handed over.
     pub(crate) last_unanswerable: PeerTime,
+    /// What may be sent, as of when its device last changed.
+    ready: BTreeSet<Suspect>,
+    /// The devices of which anything was suspected when they last changed.
+    suspected: BTreeSet<Slot>,
 }
 
 /// The stage of the trials.
@@ -56,7 +63,38 @@ impl Trials {
             stage: Stage::Waiting,
             since: now,
             last_unanswerable: now,
+            ready: BTreeSet::new(),
+            suspected: BTreeSet::new(),
         }
+    }
+
+    /// Records what is suspected of a device, and which of that may be sent.
+    pub(crate) fn look_at(&mut self, device: Slot, is_suspected: bool, ready: Vec<Suspect>) {
+        let first = |device| Suspect {
+            device,
+            packet: SuspectPacket::Attach,
+        };
+        let range = first(device)..first(Slot(device.0 + 1));
+        for other in self.ready.range(range).copied().collect::<Vec<_>>() {
+            self.ready.remove(&other);
+        }
+        self.ready.extend(ready);
+        match is_suspected {
+            true => self.suspected.insert(device),
+            false => self.suspected.remove(&device),
+        };
+    }
+
+    /// Returns whether anything is suspected, wherever it is.
+    pub(crate) fn has_suspects(&self) -> bool {
+        !self.suspected.is_empty()
+    }
+
+    /// Returns the first that may be sent after this one, or else the first of all.
+    pub(crate) fn next_after(&self, last: Option<Suspect>) -> Option<Suspect> {
+        let after = last.map_or(Bound::Unbounded, Bound::Excluded);
+        let later = self.ready.range((after, Bound::Unbounded)).next();
+        later.or_else(|| self.ready.first()).copied()
     }
 
     /// Lets everything else go on, until there is quiet again.

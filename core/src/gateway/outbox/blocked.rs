@@ -29,6 +29,8 @@ pub(super) struct Waiting {
     by_need: BTreeSet<(Load, Place)>,
     /// The place of the next who joins.
     next: Place,
+    /// What was taken of the shared room when it had too little for each who waits; `None` once one has joined or left.
+    full_at: Option<Load>,
     /// The room of those who were told in this look, and may take it.
     promised: Load,
 }
@@ -42,6 +44,7 @@ impl Waiting {
 
     /// Adds a device, at its old place if it has one.
     fn add(&mut self, device: Slot, old: Option<Place>, need: Load) -> Place {
+        self.full_at = None;
         let place = old.unwrap_or(self.next);
         self.next = self.next.max(Place(place.0 + 1));
         self.by_age.insert(place, (device, need));
@@ -50,6 +53,7 @@ impl Waiting {
     }
 
     fn remove(&mut self, place: Place) {
+        self.full_at = None;
         if let Some((_, need)) = self.by_age.remove(&place) {
             self.by_need.remove(&(need, place));
         }
@@ -144,8 +148,14 @@ impl Outbox {
     /// Takes a device whose user waited for room and has it. While the shared room is scarce, no more are told at once
     /// than have room together.
     pub(crate) fn take_writable(&mut self) -> Option<Slot> {
+        let full_at = self.waiting.full_at;
+        if full_at.is_some_and(|taken| self.room.has_no_more_than_at(taken)) {
+            return None;
+        }
         let Some((device, need)) = self.waiting.next(&self.room) else {
-            self.waiting.promised = Load::default();
+            // What was promised may not be taken.
+            let promised = core::mem::take(&mut self.waiting.promised);
+            self.waiting.full_at = (promised == Load::default()).then(|| self.room.taken());
             return None;
         };
         if self.room.is_scarce() {

@@ -26,11 +26,12 @@ impl Probation {
         self.until
     }
 
-    /// Records that one more was given up.
-    pub(super) fn give_up(&mut self, now: Moment) {
+    /// Records that one more was given up; returns when the next trial may begin.
+    pub(super) fn give_up(&mut self, now: Moment) -> Option<Moment> {
         let doubled = FIRST_WAIT.saturating_mul(2u32.saturating_pow(self.given_up));
         self.given_up = self.given_up.saturating_add(1);
         self.until = Some(now + doubled.min(LONGEST_WAIT));
+        self.until
     }
 
     /// Lets the next trial begin, if it is time.

@@ -317,11 +317,6 @@ impl Queues {
         self.queues.iter()
     }
 
-    /// Returns the same, to be changed.
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Queue> {
-        self.queues.iter_mut()
-    }
-
     #[inline]
     pub(super) fn at(&self, device: Slot) -> &Queue {
         self.queues.get(device.index()).expect(HERE_WITH_ITS_DEVICE)

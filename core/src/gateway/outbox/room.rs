@@ -190,6 +190,16 @@ impl Room {
         self.over.plus(need).is_within(self.shared)
     }
 
+    /// Returns how much of the shared room is taken.
+    pub(super) fn taken(&self) -> Load {
+        self.over
+    }
+
+    /// Returns whether the shared room has no more left, of anything, than when so much was taken.
+    pub(super) fn has_no_more_than_at(&self, taken: Load) -> bool {
+        taken.is_within(self.over)
+    }
+
     /// Returns whether more than half of the shared room is taken.
     pub(super) fn is_scarce(&self) -> bool {
         !self.over.is_within(self.shared.half())

@@ -71,9 +71,9 @@ impl Outbox {
         &mut self.entries.at_mut(key).strikes
     }
 
-    /// Returns whether any publication is a suspect, wherever it is, or any device on probation.
-    pub(crate) fn has_suspects(&self) -> bool {
-        self.queues.iter().any(Queue::is_suspected)
+    /// Returns whether any publication of a device is a suspect that waits, or the device is on probation.
+    pub(crate) fn is_suspected(&self, device: Slot) -> bool {
+        self.queues.at(device).is_suspected()
     }
 
     /// Returns the suspect of a device whose turn it is.
@@ -125,12 +125,17 @@ impl Outbox {
 impl Outbox {
     /// Puts a device on probation, because one of its publications was given up.
     pub(crate) fn begin_probation(&mut self, device: Slot, now: Moment) {
-        self.queues.at_mut(device).probation.give_up(now);
+        self.forget_probation(device);
+        let probation = &mut self.queues.at_mut(device).probation;
+        if let Some(until) = probation.give_up(now) {
+            self.trials.add(until, device);
+        }
     }
 
     /// Records that a device is not to blame: the peer has answered one of its publications, or not closed at it. Lets the
     /// others go on, unless one is still suspected.
     pub(crate) fn end_probation(&mut self, flight: &mut Flight, device: Slot, is_attached: bool) {
+        self.forget_probation(device);
         let queue = self.queues.at_mut(device);
         queue.probation = Probation::default();
         if is_attached && !queue.is_suspected() {
@@ -147,16 +152,24 @@ impl Outbox {
         }
     }
 
-    /// Lets the trials begin whose time has come.
-    pub(crate) fn release_trials(&mut self, now: Moment) {
-        for queue in self.queues.iter_mut() {
-            queue.probation.release(now);
-        }
+    /// Lets the trials of the next device begin whose time has come.
+    pub(crate) fn release_trial(&mut self, now: Moment) -> Option<Slot> {
+        let device = self.trials.pop_due(now)?;
+        self.queues.at_mut(device).probation.release(now);
+        Some(device)
     }
 
     /// Returns when the next trial may begin of those that wait for their time.
     pub(crate) fn next_trial(&self) -> Option<Moment> {
-        let waiting = self.queues.iter().filter(|queue| queue.load.messages > 0);
-        waiting.filter_map(|queue| queue.probation.until()).min()
+        let mut waiting = self.trials.iter();
+        let next = waiting.find(|(_, device)| self.queues.at(*device).load.messages > 0);
+        next.map(|(at, _)| at)
+    }
+
+    /// Forgets when the next trial of a device may begin.
+    pub(super) fn forget_probation(&mut self, device: Slot) {
+        if let Some(until) = self.queues.at(device).probation.until() {
+            self.trials.remove(until, device);
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::fingerprint;
+use super::super::super::fingerprint::Fingerprint;
 use crate::{
     command::Slot,
     mqtt::{PacketId, Publish},
@@ -20,7 +20,7 @@ pub(crate) struct GivenUpConfig {
     pub(super) number: u64,
     pub(super) packet_id: PacketId,
     pub(crate) device: Slot,
-    pub(crate) fingerprint: u64,
+    pub(crate) fingerprint: Fingerprint,
 }
 
 impl GivenUpConfigs {
@@ -47,7 +47,7 @@ impl GivenUpConfigs {
     pub(super) fn have_copy(&self, publish: &Publish) -> bool {
         self.configs.values().any(|config| {
             Some(config.packet_id) == publish.packet_id
-                && fingerprint(publish) == config.fingerprint
+                && Fingerprint::of(publish) == config.fingerprint
         })
     }
 }

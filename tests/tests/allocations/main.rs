@@ -8,19 +8,33 @@ use std::time::Instant;
 use bytes::Bytes;
 use iotcore_gateway::{
     ClientId, DeviceAuth, DeviceKey, Event, Gateway, OpId, Options, Publication, QoS, QueueLimit,
-    Quota, Subscription, Token, TransportEnd, UnixTime,
+    Quota, Subscription, Token, UnixTime,
 };
 
 /// The wall-clock time.
 const UNIX_NOW: UnixTime = UnixTime::from_secs(1_795_374_000);
 
-#[path = "../benches/machine/allocator.rs"]
+#[path = "../../benches/machine/allocator.rs"]
 mod allocator;
-#[path = "../benches/machine/peer.rs"]
+#[path = "../../benches/machine/peer.rs"]
 mod peer;
+
+mod peaks;
 
 /// The number of messages that uses every packet identifier.
 const ALL_IDENTIFIERS: usize = 65_536;
+
+/// Returns options without pacing, and with room for everything.
+fn options() -> Options {
+    let mut options = Options::default();
+    options.quota = Quota::unpaced();
+    options.total_queue = QueueLimit {
+        messages: 1 << 20,
+        bytes: 1 << 30,
+    };
+    options.device_queue = options.total_queue;
+    options
+}
 
 /// A gateway without pacing, and its peer.
 struct Bench {
@@ -32,13 +46,6 @@ struct Bench {
 impl Bench {
     /// Creates a gateway that was opened and is not connected.
     fn new() -> Self {
-        let mut options = Options::default();
-        options.quota = Quota::unpaced();
-        options.total_queue = QueueLimit {
-            messages: 1 << 20,
-            bytes: 1 << 30,
-        };
-        options.device_queue = options.total_queue;
         let part = "part-of-a-name";
         let id = ClientId::new(
             part.try_into().unwrap(),
@@ -51,7 +58,7 @@ impl Bench {
             reason = "virtual time has to start somewhere"
         )]
         let now = Instant::now();
-        let mut gateway = Gateway::new(id, options, 1).unwrap();
+        let mut gateway = Gateway::new(id, options(), 1).unwrap();
         gateway.open(now).unwrap();
         Self {
             gateway,
@@ -344,78 +351,5 @@ fn a_queued_message_takes_50_bytes_more_if_it_expires_and_30_more_if_it_can_be_f
         });
         let most = 120 + 50 + if is_found { 30 } else { 0 };
         assert!(each <= most, "{each} bytes for each of {count} messages");
-    }
-}
-
-/// The number of publications of a peak.
-const PEAK: usize = 100_000;
-
-/// Ends all publications of a peak but every thousandth.
-type End = fn(&mut Bench, &[OpId]);
-
-/// Delivers all publications but those of devices that are not attached.
-fn deliver(bench: &mut Bench, _: &[OpId]) {
-    bench.connect();
-    while bench.converse() > 0 {}
-    let now = bench.now;
-    bench.gateway.handle_disconnected(TransportEnd::Broken, now);
-}
-
-/// Cancels all but every thousandth, and takes the events at once or at the end.
-fn cancel(bench: &mut Bench, ops: &[OpId], is_taken_at_once: bool) {
-    for (_, op) in ops.iter().enumerate().filter(|(n, _)| n % 1_000 != 0) {
-        bench.gateway.cancel(*op, bench.now).unwrap();
-        if is_taken_at_once {
-            bench.events();
-        }
-    }
-}
-
-/// Lets all expire but every thousandth.
-fn expire(bench: &mut Bench, _: &[OpId]) {
-    bench.now += Duration::from_secs(60);
-    bench.gateway.handle_timeout(bench.now);
-}
-
-#[test]
-fn the_memory_of_a_peak_is_given_back() {
-    let ways: [(&str, End); 4] = [
-        ("delivered", deliver),
-        ("cancelled", |bench, ops| cancel(bench, ops, true)),
-        ("cancelled before events are taken", |bench, ops| {
-            cancel(bench, ops, false)
-        }),
-        ("expired", expire),
-    ];
-    for (way, end) in ways {
-        let (kept, bench) = bytes_kept(|| {
-            let mut bench = Bench::new();
-            let own = bench.gateway.own_key();
-            // It waits for a token.
-            let waiting = bench.attach("device-1".to_owned(), DeviceAuth::Renewable(None));
-            let ops: Vec<_> = (0..PEAK)
-                .map(|n| match n % 1_000 {
-                    0 => bench.publish(Publication::telemetry(waiting, vec![7; PAYLOAD])),
-                    _ => bench.publish(
-                        Publication::telemetry(own, vec![7; PAYLOAD])
-                            .expires_after(Duration::from_secs(30)),
-                    ),
-                })
-                .collect();
-            end(&mut bench, &ops);
-            bench.events();
-            // What was exceptional shows in comparison with what follows.
-            let op = bench.publish(Publication::telemetry(own, vec![7; PAYLOAD]));
-            bench.gateway.cancel(op, bench.now).unwrap();
-            bench.events();
-            bench
-        });
-        let left = bench.gateway.unsent().count();
-        assert_eq!(left, PEAK / 1_000, "{way}");
-        let most = OWN_BYTES + 2 * 1_024 + left as i64 * (4 * 120 + 64);
-        assert!(
-            kept <= most,
-            "{kept} bytes after a peak that was {way}, not {most}"
-        );
     }
 }
