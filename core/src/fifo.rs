@@ -37,13 +37,13 @@ impl<T> Fifo<T> {
 
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
+        if self.values.capacity() / SPARSE > self.values.len().max(ALWAYS_KEPT / SPARSE) {
+            self.shrink_to(SPARSE / 2 * self.values.len());
+        }
         let value = self.values.pop_front();
         match value.is_some() {
             true => self.passed += 1,
             false => self.settle(),
-        }
-        if self.values.capacity() / SPARSE > self.values.len().max(ALWAYS_KEPT / SPARSE) {
-            self.shrink_to(SPARSE / 2 * self.values.len());
         }
         value
     }
