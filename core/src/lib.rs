@@ -134,18 +134,19 @@
 //!
 //! # Memory
 //!
-//! At most 64 KiB for the machine itself; 1 KiB for each device, attached and subscribed, with ids of up to 100
-//! characters; 120 bytes, the payload and the tag for each publication that has not ended, 50 more if it expires, and 30
-//! more while publications can be found by operation, from a [`cancel`](Gateway::cancel) until none is left; 12 bytes for
-//! each packet identifier that this connection has used, of 65,535, and 56 for each packet that was unanswered at the same
-//! time; 80 bytes for each delivery that is not acknowledged, and 64 for each device whose config was given up; 88 bytes
-//! and its contents for each event that was not taken, and the rest of its packet if that arrived in several pieces; the
-//! packet that has not completely arrived, once its length is known; four times what recently waited to be transmitted,
-//! or 64 KiB. After a peak, the 120, 80 and 88 bytes are at most four times as much. [`Options`] limits them: devices by
-//! [`Quota::max_devices`], publications by the queues, packets by `frame_limit`, deliveries by `max_unacknowledged` plus
-//! those of one call, events by `max_events` plus those of one call, of a pause of reading, of deliveries that were not
-//! acknowledged, and of the end of a connection or of an attempt that had begun. In addition there is one event for each
-//! operation that has ended, which is limited only by the user's commands: take events between commands.
+//! At most 64 KiB for the machine itself; 1 KiB and the last failure for each device of those that were attached at the
+//! same time, subscribed, with ids of up to 100 characters; 100 bytes and the payload for each publication that has not
+//! ended, 120 more and the tag if it expires or has a tag, and 30 more while publications can be found by operation,
+//! from a [`cancel`](Gateway::cancel) until none is left; 12 bytes for each packet identifier that this connection has
+//! used, of 65,535, and 56 for each packet that was unanswered at the same time; 80 bytes for each delivery that is not
+//! acknowledged, and 64 for each device whose config was given up; 88 bytes and its contents for each event that was
+//! not taken, and the rest of its packet if that arrived in several pieces; the packet that has not completely arrived,
+//! once its length is known; four times what recently waited to be transmitted, or 64 KiB. After a peak, the 100, 80
+//! and 88 bytes are at most four times as much. [`Options`] limits them: devices by [`Quota::max_devices`],
+//! publications by the queues, packets by `frame_limit`, deliveries by `max_unacknowledged` plus those of one call,
+//! events by `max_events` plus those of one call, of a pause of reading, of deliveries that were not acknowledged, and
+//! of the end of a connection or of an attempt that had begun. In addition there is one event for each operation that
+//! has ended, which is limited only by the user's commands: take events between commands.
 //!
 //! # Panics, errors and losses
 //!

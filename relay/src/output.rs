@@ -236,7 +236,10 @@ impl Message {
             qos: u8::from(publication.qos == QoS::AtLeastOnce),
             payload: (&publication.payload).into(),
             priority: publication.is_urgent().then_some("urgent"),
-            expires_after: publication.time_left(now).map(seconds),
+            expires_after: publication
+                .time_left(now)
+                .filter(|left| !left.is_zero())
+                .map(seconds),
             tag: publication.tag.as_ref().map(Tag::to_string),
         })
     }

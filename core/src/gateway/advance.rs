@@ -58,6 +58,8 @@ impl Gateway {
         let (session, online) = (&self.session, self.lifecycle.online_mut());
         if online.is_some_and(|online| session.note_due_probes(online, now)) {
             self.flush(now);
+            // What has ended instead of being sent again may have let another packet go.
+            self.flush_probes(now);
         }
     }
 

@@ -73,6 +73,8 @@ pub(super) enum About {
     Attachment(Slot),
     /// An unanswered attach of this device, which another one with another token followed.
     Superseded(Slot, PacketId),
+    /// A publication of this device that has ended, and its packet.
+    Ended(Slot, PacketId),
     /// An operation that has already ended, and whose acknowledgement may still arrive: the report changes nothing.
     Past,
     /// The report names a device, and no identifier that is in use.
@@ -142,6 +144,9 @@ impl Session {
 
     /// Returns what a report about a packet is about that its owner does not wait for any more.
     fn subject_of_past(&self, online: &Online, packet_id: PacketId) -> About {
+        if let Some(slot) = online.flight.ended_of(packet_id) {
+            return About::Ended(slot, packet_id);
+        }
         let mut superseded = online.superseded.iter();
         let found = superseded.find(|(_, other)| *other == packet_id);
         match found.and_then(|(device, _)| self.devices.resolve(*device)) {

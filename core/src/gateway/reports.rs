@@ -29,7 +29,30 @@ impl Session {
                     self.end_superseded(online, device, Some(packet_id), now);
                 }
             }
+            About::Ended(device, packet_id) => {
+                self.on_report_about_ended(online, device, packet_id, report, now);
+            }
             About::Past | About::Unknown => {}
+        }
+    }
+
+    /// Handles a report about a publication that has ended: it was answered, and may show that its device is detached.
+    fn on_report_about_ended(
+        &mut self,
+        online: &mut Online,
+        device: Slot,
+        packet_id: PacketId,
+        report: &ErrorReport,
+        now: Moment,
+    ) {
+        if is_about_acknowledgement(report) || *report.error_type() == ErrorType::Unknown {
+            return;
+        }
+        online.link.answer_with_report(packet_id, now);
+        self.outbox.forget_ended(&mut online.flight, packet_id);
+        let is_attached = matches!(self.devices.at(device).life, Life::Attached { .. });
+        if is_attached && device != OWN && is_detachment(report.error_type()) {
+            self.on_detached_by_bridge(online, device, report, now);
         }
     }
 
@@ -56,11 +79,7 @@ impl Session {
                 self.on_detach_failed(online, device, failure());
             }
             // It may be temporary: the operation ends when it times out, or the publication is sent again.
-            (_, ErrorType::Unknown) => {}
-            (PacketOwner::Nobody, _) => {
-                let flight = &mut online.flight;
-                self.outbox.forget_ended(flight, packet_id);
-            }
+            (_, ErrorType::Unknown) | (PacketOwner::Nobody, _) => {}
             (owner, error_type) => match self.device_of(owner) {
                 Some(device) if device != OWN && is_detachment(error_type) => {
                     self.on_detached_by_bridge(online, device, report, now);

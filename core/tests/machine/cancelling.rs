@@ -225,3 +225,23 @@ fn a_device_whose_messages_are_cancelled_and_given_again_costs_the_others_a_tent
     let (without, with) = (rate_beside(false), rate_beside(true));
     assert!(with * 11 >= without * 10, "{with} of {without}");
 }
+
+#[test]
+fn a_report_that_names_a_cancelled_publication_still_shows_that_its_device_is_detached() {
+    for cancels in [false, true] {
+        let (mut harness, device) = Harness::attached(Options::default());
+        let op = harness.publish(device, "1");
+        let id = harness.sent_ids()[0];
+        if cancels {
+            harness.gateway.cancel(op, harness.now).unwrap();
+        }
+        harness.report("GATEWAY_DETACHMENT_DEVICE_ERROR", "device-1", Some(id));
+        let events = harness.events();
+        assert!(
+            events
+                .iter()
+                .any(|event| matches!(event, Event::Detached { .. })),
+            "cancelled {cancels}: {events:?}"
+        );
+    }
+}

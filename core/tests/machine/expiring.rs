@@ -174,3 +174,17 @@ fn what_has_expired_in_flight_ends_once_it_is_overdue() {
         .count();
     assert_eq!(ended, 50, "two minutes after their deadline");
 }
+
+#[test]
+fn no_deadline_in_the_past_remains_after_a_timeout_at_which_the_last_message_of_a_detach_expires() {
+    let mut options = Options::default();
+    options.attach_window = 1;
+    options.drain_timeout = seconds(60);
+    let (mut harness, device) = Harness::attached(options);
+    harness.begin_attach("device-2");
+    publish_for(&mut harness, device, "lost", seconds(5));
+    harness.gateway.detach(device, harness.now).unwrap();
+    harness.sent();
+    // It asserts that no deadline in the past remains.
+    harness.wait(seconds(40));
+}

@@ -1,5 +1,7 @@
 //! What goes before everything else.
 
+use std::collections::VecDeque;
+
 use iotcore_gateway::{DeviceKey, Failure, OpId, Options, Overflow, Priority, Publication, QoS};
 
 use super::peer::{Harness, seconds};
@@ -162,4 +164,62 @@ fn a_cancelled_alarm_gives_its_turn_to_the_next() {
         !texts.is_empty() && texts.iter().all(|text| text == "reading"),
         "{texts:?}"
     );
+}
+
+/// How many ordinary messages of the first of 20 busy devices are sent in 2,000 answers, while it has something urgent as
+/// often as this.
+fn ordinary_beside_urgent(every: usize, qos: QoS) -> (usize, usize) {
+    let mut options = Options::default();
+    options.quota.device_bytes_per_second = None;
+    options.window = 20;
+    let mut harness = Harness::open(options);
+    let devices: Vec<_> = (1..=20)
+        .map(|n| harness.attach(&format!("device-{n}")))
+        .collect();
+    for device in &devices {
+        for _ in 0..500 {
+            harness.publish(
+                *device,
+                if *device == devices[0] {
+                    "first"
+                } else {
+                    "other"
+                },
+            );
+        }
+    }
+    let mut in_flight = VecDeque::new();
+    let (mut first, mut other) = (0, 0);
+    for n in 1..=2_000 {
+        if n % every == 0 {
+            let urgent = Publication::telemetry(devices[0], "urgent").priority(Priority::Urgent);
+            harness
+                .gateway
+                .publish(urgent.qos(qos), harness.now)
+                .unwrap();
+        }
+        for (payload, id) in harness.sent_payloads() {
+            first += usize::from(payload == "first");
+            other += usize::from(payload == "other");
+            if id > 0 {
+                in_flight.push_back(id);
+            }
+        }
+        harness.puback(in_flight.pop_front().unwrap());
+        harness.events();
+    }
+    (first, other / 19)
+}
+
+#[test]
+fn a_device_that_has_something_urgent_now_and_then_keeps_its_turn_for_the_rest() {
+    for qos in [QoS::AtLeastOnce, QoS::AtMostOnce] {
+        for every in [10, 15, 30, 10_000] {
+            let (first, other) = ordinary_beside_urgent(every, qos);
+            assert!(
+                first * 2 > other,
+                "{first}, and {other} of each other device"
+            );
+        }
+    }
 }

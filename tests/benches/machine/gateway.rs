@@ -123,7 +123,7 @@ pub(crate) fn message_memory() -> Single {
     Single::at_most(
         "memory of a queued message beside its payload",
         held as f64 / MESSAGES as f64,
-        120.0,
+        100.0,
         "bytes",
     )
 }

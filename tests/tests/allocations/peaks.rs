@@ -76,7 +76,7 @@ fn the_memory_of_a_peak_is_given_back() {
         });
         let left = bench.gateway.unsent().count();
         assert_eq!(left, PEAK / 1_000, "{way}");
-        let most = OWN_BYTES + 2 * 1_024 + left as i64 * (4 * 120 + 64);
+        let most = OWN_BYTES + 2 * 1_024 + left as i64 * (4 * 100 + 64);
         assert!(
             kept <= most,
             "{kept} bytes after a peak that was {way}, not {most}"

@@ -74,6 +74,11 @@ impl Flight {
         self.round.has_urgent()
     }
 
+    /// Returns the device of a packet whose publication has ended, unless it was answered or is overdue.
+    pub(crate) fn ended_of(&self, id: PacketId) -> Option<Slot> {
+        self.ended.get(&id).copied()
+    }
+
     /// Returns the number of QoS 1 publications queued and not yet acknowledged.
     #[inline]
     pub(crate) fn in_flight(&self) -> usize {
@@ -132,6 +137,9 @@ impl Outbox {
             let device = turn.device;
             let mut queue = self.queues.at_mut(device);
             queue.turn = Standing::Absent;
+            if turn.is_urgent() {
+                flight.round.resume(device, queue);
+            }
             if !flight.round.suit(queue, &self.entries) {
                 continue;
             }

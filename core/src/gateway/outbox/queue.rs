@@ -52,6 +52,8 @@ pub(super) struct Queue {
     pub(super) is_open: bool,
     /// Whether the device is in the round of devices that can send.
     pub(super) turn: Standing,
+    /// Whether it has its turn among the others too, while it waits with something urgent.
+    pub(super) keeps_turn: bool,
     /// Its user, who waits for room.
     pub(super) blocked: Option<Blocked>,
     /// The newest state that was queued for transmission.
@@ -276,6 +278,7 @@ impl Queue {
     fn forget_connection(&mut self) {
         self.is_open = false;
         self.turn = Standing::Absent;
+        self.keeps_turn = false;
         self.in_flight = 0;
         self.ended_in_flight = 0;
         self.grown = 0;

@@ -86,6 +86,17 @@ impl Links {
         ring.tail = device;
     }
 
+    /// Puts a device at the head, with the number of its last turn.
+    pub(super) fn push_front(&mut self, ring: &mut Ring, device: Slot) {
+        let link = self.at_mut(device);
+        (link.previous, link.next) = (NONE, ring.head);
+        match ring.head {
+            NONE => ring.tail = device,
+            head => self.at_mut(head).previous = device,
+        }
+        ring.head = device;
+    }
+
     /// Puts a device before the first one with a later turn, with the number of its last turn: in O(1) unless earlier
     /// ones are at the head.
     pub(super) fn insert(&mut self, ring: &mut Ring, device: Slot) {

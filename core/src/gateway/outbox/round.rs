@@ -6,12 +6,14 @@
 //!
 //! Devices with something urgent precede all others, and may have a tenth of the window more in flight for it.
 
+mod special;
+
 use super::{
     entries::Entries,
     queue::{Queue, Standing},
     ring::{Links, Ring},
 };
-use crate::{command::Slot, mqtt::QoS, options::Options};
+use crate::{command::Slot, options::Options};
 
 /// The turn of a device, which is in the round or was just taken.
 #[derive(Clone, Copy, Debug)]
@@ -56,18 +58,6 @@ struct Shares {
     growth: usize,
     /// What devices with their share or more leave of the window.
     spare: usize,
-}
-
-impl Turn {
-    /// Returns whether the turn of the device with this queue was for something urgent, which has gone or is held back.
-    #[inline]
-    pub(super) fn is_stale(self, queue: &Queue, entries: &Entries) -> bool {
-        match self.standing {
-            Standing::UrgentFree => queue.urgent(entries) != Some(QoS::AtMostOnce),
-            Standing::Urgent => queue.urgent(entries).is_none(),
-            Standing::Below | Standing::Above | Standing::Free | Standing::Absent => false,
-        }
-    }
 }
 
 impl Shares {
@@ -131,28 +121,6 @@ impl Round {
         queue.is_open && queue.has_waiting() && (!self.is_full(queue) || is_special())
     }
 
-    /// Returns whether this queue has as many in flight as the device may have with urgent ones.
-    fn is_full_of_urgent(&self, queue: &Queue) -> bool {
-        let Shares {
-            first,
-            growth,
-            share,
-            ..
-        } = self.shares;
-        queue.in_flight >= first + (queue.grown + share).min(growth)
-    }
-
-    /// Returns where a device with this queue waits that can send something urgent, or at QoS 0. Never inlined, as
-    /// [`next_special`](Self::next_special).
-    #[inline(never)]
-    fn special_standing(&self, queue: &Queue, entries: &Entries) -> Option<Standing> {
-        match queue.urgent(entries) {
-            Some(QoS::AtMostOnce) => Some(Standing::UrgentFree),
-            Some(QoS::AtLeastOnce) if !self.is_full_of_urgent(queue) => Some(Standing::Urgent),
-            _ => queue.is_free(entries).then_some(Standing::Free),
-        }
-    }
-
     /// Returns whether the device of a turn, with this queue, can send at QoS 1 while the window has room for so many more.
     #[inline]
     pub(super) fn may_send(&self, turn: Turn, queue: &Queue, left: usize) -> bool {
@@ -211,29 +179,6 @@ impl Round {
         }
     }
 
-    /// Does the same for a device that has something urgent or at QoS 0; if it waits elsewhere, moves it to where it can
-    /// send sooner. One that has less than before stays: this shows when its turn comes.
-    #[inline(never)]
-    fn offer_special(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
-        if !self.suit(queue, entries) {
-            return;
-        }
-        let standing = self.special_standing(queue, entries);
-        let standing = standing.unwrap_or_else(|| self.windowed_standing(queue));
-        match (queue.turn, standing) {
-            (turn, standing) if turn == standing => {}
-            (Standing::Below | Standing::Above, Standing::Free) => {
-                self.remove(device, queue);
-                self.put_back(Turn { device, standing }, queue);
-            }
-            (Standing::Below | Standing::Free, Standing::Below | Standing::Above) => {}
-            _ => {
-                self.remove(device, queue);
-                self.append(device, queue, standing);
-            }
-        }
-    }
-
     /// Moves a device to those with less than their share.
     fn advance(&mut self, device: Slot, queue: &mut Queue) {
         self.remove(device, queue);
@@ -260,6 +205,14 @@ impl Round {
     /// Puts a device back to where it was taken from.
     #[inline(never)]
     pub(super) fn put_back(&mut self, turn: Turn, queue: &mut Queue) {
+        match turn.is_urgent() {
+            true => self.prepend_urgent(turn, queue),
+            false => self.insert(turn, queue),
+        }
+    }
+
+    /// Adds a device that is not in the round, with the number of its last turn.
+    fn insert(&mut self, turn: Turn, queue: &mut Queue) {
         queue.turn = turn.standing;
         self.needed = self.needed.min(self.room_for(turn.standing));
         if let Some((ring, links)) = self.ring_mut(turn.standing) {
@@ -337,28 +290,6 @@ impl Round {
         !self.urgent.is_empty() || self.needed == self.room_for(Standing::Free)
     }
 
-    /// Returns where the device waits whose turn is next, if it can send something urgent or at QoS 0. Never inlined,
-    /// because most publications are neither.
-    #[inline(never)]
-    fn next_special(&self, left: usize) -> Option<Standing> {
-        if !self.urgent_free.is_empty() {
-            return Some(Standing::UrgentFree);
-        }
-        if !self.urgent.is_empty() && left >= self.room_for(Standing::Urgent) {
-            return Some(Standing::Urgent);
-        }
-        let is_free_next = !self.free.is_empty() && self.is_free_next(left);
-        is_free_next.then_some(Standing::Free)
-    }
-
-    /// Returns whether the next turn of those without anything urgent is that of a device that can send at QoS 0.
-    fn is_free_next(&self, left: usize) -> bool {
-        let number = |ring: &Ring| ring.head().map(|device| self.links.number(device));
-        let windowed = number(&self.below).or(number(&self.above));
-        let windowed = windowed.filter(|_| left >= self.windowed_needed());
-        windowed.is_none_or(|windowed| number(&self.free) < Some(windowed))
-    }
-
     /// Takes the first device that waits there.
     #[inline(always)]
     fn take_from(&mut self, standing: Standing) -> Option<Turn> {
@@ -381,6 +312,7 @@ impl Round {
     /// Removes a device from the round, because it is no longer attached or was removed, or cannot send any more.
     pub(super) fn remove(&mut self, device: Slot, queue: &mut Queue) {
         let standing = core::mem::take(&mut queue.turn);
+        queue.keeps_turn = false;
         if let Some((ring, links)) = self.ring_mut(standing) {
             links.remove(ring, device);
             self.update_needed();
