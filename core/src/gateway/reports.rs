@@ -48,10 +48,12 @@ impl Session {
         if is_about_acknowledgement(report) || *report.error_type() == ErrorType::Unknown {
             return;
         }
-        online.link.answer_with_report(packet_id, now);
         self.outbox.forget_ended(&mut online.flight, packet_id);
-        let is_attached = matches!(self.devices.at(device).life, Life::Attached { .. });
-        if is_attached && device != OWN && is_detachment(report.error_type()) {
+        if device == OWN || !is_detachment(report.error_type()) {
+            return online.link.answer_with_report(packet_id, now);
+        }
+        online.link.quarantine(packet_id);
+        if let Life::Attached { .. } = self.devices.at(device).life {
             self.on_detached_by_bridge(online, device, report, now);
         }
     }

@@ -18,7 +18,12 @@ impl Model {
     pub(super) fn note_failure(&mut self, key: DeviceKey, failure: &Failure) {
         let is_users = matches!(
             failure,
-            Failure::Cancelled | Failure::Superseded | Failure::Detached | Failure::Closed
+            Failure::Cancelled
+                | Failure::Superseded
+                | Failure::Detached
+                | Failure::Closed
+                | Failure::DeviceRefused
+                | Failure::NotAttached
         );
         if !is_users {
             let failure = LastFailure::Known(failure.clone());

@@ -3,10 +3,7 @@
 
 use core::{array, mem};
 
-use super::{
-    entry::{Entry, EntryKey},
-    list::NONE,
-};
+use super::entry::{Entry, EntryKey, NONE};
 
 /// Slots of a block.
 const BLOCK: usize = 64;

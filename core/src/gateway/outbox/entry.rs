@@ -13,6 +13,9 @@ use crate::{
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct EntryKey(pub(super) u32);
 
+/// The key of none: beyond either end of a list.
+pub(super) const NONE: EntryKey = EntryKey(u32::MAX);
+
 /// A publication that was accepted and is not yet acknowledged.
 #[derive(Debug)]
 pub(crate) struct Entry {

@@ -2,11 +2,8 @@
 
 use super::{
     entries::{Entries, Links},
-    entry::EntryKey,
+    entry::{EntryKey, NONE},
 };
-
-/// The key beyond either end of a list.
-pub(super) const NONE: EntryKey = EntryKey(u32::MAX);
 
 /// A doubly linked list through the entries: every operation is O(1) and allocates nothing.
 ///
