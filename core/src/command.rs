@@ -211,9 +211,12 @@ impl Publication {
     /// Publishes with this priority.
     #[must_use]
     pub fn priority(mut self, priority: Priority) -> Self {
-        if priority != Priority::default() || self.extras.is_some() {
-            self.extras.get_or_insert_default().priority = priority;
-        }
+        let mut extras = self
+            .extras
+            .take()
+            .map_or_else(Extras::default, |extras| *extras);
+        extras.priority = priority;
+        self.extras = extras.kept();
         self
     }
 

@@ -275,8 +275,9 @@ pub enum Overflow {
     /// [`Event::Writable`](crate::Event::Writable) follows.
     Reject,
     /// It replaces the oldest telemetry events of its device that still wait, as few as it needs; they end in
-    /// [`Failure::Dropped`](crate::Failure::Dropped). If it had no room even so, for example because all are in flight, it
-    /// is refused and returned, and nothing is dropped.
+    /// [`Failure::Dropped`](crate::Failure::Dropped). An ordinary one replaces nothing urgent, and an urgent one replaces
+    /// ordinary ones first. If it had no room even so, for example because all are in flight, it is refused and returned,
+    /// and nothing is dropped.
     DropOldest,
 }
 

@@ -285,7 +285,9 @@ impl Model {
             Observation::Disconnected(end) => {
                 if end == TransportEnd::PeerClosed {
                     let pending: Vec<_> = self.pending().map(|(_, kind)| kind).collect();
-                    self.hang_ups.add(self.wire.unanswered(), &pending);
+                    let device_of = |number| self.publications.at(number).device;
+                    let unanswered = self.wire.unanswered();
+                    self.hang_ups.add(unanswered, &pending, device_of);
                 }
                 self.check_silence(gateway)?;
             }

@@ -58,7 +58,7 @@ impl Gateway {
         let (session, online) = (&self.session, self.lifecycle.online_mut());
         if online.is_some_and(|online| session.note_due_probes(online, now)) {
             self.flush(now);
-            // What has ended instead of being sent again may have let another packet go.
+            // What has ended instead of being sent again may want another probe.
             self.flush_probes(now);
         }
     }

@@ -144,8 +144,8 @@ impl Session {
 
     /// Returns what a report about a packet is about that its owner does not wait for any more.
     fn subject_of_past(&self, online: &Online, packet_id: PacketId) -> About {
-        if let Some(slot) = online.flight.ended_of(packet_id) {
-            return About::Ended(slot, packet_id);
+        if let Some(ended) = online.flight.ended(packet_id) {
+            return About::Ended(ended.device, packet_id);
         }
         let mut superseded = online.superseded.iter();
         let found = superseded.find(|(_, other)| *other == packet_id);
@@ -207,7 +207,11 @@ impl Session {
 
     fn newest_unanswered(&self, online: &Online) -> Vec<OpId> {
         let packets = online.link.newest_handed_over().into_iter();
-        let ops = packets.filter_map(|(packet_id, owner)| self.op_of(packet_id, owner));
+        let ended = |packet_id| online.flight.ended(packet_id).map(|ended| ended.op);
+        let ops = packets.filter_map(|(packet_id, owner)| {
+            let op = self.op_of(packet_id, owner);
+            op.or_else(|| ended(packet_id))
+        });
         ops.take(MAX_SUSPECTS).collect()
     }
 

@@ -124,7 +124,7 @@ impl Outbox {
         let queue = self.queues.at_mut(device);
         if let Some(flight) = flight {
             flight.round.remove(device, queue);
-            flight.ended.retain(|_, owner| *owner != device);
+            flight.ended.retain(|_, ended| ended.device != device);
         }
         let pace = core::mem::take(&mut queue.pace);
         self.unblock(device);

@@ -111,11 +111,14 @@ impl Session {
 
     /// Ends a publication without success, wherever it is, although the peer has not said anything about it.
     pub(super) fn give_up(&mut self, online: Option<&mut Online>, key: EntryKey, failure: Failure) {
-        let Some(online) = online else {
-            return self.fail_waiting(key, failure);
-        };
+        let strikes = *self.outbox.strikes_mut(key);
         let entry = self.outbox.entry(key);
         let (device, packet_id) = (entry.device, entry.packet_id());
+        self.outbox.leave_strikes(device, strikes);
+        let Some(online) = online else {
+            self.fail_waiting(key, failure);
+            return self.outbox.settle_strikes(device, self.clock.now());
+        };
         if let (Some(trials), Some(packet_id)) = (&mut online.trials, packet_id)
             && trials.is_trying(packet_id)
         {
@@ -123,6 +126,10 @@ impl Session {
             trials.pause(online.link.peer_clock().time(self.clock.now()));
         }
         self.fail_publication(online, key, failure);
+        if strikes.is_suspect() && self.devices.get(device).is_some() {
+            self.outbox.settle_strikes(device, self.clock.now());
+            self.devices.note_change(device);
+        }
         if self.is_attached(online, device) {
             self.outbox.reopen(&mut online.flight, device);
         }

@@ -160,7 +160,8 @@ impl Session {
         online.may_probe(Kind::Publication) && self.send_probe(online, now)
     }
 
-    /// Queues a new publication beyond the window, or else the oldest overdue one again.
+    /// Queues a new publication beyond the window, or else the oldest overdue one again. Returns whether it did, or has ended
+    /// some that must not be sent again.
     fn send_probe(&mut self, online: &mut Online, now: Moment) -> bool {
         let left = match online.link.has_id() {
             true => usize::MAX,
@@ -172,28 +173,28 @@ impl Session {
         };
         let is_new_sent = online.wants_window() && self.send_publication(online, window, now);
         // What waited may be held by its pace.
+        let is_again_due = !is_new_sent && !online.wants_window();
+        let has_ended = is_again_due && self.end_oldest_overdue(online, now);
         let is_sent = is_new_sent
-            || !online.wants_window() && {
-                let overdue = self.oldest_overdue(online, now);
+            || is_again_due && {
+                let overdue = oldest_overdue(online);
                 overdue.is_some_and(|owner| self.send_overdue(online, owner, now))
             };
         if is_sent {
             self.probed(online, Kind::Publication, now);
         }
-        is_sent
+        is_sent || has_ended
     }
 
-    /// Returns the oldest overdue publication that is to be sent again, and ends those before it that are not.
-    fn oldest_overdue(&mut self, online: &mut Online, now: Moment) -> Option<PacketOwner> {
-        loop {
-            let link = &online.link;
-            let overdue = link
-                .next_again()
-                .or_else(|| link.oldest_late(Kind::Publication))?;
-            if !self.end_overdue(online, overdue, now) {
-                return Some(overdue);
-            }
+    /// Ends the overdue publications that must not be sent again, before the oldest that may. Returns whether there are any.
+    fn end_oldest_overdue(&mut self, online: &mut Online, now: Moment) -> bool {
+        let mut has_ended = false;
+        while let Some(overdue) = oldest_overdue(online)
+            && self.end_overdue(online, overdue, now)
+        {
+            has_ended = true;
         }
+        has_ended
     }
 
     /// Ends an overdue publication that must not be sent again. Returns whether it is one.
@@ -272,6 +273,12 @@ impl Online {
             room: self.link.room(),
         })
     }
+}
+
+/// Returns the oldest publication that is overdue.
+fn oldest_overdue(online: &Online) -> Option<PacketOwner> {
+    let late = || online.link.oldest_late(Kind::Publication);
+    online.link.next_again().or_else(late)
 }
 
 /// Queues the acknowledgements that are given.

@@ -25,6 +25,13 @@ impl Strikes {
         }
     }
 
+    /// Adds the strikes of another one.
+    pub(crate) fn take_over(&mut self, other: Self) {
+        self.connections = self.connections.saturating_add(other.connections);
+        self.alone = self.alone.saturating_add(other.alone);
+        self.is_suspect |= other.is_suspect || self.connections >= SUSPECT_AFTER;
+    }
+
     /// Makes it a suspect without strikes, because of others before it.
     pub(crate) fn suspect(&mut self) {
         self.is_suspect = true;
@@ -47,6 +54,11 @@ impl Strikes {
 
     pub(crate) fn is_guilty(self) -> bool {
         self.alone >= GUILTY_AFTER
+    }
+
+    /// Returns whether it was alone when a connection ended.
+    pub(crate) fn was_alone(self) -> bool {
+        self.alone > 0
     }
 
     pub(crate) fn connections(self) -> u32 {

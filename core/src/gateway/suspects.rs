@@ -52,6 +52,9 @@ impl Session {
                 strikes.add(was_alone);
                 is_explained |= was_alone;
             }
+            if let Some(ended) = online.flight.ended(packet_id) {
+                self.outbox.add_strike(ended.device, was_alone);
+            }
         }
         is_explained
     }

@@ -61,11 +61,13 @@ impl Session {
         }
         self.look_at_changed(online);
         let has_next = self.next_suspect(online).is_some();
+        // It may have to be tried again, if its device is detached meanwhile.
+        let is_in_flight = self.has_suspect_in_flight(online);
         let Some(trials) = &mut online.trials else {
             return;
         };
         match trials.stage {
-            Stage::Waiting if !trials.has_suspects() => self.stop_trials(online),
+            Stage::Waiting if !trials.has_suspects() && !is_in_flight => self.stop_trials(online),
             Stage::Waiting | Stage::Holding if has_next && is_quiet => {
                 trials.stage = Stage::Next { since: now };
             }
@@ -74,6 +76,11 @@ impl Session {
             }
             _ => {}
         }
+    }
+
+    fn has_suspect_in_flight(&self, online: &Online) -> bool {
+        let is_suspect = |key| self.outbox.entry(key).is_suspect();
+        online.publications().any(is_suspect)
     }
 
     /// Ends the trial of a suspect that the peer has neither answered nor closed the connection at: it is not to blame, and

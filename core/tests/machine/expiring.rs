@@ -103,7 +103,7 @@ fn one_that_is_left_unsent_says_how_much_time_it_has_left() {
 }
 
 /// Lets time pass while the bridge answers PINGREQ; returns the payloads sent, with their identifiers.
-fn live(harness: &mut Harness, time: Duration) -> Vec<(String, u16)> {
+pub(super) fn live(harness: &mut Harness, time: Duration) -> Vec<(String, u16)> {
     let end = harness.now + time;
     let mut payloads = Vec::new();
     while harness.now < end {

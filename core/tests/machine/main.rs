@@ -12,6 +12,7 @@ mod detachment;
 mod device_tokens;
 mod error_texts;
 mod expiring;
+mod given_up;
 mod identifiers;
 mod insight;
 mod keep_alive;

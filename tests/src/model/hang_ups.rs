@@ -45,8 +45,10 @@ pub(super) struct HangUps {
     without_attach: BTreeSet<usize>,
     /// Devices whose publications were given up, and how many in a row.
     given_up: BTreeMap<usize, u32>,
-    /// Devices whose publications were ever given up.
+    /// Devices whose publications were ever given up, or have left enough hang-ups.
     ever_given_up: BTreeSet<usize>,
+    /// How many hang-ups publications of a device have left that were cancelled or have expired.
+    left: BTreeMap<usize, u32>,
     /// Hang-ups that no pending operation explains.
     unexplained: u32,
 }
@@ -96,6 +98,21 @@ impl HangUps {
         self.ever_given_up.insert(device);
     }
 
+    /// Records that a publication of a device was cancelled, or has expired: its hang-ups remain with the device.
+    pub(super) fn end(&mut self, number: u32, device: usize) {
+        if let Some(hang_ups) = self.in_a_row.get(&Packet::Publication(number)) {
+            self.leave(device, *hang_ups);
+        }
+    }
+
+    fn leave(&mut self, device: usize, hang_ups: u32) {
+        let left = self.left.entry(device).or_default();
+        *left += hang_ups;
+        if *left >= SUSPECT {
+            self.give_up(device);
+        }
+    }
+
     /// Records that a publication of a device was acknowledged.
     pub(super) fn acknowledge(&mut self, device: usize) {
         self.given_up.remove(&device);
@@ -129,9 +146,15 @@ impl HangUps {
         &mut self,
         unanswered: impl Iterator<Item = &'a Sent>,
         pending: &[OperationKind],
+        device_of: impl Fn(u32) -> usize,
     ) {
         let mut is_explained = false;
         for packet in unanswered.filter_map(Packet::of) {
+            if let Packet::Publication(number) = packet
+                && !pending.iter().any(|kind| packet.is_of(*kind))
+            {
+                self.leave(device_of(number), 1);
+            }
             // Not every SUBSCRIBE is of an operation.
             let is_operation = !matches!(packet, Packet::Subscribe(_));
             is_explained |= is_operation && pending.iter().any(|kind| packet.is_of(*kind));

@@ -165,8 +165,14 @@ impl Model {
                 let published = self.publications.at(number);
                 let device = published.device;
                 match failure {
-                    Failure::Cancelled => published.is_cancelled,
-                    Failure::Expired => published.expires_at.is_some_and(|at| at <= now),
+                    Failure::Cancelled => {
+                        self.hang_ups.end(number, device);
+                        published.is_cancelled
+                    }
+                    Failure::Expired => {
+                        self.hang_ups.end(number, device);
+                        published.expires_at.is_some_and(|at| at <= now)
+                    }
                     Failure::Superseded => {
                         let newest = self.publications.newest_state(device);
                         self.hang_ups.replace(number, newest.unwrap_or(number));

@@ -7,7 +7,7 @@ use iotcore_gateway::{DeviceState, Gateway, Priority, QoS};
 
 use super::publications::{Published, number_in};
 use super::terms::is_unsent;
-use super::wire::{PUBLISH, split};
+use super::wire::{PUBLISH, Sent, split};
 use super::{DEVICES, Finding, Model};
 use crate::packets;
 use crate::script::Rule;
@@ -228,10 +228,15 @@ impl Model {
         let is_paced = rate.is_some_and(|rate| bytes > rate.get() as usize / 4);
         let mut devices = gateway.devices();
         let info = devices.find(|info| info.id.as_str() == DEVICES[device]);
+        // What has ended in flight counts in the share of its device.
+        let is_of_device = |sent: &&Sent| {
+            number_in(&sent.rest).is_some() && split(&sent.topic).0 == DEVICES[device]
+        };
+        let unanswered = self.wire.unanswered().filter(is_of_device).count();
         let may_send = info.is_some_and(|info| {
             info.state == DeviceState::Attached
                 && info.suspected == 0
-                && info.in_flight < usize::from(share)
+                && info.in_flight.max(unanswered) < usize::from(share)
         });
         may_send && !is_paced
     }

@@ -224,6 +224,9 @@ impl Session {
         self.next_delivery = owed.next();
         let Returned { superseded, .. } = self.outbox.take_back(flight, in_flight);
         self.fail_all_superseded(superseded);
+        for slot in self.devices.slots() {
+            self.outbox.settle_strikes(slot, self.clock.now());
+        }
         self.lose_attachments();
     }
 

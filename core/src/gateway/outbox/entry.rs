@@ -103,6 +103,11 @@ impl Entry {
         self.payload.len() + subfolder + PACKET_OVERHEAD
     }
 
+    /// Returns whether it is suspected of making the peer close the connection.
+    pub(crate) fn is_suspect(&self) -> bool {
+        self.strikes.is_suspect()
+    }
+
     pub(super) fn is_state(&self) -> bool {
         self.is_state
     }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::{
     Outbox, Whence,
     entries::Entries,
-    entry::{EntryKey, Place},
+    entry::{Entry, EntryKey, Place},
     list::List,
     queue::Standing,
     queue::{Candidate, Queue},
@@ -26,9 +26,16 @@ pub(crate) struct Flight {
     /// How many were queued at QoS 1 and are not yet acknowledged.
     in_flight: usize,
     /// The packets of those that have ended and may still be in the peer's queue: they count in the shares of their devices.
-    pub(super) ended: BTreeMap<PacketId, Slot>,
+    pub(super) ended: BTreeMap<PacketId, Ended>,
     /// Queued at QoS 0 and not yet handed over to the transport.
     pub(super) handing_over: List,
+}
+
+/// A publication that has ended, and whose packet may still be in the peer's queue.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Ended {
+    pub(crate) device: Slot,
+    pub(crate) op: OpId,
 }
 
 /// What may be published now.
@@ -74,8 +81,8 @@ impl Flight {
         self.round.has_urgent()
     }
 
-    /// Returns the device of a packet whose publication has ended, unless it was answered or is overdue.
-    pub(crate) fn ended_of(&self, id: PacketId) -> Option<Slot> {
+    /// Returns the publication of a packet, if it has ended, unless it was answered or is overdue.
+    pub(crate) fn ended(&self, id: PacketId) -> Option<Ended> {
         self.ended.get(&id).copied()
     }
 
@@ -249,16 +256,16 @@ impl Outbox {
     /// overdue, it counts in the share of its device. Otherwise a user who cancels and tries again would take all of the
     /// window.
     pub(crate) fn end_in_flight(&mut self, flight: &mut Flight, key: EntryKey, id: PacketId) {
-        let device = self.entries.at(key).device;
+        let &Entry { device, op, .. } = self.entries.at(key);
         let queue = self.queues.at_mut(device);
         queue.in_flight += 1;
         queue.ended_in_flight += 1;
-        flight.ended.insert(id, device);
+        flight.ended.insert(id, Ended { device, op });
     }
 
     /// Records that a packet was answered, or is overdue, whose publication has ended.
     pub(crate) fn forget_ended(&mut self, flight: &mut Flight, id: PacketId) {
-        let Some(device) = flight.ended.remove(&id) else {
+        let Some(Ended { device, .. }) = flight.ended.remove(&id) else {
             return;
         };
         let queue = self.queues.at_mut(device);

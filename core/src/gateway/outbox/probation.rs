@@ -1,4 +1,4 @@
-//! Devices of which publications were given up.
+//! Devices of which publications were given up, or were suspects and ended before they could be.
 
 use crate::{clock::Moment, time::Duration};
 
@@ -32,6 +32,11 @@ impl Probation {
         self.given_up = self.given_up.saturating_add(1);
         self.until = Some(now + doubled.min(LONGEST_WAIT));
         self.until
+    }
+
+    /// Puts a device on probation whose suspect has ended before it was tried: the next trial may begin at once.
+    pub(super) fn begin(&mut self) {
+        self.given_up = self.given_up.max(1);
     }
 
     /// Lets the next trial begin, if it is time.

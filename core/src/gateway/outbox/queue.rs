@@ -1,6 +1,7 @@
 //! One device's part of the outbox.
 
 use super::{
+    super::strikes::Strikes,
     blocked::Blocked,
     entries::Entries,
     entry::{Entry, EntryKey, Place},
@@ -35,6 +36,9 @@ pub(super) struct Queue {
     /// What waits for its trial.
     pub(super) suspects: List,
     pub(super) probation: Probation,
+    /// The strikes of publications that were cancelled or have expired: otherwise a device whose publications end soon
+    /// would never be suspected.
+    pub(super) left: Strikes,
     pub(super) pace: Pace,
     /// Everything accepted and not yet ended.
     pub(super) load: Load,
@@ -308,6 +312,13 @@ impl Queues {
             self.queues.resize_with(index + 1, Queue::default);
         }
         *self.at_mut(device) = Queue::default();
+    }
+
+    /// Clears the strikes that publications have left, unless they make a suspect.
+    pub(super) fn forgive_left(&mut self) {
+        self.queues
+            .iter_mut()
+            .for_each(|queue| queue.left.forgive());
     }
 
     /// Clears what belonged to the connection that has ended, for all devices.

@@ -104,8 +104,33 @@ impl Outbox {
         }
     }
 
+    /// Keeps the strikes of a publication with its device, because it ends before the peer has answered it.
+    pub(crate) fn leave_strikes(&mut self, device: Slot, strikes: Strikes) {
+        self.queues.at_mut(device).left.take_over(strikes);
+    }
+
+    /// Adds the end of a connection on which a publication of a device had ended before the peer answered it.
+    pub(crate) fn add_strike(&mut self, device: Slot, was_alone: bool) {
+        self.queues.at_mut(device).left.add(was_alone);
+    }
+
+    /// Puts a device on probation whose publications have left enough strikes. To be called without a connection, or when
+    /// the device is suspected.
+    pub(crate) fn settle_strikes(&mut self, device: Slot, now: Moment) {
+        let queue = self.queues.at_mut(device);
+        if !queue.left.is_suspect() {
+            return;
+        }
+        let left = core::mem::take(&mut queue.left);
+        match left.was_alone() {
+            true => self.begin_probation(device, now),
+            false => queue.probation.begin(),
+        }
+    }
+
     /// Clears the strikes of everything that is not a suspect yet.
     pub(crate) fn forgive_others(&mut self) {
+        self.queues.forgive_left();
         for key in self.all() {
             self.strikes_mut(key).forgive();
         }
@@ -138,6 +163,7 @@ impl Outbox {
         self.forget_probation(device);
         let queue = self.queues.at_mut(device);
         queue.probation = Probation::default();
+        queue.left.clear();
         if is_attached && !queue.is_suspected() {
             self.open(flight, device);
         }
