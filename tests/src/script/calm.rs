@@ -115,10 +115,15 @@ impl Run {
         is_idle && self.link.gateway.is_open() && self.model().pending().next().is_none()
     }
 
-    /// Returns whether it is quiet, and the gateway waits for no answer that was lost before the calm either.
+    /// Returns whether it is quiet, and the gateway waits for no answer that was lost before the calm either; and gets the
+    /// reports that answer what is refused.
     fn is_settled(&mut self) -> bool {
         let now = self.link.now();
-        self.is_quiet() && !self.model().awaits_answers(now)
+        let errors = format!("/devices/{GATEWAY}/errors");
+        let mut filters = self.link.bridge.subscriptions(GATEWAY);
+        let gets_reports = filters.any(|(filter, _)| filter == errors);
+        drop(filters);
+        gets_reports && self.is_quiet() && !self.model().awaits_answers(now)
     }
 
     /// Detaches all devices, and waits until nothing holds the gateway back that was sent before.
