@@ -129,7 +129,8 @@
 //! never stop, once they were held back so long, which begins 30 s after CONNACK. If the bridge closes two connections at it,
 //! it ends in [`Failure::Suspected`]; if it answers, or does nothing for 10 s, the suspect is not to blame. Others wait for
 //! about 10 s for each trial. After a publication was given up, its device is on probation: each of its publications is
-//! sent alone, the next 30 s after the last was given up, then 1 min, up to 1 h, until the bridge acknowledges one. Each
+//! sent alone, the next 30 s after the last was given up, then 1 min, up to 1 h, until the bridge acknowledges one. What is
+//! cancelled or expires leaves its strikes to its device: with three, the device is on probation. Each
 //! [`Disconnected`] names what may have caused it.
 //!
 //! # Memory
