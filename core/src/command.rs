@@ -158,10 +158,6 @@ impl Extras {
         (self != Self::default()).then(|| Box::new(self))
     }
 
-    pub(crate) fn is_urgent(&self) -> bool {
-        self.priority == Priority::Urgent
-    }
-
     /// Returns whether it has anything but a priority.
     pub(crate) fn has_more(&self) -> bool {
         self.expires_after.is_some() || self.tag.is_some()
@@ -235,6 +231,11 @@ impl Publication {
     pub fn tag(mut self, tag: Tag) -> Self {
         self.extras.get_or_insert_default().tag = Some(tag);
         self
+    }
+
+    pub(crate) fn is_urgent(&self) -> bool {
+        let extras = self.extras.as_ref();
+        extras.is_some_and(|extras| extras.priority == Priority::Urgent)
     }
 
     /// Returns the device that it is published for.

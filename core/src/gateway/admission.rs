@@ -26,7 +26,7 @@ impl Session {
             return Err(PublishErrorKind::TooLarge { limit });
         }
         if !self.make_room(publication) {
-            self.outbox.block(slot, publication.payload.len());
+            self.outbox.block(publication);
             return Err(PublishErrorKind::Blocked);
         }
         Ok(())

@@ -71,7 +71,7 @@ impl Session {
         match (owner, report.error_type()) {
             _ if is_about_acknowledgement(report) => {}
             (PacketOwner::Attach(device), ErrorType::Unknown) => {
-                self.on_attach_failed(online, device, now);
+                self.on_attach_failed(online, device, report, now);
             }
             (PacketOwner::Attach(device), _) => {
                 self.on_attach_refused(online, device, report, now);
@@ -133,7 +133,7 @@ impl Session {
                 self.on_attach_refused(online, device, report, now);
             }
             (ErrorType::Unknown, _) if is_asked && is_about_attach(report) => {
-                self.on_attach_failed(online, device, now);
+                self.on_attach_failed(online, device, report, now);
             }
             (
                 ErrorType::AttachmentError

@@ -84,3 +84,28 @@ fn the_latency_follows_the_acknowledgements_and_the_worst_is_kept_until_it_is_re
     assert_eq!(harness.gateway.stats().worst_latency, None);
     assert_eq!(measure(&mut harness, 20)[1], 20);
 }
+
+#[test]
+fn a_device_shows_why_it_is_not_attached_again_after_a_reconnect() {
+    for is_refused in [true, false] {
+        let (mut harness, _) = Harness::attached(Options::default());
+        harness.reconnect();
+        let id = harness.expect_publish("/devices/device-1/attach");
+        match is_refused {
+            true => harness.report("GATEWAY_ATTACHMENT_ERROR", "device-1", Some(id)),
+            false => harness.wait(seconds(31)),
+        }
+        let info = info(&harness, "device-1");
+        let expected = match is_refused {
+            true => DeviceState::Refused,
+            false => DeviceState::Retrying,
+        };
+        assert_eq!(info.state, expected);
+        let failure = info.last_failure.unwrap().failure;
+        assert_eq!(
+            matches!(failure, Failure::Reported(_)),
+            is_refused,
+            "{failure}"
+        );
+    }
+}

@@ -85,8 +85,10 @@ impl Model {
         let last_failure = self.last_failures.get(&info.key);
         let is_failure_right = match (last_failure, &info.last_failure) {
             (None, None) | (Some(LastFailure::Untold), Some(_)) => true,
-            (Some(LastFailure::Known(told)), Some(last)) => last.failure == *told,
-            _ => false,
+            (Some(LastFailure::Known(told)), Some(last)) if last.failure == *told => true,
+            // No event tells that an attach has failed after a reconnect.
+            (_, Some(last)) => matches!(last.failure, Failure::TimedOut(_) | Failure::Reported(_)),
+            (Some(_), None) => false,
         };
         let checks = [
             ("the id", info.id.as_str() == DEVICES[index]),

@@ -109,9 +109,11 @@ impl Session {
         if self.is_asked_otherwise(online, slot, asked.is_current) {
             return;
         }
+        let failure = Failure::Reported(report.clone());
+        self.note_failure(slot, &failure);
         if let Some(op) = self.devices.at_mut(slot).attach_op.take() {
             let device = self.devices.key(slot);
-            self.fail(op, device, Failure::Reported(report.clone()));
+            self.fail(op, device, failure);
         }
         self.refuse(Some(online), slot, &Failure::DeviceRefused);
     }
@@ -169,8 +171,15 @@ impl Session {
     }
 
     /// Handles a report that the attach failed for a reason that may be temporary.
-    pub(crate) fn on_attach_failed(&mut self, online: &mut Online, slot: Slot, now: Moment) {
+    pub(crate) fn on_attach_failed(
+        &mut self,
+        online: &mut Online,
+        slot: Slot,
+        report: &ErrorReport,
+        now: Moment,
+    ) {
         if self.end_attaching(online, slot, now).is_some() {
+            self.note_failure(slot, &Failure::Reported(report.clone()));
             self.back_off(online, slot, self.options.backoff, now);
         }
     }
@@ -180,9 +189,11 @@ impl Session {
         if !matches!(self.devices.at(slot).life, Life::Attaching) {
             return;
         }
+        let failure = Failure::TimedOut(self.options.attach_timeout);
+        self.note_failure(slot, &failure);
         if let Some(op) = self.devices.at_mut(slot).attach_op.take() {
             let device = self.devices.key(slot);
-            self.fail(op, device, Failure::TimedOut(self.options.attach_timeout));
+            self.fail(op, device, failure);
         }
         self.back_off(online, slot, self.options.backoff, now);
     }

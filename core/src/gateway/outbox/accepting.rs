@@ -43,8 +43,7 @@ impl Outbox {
             return None;
         }
         let (mut dropped, mut keys) = (Load::default(), Vec::new());
-        let extras = publication.extras.as_ref();
-        let is_urgent = extras.is_some_and(|extras| extras.is_urgent());
+        let is_urgent = publication.is_urgent();
         for key in queue.droppable(&self.entries, is_urgent) {
             dropped.add(self.entry(key).payload.len());
             keys.push(key);
@@ -78,8 +77,8 @@ impl Outbox {
         mut publication: Publication,
         now: Moment,
     ) -> Option<EntryKey> {
+        let is_urgent = publication.is_urgent();
         let extras = publication.extras.take();
-        let is_urgent = extras.as_ref().is_some_and(|extras| extras.is_urgent());
         let (key, replaced) = self.take_in(flight, op, publication, is_urgent);
         self.index.add(op, key);
         if let Some(extras) = extras.filter(|extras| extras.has_more()) {

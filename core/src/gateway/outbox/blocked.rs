@@ -6,13 +6,15 @@ use super::{
     Outbox,
     room::{Load, Room},
 };
-use crate::command::Slot;
+use crate::command::{Publication, Slot};
 
 /// A user who waits for room.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Blocked {
     /// The size of the last refused publication.
     bytes: usize,
+    /// Whether one that was refused is urgent: then any room will do, and otherwise half of the queue.
+    is_urgent: bool,
     /// The place among those who wait for shared room; `None` while the device's own limit is in the way.
     place: Option<Place>,
 }
@@ -80,15 +82,20 @@ impl Waiting {
 }
 
 impl Outbox {
-    /// Records that the user of this device waits for room for this many bytes.
-    pub(crate) fn block(&mut self, device: Slot, bytes: usize) {
+    /// Records that the user of its device waits for room for this publication.
+    pub(crate) fn block(&mut self, publication: &Publication) {
+        let (device, bytes) = (publication.device.slot, publication.payload.len());
         let queue = self.queues.at_mut(device);
-        let blocked = queue.blocked.take();
-        let place = blocked.and_then(|blocked| blocked.place);
+        let old = queue.blocked.take();
+        let is_urgent = publication.is_urgent() || old.is_some_and(|old| old.is_urgent);
+        let place = old.and_then(|old| old.place);
         let load = queue.load;
-        self.wait(device, bytes, place, |room| {
-            room.suits_device(load.with(bytes))
-        });
+        let blocked = Blocked {
+            bytes,
+            is_urgent,
+            place,
+        };
+        self.wait(device, blocked, |room| room.suits_device(load.with(bytes)));
     }
 
     /// Finds a device whose load has changed its place among those who wait, if its user does. Never inlined: usually
@@ -97,23 +104,21 @@ impl Outbox {
     pub(super) fn recheck(&mut self, device: Slot) {
         let queue = self.queues.at_mut(device);
         let load = queue.load;
-        if let Some(Blocked { bytes, place }) = queue.blocked.take() {
-            self.wait(device, bytes, place, |room| {
-                let is_relaxed = place.is_some() || room.is_relaxed(load);
-                is_relaxed && room.suits_device(load.with(bytes))
+        if let Some(blocked) = queue.blocked.take() {
+            self.wait(device, blocked, |room| {
+                let may_be_tight = blocked.is_urgent || blocked.place.is_some();
+                let is_relaxed = may_be_tight || room.is_relaxed(load);
+                is_relaxed && room.suits_device(load.with(blocked.bytes))
             });
             self.is_look_due = true;
         }
     }
 
-    /// Lets a device wait: for shared room if `suits` says that its own limit is not in the way. `old` is its place so far.
-    fn wait(
-        &mut self,
-        device: Slot,
-        bytes: usize,
-        old: Option<Place>,
-        suits: impl FnOnce(&Room) -> bool,
-    ) {
+    /// Lets a device wait: for shared room if `suits` says that its own limit is not in the way. `blocked` has its place so
+    /// far.
+    fn wait(&mut self, device: Slot, blocked: Blocked, suits: impl FnOnce(&Room) -> bool) {
+        let Blocked { bytes, place, .. } = blocked;
+        let old = place;
         if let Some(old) = old {
             self.waiting.remove(old);
         }
@@ -122,7 +127,7 @@ impl Outbox {
             let need = self.room.need(queue.load, queue.load.with(bytes));
             self.waiting.add(device, old, need)
         });
-        queue.blocked = Some(Blocked { bytes, place });
+        queue.blocked = Some(Blocked { place, ..blocked });
     }
 
     /// Forgets that the user of a device waits.
