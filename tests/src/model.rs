@@ -40,6 +40,7 @@ pub(crate) use self::publications::{payload, tag};
 use self::tokens::{Dates, Given};
 use self::wire::Wire;
 use crate::ConnectionId;
+use crate::bridge::event::EventKind;
 use crate::bridge::settings::FailedPuback;
 use crate::link::Observation;
 use crate::script::{DEVICES, Drafted, Rule};
@@ -292,7 +293,13 @@ impl Model {
                 self.check_silence(gateway)?;
             }
             Observation::Event(event) => self.on_event(event, now)?,
-            Observation::Bridge(event) => self.on_bridge_event(event)?,
+            Observation::Bridge(event) => {
+                self.latency.has_report |= matches!(
+                    event.kind,
+                    EventKind::ErrorReport { .. } | EventKind::FaultInjected { .. }
+                );
+                self.on_bridge_event(event)?;
+            }
         }
         if !matches!(observation, Observation::Event(_)) {
             self.burst = 0;

@@ -95,7 +95,7 @@ impl Session {
         match found {
             Some((_, Found::Quarantined)) => return About::Past,
             Some((packet_id, Found::InFlight(owner))) if !self.owns(packet_id, owner) => {
-                return self.subject_of_past(online, packet_id);
+                return self.subject_of_past(online, packet_id, report);
             }
             Some((packet_id, Found::InFlight(owner))) if self.is_named(owner, report) => {
                 return About::InFlight(packet_id, owner);
@@ -121,7 +121,8 @@ impl Session {
         {
             return About::InFlight(packet_id, owner);
         }
-        if let superseded @ About::Superseded(..) = self.subject_of_past(online, packet_id) {
+        let past = self.subject_of_past(online, packet_id, report);
+        if let superseded @ About::Superseded(..) = past {
             return superseded;
         }
         let attached = |slot: Slot| match self.devices.at(slot).life {
@@ -143,8 +144,10 @@ impl Session {
     }
 
     /// Returns what a report about a packet is about that its owner does not wait for any more.
-    fn subject_of_past(&self, online: &Online, packet_id: PacketId) -> About {
-        if let Some(ended) = online.flight.ended(packet_id) {
+    fn subject_of_past(&self, online: &Online, packet_id: PacketId, report: &ErrorReport) -> About {
+        if let Some(ended) = online.flight.ended(packet_id)
+            && self.is_about_device(ended.device, report)
+        {
             return About::Ended(ended.device, packet_id);
         }
         let mut superseded = online.superseded.iter();
@@ -157,12 +160,14 @@ impl Session {
 
     /// Returns whether a report names the device of this operation, or no device.
     fn is_named(&self, owner: PacketOwner, report: &ErrorReport) -> bool {
-        let Some(device) = self.device_of(owner) else {
-            return false;
-        };
-        report
-            .device_id()
-            .is_none_or(|id| id == self.devices.at(device).id.as_str())
+        let device = self.device_of(owner);
+        device.is_some_and(|device| self.is_about_device(device, report))
+    }
+
+    /// Returns whether a report names this device, or no device.
+    fn is_about_device(&self, device: Slot, report: &ErrorReport) -> bool {
+        let named = report.device_id();
+        named.is_none_or(|id| id == self.devices.at(device).id.as_str())
     }
 
     /// Returns the device of an operation; `None` for the subscription to error reports, and for an operation that has

@@ -24,6 +24,8 @@ pub(super) struct Latency {
     least: Option<Duration>,
     /// Whether reading was ever paused, so that the gateway may have measured less.
     pub(super) was_paused: bool,
+    /// Whether there was an error report, which the gateway may have taken for an answer.
+    pub(super) has_report: bool,
 }
 
 impl Latency {
@@ -67,9 +69,9 @@ impl Model {
         let stats = gateway.stats();
         let (smoothed, worst) = (stats.latency, stats.worst_latency);
         let latency = &self.latency;
-        let is_right = smoothed <= latency.longest
-            && worst <= latency.longest_since_reset
-            && (latency.was_paused || worst >= latency.least);
+        let is_bounded = smoothed <= latency.longest && worst <= latency.longest_since_reset;
+        let is_right =
+            (latency.has_report || is_bounded) && (latency.was_paused || worst >= latency.least);
         match is_right || self.is_deceived {
             true => Ok(()),
             false => Err(Finding::new(
