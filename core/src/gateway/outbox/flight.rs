@@ -254,10 +254,13 @@ impl Outbox {
 
     /// Records that the packet of a publication that is about to end remains in the window: until it is answered or
     /// overdue, it counts in the share of its device. Otherwise a user who cancels and tries again would take all of the
-    /// window.
+    /// window. A share of one stays free, so that the device can show whether the peer answers.
     pub(crate) fn end_in_flight(&mut self, flight: &mut Flight, key: EntryKey, id: PacketId) {
         let &Entry { device, op, .. } = self.entries.at(key);
         let queue = self.queues.at_mut(device);
+        if flight.round.allows_only_one(queue) {
+            return;
+        }
         queue.in_flight += 1;
         queue.ended_in_flight += 1;
         flight.ended.insert(id, Ended { device, op });

@@ -92,6 +92,11 @@ impl Round {
         }
     }
 
+    /// Returns whether a device with this queue may have only one in flight.
+    pub(super) fn allows_only_one(&self, queue: &Queue) -> bool {
+        self.shares.first + queue.grown <= 1
+    }
+
     /// Returns whether this queue has as many in flight as the device may have.
     #[inline]
     pub(super) fn is_full(&self, queue: &Queue) -> bool {
