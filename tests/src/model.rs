@@ -25,7 +25,7 @@ mod wire;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
-use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options, TransportEnd};
+use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options};
 
 use self::device_info::LastFailure;
 use self::hang_ups::HangUps;
@@ -40,7 +40,6 @@ pub(crate) use self::publications::{payload, tag};
 use self::tokens::{Dates, Given};
 use self::wire::Wire;
 use crate::ConnectionId;
-use crate::bridge::event::EventKind;
 use crate::bridge::settings::FailedPuback;
 use crate::link::Observation;
 use crate::script::{DEVICES, Drafted, Rule};
@@ -284,20 +283,12 @@ impl Model {
             Observation::TimedOut => self.check_expired(gateway, now)?,
             Observation::Struck(_) => {}
             Observation::Disconnected(end) => {
-                if end == TransportEnd::PeerClosed {
-                    let pending: Vec<_> = self.pending().map(|(_, kind)| kind).collect();
-                    let device_of = |number| self.publications.at(number).device;
-                    let unanswered = self.wire.unanswered();
-                    self.hang_ups.add(unanswered, &pending, device_of);
-                }
+                self.note_hang_up(end);
                 self.check_silence(gateway)?;
             }
             Observation::Event(event) => self.on_event(event, now)?,
             Observation::Bridge(event) => {
-                self.latency.has_report |= matches!(
-                    event.kind,
-                    EventKind::ErrorReport { .. } | EventKind::FaultInjected { .. }
-                );
+                self.latency.note_report(event);
                 self.on_bridge_event(event)?;
             }
         }

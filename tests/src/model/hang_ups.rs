@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use iotcore_gateway::{DetachCause, Disconnected, Event, Failure};
+use iotcore_gateway::{DetachCause, Disconnected, Event, Failure, TransportEnd};
 
 use super::publications::number_in;
 use super::wire::{Answer, Sent};
@@ -131,6 +131,9 @@ impl HangUps {
         if let Some(hang_ups) = self.in_a_row.remove(&Packet::Publication(old)) {
             let newer = self.in_a_row.entry(Packet::Publication(new)).or_default();
             *newer = hang_ups.max(*newer);
+            if *newer >= SUSPECT {
+                self.late.insert(new);
+            }
         }
     }
 
@@ -215,6 +218,16 @@ impl Model {
         match self.hang_ups.may_have_suspects() || !probation.is_zero() {
             true => TRIALS + probation,
             false => Duration::ZERO,
+        }
+    }
+
+    /// Records the end of a transport, if the peer hung up.
+    pub(super) fn note_hang_up(&mut self, end: TransportEnd) {
+        if end == TransportEnd::PeerClosed {
+            let pending: Vec<_> = self.pending().map(|(_, kind)| kind).collect();
+            let device_of = |number| self.publications.at(number).device;
+            let unanswered = self.wire.unanswered();
+            self.hang_ups.add(unanswered, &pending, device_of);
         }
     }
 

@@ -8,6 +8,7 @@ use iotcore_gateway::Gateway;
 use super::publications::number_in;
 use super::wire::Answered;
 use super::{Finding, Model};
+use crate::bridge::event::{Event as BridgeEvent, EventKind};
 use crate::script::Rule;
 
 /// The shortest time that is told.
@@ -25,12 +26,20 @@ pub(super) struct Latency {
     /// Whether reading was ever paused, so that the gateway may have measured less.
     pub(super) was_paused: bool,
     /// Whether there was an error report, which the gateway may have taken for an answer.
-    pub(super) has_report: bool,
+    has_report: bool,
 }
 
 impl Latency {
     pub(super) fn restart(&mut self) {
         *self = Self::default();
+    }
+
+    /// Records that there may be an error report: the bridge's, or a forged one.
+    pub(super) fn note_report(&mut self, event: &BridgeEvent) {
+        self.has_report |= matches!(
+            event.kind,
+            EventKind::ErrorReport { .. } | EventKind::FaultInjected { .. }
+        );
     }
 }
 
