@@ -63,17 +63,21 @@ pub struct Unsent {
 impl Unsent {
     /// Converts it back into a publication, for the device with this key.
     pub fn into_publication(self, device: DeviceKey) -> Publication {
-        let extras = Extras {
-            priority: self.priority,
-            expires_after: self.expires_after,
-            tag: self.tag,
-        };
+        let extras = self.extras();
         Publication {
             device,
             topic: self.topic,
             qos: self.qos,
             payload: self.payload,
             extras: extras.kept(),
+        }
+    }
+
+    pub(crate) fn extras(&self) -> Extras {
+        Extras {
+            priority: self.priority,
+            expires_after: self.expires_after,
+            tag: self.tag.clone(),
         }
     }
 }

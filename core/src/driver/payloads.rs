@@ -67,9 +67,7 @@ impl ReportedState {
 struct Sending {
     payload: Bytes,
     qos: QoS,
-    priority: Priority,
-    expires_after: Option<Duration>,
-    tag: Option<Tag>,
+    extras: Extras,
 }
 
 impl Sending {
@@ -77,24 +75,17 @@ impl Sending {
         Self {
             payload,
             qos: QoS::AtLeastOnce,
-            priority: Priority::Ordinary,
-            expires_after: None,
-            tag: None,
+            extras: Extras::default(),
         }
     }
 
     fn into_publication(self, device: DeviceKey, topic: PublicationTopic) -> Publication {
-        let extras = Extras {
-            priority: self.priority,
-            expires_after: self.expires_after,
-            tag: self.tag,
-        };
         Publication {
             device,
             topic,
             qos: self.qos,
             payload: self.payload,
-            extras: extras.kept(),
+            extras: self.extras.kept(),
         }
     }
 }
@@ -102,11 +93,9 @@ impl Sending {
 impl From<Unsent> for Sending {
     fn from(unsent: Unsent) -> Self {
         Self {
+            extras: unsent.extras(),
             payload: unsent.payload,
             qos: unsent.qos,
-            priority: unsent.priority,
-            expires_after: unsent.expires_after,
-            tag: unsent.tag,
         }
     }
 }
@@ -124,7 +113,7 @@ macro_rules! sent {
             /// Sets its priority.
             #[must_use]
             pub fn priority(mut self, priority: Priority) -> Self {
-                self.sending.priority = priority;
+                self.sending.extras.priority = priority;
                 self
             }
 
@@ -134,14 +123,14 @@ macro_rules! sent {
             /// [`Publication::expires_after`](crate::Publication::expires_after).
             #[must_use]
             pub fn expires_after(mut self, time: Duration) -> Self {
-                self.sending.expires_after = Some(time);
+                self.sending.extras.expires_after = Some(time);
                 self
             }
 
             /// Gives it a name of the user's own, which comes back if it fails or is left unsent.
             #[must_use]
             pub fn tag(mut self, tag: Tag) -> Self {
-                self.sending.tag = Some(tag);
+                self.sending.extras.tag = Some(tag);
                 self
             }
         }
