@@ -5,24 +5,20 @@ use std::collections::VecDeque;
 /// The number of values for which a queue always keeps its memory.
 const ALWAYS_KEPT: usize = 128;
 
-/// With less of its memory in use than one part in so many, a queue frees half of it.
+/// With less of its memory in use than one part in so many, a queue frees half of it or more.
 const SPARSE: usize = 8;
 
-/// A queue whose memory follows its use: it frees most of it while it gets shorter, and once it is found empty, it keeps at
-/// most four times what has passed since it was found empty before. So a repeated use of no more than are always kept never
-/// allocates again, and an idle queue keeps little.
+/// A queue whose memory follows its use: it frees most of it while it gets shorter. A repeated use of no more values than
+/// are always kept never allocates again.
 #[derive(Debug)]
 pub(crate) struct Fifo<T> {
     values: VecDeque<T>,
-    /// How many have passed since it was emptied.
-    passed: usize,
 }
 
 impl<T> Fifo<T> {
     pub(crate) fn new() -> Self {
         Self {
             values: VecDeque::new(),
-            passed: 0,
         }
     }
 
@@ -38,19 +34,15 @@ impl<T> Fifo<T> {
     #[inline]
     pub(crate) fn pop_front(&mut self) -> Option<T> {
         if self.values.capacity() / SPARSE > self.values.len().max(ALWAYS_KEPT / SPARSE) {
-            self.shrink_to(SPARSE / 2 * self.values.len());
+            self.shrink();
         }
-        let value = self.values.pop_front();
-        match value.is_some() {
-            true => self.passed += 1,
-            false => self.settle(),
-        }
-        value
+        self.values.pop_front()
     }
 
     #[inline(never)]
-    fn shrink_to(&mut self, capacity: usize) {
-        self.values.shrink_to(capacity.max(ALWAYS_KEPT));
+    fn shrink(&mut self) {
+        let kept = SPARSE / 2 * self.values.len();
+        self.values.shrink_to(kept.max(ALWAYS_KEPT));
     }
 
     /// Returns all values, oldest first.
@@ -62,15 +54,6 @@ impl<T> Fifo<T> {
     /// Returns the same, to be changed in place.
     pub(crate) fn values_mut(&mut self) -> &mut VecDeque<T> {
         &mut self.values
-    }
-
-    /// Frees memory that was not used lately; the queue is empty. Taking a value when there is none does it too.
-    #[inline(never)]
-    pub(crate) fn settle(&mut self) {
-        let passed = core::mem::take(&mut self.passed);
-        if self.values.capacity() > ALWAYS_KEPT.max(4 * passed) {
-            self.shrink_to(4 * passed);
-        }
     }
 }
 

@@ -188,9 +188,6 @@ impl OwedAcks {
 
     pub(crate) fn pop_given(&mut self) -> Option<PacketId> {
         let owed = self.owed.pop_front()?;
-        if self.owed.len() == 0 {
-            self.owed.settle();
-        }
         if !self.is_full() {
             self.full_since = None;
         }
