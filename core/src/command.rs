@@ -144,7 +144,7 @@ pub struct Publication {
     pub(crate) extras: Option<Box<Extras>>,
 }
 
-/// What few publications have; apart, so that the others are small.
+/// Priority, deadline and tag, stored apart so that publications without them stay small.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Extras {
     pub(crate) priority: Priority,
@@ -216,17 +216,17 @@ impl Publication {
         self
     }
 
-    /// Gives it up once so much time has passed since it was accepted, by the clock of the machine, if it is not in flight
-    /// then: it ends with [`Failure::Expired`](crate::Failure::Expired), and is not sent, nor sent again. If it is in
-    /// flight, its acknowledgement may still come. Time during which the machine sleeps counts if its clock goes on
-    /// meanwhile, as on most systems it does not.
+    /// Sets the time after which it is not sent any more, counted from its acceptance by the machine's monotonic clock. If
+    /// it is not in flight when the time has passed, it ends with [`Failure::Expired`](crate::Failure::Expired). If it is,
+    /// its acknowledgement may still come, but it is not sent again. Time during which the machine sleeps counts if its
+    /// clock goes on meanwhile; on most systems it does not.
     #[must_use]
     pub fn expires_after(mut self, time: Duration) -> Self {
         self.extras.get_or_insert_default().expires_after = Some(time);
         self
     }
 
-    /// Gives it a name of the user's own, which comes back if it fails or is left unsent.
+    /// Sets the user's own name for it, which is returned if it fails or is left unsent.
     #[must_use]
     pub fn tag(mut self, tag: Tag) -> Self {
         self.extras.get_or_insert_default().tag = Some(tag);

@@ -1,4 +1,4 @@
-//! Queues that give their memory back.
+//! Queues that free their memory.
 
 use std::collections::VecDeque;
 

@@ -107,7 +107,7 @@ struct Device {
     reports: u32,
     /// Whether reports without a cause were sent about it, which may arrive at any time.
     is_slandered: bool,
-    /// What its user gave it last to be attached with.
+    /// How its user last asked to attach it.
     given: Option<Given>,
     /// Whether its user has ever requested its detach.
     is_detached: bool,

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// The token source failed, or gave no answer within `dial_timeout`; nothing was sent.
+    /// The token source failed, or did not answer within `dial_timeout`; nothing was sent.
     Token(TokenFailure),
     /// The attach was not accepted, also because the gateway was closed or the driver dropped while a token was fetched,
     /// or did not succeed. After [`OperationError::Failed`] the gateway still has the

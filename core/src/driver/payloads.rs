@@ -117,9 +117,9 @@ macro_rules! sent {
                 self
             }
 
-            /// Gives it up once so much time has passed since the gateway accepted it, if it is not in flight then: its
-            /// delivery ends with [`Failure::Expired`](crate::Failure::Expired), and it is not sent, nor sent again. The
-            /// time that [`Accepting`](crate::driver::Accepting) waits for room before that does not count. See
+            /// Sets the time after which it is not sent any more, counted from its acceptance by the gateway: the time that
+            /// [`Accepting`](crate::driver::Accepting) waits for room before that does not count. If it is not in flight
+            /// when the time has passed, its delivery ends with [`Failure::Expired`](crate::Failure::Expired). See
             /// [`Publication::expires_after`](crate::Publication::expires_after).
             #[must_use]
             pub fn expires_after(mut self, time: Duration) -> Self {
@@ -127,7 +127,7 @@ macro_rules! sent {
                 self
             }
 
-            /// Gives it a name of the user's own, which comes back if it fails or is left unsent.
+            /// Sets the user's own name for it, which is returned if it fails or is left unsent.
             #[must_use]
             pub fn tag(mut self, tag: Tag) -> Self {
                 self.sending.extras.tag = Some(tag);

@@ -124,7 +124,7 @@ pub enum TlsError {
     Unreadable(String),
     /// A certificate in it cannot be a root.
     Certificate(rustls::Error),
-    /// The operating system gave no roots.
+    /// The operating system returned no root certificates.
     Platform(rustls::Error),
 }
 

@@ -215,7 +215,7 @@ impl Session {
         }
     }
 
-    /// Notifies the users whose publications were refused that there is room again, and gives back the memory of what has
+    /// Notifies the users whose publications were refused that there is room again, and frees the memory of what has
     /// ended. Never inlined: usually there is nothing to do.
     #[inline(never)]
     pub(super) fn do_chores(&mut self, online: Option<&mut Online>) {

@@ -375,7 +375,7 @@ impl World {
         );
     }
 
-    /// Makes calls that must not change anything. A timeout that is due is none of them: what was sent or answered late may
+    /// Makes calls that must not change anything. This excludes a timeout that is due: what was sent or answered late may
     /// have left a deadline in the past, and only a timeout judges deadlines.
     fn make_redundant_calls(&mut self) {
         let deadline = self.gateway.poll_timeout();

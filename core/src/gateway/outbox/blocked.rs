@@ -138,7 +138,7 @@ impl Outbox {
         }
     }
 
-    /// Returns whether there may be room for a user who waits, or memory to be given back.
+    /// Returns whether there may be room for a user who waits, or memory to be freed.
     #[inline]
     pub(crate) fn has_chores(&self) -> bool {
         self.is_look_due || self.entries.are_sparse(self.len())

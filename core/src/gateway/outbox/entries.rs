@@ -1,5 +1,5 @@
 //! All publications, by key, in blocks of fixed size: adding one moves none of the others, however many there are, and
-//! wastes at most one block. Once most have ended, the rest moves together, and the memory of the others is given back.
+//! wastes at most one block. Once most have ended, the rest moves together, and the memory of the others is freed.
 
 use core::{array, mem};
 
@@ -11,7 +11,7 @@ const BLOCK: usize = 64;
 /// As many blocks are kept, so that publications that come and go allocate nothing.
 const ALWAYS_KEPT: usize = 4;
 
-/// With fewer of its places taken than one in so many, the memory is given back.
+/// With fewer of its places taken than one in so many, the memory is freed.
 const SPARSE: usize = 4;
 
 /// A key is removed from every list, retransmit queue and packet identifier before its entry is removed.
@@ -23,7 +23,7 @@ pub(super) struct Entries {
     blocks: Vec<Box<[Place; BLOCK]>>,
     /// The vacant slot that is used next: the one vacated last. [`NONE`] if there is none.
     vacant: EntryKey,
-    /// With fewer entries than this, their memory is to be given back.
+    /// With fewer entries than this, their memory is to be freed.
     sparse_below: usize,
 }
 
@@ -102,7 +102,7 @@ impl Entries {
         };
     }
 
-    /// Returns whether so few entries are left that their memory is to be given back.
+    /// Returns whether so few entries are left that their memory is to be freed.
     #[inline]
     pub(super) fn are_sparse(&self, len: usize) -> bool {
         len < self.sparse_below
@@ -133,7 +133,7 @@ impl Entries {
         Some((from, to))
     }
 
-    /// Gives back the memory of the places that do not remain, after the last entry has moved.
+    /// Frees the memory of the places that do not remain, after the last entry has moved.
     pub(super) fn packed(&mut self, packing: Packing) {
         self.blocks.truncate(packing.blocks);
         self.blocks.shrink_to_fit();

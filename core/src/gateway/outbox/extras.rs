@@ -1,4 +1,4 @@
-//! What few publications have: a deadline, a tag.
+//! Deadlines and tags of publications, which few have.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ use crate::{
     unsent::Unsent,
 };
 
-/// What few publications have, apart from the entries, which so are small.
+/// The deadlines and tags of the few publications that have one, stored apart so that entries stay small.
 #[derive(Debug, Default)]
 pub(super) struct Extras {
     by_op: BTreeMap<OpId, Extra>,

@@ -1,4 +1,4 @@
-//! Giving back the memory of publications that have ended.
+//! Frees the memory of publications that have ended.
 
 use super::{
     Flight, Outbox,
@@ -10,7 +10,7 @@ use crate::mqtt::PacketId;
 mod tests;
 
 impl Outbox {
-    /// Gives back the memory of the publications that have ended, if few are left. Their keys change: `rename` is called
+    /// Frees the memory of the publications that have ended, if few are left. Their keys change: `rename` is called
     /// with the packet identifier and the new key of each that is in flight at QoS 1.
     pub(crate) fn pack(
         &mut self,

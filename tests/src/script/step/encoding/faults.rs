@@ -114,7 +114,7 @@ fn poison(device: u8, packet: u8, number: u8) -> FaultKind {
     }
 }
 
-/// Returns the number that gives [`poison`] a prefix.
+/// Returns the number from which [`poison`] derives a prefix.
 fn publication(prefix: &[u8]) -> u8 {
     let text = core::str::from_utf8(prefix).unwrap_or_default();
     let number: Option<u8> = text
