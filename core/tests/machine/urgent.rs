@@ -223,3 +223,45 @@ fn a_device_that_has_something_urgent_now_and_then_keeps_its_turn_for_the_rest()
         }
     }
 }
+
+/// Returns how many answers an alarm waits for behind 95 publications of its device in flight, of which the bridge has
+/// lost so many.
+fn answers_before_an_alarm(lost: usize) -> usize {
+    let mut options = Options::default();
+    options.quota.device_bytes_per_second = None;
+    let (mut harness, device) = Harness::attached(options);
+    harness.widen(device, 100);
+    for _ in 0..900 {
+        harness.publish(device, "reading");
+    }
+    let mut ids = VecDeque::from(harness.sent_ids());
+    assert_eq!(ids.len(), 95);
+    ids.drain(..lost);
+    for _ in 0..10 {
+        harness.puback(ids.pop_front().unwrap());
+        ids.extend(harness.sent_ids());
+    }
+    harness.wait(seconds(1));
+    ids.extend(harness.sent_ids());
+    assert_eq!(harness.gateway.stats().skipped, lost);
+    alarm(&mut harness, device, "alarm");
+    let mut answers = 0;
+    loop {
+        for (payload, id) in harness.sent_payloads() {
+            if payload == "alarm" {
+                return answers;
+            }
+            ids.push_back(id);
+        }
+        harness.puback(ids.pop_front().expect("the alarm is never sent"));
+        answers += 1;
+    }
+}
+
+#[test]
+fn an_alarm_waits_for_one_answer_at_most_although_messages_of_its_device_were_lost() {
+    for lost in [0, 1, 2, 4] {
+        let answers = answers_before_an_alarm(lost);
+        assert!(answers <= 1, "{answers} answers, with {lost} lost");
+    }
+}

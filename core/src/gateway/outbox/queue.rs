@@ -48,6 +48,8 @@ pub(super) struct Queue {
     pub(super) ended_in_flight: usize,
     /// How many more than at first may be in flight, because of the acknowledgements on this connection.
     pub(super) grown: usize,
+    /// The most that this was before publications left the window unanswered; urgent ones still have that room.
+    pub(super) most_grown: usize,
     /// How many wait that are urgent or at QoS 0.
     special: usize,
     /// Whether the pace holds the state or all back, so that the state makes nothing urgent.
@@ -286,6 +288,7 @@ impl Queue {
         self.in_flight = 0;
         self.ended_in_flight = 0;
         self.grown = 0;
+        self.most_grown = 0;
     }
 }
 

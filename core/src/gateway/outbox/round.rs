@@ -86,6 +86,7 @@ impl Round {
     /// Records that a publication of a device has left the window unanswered: it may have half as many in flight.
     pub(super) fn shrink(&mut self, device: Slot, queue: &mut Queue, entries: &Entries) {
         let first = self.shares.first;
+        queue.most_grown = queue.most_grown.max(queue.grown);
         queue.grown = ((first + queue.grown) / 2).saturating_sub(first);
         if !self.suit(queue, entries) {
             self.remove(device, queue);

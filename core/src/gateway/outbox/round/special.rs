@@ -37,7 +37,8 @@ impl Round {
             share,
             ..
         } = self.shares;
-        queue.in_flight >= first + (queue.grown + share).min(growth)
+        let grown = queue.grown.max(queue.most_grown);
+        queue.in_flight >= first + (grown + share).min(growth)
     }
 
     /// Returns where a device with this queue waits that can send something urgent, or at QoS 0. Never inlined, as
