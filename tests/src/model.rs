@@ -6,6 +6,7 @@
 //! whether what the gateway received is true: from then on, only the rules that do not depend on it are checked.
 
 mod cloud;
+mod device;
 mod device_info;
 mod hang_ups;
 mod latency;
@@ -22,11 +23,12 @@ mod tests;
 mod tokens;
 mod wire;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options};
 
+use self::device::Device;
 use self::device_info::LastFailure;
 use self::hang_ups::HangUps;
 use self::latency::Latency;
@@ -37,9 +39,8 @@ use self::outgoing::Outgoing;
 pub(crate) use self::owed::owed;
 use self::publications::Publications;
 pub(crate) use self::publications::{payload, tag};
-use self::tokens::{Dates, Given};
+use self::tokens::Dates;
 use self::wire::Wire;
-use crate::ConnectionId;
 use crate::bridge::settings::FailedPuback;
 use crate::link::Observation;
 use crate::script::{DEVICES, Drafted, Rule};
@@ -86,49 +87,6 @@ pub struct Model {
     rejected: u64,
     /// Topic filters that the bridge refuses because of a fault, and of which the refusal follows.
     refused_filters: u32,
-}
-
-/// The state of a device.
-#[derive(Debug, Default)]
-struct Device {
-    /// How often the bridge attached it.
-    attached_by_bridge: u32,
-    /// How often the gateway reported it attached.
-    attached_by_gateway: u32,
-    /// Attaches that the bridge refused, but may have acknowledged.
-    refused_attaches: u32,
-    /// Publications that the bridge refused, but may have acknowledged.
-    refused_publications: u32,
-    /// How often the bridge refused its attach.
-    refusals: u32,
-    /// Connections on which the bridge detached it, or acknowledged an attach that it refused.
-    lost_on: BTreeSet<ConnectionId>,
-    /// How many errors about it were reported.
-    reports: u32,
-    /// Whether reports without a cause were sent about it, which may arrive at any time.
-    is_slandered: bool,
-    /// How its user last asked to attach it.
-    given: Option<Given>,
-    /// Whether its user has ever requested its detach.
-    is_detached: bool,
-    /// Whether a publication was refused for lack of room, without a notification since that there is room.
-    is_blocked: bool,
-    /// The numbers of its newest telemetry events that have arrived, by priority.
-    newest_arrivals: [Option<u32>; 2],
-    /// The number of its state that has arrived last.
-    newest_state: Option<u32>,
-    /// Configs and commands that were sent to it, by their identifying marks.
-    sent: BTreeSet<String>,
-    /// Those that were delivered.
-    delivered: BTreeSet<String>,
-    /// Those whose acknowledgement the bridge received, but which the user has not received yet.
-    acknowledged: BTreeSet<String>,
-    /// Whether its deliveries were overdue, and none has been acknowledged since.
-    is_deaf: bool,
-    /// Whether the user has acknowledged one of its deliveries since the events were last all taken.
-    is_heard: bool,
-    /// Payloads of its configs, by version.
-    configs: BTreeMap<u64, String>,
 }
 
 /// A config or command that the user has not acknowledged.

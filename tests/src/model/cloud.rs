@@ -364,15 +364,3 @@ impl Model {
         }
     }
 }
-
-impl Device {
-    /// Returns whether it was ever detached, or may have been: the gateway then acknowledges its commands itself.
-    pub(super) fn was_detached(&self) -> bool {
-        self.is_detached || self.reports > 0 || !self.lost_on.is_empty()
-    }
-
-    /// Returns whether messages for this device may be refused on a connection.
-    fn is_lost(&self, on: Option<ConnectionId>) -> bool {
-        on.is_some_and(|on| self.lost_on.contains(&on))
-    }
-}
