@@ -112,7 +112,9 @@ pub enum Event {
         failure: Failure,
     },
     /// The bridge refused the subscription to the errors topic or did not answer in time: failures are not reported until it
-    /// grants it, for which it is asked again with backoff; after [`Failure::Suspected`] it is not asked any more.
+    /// grants it, for which it is asked again with backoff; after [`Failure::Suspected`] it is not asked any more. If the
+    /// cloud detaches a device meanwhile, its publications are not answered until the next connection, on which it is
+    /// attached again.
     ErrorsTopicUnavailable {
         /// The reason.
         failure: Failure,

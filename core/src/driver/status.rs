@@ -74,7 +74,8 @@ pub enum Status {
         failure: Failure,
     },
     /// The bridge sends no error reports until it grants the subscription to them, for which it is asked again with backoff;
-    /// after [`Failure::Suspected`] it is not asked any more.
+    /// after [`Failure::Suspected`] it is not asked any more. If the cloud detaches a device meanwhile, its publications are
+    /// not answered until the next connection, on which it is attached again.
     ErrorsTopicUnavailable {
         /// The reason.
         failure: Failure,

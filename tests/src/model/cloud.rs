@@ -45,6 +45,13 @@ impl Model {
         self.devices[device].refusals
     }
 
+    /// Returns whether the bridge has detached a device on this connection, and the gateway cannot know: the report was
+    /// not delivered. It attaches the device again on the next connection.
+    pub(crate) fn has_missed_reports(&self, connection: ConnectionId) -> bool {
+        let mut devices = self.devices.iter();
+        devices.any(|device| device.unheard_on == Some(connection))
+    }
+
     /// Records that the user has acknowledged a delivery.
     pub(crate) fn acknowledge(&mut self, delivery: DeliveryId) {
         if let Some(delivered) = self.deliveries.remove(&delivery) {
@@ -202,6 +209,7 @@ impl Model {
                     device
                         .lost_on
                         .retain(|lost| Some(*lost) != event.connection);
+                    device.unheard_on = None;
                 }
                 Ok(())
             }
@@ -209,8 +217,20 @@ impl Model {
                 self.on_bridge_detached(device, *cause, event.connection)
             }
             EventKind::ErrorReport {
-                error_type, device, ..
-            } => self.on_bridge_report(*error_type, device, event.connection),
+                error_type,
+                device,
+                delivered,
+                ..
+            } => {
+                let checked = self.on_bridge_report(*error_type, device, event.connection);
+                if let Some(device) = self.by_name(device)
+                    && device.is_lost(event.connection)
+                    && !delivered
+                {
+                    device.unheard_on = event.connection;
+                }
+                checked
+            }
             EventKind::FaultStruck { fault, .. } => {
                 if let FaultKind::Grant { grant, .. } = fault.kind {
                     self.refused_filters += u32::from(grant == Grant::Failure);

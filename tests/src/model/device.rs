@@ -20,6 +20,8 @@ pub(super) struct Device {
     pub(super) refusals: u32,
     /// Connections on which the bridge detached it, or acknowledged an attach that it refused.
     pub(super) lost_on: BTreeSet<ConnectionId>,
+    /// The last connection on which it was lost, if the gateway got no report of it.
+    pub(super) unheard_on: Option<ConnectionId>,
     /// How many errors about it were reported.
     pub(super) reports: u32,
     /// Whether reports without a cause were sent about it, which may arrive at any time.

@@ -10,6 +10,7 @@ use super::run::{CLOSING, RECOVERY, ROUND, Run};
 use super::step::{Command, DEVICES, NESTED, Tokens};
 use crate::bridge::faults::FaultKind;
 use crate::bridge::settings::NestedGateway;
+use crate::link::GATEWAY;
 use crate::model::{OperationKind, Pace};
 
 /// The number of refused attaches of a device after which its user gives up.
@@ -99,6 +100,7 @@ impl Run {
         while !self.deliveries.is_empty() {
             self.acknowledge(0);
         }
+        self.end_uninformed_connection();
         for device in 1..DEVICES.len() {
             let state = self.keys[device].and_then(|key| self.link.gateway.device_state(key));
             let lifetime = Duration::from_secs(3_600);
@@ -119,6 +121,18 @@ impl Run {
             if self.model().refusals(device) > MAX_REFUSALS {
                 self.command(Command::Detach { device });
             }
+        }
+    }
+
+    /// Ends a connection on which the gateway has missed that a device was detached: messages of the device would wait
+    /// until the token is refreshed.
+    fn end_uninformed_connection(&mut self) {
+        let mut connected = self.link.bridge.connected();
+        let connection = connected.find(|(client, _)| *client == GATEWAY);
+        let connection = connection.map(|(_, connection)| connection);
+        drop(connected);
+        if connection.is_some_and(|connection| self.model().has_missed_reports(connection)) {
+            self.link.cut();
         }
     }
 
