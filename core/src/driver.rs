@@ -33,6 +33,7 @@
 //! [`Client::close`] sends what can still be sent, disconnects, and returns the unsent messages. Dropping every handle
 //! closes the gateway as well. Dropping the driver ends every pending future with [`DriverStopped`].
 
+mod alarm;
 mod attach_error;
 mod attaching;
 mod client;
@@ -95,9 +96,9 @@ pub use self::{
 };
 use self::{
     connection::READ_BYTES,
+    alarm::Alarm,
     device_tokens::DeviceTokens,
     environment::{Environment, RuntimeEnvironment},
-    runtime::Alarm,
     shared::Shared,
     state::State,
     tls::Checked,
@@ -111,8 +112,8 @@ pub struct Driver<R: Runtime, T: TokenSource> {
     shared: Arc<Shared>,
     environment: Arc<RuntimeEnvironment<R, T>>,
     target: Arc<Target>,
-    alarm: Alarm<R>,
-    device_tokens: DeviceTokens<R>,
+    alarm: Alarm,
+    device_tokens: DeviceTokens,
     trace: Trace,
     /// Holds the bytes of the last read.
     buffer: Box<[u8]>,
@@ -141,8 +142,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             security,
         };
         Self {
-            alarm: Alarm::new(Arc::clone(environment.runtime())),
-            device_tokens: DeviceTokens::new(Arc::clone(environment.runtime())),
+            alarm: Alarm::new(Arc::clone(shared.environment())),
+            device_tokens: DeviceTokens::new(Arc::clone(shared.environment())),
             trace: Trace::new(&shared, environment.client_id()),
             shared,
             environment,

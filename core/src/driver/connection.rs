@@ -13,9 +13,10 @@ use futures_rustls::TlsConnector;
 use crate::{
     driver::{
         Driver,
+        alarm::Alarm,
         environment::Environment,
         error::TransportError,
-        runtime::{Alarm, BoxFuture, Runtime, within},
+        runtime::{BoxFuture, Runtime, within},
         state::State,
         tls::Checked,
         tokens::TokenSource,
@@ -277,7 +278,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     /// Flushes, closes our half of the stream, and reads to the end of the peer's.
     async fn hang_up(&mut self, mut stream: Transport<R::Stream>) {
         let deadline = self.environment.now() + LINGER;
-        let mut linger = Alarm::new(Arc::clone(self.environment.runtime()));
+        let mut linger = Alarm::new(Arc::clone(self.shared.environment()));
         let mut is_closed = false;
         poll_fn(|cx| {
             self.poll_gateway(cx);

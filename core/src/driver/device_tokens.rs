@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use crate::{
     driver::{
-        environment::{TokenAnswer, TokenFetch},
-        runtime::{Alarm, Runtime},
+        alarm::Alarm,
+        environment::{Environment, TokenAnswer, TokenFetch},
         shared::Shared,
         state::{Asker, NextFetch},
     },
@@ -14,17 +14,17 @@ use crate::{
 };
 
 /// Fetches tokens for attaches, and for devices that need new ones, several at once.
-pub(crate) struct DeviceTokens<R> {
+pub(crate) struct DeviceTokens {
     fetches: Vec<(Asker, TokenFetch)>,
     /// Rings when the next backoff is over.
-    alarm: Alarm<R>,
+    alarm: Alarm,
 }
 
-impl<R: Runtime> DeviceTokens<R> {
-    pub(crate) fn new(runtime: Arc<R>) -> Self {
+impl DeviceTokens {
+    pub(crate) fn new(environment: Arc<dyn Environment>) -> Self {
         Self {
             fetches: Vec::new(),
-            alarm: Alarm::new(runtime),
+            alarm: Alarm::new(environment),
         }
     }
 

@@ -27,6 +27,9 @@ pub(crate) trait Environment: Send + Sync {
     /// Returns the date of the runtime's wall clock.
     fn unix_now(&self) -> UnixTime;
 
+    /// Ends at `deadline` or soon after.
+    fn sleep_until(self: Arc<Self>, deadline: Instant) -> BoxFuture<()>;
+
     /// Asks the token source for a device's token, from the first poll on and within the limit of a step.
     fn device_token(self: Arc<Self>, device: DeviceId) -> TokenFetch;
 }
@@ -103,6 +106,10 @@ impl<R: Runtime, T: TokenSource> Environment for RuntimeEnvironment<R, T> {
 
     fn unix_now(&self) -> UnixTime {
         self.runtime.unix_now()
+    }
+
+    fn sleep_until(self: Arc<Self>, deadline: Instant) -> BoxFuture<()> {
+        Box::pin(async move { self.runtime.sleep_until(deadline).await })
     }
 
     fn device_token(self: Arc<Self>, device: DeviceId) -> TokenFetch {

@@ -3,9 +3,9 @@
 use core::{
     future::poll_fn,
     pin::{Pin, pin},
-    task::{Context, Poll},
+    task::Poll,
 };
-use std::{io, sync::Arc};
+use std::io;
 
 use futures_io::{AsyncRead, AsyncWrite};
 
@@ -54,42 +54,5 @@ pub(crate) async fn within<R: Runtime, F: Future>(
     .await
 }
 
-/// A timer that is armed anew only for a deadline before the one it is armed for: a later one is met by waking once too
-/// often, which costs less than a new timer for every message.
-pub(crate) struct Alarm<R> {
-    runtime: Arc<R>,
-    armed: Option<(Instant, BoxFuture<()>)>,
-}
-
 /// A future that can be kept, and moved between threads.
 pub(crate) type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-impl<R: Runtime> Alarm<R> {
-    pub(crate) fn new(runtime: Arc<R>) -> Self {
-        Self {
-            runtime,
-            armed: None,
-        }
-    }
-
-    /// Whether the alarm rings, at `deadline` or before; otherwise the task is woken when it does.
-    pub(crate) fn rings(&mut self, deadline: Option<Instant>, cx: &mut Context<'_>) -> bool {
-        let Some(deadline) = deadline else {
-            self.armed = None;
-            return false;
-        };
-        if !matches!(self.armed, Some((at, _)) if at <= deadline) {
-            let runtime = Arc::clone(&self.runtime);
-            let sleep = Box::pin(async move { runtime.sleep_until(deadline).await });
-            self.armed = Some((deadline, sleep));
-        }
-        let has_rung = self
-            .armed
-            .as_mut()
-            .is_some_and(|(_, sleep)| sleep.as_mut().poll(cx).is_ready());
-        if has_rung {
-            self.armed = None;
-        }
-        has_rung
-    }
-}
