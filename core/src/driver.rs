@@ -72,6 +72,16 @@ use std::sync::Arc;
 
 #[cfg(feature = "jwt")]
 pub use self::tokens::KeyTokens;
+use self::{
+    alarm::Alarm,
+    connection::READ_BYTES,
+    device_tokens::DeviceTokens,
+    environment::{Environment, RuntimeEnvironment},
+    shared::Shared,
+    state::State,
+    tls::Checked,
+    trace::Trace,
+};
 pub use self::{
     attach_error::AttachError,
     attaching::Attaching,
@@ -93,16 +103,6 @@ pub use self::{
     status_changes::StatusChanges,
     tls::{HostError, Security, Tls, TlsError},
     tokens::{BoxError, TokenRequest, TokenSource},
-};
-use self::{
-    connection::READ_BYTES,
-    alarm::Alarm,
-    device_tokens::DeviceTokens,
-    environment::{Environment, RuntimeEnvironment},
-    shared::Shared,
-    state::State,
-    tls::Checked,
-    trace::Trace,
 };
 use crate::time::Instant;
 

@@ -20,7 +20,7 @@ use crate::{
 
 /// A device being attached and subscribed. The gateway is not asked before the first poll; dropping this after the
 /// gateway has accepted the attach does not affect it. Kept or dropped while a token is fetched, it holds up no other
-/// device; dropped then, it attaches nothing.
+/// device; dropped then, it attaches nothing. It counts as a handle of the gateway.
 #[must_use = "nothing is attached until this is awaited"]
 pub struct Attaching {
     attached: BoxFuture<Result<Device, AttachError>>,
@@ -28,11 +28,16 @@ pub struct Attaching {
 }
 
 impl Attaching {
-    pub(crate) fn new(shared: Arc<Shared>, attach: Attach) -> Self {
+    /// Attaches a device. The gateway stays open for it, because it holds a handle of the gateway.
+    pub(crate) fn new(shared: Arc<Shared>, gateway: Device, attach: Attach) -> Self {
         let accepted = Arc::default();
         let attached = attach_device(shared, attach, Arc::clone(&accepted));
         Self {
-            attached: Box::pin(attached),
+            attached: Box::pin(async move {
+                let attached = attached.await;
+                drop(gateway);
+                attached
+            }),
             accepted,
         }
     }

@@ -19,8 +19,8 @@ use crate::{
 /// The gateway's handle: attaches devices, reports the gateway's status, and closes it. Cheap to clone.
 ///
 /// Its futures are `Send` and cancel safe: a future that is dropped has either been accepted, and continues without its
-/// caller, or has changed nothing. When the last `Client` and the last [`Device`] are dropped, the gateway closes as if
-/// [`close`](Self::close) had been called.
+/// caller, or has changed nothing. When the last `Client`, [`Device`] and [`Attaching`] are dropped, the gateway closes as
+/// if [`close`](Self::close) had been called.
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -55,7 +55,7 @@ impl Client {
     /// [`AttachError`](crate::driver::AttachError): no token, refused, not answered in time (then the gateway goes on trying),
     /// the bridge closed the connection at each attempt, or the gateway is closing or was closed, or the driver was dropped.
     pub fn attach(&self, attach: impl Into<Attach>) -> Attaching {
-        Attaching::new(Arc::clone(&self.shared), attach.into())
+        Attaching::new(Arc::clone(&self.shared), self.own.clone(), attach.into())
     }
 
     /// Returns the gateway itself as a device: it has its own telemetry, state, config and commands, and needs no
@@ -112,7 +112,8 @@ impl Client {
     }
 
     /// Closes the gateway for good: sends accepted messages for at most `drain_timeout`, then disconnects. Completes
-    /// after that and returns the messages left unsent. Every other future has completed by then.
+    /// after that and returns the messages left unsent. Every other future has completed by then. If the driver was never
+    /// polled, nothing is sent, and it completes all the same.
     pub async fn close(&self) -> Closed {
         self.shared.with(|state, now| state.close(now));
         Closing::new(Arc::clone(&self.shared)).await

@@ -6,18 +6,20 @@ use core::{
 };
 use std::sync::Arc;
 
-use crate::driver::{closed::Closed, shared::Shared};
+use crate::driver::{alarm::Alarm, closed::Closed, shared::Shared};
 
-/// Waits until the gateway is closed or the driver is dropped.
-#[derive(Debug)]
+/// Waits until the gateway is closed or the driver is dropped. While the driver has never been polled, handles the
+/// gateway's deadlines in its place.
 pub(crate) struct Closing {
     shared: Arc<Shared>,
     waiter: Option<u64>,
+    alarm: Alarm,
 }
 
 impl Closing {
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
+            alarm: Alarm::new(Arc::clone(shared.environment())),
             shared,
             waiter: None,
         }
@@ -28,8 +30,20 @@ impl Future for Closing {
     type Output = Closed;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Closed> {
-        let Self { shared, waiter } = self.get_mut();
-        shared.lock(|state| state.poll_closed(waiter, cx))
+        let Self {
+            shared,
+            waiter,
+            alarm,
+        } = self.get_mut();
+        loop {
+            let deadline = shared.with(|state, now| state.advance_without_driver(now));
+            if let Poll::Ready(closed) = shared.lock(|state| state.poll_closed(waiter, cx)) {
+                return Poll::Ready(closed);
+            }
+            if !alarm.rings(deadline, cx) {
+                return Poll::Pending;
+            }
+        }
     }
 }
 

@@ -116,6 +116,17 @@ impl State {
         self.shutdown.poll(waiter, cx, &mut self.wakers)
     }
 
+    /// Does what the driver does about the time while it has never been polled, so that a close ends in its time. Returns
+    /// when to call this next; `None` once the driver is polled.
+    pub(crate) fn advance_without_driver(&mut self, now: Instant) -> Option<Instant> {
+        if self.wakers.have_driver() {
+            return None;
+        }
+        self.handle_deadline(now);
+        self.distribute_events(now);
+        self.gateway.poll_timeout()
+    }
+
     pub(crate) fn stop_waiting_for_end(&mut self, waiter: Option<u64>) {
         self.shutdown.stop_waiting(waiter, &mut self.wakers);
     }

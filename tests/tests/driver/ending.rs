@@ -101,6 +101,70 @@ fn a_close_returns_each_unsent_message() {
 }
 
 #[test]
+fn a_close_ends_although_the_driver_was_never_polled() {
+    let world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let closing = world.spawn(async move { client.close().await });
+    world.run_until_idle();
+    assert_eq!(closing.ended().cause, CloseCause::Requested);
+    assert_eq!(world.spawn(driver.run()).ended().unsent, []);
+
+    let (client, driver) = start(&world, Options::default());
+    let delivery = client.gateway().try_telemetry("kept").unwrap();
+    let attaching = world.spawn(client.attach(id("device-1")));
+    let closing = world.spawn(async move { client.close().await });
+    let delivery = world.spawn(delivery);
+    world.pass(Options::default().drain_timeout);
+    let closed = closing.ended();
+    assert_eq!(closed.cause, CloseCause::Requested);
+    assert_eq!(closed.unsent.len(), 1);
+    assert!(matches!(
+        delivery.ended(),
+        Err(DeliveryError::Failed { .. })
+    ));
+    assert!(matches!(
+        attaching.ended(),
+        Err(AttachError::Attach(OperationError::Failed(_), _))
+    ));
+    // It has nothing left to do.
+    assert_eq!(world.spawn(driver.run()).ended(), closed);
+}
+
+#[test]
+fn a_driver_that_is_polled_while_a_close_waits_sends_what_waits() {
+    let world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let delivery = world.spawn(client.gateway().try_telemetry("last").unwrap());
+    let closing = world.spawn(async move { client.close().await });
+    world.pass(Duration::from_secs(1));
+    let driver = world.spawn(driver.run());
+    let server = Server::accept_again(&world);
+    server.serve(&world);
+    server.close(&world);
+    assert_eq!(delivery.ended(), Ok(()));
+    assert_eq!(closing.ended().unsent, []);
+    assert_eq!(driver.ended().cause, CloseCause::Requested);
+}
+
+#[test]
+fn an_attach_keeps_the_gateway_open_without_a_client() {
+    let world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let driver = world.spawn(driver.run());
+    let attaching = client.attach(id("device-1"));
+    drop(client);
+    let attaching = world.spawn(attaching);
+    let server = Server::accept_again(&world);
+    server.serve(&world);
+    let device = attaching.ended().unwrap();
+    assert!(device.status().is_some());
+    drop(device);
+    server.serve(&world);
+    server.close(&world);
+    assert_eq!(driver.ended().cause, CloseCause::Requested);
+}
+
+#[test]
 fn a_dropped_driver_ends_every_pending_future() {
     let mut options = Options::default();
     options.device_queue.messages = 1;

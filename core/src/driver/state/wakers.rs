@@ -8,21 +8,44 @@ use core::task::{Context, Waker};
 /// dropped under the lock: every type of the state passes its wakers on to this one.
 #[derive(Default)]
 pub(crate) struct Wakers {
-    driver: Option<Waker>,
+    driver: DriverTask,
     deferred: DeferredWakers,
+}
+
+/// The task that runs the driver.
+#[derive(Default)]
+enum DriverTask {
+    /// None has polled it yet.
+    #[default]
+    None,
+    /// It waits to be woken.
+    Waiting(Waker),
+    /// It was woken since it was last polled.
+    Woken,
 }
 
 impl Wakers {
     /// Registers the driver's task, which handles wake.
     pub(crate) fn register_driver(&mut self, cx: &Context<'_>) {
-        let previous = self.driver.replace(cx.waker().clone());
-        self.discard(previous);
+        let waiting = DriverTask::Waiting(cx.waker().clone());
+        if let DriverTask::Waiting(previous) = core::mem::replace(&mut self.driver, waiting) {
+            self.discard(Some(previous));
+        }
     }
 
     /// Wakes the driver's task once the lock is released.
     pub(crate) fn wake_driver(&mut self) {
-        let driver = self.driver.take();
-        self.wake(driver);
+        if matches!(self.driver, DriverTask::Waiting(_))
+            && let DriverTask::Waiting(driver) =
+                core::mem::replace(&mut self.driver, DriverTask::Woken)
+        {
+            self.wake([driver]);
+        }
+    }
+
+    /// Returns whether the driver was ever polled.
+    pub(crate) fn have_driver(&self) -> bool {
+        !matches!(self.driver, DriverTask::None)
     }
 
     /// Wakes these tasks once the lock is released.
