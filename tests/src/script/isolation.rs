@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::{DeviceState, QoS};
+use iotcore_gateway::{DeviceState, Options, QoS};
 
 use super::broken::Rule;
 use super::calm::PAYLOAD;
@@ -17,6 +17,9 @@ const SHARED_WINDOW: u16 = 100;
 
 /// The number of publications of the device that is never acknowledged.
 const IGNORED: u32 = 200;
+
+/// The largest number of messages that is reserved for a device.
+const MAX_RESERVED: usize = 32;
 
 /// The number of publications of the others.
 const OTHERS: u32 = 24;
@@ -75,9 +78,11 @@ impl Run {
     }
 
     fn limit_beside(&mut self, senders: u32) -> Duration {
+        let mut options = self.drafted.options.clone();
+        options.total_queue.messages = messages_beside(&options, senders as usize);
         let pace = Pace {
             world: &self.world,
-            options: &self.drafted.options,
+            options: &options,
         };
         let work = Work {
             publications: OTHERS,
@@ -98,4 +103,14 @@ impl Run {
         let state = self.keys[device].and_then(|key| self.link.gateway.device_state(key));
         device == 0 || state == Some(DeviceState::Attached)
     }
+}
+
+/// Returns how many messages the others may have accepted while one device holds all that it may: what is reserved for
+/// them, and what it leaves of the rest, which all share.
+fn messages_beside(options: &Options, others: usize) -> usize {
+    let (total, devices) = (options.total_queue.messages, options.quota.max_devices + 1);
+    let reserved = (total / 2 / devices).min(MAX_RESERVED);
+    let shared = total - devices * reserved;
+    let held = options.device_queue.messages.min(IGNORED as usize);
+    shared.saturating_sub(held.saturating_sub(reserved)) + others * reserved
 }
