@@ -83,7 +83,7 @@ impl Run {
             return;
         }
         let now = self.before();
-        if now.connections != before.connections {
+        if !self.has_lasted(before.connections) {
             if is_lasting {
                 let what = format!("a connection ended within {took:?} in the calm");
                 self.link.observer.find(Rule::Liveness, &what);
@@ -245,6 +245,11 @@ impl Run {
     fn is_lasting(&self) -> bool {
         let age = self.link.now() - self.link.observer.dialed;
         self.link.observer.dialed > self.calm_since && age < LASTING
+    }
+
+    /// Returns whether the connection of the calm is still open, since there had been so many.
+    pub(super) fn has_lasted(&self, connections: u64) -> bool {
+        self.link.gateway.is_open() && self.link.bridge.traffic().connections() == connections
     }
 
     fn check_packets(&mut self, work: &Work, before: Before) {

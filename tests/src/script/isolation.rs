@@ -64,8 +64,7 @@ impl Run {
         while self.is_publishing(&mut left, &others) && self.link.step(end) && !self.is_broken() {
             self.look();
         }
-        let has_lasted = self.link.bridge.traffic().connections() == connections;
-        if has_lasted && self.is_publishing(&mut left, &others) {
+        if self.has_lasted(connections) && self.is_publishing(&mut left, &others) {
             let name = DEVICES[ignored];
             let what = format!(
                 "beside {name}, which is never acknowledged, {left} publications were not accepted, and others did \
