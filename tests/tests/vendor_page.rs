@@ -1,6 +1,6 @@
 //! The vendor's page on gateways, end to end: the gateway against the emulator in virtual time.
 //!
-//! `GUARANTEES.md` lists every statement of the page with the tests that prove it, of which these are some.
+//! `docs/conformance/vendor-page.md` lists every statement of the page with the tests that prove it, of which these are some.
 #![forbid(unsafe_code)]
 
 use core::time::Duration;
