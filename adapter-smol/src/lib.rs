@@ -38,8 +38,8 @@
 //!
 //! This crate defines [`SmolRuntime`] and [`connect`]; everything else is re-exported from [`iotcore_gateway`].
 //! `connect` and the driver only need a thread that polls them: any executor, or `smol::block_on`. Timers
-//! and sockets are those of `async-io`, which starts its own thread when it is first used; names are resolved on the
-//! threads of `blocking`.
+//! and sockets are those of `async-io`, which starts its own thread when it is first used. Each lookup of the host has a
+//! thread of its own, which no program waits for at its end.
 //!
 //! # Failure
 //!

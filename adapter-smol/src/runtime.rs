@@ -2,6 +2,7 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::{Instant, SystemTime},
@@ -10,7 +11,10 @@ use std::{
 use async_io::Timer;
 use async_net::TcpStream;
 use futures_io::{AsyncRead, AsyncWrite};
-use iotcore_gateway::{UnixTime, driver::Runtime};
+use iotcore_gateway::{
+    UnixTime,
+    driver::{Runtime, set_up_socket},
+};
 
 /// The smol runtime. Use it on any executor: nothing has to be started or entered first.
 #[derive(Clone, Copy, Debug, Default)]
@@ -19,9 +23,9 @@ pub struct SmolRuntime;
 impl Runtime for SmolRuntime {
     type Stream = SmolStream;
 
-    async fn connect(&self, host: &str, port: u16) -> io::Result<SmolStream> {
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
+    async fn connect(&self, address: SocketAddr) -> io::Result<SmolStream> {
+        let stream = TcpStream::connect(address).await?;
+        set_up_socket(&stream)?;
         Ok(SmolStream(stream))
     }
 

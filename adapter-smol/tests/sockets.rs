@@ -6,6 +6,9 @@
 mod bridge;
 #[path = "../../tests/adapters/tls.rs"]
 mod tls;
+#[cfg(target_os = "linux")]
+#[path = "../../tests/adapters/unsent.rs"]
+mod unsent;
 
 mod runtime {
     pub(crate) use iotcore_gateway_smol as adapter;

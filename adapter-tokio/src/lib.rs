@@ -36,7 +36,8 @@
 //! ```
 //!
 //! This crate defines [`TokioRuntime`] and [`connect`]; everything else is re-exported from [`iotcore_gateway`].
-//! `connect` and the driver need a Tokio runtime with its I/O and time enabled, of any flavor.
+//! `connect` and the driver need a Tokio runtime with its I/O and time enabled, of any flavor. Each lookup of the host has a
+//! thread of its own, which neither the runtime nor the program waits for at its end.
 //!
 //! # Failure
 //!
@@ -62,7 +63,7 @@
 //! Take the [`Client`] and a [`Runtime`] as arguments: the same code then runs on the virtual clock and network of
 //! `iotcore-gateway-testkit`, against an emulator of the bridge, where an hour takes milliseconds and a test
 //! decides where connections break. On Tokio itself, a test with `start_paused` has the gateway's timers
-//! follow the paused clock.
+//! follow the paused clock; give it an address as the host, because the paused clock does not wait for the lookup of a name.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

@@ -2,13 +2,17 @@
 
 use std::{
     io,
+    net::SocketAddr,
     pin::Pin,
     task::{Context, Poll},
     time::{Instant, SystemTime},
 };
 
 use futures_io::{AsyncRead, AsyncWrite};
-use iotcore_gateway::{UnixTime, driver::Runtime};
+use iotcore_gateway::{
+    UnixTime,
+    driver::{Runtime, set_up_socket},
+};
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
@@ -22,9 +26,9 @@ pub struct TokioRuntime;
 impl Runtime for TokioRuntime {
     type Stream = TokioStream;
 
-    async fn connect(&self, host: &str, port: u16) -> io::Result<TokioStream> {
-        let stream = TcpStream::connect((host, port)).await?;
-        stream.set_nodelay(true)?;
+    async fn connect(&self, address: SocketAddr) -> io::Result<TokioStream> {
+        let stream = TcpStream::connect(address).await?;
+        set_up_socket(&stream)?;
         Ok(TokioStream(stream))
     }
 

@@ -44,6 +44,7 @@ mod connection;
 mod delivery;
 mod device;
 mod device_tokens;
+mod dial;
 mod environment;
 mod error;
 mod handle;
@@ -51,9 +52,11 @@ mod messages;
 mod operation;
 mod payloads;
 mod received_message;
+mod resolver;
 mod runtime;
 mod setup;
 mod shared;
+mod sockets;
 mod state;
 mod status;
 mod status_changes;
@@ -76,6 +79,7 @@ use self::{
     alarm::Alarm,
     connection::READ_BYTES,
     device_tokens::DeviceTokens,
+    dial::Dialer,
     environment::{Environment, RuntimeEnvironment},
     shared::Shared,
     state::State,
@@ -90,8 +94,8 @@ pub use self::{
     delivery::{Accepting, Delivery},
     device::Device,
     error::{
-        AcceptError, DeliveryError, DriverStopped, OperationError, SetupError, TokenFailure,
-        TransportError,
+        AcceptError, DeliveryError, DialFailure, DriverStopped, OperationError, SetupError,
+        TokenFailure, TransportError,
     },
     messages::{Message, Messages},
     operation::Operation,
@@ -99,6 +103,7 @@ pub use self::{
     received_message::MessageKind,
     runtime::Runtime,
     setup::Setup,
+    sockets::set_up_socket,
     status::Status,
     status_changes::StatusChanges,
     tls::{HostError, Security, Tls, TlsError},
@@ -112,6 +117,7 @@ pub struct Driver<R: Runtime, T: TokenSource> {
     shared: Arc<Shared>,
     environment: Arc<RuntimeEnvironment<R, T>>,
     target: Arc<Target>,
+    dialer: Dialer,
     alarm: Alarm,
     device_tokens: DeviceTokens,
     trace: Trace,
@@ -148,6 +154,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             shared,
             environment,
             target: Arc::new(target),
+            dialer: Dialer::default(),
             buffer: vec![0; READ_BYTES].into(),
             unread_turns: 0,
         }

@@ -241,7 +241,7 @@ impl Options {
 }
 
 /// Maximum of all durations, so that no deadline overflows.
-const MAX_DURATION: Duration = Duration::from_secs(7 * 86_400);
+pub(crate) const MAX_DURATION: Duration = Duration::from_secs(7 * 86_400);
 
 /// Queues are linked by 32-bit keys.
 const MAX_MESSAGES: usize = 1 << 30;

@@ -1,6 +1,6 @@
 //! An adapter against local servers, over real sockets on loopback: whom it trusts, and how it hangs up.
 
-mod server;
+pub(crate) mod server;
 
 use std::{sync::Arc, time::Duration};
 
@@ -18,7 +18,7 @@ use crate::runtime::{
     run, spawn,
 };
 
-struct Tokens;
+pub(crate) struct Tokens;
 
 impl TokenSource for Tokens {
     async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
@@ -54,7 +54,7 @@ pub(crate) fn start(
 }
 
 /// Trusts only this CA.
-fn trusting(authority: &Authority) -> Security {
+pub(crate) fn trusting(authority: &Authority) -> Security {
     Security::Tls(Tls::from_pem(authority.pem()).unwrap())
 }
 

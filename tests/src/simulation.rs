@@ -57,6 +57,7 @@
 
 mod clock;
 mod executor;
+mod names;
 mod network;
 mod peer;
 mod runtime;
@@ -83,7 +84,7 @@ use rustls::ServerConfig;
 
 use self::executor::Executor;
 pub use self::executor::Task;
-pub use self::network::{Dials, Network};
+pub use self::network::{Dials, Lookups, Network};
 pub use self::peer::{GatewayEnd, Peer};
 pub use self::stream::SimStream;
 use self::wire::Wire;

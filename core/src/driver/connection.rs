@@ -2,28 +2,20 @@
 
 use core::{
     future::poll_fn,
+    mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
 use std::{io, sync::Arc};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use futures_rustls::TlsConnector;
 
 use crate::{
     driver::{
-        Driver,
-        alarm::Alarm,
-        environment::Environment,
-        error::TransportError,
-        runtime::{BoxFuture, Runtime, within},
-        state::State,
-        tls::Checked,
-        tokens::TokenSource,
-        transport::Transport,
+        Driver, alarm::Alarm, dial::Dialed, environment::Environment, error::TransportError,
+        runtime::Runtime, state::State, tokens::TokenSource, transport::Transport,
     },
     time::{Duration, Instant},
-    token::Token,
 };
 
 /// Size of the buffer, which limits a single read.
@@ -41,9 +33,6 @@ const MAX_WRITES: usize = 32;
 
 /// Time limit of a hang-up. Bytes that the peer has not read by then are lost with the transport.
 const LINGER: Duration = Duration::from_secs(2);
-
-/// A token and a transport, or the reason why there is none.
-type Dial<S> = Result<(Token, Transport<S>), TransportError>;
 
 /// Why a turn reads no more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +56,11 @@ enum End {
 impl<R: Runtime, T: TokenSource> Driver<R, T> {
     /// Dials, and runs the connection until it ends.
     pub(crate) async fn connect(&mut self) {
-        let mut dial = self.dial();
+        // Out of the driver, which does the rest of its work while it dials.
+        let mut dialer = mem::take(&mut self.dialer);
+        let environment = Arc::clone(&self.environment);
+        let target = Arc::clone(&self.target);
+        let mut dial = Box::pin(dialer.dial(&environment, &target));
         let dialed = poll_fn(|cx| {
             if !self.poll_gateway(cx) {
                 return Poll::Ready(None);
@@ -76,53 +69,29 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         })
         .await;
         drop(dial);
+        self.dialer = dialer;
         match dialed {
-            Some(Ok((token, stream))) => self.converse(token, stream).await,
+            Some(Ok(dialed)) => self.converse(dialed).await,
             Some(Err(error)) => self.lose(error),
             None => {}
         }
     }
 
-    /// Fetches a token, connects, and does the TLS handshake. Each step has its own time limit.
-    fn dial(&self) -> BoxFuture<Dial<R::Stream>> {
-        let environment = Arc::clone(&self.environment);
-        let target = Arc::clone(&self.target);
-        Box::pin(async move {
-            let token = environment
-                .gateway_token()
-                .await
-                .map_err(TransportError::Token)?;
-            let (runtime, limit) = (&**environment.runtime(), environment.step_timeout());
-            let dial = runtime.connect(&target.host, target.port);
-            let dialed = within(runtime, limit, dial).await;
-            let stream = dialed
-                .unwrap_or_else(|| Err(timed_out(limit)))
-                .map_err(|source| TransportError::Dial {
-                    host: target.host.clone(),
-                    port: target.port,
-                    source,
-                })?;
-            let Checked::Tls(tls, name) = &target.security else {
-                return Ok((token, Transport::Plain(stream)));
-            };
-            let connector = TlsConnector::from(Arc::clone(&tls.config));
-            let handshake = connector.connect(name.clone(), stream);
-            let secured = within(runtime, limit, handshake).await;
-            let stream = secured
-                .unwrap_or_else(|| Err(timed_out(limit)))
-                .map_err(|source| TransportError::Tls {
-                    host: target.host.clone(),
-                    source,
-                })?;
-            Ok((token, Transport::Tls(Box::new(stream))))
-        })
-    }
-
-    async fn converse(&mut self, token: Token, mut stream: Transport<R::Stream>) {
+    async fn converse(&mut self, dialed: Dialed<R::Stream>) {
+        let Dialed {
+            token,
+            transport: mut stream,
+            address,
+        } = dialed;
+        let accepted = |state: &mut State| state.gateway().stats().connections;
+        let accepted_before = self.shared.lock(accepted);
         let unix_now = self.shared.environment().unix_now();
         self.shared
             .with(|state, now| state.start_connection(token, unix_now, now));
-        match poll_fn(|cx| self.turn(&mut stream, cx)).await {
+        let end = poll_fn(|cx| self.turn(&mut stream, cx)).await;
+        let was_accepted = self.shared.lock(accepted) > accepted_before;
+        self.dialer.judge(address, was_accepted);
+        match end {
             End::HangUp => {
                 self.hang_up(stream).await;
                 self.shared.with(|state, now| state.end_connection(now));
@@ -303,11 +272,4 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         })
         .await;
     }
-}
-
-fn timed_out(limit: Duration) -> io::Error {
-    io::Error::new(
-        io::ErrorKind::TimedOut,
-        format!("no answer within {limit:?}"),
-    )
 }

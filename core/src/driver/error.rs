@@ -1,11 +1,14 @@
 //! Errors of handles, of the driver and of the transport.
 
+mod dial_failure;
+
 use core::{error::Error, fmt};
 use std::io;
 
 use bytes::Bytes;
 use rustls::CertificateError;
 
+pub use self::dial_failure::DialFailure;
 use crate::{
     command::Publication,
     driver::{tls::HostError, tokens::BoxError},
@@ -226,8 +229,8 @@ pub enum TransportError {
         host: String,
         /// The port.
         port: u16,
-        /// The error of the runtime.
-        source: io::Error,
+        /// What failed, and at which addresses.
+        source: DialFailure,
     },
     /// The TLS handshake failed.
     Tls {
@@ -286,9 +289,8 @@ impl Error for TransportError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Token(failure) => failure.source(),
-            Self::Dial { source, .. } | Self::Tls { source, .. } | Self::Broken(source) => {
-                Some(source)
-            }
+            Self::Dial { source, .. } => Some(source),
+            Self::Tls { source, .. } | Self::Broken(source) => Some(source),
             Self::PeerClosed => None,
         }
     }
@@ -326,6 +328,8 @@ fn advice(error: &io::Error) -> &'static str {
 pub enum SetupError {
     /// The host is invalid.
     Host(HostError),
+    /// The [`dial_timeout`](crate::driver::Setup::dial_timeout) is zero, or longer than 7 days.
+    DialTimeout(Duration),
     /// An option of the gateway is invalid.
     Options(OptionsError),
 }
@@ -334,6 +338,10 @@ impl fmt::Display for SetupError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Host(error) => error.fmt(f),
+            Self::DialTimeout(limit) => write!(
+                f,
+                "dial_timeout is {limit:?}: it must be longer than zero, and at most 7 days"
+            ),
             Self::Options(error) => error.fmt(f),
         }
     }

@@ -5,27 +5,54 @@ use core::{
     pin::{Pin, pin},
     task::Poll,
 };
-use std::io;
+use std::{io, net::SocketAddr};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
-use crate::time::{Duration, Instant, UnixTime};
+use crate::{
+    driver::resolver,
+    time::{Duration, Instant, UnixTime},
+};
 
 /// An async runtime, as far as the driver needs one. The driver has no clock and no socket of its own and spawns nothing,
 /// so it runs just as well on a virtual clock and network.
 ///
 /// All instants come from one clock: `sleep_until` wakes by the clock that `now` reads.
+///
+/// The runtime, its streams and its futures are [`Send`], because handles on any thread use its clock and its timers, and
+/// [`Driver::run`](crate::driver::Driver::run) is for executors that move tasks between threads. So a runtime whose sockets
+/// or timers stay on one thread, such as a thread-per-core or a `wasm` one, cannot be a `Runtime`: run the driver on a thread
+/// of its own with another one, or drive a [`Gateway`](crate::Gateway) yourself, which needs no runtime.
 pub trait Runtime: Send + Sync + 'static {
     /// A connected byte stream. Closing it closes the half that is written, so that the peer can read to its end.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
-    /// Connects to `host`, a name or an address without brackets, over TCP and without Nagle's delay. The driver drops
-    /// the future when it has taken too long.
-    fn connect(
+    /// Resolves `host`, a name or an address without brackets, to addresses with this port, the best one first. Called for
+    /// each attempt to connect; while one takes longer than an attempt, the next attempt waits for it and calls no other.
+    ///
+    /// By default, it asks the resolver of the operating system on a thread of its own, which lives until that answers and
+    /// delays the end of the program by nothing. A runtime whose clock is not the machine's has to resolve by its own means.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the error of the resolver, for example if it does not know the host.
+    fn resolve(
         &self,
         host: &str,
         port: u16,
-    ) -> impl Future<Output = io::Result<Self::Stream>> + Send;
+    ) -> impl Future<Output = io::Result<Vec<SocketAddr>>> + Send {
+        resolver::resolve(host, port)
+    }
+
+    /// Connects to this address over TCP, and sets the options of the socket as
+    /// [`set_up_socket`](crate::driver::set_up_socket) does. The driver connects to several addresses at once, and drops the
+    /// future of one that is too late.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the error of the operating system.
+    fn connect(&self, address: SocketAddr)
+    -> impl Future<Output = io::Result<Self::Stream>> + Send;
 
     /// Ends at `deadline` or soon after, never before; at once for one that has passed.
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send;

@@ -10,7 +10,7 @@ use crate::{
     },
     gateway::Gateway,
     id::ClientId,
-    options::{Acknowledge, Options},
+    options::{Acknowledge, MAX_DURATION, Options},
     time::Duration,
 };
 
@@ -65,8 +65,9 @@ impl<T: TokenSource> Setup<T> {
         self
     }
 
-    /// Sets the time limit of each step towards a connection: the token, the dial, the TLS handshake (default 20 s
-    /// each). The wait for CONNACK is an option.
+    /// Sets the time limit of each step towards a connection: the token, the lookup of the host, TCP with all of its
+    /// addresses together, the TLS handshake (default 20 s each, at most 7 days, not zero). The wait for CONNACK is an
+    /// option.
     pub fn dial_timeout(mut self, limit: Duration) -> Self {
         self.dial_timeout = limit;
         self
@@ -90,9 +91,12 @@ impl<T: TokenSource> Setup<T> {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] names the host or option that is invalid, and what it must be.
+    /// [`SetupError`] names the host, time limit or option that is invalid, and what it must be.
     pub fn start<R: Runtime>(self, runtime: R) -> Result<(Client, Driver<R, T>), SetupError> {
         let security = self.security.check(&self.host).map_err(SetupError::Host)?;
+        if self.dial_timeout.is_zero() || self.dial_timeout > MAX_DURATION {
+            return Err(SetupError::DialTimeout(self.dial_timeout));
+        }
         let mut options = self.options;
         let acknowledge = options.acknowledge;
         // The driver does it for the machine.

@@ -2,7 +2,7 @@
 
 use std::{error::Error, io::ErrorKind};
 
-use iotcore_gateway_tokio::{DisconnectReason, Disconnected, TransportError};
+use iotcore_gateway_tokio::{DialFailure, DisconnectReason, Disconnected, TransportError};
 
 /// Returns the code, in snake case, of what ended a connection or a connection attempt.
 pub(crate) fn disconnect_code(
@@ -73,9 +73,15 @@ fn advice(
         was_attaching,
     } = circumstances;
     match (&ended.reason, error) {
-        (_, Some(TransportError::Dial { .. })) => {
-            "; check --host and --port, the network, and that something listens there"
-        }
+        (
+            _,
+            Some(TransportError::Dial {
+                source: DialFailure::Unreachable(_),
+                ..
+            }),
+        ) => "; check --host and --port, the network, and that something listens there",
+        // Its own text says what to check.
+        (_, Some(TransportError::Dial { .. })) => "; the host is given with --host",
         (_, Some(TransportError::Tls { source, .. })) => match source.kind() {
             ErrorKind::InvalidData => "; the trusted CA certificates are given with --ca",
             _ => PORT,

@@ -129,7 +129,7 @@ fn a_wrong_peer_is_reported_with_advice() {
         (
             changed(&secured, &[("--host", "nowhere.invalid")]),
             "dial_failed",
-            "check --host and --port",
+            "this machine's DNS); the host is given with --host",
         ),
         (
             changed(&unsecured, &[("--port", &port(&secure))]),

@@ -16,6 +16,8 @@ pub struct Network {
     pub is_stalled: bool,
     /// The result of a dial. Existing connections are not affected.
     pub dials: Dials,
+    /// The result of the lookup of a name, which takes no time.
+    pub lookups: Lookups,
 }
 
 impl Default for Network {
@@ -26,6 +28,7 @@ impl Default for Network {
             buffer: 64 * 1024,
             is_stalled: false,
             dials: Dials::Succeed,
+            lookups: Lookups::Succeed,
         }
     }
 }
@@ -51,5 +54,18 @@ pub enum Dials {
     /// It fails: the host is unreachable.
     Fail,
     /// It never completes, even if later dials succeed.
+    Hang,
+    /// A connection is established, on which nobody ever answers.
+    Silent,
+}
+
+/// The result of the lookup of a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lookups {
+    /// The addresses of [`SimRuntime::set_addresses`](super::SimRuntime::set_addresses).
+    Succeed,
+    /// It fails: the name is unknown.
+    Fail,
+    /// It takes until this is changed.
     Hang,
 }

@@ -1,6 +1,7 @@
 //! Implements the driver's runtime: connections and time.
 
-use core::future::pending;
+use core::future::{pending, poll_fn};
+use core::net::SocketAddr;
 use core::pin::Pin;
 use core::task::{Context, Poll};
 use std::io;
@@ -9,21 +10,40 @@ use std::time::Instant;
 use iotcore_gateway::UnixTime;
 use iotcore_gateway::driver::Runtime;
 
+use super::network::Lookups;
+use super::world::World;
 use super::{Dials, SimRuntime, SimStream};
 
 impl Runtime for SimRuntime {
     type Stream = SimStream;
 
-    async fn connect(&self, _host: &str, _port: u16) -> io::Result<SimStream> {
-        let latency = self.with_world(|world| world.network.latency);
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        self.with_world(|world| world.names.lookups += 1);
+        poll_fn(|cx| {
+            self.with_world(|world| match world.network.lookups {
+                Lookups::Succeed => Poll::Ready(Ok(world.names.resolve(host, port))),
+                Lookups::Fail => Poll::Ready(Err(io::ErrorKind::NotFound.into())),
+                Lookups::Hang => {
+                    world.watch(cx);
+                    Poll::Pending
+                }
+            })
+        })
+        .await
+    }
+
+    async fn connect(&self, address: SocketAddr) -> io::Result<SimStream> {
+        let (latency, dials) = self.with_world(|world| {
+            let at = world.elapsed();
+            let dials = world.names.dial(at, address.ip(), &world.network);
+            (world.network.latency, dials)
+        });
         self.sleep(2 * latency).await;
-        let wire = self.with_world(|world| match world.network.dials {
-            Dials::Succeed => Ok(Some(world.connect())),
-            Dials::Fail => Err(io::ErrorKind::NetworkUnreachable),
-            Dials::Hang => Ok(None),
-        })?;
-        let Some(wire) = wire else {
-            return pending().await;
+        let wire = match dials {
+            Dials::Succeed => self.with_world(World::connect),
+            Dials::Silent => self.with_world(World::connect_to_nobody),
+            Dials::Fail => return Err(io::ErrorKind::NetworkUnreachable.into()),
+            Dials::Hang => return pending().await,
         };
         Ok(SimStream {
             runtime: self.clone(),

@@ -122,7 +122,7 @@ fn a_dial_that_hangs_gets_no_answer_when_others_do() {
     let dial = |dials| {
         world.shape(|network| network.dials = dials);
         let world = world.clone();
-        simulation.spawn(async move { world.connect("localhost", 8883).await.unwrap() })
+        simulation.spawn(async move { world.connect(([127, 0, 0, 1], 8883).into()).await.unwrap() })
     };
     let hanging = dial(Dials::Hang);
     simulation.pass(SECOND);
@@ -143,7 +143,9 @@ fn played() -> (Simulation, SimStream, Peer) {
     });
     world.play_bridge();
     assert!(world.accept().is_none());
-    let stream = simulation.run(world.connect("localhost", 8883)).unwrap();
+    let stream = simulation
+        .run(world.connect(([127, 0, 0, 1], 8883).into()))
+        .unwrap();
     let peer = world.accept().unwrap();
     assert_eq!(world.elapsed(), 2 * SECOND);
     (simulation, stream, peer)

@@ -10,6 +10,7 @@ use std::time::Instant;
 use rustls::ServerConfig;
 
 use super::clock::MachineClock;
+use super::names::Names;
 use super::tls::Layer;
 use super::wire::{BridgeEnd, StreamEnd, Wire};
 use super::{Network, START};
@@ -27,6 +28,7 @@ pub(super) struct World {
     pub(super) clock: MachineClock,
     pub(super) bridge: Bridge,
     pub(super) network: Network,
+    pub(super) names: Names,
     pub(super) tls: Option<Arc<ServerConfig>>,
     pub(super) wires: BTreeMap<u64, Wire>,
     last_wire: u64,
@@ -58,6 +60,7 @@ impl World {
             clock: MachineClock::new(START, start),
             bridge,
             network: Network::default(),
+            names: Names::default(),
             tls,
             wires: BTreeMap::new(),
             last_wire: 0,
@@ -112,6 +115,16 @@ impl World {
         }
         self.wires.insert(self.last_wire, wire);
         self.transfer_and_wake();
+        self.last_wire
+    }
+
+    /// Makes a connection to an address at which nobody answers.
+    pub(super) fn connect_to_nobody(&mut self) -> u64 {
+        self.last_wire += 1;
+        let mut wire = Wire::new(Layer::Plain);
+        wire.go_half_open();
+        wire.bridge_end = BridgeEnd::Gone;
+        self.wires.insert(self.last_wire, wire);
         self.last_wire
     }
 

@@ -1,9 +1,10 @@
-//! A runtime whose machine can sleep.
+//! A runtime whose machine can sleep, and whose names resolve as a scenario wants.
 
 use std::{
     io,
+    net::SocketAddr,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicU64, Ordering},
     },
     time::{Duration, Instant},
@@ -11,12 +12,15 @@ use std::{
 
 use iotcore_gateway::{UnixTime, driver::Runtime};
 
-/// A runtime with a date that has gone on while its machine slept. Cheap to clone; all clones share their date.
+/// A runtime with a date that has gone on while its machine slept, and a resolver of its own. Cheap to clone; all clones
+/// share both.
 #[derive(Clone)]
 pub(crate) struct Dated<R> {
     runtime: R,
     /// In seconds.
     slept: Arc<AtomicU64>,
+    /// What every name resolves to, unless it is empty.
+    addresses: Arc<Mutex<Vec<SocketAddr>>>,
 }
 
 impl<R> Dated<R> {
@@ -24,7 +28,13 @@ impl<R> Dated<R> {
         Self {
             runtime,
             slept: Arc::default(),
+            addresses: Arc::default(),
         }
+    }
+
+    /// Sets what every name resolves to.
+    pub(crate) fn resolve_to(&self, addresses: Vec<SocketAddr>) {
+        *self.addresses.lock().unwrap() = addresses;
     }
 
     /// Lets the date go on, in whole seconds.
@@ -36,8 +46,16 @@ impl<R> Dated<R> {
 impl<R: Runtime> Runtime for Dated<R> {
     type Stream = R::Stream;
 
-    fn connect(&self, host: &str, port: u16) -> impl Future<Output = io::Result<R::Stream>> + Send {
-        self.runtime.connect(host, port)
+    async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+        let addresses = self.addresses.lock().unwrap().clone();
+        if addresses.is_empty() {
+            return self.runtime.resolve(host, port).await;
+        }
+        Ok(addresses)
+    }
+
+    fn connect(&self, address: SocketAddr) -> impl Future<Output = io::Result<R::Stream>> + Send {
+        self.runtime.connect(address)
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send {

@@ -6,6 +6,7 @@
 
 mod dated;
 mod one_thread;
+mod others;
 #[path = "../programs/mod.rs"]
 mod programs;
 mod proxy;
@@ -83,6 +84,10 @@ scenarios! { $
     connecting::refuses_a_wrong_ca, For("localhost"), on_one_thread;
     connecting::refuses_a_wrong_host_name, For("elsewhere.example"), on_one_thread;
     connecting::reports_a_refusal_by_connack, For("localhost"), on_one_thread;
+    addresses::connects_past_an_address_that_does_not_answer, For("localhost");
+    addresses::connects_past_an_address_that_refuses, For("localhost");
+    addresses::connects_past_an_address_that_stalls_tls, For("localhost");
+    addresses::says_what_each_address_did, For("localhost");
     devices::attaches_a_device, For("localhost"), on_one_thread;
     devices::reports_a_refused_attach, Plain, on_one_thread;
     devices::reports_an_attach_that_is_not_answered, Plain;

@@ -1,17 +1,20 @@
 //! The world of the simulated runtime.
 
-use std::time::{Duration, Instant};
+use std::{
+    net::IpAddr,
+    time::{Duration, Instant},
+};
 
 use iotcore_gateway_testkit::{
     Bridge, EventKind, Settings,
     link::Side,
-    simulation::{SimRuntime, Simulation},
+    simulation::{Dials, SimRuntime, Simulation},
 };
 
 use super::{
     registry::registry,
     tls,
-    world::{BoxFuture, Log, Plan, Secured, World, in_time},
+    world::{At, BoxFuture, Log, Plan, Secured, World, in_time},
 };
 
 /// Time limit of a scenario, in virtual time.
@@ -85,5 +88,21 @@ impl World for Simulated {
     fn stall(&self, is_stalled: bool) {
         self.runtime
             .shape(|network| network.is_stalled = is_stalled);
+    }
+
+    fn resolve_to(&self, addresses: &[At]) {
+        let addresses = (1..).zip(addresses).map(|(n, at)| {
+            let address = IpAddr::from([192, 0, 2, n]);
+            let dials = match at {
+                At::Bridge => Dials::Succeed,
+                At::Nothing => Dials::Hang,
+                At::Refusing => Dials::Fail,
+                At::Silent => Dials::Silent,
+            };
+            self.runtime.set_dials(address, dials);
+            address
+        });
+        let addresses: Vec<_> = addresses.collect();
+        self.runtime.set_addresses(addresses);
     }
 }

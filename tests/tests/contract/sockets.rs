@@ -1,7 +1,8 @@
 //! The worlds of real runtimes: sockets on loopback, through a proxy.
 
 use std::{
-    sync::Arc,
+    net::Ipv4Addr,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
@@ -11,10 +12,11 @@ use rustls::ServerConfig;
 
 use super::{
     dated::Dated,
+    others::Other,
     proxy::FaultProxy,
     registry::registry,
     tls,
-    world::{BoxFuture, Log, Plan, Secured, World, in_time},
+    world::{At, BoxFuture, Log, Plan, Secured, World, in_time},
 };
 
 /// Time limit of a scenario, in real time.
@@ -60,6 +62,8 @@ pub(crate) struct Sockets<E: Executor> {
     server: Server,
     proxy: FaultProxy,
     log: Log,
+    /// The addresses at which no bridge is.
+    others: Mutex<Vec<Other>>,
 }
 
 /// Starts a bridge and a proxy to it, and logs the bridge's events.
@@ -91,6 +95,7 @@ impl<E: Executor> World for Sockets<E> {
             server,
             proxy,
             log,
+            others: Mutex::default(),
         };
         E::block_on(async { in_time(&E::runtime(), LIMIT, scenario(&world, plan)).await });
     }
@@ -137,5 +142,22 @@ impl<E: Executor> World for Sockets<E> {
 
     fn stall(&self, is_stalled: bool) {
         self.proxy.stall(is_stalled);
+    }
+
+    fn resolve_to(&self, addresses: &[At]) {
+        let mut others = self.others.lock().unwrap();
+        let addresses = addresses.iter().map(|at| {
+            let other = match at {
+                At::Bridge => return (Ipv4Addr::LOCALHOST, self.proxy.port()).into(),
+                At::Nothing => Other::nothing(),
+                At::Refusing => Other::refusing(),
+                At::Silent => Other::silent(),
+            };
+            let other = other.expect("a free port");
+            let address = other.address;
+            others.push(other);
+            address
+        });
+        self.runtime.resolve_to(addresses.collect());
     }
 }

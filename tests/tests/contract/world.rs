@@ -55,6 +55,9 @@ pub(crate) trait World: Sized {
     /// Stops reading from the gateway after a few small packets, or resumes.
     fn stall(&self, is_stalled: bool);
 
+    /// Sets what the bridge's host resolves to.
+    fn resolve_to(&self, addresses: &[At]);
+
     /// Injects a fault, in its text form.
     fn fault(&self, line: &str) {
         let fault = line.parse().expect("a fault");
@@ -71,6 +74,18 @@ pub(crate) trait World: Sized {
     }
 }
 
+/// What is at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum At {
+    Bridge,
+    /// Nothing, and no router says so.
+    Nothing,
+    /// A machine that refuses connections to this port.
+    Refusing,
+    /// A server that accepts connections and never answers on them.
+    Silent,
+}
+
 /// The security of the bridge.
 pub(crate) enum Secured {
     Plain,
@@ -83,6 +98,7 @@ pub(crate) struct Plan {
     pub(crate) security: Security,
     pub(crate) port: u16,
     pub(crate) options: Options,
+    pub(crate) dial_timeout: Duration,
     /// The lifetime of the first token. Later ones are valid for an hour.
     pub(crate) first_token: Duration,
     /// The gateway's id.
@@ -100,6 +116,7 @@ impl Plan {
             security,
             port,
             options,
+            dial_timeout: Duration::from_secs(20),
             first_token: Duration::from_secs(3_600),
             gateway: GATEWAY,
         }
@@ -116,6 +133,7 @@ impl Plan {
         Setup::new("localhost", self.security.clone(), id, tokens)
             .port(self.port)
             .options(self.options.clone())
+            .dial_timeout(self.dial_timeout)
             .seed(1)
     }
 }

@@ -127,7 +127,7 @@ fn a_dial_has_a_deadline() {
     let TransportError::Dial { source, .. } = error else {
         panic!("{error:?}");
     };
-    assert_eq!(source.to_string(), "no answer within 20s");
+    assert_eq!(source.to_string(), "127.0.0.1:8883: no answer within 20s");
 }
 
 #[test]

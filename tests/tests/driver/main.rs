@@ -1,6 +1,7 @@
 //! The driver and its handles on the simulated runtime, with a server implemented by the test.
 #![forbid(unsafe_code)]
 
+mod addresses;
 mod alarms;
 mod cancellation;
 mod connecting;

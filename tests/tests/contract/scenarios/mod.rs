@@ -1,5 +1,6 @@
 //! The scenarios that must succeed on every runtime.
 
+pub(crate) mod addresses;
 pub(crate) mod connecting;
 pub(crate) mod devices;
 pub(crate) mod endings;

@@ -1,0 +1,396 @@
+//! Hosts with several addresses: the race, its order, and what is remembered.
+
+use std::{
+    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    time::Duration,
+};
+
+use iotcore_gateway::{
+    Options,
+    driver::{
+        DialFailure, Security, Setup, SetupError, Status, StatusChanges, Tls, TransportError,
+    },
+};
+use iotcore_gateway_testkit::simulation::{Dials, Lookups};
+
+use super::{Server, Tokens, World, client_id, read, setup, start};
+
+const SECOND: Duration = Duration::from_secs(1);
+const V6: [IpAddr; 2] = [v6(1), v6(2)];
+const V4: [IpAddr; 2] = [v4(1), v4(2)];
+
+const fn v6(last: u16) -> IpAddr {
+    IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, last))
+}
+
+const fn v4(last: u8) -> IpAddr {
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, last))
+}
+
+/// A world in which the host has these addresses, each with the result of its dials.
+fn world<const N: usize>(addresses: [(IpAddr, Dials); N]) -> World {
+    let world = World::new();
+    world
+        .net
+        .set_addresses(addresses.map(|(address, _)| address));
+    for (address, dials) in addresses {
+        world.net.set_dials(address, dials);
+    }
+    world
+}
+
+/// Returns the addresses dialed since the last call, each with the milliseconds since the first.
+fn dialed(world: &World) -> Vec<(u128, IpAddr)> {
+    world.run_until_idle();
+    let dials = world.net.take_dials();
+    let first = dials.first().map_or(Duration::ZERO, |(at, _)| *at);
+    let since = dials
+        .into_iter()
+        .map(|(at, address)| ((at - first).as_millis(), address));
+    since.collect()
+}
+
+/// Lets time pass until the next attempt begins, at most a minute, and returns what is dialed first.
+#[track_caller]
+fn next_dialed(world: &World) -> IpAddr {
+    for _ in 0..6_000 {
+        if let Some((_, address)) = dialed(world).first() {
+            return *address;
+        }
+        world.pass(SECOND / 100);
+    }
+    panic!("nothing was dialed for a minute");
+}
+
+/// Returns why the only attempt that has ended since the last call ended.
+#[track_caller]
+fn failure(world: &World, status: &mut StatusChanges) -> String {
+    match &read(world, status)[..] {
+        [
+            Status::Disconnected {
+                error: Some(error), ..
+            },
+        ] => error.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn addresses_are_tried_with_250_ms_in_between_and_their_families_in_turns() {
+    let world = world([V6[0], V6[1], V4[0], V4[1]].map(|address| (address, Dials::Hang)));
+    let (_client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    world.pass(5 * SECOND);
+    let expected = [(0, V6[0]), (250, V4[0]), (500, V6[1]), (750, V4[1])];
+    assert_eq!(dialed(&world), expected);
+}
+
+#[test]
+fn the_next_address_is_tried_at_once_when_one_fails() {
+    let world = world([
+        (V6[0], Dials::Hang),
+        (V4[0], Dials::Fail),
+        (V6[1], Dials::Fail),
+        (V4[1], Dials::Succeed),
+    ]);
+    let (client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    world.pass(SECOND);
+    let expected = [(0, V6[0]), (250, V4[0]), (250, V6[1]), (250, V4[1])];
+    assert_eq!(dialed(&world), expected);
+    Server::open(&world);
+    assert!(client.is_connected());
+}
+
+#[test]
+fn the_first_connection_wins_and_the_others_are_dropped() {
+    let world = world([V6[0], V4[0]].map(|address| (address, Dials::Succeed)));
+    // A dial takes 300 ms.
+    world.net.shape(|network| network.latency = 3 * SECOND / 20);
+    let (client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    world.pass(SECOND);
+    assert_eq!(dialed(&world), [(0, V6[0]), (250, V4[0])]);
+    let server = Server::accept(&world);
+    server.peer.send(&[0x20, 2, 0, 0]);
+    world.pass(SECOND);
+    assert!(client.is_connected());
+    assert!(Server::dialed(&world).is_none());
+}
+
+#[test]
+fn a_black_hole_delays_each_connection_by_250_ms_and_no_more() {
+    let world = world([(V6[0], Dials::Hang), (V4[0], Dials::Succeed)]);
+    let (client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    for _ in 0..3 {
+        assert_eq!(next_dialed(&world), V6[0]);
+        world.pass(SECOND / 4);
+        assert_eq!(dialed(&world), [(0, V4[0])]);
+        let server = Server::open(&world);
+        assert!(client.is_connected());
+        server.close(&world);
+    }
+}
+
+#[test]
+fn an_address_whose_tcp_failed_goes_last_until_it_works_again() {
+    let world = world([(V4[0], Dials::Fail), (V4[1], Dials::Fail)]);
+    let (_client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    assert_eq!(dialed(&world), [(0, V4[0]), (0, V4[1])]);
+    world.net.set_dials(V4[0], Dials::Hang);
+    world.net.set_dials(V4[1], Dials::Succeed);
+    world.net.set_addresses([V4[1], V4[0]]);
+    assert_eq!(next_dialed(&world), V4[0]);
+    world.pass(SECOND / 4);
+    assert_eq!(dialed(&world), [(0, V4[1])]);
+    let server = Server::open(&world);
+    server.close(&world);
+    assert_eq!(next_dialed(&world), V4[1]);
+}
+
+#[test]
+fn an_address_that_stalls_tls_goes_last() {
+    let world = world([(V6[0], Dials::Silent), (V4[0], Dials::Silent)]);
+    let certificate = include_bytes!("../../../core/tests/keys/certificate.pem");
+    let security = Security::Tls(Tls::from_pem(certificate).unwrap());
+    let tokens = Tokens::default();
+    let setup = Setup::new("localhost", security, client_id(), tokens).dial_timeout(5 * SECOND);
+    let (client, driver) = setup.start(world.net.clone()).unwrap();
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    for expected in [V6[0], V4[0], V6[0], V4[0]] {
+        assert_eq!(next_dialed(&world), expected);
+        world.pass(5 * SECOND);
+        assert_eq!(
+            failure(&world, &mut status),
+            "no TLS connection with localhost: no answer within 5s"
+        );
+        // The other was not tried as well, because TCP had succeeded at once.
+        assert_eq!(dialed(&world), []);
+    }
+}
+
+#[test]
+fn an_address_whose_connack_failed_goes_last() {
+    let world = world([V6[0], V4[0]].map(|address| (address, Dials::Succeed)));
+    let (_client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    let accept = || Server::dialed(&world).expect("connected at once");
+    // Refused.
+    assert_eq!(next_dialed(&world), V6[0]);
+    let server = accept();
+    server.send(&world, &[0x20, 2, 0, 5]);
+    server.close(&world);
+    // Timed out.
+    assert_eq!(next_dialed(&world), V4[0]);
+    let _silent = accept();
+    world.pass(Options::default().connack_timeout);
+    // Lost.
+    assert_eq!(next_dialed(&world), V6[0]);
+    accept().close(&world);
+    assert_eq!(next_dialed(&world), V4[0]);
+    let server = Server::open(&world);
+    server.close(&world);
+    // It works, and the other has not worked since.
+    assert_eq!(next_dialed(&world), V4[0]);
+}
+
+#[test]
+fn one_that_accepts_and_fails_does_not_win_against_a_slower_one_that_works() {
+    let world = world([(V6[0], Dials::Silent), (V4[0], Dials::Succeed)]);
+    let (client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    assert_eq!(next_dialed(&world), V6[0]);
+    world.pass(Options::default().connack_timeout);
+    // A dial takes 3 s.
+    world.net.shape(|network| network.latency = 3 * SECOND / 2);
+    assert_eq!(next_dialed(&world), V4[0]);
+    world.pass(3 * SECOND);
+    assert_eq!(dialed(&world), []);
+    let server = Server::dialed(&world).expect("it won");
+    server.peer.send(&[0x20, 2, 0, 0]);
+    world.pass(3 * SECOND / 2);
+    assert!(client.is_connected());
+}
+
+#[test]
+fn one_that_accepted_and_failed_is_tried_after_half_of_the_time() {
+    let world = world([(V6[0], Dials::Silent), (V4[0], Dials::Hang)]);
+    let (_client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    assert_eq!(next_dialed(&world), V6[0]);
+    world.pass(Options::default().connack_timeout);
+    world.net.set_dials(V6[0], Dials::Succeed);
+    assert_eq!(next_dialed(&world), V4[0]);
+    world.pass(10 * SECOND - Duration::from_millis(20));
+    assert!(Server::dialed(&world).is_none());
+    world.pass(Duration::from_millis(20));
+    Server::open(&world);
+}
+
+#[test]
+fn all_that_were_tried_are_told_with_what_each_did() {
+    let world = world([(V6[0], Dials::Hang), (V4[0], Dials::Fail)]);
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    world.pass(19_999 * SECOND / 1_000);
+    assert!(read(&world, &mut status).is_empty());
+    world.pass(SECOND / 1_000);
+    assert_eq!(
+        failure(&world, &mut status),
+        "cannot connect to localhost port 8883: 192.0.2.1:8883: network unreachable; [2001:db8::1]:8883: no answer \
+         within 20s"
+    );
+}
+
+#[test]
+fn the_host_is_resolved_anew_for_each_attempt() {
+    let world = world([(V4[0], Dials::Fail)]);
+    let (_client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    assert_eq!(next_dialed(&world), V4[0]);
+    world.net.set_addresses([V4[1]]);
+    assert_eq!(next_dialed(&world), V4[1]);
+    assert_eq!(world.net.lookups(), 2);
+    Server::open(&world);
+}
+
+#[test]
+fn a_lookup_that_hangs_ends_the_attempt_and_the_next_one_joins_it() {
+    let world = world([(V4[0], Dials::Succeed)]);
+    world.net.shape(|network| network.lookups = Lookups::Hang);
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    world.pass(20 * SECOND);
+    assert_eq!(
+        failure(&world, &mut status),
+        "cannot connect to localhost port 8883: the resolver gave no answer within 20s (check this machine's network \
+         and DNS)"
+    );
+    // Into the second attempt, which began after 2 s at most.
+    world.pass(10 * SECOND);
+    world
+        .net
+        .shape(|network| network.lookups = Lookups::Succeed);
+    Server::open(&world);
+    assert_eq!(world.net.lookups(), 1);
+}
+
+#[test]
+fn an_answer_that_came_after_its_attempt_is_not_used() {
+    let world = world([(V4[0], Dials::Succeed)]);
+    world.net.shape(|network| network.lookups = Lookups::Hang);
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    world.pass(20 * SECOND);
+    failure(&world, &mut status);
+    world.net.shape(|network| network.lookups = Lookups::Fail);
+    world
+        .net
+        .shape(|network| network.lookups = Lookups::Succeed);
+    next_dialed(&world);
+    assert_eq!(world.net.lookups(), 2);
+    Server::open(&world);
+}
+
+#[test]
+fn a_host_that_is_unknown_and_one_without_addresses_are_told_apart() {
+    let world = world([]);
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    assert_eq!(
+        failure(&world, &mut status),
+        "cannot connect to localhost port 8883: its name has no address (check the host's name)"
+    );
+    world.net.shape(|network| network.lookups = Lookups::Fail);
+    world.pass(3 * SECOND);
+    assert_eq!(
+        failure(&world, &mut status),
+        "cannot connect to localhost port 8883: its name cannot be resolved: entity not found (check the host's name \
+         and this machine's DNS)"
+    );
+}
+
+#[test]
+fn each_stage_has_its_own_time_limit() {
+    let world = world([(V4[0], Dials::Succeed)]);
+    let limit = 5 * SECOND;
+    world.net.shape(|network| network.lookups = Lookups::Hang);
+    // A dial takes 4 s.
+    world.net.shape(|network| network.latency = 2 * SECOND);
+    let setup = setup(Options::default()).dial_timeout(limit);
+    let (client, driver) = setup.start(world.net.clone()).unwrap();
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    world.pass(4 * SECOND);
+    world
+        .net
+        .shape(|network| network.lookups = Lookups::Succeed);
+    world.pass(4 * SECOND);
+    assert!(read(&world, &mut status).is_empty());
+    assert!(Server::dialed(&world).is_some());
+}
+
+#[test]
+fn a_time_limit_that_is_zero_or_longer_than_a_week_is_refused() {
+    let week = 7 * 86_400 * SECOND;
+    for (limit, shown) in [
+        (Duration::ZERO, "0ns"),
+        (week + Duration::from_nanos(1), "604800.000000001s"),
+        (Duration::MAX, "18446744073709551615.999999999s"),
+    ] {
+        let world = World::new();
+        let setup = setup(Options::default()).dial_timeout(limit);
+        let Err(error) = setup.start(world.net.clone()) else {
+            panic!("started with {limit:?}");
+        };
+        assert_eq!(error, SetupError::DialTimeout(limit));
+        let expected =
+            format!("dial_timeout is {shown}: it must be longer than zero, and at most 7 days");
+        assert_eq!(error.to_string(), expected);
+    }
+    let world = World::new();
+    let setup = setup(Options::default()).dial_timeout(week);
+    let (_client, driver) = setup.start(world.net.clone()).unwrap();
+    let _driver = world.spawn(driver.run());
+    Server::open(&world);
+}
+
+#[test]
+fn the_text_names_a_few_addresses_and_the_error_all() {
+    let world = World::new();
+    let addresses = (1..=40).map(v4);
+    world.net.set_addresses(addresses);
+    world.dials(Dials::Fail);
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    let changes = read(&world, &mut status);
+    let [
+        Status::Disconnected {
+            error: Some(error), ..
+        },
+    ] = &changes[..]
+    else {
+        panic!("{changes:?}");
+    };
+    let shown = error.to_string();
+    assert!(
+        shown.ends_with("192.0.2.4:8883: network unreachable; 28 more failed"),
+        "{shown}"
+    );
+    let TransportError::Dial {
+        source: DialFailure::Unreachable(tried),
+        ..
+    } = &**error
+    else {
+        panic!("{error:?}");
+    };
+    assert_eq!(tried.len(), 32);
+}
