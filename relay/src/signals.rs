@@ -1,19 +1,27 @@
 //! Handles the signals that request a shutdown.
 
-use std::{io, sync::Arc};
+use std::{io, sync::Arc, thread};
 
-use tokio::sync::Notify;
+use tokio::{runtime::Builder, sync::Notify};
 
 /// Listens for signals: the first one closes the gateway, the next one ends the program at once with this exit code,
-/// because nobody may be reading its output any more.
+/// because nobody may be reading its output any more. On a thread of its own, so that nothing that the rest of the program
+/// waits for is in the way, not even at its end.
 pub(crate) fn listen(stop: Arc<Notify>, exit_code: i32) -> io::Result<()> {
-    let mut signals = Signals::new()?;
-    tokio::spawn(async move {
+    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut signals = {
+        let _entered = runtime.enter();
+        Signals::new()?
+    };
+    let handle = async move {
         signals.next().await;
         stop.notify_one();
         signals.next().await;
         std::process::exit(exit_code);
-    });
+    };
+    thread::Builder::new()
+        .name("signals".to_owned())
+        .spawn(move || runtime.block_on(handle))?;
     Ok(())
 }
 

@@ -48,8 +48,14 @@ impl Relay {
         arguments: &[impl AsRef<OsStr>],
         environment: &[(&str, &str)],
     ) -> Self {
-        let mut child = Command::new(PROGRAM)
-            .args(arguments)
+        let mut command = Command::new(PROGRAM);
+        command.args(arguments);
+        Self::spawn(command, environment)
+    }
+
+    /// Starts a relay with a command that becomes it.
+    pub(crate) fn spawn(mut command: Command, environment: &[(&str, &str)]) -> Self {
+        let mut child = command
             .env_clear()
             .envs(environment.iter().copied())
             .stdin(Stdio::piped())

@@ -16,6 +16,8 @@ mod mistakes;
 mod notes;
 mod pace;
 mod pressure;
+#[cfg(target_os = "linux")]
+mod resolver;
 mod suspects;
 mod tokens;
 mod urgent;
