@@ -45,12 +45,14 @@ mod delivery;
 mod device;
 mod device_tokens;
 mod dial;
+mod dial_failure;
 mod environment;
 mod error;
 mod handle;
 mod messages;
 mod operation;
 mod payloads;
+mod proxy;
 mod received_message;
 mod resolver;
 mod runtime;
@@ -93,13 +95,15 @@ pub use self::{
     closed::{CloseCause, Closed},
     delivery::{Accepting, Delivery},
     device::Device,
+    dial_failure::DialFailure,
     error::{
-        AcceptError, DeliveryError, DialFailure, DriverStopped, OperationError, SetupError,
-        TokenFailure, TransportError,
+        AcceptError, DeliveryError, DriverStopped, OperationError, SetupError, TokenFailure,
+        TransportError,
     },
     messages::{Message, Messages},
     operation::Operation,
     payloads::{Attach, ReportedState, Telemetry},
+    proxy::{InvalidProxy, Proxy, ProxyError},
     received_message::MessageKind,
     runtime::Runtime,
     setup::Setup,
@@ -131,6 +135,7 @@ pub struct Driver<R: Runtime, T: TokenSource> {
 struct Target {
     host: String,
     port: u16,
+    proxy: Option<Proxy>,
     security: Checked,
 }
 
@@ -138,15 +143,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     fn new(
         shared: Arc<Shared>,
         environment: Arc<RuntimeEnvironment<R, T>>,
-        host: String,
-        port: u16,
-        security: Checked,
+        target: Target,
     ) -> Self {
-        let target = Target {
-            host,
-            port,
-            security,
-        };
         Self {
             alarm: Alarm::new(Arc::clone(shared.environment())),
             device_tokens: DeviceTokens::new(Arc::clone(shared.environment())),

@@ -1,4 +1,5 @@
-//! The stages towards a connection: a token, the host's addresses, TCP, and TLS. Each has its own time limit.
+//! The stages towards a connection: a token, the addresses of the host or its proxy, TCP, the tunnel through the proxy, and
+//! TLS. Each has its own time limit.
 
 mod addresses;
 mod lookup;
@@ -13,8 +14,10 @@ use self::{addresses::Addresses, lookup::Lookup};
 use crate::{
     driver::{
         Target,
+        dial_failure::DialFailure,
         environment::RuntimeEnvironment,
-        error::{DialFailure, TransportError},
+        error::TransportError,
+        proxy::{Proxy, ProxyError},
         runtime::{Runtime, within},
         tls::Checked,
         tokens::TokenSource,
@@ -44,8 +47,8 @@ pub(crate) struct Dialed<S> {
 }
 
 impl Dialer {
-    /// Fetches a token, resolves the host anew, connects to the first of its addresses that accepts, and does the TLS
-    /// handshake. Tell the dialer with [`judge`](Self::judge) how the connection went on.
+    /// Fetches a token, resolves the host or its proxy anew, connects to the first of its addresses that accepts, asks the
+    /// proxy for a tunnel, and does the TLS handshake. Tell the dialer with [`judge`](Self::judge) how the connection went on.
     pub(crate) async fn dial<R: Runtime, T: TokenSource>(
         &mut self,
         environment: &Arc<RuntimeEnvironment<R, T>>,
@@ -55,25 +58,20 @@ impl Dialer {
             .gateway_token()
             .await
             .map_err(TransportError::Token)?;
-        let reached = self.reach(environment, target).await;
-        let (address, stream) = reached.map_err(|source| TransportError::Dial {
-            host: target.host.clone(),
-            port: target.port,
-            source,
-        })?;
-        let secured = secure(environment, target, stream).await;
-        let transport = secured.map_err(|source| {
-            self.judge(address, false);
-            TransportError::Tls {
-                host: target.host.clone(),
-                source,
+        let (host, port) = target.first_hop();
+        let reached = self.reach(environment, host, port).await;
+        let (address, stream) = reached.map_err(|failure| target.unreachable(failure))?;
+        match secure(environment, target, stream).await {
+            Ok(transport) => Ok(Dialed {
+                token,
+                transport,
+                address,
+            }),
+            Err(error) => {
+                self.judge(address, false);
+                Err(error)
             }
-        })?;
-        Ok(Dialed {
-            token,
-            transport,
-            address,
-        })
+        }
     }
 
     /// Records whether the bridge accepted a connection to this address: if not, the address goes last next time.
@@ -85,14 +83,15 @@ impl Dialer {
         }
     }
 
-    /// Resolves the host and connects over TCP.
+    /// Resolves a host and connects over TCP.
     async fn reach<R: Runtime, T: TokenSource>(
         &mut self,
         environment: &Arc<RuntimeEnvironment<R, T>>,
-        target: &Target,
+        host: &str,
+        port: u16,
     ) -> Result<(SocketAddr, R::Stream), DialFailure> {
         let (runtime, limit) = (environment.runtime(), environment.step_timeout());
-        let lookup = self.lookup.resolve(runtime, &target.host, target.port);
+        let lookup = self.lookup.resolve(runtime, host, port);
         let resolved = within(&**runtime, limit, lookup)
             .await
             .ok_or(DialFailure::LookupTimedOut(limit))?
@@ -111,22 +110,69 @@ impl Dialer {
     }
 }
 
-/// Does the TLS handshake, if there is to be TLS.
+impl Target {
+    /// Returns the host and port to connect to.
+    fn first_hop(&self) -> (&str, u16) {
+        match &self.proxy {
+            Some(proxy) => (proxy.host(), proxy.port()),
+            None => (&self.host, self.port),
+        }
+    }
+
+    /// Returns the error of a first hop that cannot be reached.
+    fn unreachable(&self, failure: DialFailure) -> TransportError {
+        match &self.proxy {
+            Some(proxy) => self.untunnelled(proxy, ProxyError::Dial(failure)),
+            None => TransportError::Dial {
+                host: self.host.clone(),
+                port: self.port,
+                source: failure,
+            },
+        }
+    }
+
+    /// Returns the error of a proxy that opens no tunnel.
+    fn untunnelled(&self, proxy: &Proxy, source: ProxyError) -> TransportError {
+        TransportError::Proxy {
+            proxy: proxy.to_string(),
+            host: self.host.clone(),
+            port: self.port,
+            source,
+        }
+    }
+}
+
+/// Asks the proxy for a tunnel, if there is one, and does the TLS handshake, if there is to be TLS.
 async fn secure<R: Runtime, T: TokenSource>(
     environment: &Arc<RuntimeEnvironment<R, T>>,
     target: &Target,
     stream: R::Stream,
-) -> io::Result<Transport<R::Stream>> {
+) -> Result<Transport<R::Stream>, TransportError> {
+    let (runtime, limit) = (&**environment.runtime(), environment.step_timeout());
+    let stream = match &target.proxy {
+        Some(proxy) => {
+            let tunnel = proxy.tunnel(stream, &target.host, target.port);
+            let opened = within(runtime, limit, tunnel).await;
+            opened
+                .unwrap_or(Err(ProxyError::TimedOut(limit)))
+                .map_err(|source| target.untunnelled(proxy, source))?
+        }
+        None => stream,
+    };
     let Checked::Tls(tls, name) = &target.security else {
         return Ok(Transport::Plain(stream));
     };
-    let limit = environment.step_timeout();
     let connector = TlsConnector::from(Arc::clone(&tls.config));
     let handshake = connector.connect_with(name.clone(), stream, |tls| {
         tls.set_buffer_limit(Some(MAX_UNSENT));
     });
-    let secured = within(&**environment.runtime(), limit, handshake).await;
-    let stream = secured.unwrap_or_else(|| Err(timed_out(limit)))?;
+    let secured = within(runtime, limit, handshake).await;
+    let stream = secured
+        .unwrap_or_else(|| Err(timed_out(limit)))
+        .map_err(|source| TransportError::Tls {
+            host: target.host.clone(),
+            source,
+        })?;
     Ok(Transport::Tls(Box::new(stream)))
 }
 

@@ -1,17 +1,14 @@
 //! Errors of handles, of the driver and of the transport.
 
-mod dial_failure;
-
 use core::{error::Error, fmt};
 use std::io;
 
 use bytes::Bytes;
 use rustls::CertificateError;
 
-pub use self::dial_failure::DialFailure;
 use crate::{
     command::Publication,
-    driver::{tls::HostError, tokens::BoxError},
+    driver::{dial_failure::DialFailure, proxy::ProxyError, tls::HostError, tokens::BoxError},
     error::{CommandError, Failure, PublishError, PublishErrorKind},
     event::TransportEnd,
     options::OptionsError,
@@ -232,6 +229,17 @@ pub enum TransportError {
         /// What failed, and at which addresses.
         source: DialFailure,
     },
+    /// The proxy could not be reached, or opened no tunnel to the host.
+    Proxy {
+        /// The proxy's URL, without user name and password.
+        proxy: String,
+        /// The host that the tunnel should lead to.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// The reason.
+        source: ProxyError,
+    },
     /// The TLS handshake failed.
     Tls {
         /// The host.
@@ -261,6 +269,7 @@ impl TransportError {
         match self {
             Self::Token(_) => TransportEnd::TokenFailed,
             Self::Dial { .. } => TransportEnd::DialFailed,
+            Self::Proxy { .. } => TransportEnd::ProxyFailed,
             Self::Tls { .. } => TransportEnd::TlsFailed,
             Self::PeerClosed => TransportEnd::PeerClosed,
             Self::Broken(_) => TransportEnd::Broken,
@@ -275,6 +284,15 @@ impl fmt::Display for TransportError {
             Self::Dial { host, port, source } => {
                 write!(f, "cannot connect to {host} port {port}: {source}")
             }
+            Self::Proxy {
+                proxy,
+                host,
+                port,
+                source,
+            } => write!(
+                f,
+                "cannot connect to {host} port {port} through the proxy {proxy}: {source}"
+            ),
             Self::Tls { host, source } => {
                 write!(f, "no TLS connection with {host}: {source}")?;
                 f.write_str(advice(source))
@@ -290,6 +308,7 @@ impl Error for TransportError {
         match self {
             Self::Token(failure) => failure.source(),
             Self::Dial { source, .. } => Some(source),
+            Self::Proxy { source, .. } => Some(source),
             Self::Tls { source, .. } | Self::Broken(source) => Some(source),
             Self::PeerClosed => None,
         }
@@ -330,6 +349,8 @@ pub enum SetupError {
     Host(HostError),
     /// The [`dial_timeout`](crate::driver::Setup::dial_timeout) is zero, or longer than 7 days.
     DialTimeout(Duration),
+    /// [`PlainOnLoopback`](crate::driver::Security::PlainOnLoopback) was combined with a proxy.
+    PlainThroughProxy,
     /// An option of the gateway is invalid.
     Options(OptionsError),
 }
@@ -341,6 +362,10 @@ impl fmt::Display for SetupError {
             Self::DialTimeout(limit) => write!(
                 f,
                 "dial_timeout is {limit:?}: it must be longer than zero, and at most 7 days"
+            ),
+            Self::PlainThroughProxy => f.write_str(
+                "without TLS nothing goes through a proxy: the token would leave this machine in the clear, and the \
+                 proxy's loopback is another one: use TLS, or no proxy",
             ),
             Self::Options(error) => error.fmt(f),
         }

@@ -5,8 +5,15 @@ use std::{hash::RandomState, sync::Arc};
 
 use crate::{
     driver::{
-        Driver, client::Client, environment::RuntimeEnvironment, error::SetupError,
-        runtime::Runtime, shared::Shared, tls::Security, tokens::TokenSource,
+        Driver, Target,
+        client::Client,
+        environment::RuntimeEnvironment,
+        error::SetupError,
+        proxy::Proxy,
+        runtime::Runtime,
+        shared::Shared,
+        tls::{Checked, Security},
+        tokens::TokenSource,
     },
     gateway::Gateway,
     id::ClientId,
@@ -24,6 +31,7 @@ pub struct Setup<T> {
     host: String,
     port: u16,
     security: Security,
+    proxy: Option<Proxy>,
     client_id: ClientId,
     tokens: T,
     options: Options,
@@ -44,6 +52,7 @@ impl<T: TokenSource> Setup<T> {
             host: host.into(),
             port: PORT,
             security,
+            proxy: None,
             client_id,
             tokens,
             options: Options::default(),
@@ -59,6 +68,13 @@ impl<T: TokenSource> Setup<T> {
         self
     }
 
+    /// Connects through this proxy, or directly for `None` (the default). With [`Proxy::from_env`], as the environment
+    /// says. Only with TLS: [`Security::PlainOnLoopback`] has nothing to do with a proxy.
+    pub fn proxy(mut self, proxy: impl Into<Option<Proxy>>) -> Self {
+        self.proxy = proxy.into();
+        self
+    }
+
     /// Sets the options of the gateway.
     pub fn options(mut self, options: Options) -> Self {
         self.options = options;
@@ -66,8 +82,8 @@ impl<T: TokenSource> Setup<T> {
     }
 
     /// Sets the time limit of each step towards a connection: the token, the lookup of the host, TCP with all of its
-    /// addresses together, the TLS handshake (default 20 s each, at most 7 days, not zero). The wait for CONNACK is an
-    /// option.
+    /// addresses together, the tunnel through a proxy, the TLS handshake (default 20 s each, at most 7 days, not zero). The
+    /// wait for CONNACK is an option.
     pub fn dial_timeout(mut self, limit: Duration) -> Self {
         self.dial_timeout = limit;
         self
@@ -97,6 +113,15 @@ impl<T: TokenSource> Setup<T> {
         if self.dial_timeout.is_zero() || self.dial_timeout > MAX_DURATION {
             return Err(SetupError::DialTimeout(self.dial_timeout));
         }
+        if self.proxy.is_some() && matches!(security, Checked::Plain) {
+            return Err(SetupError::PlainThroughProxy);
+        }
+        let target = Target {
+            host: self.host,
+            port: self.port,
+            proxy: self.proxy,
+            security,
+        };
         let mut options = self.options;
         let acknowledge = options.acknowledge;
         // The driver does it for the machine.
@@ -119,7 +144,7 @@ impl<T: TokenSource> Setup<T> {
         ));
         shared.with(|state, now| state.start(now));
         let client = Client::new(Arc::clone(&shared));
-        let driver = Driver::new(shared, environment, self.host, self.port, security);
+        let driver = Driver::new(shared, environment, target);
         Ok((client, driver))
     }
 }

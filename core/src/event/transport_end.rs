@@ -7,6 +7,8 @@ use core::fmt;
 pub enum TransportEnd {
     /// The host could not be resolved or reached.
     DialFailed,
+    /// The proxy could not be reached, or opened no tunnel to the host.
+    ProxyFailed,
     /// The TLS handshake failed.
     TlsFailed,
     /// No token could be obtained for the connection.
@@ -24,6 +26,7 @@ impl fmt::Display for TransportEnd {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::DialFailed => "the host could not be reached",
+            Self::ProxyFailed => "the proxy opened no tunnel",
             Self::TlsFailed => "the TLS handshake failed",
             Self::TokenFailed => "no token could be obtained",
             Self::PeerClosed => "the peer closed the connection",

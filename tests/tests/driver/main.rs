@@ -14,6 +14,7 @@ mod flow;
 mod given_up;
 mod holding;
 mod messages;
+mod proxied;
 mod refused;
 mod server;
 mod suspects;
