@@ -4,6 +4,9 @@
 #[cfg(feature = "jwt")]
 #[path = "../../tests/adapters/bridge.rs"]
 mod bridge;
+#[cfg(all(feature = "jwt", target_os = "linux"))]
+#[path = "../../tests/adapters/proxies.rs"]
+mod proxies;
 #[path = "../../tests/adapters/tls.rs"]
 mod tls;
 #[cfg(target_os = "linux")]

@@ -23,16 +23,16 @@ use crate::runtime::{
 /// The telemetry that the bridge has received, by device.
 type Taken = Arc<Mutex<BTreeMap<String, Vec<String>>>>;
 
-struct Bridge {
-    server: Server,
+pub(crate) struct Bridge {
+    pub(crate) server: Server,
     identity: ServerIdentity,
     gateway: DeviceKey,
     devices: BTreeMap<&'static str, DeviceKey>,
-    taken: Taken,
+    pub(crate) taken: Taken,
 }
 
 /// A bridge with one gateway and two devices, one of which is bound to it.
-fn bridge(method: AuthMethod) -> Bridge {
+pub(crate) fn bridge(method: AuthMethod) -> Bridge {
     let gateway = DeviceKey::generate().unwrap();
     let mut registry = Registry::new("plant", "us-central1", "sensors").unwrap();
     registry
@@ -81,7 +81,7 @@ fn signing_key(key: &DeviceKey) -> SigningKey {
 }
 
 impl Bridge {
-    fn tokens(&self) -> KeyTokens {
+    pub(crate) fn tokens(&self) -> KeyTokens {
         KeyTokens::new(signing_key(&self.gateway))
     }
 
@@ -90,6 +90,11 @@ impl Bridge {
         tokens: KeyTokens,
         options: Options,
     ) -> (Client, impl Future<Output = Closed> + use<>) {
+        let (client, driver) = connect(self.setup(tokens, options)).unwrap();
+        (client, spawn(driver.run()))
+    }
+
+    pub(crate) fn setup(&self, tokens: KeyTokens, options: Options) -> Setup<KeyTokens> {
         let id = ClientId::new(
             "plant".parse().unwrap(),
             "us-central1".parse().unwrap(),
@@ -97,11 +102,9 @@ impl Bridge {
             "gateway-1".parse().unwrap(),
         );
         let tls = Tls::from_pem(self.identity.ca_pem.as_bytes()).unwrap();
-        let setup = Setup::new("localhost", Security::Tls(tls), id, tokens)
+        Setup::new("localhost", Security::Tls(tls), id, tokens)
             .port(self.server.local_addr().port())
-            .options(options);
-        let (client, driver) = connect(setup).unwrap();
-        (client, spawn(driver.run()))
+            .options(options)
     }
 }
 

@@ -47,7 +47,8 @@ pub(super) async fn connect<S: AsyncRead + AsyncWrite + Unpin>(
     };
     match answer.code {
         200..=299 => Ok(()),
-        407 => Err(answer.demand(credentials.is_some())),
+        // Tinyproxy answers 401 to a wrong password.
+        401 | 407 => Err(answer.demand(credentials.is_some())),
         code => Err(ProxyError::Status {
             code,
             reason: answer.reason,
@@ -118,7 +119,11 @@ fn parse(header: &[u8]) -> Result<Answer, ProxyError> {
         Ok(httparse::Status::Partial) | Err(_) => return Err(ProxyError::NotHttp),
     }
     let demands = response.headers.iter();
-    let demands = demands.filter(|field| field.name.eq_ignore_ascii_case("Proxy-Authenticate"));
+    let names = ["Proxy-Authenticate", "WWW-Authenticate"];
+    let demands = demands.filter(|field| {
+        let is_named = |name: &&str| field.name.eq_ignore_ascii_case(name);
+        names.iter().any(is_named)
+    });
     let schemes = demands.filter_map(|field| {
         let value = str::from_utf8(field.value).ok()?;
         Some(shown(value.split_whitespace().next()?))

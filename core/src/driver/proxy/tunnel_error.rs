@@ -46,7 +46,7 @@ impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dial(error) => write!(f, "the proxy cannot be reached: {error}"),
-            Self::TimedOut(limit) => write!(f, "no answer within {limit:?}"),
+            Self::TimedOut(limit) => write!(f, "no answer within {limit:?}: check that it speaks this protocol at this port"),
             Self::Closed => f.write_str(
                 "it closed the connection without a complete answer: check that it speaks this protocol at this port",
             ),
@@ -97,7 +97,7 @@ impl Error for ProxyError {
     }
 }
 
-/// What a status of HTTP, not 2xx or 407, means for a CONNECT, and what to do.
+/// What a status of HTTP, not 2xx, 401 or 407, means for a CONNECT, and what to do.
 fn status(code: u16) -> &'static str {
     match code {
         300..=399 => {

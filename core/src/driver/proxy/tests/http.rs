@@ -105,7 +105,9 @@ fn a_demand_for_authentication_says_which_part_is_missing() {
     let demand = |schemes: &str| format!("HTTP/1.1 407 Required\r\n{schemes}\r\n").into_bytes();
     let basic = demand("proxy-authenticate: basic realm=\"plant\"\r\n");
     let several = demand("Proxy-Authenticate: NTLM\r\nProxy-Authenticate: Basic realm=\"x\"\r\n");
-    for answer in [&basic, &several, &demand("")] {
+    let unauthorized =
+        b"HTTP/1.0 401 Unauthorized\r\nWWW-Authenticate: Basic realm=\"x\"\r\n\r\n".to_vec();
+    for answer in [&basic, &several, &demand(""), &unauthorized] {
         let required = "it requires authentication: give a user name and a password";
         assert_eq!(failure(&proxy(), answer), required);
         let refused = "it refused the user name or the password: check both";
