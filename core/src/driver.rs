@@ -1,10 +1,10 @@
 //! The async driver of the state machine (feature `driver`): connections, TLS, timers, and handles for any number of
 //! tasks.
 //!
-//! [`Setup`] configures where and as which gateway to connect; [`Setup::start`] returns a [`Client`] and a [`Driver`].
-//! The driver does all the work in the one future of [`Driver::run`], which the user spawns. It runs on any
-//! [`Runtime`], spawns no tasks, and reads no clock but the runtime's. The adapters are `iotcore-gateway-tokio` and
-//! `iotcore-gateway-smol`.
+//! [`Setup`] configures where, through which [`Proxy`] and as which gateway to connect; [`Setup::start`] returns a
+//! [`Client`] and a [`Driver`]. The driver does all the work in the one future of [`Driver::run`], which the user spawns.
+//! It runs on any [`Runtime`], spawns no tasks, and reads no clock but the runtime's. The adapters are
+//! `iotcore-gateway-tokio` and `iotcore-gateway-smol`.
 //!
 //! # Accepted, then acknowledged
 //!

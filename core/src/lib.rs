@@ -115,7 +115,7 @@
 //! 7. Nothing is published or subscribed for a device that is not attached in this connection.
 //! 8. After DISCONNECT, or the end of a connection, nothing more is transmitted on it.
 //! 9. The same inputs give the same outputs, byte for byte.
-//! 10. No token or key appears in `Debug`, `Display`, events or errors.
+//! 10. No token, key or password appears in `Debug`, `Display`, events or errors.
 //! 11. Memory is bounded by the options, also after a peak; at steady state an outbound message costs no allocation.
 //! 12. Progress: what the bridge answers at some rate is done in about the time that this rate and the link need, with
 //!     hardly a packet more.

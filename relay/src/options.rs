@@ -1,15 +1,17 @@
 //! Parses the command line and the environment, and sets up the gateway accordingly.
 
+mod proxy_option;
 mod start_error;
 
 use std::{fs, num::NonZeroU32, path::PathBuf, time::Duration};
 
 use clap::{Parser, ValueEnum, builder::FalseyValueParser, value_parser};
 use iotcore_gateway_tokio::{
-    Algorithm, Backoff, ClientId, DeviceId, KeyTokens, Location, Options, ProjectId, QueueLimit,
-    Reconnect, RegistryId, Security, Setup, SigningKey, Tls,
+    Algorithm, Backoff, ClientId, DeviceId, KeyTokens, Location, Options, ProjectId, Proxy,
+    QueueLimit, Reconnect, RegistryId, Security, Setup, SigningKey, Tls,
 };
 
+use self::proxy_option::ProxyOption;
 pub(crate) use self::start_error::StartError;
 use crate::operation::Publication;
 
@@ -108,6 +110,17 @@ pub(crate) struct Arguments {
     /// Use TCP without TLS; for loopback addresses only
     #[arg(long, env = "IOTCORE_PLAIN", value_parser = FalseyValueParser::new())]
     plain: bool,
+
+    /// The proxy to connect through: http://[USER:PASSWORD@]HOST[:PORT] or socks5://…; `none` for none. By default that of
+    /// the environment: https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY, unless no_proxy or NO_PROXY lists the host.
+    /// Others can see a command line: give a password in the environment
+    #[arg(
+        long,
+        env = "IOTCORE_PROXY",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    proxy: Option<ProxyOption>,
 
     /// The lifetime of each token; 1 to 86400
     #[arg(long, env = "IOTCORE_TOKEN_LIFETIME", value_name = "SECONDS", default_value_t = 3_600,
@@ -284,9 +297,16 @@ impl Arguments {
             Some(file) => Security::Tls(Tls::from_pem_file(file).map_err(StartError::Roots)?),
             None => Security::Tls(Tls::platform().map_err(StartError::Roots)?),
         };
+        let proxy = match self.proxy {
+            Some(option) => option.0.map_err(StartError::Proxy)?,
+            // What connects to loopback without TLS needs no proxy.
+            None if self.plain => None,
+            None => Proxy::from_env(&self.host).map_err(StartError::ProxyVariable)?,
+        };
         let client_id = ClientId::new(self.project, self.location, self.registry, self.gateway);
         let setup = Setup::new(self.host, security, client_id, tokens)
             .port(self.port)
+            .proxy(proxy)
             .options(options);
         let setup = match self.seed {
             Some(seed) => setup.seed(seed),

@@ -12,6 +12,7 @@ pub(crate) fn disconnect_code(
     match error {
         Some(TransportError::Token(_)) => return "token_failed",
         Some(TransportError::Dial { .. }) => return "dial_failed",
+        Some(TransportError::Proxy { .. }) => return "proxy_failed",
         Some(TransportError::Tls { .. }) => return "tls_failed",
         Some(TransportError::PeerClosed) => return "peer_closed",
         Some(TransportError::Broken(_)) => return "broken",
@@ -82,6 +83,9 @@ fn advice(
         ) => "; check --host and --port, the network, and that something listens there",
         // Its own text says what to check.
         (_, Some(TransportError::Dial { .. })) => "; the host is given with --host",
+        (_, Some(TransportError::Proxy { .. })) => {
+            "; the proxy is that of --proxy, or of a variable such as HTTPS_PROXY; NO_PROXY and --proxy none avoid it"
+        }
         (_, Some(TransportError::Tls { source, .. })) => match source.kind() {
             ErrorKind::InvalidData => "; the trusted CA certificates are given with --ca",
             _ => PORT,

@@ -2,7 +2,7 @@
 
 use std::{error::Error, fmt, io, path::PathBuf};
 
-use iotcore_gateway_tokio::{Algorithm, KeyError, MintError, SetupError, TlsError};
+use iotcore_gateway_tokio::{Algorithm, InvalidProxy, KeyError, MintError, SetupError, TlsError};
 
 /// The reason why the relay cannot start, and what to do about it.
 #[derive(Debug)]
@@ -15,6 +15,10 @@ pub(crate) enum StartError {
     Key(PathBuf, Algorithm, KeyError),
     /// The CA certificates cannot be used.
     Roots(TlsError),
+    /// The proxy given by `--proxy` cannot be used.
+    Proxy(InvalidProxy),
+    /// The proxy that a variable of the environment sets cannot be used.
+    ProxyVariable(InvalidProxy),
     /// `--token-lifetime` is out of range.
     Lifetime(MintError),
     /// `--backoff-max` is less than `--backoff-min`; both in milliseconds.
@@ -28,7 +32,12 @@ impl StartError {
     pub(crate) fn is_usage(&self) -> bool {
         match self {
             Self::KeyFile(..) | Self::Key(..) | Self::Roots(_) => false,
-            Self::NotAFile | Self::Lifetime(_) | Self::Backoff { .. } | Self::Setup(_) => true,
+            Self::NotAFile
+            | Self::Proxy(_)
+            | Self::ProxyVariable(_)
+            | Self::Lifetime(_)
+            | Self::Backoff { .. }
+            | Self::Setup(_) => true,
         }
     }
 }
@@ -50,12 +59,22 @@ impl fmt::Display for StartError {
                 Some(source) => write!(f, "--ca: {error}: {source}"),
                 None => write!(f, "--ca: {error}"),
             },
+            Self::Proxy(error) => write!(f, "--proxy: {error}"),
+            Self::ProxyVariable(error) => {
+                write!(
+                    f,
+                    "{error}; give --proxy to ignore the variable, or --proxy none"
+                )
+            }
             Self::Lifetime(error) => write!(f, "--token-lifetime: {error}"),
             Self::Backoff { min, max } => write!(
                 f,
                 "--backoff-max is {max} ms: it must not be below --backoff-min, {min} ms"
             ),
             Self::Setup(SetupError::Host(error)) => write!(f, "--host: {error}"),
+            Self::Setup(error @ SetupError::PlainThroughProxy) => {
+                write!(f, "--plain with --proxy: {error}")
+            }
             Self::Setup(error) => error.fmt(f),
         }
     }

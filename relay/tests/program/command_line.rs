@@ -56,6 +56,7 @@ fn help_lists_every_option_and_its_variable() {
         "algorithm",
         "ca",
         "plain",
+        "proxy",
         "token-lifetime",
         "keep-alive",
         "attach-timeout",

@@ -17,7 +17,12 @@ mod notes;
 mod pace;
 mod pressure;
 #[cfg(target_os = "linux")]
+<<<<<<< HEAD
 mod resolver;
+=======
+mod proxies;
+mod proxy_settings;
+>>>>>>> 8e4fa62 (Let the relay connect through proxies)
 mod suspects;
 mod tokens;
 mod urgent;
