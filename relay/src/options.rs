@@ -111,9 +111,9 @@ pub(crate) struct Arguments {
     #[arg(long, env = "IOTCORE_PLAIN", value_parser = FalseyValueParser::new())]
     plain: bool,
 
-    /// The proxy to connect through: http://[USER:PASSWORD@]HOST[:PORT] or socks5://…; `none` for none. By default that of
-    /// the environment: https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY, unless no_proxy or NO_PROXY lists the host.
-    /// Others can see a command line: give a password in the environment
+    /// The proxy to connect through: http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before the host if it
+    /// requires them, or `none`. By default that of the environment: https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY,
+    /// unless no_proxy or NO_PROXY lists the host. Others can see a command line: give a password in the environment
     #[arg(
         long,
         env = "IOTCORE_PROXY",
