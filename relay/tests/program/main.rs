@@ -16,13 +16,10 @@ mod mistakes;
 mod notes;
 mod pace;
 mod pressure;
-#[cfg(target_os = "linux")]
-<<<<<<< HEAD
-mod resolver;
-=======
 mod proxies;
 mod proxy_settings;
->>>>>>> 8e4fa62 (Let the relay connect through proxies)
+#[cfg(target_os = "linux")]
+mod resolver;
 mod suspects;
 mod tokens;
 mod urgent;
