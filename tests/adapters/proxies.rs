@@ -21,7 +21,7 @@ use crate::{
     bridge::{Bridge, bridge},
     runtime::{
         adapter::{
-            Client, Closed, DeviceId, Options, Proxy, ProxyError, Status, StatusChanges,
+            Client, Closed, DeviceId, Options, Proxy, ProxyError, Reconnect, Status, StatusChanges,
             TransportError, connect,
         },
         run, spawn,
@@ -40,6 +40,8 @@ fn start(
     let mut options = Options::default();
     options.backoff.min = Duration::from_millis(10);
     options.backoff.max = Duration::from_millis(100);
+    // Some twenty seconds: a test fails rather than waits for ever.
+    options.reconnect = Reconnect::Attempts(200);
     let setup = bridge.setup(bridge.tokens(), options);
     let proxy: Proxy = proxy.parse().unwrap();
     let (client, driver) = connect(setup.port(port).proxy(proxy)).unwrap();

@@ -146,6 +146,7 @@ impl ProxyProgram {
             let _ = Command::new("kill")
                 .args(["-s", "KILL", "--", &group])
                 .status();
+            let _ = child.kill();
             let _ = child.wait();
         }
     }
