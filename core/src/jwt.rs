@@ -107,7 +107,8 @@ enum KeyPair {
 
 impl SigningKey {
     /// Reads the first private key in `pem`: PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE
-    /// KEY`). Other sections before and after it are ignored.
+    /// KEY`). Other sections before and after it are ignored, as is a byte order mark of UTF-8. What is copied of the text
+    /// is wiped before it is freed; `pem` itself is the caller's to wipe.
     ///
     /// RSA keys must have 2,048, 3,072 or 4,096 bits; elliptic-curve keys must be on P-256, with their public key in
     /// uncompressed form, as `openssl` writes it.
@@ -235,7 +236,7 @@ fn ec_pair(key: &EcKey<'_>, random: &SystemRandom) -> Result<EcdsaKeyPair, KeyEr
     };
     EcdsaKeyPair::from_private_key_and_public_key(
         &ECDSA_P256_SHA256_FIXED_SIGNING,
-        key.scalar,
+        &*key.p256_scalar()?,
         point,
         random,
     )

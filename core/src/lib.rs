@@ -185,6 +185,8 @@
 mod backoff;
 mod clock;
 mod command;
+#[cfg(any(feature = "driver", feature = "jwt"))]
+mod der;
 #[cfg(feature = "driver")]
 pub mod driver;
 mod error;
@@ -198,6 +200,8 @@ mod input;
 mod jwt;
 mod mqtt;
 mod options;
+#[cfg(any(feature = "driver", feature = "jwt"))]
+mod pem;
 pub mod quota;
 mod stats;
 mod tag;

@@ -27,14 +27,20 @@ fn project() -> ProjectId {
 }
 
 /// Returns the public key of a private key file, in ring's form.
-fn public_key(algorithm: Algorithm) -> UnparsedPublicKey<Vec<u8>> {
+fn public_key(file: &str, algorithm: Algorithm) -> UnparsedPublicKey<Vec<u8>> {
     let (verification, bytes): (&'static dyn VerificationAlgorithm, _) = match algorithm {
         Algorithm::Rs256 => (
             &RSA_PKCS1_2048_8192_SHA256,
             der(&read("rsa-2048.pkcs1.pub.pem")),
         ),
         Algorithm::Es256 => {
-            let info = der(&read("p256.pub.pem"));
+            let is_zero = file.contains("short") || file.contains("long");
+            let public = if is_zero {
+                "p256.zero.pub.pem"
+            } else {
+                "p256.pub.pem"
+            };
+            let info = der(&read(public));
             (&ECDSA_P256_SHA256_FIXED, info[info.len() - 65..].to_vec())
         }
     };
@@ -50,6 +56,25 @@ fn parts(jwt: &str) -> (&str, Value, Value, Vec<u8>) {
     (signed, json(header), json(claims), decode(signature))
 }
 
+/// The editors of Windows write byte order marks and CRLF.
+#[test]
+fn a_byte_order_mark_and_other_line_endings_do_not_matter() {
+    for (file, algorithm) in GOOD_KEYS {
+        let text = String::from_utf8(read(file)).unwrap();
+        for text in [
+            format!("\u{feff}{text}"),
+            text.replace('\n', "\r\n"),
+            format!("\u{feff}{}", text.replace('\n', "\r\n")),
+        ] {
+            let key = SigningKey::from_pem(text.as_bytes(), algorithm).unwrap();
+            let jwt = key.mint(&project(), ISSUED_AT, HOUR).unwrap();
+            let (signed, .., signature) = parts(&jwt);
+            let verified = public_key(file, algorithm).verify(signed.as_bytes(), &signature);
+            assert!(verified.is_ok(), "{file}");
+        }
+    }
+}
+
 #[test]
 fn every_form_of_key_mints_a_token_that_its_public_key_verifies() {
     for (file, algorithm) in GOOD_KEYS {
@@ -58,7 +83,7 @@ fn every_form_of_key_mints_a_token_that_its_public_key_verifies() {
         let jwt = key.mint(&project(), ISSUED_AT, HOUR).unwrap();
         let (signed, header, claims, signature) = parts(&jwt);
 
-        let verified = public_key(algorithm).verify(signed.as_bytes(), &signature);
+        let verified = public_key(file, algorithm).verify(signed.as_bytes(), &signature);
         assert!(verified.is_ok(), "{file}");
         assert_eq!(
             header,
@@ -88,7 +113,9 @@ fn a_changed_token_is_not_verified() {
             let mut changed = signed.as_bytes().to_vec();
             changed[index] ^= 1;
             assert!(
-                public_key(algorithm).verify(&changed, &signature).is_err(),
+                public_key(file, algorithm)
+                    .verify(&changed, &signature)
+                    .is_err(),
                 "{file}"
             );
         }

@@ -8,8 +8,12 @@ pub enum KeyError {
     Empty,
     /// No line that begins a PEM section. A line with leading white space does not count.
     NotPem,
+    /// Text in UTF-16, as some Windows programs save it.
+    Utf16,
     /// DER, the binary form.
     Der,
+    /// PKCS#12, a binary form that also holds certificates.
+    Pkcs12,
     /// PEM text without its line breaks.
     NoLineBreaks,
     /// A PEM section without its end.
@@ -22,6 +26,8 @@ pub enum KeyError {
     PublicKey,
     /// An X.509 certificate.
     Certificate,
+    /// A private key in OpenSSH's own form.
+    OpenSsh,
     /// Only PEM sections of other kinds; contains the label of the first, or an empty string if that is unusual.
     OtherPem(String),
     /// An RSA key, but ES256 was requested.
@@ -51,7 +57,9 @@ impl fmt::Display for KeyError {
                 f,
                 "the key is not PEM: no line reads -----BEGIN ...----- (it must not be indented)"
             ),
+            Self::Utf16 => write!(f, "the key is text in UTF-16"),
             Self::Der => write!(f, "the key is DER, not PEM"),
+            Self::Pkcs12 => write!(f, "the key is in PKCS#12, not PEM"),
             Self::NoLineBreaks => write!(
                 f,
                 "the PEM text has lost its line breaks, as in a one-line setting or variable"
@@ -71,6 +79,7 @@ impl fmt::Display for KeyError {
             Self::Certificate => {
                 write!(f, "this is a certificate, which contains only a public key")
             }
+            Self::OpenSsh => write!(f, "the private key is in OpenSSH's own form"),
             Self::OtherPem(label) => {
                 write!(f, "the PEM text contains {label:?} and no private key")
             }
@@ -107,6 +116,11 @@ impl KeyError {
                 "use a private key as PEM text, in PKCS#8, PKCS#1 or SEC1"
             }
             Self::Der => "convert it with `openssl pkey -inform DER -in KEY -out KEY.pem`",
+            Self::Utf16 => "save it as UTF-8 or ASCII",
+            Self::Pkcs12 => "convert it with `openssl pkcs12 -nocerts -nodes -in KEY -out KEY.pem`",
+            Self::OpenSsh => {
+                "if it is RSA or on P-256, convert a copy with `ssh-keygen -p -N '' -m PEM -f COPY`"
+            }
             Self::NoLineBreaks => "restore them, or read the key from a file",
             Self::Truncated | Self::NotBase64 => "use the complete, undamaged file",
             Self::Encrypted => "decrypt it with `openssl pkey -in KEY -out DECRYPTED`",

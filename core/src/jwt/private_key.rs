@@ -3,18 +3,16 @@
 //! The containers are decoded here and not by the crypto library, because that does not support SEC1 and, for a key
 //! that it cannot use, reports only "wrong algorithm".
 
-use rustls_pki_types::{
-    PrivateKeyDer,
-    pem::{self, PemObject as _},
-};
+use zeroize::Zeroizing;
 
 use super::KeyError;
+use crate::{
+    der::{Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE},
+    pem::{self, Damage},
+};
 
-const INTEGER: u8 = 0x02;
 const BIT_STRING: u8 = 0x03;
 const OCTET_STRING: u8 = 0x04;
-const OBJECT_IDENTIFIER: u8 = 0x06;
-const SEQUENCE: u8 = 0x30;
 /// `[0]` and `[1]` of an ECPrivateKey (RFC 5915).
 const EC_PARAMETERS: u8 = 0xA0;
 const EC_PUBLIC_KEY: u8 = 0xA1;
@@ -25,49 +23,99 @@ const EC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
 /// The name of the curve for ES256.
 pub(super) const P_256: &str = "P-256";
 
-/// Returns the DER of the first private key in `pem`.
-pub(super) fn decode(pem: &[u8]) -> Result<PrivateKeyDer<'static>, KeyError> {
-    PrivateKeyDer::from_pem_slice(pem).map_err(|error| explain(pem, &error))
+/// The size of a private key on P-256.
+const P_256_BYTES: usize = 32;
+
+/// The DER of a private key, by its container. Wiped when it is dropped.
+pub(super) enum KeyDer {
+    Pkcs1(Zeroizing<Vec<u8>>),
+    Sec1(Zeroizing<Vec<u8>>),
+    Pkcs8(Zeroizing<Vec<u8>>),
 }
 
-/// Returns what `pem` is, if no private key could be read from it. Passes on nothing of `error`, which may quote lines
-/// of the file.
-fn explain(pem: &[u8], error: &pem::Error) -> KeyError {
-    let text = String::from_utf8_lossy(pem);
-    let begin_lines = || {
-        text.split(['\n', '\r'])
-            .filter_map(|l| l.strip_prefix("-----BEGIN "))
-    };
-    let labels = || begin_lines().filter_map(|line| line.trim_end().strip_suffix("-----"));
-
-    if text.trim().is_empty() {
-        KeyError::Empty
-    } else if labels().any(|label| label == "ENCRYPTED PRIVATE KEY")
-        || text.contains("Proc-Type: 4,ENCRYPTED")
-    {
-        KeyError::Encrypted
-    } else if begin_lines().any(|line| line.trim_end().trim_end_matches('-').contains("-----")) {
-        KeyError::NoLineBreaks
-    } else if let Some(label) = labels().next() {
-        match error {
-            pem::Error::NoItemsFound => of_label(label),
-            pem::Error::Base64Decode(_) => KeyError::NotBase64,
-            _ => KeyError::Truncated,
+/// Returns the DER of the first private key in `text` that is not damaged.
+pub(super) fn decode(text: &[u8]) -> Result<KeyDer, KeyError> {
+    let mut damage = None;
+    for section in pem::sections(text) {
+        let container = match section.label {
+            b"RSA PRIVATE KEY" => KeyDer::Pkcs1,
+            b"EC PRIVATE KEY" => KeyDer::Sec1,
+            b"PRIVATE KEY" => KeyDer::Pkcs8,
+            _ => continue,
+        };
+        match section.decode() {
+            Ok(der) => return Ok(container(der)),
+            Err(found) => damage = damage.or(Some(found)),
         }
-    } else if pem.first() == Some(&SEQUENCE) {
-        KeyError::Der
+    }
+    Err(explain(text, damage))
+}
+
+/// Returns what `text` is, if no private key could be read from it. `damage` is that of its first private key.
+fn explain(text: &[u8], damage: Option<Damage>) -> KeyError {
+    let labels = || pem::sections(text).map(|section| section.label);
+    let mut begin_lines = pem::lines(text).filter_map(pem::begin);
+    let is_encrypted = labels().any(|label| label == b"ENCRYPTED PRIVATE KEY")
+        || pem::lines(text).any(|line| line.starts_with(b"Proc-Type: 4,ENCRYPTED"));
+    let has_inner_dashes = |line: &[u8]| {
+        let end = line.iter().rposition(|&byte| byte != b'-');
+        let (line, _) = line.split_at(end.unwrap_or_default());
+        line.windows(5).any(|part| part == b"-----")
+    };
+
+    if text.trim_ascii().is_empty() {
+        KeyError::Empty
+    } else if pem::is_utf16(text) {
+        KeyError::Utf16
+    } else if is_encrypted {
+        KeyError::Encrypted
+    } else if begin_lines.any(has_inner_dashes) {
+        KeyError::NoLineBreaks
+    } else if let Some(damage) = damage {
+        match damage {
+            Damage::NotBase64 => KeyError::NotBase64,
+            Damage::Truncated => KeyError::Truncated,
+        }
+    } else if let Some(error) = labels().map(of_label).reduce(more_telling) {
+        error
+    } else if text.first() == Some(&SEQUENCE) {
+        of_der(text)
     } else {
         KeyError::NotPem
     }
 }
 
-fn of_label(label: &str) -> KeyError {
-    let is_label = |c: char| c.is_ascii_uppercase() || c.is_ascii_digit() || c == ' ';
+fn of_label(label: &[u8]) -> KeyError {
+    let is_label = |c: u8| c.is_ascii_uppercase() || c.is_ascii_digit() || c == b' ';
     match label {
-        "PUBLIC KEY" | "RSA PUBLIC KEY" | "EC PUBLIC KEY" => KeyError::PublicKey,
-        "CERTIFICATE" | "X509 CERTIFICATE" | "TRUSTED CERTIFICATE" => KeyError::Certificate,
-        _ if label.len() <= 40 && label.chars().all(is_label) => KeyError::OtherPem(label.into()),
+        b"PUBLIC KEY" | b"RSA PUBLIC KEY" | b"EC PUBLIC KEY" => KeyError::PublicKey,
+        b"CERTIFICATE" | b"X509 CERTIFICATE" | b"TRUSTED CERTIFICATE" => KeyError::Certificate,
+        b"OPENSSH PRIVATE KEY" => KeyError::OpenSsh,
+        b"DSA PRIVATE KEY" => KeyError::UnsupportedKind("DSA"),
+        _ if label.len() <= 40 && label.iter().copied().all(is_label) => {
+            KeyError::OtherPem(String::from_utf8_lossy(label).into_owned())
+        }
         _ => KeyError::OtherPem(String::new()),
+    }
+}
+
+/// Returns which of two sections says more about why there is no key: one with a private key, otherwise the first.
+fn more_telling(first: KeyError, next: KeyError) -> KeyError {
+    let is_private =
+        |error: &KeyError| matches!(error, KeyError::OpenSsh | KeyError::UnsupportedKind(_));
+    if !is_private(&first) && is_private(&next) {
+        next
+    } else {
+        first
+    }
+}
+
+/// Distinguishes PKCS#12, whose version is 3, from the DER of a key.
+fn of_der(der: &[u8]) -> KeyError {
+    let contents = Der(der).take(SEQUENCE);
+    match contents.and_then(|contents| Der(contents).take(INTEGER)) {
+        Some([3]) => KeyError::Pkcs12,
+        _ => KeyError::Der,
     }
 }
 
@@ -80,22 +128,21 @@ pub(super) enum PrivateKey<'a> {
 
 impl<'a> PrivateKey<'a> {
     /// Decodes the container of a key; the numbers in it are not yet checked.
-    pub(super) fn read(der: &'a PrivateKeyDer<'_>) -> Result<Self, KeyError> {
+    pub(super) fn read(der: &'a KeyDer) -> Result<Self, KeyError> {
         match der {
-            PrivateKeyDer::Pkcs1(der) => Ok(Self::Rsa(der.secret_pkcs1_der())),
-            PrivateKeyDer::Sec1(der) => EcKey::read(der.secret_sec1_der(), None).map(Self::Ec),
-            PrivateKeyDer::Pkcs8(der) => Self::read_pkcs8(der.secret_pkcs8_der()),
-            _ => Err(KeyError::OtherPem(String::new())),
+            KeyDer::Pkcs1(der) => Ok(Self::Rsa(der)),
+            KeyDer::Sec1(der) => EcKey::read(der, None).map(Self::Ec),
+            KeyDer::Pkcs8(der) => Self::read_pkcs8(der),
         }
     }
 
     /// Decodes a PrivateKeyInfo (RFC 5958): version, algorithm and its parameters, key.
     fn read_pkcs8(der: &'a [u8]) -> Result<Self, KeyError> {
-        let mut info = Der(Der(der).require(SEQUENCE)?);
-        info.require(INTEGER)?;
-        let mut algorithm = Der(info.require(SEQUENCE)?);
-        let kind = algorithm.require(OBJECT_IDENTIFIER)?;
-        let key = info.require(OCTET_STRING)?;
+        let mut info = Der(require(&mut Der(der), SEQUENCE)?);
+        require(&mut info, INTEGER)?;
+        let mut algorithm = Der(require(&mut info, SEQUENCE)?);
+        let kind = require(&mut algorithm, OBJECT_IDENTIFIER)?;
+        let key = require(&mut info, OCTET_STRING)?;
         match kind {
             RSA_ENCRYPTION => Ok(Self::Rsa(key)),
             EC_KEY => EcKey::read(key, Some(curve_name(&mut algorithm))).map(Self::Ec),
@@ -108,8 +155,7 @@ impl<'a> PrivateKey<'a> {
 pub(super) struct EcKey<'a> {
     /// The name of the curve, or a description if it is not a known one.
     pub(super) curve: &'static str,
-    /// The private key.
-    pub(super) scalar: &'a [u8],
+    scalar: &'a [u8],
     /// The encoded public key, if present.
     pub(super) point: Option<&'a [u8]>,
 }
@@ -118,14 +164,14 @@ impl<'a> EcKey<'a> {
     /// Decodes a key. `curve` is the curve named by its container. A key without container names its own curve; if it
     /// does not, P-256 is assumed, and its point must then be on that curve.
     fn read(der: &'a [u8], curve: Option<&'static str>) -> Result<Self, KeyError> {
-        let mut key = Der(Der(der).require(SEQUENCE)?);
-        key.require(INTEGER)?;
-        let scalar = key.require(OCTET_STRING)?;
+        let mut key = Der(require(&mut Der(der), SEQUENCE)?);
+        require(&mut key, INTEGER)?;
+        let scalar = require(&mut key, OCTET_STRING)?;
         let own_curve = key
             .take(EC_PARAMETERS)
             .map(|parameters| curve_name(&mut Der(parameters)));
         let point = match key.take(EC_PUBLIC_KEY) {
-            Some(bits) => match Der(bits).require(BIT_STRING)? {
+            Some(bits) => match require(&mut Der(bits), BIT_STRING)? {
                 [0, point @ ..] => Some(point),
                 _ => return Err(malformed()),
             },
@@ -139,11 +185,31 @@ impl<'a> EcKey<'a> {
     }
 }
 
+impl EcKey<'_> {
+    /// Returns the private key as a number of the size that P-256 has. Tools that write it as a number without that size
+    /// leave out zeros at the front, or put one more there.
+    pub(super) fn p256_scalar(&self) -> Result<Zeroizing<[u8; P_256_BYTES]>, KeyError> {
+        let zeros = self.scalar.iter().take_while(|&&byte| byte == 0).count();
+        let (_, digits) = self.scalar.split_at(zeros);
+        let mut scalar = Zeroizing::new([0; P_256_BYTES]);
+        let space = P_256_BYTES.checked_sub(digits.len());
+        match space.and_then(|space| scalar.get_mut(space..)) {
+            Some(end) => end.copy_from_slice(digits),
+            None => {
+                return Err(KeyError::Malformed(
+                    "the private number is too large".into(),
+                ));
+            }
+        }
+        Ok(scalar)
+    }
+}
+
 /// Returns the size of the modulus of an RSAPrivateKey: version, modulus, and more.
 pub(super) fn rsa_bits(der: &[u8]) -> Result<usize, KeyError> {
-    let mut key = Der(Der(der).require(SEQUENCE)?);
-    key.require(INTEGER)?;
-    let modulus = key.require(INTEGER)?;
+    let mut key = Der(require(&mut Der(der), SEQUENCE)?);
+    require(&mut key, INTEGER)?;
+    let modulus = require(&mut key, INTEGER)?;
     let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
     let (_, digits) = modulus.split_at(zeros);
     let unused = digits
@@ -159,6 +225,10 @@ fn curve_name(parameters: &mut Der<'_>) -> &'static str {
         Some([0x2B, 0x81, 0x04, 0x00, 0x22]) => "P-384",
         Some([0x2B, 0x81, 0x04, 0x00, 0x23]) => "P-521",
         Some([0x2B, 0x81, 0x04, 0x00, 0x0A]) => "secp256k1",
+        Some([0x2B, 0x81, 0x04, 0x00, 0x21]) => "P-224",
+        Some([0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x01]) => "P-192",
+        Some([0x2B, 0x24, 0x03, 0x03, 0x02, 0x08, 0x01, 0x01, _]) => "a Brainpool curve",
+        Some([0x2A, 0x81, 0x1C, 0xCF, 0x55, 0x01, 0x82, 0x2D]) => "SM2",
         Some(_) => "another curve",
         None => "a curve given by explicit parameters",
     }
@@ -168,7 +238,9 @@ fn kind_name(kind: &[u8]) -> &'static str {
     match kind {
         [0x2B, 0x65, 0x6E] => "X25519",
         [0x2B, 0x65, 0x70] => "Ed25519",
+        [0x2B, 0x65, 0x6F] => "X448",
         [0x2B, 0x65, 0x71] => "Ed448",
+        [0x2A, 0x86, 0x48, 0xCE, 0x38, 0x04, 0x01] => "DSA",
         [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x0A] => "RSA-PSS",
         _ => "neither RSA nor elliptic curve",
     }
@@ -178,35 +250,6 @@ fn malformed() -> KeyError {
     KeyError::Malformed("not the DER of a private key".into())
 }
 
-/// The rest of a sequence of DER elements.
-struct Der<'a>(&'a [u8]);
-
-impl<'a> Der<'a> {
-    /// Takes the contents of the next element if it has this tag; otherwise takes nothing and returns `None`.
-    fn take(&mut self, tag: u8) -> Option<&'a [u8]> {
-        let (&first, rest) = self.0.split_first()?;
-        let (&length, rest) = rest.split_first()?;
-        let (length, rest) = match length {
-            0..=0x7F => (usize::from(length), rest),
-            0x81..=0x83 => {
-                let (bytes, rest) = rest.split_at_checked(usize::from(length & 0x7F))?;
-                (
-                    bytes
-                        .iter()
-                        .fold(0, |sum, &byte| sum << 8 | usize::from(byte)),
-                    rest,
-                )
-            }
-            _ => return None,
-        };
-        let (contents, rest) = rest.split_at_checked(length)?;
-        (first == tag).then(|| {
-            self.0 = rest;
-            contents
-        })
-    }
-
-    fn require(&mut self, tag: u8) -> Result<&'a [u8], KeyError> {
-        self.take(tag).ok_or_else(malformed)
-    }
+fn require<'a>(der: &mut Der<'a>, tag: u8) -> Result<&'a [u8], KeyError> {
+    der.take(tag).ok_or_else(malformed)
 }

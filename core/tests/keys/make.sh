@@ -19,6 +19,29 @@ openssl ecparam -genkey -name prime256v1 -out p256.sec1-params.pem
 openssl ec -in p256.sec1-params.pem -out p256.sec1.pem
 openssl pkcs8 -topk8 -nocrypt -in p256.sec1.pem -out p256.pkcs8.pem
 openssl ec -in p256.sec1.pem -pubout -out p256.pub.pem
+# Numbers as some tools write them: without the zeros at the front, or with one more.
+until openssl ecparam -genkey -noout -name prime256v1 -out p256.zero.pem &&
+    scalar=$(openssl ec -in p256.zero.pem -outform DER 2>/dev/null | od -An -v -tx1 -j7 -N32 | tr -d ' \n') &&
+    [ "${scalar#00}" != "$scalar" ]; do :; done
+point=$(openssl ec -in p256.zero.pem -outform DER 2>/dev/null | tail -c 65 | od -An -v -tx1 | tr -d ' \n')
+sec1() {
+    printf '%s\n' 'asn1=SEQUENCE:key' '[key]' 'version=INTEGER:1' "scalar=FORMAT:HEX,OCTETSTRING:$1" \
+        'curve=EXPLICIT:0,OID:prime256v1' "point=EXPLICIT:1,FORMAT:HEX,BITSTRING:$point"
+}
+pem() {
+    openssl asn1parse -noout -genconf "$1" -out key.der
+    printf '%s\n' "-----BEGIN $2-----" "$(openssl base64 -in key.der)" "-----END $2-----"
+    rm key.der "$1"
+}
+sec1 "${scalar#00}" >conf && pem conf 'EC PRIVATE KEY' >p256.short.sec1.pem
+sec1 "00$scalar" >conf && pem conf 'EC PRIVATE KEY' >p256.long.sec1.pem
+{
+    printf '%s\n' 'asn1=SEQUENCE:info' '[info]' 'version=INTEGER:0' 'algorithm=SEQUENCE:algorithm' \
+        'key=OCTWRAP,SEQUENCE:key' '[algorithm]' 'kind=OID:id-ecPublicKey' 'curve=OID:prime256v1'
+    sec1 "${scalar#00}" | tail -n +2
+} >conf && pem conf 'PRIVATE KEY' >p256.short.pkcs8.pem
+openssl ec -in p256.zero.pem -pubout -out p256.zero.pub.pem
+rm p256.zero.pem
 # What no reader could use without arithmetic on the curve, or names no curve.
 openssl ec -in p256.sec1.pem -no_public -out p256.no-public.pem
 openssl ec -in p256.sec1.pem -conv_form compressed -out p256.compressed.pem
@@ -31,7 +54,10 @@ openssl pkcs8 -topk8 -nocrypt -in secp384r1.pem -out secp384r1.pkcs8.pem
 # Other kinds, and files that are no private key at all.
 openssl genpkey -algorithm ED25519 -out ed25519.pem
 openssl genpkey -algorithm X25519 -out x25519.pem
+openssl dsaparam -noout -genkey 2048 | openssl dsa -out dsa.traditional.pem
+openssl pkcs8 -topk8 -nocrypt -in dsa.traditional.pem -out dsa.pkcs8.pem
 openssl rsa -in rsa-2048.pkcs8.pem -outform DER -out rsa-2048.der
+openssl pkcs12 -export -nocerts -inkey p256.sec1.pem -passout pass:test -out p256.p12
 openssl req -x509 -key rsa-2048.pkcs8.pem -subj /CN=throw-away -days 36500 -out certificate.pem
 openssl req -new -key p256.sec1.pem -subj /CN=throw-away -out request.pem
 ssh-keygen -q -t rsa -b 2048 -N '' -C '' -f openssh.pem && rm openssh.pem.pub

@@ -140,6 +140,20 @@ fn the_size_of_an_rsa_key_counts_the_bits_of_its_modulus() {
 }
 
 #[test]
+fn a_number_that_is_too_large_for_p_256_is_refused() {
+    let mut bytes = der(&read("p256.long.sec1.pem"));
+    assert_eq!(bytes[6..9], [33, 0, 0]);
+    bytes[7] = 1;
+    let body = general_purpose::STANDARD.encode(&bytes);
+    let pem = format!("-----BEGIN EC PRIVATE KEY-----\n{body}\n-----END EC PRIVATE KEY-----\n");
+    let error = SigningKey::from_pem(pem.as_bytes(), Algorithm::Es256).unwrap_err();
+    assert_eq!(
+        error,
+        KeyError::Malformed("the private number is too large".into())
+    );
+}
+
+#[test]
 fn a_key_whose_halves_do_not_match_is_refused() {
     let mut bytes = der(&read("p256.sec1.pem"));
     bytes[20] ^= 1; // within the private half

@@ -100,8 +100,8 @@ fn bad_keys() -> Vec<BadKey> {
         (
             "brainpoolP256r1.pem",
             Es256,
-            KeyError::Curve("another curve"),
-            ["another curve", "prime256v1"],
+            KeyError::Curve("a Brainpool curve"),
+            ["on a Brainpool curve", "prime256v1"],
         ),
         (
             "p256.explicit.pem",
@@ -199,8 +199,32 @@ fn bad_keys() -> Vec<BadKey> {
         (
             "openssh.pem",
             Rs256,
-            KeyError::OtherPem("OPENSSH PRIVATE KEY".into()),
-            ["OPENSSH PRIVATE KEY", "PKCS#8, PKCS#1 or SEC1"],
+            KeyError::OpenSsh,
+            ["OpenSSH's own form", "ssh-keygen -p -N '' -m PEM -f COPY"],
+        ),
+        (
+            "dsa.traditional.pem",
+            Es256,
+            KeyError::UnsupportedKind("DSA"),
+            ["kind of key: DSA", "P-256 for ES256"],
+        ),
+        (
+            "dsa.pkcs8.pem",
+            Rs256,
+            KeyError::UnsupportedKind("DSA"),
+            ["kind of key: DSA", "RSA key for RS256"],
+        ),
+        (
+            "p256.zero.pub.pem",
+            Es256,
+            KeyError::PublicKey,
+            ["public", "private key"],
+        ),
+        (
+            "p256.p12",
+            Es256,
+            KeyError::Pkcs12,
+            ["in PKCS#12, not PEM", "openssl pkcs12 -nocerts -nodes"],
         ),
         (
             "rsa-2048.der",
@@ -236,9 +260,10 @@ fn a_key_of_another_kind_is_named_if_its_kind_is_known() {
         .unwrap();
     for (last, kind) in [
         (0x6E, "X25519"),
-        (0x6F, "neither RSA nor elliptic curve"),
+        (0x6F, "X448"),
         (0x70, "Ed25519"),
         (0x71, "Ed448"),
+        (0x72, "neither RSA nor elliptic curve"),
     ] {
         let mut bytes = ed25519.clone();
         bytes[at + 2] = last;
@@ -247,6 +272,29 @@ fn a_key_of_another_kind_is_named_if_its_kind_is_known() {
         let error = SigningKey::from_pem(pem.as_bytes(), Algorithm::Es256).unwrap_err();
         assert_eq!(error, KeyError::UnsupportedKind(kind));
     }
+}
+
+#[test]
+fn a_text_in_utf_16_is_called_so() {
+    let text = String::from_utf8(read("p256.pkcs8.pem")).unwrap();
+    let units = || text.encode_utf16();
+    let little: Vec<u8> = units().flat_map(u16::to_le_bytes).collect();
+    let big: Vec<u8> = units().flat_map(u16::to_be_bytes).collect();
+    for pem in [
+        [&[0xFF, 0xFE], &little[..]].concat(),
+        [&[0xFE, 0xFF], &big[..]].concat(),
+    ] {
+        let error = SigningKey::from_pem(&pem, Algorithm::Es256).unwrap_err();
+        assert_eq!(error, KeyError::Utf16);
+        assert!(error.to_string().contains("save it as UTF-8"), "{error}");
+    }
+}
+
+#[test]
+fn a_private_key_of_an_unsupported_form_is_reported_rather_than_the_certificate_before_it() {
+    let pem = [read("certificate.pem"), read("openssh.pem")].concat();
+    let error = SigningKey::from_pem(&pem, Algorithm::Rs256).unwrap_err();
+    assert_eq!(error, KeyError::OpenSsh);
 }
 
 #[test]
