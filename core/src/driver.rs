@@ -110,7 +110,7 @@ pub use self::{
     sockets::set_up_socket,
     status::Status,
     status_changes::StatusChanges,
-    tls::{HostError, Security, Tls, TlsError},
+    tls::{CertificateProblem, HostError, Security, Tls, TlsError, UnusableCertificate},
     tokens::{BoxError, TokenRequest, TokenSource},
 };
 use crate::time::Instant;

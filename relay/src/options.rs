@@ -13,7 +13,7 @@ use iotcore_gateway_tokio::{
 
 use self::proxy_option::ProxyOption;
 pub(crate) use self::start_error::StartError;
-use crate::operation::Publication;
+use crate::{notes::note, operation::Publication};
 
 /// How many times `--max-queued` messages may be open in total.
 const TOTAL_FACTOR: usize = 100;
@@ -292,11 +292,7 @@ impl Arguments {
             total_queue: options.total_queue,
             overflow: self.overflow,
         };
-        let security = match &self.ca {
-            _ if self.plain => Security::PlainOnLoopback,
-            Some(file) => Security::Tls(Tls::from_pem_file(file).map_err(StartError::Roots)?),
-            None => Security::Tls(Tls::platform().map_err(StartError::Roots)?),
-        };
+        let security = self.security()?;
         let proxy = match self.proxy {
             Some(option) => option.0.map_err(StartError::Proxy)?,
             // What connects to loopback without TLS needs no proxy.
@@ -362,6 +358,20 @@ impl Arguments {
             options.reconnect = Reconnect::Attempts(0);
         }
         options
+    }
+
+    fn security(&self) -> Result<Security, StartError> {
+        if self.plain {
+            return Ok(Security::PlainOnLoopback);
+        }
+        let Some(file) = &self.ca else {
+            return Ok(Security::Tls(Tls::platform().map_err(StartError::Roots)?));
+        };
+        let tls = Tls::from_pem_file(file).map_err(StartError::Roots)?;
+        for certificate in tls.unusable_certificates() {
+            note(format_args!("--ca {}: {certificate}", file.display()));
+        }
+        Ok(Security::Tls(tls))
     }
 
     fn signing_key(&self) -> Result<SigningKey, StartError> {

@@ -2,17 +2,18 @@
 
 use std::{
     io::{self, Read, Write},
-    net::{TcpListener, TcpStream},
+    net::{Shutdown, TcpListener, TcpStream},
     sync::Arc,
     thread::{self, JoinHandle},
 };
 
 use iotcore_gateway_testkit::packets;
-use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
     ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
-    crypto::ring,
+    crypto::ring::{self, sign::any_supported_type},
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    sign::{CertifiedKey, SingleCertAndKey},
 };
 
 /// A generated certificate authority.
@@ -38,23 +39,43 @@ impl Authority {
         self.pem.as_bytes()
     }
 
+    /// Returns what a certificate for this host name is made of.
+    pub(crate) fn params(host: &str) -> CertificateParams {
+        CertificateParams::new([host.to_owned()]).unwrap()
+    }
+
     /// Returns the configuration of a server with this host name.
     pub(crate) fn server(
         &self,
         host: &str,
         version: &'static SupportedProtocolVersion,
     ) -> Arc<ServerConfig> {
-        let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([host.to_owned()]).unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let key = PrivateKeyDer::Pkcs8(PrivatePkcs8KeyDer::from(key.serialize_der()));
+        self.server_with(Self::params(host), version)
+    }
+
+    /// Returns the configuration of a server with this certificate.
+    pub(crate) fn server_with(
+        &self,
+        params: CertificateParams,
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ServerConfig> {
+        let (certificate, key) = self.issue(&params);
+        // Without a check, so that it may present what clients refuse.
+        let key = any_supported_type(&key).unwrap();
+        let certified = CertifiedKey::new(vec![certificate.der().clone()], key);
         let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
             .with_protocol_versions(&[version])
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], key)
-            .unwrap();
+            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
         Arc::new(config)
+    }
+
+    fn issue(&self, params: &CertificateParams) -> (Certificate, PrivateKeyDer<'static>) {
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.signed_by(&key, &self.issuer).unwrap();
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
+        (certificate, key.into())
     }
 }
 
@@ -82,6 +103,14 @@ pub(crate) fn serve_something_else() -> (u16, JoinHandle<()>) {
         stream
             .write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n")
             .unwrap();
+    })
+}
+
+/// Reads the beginning of one connection and closes it.
+pub(crate) fn serve_nothing() -> (u16, JoinHandle<()>) {
+    listen(|mut stream| {
+        stream.read_exact(&mut [0; 64]).unwrap();
+        stream.shutdown(Shutdown::Both).unwrap();
     })
 }
 

@@ -229,11 +229,14 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         cx: &mut Context<'_>,
     ) -> Poll<End> {
         for _ in 0..MAX_WRITES {
-            match self.shared.lock(|state| state.gateway().wants_input()) {
-                true if matches!(self.read(stream, now, cx), Ok(true)) => {
-                    self.shared.lock(|state| state.distribute_events(now))
-                }
-                _ => break,
+            if !self.shared.lock(|state| state.gateway().wants_input()) {
+                break;
+            }
+            match self.read(stream, now, cx) {
+                Ok(true) => self.shared.lock(|state| state.distribute_events(now)),
+                // The server's alert is the reason why it takes no more.
+                Err(alert @ TransportError::TlsBroken(_)) => return Poll::Ready(End::Lost(alert)),
+                Ok(false) | Err(_) => break,
             }
         }
         let is_wanted = self.shared.lock(|state| state.gateway().wants_transport());

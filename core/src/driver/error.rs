@@ -3,12 +3,17 @@
 use core::{error::Error, fmt};
 use std::io;
 
-use bytes::Bytes;
-use rustls::CertificateError;
-
 use crate::{
     command::Publication,
-    driver::{dial_failure::DialFailure, proxy::ProxyError, tls::HostError, tokens::BoxError},
+    driver::{
+        dial_failure::DialFailure,
+        proxy::ProxyError,
+        tls::{
+            HostError,
+            advice::{Explained, needs_other_ca, tls_error},
+        },
+        tokens::BoxError,
+    },
     error::{CommandError, Failure, PublishError, PublishErrorKind},
     event::TransportEnd,
     options::OptionsError,
@@ -16,6 +21,7 @@ use crate::{
     token::ExpiredBy,
     unsent::Unsent,
 };
+use bytes::Bytes;
 
 /// The driver was dropped before the gateway was closed. Keep the future of [`Driver::run`](crate::driver::Driver::run)
 /// running until it completes.
@@ -250,6 +256,9 @@ pub enum TransportError {
     /// The peer closed its side, with or without close_notify, or reset the connection: that is how a close arrives if
     /// the peer had not yet read all that we sent.
     PeerClosed,
+    /// TLS failed after the handshake. That is also how a server with TLS 1.3 refuses a client certificate, or tells that
+    /// one is missing.
+    TlsBroken(io::Error),
     /// Reading or writing failed.
     Broken(io::Error),
 }
@@ -259,6 +268,7 @@ impl TransportError {
     /// own packets.
     pub(crate) fn of_stream(error: io::Error) -> Self {
         match error.kind() {
+            _ if tls_error(&error).is_some() => Self::TlsBroken(error),
             io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Self::PeerClosed,
             _ => Self::Broken(error),
         }
@@ -272,8 +282,14 @@ impl TransportError {
             Self::Proxy { .. } => TransportEnd::ProxyFailed,
             Self::Tls { .. } => TransportEnd::TlsFailed,
             Self::PeerClosed => TransportEnd::PeerClosed,
-            Self::Broken(_) => TransportEnd::Broken,
+            Self::TlsBroken(_) | Self::Broken(_) => TransportEnd::Broken,
         }
+    }
+
+    /// Returns whether the server's certificate was refused because its CA is not among the trusted ones, so that other CA
+    /// certificates ([`Tls`](crate::driver::Tls)) may help.
+    pub fn is_ca_unknown(&self) -> bool {
+        matches!(self, Self::Tls { source, .. } if needs_other_ca(source))
     }
 }
 
@@ -294,8 +310,10 @@ impl fmt::Display for TransportError {
                 "cannot connect to {host} port {port} through the proxy {proxy}: {source}"
             ),
             Self::Tls { host, source } => {
-                write!(f, "no TLS connection with {host}: {source}")?;
-                f.write_str(advice(source))
+                write!(f, "no TLS connection with {host}: {}", Explained(source))
+            }
+            Self::TlsBroken(error) => {
+                write!(f, "the TLS connection broke: {}", Explained(error))
             }
             Self::PeerClosed => f.write_str("the peer closed the connection"),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),
@@ -309,35 +327,11 @@ impl Error for TransportError {
             Self::Token(failure) => failure.source(),
             Self::Dial { source, .. } => Some(source),
             Self::Proxy { source, .. } => Some(source),
-            Self::Tls { source, .. } | Self::Broken(source) => Some(source),
+            Self::Tls { source, .. } | Self::TlsBroken(source) | Self::Broken(source) => {
+                Some(source)
+            }
             Self::PeerClosed => None,
         }
-    }
-}
-
-/// Returns advice about a failed handshake.
-fn advice(error: &io::Error) -> &'static str {
-    let tls = error
-        .get_ref()
-        .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-    match tls {
-        Some(rustls::Error::InvalidCertificate(problem)) => match problem {
-            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
-                " (its CA is not among the trusted ones: give the CA's certificate, or check the host)"
-            }
-            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {
-                " (its certificate is for another host name: check the host)"
-            }
-            CertificateError::Expired
-            | CertificateError::ExpiredContext { .. }
-            | CertificateError::NotValidYet
-            | CertificateError::NotValidYetContext { .. } => {
-                " (check this machine's date, then the server's certificate)"
-            }
-            _ => "",
-        },
-        Some(rustls::Error::InvalidMessage(_)) => " (is this a port for TLS?)",
-        _ => "",
     }
 }
 

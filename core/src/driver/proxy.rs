@@ -14,7 +14,7 @@ mod variables;
 use core::{fmt, str::FromStr};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use rustls_pki_types::ServerName;
+use rustls::pki_types::ServerName;
 use zeroize::Zeroizing;
 
 pub use self::{invalid::InvalidProxy, tunnel_error::ProxyError};

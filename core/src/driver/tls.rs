@@ -1,20 +1,28 @@
 //! How the connection is secured: TLS by default, and whom to trust.
 
-use core::{error::Error, fmt, net::IpAddr};
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+pub(crate) mod advice;
+mod certificate_advice;
+mod certificates;
+mod error;
+mod utc;
 
-use rustls::{ClientConfig, RootCertStore, crypto::ring};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use core::{error::Error, fmt, net::IpAddr};
+use std::{fs, path::Path, sync::Arc};
+
+use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::ServerName};
 use rustls_platform_verifier::BuilderVerifierExt;
+
+pub use self::{
+    certificates::{CertificateProblem, UnusableCertificate},
+    error::TlsError,
+};
+use crate::pem;
 
 /// TLS 1.2 or 1.3 with a server whose certificate is always verified, against these roots and the host's name.
 #[derive(Clone, Debug)]
 pub struct Tls {
     pub(crate) config: Arc<ClientConfig>,
+    unusable: Vec<UnusableCertificate>,
 }
 
 impl Tls {
@@ -31,28 +39,24 @@ impl Tls {
         Ok(Self::new(config))
     }
 
-    /// Trusts the certificates in this PEM text, and nothing else.
+    /// Trusts the certificates in this PEM text, and nothing else. Those that cannot be used are left out, and
+    /// [`unusable_certificates`](Self::unusable_certificates) returns them.
     ///
     /// # Errors
     ///
-    /// [`TlsError`] if there is none in it, or one cannot be read.
+    /// [`TlsError`] if there is none in it that can be used.
     pub fn from_pem(pem: &[u8]) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for certificate in CertificateDer::pem_slice_iter(pem) {
-            let certificate =
-                certificate.map_err(|error| TlsError::Unreadable(error.to_string()))?;
-            roots.add(certificate).map_err(TlsError::Certificate)?;
-        }
-        if roots.is_empty() {
-            return Err(TlsError::NoCertificate);
-        }
+        let (roots, unusable) = read_roots(pem)?;
         let config = builder()?
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Ok(Self::new(config))
+        Ok(Self {
+            unusable,
+            ..Self::new(config)
+        })
     }
 
-    /// Trusts the certificates in this PEM file, and nothing else. Reads it at once.
+    /// Trusts the certificates in this PEM file, as [`from_pem`](Self::from_pem) does. Reads it at once.
     ///
     /// # Errors
     ///
@@ -63,10 +67,36 @@ impl Tls {
         Self::from_pem(&read?)
     }
 
+    /// Returns the certificates that were to be trusted and cannot be used. Tell the user of each: a server whose CA is
+    /// among them is refused.
+    pub fn unusable_certificates(&self) -> &[UnusableCertificate] {
+        &self.unusable
+    }
+
     fn new(config: ClientConfig) -> Self {
         Self {
             config: Arc::new(config),
+            unusable: Vec::new(),
         }
+    }
+}
+
+/// Returns the certificates in a PEM text that can be used, at least one, and those that cannot.
+fn read_roots(text: &[u8]) -> Result<(RootCertStore, Vec<UnusableCertificate>), TlsError> {
+    if pem::is_utf16(text) {
+        return Err(TlsError::Utf16);
+    }
+    let (mut roots, mut unusable) = (RootCertStore::empty(), Vec::new());
+    for certificate in certificates::read(text) {
+        match certificate {
+            Ok(certificate) => roots.add(certificate).expect("it was checked"),
+            Err(problem) => unusable.push(problem),
+        }
+    }
+    match (roots.is_empty(), unusable.is_empty()) {
+        (true, true) => Err(TlsError::NoCertificate),
+        (true, false) => Err(TlsError::NoneUsable(unusable)),
+        (false, _) => Ok((roots, unusable)),
     }
 }
 
@@ -110,49 +140,6 @@ fn is_loopback(host: &str) -> bool {
         || host
             .parse::<IpAddr>()
             .is_ok_and(|address| address.is_loopback())
-}
-
-/// Roots that cannot be used: the machine's set-up or the file is at fault.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum TlsError {
-    /// The file with the CA certificates cannot be read.
-    File(PathBuf, io::Error),
-    /// There is no certificate in the PEM text.
-    NoCertificate,
-    /// The PEM text is broken.
-    Unreadable(String),
-    /// A certificate in it cannot be a root.
-    Certificate(rustls::Error),
-    /// The operating system returned no root certificates.
-    Platform(rustls::Error),
-}
-
-impl fmt::Display for TlsError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::File(path, _) => write!(f, "cannot read the CA file {}", path.display()),
-            Self::NoCertificate => f.write_str(
-                "no certificate in the CA file: it must hold a PEM section `BEGIN CERTIFICATE`",
-            ),
-            Self::Unreadable(problem) => write!(f, "the CA file is not valid PEM: {problem}"),
-            Self::Certificate(_) => f.write_str("a certificate in the CA file cannot be trusted"),
-            Self::Platform(_) => f.write_str(
-                "the operating system gave no CA certificates: install them (on Debian: ca-certificates), \
-                 or give a CA file",
-            ),
-        }
-    }
-}
-
-impl Error for TlsError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::File(_, error) => Some(error),
-            Self::Certificate(error) | Self::Platform(error) => Some(error),
-            Self::NoCertificate | Self::Unreadable(_) => None,
-        }
-    }
 }
 
 /// A host that cannot be connected to in the way that was asked for: the caller's mistake.
@@ -211,18 +198,82 @@ mod tests {
             let error = Tls::from_pem(pem.as_bytes()).unwrap_err();
             assert!(matches!(error, TlsError::NoCertificate), "{error:?}");
         }
-        let broken = "-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n";
-        let error = Tls::from_pem(broken.as_bytes()).unwrap_err();
-        assert!(matches!(error, TlsError::Unreadable(_)), "{error:?}");
-        let rubbish = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
-        let error = Tls::from_pem(rubbish.as_bytes()).unwrap_err();
-        assert!(matches!(error, TlsError::Certificate(_)), "{error:?}");
+        for (pem, shown) in [
+            (
+                section("!!!!"),
+                "the only certificate in the CA file cannot be used: certificate 1 cannot be used: its PEM",
+            ),
+            (
+                section("AAAA"),
+                "the only certificate in the CA file cannot be used: certificate 1 cannot be used: it is damaged",
+            ),
+            (
+                section("AAAA").repeat(3),
+                "none of the 3 certificates in the CA file can be used: certificate 1 cannot",
+            ),
+        ] {
+            let error = Tls::from_pem(pem.as_bytes()).unwrap_err();
+            assert!(error.to_string().starts_with(shown), "{error}");
+        }
+        let error = Tls::from_pem(&[0xFF, 0xFE, 0, 0]).unwrap_err();
+        assert!(matches!(error, TlsError::Utf16), "{error:?}");
         let error = Tls::from_pem_file("no/such/file.pem").unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "cannot read the CA file no/such/file.pem"
-        );
+        assert_eq!(error.to_string(), "cannot read no/such/file.pem");
         assert!(error.source().is_some());
+    }
+
+    const CERTIFICATE: &str = include_str!("../../tests/keys/certificate.pem");
+
+    fn section(body: &str) -> String {
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_used_are_named_and_the_others_count() {
+        let body: String = CERTIFICATE
+            .lines()
+            .filter(|line| !line.starts_with('-'))
+            .collect();
+        // The same certificate, with a version that does not exist.
+        let of_version_8 = section(&body.replacen("AwIBAgIU", "AwIBBwIU", 1));
+        let trusted = CERTIFICATE.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
+        let cut = CERTIFICATE
+            .split_inclusive('\n')
+            .take(3)
+            .collect::<String>();
+        let bundle = [
+            CERTIFICATE,
+            &section("!!!!"),
+            &of_version_8,
+            "a comment\n",
+            &trusted,
+            &cut,
+            CERTIFICATE,
+            &section("AAAA"),
+        ];
+        let tls = Tls::from_pem(bundle.concat().as_bytes()).unwrap();
+        let shown: Vec<_> = tls
+            .unusable_certificates()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        for (shown, parts) in shown.iter().zip([
+            ["certificate 2 cannot be used", "not base64"],
+            [
+                "certificate 3 (CN=throw-away) cannot be used",
+                "BadEncoding",
+            ],
+            [
+                "certificate 4 (CN=throw-away) cannot be used",
+                "openssl x509",
+            ],
+            ["certificate 5 cannot be used", "no END line"],
+            ["certificate 7 cannot be used", "BadEncoding"],
+        ]) {
+            assert!(parts.iter().all(|part| shown.contains(part)), "{shown}");
+        }
+        assert_eq!(shown.len(), 5, "{shown:?}");
+        assert_eq!(read_roots(bundle.concat().as_bytes()).unwrap().0.len(), 2);
     }
 
     #[test]

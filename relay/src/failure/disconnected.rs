@@ -1,6 +1,6 @@
 //! What ended a connection: its code for programs, and text with advice for people.
 
-use std::{error::Error, io::ErrorKind};
+use std::error::Error;
 
 use iotcore_gateway_tokio::{DialFailure, DisconnectReason, Disconnected, TransportError};
 
@@ -13,7 +13,7 @@ pub(crate) fn disconnect_code(
         Some(TransportError::Token(_)) => return "token_failed",
         Some(TransportError::Dial { .. }) => return "dial_failed",
         Some(TransportError::Proxy { .. }) => return "proxy_failed",
-        Some(TransportError::Tls { .. }) => return "tls_failed",
+        Some(TransportError::Tls { .. } | TransportError::TlsBroken(_)) => return "tls_failed",
         Some(TransportError::PeerClosed) => return "peer_closed",
         Some(TransportError::Broken(_)) => return "broken",
         _ => {}
@@ -86,10 +86,9 @@ fn advice(
         (_, Some(TransportError::Proxy { .. })) => {
             "; the proxy is that of --proxy, or of a variable such as HTTPS_PROXY; NO_PROXY and --proxy none avoid it"
         }
-        (_, Some(TransportError::Tls { source, .. })) => match source.kind() {
-            ErrorKind::InvalidData => "; the trusted CA certificates are given with --ca",
-            _ => PORT,
-        },
+        (_, Some(error)) if error.is_ca_unknown() => {
+            "; the trusted CA certificates are given with --ca"
+        }
         (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => PORT,
         (DisconnectReason::Violation(_) | DisconnectReason::ConnAckTimedOut(_), _)
             if !was_connected =>

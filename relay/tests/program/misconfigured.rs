@@ -86,11 +86,17 @@ fn unusable_files_end_with_exit_code_1_and_say_what_to_do() {
     let options = cloud.options(&[]);
     let path = |name: &str| cloud.folder.join(name).to_str().unwrap().to_owned();
     fs::write(path("empty.pem"), "").unwrap();
+    fs::write(path("damaged.pem"), DAMAGED).unwrap();
     for (option, file, part) in [
         ("--key", "none.pem", "none.pem: cannot be read: "),
         ("--key", "empty.pem", "the key is empty"),
         ("--key", "ca.pem", "use the private key that belongs to it"),
-        ("--ca", "none.pem", "cannot read the CA file"),
+        ("--ca", "none.pem", "none.pem: No such file"),
+        (
+            "--ca",
+            "damaged.pem",
+            "the only certificate in the CA file cannot be used: certificate 1",
+        ),
         (
             "--ca",
             "gateway.pem",
@@ -106,6 +112,26 @@ fn unusable_files_end_with_exit_code_1_and_say_what_to_do() {
     assert_eq!(code, Some(1));
 }
 
+const DAMAGED: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+
+#[test]
+fn a_damaged_certificate_is_named_and_the_others_are_trusted() {
+    let cloud = Cloud::tls();
+    let ca = cloud.folder.join("ca.pem");
+    let good = fs::read_to_string(&ca).unwrap();
+    fs::write(&ca, format!("{DAMAGED}{good}")).unwrap();
+    let mut relay = Relay::start(&cloud.options(&[]));
+    relay.expect("connected");
+    let end = relay.close();
+    end.assert_closed(0);
+    let expected = format!(
+        "iotcore-relay: --ca {}: certificate 1 cannot be used: it is damaged",
+        ca.display()
+    );
+    assert!(end.stderr.starts_with(&expected), "{}", end.stderr);
+    assert_eq!(end.stderr.lines().count(), 1, "{}", end.stderr);
+}
+
 #[test]
 fn a_wrong_peer_is_reported_with_advice() {
     let (plain, secure) = (Cloud::plain(), Cloud::tls());
@@ -119,7 +145,7 @@ fn a_wrong_peer_is_reported_with_advice() {
         (
             changed(&secured, &[("--port", &port(&plain))]),
             "tls_failed",
-            "check --host and --port",
+            "check that this is a port for TLS",
         ),
         (
             changed(&secured, &[("--ca", ca.to_str().unwrap())]),
@@ -163,6 +189,7 @@ fn a_wrong_peer_is_reported_with_advice() {
         assert_eq!(ended["reason"], reason, "{ended}");
         let detail = ended["detail"].as_str().unwrap();
         assert!(detail.contains(part), "{detail}");
+        assert_eq!(detail.contains("--ca"), part.contains("--ca"), "{detail}");
         assert_eq!(end.events[1], json!({"event": "closed", "unsent": 0}));
     }
 }
