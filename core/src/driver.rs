@@ -56,6 +56,7 @@ mod proxy;
 mod received_message;
 mod resolver;
 mod runtime;
+mod secret_file;
 mod setup;
 mod shared;
 mod sockets;
@@ -74,6 +75,10 @@ use core::{
     task::{Context, Poll},
 };
 use std::sync::Arc;
+
+/// The version of rustls that [`Tls::from_client_config`] takes (feature `rustls`).
+#[cfg(feature = "rustls")]
+pub use rustls;
 
 #[cfg(feature = "jwt")]
 pub use self::tokens::KeyTokens;

@@ -10,9 +10,11 @@ use std::{
 use iotcore_gateway_testkit::packets;
 use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 use rustls::{
-    ServerConfig, ServerConnection, StreamOwned, SupportedProtocolVersion,
+    ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    SupportedProtocolVersion, WantsVerifier,
     crypto::ring::{self, sign::any_supported_type},
-    pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
+    pki_types::{CertificateDer, PrivatePkcs8KeyDer, pem::PemObject},
+    server::{WantsServerCert, WebPkiClientVerifier},
     sign::{CertifiedKey, SingleCertAndKey},
 };
 
@@ -59,24 +61,55 @@ impl Authority {
         params: CertificateParams,
         version: &'static SupportedProtocolVersion,
     ) -> Arc<ServerConfig> {
-        let (certificate, key) = self.issue(&params);
-        // Without a check, so that it may present what clients refuse.
-        let key = any_supported_type(&key).unwrap();
-        let certified = CertifiedKey::new(vec![certificate.der().clone()], key);
-        let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_protocol_versions(&[version])
-            .unwrap()
-            .with_no_client_auth()
-            .with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)));
-        Arc::new(config)
+        Arc::new(self.serve(params, config(version).with_no_client_auth()))
     }
 
-    fn issue(&self, params: &CertificateParams) -> (Certificate, PrivateKeyDer<'static>) {
-        let key = KeyPair::generate().unwrap();
-        let certificate = params.signed_by(&key, &self.issuer).unwrap();
-        let key = PrivatePkcs8KeyDer::from(key.serialize_der());
-        (certificate, key.into())
+    /// Returns the configuration of a server that demands a client certificate of this authority.
+    pub(crate) fn demanding_server(
+        &self,
+        host: &str,
+        version: &'static SupportedProtocolVersion,
+    ) -> Arc<ServerConfig> {
+        let mut roots = RootCertStore::empty();
+        let ca = CertificateDer::from_pem_slice(self.pem()).unwrap();
+        roots.add(ca).unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+        let config = config(version).with_client_cert_verifier(verifier.build().unwrap());
+        Arc::new(self.serve(Self::params(host), config))
     }
+
+    fn serve(
+        &self,
+        params: CertificateParams,
+        config: ConfigBuilder<ServerConfig, WantsServerCert>,
+    ) -> ServerConfig {
+        let (certificate, key) = self.issue(&params);
+        // Without a check, so that it may present what clients refuse.
+        let key = PrivatePkcs8KeyDer::from(key.serialize_der()).into();
+        let key = any_supported_type(&key).unwrap();
+        let certified = CertifiedKey::new(vec![certificate.der().clone()], key);
+        config.with_cert_resolver(Arc::new(SingleCertAndKey::from(certified)))
+    }
+
+    /// Returns a client's certificate and private key in PEM.
+    pub(crate) fn client(&self) -> (String, String) {
+        let (certificate, key) = self.issue(&Self::params("gateway-1"));
+        (certificate.pem(), key.serialize_pem())
+    }
+
+    fn issue(&self, params: &CertificateParams) -> (Certificate, KeyPair) {
+        let key = KeyPair::generate().unwrap();
+        (params.signed_by(&key, &self.issuer).unwrap(), key)
+    }
+}
+
+fn config(
+    version: &'static SupportedProtocolVersion,
+) -> ConfigBuilder<ServerConfig, WantsVerifier> {
+    ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_protocol_versions(&[version])
+        .unwrap()
 }
 
 /// What was received on a connection: the first byte of each packet, and the end.

@@ -78,8 +78,14 @@ async fn first_failure(host: &str, port: u16, security: Security) -> Arc<Transpo
 
 async fn attaches_publishes_and_closes_over(version: &'static SupportedProtocolVersion) {
     let authority = Authority::new("plant");
-    let (port, serving) = serve(authority.server("localhost", version));
-    let (client, driver) = start("localhost", port, trusting(&authority));
+    let server = authority.server("localhost", version);
+    does_its_work(server, trusting(&authority)).await;
+}
+
+/// Attaches, publishes and closes.
+async fn does_its_work(server: Arc<ServerConfig>, security: Security) {
+    let (port, serving) = serve(server);
+    let (client, driver) = start("localhost", port, security);
     let device: crate::runtime::adapter::DeviceId = "boiler-7".parse().unwrap();
     let boiler = client
         .attach(Attach::new(device).config(None))
@@ -107,6 +113,118 @@ fn a_gateway_attaches_publishes_and_closes_over_tls_1_3() {
 fn a_gateway_attaches_publishes_and_closes_over_tls_1_2() {
     run(async || {
         attaches_publishes_and_closes_over(&TLS12).await;
+    });
+}
+
+#[test]
+fn a_client_authenticates_itself_with_a_certificate() {
+    run(async || {
+        for version in [&TLS12, &TLS13] {
+            let authority = Authority::new("plant");
+            let (certificate, key) = authority.client();
+            let tls = Tls::from_pem(authority.pem()).unwrap();
+            let tls = tls.client_certificate(certificate.as_bytes(), key.as_bytes());
+            let server = authority.demanding_server("localhost", version);
+            does_its_work(server, Security::Tls(tls.unwrap())).await;
+        }
+    });
+}
+
+#[test]
+fn a_client_without_the_certificate_that_the_server_demands_is_told_so() {
+    run(async || {
+        let authority = Authority::new("plant");
+        let (certificate, key) = Authority::new("other").client();
+        let none = || Tls::from_pem(authority.pem()).unwrap();
+        let foreign = || {
+            none()
+                .client_certificate(certificate.as_bytes(), key.as_bytes())
+                .unwrap()
+        };
+        for (tls, part) in [
+            (
+                none(),
+                "the server demands a client certificate: give one, with its private key (alert",
+            ),
+            (
+                foreign(),
+                "the server does not trust the CA of the client certificate",
+            ),
+        ] {
+            let (port, serving) = serve(authority.demanding_server("localhost", &TLS13));
+            let error = first_failure("localhost", port, Security::Tls(tls)).await;
+            assert!(
+                error.to_string().contains(part),
+                "{part:?} is not in {error}"
+            );
+            assert!(!error.is_ca_unknown());
+            assert!(serving.join().unwrap().packets.is_empty());
+        }
+    });
+}
+
+#[test]
+fn roots_are_added_to_those_that_are_trusted_already() {
+    run(async || {
+        let (first, second) = (Authority::new("first"), Authority::new("second"));
+        let both = Tls::from_pem(first.pem())
+            .unwrap()
+            .trust_pem(second.pem())
+            .unwrap();
+        let mut trusting = vec![both];
+        // A machine without CA certificates has no platform to add to.
+        if let Ok(platform) = Tls::platform() {
+            let platform = platform.trust_pem(first.pem()).unwrap();
+            trusting.push(platform.trust_pem(second.pem()).unwrap());
+        }
+        for tls in trusting {
+            for authority in [&first, &second] {
+                let server = authority.server("localhost", &TLS13);
+                does_its_work(server, Security::Tls(tls.clone())).await;
+            }
+        }
+    });
+}
+
+/// Also with the certificate of a client, which is added to the configuration.
+#[cfg(feature = "rustls")]
+#[test]
+fn settings_of_rustls_are_used_as_they_are() {
+    use crate::runtime::adapter::rustls::{
+        ClientConfig, RootCertStore, crypto::ring, pki_types::pem::PemObject,
+    };
+
+    run(async || {
+        let authority = Authority::new("plant");
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(PemObject::from_pem_slice(authority.pem()).unwrap())
+            .unwrap();
+        let provider = Arc::new(ring::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_protocol_versions(&[&TLS12])
+            .unwrap()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        let tls = Tls::from_client_config(config);
+        let server = authority.server("localhost", &TLS12);
+        does_its_work(server, Security::Tls(tls.clone())).await;
+        let server = authority.server("localhost", &TLS13);
+        let (port, serving) = serve(server);
+        let error = first_failure("localhost", port, Security::Tls(tls.clone())).await;
+        assert!(
+            error.to_string().contains("(alert ProtocolVersion)"),
+            "{error}"
+        );
+        assert!(serving.join().unwrap().packets.is_empty());
+        let (certificate, key) = authority.client();
+        let client = tls
+            .clone()
+            .client_certificate(certificate.as_bytes(), key.as_bytes());
+        let server = authority.demanding_server("localhost", &TLS12);
+        does_its_work(server, Security::Tls(client.unwrap())).await;
+        let error = tls.trust_pem(authority.pem()).unwrap_err();
+        assert!(matches!(error, TlsError::OwnVerifier), "{error:?}");
     });
 }
 

@@ -19,6 +19,17 @@ pub enum TlsError {
     Utf16,
     /// The operating system returned no root certificates.
     Platform(rustls::Error),
+    /// Roots cannot be added to a `ClientConfig`, which has its own verifier.
+    #[cfg(feature = "rustls")]
+    OwnVerifier,
+    /// There is no certificate in the text with the client's.
+    NoClientCertificate,
+    /// A certificate of the client's chain cannot be used.
+    ClientCertificate(UnusableCertificate),
+    /// There is no private key in the text with the client's, or it is damaged or encrypted.
+    NoClientKey,
+    /// The client's private key is of an unsupported kind, or does not belong to its certificate.
+    ClientKey(rustls::Error),
 }
 
 impl fmt::Display for TlsError {
@@ -47,6 +58,31 @@ impl fmt::Display for TlsError {
                 "the operating system gave no CA certificates: install them (on Debian: ca-certificates), \
                  or give a CA file",
             ),
+            #[cfg(feature = "rustls")]
+            Self::OwnVerifier => f.write_str(
+                "roots cannot be added to a rustls ClientConfig: add them to its own verifier",
+            ),
+            Self::NoClientCertificate => f.write_str(
+                "no certificate in the client's certificate file: it must hold PEM sections `BEGIN CERTIFICATE`, the client's \
+                 own first",
+            ),
+            Self::ClientCertificate(unusable) => {
+                write!(f, "the client's certificate file: {unusable}")
+            }
+            Self::NoClientKey => f.write_str(
+                "no private key in the client's key file: it must hold an undamaged PEM section with a key in PKCS#8, PKCS#1 or \
+                 SEC1 that is not encrypted",
+            ),
+            Self::ClientKey(error) => match error {
+                rustls::Error::InconsistentKeys(_) => f.write_str(
+                    "the client's private key is not the one of its certificate: use the key that the certificate was \
+                     requested with",
+                ),
+                _ => f.write_str(
+                    "the client's private key cannot be used: it must be RSA of 2048 bits or more, on P-256 or P-384, or \
+                     Ed25519",
+                ),
+            },
         }
     }
 }
@@ -56,8 +92,13 @@ impl Error for TlsError {
         match self {
             Self::File(_, error) => Some(error),
             Self::NoneUsable(unusable) => unusable.first().and_then(Error::source),
-            Self::Platform(error) => Some(error),
-            Self::NoCertificate | Self::Utf16 => None,
+            Self::Platform(error) | Self::ClientKey(error) => Some(error),
+            Self::ClientCertificate(unusable) => unusable.source(),
+            Self::NoCertificate | Self::Utf16 | Self::NoClientCertificate | Self::NoClientKey => {
+                None
+            }
+            #[cfg(feature = "rustls")]
+            Self::OwnVerifier => None,
         }
     }
 }

@@ -1,0 +1,371 @@
+//! Whom a TLS client trusts, and how it authenticates itself.
+
+use std::{path::Path, sync::Arc};
+
+use rustls::{
+    ClientConfig, RootCertStore,
+    crypto::ring,
+    pki_types::CertificateDer,
+    sign::{CertifiedKey, SingleCertAndKey},
+};
+use rustls_platform_verifier::Verifier;
+use zeroize::Zeroizing;
+
+use super::{
+    certificates::{self, UnusableCertificate},
+    client_certificate,
+    error::TlsError,
+};
+use crate::{driver::secret_file, pem};
+
+/// TLS 1.2 or 1.3 with a server whose certificate is always verified, against these roots and the host's name.
+///
+/// ```no_run
+/// use iotcore_gateway::driver::Tls;
+///
+/// # fn main() -> Result<(), iotcore_gateway::driver::TlsError> {
+/// let tls = Tls::platform()?
+///     .trust_pem_file("company-ca.pem")?
+///     .client_certificate_files("client.pem", "client.key.pem")?;
+/// for certificate in tls.unusable_certificates() {
+///     eprintln!("company-ca.pem: {certificate}");
+/// }
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Tls {
+    pub(crate) config: Arc<ClientConfig>,
+    roots: Roots,
+    client: Option<Arc<CertifiedKey>>,
+    unusable: Vec<UnusableCertificate>,
+}
+
+/// Whom a client trusts.
+#[derive(Clone, Debug)]
+enum Roots {
+    /// What the operating system trusts, and these.
+    Platform(Vec<CertificateDer<'static>>),
+    /// Only these.
+    Only(Vec<CertificateDer<'static>>),
+    /// What the verifier of this configuration trusts.
+    #[cfg(feature = "rustls")]
+    Verifier(Arc<ClientConfig>),
+}
+
+impl Tls {
+    /// Trusts what the operating system trusts.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError::Platform`] if it has no roots: install its package of CA certificates, or give a PEM file.
+    pub fn platform() -> Result<Self, TlsError> {
+        Self::new(Roots::Platform(Vec::new()), None, Vec::new())
+    }
+
+    /// Trusts the certificates in this PEM text, and nothing else. Those that cannot be used are left out, and
+    /// [`unusable_certificates`](Self::unusable_certificates) returns them.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if there is none in it that can be used.
+    pub fn from_pem(pem: &[u8]) -> Result<Self, TlsError> {
+        let (roots, unusable) = read_roots(pem)?;
+        Self::new(Roots::Only(roots), None, unusable)
+    }
+
+    /// Trusts the certificates in this PEM file, as [`from_pem`](Self::from_pem) does. Reads it at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if the file cannot be read, or those of [`from_pem`](Self::from_pem).
+    pub fn from_pem_file(path: impl AsRef<Path>) -> Result<Self, TlsError> {
+        Self::from_pem(&read_file(path.as_ref())?)
+    }
+
+    /// Uses this configuration as it is, with its own verifier (feature `rustls`). It ties the caller to the major version of
+    /// rustls that this crate uses, [`rustls`]; updating that is a breaking change, with a new version of this crate.
+    ///
+    /// The gateway's token is sent to whomever the verifier accepts.
+    #[cfg(feature = "rustls")]
+    pub fn from_client_config(config: impl Into<Arc<ClientConfig>>) -> Self {
+        let config = config.into();
+        Self {
+            config: Arc::clone(&config),
+            roots: Roots::Verifier(config),
+            client: None,
+            unusable: Vec::new(),
+        }
+    }
+
+    /// Trusts the certificates in this PEM text as well, and leaves out those that cannot be used, as
+    /// [`from_pem`](Self::from_pem) does.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if there is none in it that can be used, and on Android, where the platform takes none.
+    pub fn trust_pem(mut self, pem: &[u8]) -> Result<Self, TlsError> {
+        let (mut more, mut unusable) = read_roots(pem)?;
+        match &mut self.roots {
+            Roots::Platform(roots) | Roots::Only(roots) => roots.append(&mut more),
+            #[cfg(feature = "rustls")]
+            Roots::Verifier(_) => return Err(TlsError::OwnVerifier),
+        }
+        self.unusable.append(&mut unusable);
+        Self::new(self.roots, self.client, self.unusable)
+    }
+
+    /// Trusts the certificates in this PEM file as well. Reads it at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if the file cannot be read, or those of [`trust_pem`](Self::trust_pem).
+    pub fn trust_pem_file(self, path: impl AsRef<Path>) -> Result<Self, TlsError> {
+        self.trust_pem(&read_file(path.as_ref())?)
+    }
+
+    /// Authenticates the client with a certificate, to servers that ask for one: `chain` is PEM text with it, then with its
+    /// intermediate certificates; `key` is PEM text with its private key, which is wiped where it was copied.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if one of them cannot be read, or they do not belong together.
+    pub fn client_certificate(self, chain: &[u8], key: &[u8]) -> Result<Self, TlsError> {
+        let client = client_certificate::read(chain, key)?;
+        Self::new(self.roots, Some(client), self.unusable)
+    }
+
+    /// Authenticates the client with a certificate, as [`client_certificate`](Self::client_certificate) does, from two files.
+    /// Reads them at once.
+    ///
+    /// # Errors
+    ///
+    /// [`TlsError`] if a file cannot be read, or those of [`client_certificate`](Self::client_certificate).
+    pub fn client_certificate_files(
+        self,
+        chain: impl AsRef<Path>,
+        key: impl AsRef<Path>,
+    ) -> Result<Self, TlsError> {
+        let (chain, key) = (read_file(chain.as_ref())?, read_file(key.as_ref())?);
+        self.client_certificate(&chain, &key)
+    }
+
+    /// Returns the certificates that were to be trusted and cannot be used. Tell the user of each: a server whose CA is
+    /// among them is refused.
+    pub fn unusable_certificates(&self) -> &[UnusableCertificate] {
+        &self.unusable
+    }
+
+    fn new(
+        roots: Roots,
+        client: Option<Arc<CertifiedKey>>,
+        unusable: Vec<UnusableCertificate>,
+    ) -> Result<Self, TlsError> {
+        let mut config = match &roots {
+            Roots::Platform(more) => builder()?
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(platform_verifier(more)?))
+                .with_no_client_auth(),
+            Roots::Only(roots) => {
+                let mut store = RootCertStore::empty();
+                store.add_parsable_certificates(roots.iter().cloned());
+                builder()?
+                    .with_root_certificates(store)
+                    .with_no_client_auth()
+            }
+            #[cfg(feature = "rustls")]
+            Roots::Verifier(config) => ClientConfig::clone(config),
+        };
+        if let Some(client) = &client {
+            let client = SingleCertAndKey::from(Arc::clone(client));
+            config.client_auth_cert_resolver = Arc::new(client);
+        }
+        Ok(Self {
+            config: Arc::new(config),
+            roots,
+            client,
+            unusable,
+        })
+    }
+}
+
+/// The ring provider by name, so that no other one in the process can take its place.
+fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError> {
+    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(TlsError::Platform)
+}
+
+/// Returns a verifier that trusts what the operating system trusts, and these.
+fn platform_verifier(more: &[CertificateDer<'static>]) -> Result<Verifier, TlsError> {
+    let provider = Arc::new(ring::default_provider());
+    #[cfg(not(target_os = "android"))]
+    let verifier = Verifier::new_with_extra_roots(more.iter().cloned(), provider);
+    #[cfg(target_os = "android")]
+    let verifier = match more {
+        [] => Verifier::new(provider),
+        _ => Err(rustls::Error::General(
+            "Android takes no other roots".into(),
+        )),
+    };
+    verifier.map_err(TlsError::Platform)
+}
+
+fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
+    secret_file::read(path).map_err(|error| TlsError::File(path.into(), error))
+}
+
+/// Returns the certificates in a PEM text that can be used, at least one, and those that cannot.
+fn read_roots(
+    text: &[u8],
+) -> Result<(Vec<CertificateDer<'static>>, Vec<UnusableCertificate>), TlsError> {
+    if pem::is_utf16(text) {
+        return Err(TlsError::Utf16);
+    }
+    let (mut roots, mut unusable) = (Vec::new(), Vec::new());
+    for certificate in certificates::read(text) {
+        match certificate {
+            Ok(certificate) => roots.push(certificate),
+            Err(problem) => unusable.push(problem),
+        }
+    }
+    match (roots.is_empty(), unusable.is_empty()) {
+        (true, true) => Err(TlsError::NoCertificate),
+        (true, false) => Err(TlsError::NoneUsable(unusable)),
+        (false, _) => Ok((roots, unusable)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use core::error::Error as _;
+
+    use super::*;
+
+    #[test]
+    fn a_ca_file_without_a_certificate_is_told_apart_from_a_broken_and_a_missing_one() {
+        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
+        for pem in ["", "not PEM at all", key] {
+            let error = Tls::from_pem(pem.as_bytes()).unwrap_err();
+            assert!(matches!(error, TlsError::NoCertificate), "{error:?}");
+        }
+        for (pem, shown) in [
+            (
+                section("!!!!"),
+                "the only certificate in the CA file cannot be used: certificate 1 cannot be used: its PEM",
+            ),
+            (
+                section("AAAA"),
+                "the only certificate in the CA file cannot be used: certificate 1 cannot be used: it is damaged",
+            ),
+            (
+                section("AAAA").repeat(3),
+                "none of the 3 certificates in the CA file can be used: certificate 1 cannot",
+            ),
+        ] {
+            let error = Tls::from_pem(pem.as_bytes()).unwrap_err();
+            assert!(error.to_string().starts_with(shown), "{error}");
+        }
+        let error = Tls::from_pem(&[0xFF, 0xFE, 0, 0]).unwrap_err();
+        assert!(matches!(error, TlsError::Utf16), "{error:?}");
+        let error = Tls::from_pem_file("no/such/file.pem").unwrap_err();
+        assert_eq!(error.to_string(), "cannot read no/such/file.pem");
+        assert!(error.source().is_some());
+    }
+
+    const CERTIFICATE: &str = include_str!("../../../tests/keys/certificate.pem");
+
+    fn section(body: &str) -> String {
+        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    }
+
+    #[test]
+    fn certificates_that_cannot_be_used_are_named_and_the_others_count() {
+        let body: String = CERTIFICATE
+            .lines()
+            .filter(|line| !line.starts_with('-'))
+            .collect();
+        // The same certificate, with a version that does not exist.
+        let of_version_8 = section(&body.replacen("AwIBAgIU", "AwIBBwIU", 1));
+        let trusted = CERTIFICATE.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
+        let cut = CERTIFICATE
+            .split_inclusive('\n')
+            .take(3)
+            .collect::<String>();
+        let bundle = [
+            CERTIFICATE,
+            &section("!!!!"),
+            &of_version_8,
+            "a comment\n",
+            &trusted,
+            &cut,
+            CERTIFICATE,
+            &section("AAAA"),
+        ];
+        let tls = Tls::from_pem(bundle.concat().as_bytes()).unwrap();
+        let shown: Vec<_> = tls
+            .unusable_certificates()
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        for (shown, parts) in shown.iter().zip([
+            ["certificate 2 cannot be used", "not base64"],
+            [
+                "certificate 3 (CN=throw-away) cannot be used",
+                "BadEncoding",
+            ],
+            [
+                "certificate 4 (CN=throw-away) cannot be used",
+                "openssl x509",
+            ],
+            ["certificate 5 cannot be used", "no END line"],
+            ["certificate 7 cannot be used", "BadEncoding"],
+        ]) {
+            assert!(parts.iter().all(|part| shown.contains(part)), "{shown}");
+        }
+        assert_eq!(shown.len(), 5, "{shown:?}");
+        assert_eq!(read_roots(bundle.concat().as_bytes()).unwrap().0.len(), 2);
+    }
+
+    #[test]
+    fn a_client_certificate_that_cannot_be_used_is_told_with_its_defect() {
+        let key = include_str!("../../../tests/keys/p256.pkcs8.pem");
+        for (chain, key, part) in [
+            ("", key, "no certificate in the client's certificate file"),
+            (
+                &section("AAAA"),
+                key,
+                "the client's certificate file: certificate 1 cannot be used",
+            ),
+            (CERTIFICATE, "", "no private key in the client's key file"),
+            (
+                CERTIFICATE,
+                CERTIFICATE,
+                "no private key in the client's key file",
+            ),
+            (
+                CERTIFICATE,
+                &key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
+                "that is not encrypted",
+            ),
+            (CERTIFICATE, key, "is not the one of its certificate"),
+            (
+                CERTIFICATE,
+                &format!("{}AAAA\n{}", &key[..28], &key[key.len() - 26..]),
+                "the client's private key cannot be used: it must be RSA",
+            ),
+            ("\u{feff}", key, "no certificate in the client's"),
+        ] {
+            let tls = Tls::from_pem(CERTIFICATE.as_bytes()).unwrap();
+            let error = tls
+                .client_certificate(chain.as_bytes(), key.as_bytes())
+                .unwrap_err();
+            assert!(error.to_string().contains(part), "{error}");
+        }
+        let tls = Tls::from_pem(CERTIFICATE.as_bytes()).unwrap();
+        let error = tls
+            .client_certificate_files("no/such.pem", "no/such.key.pem")
+            .unwrap_err();
+        assert_eq!(error.to_string(), "cannot read no/such.pem");
+    }
+}
