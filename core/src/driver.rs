@@ -49,6 +49,8 @@ mod dial_failure;
 mod environment;
 mod error;
 mod handle;
+#[cfg(feature = "jwt")]
+mod key_file;
 mod messages;
 mod operation;
 mod payloads;
@@ -68,6 +70,7 @@ mod token_wait;
 mod tokens;
 mod trace;
 mod transport;
+mod warnings;
 
 use core::{
     fmt,
@@ -80,8 +83,6 @@ use std::sync::Arc;
 #[cfg(feature = "rustls")]
 pub use rustls;
 
-#[cfg(feature = "jwt")]
-pub use self::tokens::KeyTokens;
 use self::{
     alarm::Alarm,
     connection::READ_BYTES,
@@ -118,6 +119,8 @@ pub use self::{
     tls::{CertificateProblem, HostError, Security, Tls, TlsError, UnusableCertificate},
     tokens::{BoxError, TokenRequest, TokenSource},
 };
+#[cfg(feature = "jwt")]
+pub use self::{key_file::KeyFileError, tokens::KeyTokens};
 use crate::time::Instant;
 
 /// Runs one gateway: connects, reads, writes, handles its deadlines, and wakes the futures of the handles.
@@ -225,6 +228,10 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         }
         if self.device_tokens.poll(&self.shared, cx) {
             cx.waker().wake_by_ref();
+        }
+        for (device, warning) in self.environment.take_warnings() {
+            self.shared
+                .lock(|state| state.report_token_warning(device, warning));
         }
     }
 

@@ -91,8 +91,26 @@ fn neither_the_text_of_a_key_nor_its_der_stays_in_memory() {
         assert!(!text.is_in_memory(), "{file}");
         drop(key);
     }
+    #[cfg(feature = "driver")]
+    files_are_wiped();
     // Its first bytes are the public key, which stays.
     let mut der = Masked::new(read("rsa-2048.der"));
     der.0.drain(..310);
     assert!(!der.is_in_memory());
+}
+
+#[cfg(feature = "driver")]
+fn files_are_wiped() {
+    use iotcore_gateway::driver::{KeyTokens, Tls};
+
+    for (file, algorithm) in GOOD_KEYS {
+        let tokens = KeyTokens::from_pem_file(keys::path(file), algorithm).unwrap();
+        assert!(tokens.reload().is_empty());
+        assert!(!Masked::new(read(file)).is_in_memory(), "{file}");
+    }
+    let certificate = keys::path("certificate.pem");
+    let key = keys::path("rsa-2048.pkcs8.pem");
+    let tls = Tls::from_pem_file(&certificate).unwrap();
+    let _tls = tls.client_certificate_files(&certificate, &key).unwrap();
+    assert!(!Masked::new(read("rsa-2048.pkcs8.pem")).is_in_memory());
 }

@@ -4,6 +4,7 @@
 
 mod failure;
 mod input;
+mod key_file;
 mod notes;
 mod operation;
 mod options;

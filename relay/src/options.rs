@@ -3,12 +3,12 @@
 mod proxy_option;
 mod start_error;
 
-use std::{fs, num::NonZeroU32, path::PathBuf, time::Duration};
+use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Parser, ValueEnum, builder::FalseyValueParser, value_parser};
 use iotcore_gateway_tokio::{
     Algorithm, Backoff, ClientId, DeviceId, KeyTokens, Location, Options, ProjectId, Proxy,
-    QueueLimit, Reconnect, RegistryId, Security, Setup, SigningKey, Tls,
+    QueueLimit, Reconnect, RegistryId, Security, Setup, Tls,
 };
 
 use self::proxy_option::ProxyOption;
@@ -89,7 +89,7 @@ pub(crate) struct Arguments {
     #[arg(long, env = "IOTCORE_GATEWAY", value_name = "ID")]
     gateway: DeviceId,
 
-    /// The gateway's private key (PEM)
+    /// The gateway's private key (PEM), read again for each token and on SIGHUP
     #[arg(
         long,
         env = "IOTCORE_KEY",
@@ -250,6 +250,9 @@ pub(crate) struct Settings {
     /// The limit of all messages that have not ended at which the input is no longer read.
     pub(crate) total_queue: QueueLimit,
     pub(crate) overflow: Overflow,
+    /// The file with the gateway's private key, and the tokens from it.
+    pub(crate) key: PathBuf,
+    pub(crate) tokens: Arc<KeyTokens>,
 }
 
 /// The limits of the messages of one device that the gateway holds.
@@ -273,7 +276,9 @@ impl DeviceQueue {
 
 impl Arguments {
     /// Returns the relay's settings and the gateway's setup.
-    pub(crate) fn settings_and_setup(self) -> Result<(Settings, Setup<KeyTokens>), StartError> {
+    pub(crate) fn settings_and_setup(
+        self,
+    ) -> Result<(Settings, Setup<Arc<KeyTokens>>), StartError> {
         if self.backoff_max < self.backoff_min {
             return Err(StartError::Backoff {
                 min: self.backoff_min,
@@ -282,15 +287,19 @@ impl Arguments {
         }
         let device_queue = self.device_queue();
         let options = self.options(device_queue.urgent);
-        let tokens = KeyTokens::new(self.signing_key()?)
+        let tokens = self
+            .key_tokens()?
             .lifetime(Duration::from_secs(self.token_lifetime))
             .map_err(StartError::Lifetime)?;
+        let tokens = Arc::new(tokens);
         let settings = Settings {
             gateway: self.gateway.clone(),
             acknowledge: self.acknowledge,
             device_queue,
             total_queue: options.total_queue,
             overflow: self.overflow,
+            key: self.key.clone(),
+            tokens: Arc::clone(&tokens),
         };
         let security = self.security()?;
         let proxy = match self.proxy {
@@ -374,13 +383,10 @@ impl Arguments {
         Ok(Security::Tls(tls))
     }
 
-    fn signing_key(&self) -> Result<SigningKey, StartError> {
+    fn key_tokens(&self) -> Result<KeyTokens, StartError> {
         if self.key.to_string_lossy().contains("-----") {
             return Err(StartError::NotAFile);
         }
-        let pem =
-            fs::read(&self.key).map_err(|error| StartError::KeyFile(self.key.clone(), error))?;
-        SigningKey::from_pem(&pem, self.algorithm)
-            .map_err(|error| StartError::Key(self.key.clone(), self.algorithm, error))
+        KeyTokens::from_pem_file(&self.key, self.algorithm).map_err(StartError::Key)
     }
 }

@@ -6,7 +6,7 @@ use iotcore_gateway_tokio::{CloseCause, connect};
 use tokio::sync::Notify;
 
 use crate::{
-    input, notes,
+    input, key_file, notes,
     notes::note,
     options::{Arguments, StartError},
     relay::Relay,
@@ -38,6 +38,8 @@ async fn run_relay(arguments: Arguments) -> Result<CloseCause, Error> {
     let (settings, setup) = arguments.settings_and_setup().map_err(Error::Start)?;
     let stop = Arc::new(Notify::new());
     signals::listen(Arc::clone(&stop), FAILED.into()).map_err(Error::Signals)?;
+    key_file::check_mode(&settings.key);
+    key_file::reload_on_hangup(&settings.key, &settings.tokens).map_err(Error::Signals)?;
     let (client, driver) =
         connect(setup).map_err(|error| Error::Start(StartError::Setup(error)))?;
     let (relay, messages) = Relay::new(client.clone(), settings, Arc::clone(&stop));

@@ -1,12 +1,13 @@
 //! The environment of a driver: its runtime and its token source.
 
-use std::sync::Arc;
+use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     driver::{
         error::TokenFailure,
         runtime::{BoxFuture, Runtime, within},
         tokens::{BoxError, TokenRequest, TokenSource},
+        warnings::Warnings,
     },
     id::{ClientId, DeviceId},
     time::{Duration, Instant, UnixTime},
@@ -40,6 +41,7 @@ pub(crate) struct RuntimeEnvironment<R, T> {
     tokens: T,
     client_id: ClientId,
     step_timeout: Duration,
+    warnings: Warnings,
 }
 
 impl<R: Runtime, T: TokenSource> RuntimeEnvironment<R, T> {
@@ -50,6 +52,7 @@ impl<R: Runtime, T: TokenSource> RuntimeEnvironment<R, T> {
             tokens,
             client_id,
             step_timeout,
+            warnings: Warnings::default(),
         }
     }
 
@@ -73,6 +76,11 @@ impl<R: Runtime, T: TokenSource> RuntimeEnvironment<R, T> {
         self.check(answer)
     }
 
+    /// Takes what the token source has warned of, by device; the gateway itself is one.
+    pub(crate) fn take_warnings(&self) -> BTreeMap<DeviceId, BoxError> {
+        self.warnings.take()
+    }
+
     /// Checks an answer of the token source: a token that has expired is a failure.
     fn check(&self, answer: Result<Token, BoxError>) -> Result<Token, TokenFailure> {
         let token = answer.map_err(TokenFailure::Source)?;
@@ -89,6 +97,7 @@ impl<R: Runtime, T: TokenSource> RuntimeEnvironment<R, T> {
             device,
             now: self.runtime.now(),
             unix_now: self.runtime.unix_now(),
+            warnings: &self.warnings,
         }
     }
 

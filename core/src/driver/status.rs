@@ -1,6 +1,6 @@
 //! The status of the connection and the devices.
 
-use core::fmt;
+use core::{error::Error, fmt};
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -96,6 +96,14 @@ pub enum Status {
         device: DeviceId,
         /// The reason.
         error: Arc<TokenFailure>,
+    },
+    /// The token source has answered, and told of something that needs attention, such as a key file that could not be read
+    /// again ([`TokenRequest::warn`](crate::driver::TokenRequest::warn)). Repeated for each token until it is mended.
+    TokenWarning {
+        /// The device that the token is for; the gateway itself is one.
+        device: DeviceId,
+        /// What the token source tells.
+        error: Arc<dyn Error + Send + Sync>,
     },
     /// An operation other than that of a message failed after its future had been dropped.
     Failed {
@@ -248,6 +256,7 @@ impl fmt::Display for Status {
                  expires: let it return a fresh one for each connection",
             ),
             Self::TokenFailed { device, error } => write!(f, "no token for {device}: {error}"),
+            Self::TokenWarning { device, error } => write!(f, "the token for {device}: {error}"),
             Self::Failed {
                 op,
                 device,

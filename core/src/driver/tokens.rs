@@ -3,18 +3,21 @@
 use core::error::Error;
 #[cfg(feature = "jwt")]
 use core::fmt;
+use std::sync::Arc;
 #[cfg(feature = "jwt")]
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, path::Path};
 
+#[cfg(feature = "jwt")]
 use crate::{
+    driver::key_file::{KeyFile, KeyFileError, KeyKept},
+    jwt::{Algorithm, MintError, SigningKey},
+    time::Duration,
+};
+use crate::{
+    driver::warnings::Warnings,
     id::{ClientId, DeviceId},
     time::{Instant, UnixTime},
     token::Token,
-};
-#[cfg(feature = "jwt")]
-use crate::{
-    jwt::{MintError, SigningKey},
-    time::Duration,
 };
 
 /// Any error, of a source that the driver knows nothing of. It is shown to the user: it must not hold a token or a key.
@@ -66,22 +69,72 @@ pub struct TokenRequest<'a> {
     pub now: Instant,
     /// The date, for the token's claims.
     pub unix_now: UnixTime,
+    pub(crate) warnings: &'a Warnings,
+}
+
+impl TokenRequest<'_> {
+    /// Tells of something that needs attention although it does not prevent the answer, such as a key that could not be
+    /// renewed: the driver reports it as [`Status::TokenWarning`](crate::driver::Status::TokenWarning), of several for one
+    /// device that were not reported yet the last one. It must not hold a token or a key.
+    pub fn warn(&self, warning: impl Into<BoxError>) {
+        self.warnings.add(self.device, warning.into());
+    }
+}
+
+/// For a source that others use as well.
+impl<T: TokenSource> TokenSource for Arc<T> {
+    async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+        T::gateway(self, request).await
+    }
+
+    async fn device(&self, request: TokenRequest<'_>) -> Option<Result<Token, BoxError>> {
+        T::device(self, request).await
+    }
 }
 
 /// Tokens minted from private keys (feature `jwt`): the gateway's, and those of devices that authenticate themselves.
 ///
-/// Signing takes about a millisecond with an RSA key, less with an elliptic-curve one, on the driver's thread.
+/// Signing takes about a millisecond with an RSA key, less with an elliptic-curve one, on the driver's thread. A key that is
+/// given by its file is read again for each token, so that a replaced one is used from the next token on; that blocks the
+/// thread as well, so the file should be on a local disk. A file that cannot be read then, or has no key that fits, is
+/// reported as [`Status::TokenWarning`](crate::driver::Status::TokenWarning), and the last key that was read is used. Replace
+/// the file by renaming another one, so that nobody reads half of it.
 #[cfg(feature = "jwt")]
 pub struct KeyTokens {
-    gateway: SigningKey,
-    devices: BTreeMap<DeviceId, SigningKey>,
+    gateway: Key,
+    devices: BTreeMap<DeviceId, Key>,
     lifetime: Duration,
+}
+
+/// Where a key comes from.
+#[cfg(feature = "jwt")]
+#[derive(Debug)]
+enum Key {
+    Given(SigningKey),
+    File(KeyFile),
 }
 
 #[cfg(feature = "jwt")]
 impl KeyTokens {
     /// Tokens of one hour from the gateway's key.
     pub fn new(gateway: SigningKey) -> Self {
+        Self::with(Key::Given(gateway))
+    }
+
+    /// Tokens of one hour from the gateway's key in this PEM file, which is read at once, and again for each token.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`] if it cannot be read, or has no key that fits the algorithm.
+    pub fn from_pem_file(
+        path: impl AsRef<Path>,
+        algorithm: Algorithm,
+    ) -> Result<Self, KeyFileError> {
+        let file = KeyFile::open(path.as_ref(), algorithm)?;
+        Ok(Self::with(Key::File(file)))
+    }
+
+    fn with(gateway: Key) -> Self {
         Self {
             gateway,
             devices: BTreeMap::new(),
@@ -103,11 +156,51 @@ impl KeyTokens {
     /// Mints this device's tokens, too.
     #[must_use]
     pub fn device_key(mut self, device: DeviceId, key: SigningKey) -> Self {
-        self.devices.insert(device, key);
+        self.devices.insert(device, Key::Given(key));
         self
     }
 
-    fn mint(&self, key: &SigningKey, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+    /// Mints this device's tokens, too, from the key in this PEM file, which is read at once, and again for each token.
+    ///
+    /// # Errors
+    ///
+    /// [`KeyFileError`] if it cannot be read, or has no key that fits the algorithm.
+    pub fn device_key_file(
+        mut self,
+        device: DeviceId,
+        path: impl AsRef<Path>,
+        algorithm: Algorithm,
+    ) -> Result<Self, KeyFileError> {
+        let file = KeyFile::open(path.as_ref(), algorithm)?;
+        self.devices.insert(device, Key::File(file));
+        Ok(self)
+    }
+
+    /// Reads all key files again, and returns the errors of those that cannot be used: the last keys that were read from them
+    /// remain in use. No token is minted anew for that; share the source in an `Arc` to call this while it is used.
+    #[must_use = "the errors are told nowhere else until the next token"]
+    pub fn reload(&self) -> Vec<KeyFileError> {
+        let keys = core::iter::once(&self.gateway).chain(self.devices.values());
+        let reload = |key: &Key| match key {
+            Key::Given(_) => None,
+            Key::File(file) => file.reload().err(),
+        };
+        keys.filter_map(reload).collect()
+    }
+
+    fn mint(&self, key: &Key, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+        match key {
+            Key::Given(key) => self.sign(key, request),
+            Key::File(file) => {
+                if let Err(error) = file.reload() {
+                    request.warn(KeyKept(error));
+                }
+                self.sign(&file.key(), request)
+            }
+        }
+    }
+
+    fn sign(&self, key: &SigningKey, request: TokenRequest<'_>) -> Result<Token, BoxError> {
         let audience = request.client_id.project();
         let token = key.token(audience, self.lifetime, request.now, request.unix_now)?;
         Ok(token)
@@ -171,11 +264,13 @@ mod tests {
             .unwrap();
         #[expect(clippy::disallowed_methods, reason = "any instant will do")]
         let instant = Instant::now();
+        let warnings = Warnings::default();
         let request = |device| TokenRequest {
             client_id: &client_id,
             device,
             now: instant,
             unix_now: UnixTime::from_secs(1_795_374_000),
+            warnings: &warnings,
         };
         let (boiler, stranger) = (id("boiler-7"), id("boiler-8"));
         let token = now(tokens.gateway(request(client_id.gateway()))).unwrap();

@@ -141,6 +141,9 @@ mod on {
             }
             Status::TokenNeeded { device } => warn!(parent: span, %device, "token needed"),
             Status::TokenUnchanged => warn!(parent: span, "token unchanged"),
+            Status::TokenWarning { device, error } => {
+                warn!(parent: span, %device, %error, "the token source warns");
+            }
             Status::TokenFailed { device, error } => {
                 warn!(parent: span, %device, %error, "token failed");
             }

@@ -1,18 +1,16 @@
 //! The reasons why the relay cannot start.
 
-use std::{error::Error, fmt, io, path::PathBuf};
+use std::{error::Error, fmt};
 
-use iotcore_gateway_tokio::{Algorithm, InvalidProxy, KeyError, MintError, SetupError, TlsError};
+use iotcore_gateway_tokio::{InvalidProxy, KeyFileError, MintError, SetupError, TlsError};
 
 /// The reason why the relay cannot start, and what to do about it.
 #[derive(Debug)]
 pub(crate) enum StartError {
     /// The key itself was passed instead of a file name. It is not repeated.
     NotAFile,
-    /// The file with the private key cannot be read.
-    KeyFile(PathBuf, io::Error),
-    /// The file contains no private key that fits the algorithm.
-    Key(PathBuf, Algorithm, KeyError),
+    /// The file with the private key cannot be read, or contains none that fits the algorithm.
+    Key(KeyFileError),
     /// The CA certificates cannot be used.
     Roots(TlsError),
     /// The proxy given by `--proxy` cannot be used.
@@ -31,7 +29,7 @@ impl StartError {
     /// Returns whether the command line is wrong, rather than a file or the machine.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::KeyFile(..) | Self::Key(..) | Self::Roots(_) => false,
+            Self::Key(_) | Self::Roots(_) => false,
             Self::NotAFile
             | Self::Proxy(_)
             | Self::ProxyVariable(_)
@@ -48,13 +46,7 @@ impl fmt::Display for StartError {
             Self::NotAFile => {
                 f.write_str("--key is the key itself, and must be the name of its file")
             }
-            Self::KeyFile(file, error) => {
-                write!(f, "--key {}: cannot be read: {error}", file.display())
-            }
-            Self::Key(file, algorithm, error) => {
-                let file = file.display();
-                write!(f, "--key {file} with --algorithm {algorithm}: {error}")
-            }
+            Self::Key(error) => write!(f, "--key: {error}"),
             Self::Roots(error) => match error.source() {
                 Some(source) => write!(f, "--ca: {error}: {source}"),
                 None => write!(f, "--ca: {error}"),

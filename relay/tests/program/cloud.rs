@@ -1,7 +1,7 @@
 //! The cloud's side: the emulator, or a minimal MQTT peer.
 
 use std::{
-    fs,
+    fs::{self, File},
     io::{self, Write},
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
@@ -44,6 +44,18 @@ pub(crate) fn folder() -> PathBuf {
     folder
 }
 
+/// Writes the gateway's key, in place of the one before, to a file that only its owner may read.
+pub(crate) fn write_key(folder: &Path, pem: &str) {
+    let new = folder.join("gateway.pem.new");
+    let mut options = File::options();
+    options.write(true).create_new(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.open(&new).unwrap();
+    file.write_all(pem.as_bytes()).unwrap();
+    fs::rename(new, folder.join("gateway.pem")).unwrap();
+}
+
 /// Returns the options for a peer at this host and port.
 pub(crate) fn options(folder: &Path, host: &str, port: u16) -> Vec<String> {
     let key = folder.join("gateway.pem");
@@ -77,7 +89,7 @@ impl Cloud {
             DeviceKey::generate().unwrap(),
         );
         let folder = folder();
-        fs::write(folder.join("gateway.pem"), &key.private_pem).unwrap();
+        write_key(&folder, &key.private_pem);
         let keys = [key.public_pem.as_str()];
         let mut registry = Registry::new("plant", "us-central1", "sensors").unwrap();
         registry

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 
 use crate::{
     child::Relay,
-    cloud::{CLOSED_PORT, Cloud, folder, options},
+    cloud::{CLOSED_PORT, Cloud, folder, options, write_key},
     eventually,
     pressure::count_until_standstill,
     telemetry,
@@ -37,7 +37,7 @@ fn signals_close_like_the_end_of_the_input() {
 fn messages_that_cannot_be_sent_before_the_end_fail_once_and_count_as_unsent() {
     let folder = folder();
     let key = iotcore_gateway_testkit::keys::DeviceKey::generate().unwrap();
-    std::fs::write(folder.join("gateway.pem"), key.private_pem).unwrap();
+    write_key(&folder, &key.private_pem);
     let mut options = options(&folder, "127.0.0.1", CLOSED_PORT);
     options.extend(["--plain", "--max-queued", "2"].map(str::to_owned));
     let mut relay = Relay::start(&options);

@@ -11,6 +11,8 @@ mod drops;
 mod ending;
 mod expiring;
 mod insight;
+#[cfg(unix)]
+mod key_files;
 mod misconfigured;
 mod mistakes;
 mod notes;

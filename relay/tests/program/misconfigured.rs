@@ -88,7 +88,7 @@ fn unusable_files_end_with_exit_code_1_and_say_what_to_do() {
     fs::write(path("empty.pem"), "").unwrap();
     fs::write(path("damaged.pem"), DAMAGED).unwrap();
     for (option, file, part) in [
-        ("--key", "none.pem", "none.pem: cannot be read: "),
+        ("--key", "none.pem", "none.pem: No such file"),
         ("--key", "empty.pem", "the key is empty"),
         ("--key", "ca.pem", "use the private key that belongs to it"),
         ("--ca", "none.pem", "none.pem: No such file"),

@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 
 use crate::{
     child::{PATIENCE, Relay},
-    cloud::{Cloud, folder, options, receive, reply, serve},
+    cloud::{Cloud, folder, options, receive, reply, serve, write_key},
     eventually,
 };
 
@@ -47,7 +47,7 @@ fn when_window_and_queues_are_full_the_input_is_not_read() {
     const LINES: usize = 5_000;
     let folder = folder();
     let key = DeviceKey::generate().unwrap();
-    fs::write(folder.join("gateway.pem"), key.private_pem).unwrap();
+    write_key(&folder, &key.private_pem);
     let (publishing, published) = mpsc::channel();
     let (allow, allowed) = mpsc::channel::<()>();
     let allowed = Mutex::new(allowed);
@@ -240,11 +240,7 @@ fn when_the_output_is_not_read_no_error_report_is_lost_and_the_socket_is_not_rea
     let (sent, reports) = mpsc::channel();
     let port = serve_reports(REPORTS, sent);
     let folder = folder();
-    fs::write(
-        folder.join("gateway.pem"),
-        DeviceKey::generate().unwrap().private_pem,
-    )
-    .unwrap();
+    write_key(&folder, &DeviceKey::generate().unwrap().private_pem);
     let mut options = options(&folder, "127.0.0.1", port);
     options.push("--plain".to_owned());
     let mut relay = Relay::start_unread(&options, &[]);

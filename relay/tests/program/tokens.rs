@@ -1,11 +1,13 @@
 //! Tokens of devices.
 
-use std::fs;
-
 use iotcore_gateway_tokio::UnixTime;
 use serde_json::json;
 
-use crate::{child::Relay, cloud::Cloud, telemetry};
+use crate::{
+    child::Relay,
+    cloud::{Cloud, write_key},
+    telemetry,
+};
 
 #[test]
 fn a_new_token_is_requested_when_a_devices_own_has_expired() {
@@ -155,7 +157,7 @@ fn two_connections_in_a_second_with_one_rsa_token_are_an_event_and_a_note() {
     let public = include_str!("../../../core/tests/keys/rsa-2048.pub.pem");
     cloud.act(|bridge, _| bridge.set_public_keys("gateway-1", &[public]));
     let private = include_str!("../../../core/tests/keys/rsa-2048.pkcs8.pem");
-    fs::write(cloud.folder.join("gateway.pem"), private).unwrap();
+    write_key(&cloud.folder, private);
     let mut options = cloud.options(&["--backoff-min", "1", "--backoff-max", "1"]);
     for option in &mut options {
         if option == "ES256" {

@@ -13,6 +13,7 @@ mod errors;
 mod flow;
 mod given_up;
 mod holding;
+mod key_files;
 mod messages;
 mod proxied;
 mod refused;

@@ -10,6 +10,7 @@ use crate::{
         error::OperationError,
         state::{Asker, NextFetch, State},
         status::Status,
+        tokens::BoxError,
     },
     gateway::{DeviceState, Gateway},
     id::DeviceId,
@@ -136,6 +137,12 @@ impl State {
             }
         }
         None
+    }
+
+    /// Reports what the token source has warned of.
+    pub(crate) fn report_token_warning(&mut self, device: DeviceId, warning: BoxError) {
+        let error = warning.into();
+        self.report(&Status::TokenWarning { device, error });
     }
 
     /// Returns the seed of the jitter of a device's delays.
