@@ -11,14 +11,14 @@
 //! # Quick start
 //!
 //! ```no_run
-//! use iotcore_gateway_tokio::{Algorithm, ClientId, KeyTokens, Security, Setup, SigningKey, Tls, connect};
+//! use iotcore_gateway_tokio::{Algorithm, ClientId, KeyTokens, Security, Setup, Tls, connect};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let id = ClientId::new("plant".parse()?, "us-central1".parse()?, "sensors".parse()?, "gateway-1".parse()?);
-//! let key = SigningKey::from_pem(&std::fs::read("gateway-1.pem")?, Algorithm::Es256)?;
+//! let tokens = KeyTokens::from_pem_file("gateway-1.pem", Algorithm::Es256)?;
 //! let security = Security::Tls(Tls::platform()?);
-//! let setup = Setup::new("us-central1-mqtt.clearblade.com", security, id, KeyTokens::new(key));
+//! let setup = Setup::new("us-central1-mqtt.clearblade.com", security, id, tokens);
 //! let (client, driver) = connect(setup)?;
 //! let driver = tokio::spawn(driver.run());
 //!
