@@ -141,17 +141,29 @@ fn a_client_without_the_certificate_that_the_server_demands_is_told_so() {
                 .client_certificate(certificate.as_bytes(), key.as_bytes())
                 .unwrap()
         };
-        for (tls, part) in [
+        for (version, tls, part) in [
             (
+                &TLS12,
                 none(),
                 "the server demands a client certificate: give one, with its private key (alert",
             ),
             (
+                &TLS13,
+                none(),
+                "the server demands a client certificate: give one, with its private key (alert",
+            ),
+            (
+                &TLS12,
+                foreign(),
+                "the server does not trust the CA of the client certificate",
+            ),
+            (
+                &TLS13,
                 foreign(),
                 "the server does not trust the CA of the client certificate",
             ),
         ] {
-            let (port, serving) = serve(authority.demanding_server("localhost", &TLS13));
+            let (port, serving) = serve(authority.demanding_server("localhost", version));
             let error = first_failure("localhost", port, Security::Tls(tls)).await;
             assert!(
                 error.to_string().contains(part),

@@ -8,8 +8,6 @@ mod race;
 use core::net::SocketAddr;
 use std::{io, sync::Arc};
 
-use futures_rustls::TlsConnector;
-
 use self::{addresses::Addresses, lookup::Lookup};
 use crate::{
     driver::{
@@ -26,10 +24,6 @@ use crate::{
     time::Duration,
     token::Token,
 };
-
-/// How many bytes TLS takes that the socket has not taken: a record of the largest size. What it has taken, nothing can
-/// overtake or cancel any more.
-const MAX_UNSENT: usize = 16 * 1024;
 
 /// Dials, and keeps what the next attempt needs to know of the earlier ones.
 #[derive(Default)]
@@ -162,10 +156,7 @@ async fn secure<R: Runtime, T: TokenSource>(
     let Checked::Tls(tls, name) = &target.security else {
         return Ok(Transport::Plain(stream));
     };
-    let connector = TlsConnector::from(Arc::clone(&tls.config));
-    let handshake = connector.connect_with(name.clone(), stream, |tls| {
-        tls.set_buffer_limit(Some(MAX_UNSENT));
-    });
+    let handshake = tls.handshake(name.clone(), stream);
     let secured = within(runtime, limit, handshake).await;
     let stream = secured
         .unwrap_or_else(|| Err(timed_out(limit)))

@@ -5,6 +5,7 @@ mod certificate_advice;
 mod certificates;
 mod client_certificate;
 mod error;
+mod handshake;
 mod settings;
 mod utc;
 
@@ -12,6 +13,7 @@ use core::{error::Error, fmt, net::IpAddr};
 
 use rustls::pki_types::ServerName;
 
+pub(crate) use self::handshake::Explaining;
 pub use self::{
     certificates::{CertificateProblem, UnusableCertificate},
     error::TlsError,

@@ -9,9 +9,11 @@ use std::io;
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::client::TlsStream;
 
+use crate::driver::tls::Explaining;
+
 pub(crate) enum Transport<S> {
     Plain(S),
-    Tls(Box<TlsStream<S>>),
+    Tls(Box<TlsStream<Explaining<S>>>),
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Transport<S> {

@@ -35,7 +35,7 @@ use crate::{driver::secret_file, pem};
 /// ```
 #[derive(Clone, Debug)]
 pub struct Tls {
-    pub(crate) config: Arc<ClientConfig>,
+    pub(super) config: Arc<ClientConfig>,
     roots: Roots,
     client: Option<Arc<CertifiedKey>>,
     unusable: Vec<UnusableCertificate>,
