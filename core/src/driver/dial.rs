@@ -94,13 +94,11 @@ impl Dialer {
         if candidates.is_empty() {
             return Err(DialFailure::NoAddress);
         }
-        let raced = race::run(environment, candidates).await;
-        raced.map_err(|failed| {
-            for (address, _) in &failed {
-                self.addresses.add_failed(*address, false);
-            }
-            DialFailure::Unreachable(failed)
-        })
+        let (won, failed) = race::run(environment, candidates).await;
+        for (address, _) in &failed {
+            self.addresses.add_failed(*address, false);
+        }
+        won.ok_or(DialFailure::Unreachable(failed))
     }
 }
 

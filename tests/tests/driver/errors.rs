@@ -146,6 +146,31 @@ fn a_setup_that_cannot_start_reports_its_mistake() {
     assert!(error.to_string().contains("max_events"), "{error}");
 }
 
+#[test]
+fn a_time_limit_that_is_zero_or_longer_than_a_week_is_refused() {
+    let week = Duration::from_secs(7 * 86_400);
+    for (limit, shown) in [
+        (Duration::ZERO, "0ns"),
+        (week + Duration::from_nanos(1), "604800.000000001s"),
+        (Duration::MAX, "18446744073709551615.999999999s"),
+    ] {
+        let world = World::new();
+        let setup = super::setup(Options::default()).dial_timeout(limit);
+        let Err(error) = setup.start(world.net.clone()) else {
+            panic!("started with {limit:?}");
+        };
+        assert_eq!(error, SetupError::DialTimeout(limit));
+        let expected =
+            format!("dial_timeout is {shown}: it must be longer than zero, and at most 7 days");
+        assert_eq!(error.to_string(), expected);
+    }
+    let world = World::new();
+    let setup = super::setup(Options::default()).dial_timeout(week);
+    let (_client, driver) = setup.start(world.net.clone()).unwrap();
+    let _driver = world.spawn(driver.run());
+    super::Server::open(&world);
+}
+
 /// Returns the advice in the error of a handshake that failed for this reason.
 fn advice(reason: impl Into<Box<dyn Error + Send + Sync>>) -> String {
     let source = io::Error::new(io::ErrorKind::InvalidData, reason);

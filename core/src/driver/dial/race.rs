@@ -27,19 +27,19 @@ type Failed = Vec<(SocketAddr, io::Error)>;
 
 /// Connects to the candidates in their order, and returns the first connection. The next one is tried after 250 ms, or at
 /// once when one fails; one that has accepted connections and then failed, only when no other is under way, or after half
-/// of the time, so that it does not win against slower ones that work. The others are dropped.
+/// of the time, so that it does not win against slower ones that work. The others are dropped. Returns those that failed, too:
+/// all of them, with what they did, if there is no connection.
 pub(crate) async fn run<R: Runtime, T: TokenSource>(
     environment: &Arc<RuntimeEnvironment<R, T>>,
     candidates: Vec<Candidate>,
-) -> Result<(SocketAddr, R::Stream), Failed> {
+) -> (Option<(SocketAddr, R::Stream)>, Failed) {
     let (runtime, limit) = (&**environment.runtime(), environment.step_timeout());
     let clock: Arc<dyn Environment> = Arc::<RuntimeEnvironment<R, T>>::clone(environment);
     let mut race = Race::new(candidates, clock, limit);
     let connect = |address| runtime.connect(address);
     match within(runtime, limit, poll_fn(|cx| race.poll(&connect, cx))).await {
-        Some(Some(won)) => Ok(won),
-        Some(None) => Err(race.failed),
-        None => Err(race.time_out(limit)),
+        Some(won) => (won, race.failed),
+        None => (None, race.time_out(limit)),
     }
 }
 
