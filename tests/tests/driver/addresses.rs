@@ -175,7 +175,8 @@ fn an_address_that_stalls_tls_goes_last() {
         world.pass(5 * SECOND);
         assert_eq!(
             failure(&world, &mut status),
-            "no TLS connection with localhost: no answer within 5s"
+            "no TLS connection with localhost: no answer within 5s: check that this is a port for TLS, and that the \
+             server is not overloaded"
         );
         // The other was not tried as well, because TCP had succeeded at once.
         assert_eq!(dialed(&world), []);
