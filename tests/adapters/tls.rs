@@ -1,16 +1,16 @@
 //! An adapter against local servers, over real sockets on loopback: whom it trusts, and how it hangs up.
 
+mod refused;
 pub(crate) mod server;
 
 use std::{sync::Arc, time::Duration};
 
-use rcgen::{BasicConstraints, CustomExtension, ExtendedKeyUsagePurpose, IsCa, date_time_ymd};
 use rustls::{
     ServerConfig, SupportedProtocolVersion,
     version::{TLS12, TLS13},
 };
 
-use self::server::{Authority, serve, serve_nothing, serve_something_else};
+use self::server::{Authority, serve, serve_something_else};
 use crate::runtime::{
     adapter::{
         Attach, BoxError, Client, ClientId, CloseCause, Closed, QoS, Security, Setup, Status,
@@ -259,132 +259,6 @@ fn nothing_written_before_a_close_is_lost() {
         let events = served.packets.iter().filter(|first| **first == 0x30);
         assert_eq!(events.count(), 500);
         assert_eq!(served.packets.last(), Some(&0xe0));
-    });
-}
-
-/// Asserts that a server is refused before anything is sent to it, and what is said about it.
-async fn is_refused(server: Arc<ServerConfig>, security: Security, parts: &[&str]) {
-    let (port, serving) = serve(server);
-    let error = first_failure("localhost", port, security).await;
-    assert!(matches!(*error, TransportError::Tls { .. }), "{error:?}");
-    let shown = error.to_string();
-    for part in parts {
-        assert!(shown.contains(part), "{part:?} is not in {shown}");
-    }
-    let is_ca = shown.contains("trusted");
-    assert_eq!(error.is_ca_unknown(), is_ca, "{shown}");
-    let served = serving.join().unwrap();
-    assert!(served.packets.is_empty() && served.end.is_err());
-}
-
-#[test]
-fn a_server_of_another_authority_is_refused() {
-    run(async || {
-        // A CA with another name, and one with the same name and another key.
-        for (name, part) in [
-            (
-                "other",
-                "its CA is not among the trusted ones: trust the CA",
-            ),
-            (
-                "plant",
-                "has another key: trust the CA's current certificate",
-            ),
-        ] {
-            let server = Authority::new(name).server("localhost", &TLS13);
-            is_refused(server, trusting(&Authority::new("plant")), &[part]).await;
-        }
-    });
-}
-
-#[test]
-fn a_server_of_another_name_is_refused() {
-    run(async || {
-        let authority = Authority::new("plant");
-        let server = authority.server("elsewhere.example", &TLS13);
-        let part = "its certificate is for another host name: elsewhere.example; check the host";
-        is_refused(server, trusting(&authority), &[part]).await;
-    });
-}
-
-#[test]
-fn a_server_s_certificate_that_is_out_of_date_is_refused_with_the_dates() {
-    run(async || {
-        let authority = Authority::new("plant");
-        let mut expired = Authority::params("localhost");
-        expired.not_after = date_time_ymd(2020, 2, 29);
-        let part = "expired on 2020-02-29 00:00:00 UTC: renew it; this machine's date is 20";
-        is_refused(
-            authority.server_with(expired, &TLS13),
-            trusting(&authority),
-            &[part],
-        )
-        .await;
-        let mut early = Authority::params("localhost");
-        early.not_before = date_time_ymd(4000, 1, 1);
-        let part = "is not valid before 4000-01-01 00:00:00 UTC, and this machine's date is 20";
-        is_refused(
-            authority.server_with(early, &TLS12),
-            trusting(&authority),
-            &[part],
-        )
-        .await;
-    });
-}
-
-#[test]
-fn a_server_s_certificate_of_another_kind_is_refused_with_its_kind() {
-    run(async || {
-        let authority = Authority::new("plant");
-        let mut of_ca = Authority::params("localhost");
-        of_ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let mut for_clients = Authority::params("localhost");
-        for_clients.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
-        let mut critical = Authority::params("localhost");
-        let mut extension = CustomExtension::from_oid_content(&[2, 5, 29, 99], vec![4, 0]);
-        extension.set_criticality(true);
-        critical.custom_extensions.push(extension);
-        for (params, parts) in [
-            (
-                of_ca,
-                [
-                    "presents a CA certificate as its own",
-                    "(CaUsedAsEndEntity)",
-                ],
-            ),
-            (
-                for_clients,
-                ["not meant for servers, only for clients", "serverAuth"],
-            ),
-            (
-                critical,
-                [
-                    "has a critical extension that is not supported",
-                    "have it issued without",
-                ],
-            ),
-        ] {
-            let server = authority.server_with(params, &TLS13);
-            is_refused(server, trusting(&authority), &parts).await;
-        }
-    });
-}
-
-#[test]
-fn a_server_that_closes_in_the_handshake_is_no_matter_of_certificates() {
-    run(async || {
-        let (port, serving) = serve_nothing();
-        let trusted = trusting(&Authority::new("plant"));
-        let error = first_failure("localhost", port, trusted).await;
-        let shown = error.to_string();
-        assert!(
-            shown.contains(
-                "the connection was closed during the handshake: check that this is a port"
-            ),
-            "{shown}"
-        );
-        assert!(!error.is_ca_unknown());
-        serving.join().unwrap();
     });
 }
 
