@@ -39,6 +39,21 @@ pub struct Telemetry {
 }
 
 impl DeviceRecord {
+    /// Creates the record of a device with this config, its version 1.
+    pub(crate) fn new(config: Bytes) -> Self {
+        Self {
+            config,
+            config_version: 1,
+            config_acknowledged: None,
+            pace: StatePace::default(),
+            telemetry: VecDeque::new(),
+            telemetry_bytes: 0,
+            telemetry_total: 0,
+            states: VecDeque::new(),
+            states_total: 0,
+        }
+    }
+
     /// Returns the newest config.
     #[must_use]
     pub fn config(&self) -> &Bytes {
@@ -105,17 +120,7 @@ impl DeviceRecord {
 /// Documented: a device that was never configured has version 1, which is empty.
 impl Default for DeviceRecord {
     fn default() -> Self {
-        Self {
-            config: Bytes::new(),
-            config_version: 1,
-            config_acknowledged: None,
-            pace: StatePace::default(),
-            telemetry: VecDeque::new(),
-            telemetry_bytes: 0,
-            telemetry_total: 0,
-            states: VecDeque::new(),
-            states_total: 0,
-        }
+        Self::new(Bytes::new())
     }
 }
 

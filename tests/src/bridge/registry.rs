@@ -8,9 +8,12 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use bytes::Bytes;
 use serde::Deserialize;
 
 use super::auth::PublicKey;
+use super::quotas::MAX_STATE;
+use super::record::DeviceRecord;
 pub use error::RegistryError;
 
 /// The maximum number of public keys per device.
@@ -54,6 +57,8 @@ pub enum AuthMethod {
 pub(crate) struct Device {
     pub(crate) keys: Vec<PublicKey>,
     pub(crate) blocked: bool,
+    /// The config that it has at the start, version 1.
+    pub(crate) config: Bytes,
     /// The gateways that it is bound to.
     pub(crate) bound_to: BTreeSet<String>,
     /// The additional data of a gateway.
@@ -97,7 +102,6 @@ impl Registry {
     ///
     /// # Errors
     /// An invalid or duplicate name, too many keys, or one that cannot be used.
-    /// An illegal or known name, too many keys, or one that cannot be used.
     pub fn add_device(&mut self, id: &str, keys: &[&str]) -> Result<(), RegistryError> {
         self.insert(id, parse_keys(id, keys)?, None)
     }
@@ -177,6 +181,26 @@ impl Registry {
         Ok(())
     }
 
+    /// Sets the config that a device or gateway has when the bridge starts, as its version 1 (default empty).
+    ///
+    /// # Errors
+    /// An unknown name, or more than 64 KiB.
+    pub fn set_initial_config(
+        &mut self,
+        id: &str,
+        config: impl Into<Bytes>,
+    ) -> Result<(), RegistryError> {
+        let config = config.into();
+        if config.len() > MAX_STATE {
+            return Err(RegistryError::ConfigTooLarge {
+                device: id.to_owned(),
+                length: config.len(),
+            });
+        }
+        self.find_mut(id)?.config = config;
+        Ok(())
+    }
+
     /// Sets whether the registry accepts MQTT connections (default true).
     pub fn set_mqtt_enabled(&mut self, enabled: bool) {
         self.mqtt_enabled = enabled;
@@ -206,6 +230,14 @@ impl Registry {
     /// Returns the names of all devices, including gateways, in order.
     pub fn devices(&self) -> impl Iterator<Item = &str> {
         self.devices.keys().map(String::as_str)
+    }
+
+    /// Returns the record of each device at the start.
+    pub(crate) fn records(&self) -> BTreeMap<String, DeviceRecord> {
+        let records = self.devices.iter();
+        records
+            .map(|(id, device)| (id.clone(), DeviceRecord::new(device.config.clone())))
+            .collect()
     }
 
     pub(crate) fn is_mqtt_enabled(&self) -> bool {

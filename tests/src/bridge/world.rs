@@ -48,9 +48,8 @@ pub(crate) enum Notice {
 
 impl World {
     pub(crate) fn new(registry: Registry, settings: Settings, now: Instant, unix_now: u64) -> Self {
-        let records = registry.devices().map(str::to_owned);
         Self {
-            records: records.map(|id| (id, DeviceRecord::default())).collect(),
+            records: registry.records(),
             registry,
             settings,
             faults: Standing::default(),

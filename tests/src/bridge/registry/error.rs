@@ -5,6 +5,7 @@ use core::fmt;
 
 use super::{MAX_BOUND, MAX_GATEWAYS, MAX_KEYS};
 use crate::bridge::auth::KeyError;
+use crate::bridge::quotas::MAX_STATE;
 
 /// The reason why a registry is invalid. The message names the place and what would be valid.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -50,6 +51,20 @@ pub enum RegistryError {
         /// The file.
         file: String,
         /// The system's error.
+        error: String,
+    },
+    /// An initial config of more than 64 KiB.
+    ConfigTooLarge {
+        /// The device.
+        device: String,
+        /// Its size, in bytes.
+        length: usize,
+    },
+    /// An initial config that is not base64.
+    ConfigEncoding {
+        /// The device.
+        device: String,
+        /// What is wrong with it.
         error: String,
     },
     /// A name that is not in the registry.
@@ -115,6 +130,13 @@ impl fmt::Display for RegistryError {
                 f,
                 "device {device:?}: cannot read public key {file:?}: {error}"
             ),
+            Self::ConfigTooLarge { device, length } => write!(
+                f,
+                "device {device:?} has a config of {length} bytes; the limit is {MAX_STATE} bytes"
+            ),
+            Self::ConfigEncoding { device, error } => {
+                write!(f, "device {device:?}: the config is not base64: {error}")
+            }
             Self::Unknown { id } => write!(f, "the registry has no device {id:?}"),
             Self::NotGateway { id } => write!(f, "device {id:?} is no gateway"),
             Self::BoundGateway { gateway, device } => write!(

@@ -6,7 +6,7 @@
 //!   "location": "us-central1",
 //!   "registry": "my-registry",
 //!   "devices": [
-//!     { "id": "bound-sensor" },
+//!     { "id": "bound-sensor", "config": "{\"target\":20}" },
 //!     { "id": "roaming-sensor", "public_keys": [{ "file": "roaming-sensor_public.pem" }] },
 //!     { "id": "stolen-sensor", "blocked": true }
 //!   ],
@@ -28,6 +28,8 @@
 //!   an object with `file` (a path, from the registry file's folder) or `pem`, and optionally `expires`
 //!   (seconds since 1970). RSA or P-256; a `PUBLIC KEY` or a `CERTIFICATE`. None are needed for a
 //!   device that a gateway attaches by its binding.
+//! * `config`: the config that the device or gateway has at the start, as its version 1: text, or an object with
+//!   `base64`. At most 64 KiB; empty by default.
 //! * `blocked`: `true` refuses the device; `false` by default.
 //! * `auth_method`: `ASSOCIATION_ONLY`, `DEVICE_AUTH_TOKEN_ONLY` or
 //!   `ASSOCIATION_AND_DEVICE_AUTH_TOKEN`; without it no device may use the gateway.
@@ -42,6 +44,8 @@
 
 use std::io;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 
 use super::{AuthMethod, Gateway, Registry, RegistryError, check_key_count};
@@ -77,6 +81,7 @@ struct DeviceEntry {
     public_keys: Vec<KeyEntry>,
     #[serde(default)]
     blocked: bool,
+    config: Option<ConfigEntry>,
 }
 
 #[derive(Deserialize)]
@@ -87,6 +92,7 @@ struct GatewayEntry {
     public_keys: Vec<KeyEntry>,
     #[serde(default)]
     blocked: bool,
+    config: Option<ConfigEntry>,
     #[serde(default)]
     auth_method: AuthMethod,
     #[serde(default)]
@@ -118,6 +124,22 @@ struct KeyInFile {
     expires: Option<u64>,
 }
 
+#[derive(Deserialize)]
+#[serde(
+    untagged,
+    expecting = "a config is a string, or an object with `base64`"
+)]
+enum ConfigEntry {
+    Text(String),
+    Encoded(EncodedConfig),
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EncodedConfig {
+    base64: String,
+}
+
 /// Parses a registry file from its text, with a function that reads the public key files that it names.
 ///
 /// # Errors
@@ -136,6 +158,7 @@ pub fn parse(
         let keys = read_keys(&device.id, device.public_keys, &mut read)?;
         registry.insert(&device.id, keys, None)?;
         registry.set_blocked(&device.id, device.blocked)?;
+        configure(&mut registry, &device.id, device.config)?;
     }
     for gateway in file.gateways {
         let keys = read_keys(&gateway.id, gateway.public_keys, &mut read)?;
@@ -145,11 +168,31 @@ pub fn parse(
         };
         registry.insert(&gateway.id, keys, Some(role))?;
         registry.set_blocked(&gateway.id, gateway.blocked)?;
+        configure(&mut registry, &gateway.id, gateway.config)?;
         for device in &gateway.bound_devices {
             registry.bind(&gateway.id, device)?;
         }
     }
     Ok((registry, file.settings, file.service))
+}
+
+fn configure(
+    registry: &mut Registry,
+    device: &str,
+    config: Option<ConfigEntry>,
+) -> Result<(), RegistryError> {
+    let config =
+        match config {
+            None => return Ok(()),
+            Some(ConfigEntry::Text(text)) => text.into_bytes(),
+            Some(ConfigEntry::Encoded(EncodedConfig { base64 })) => STANDARD
+                .decode(base64)
+                .map_err(|error| RegistryError::ConfigEncoding {
+                    device: device.to_owned(),
+                    error: error.to_string(),
+                })?,
+        };
+    registry.set_initial_config(device, config)
 }
 
 fn read_keys(

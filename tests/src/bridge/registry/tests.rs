@@ -178,6 +178,47 @@ fn keys_are_checked() {
 }
 
 #[test]
+fn a_config_is_text_or_base64() {
+    let configs = r#"[
+        {"id":"text","config":"{\"target\":20}"}, {"id":"bytes","config":{"base64":"/w=="}}, {"id":"none"}
+    ]"#;
+    let text = with(configs, r#"[{"id":"gate","config":"on"}]"#);
+    let records = parse(&text, read).unwrap().0.records();
+    let config = |id: &str| (records[id].config().to_vec(), records[id].config_version());
+    assert_eq!(config("text"), (br#"{"target":20}"#.to_vec(), 1));
+    assert_eq!(config("bytes"), (vec![0xFF], 1));
+    assert_eq!(config("none"), (vec![], 1));
+    assert_eq!(config("gate"), (b"on".to_vec(), 1));
+}
+
+#[test]
+fn configs_are_checked() {
+    let device = |config: &str| {
+        error(&with(
+            &format!(r#"[{{"id":"dev","config":{config}}}]"#),
+            "[]",
+        ))
+    };
+    let message = device(r#"{"base64":"!"}"#);
+    assert!(
+        message.starts_with(r#"device "dev": the config is not base64: "#),
+        "{message}"
+    );
+    let message = device("20");
+    assert!(
+        message.contains("a config is a string, or an object with `base64`"),
+        "{message}"
+    );
+    let message = device(&format!("{:?}", "x".repeat(65_537)));
+    assert!(
+        message.contains(r#""dev" has a config of 65537 bytes; the limit is 65536 bytes"#),
+        "{message}"
+    );
+    let most = format!(r#"[{{"id":"dev","config":{:?}}}]"#, "x".repeat(65_536));
+    assert!(parse(&with(&most, "[]"), read).is_ok());
+}
+
+#[test]
 fn bindings_are_checked() {
     let bound = |devices: &str| format!(r#"[{{"id":"gate","bound_devices":{devices}}}]"#);
     assert_eq!(

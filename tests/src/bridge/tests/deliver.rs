@@ -44,6 +44,21 @@ fn the_current_config_follows_suback_immediately() {
 }
 
 #[test]
+fn an_initial_config_is_version_1_and_follows_suback() {
+    let mut registry = Registry::new("my-project", "us-central1", "my-registry").unwrap();
+    registry.add_device("solo", &[ES256_PUBLIC]).unwrap();
+    registry.set_initial_config("solo", "red").unwrap();
+    let mut harness = Harness::with_registry(registry);
+    let device = harness.connect("solo");
+    let answer = harness.send(device, &subscribe(1, &[(CONFIG, 1)]));
+    let initial = Received::acknowledged(CONFIG, 1, false, "red");
+    assert_eq!(answer, [Received::Suback(1, vec![1]), initial]);
+    harness.send(device, &acknowledgement(0x40, 1));
+    assert_eq!(acknowledged(&harness), Some(1));
+    assert_eq!(configure(&mut harness, "blue"), 2);
+}
+
+#[test]
 fn an_attached_devices_config_comes_through_its_gateway() {
     let mut harness = Harness::new(AuthMethod::AssociationOnly);
     let gateway = harness.gateway(&["dev1"]);
