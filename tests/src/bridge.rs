@@ -119,6 +119,14 @@ impl Bridge {
         }
     }
 
+    /// Ends all connections. The rest of their bytes can still be written.
+    pub fn shut_down(&mut self, now: Instant) {
+        self.world.advance_to(now);
+        for connection in self.connections.values_mut() {
+            connection.end(CloseReason::ShutDown, &mut self.world);
+        }
+    }
+
     /// Records that time has passed. Nothing changes unless a timer is due.
     pub fn handle_timeout(&mut self, now: Instant) {
         let now = self.world.advance_to(now);

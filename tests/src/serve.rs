@@ -23,7 +23,9 @@
 //! # }
 //! ```
 
+mod accept;
 mod connection;
+mod handshake;
 pub mod terminal;
 #[cfg(test)]
 mod tests;
@@ -42,9 +44,29 @@ use rustls::ServerConfig;
 
 use crate::bridge::event::Event;
 use crate::{Bridge, Registry, Settings};
+use accept::Refusals;
+use tls::CertificateFlaw;
 
-/// The maximum number of concurrent connections; further ones are closed immediately.
+/// The default of [`ServerOptions::max_connections`].
 pub const MAX_CONNECTIONS: usize = 1_024;
+
+/// The time that clients have to read the rest and to close their side when the server stops.
+const STOP_GRACE: Duration = Duration::from_millis(250);
+
+/// How often a stopping server tries again to wake the thread that accepts connections.
+const WAKE_INTERVAL: Duration = Duration::from_millis(50);
+
+/// How a server serves its clients.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The configuration of TLS; `None` for TCP without TLS.
+    pub tls: Option<Arc<ServerConfig>>,
+    /// What is wrong with the certificate in `tls`, to explain to the operator why clients refuse it.
+    pub certificate_flaw: Option<CertificateFlaw>,
+    /// The maximum number of connections at a time. Further ones are closed at once, and reported as
+    /// [`TransportFailed`](crate::EventKind::TransportFailed), at most once a second.
+    pub max_connections: usize,
+}
 
 /// A listening bridge. Stops when it is dropped.
 pub struct Server {
@@ -64,8 +86,20 @@ struct ServerState {
     bridge: Bridge,
     on_event: Box<dyn FnMut(&Event) + Send>,
     /// The transports that are not closed on both sides, by the client's address.
-    sockets: BTreeMap<SocketAddr, TcpStream>,
+    sockets: BTreeMap<SocketAddr, Arc<TcpStream>>,
+    refusals: Refusals,
+    is_listening: bool,
     is_stopping: bool,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            tls: None,
+            certificate_flaw: None,
+            max_connections: MAX_CONNECTIONS,
+        }
+    }
 }
 
 impl Server {
@@ -84,6 +118,24 @@ impl Server {
         tls: Option<Arc<ServerConfig>>,
         on_event: impl FnMut(&Event) + Send + 'static,
     ) -> io::Result<Self> {
+        let options = ServerOptions {
+            tls,
+            ..ServerOptions::default()
+        };
+        Self::start_with(registry, settings, address, options, on_event)
+    }
+
+    /// Does what [`start`](Self::start) does, with options.
+    ///
+    /// # Errors
+    /// The server cannot listen on the address, or the system has no threads for it.
+    pub fn start_with(
+        registry: Registry,
+        settings: Settings,
+        address: impl ToSocketAddrs,
+        options: ServerOptions,
+        on_event: impl FnMut(&Event) + Send + 'static,
+    ) -> io::Result<Self> {
         let listener = TcpListener::bind(address)?;
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared {
@@ -91,20 +143,23 @@ impl Server {
                 bridge: Bridge::new(registry, settings, now(), unix_now()),
                 on_event: Box::new(on_event),
                 sockets: BTreeMap::new(),
+                refusals: Refusals::default(),
+                is_listening: true,
                 is_stopping: false,
             }),
             changed: Condvar::new(),
         });
         let (timers, accepts) = (Arc::clone(&shared), Arc::clone(&shared));
-        let threads = vec![
-            thread::spawn(move || timers.run_timers()),
-            thread::spawn(move || accepts.accept(&listener, tls.as_ref())),
-        ];
-        Ok(Self {
+        let accepting =
+            thread::Builder::new().spawn(move || accept::run(&accepts, listener, &options))?;
+        let mut server = Self {
             shared,
             address,
-            threads,
-        })
+            threads: vec![accepting],
+        };
+        let timing = thread::Builder::new().spawn(move || timers.run_timers())?;
+        server.threads.push(timing);
+        Ok(server)
     }
 
     /// Returns the address on which the server listens.
@@ -118,7 +173,8 @@ impl Server {
         self.shared.with(act)
     }
 
-    /// Closes all connections and waits for the threads to end, as dropping does.
+    /// Closes all connections and waits for the threads to end, as dropping does. Clients have a quarter of a second to
+    /// read the rest and to close their side.
     pub fn shutdown(self) {
         drop(self);
     }
@@ -135,12 +191,20 @@ impl Drop for Server {
                 SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
             });
         }
-        let wake = TcpStream::connect_timeout(&own, Duration::from_secs(1));
+        let is_listening = |state: &ServerState| state.is_listening;
+        let accepting = self.threads.first();
+        while accepting.is_some_and(|thread| !thread.is_finished())
+            && is_listening(&self.shared.lock())
+        {
+            // It fails while the system has no file descriptors left.
+            let wake = TcpStream::connect_timeout(&own, Duration::from_secs(1));
+            drop(self.shared.wait_while_for(WAKE_INTERVAL, is_listening));
+            drop(wake);
+        }
         for thread in self.threads.drain(..) {
             // A panic there has already been printed and does not cause another one here.
             let _ = thread.join();
         }
-        drop(wake);
     }
 }
 
@@ -191,7 +255,8 @@ impl Shared {
         let mut state = self.lock();
         while !state.is_stopping {
             let now = now();
-            let due = state.bridge.poll_timeout();
+            let due = [state.bridge.poll_timeout(), state.refusals.poll_timeout()];
+            let due = due.into_iter().flatten().min();
             let wait = due.map(|due| due.saturating_duration_since(now));
             state = match wait {
                 None => {
@@ -200,6 +265,7 @@ impl Shared {
                 }
                 Some(Duration::ZERO) => {
                     state.bridge.handle_timeout(now);
+                    state.report_refusals(now);
                     state.report_events();
                     self.changed.notify_all();
                     state
@@ -212,46 +278,30 @@ impl Shared {
         }
     }
 
-    /// Accepts connections until the server stops, then waits for them to end.
-    fn accept(self: &Arc<Self>, listener: &TcpListener, tls: Option<&Arc<ServerConfig>>) {
-        let mut threads: Vec<JoinHandle<()>> = Vec::new();
-        loop {
-            let accepted = listener.accept();
-            threads.retain(|thread| !thread.is_finished());
-            let mut state = self.lock();
-            if state.is_stopping {
-                break;
-            }
-            match accepted.and_then(|(stream, peer)| Ok((stream.try_clone()?, stream, peer))) {
-                Ok((socket, stream, peer)) if threads.len() < MAX_CONNECTIONS => {
-                    state.sockets.insert(peer, socket);
-                    let (shared, tls) = (Arc::clone(self), tls.cloned());
-                    let run = move || connection::run(&shared, stream, peer, tls);
-                    threads.push(thread::spawn(run));
-                }
-                Ok(_) => {}
-                // Probably no file descriptors are left: an immediate retry would spin.
-                Err(_) => {
-                    drop(state);
-                    let time = Duration::from_millis(100);
-                    drop(self.wait_while_for(time, |state| !state.is_stopping));
-                }
-            }
-        }
-        for thread in threads {
-            let _ = thread.join();
-        }
+    /// Reports that a connection is not served: the client, and the reason.
+    fn refuse(&self, connection: String) {
+        let mut state = self.lock();
+        let now = now();
+        state.refusals.add(connection);
+        state.report_refusals(now);
+        state.report_events();
+        drop(state);
+        self.changed.notify_all();
     }
 
+    /// Ends all connections, in order where a client lets it within the time for that.
     fn stop(&self) {
         let mut state = self.lock();
         state.is_stopping = true;
+        state.bridge.shut_down(now());
+        state.report_events();
+        drop(state);
+        self.changed.notify_all();
+        let state = self.wait_while_for(STOP_GRACE, |state| !state.sockets.is_empty());
         for socket in state.sockets.values() {
             // The connection's threads read the end of the stream, if they have not already.
             let _ = socket.shutdown(Shutdown::Both);
         }
-        drop(state);
-        self.changed.notify_all();
     }
 }
 
@@ -259,6 +309,12 @@ impl ServerState {
     fn report_events(&mut self) {
         while let Some(event) = self.bridge.poll_event() {
             (self.on_event)(&event);
+        }
+    }
+
+    fn report_refusals(&mut self, now: Instant) {
+        if let Some(reason) = self.refusals.poll_report(now) {
+            self.bridge.handle_failed_transport(reason, now);
         }
     }
 }

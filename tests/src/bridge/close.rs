@@ -97,6 +97,8 @@ pub enum CloseReason {
     Operator,
     /// An injected fault.
     Fault,
+    /// The bridge is shut down.
+    ShutDown,
 }
 
 impl CloseReason {
@@ -163,6 +165,7 @@ impl fmt::Display for CloseReason {
             }
             Self::Operator => f.write_str("dropped by the operator"),
             Self::Fault => f.write_str("a fault that was asked for"),
+            Self::ShutDown => f.write_str("the bridge is shut down"),
         }
     }
 }

@@ -6,17 +6,15 @@
 use core::time::Duration;
 use std::io::{self, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use rustls::{ServerConfig, ServerConnection};
+use rustls::ServerConnection;
 use socket2::SockRef;
 
-use super::Shared;
+use super::{ServerOptions, Shared, handshake};
 use crate::ConnectionId;
-
-/// The time limit for each step of a client's TLS handshake.
-const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The time limit for a client to close its side once its connection has ended.
 const LINGER: Duration = Duration::from_secs(2);
@@ -32,7 +30,7 @@ struct Transport<'a> {
     shared: &'a Shared,
     id: ConnectionId,
     peer: SocketAddr,
-    stream: TcpStream,
+    stream: &'a TcpStream,
     layer: Layer,
 }
 
@@ -42,62 +40,74 @@ enum Layer {
     Tls(Box<Mutex<ServerConnection>>),
 }
 
-/// Serves a connection until it ends.
+/// Serves a connection until it ends, after it has reported whether it has its second thread.
 pub(super) fn run(
     shared: &Shared,
-    stream: TcpStream,
+    stream: &TcpStream,
     peer: SocketAddr,
-    tls: Option<Arc<ServerConfig>>,
+    options: &ServerOptions,
+    started: &Sender<io::Result<()>>,
 ) {
-    match handshake(&stream, tls) {
-        Ok(layer) => {
-            let transport = Transport {
-                shared,
-                id: shared.with(|bridge, now| bridge.accept(now)),
-                peer,
-                stream,
-                layer,
-            };
-            thread::scope(|scope| {
-                scope.spawn(|| transport.write());
-                transport.read();
-            });
-            if transport.wants_reset() {
-                transport.reset();
+    let transport = thread::scope(|scope| {
+        let (sender, receiver) = mpsc::channel::<Arc<Transport<'_>>>();
+        let write = move || {
+            if let Ok(transport) = receiver.recv() {
+                transport.write();
             }
-        }
+        };
+        let writer = thread::Builder::new().spawn_scoped(scope, write);
+        let has_writer = writer.is_ok();
+        // Whoever accepted the connection waits for that.
+        let _ = started.send(writer.map(drop));
+        has_writer
+            .then(|| serve(shared, stream, peer, options, &sender))
+            .flatten()
+    });
+    if let Some(transport) = transport.filter(|transport| transport.wants_reset()) {
+        transport.reset();
+    }
+}
+
+/// Serves a connection until its input ends; the other thread writes its output once it gets the transport. Returns
+/// the transport, unless there was none.
+fn serve<'a>(
+    shared: &'a Shared,
+    stream: &'a TcpStream,
+    peer: SocketAddr,
+    options: &ServerOptions,
+    writer: &Sender<Arc<Transport<'a>>>,
+) -> Option<Arc<Transport<'a>>> {
+    let layer = match secure(stream, options) {
+        Ok(layer) => layer,
         Err(reason) => {
             shared.lock().sockets.remove(&peer);
             let reason = format!("{peer}: {reason}");
             shared.with(|bridge, now| bridge.handle_failed_transport(reason, now));
+            return None;
         }
-    }
+    };
+    let transport = Arc::new(Transport {
+        shared,
+        id: shared.with(|bridge, now| bridge.accept(now)),
+        peer,
+        stream,
+        layer,
+    });
+    // It waits for it.
+    let _ = writer.send(Arc::clone(&transport));
+    transport.read();
+    Some(transport)
 }
 
-fn handshake(stream: &TcpStream, tls: Option<Arc<ServerConfig>>) -> Result<Layer, String> {
+/// Sets up the layer between the stream and MQTT; an error says why the client cannot be served.
+fn secure(stream: &TcpStream, options: &ServerOptions) -> Result<Layer, String> {
     let text = |error: io::Error| error.to_string();
     stream.set_nodelay(true).map_err(text)?;
     stream.set_write_timeout(Some(WRITE_CHECK)).map_err(text)?;
-    let Some(config) = tls else {
+    let Some(config) = &options.tls else {
         return Ok(Layer::Plain);
     };
-    let mut tls = ServerConnection::new(config).map_err(|error| error.to_string())?;
-    stream
-        .set_read_timeout(Some(HANDSHAKE_TIMEOUT))
-        .map_err(text)?;
-    let mut io = stream;
-    while tls.is_handshaking() {
-        tls.complete_io(&mut io).map_err(|error| match error.kind() {
-            io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("no TLS handshake within {HANDSHAKE_TIMEOUT:?}")
-            }
-            io::ErrorKind::InvalidData => format!(
-                "TLS handshake failed: {error}; does the client speak TLS and trust the certificate?"
-            ),
-            _ => format!("TLS handshake failed: {error}"),
-        })?;
-    }
-    stream.set_read_timeout(None).map_err(text)?;
+    let tls = handshake::run(stream, Arc::clone(config), options.certificate_flaw)?;
     Ok(Layer::Tls(Box::new(Mutex::new(tls))))
 }
 
@@ -125,7 +135,7 @@ impl Transport<'_> {
                     && state.bridge.wants_transport(self.id)
                     && !state.bridge.wants_input(self.id)
             }));
-            length = match (&self.stream).read(&mut chunk) {
+            length = match { self.stream }.read(&mut chunk) {
                 Ok(length) if length > 0 => length,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => 0,
                 Ok(_) | Err(_) => break,
@@ -173,7 +183,7 @@ impl Transport<'_> {
     /// Configures the socket to send RST when its last handle is dropped; neither thread closes it.
     fn reset(&self) {
         // If this fails, the connection is closed normally.
-        let _ = SockRef::from(&self.stream).set_linger(Some(Duration::ZERO));
+        let _ = SockRef::from(self.stream).set_linger(Some(Duration::ZERO));
         self.handle_closed();
     }
 
@@ -189,7 +199,7 @@ impl Transport<'_> {
 
     fn write_all(&self, mut bytes: &[u8]) -> io::Result<()> {
         while !bytes.is_empty() {
-            match (&self.stream).write(bytes) {
+            match { self.stream }.write(bytes) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(length) => bytes = bytes.get(length..).unwrap_or_default(),
                 Err(error) if self.is_patient_with(&error) => {}

@@ -69,6 +69,9 @@ stall=TIME+TIME                        answer nothing, from the first time on, f
 seed=N                                 the seed of everything random
 TIME is a whole number with s, ms, us or ns";
 
+/// The maximum length of an error, in characters.
+const MAX_ERROR: usize = 500;
+
 /// The answer to a line; in JSON an object whose member `event` is `answer`.
 #[derive(Debug, Serialize)]
 #[serde(tag = "answer", rename_all = "snake_case")]
@@ -126,7 +129,7 @@ pub fn run(server: &Server, line: &str) -> Answer {
     let (verb, rest) = word(line);
     let done = |result: Result<String, String>| match result {
         Ok(text) => Answer::Done { text },
-        Err(error) => Answer::Failed { error },
+        Err(error) => Answer::failed(error),
     };
     match verb {
         "config" => done(config(server, rest)),
@@ -153,9 +156,7 @@ pub fn run(server: &Server, line: &str) -> Answer {
             text: HELP.to_owned(),
         },
         "quit" => Answer::Quit,
-        _ => Answer::Failed {
-            error: format!("unknown command {verb:?}; type help"),
-        },
+        _ => Answer::failed(format!("unknown command {verb:?}; type help")),
     }
 }
 
@@ -283,6 +284,19 @@ fn payload(text: &str) -> Result<Vec<u8>, String> {
         Some(base64) => STANDARD
             .decode(base64)
             .map_err(|error| format!("base64: {error}")),
+    }
+}
+
+impl Answer {
+    /// Creates the answer to a command that failed. An error that repeats much of the line is cut short.
+    #[must_use]
+    pub fn failed(mut error: String) -> Self {
+        let cut = error.char_indices().nth(MAX_ERROR);
+        if let Some((place, _)) = cut {
+            error.truncate(place);
+            error.push('…');
+        }
+        Self::Failed { error }
     }
 }
 

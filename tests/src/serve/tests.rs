@@ -1,6 +1,7 @@
 //! The server on real sockets on the loopback interface.
 
 mod faults;
+mod handshakes;
 mod slow;
 
 use core::time::Duration;
@@ -64,8 +65,8 @@ fn fresh_token() -> String {
     token(unix_now(), unix_now() + 3600, "my-project", ES256_PRIVATE)
 }
 
-/// Creates a TLS client for a server with this identity, which it addresses by IP address.
-fn tls_client(identity: &ServerIdentity) -> ClientConnection {
+/// Creates a TLS client for a server with this identity, which it addresses by this name.
+fn tls_client(identity: &ServerIdentity, name: &'static str) -> ClientConnection {
     let mut roots = RootCertStore::empty();
     roots
         .add(CertificateDer::from_pem_slice(identity.ca_pem.as_bytes()).unwrap())
@@ -75,7 +76,7 @@ fn tls_client(identity: &ServerIdentity) -> ClientConnection {
         .unwrap()
         .with_root_certificates(roots)
         .with_no_client_auth();
-    let name = ServerName::try_from("127.0.0.1").unwrap();
+    let name = ServerName::try_from(name).unwrap();
     ClientConnection::new(Arc::new(config), name).unwrap()
 }
 
@@ -184,7 +185,7 @@ fn a_device_is_served_over_tls() {
     let identity = ServerIdentity::generate().unwrap();
     let tls = tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap();
     let served = Served::start(Some(tls));
-    let mut stream = StreamOwned::new(tls_client(&identity), served.stream());
+    let mut stream = StreamOwned::new(tls_client(&identity, "127.0.0.1"), served.stream());
     converse(&served, &mut stream);
 }
 
@@ -244,6 +245,31 @@ fn shutting_down_ends_every_connection() {
     assert_eq!(client.read(&mut [0]).unwrap_or(0), 0);
     assert_eq!(idle.read(&mut [0]).unwrap_or(0), 0);
     assert!(TcpStream::connect(address).is_err());
+}
+
+#[test]
+fn shutting_down_is_in_order_over_tls_and_soon() {
+    let identity = ServerIdentity::generate().unwrap();
+    let tls = tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap();
+    let served = Served::start(Some(tls));
+    let mut stream = StreamOwned::new(tls_client(&identity, "localhost"), served.stream());
+    stream
+        .write_all(&connect("solo", &fresh_token(), 60))
+        .unwrap();
+    assert_eq!(receive(&mut stream), Received::Connack(0));
+    // One that never gets further than the handshake, and never closes its side.
+    let silent = served.stream();
+    let start = now();
+    served.server.shutdown();
+    assert!(now() - start < Duration::from_secs(2));
+    assert_eq!(
+        stream.read(&mut [0]).unwrap(),
+        0,
+        "a close_notify, not a cut"
+    );
+    let lines = served.events.lock().unwrap().concat();
+    assert!(lines.contains("the bridge is shut down"), "{lines}");
+    drop(silent);
 }
 
 #[test]
@@ -327,6 +353,11 @@ fn a_wrong_certificate_or_key_is_named() {
     assert_eq!(
         config(&one.certificate_pem, "none"),
         Err(tls::TlsError::Key)
+    );
+    let version_1 = include_str!("../../fixtures/es256_version_1_certificate.pem");
+    assert_eq!(
+        config(version_1, ES256_PRIVATE),
+        Err(tls::TlsError::Version)
     );
     let pair = config(&one.certificate_pem, &other.key_pem);
     assert!(matches!(pair, Err(tls::TlsError::Pair(_))));

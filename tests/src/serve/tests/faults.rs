@@ -86,7 +86,7 @@ fn segments_are_written_one_by_one() {
             stream: served.stream(),
             left: 0,
         };
-        let mut stream = StreamOwned::new(tls_client(&identity), records);
+        let mut stream = StreamOwned::new(tls_client(&identity, "127.0.0.1"), records);
         stream
             .write_all(&connect("solo", &fresh_token(), 60))
             .unwrap();
