@@ -305,12 +305,29 @@ fn the_emulator_as_a_program_shows_no_key() {
     let wrong = registry("wrong.json", &pem);
     let sound = registry("sound.json", &cloud.key.public_pem);
     let (ca, key) = (cloud.path("ca.pem"), cloud.path("key.pem"));
+    let own = cloud.path("own");
+    fs::create_dir_all(&own).unwrap();
+    fs::write(cloud.folder.join("own/ca.key"), &pem[..pem.len() / 2]).unwrap();
+    fs::copy(&ca, cloud.folder.join("own/ca.pem")).unwrap();
     for arguments in [
         &["--plain", "--registry", &wrong][..],
         &["--plain", &format!("--registry={pem}")],
+        &["--plain", "--registry", &pem],
+        &["--registry", &sound, "--tls-cert", &pem, "--tls-key", &key],
         &["--registry", &sound, "--tls-cert", &ca, "--tls-key", &pem],
         &["--registry", &sound, "--tls-cert", &key, "--tls-key", &ca],
         &["--registry", &key, "--tls-cert", &ca, "--tls-key", &key],
+        &["--registry", &sound, "--tls-self-signed", &own],
+        &["--registry", &sound, "--tls-self-signed", &pem],
+        &[
+            "--registry",
+            &sound,
+            "--tls-self-signed",
+            &own,
+            "--tls-name",
+            &pem,
+        ],
+        &["--example-registry", &pem, "--plain"],
     ] {
         let mut program = Command::new(env!("CARGO_BIN_EXE_iotcore-bridge"));
         program.args(["--port", "0"]).args(arguments);

@@ -1,0 +1,13 @@
+//! The emulator as a program, on real sockets, pipes and files.
+#![cfg(unix)]
+
+mod child;
+mod example;
+#[path = "../programs/mod.rs"]
+mod executables;
+mod folder;
+mod input;
+mod limits;
+mod output;
+mod signals;
+mod tls;
