@@ -1,15 +1,15 @@
 //! Reads lines of operations from standard input.
 
 use std::{
-    io::{self, BufRead},
+    io::{self, BufRead, BufReader},
     thread,
 };
 
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    notes::note,
     operation::{InvalidLine, MAX_LINE, Operation},
+    stdio,
 };
 
 /// A non-blank line of input.
@@ -21,18 +21,21 @@ pub(crate) struct Line {
 }
 
 /// Reads standard input on a separate thread, which is not joined at the end. Lines that are not received stay in the
-/// pipe, except for one line and the read buffer.
-pub(crate) fn read() -> mpsc::Receiver<Line> {
+/// pipe, except for one line and the read buffer. An error is the last item.
+pub(crate) fn read() -> mpsc::Receiver<io::Result<Line>> {
     let (sender, receiver) = mpsc::channel(1);
     thread::spawn(move || {
-        if let Err(error) = send_lines(&mut io::stdin().lock(), &sender) {
-            note(format_args!("cannot read standard input: {error}"));
+        let ended =
+            stdio::input().and_then(|input| send_lines(&mut BufReader::new(input), &sender));
+        if let Err(error) = ended {
+            // The receiver may have been dropped.
+            let _ = sender.blocking_send(Err(error));
         }
     });
     receiver
 }
 
-fn send_lines(input: &mut impl BufRead, sender: &mpsc::Sender<Line>) -> io::Result<()> {
+fn send_lines(input: &mut impl BufRead, sender: &mpsc::Sender<io::Result<Line>>) -> io::Result<()> {
     let mut text = Vec::new();
     for number in 1.. {
         text.clear();
@@ -49,7 +52,7 @@ fn send_lines(input: &mut impl BufRead, sender: &mpsc::Sender<Line>) -> io::Resu
             Operation::parse(&text, Instant::now())
         };
         let line = Line { number, content };
-        if sender.blocking_send(line).is_err() {
+        if sender.blocking_send(Ok(line)).is_err() {
             break;
         }
     }

@@ -13,13 +13,13 @@ mod program;
 mod relay;
 mod signals;
 mod sources;
+mod stdio;
 mod token;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-#[tokio::main(flavor = "current_thread")]
-async fn main() -> ExitCode {
-    program::run(options::Arguments::parse()).await
+fn main() -> ExitCode {
+    program::run(options::Arguments::parse())
 }

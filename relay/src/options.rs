@@ -1,5 +1,6 @@
 //! Parses the command line and the environment, and sets up the gateway accordingly.
 
+mod drain_timeout;
 mod proxy_option;
 mod start_error;
 
@@ -12,7 +13,7 @@ use iotcore_gateway_tokio::{
 };
 
 use self::proxy_option::ProxyOption;
-pub(crate) use self::start_error::StartError;
+pub(crate) use self::{drain_timeout::DrainTimeout, start_error::StartError};
 use crate::{notes::note, operation::Publication};
 
 /// How many times `--max-queued` messages may be open in total.
@@ -29,9 +30,6 @@ const DEVICE_BYTES_EACH: usize = 1024;
 /// behind ordinary ones; in bytes at least as much as the largest payload has.
 const URGENT_PART: usize = 10;
 const MIN_URGENT_BYTES: usize = 256 * 1024;
-
-/// How long a close, a detach or a token change waits for operations in progress.
-pub(crate) const DRAIN: Duration = Duration::from_secs(5);
 
 /// The number of unacknowledged configs and commands at which reading from the bridge is paused.
 const MAX_UNACKNOWLEDGED: usize = 256;
@@ -57,7 +55,7 @@ expired, and its messages wait.";
 /// input, events on standard output.
 ///
 /// Closes at the end of the input, on SIGTERM and on SIGINT; a second signal ends it at once. Exit codes: 0 closed,
-/// 1 failed, 2 usage.
+/// 1 failed, 2 usage, 3 closed with messages left unsent.
 #[derive(Debug, Parser)]
 #[command(
     name = "iotcore-relay",
@@ -141,6 +139,17 @@ pub(crate) struct Arguments {
     #[arg(long, env = "IOTCORE_ACK_TIMEOUT", value_name = "SECONDS", default_value_t = 30,
           value_parser = value_parser!(u64).range(1..=86_400))]
     ack_timeout: u64,
+
+    /// How long the end waits for operations while none succeeds, and how long it takes after a signal; a detach waits as
+    /// long. Half of it is for what waits in the relay, half for what the gateway has accepted; 1 to 86400
+    #[arg(long, env = "IOTCORE_DRAIN_TIMEOUT", value_name = "SECONDS", default_value_t = 10,
+          value_parser = value_parser!(u64).range(1..=86_400))]
+    drain_timeout: u64,
+
+    /// The maximum number of attaches and detaches in flight; 1 to 1000
+    #[arg(long, env = "IOTCORE_ATTACH_WINDOW", value_name = "N", default_value_t = 100,
+          value_parser = value_parser!(u16).range(1..=1_000))]
+    attach_window: u16,
 
     /// The maximum number of messages in flight; 1 to 32000
     #[arg(long, env = "IOTCORE_WINDOW", value_name = "N", default_value_t = 100,
@@ -250,6 +259,7 @@ pub(crate) struct Settings {
     /// The limit of all messages that have not ended at which the input is no longer read.
     pub(crate) total_queue: QueueLimit,
     pub(crate) overflow: Overflow,
+    pub(crate) drain_timeout: DrainTimeout,
     /// The file with the gateway's private key, and the tokens from it.
     pub(crate) key: PathBuf,
     pub(crate) tokens: Arc<KeyTokens>,
@@ -298,6 +308,7 @@ impl Arguments {
             device_queue,
             total_queue: options.total_queue,
             overflow: self.overflow,
+            drain_timeout: self.drain_timeout(),
             key: self.key.clone(),
             tokens: Arc::clone(&tokens),
         };
@@ -336,13 +347,18 @@ impl Arguments {
         DeviceQueue { ordinary, urgent }
     }
 
+    fn drain_timeout(&self) -> DrainTimeout {
+        DrainTimeout::new(Duration::from_secs(self.drain_timeout))
+    }
+
     fn options(&self, device_queue: QueueLimit) -> Options {
         let mut options = Options::default();
         options.keep_alive = Duration::from_secs(self.keep_alive);
         options.attach_timeout = Duration::from_secs(self.attach_timeout);
         options.ack_timeout = Duration::from_secs(self.ack_timeout);
         options.max_ack_timeout = options.max_ack_timeout.max(options.ack_timeout);
-        options.drain_timeout = DRAIN;
+        options.drain_timeout = self.drain_timeout().half();
+        options.attach_window = self.attach_window;
         options.window = self.window;
         options.device_window = self.device_window;
         options.quota.state_interval = Duration::from_millis(self.state_interval.into());

@@ -2,22 +2,24 @@
 
 mod device;
 
-use std::{io, time::Duration};
+use std::{
+    io::{self, Write},
+    thread,
+    time::Duration,
+};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use iotcore_gateway_tokio::{ErrorReport, MessageKind, QoS, Stats, Tag};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::{
-    io::{AsyncWriteExt, Stdout},
-    time::Instant,
-};
+use tokio::{sync::mpsc, time::Instant};
 
 pub(crate) use self::device::DeviceLine;
 use crate::{
     failure::Reason,
     operation::{Action, Id, Request},
+    stdio,
 };
 
 /// One line of output.
@@ -308,27 +310,51 @@ fn seconds(time: Duration) -> f64 {
     Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).as_secs_f64()
 }
 
-/// Writes events to standard output, one per line.
+/// Writes events to standard output, one per line, on a separate thread, which is not joined at the end: nobody may be
+/// reading them.
 #[derive(Debug)]
 pub(crate) struct Output {
-    stdout: Stdout,
-    line: Vec<u8>,
+    lines: mpsc::Sender<Vec<u8>>,
+    /// What became of each line, and its buffer.
+    written: mpsc::Receiver<io::Result<Vec<u8>>>,
+    buffer: Vec<u8>,
 }
 
 impl Output {
     pub(crate) fn new() -> Self {
+        let (lines, mut to_write) = mpsc::channel(1);
+        let (sender, written) = mpsc::channel(1);
+        thread::spawn(move || {
+            let mut stdout = stdio::output();
+            let mut write = |line: Vec<u8>| {
+                stdout.write_all(&line)?;
+                stdout.flush()?;
+                Ok(line)
+            };
+            while let Some(line) = to_write.blocking_recv() {
+                if sender.blocking_send(write(line)).is_err() {
+                    break;
+                }
+            }
+        });
         Self {
-            stdout: tokio::io::stdout(),
-            line: Vec::new(),
+            lines,
+            written,
+            buffer: Vec::new(),
         }
     }
 
-    /// Writes the event as one line and flushes it. Not cancel safe.
+    /// Writes the event as one line. Not cancel safe.
     pub(crate) async fn write(&mut self, event: &Event) -> io::Result<()> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, event)?;
-        self.line.push(b'\n');
-        self.stdout.write_all(&self.line).await?;
-        self.stdout.flush().await
+        let mut line = std::mem::take(&mut self.buffer);
+        line.clear();
+        serde_json::to_writer(&mut line, event)?;
+        line.push(b'\n');
+        let is_taken = self.lines.send(line).await.is_ok();
+        match self.written.recv().await {
+            Some(written) if is_taken => self.buffer = written?,
+            _ => return Err(io::ErrorKind::BrokenPipe.into()),
+        }
+        Ok(())
     }
 }

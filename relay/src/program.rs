@@ -3,7 +3,7 @@
 use std::{fmt, io, process::ExitCode, sync::Arc, time::Duration};
 
 use iotcore_gateway_tokio::{CloseCause, connect};
-use tokio::sync::Notify;
+use tokio::{runtime::Builder, sync::Notify, time::timeout_at};
 
 use crate::{
     input, key_file, notes,
@@ -14,30 +14,36 @@ use crate::{
     sources::Sources,
 };
 
+const CLOSED: u8 = 0;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
+const UNSENT: u8 = 3;
 
 /// How long the end waits for notes to be read.
 const MAX_FLUSH: Duration = Duration::from_secs(1);
 
 /// Runs until the gateway is closed; returns the exit code.
-pub(crate) async fn run(arguments: Arguments) -> ExitCode {
-    let code = match run_relay(arguments).await {
-        Ok(CloseCause::Requested) => ExitCode::SUCCESS,
-        Ok(_) => ExitCode::from(FAILED),
-        Err(error) => {
-            note(&error);
-            ExitCode::from(error.exit_code())
-        }
-    };
+pub(crate) fn run(arguments: Arguments) -> ExitCode {
+    let runtime = Builder::new_current_thread().enable_all().build();
+    let code = runtime.map_err(Error::Runtime).and_then(|runtime| {
+        let code = runtime.block_on(run_relay(arguments));
+        // The system may still be looking up a name, which is not waited for.
+        runtime.shutdown_background();
+        code
+    });
+    let code = code.unwrap_or_else(|error| {
+        note(&error);
+        error.exit_code()
+    });
     notes::flush(MAX_FLUSH);
-    code
+    ExitCode::from(code)
 }
 
-async fn run_relay(arguments: Arguments) -> Result<CloseCause, Error> {
-    let (settings, setup) = arguments.settings_and_setup().map_err(Error::Start)?;
+async fn run_relay(arguments: Arguments) -> Result<u8, Error> {
     let stop = Arc::new(Notify::new());
+    // Before any file is read, because that may take long, and a signal would kill the program.
     signals::listen(Arc::clone(&stop), FAILED.into()).map_err(Error::Signals)?;
+    let (settings, setup) = arguments.settings_and_setup().map_err(Error::Start)?;
     key_file::check_mode(&settings.key);
     key_file::reload_on_hangup(&settings.key, &settings.tokens).map_err(Error::Signals)?;
     let (client, driver) =
@@ -45,19 +51,33 @@ async fn run_relay(arguments: Arguments) -> Result<CloseCause, Error> {
     let (relay, messages) = Relay::new(client.clone(), settings, Arc::clone(&stop));
     let sources = Sources::new(client.status().holding(), messages, input::read(), stop);
     let driver = tokio::spawn(driver.run());
-    let output = relay.run(sources).await;
-    // The events are no longer read, but accepted messages are still sent.
-    client.close().await;
-    let closed = driver.await;
-    output.map_err(Error::Output)?;
-    Ok(closed.map_or(CloseCause::DriverStopped, |closed| closed.cause))
+    let end = relay.run(sources).await;
+    let closing = async {
+        // If the events are no longer read, accepted messages are still sent.
+        client.close().await;
+        let closed = driver.await;
+        closed.map_or(CloseCause::DriverStopped, |closed| closed.cause)
+    };
+    let cause = match end.ends_at {
+        Some(deadline) => timeout_at(deadline, closing).await,
+        None => Ok(closing.await),
+    };
+    end.output.map_err(Error::Output)?;
+    end.input.map_err(Error::Input)?;
+    Ok(match cause {
+        Ok(CloseCause::Requested) | Err(_) if end.unsent == 0 => CLOSED,
+        Ok(CloseCause::Requested) | Err(_) => UNSENT,
+        Ok(_) => FAILED,
+    })
 }
 
 /// The reason why the program failed.
 #[derive(Debug)]
 enum Error {
+    Runtime(io::Error),
     Start(StartError),
     Signals(io::Error),
+    Input(io::Error),
     Output(io::Error),
 }
 
@@ -73,8 +93,10 @@ impl Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Runtime(error) => write!(f, "cannot start the async runtime: {error}"),
             Self::Start(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot listen for signals: {error}"),
+            Self::Input(error) => write!(f, "cannot read standard input: {error}"),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }
     }

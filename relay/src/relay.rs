@@ -32,7 +32,7 @@ use crate::{
     failure::Reason,
     input::Line,
     operation::{Action, Id, InvalidLine, Operation, Request},
-    options::{DRAIN, Overflow, Settings},
+    options::{Overflow, Settings},
     output::{Event, Output},
     sources::{Ended, Next, Sources},
 };
@@ -58,6 +58,20 @@ pub(crate) struct Relay {
     is_connected: bool,
     shutdown: Shutdown,
     unsent: usize,
+    /// Why the input cannot be read any more.
+    input: io::Result<()>,
+}
+
+/// How the relay ended.
+pub(crate) struct End {
+    /// The number of messages left unsent.
+    pub(crate) unsent: usize,
+    /// An error when the input cannot be read.
+    pub(crate) input: io::Result<()>,
+    /// An error when the output cannot be written. The gateway may not be closed in that case.
+    pub(crate) output: io::Result<()>,
+    /// When the program ends at the latest, although the gateway is not closed; `None` if there was no signal.
+    pub(crate) ends_at: Option<Instant>,
 }
 
 impl Relay {
@@ -68,7 +82,7 @@ impl Relay {
         stop: Arc<Notify>,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (messages, receiver) = mpsc::channel(1);
-        let shutdown = Shutdown::new(client.clone(), stop);
+        let shutdown = Shutdown::new(client.clone(), stop, settings.drain_timeout);
         let relay = Self {
             client,
             settings,
@@ -83,18 +97,25 @@ impl Relay {
             is_connected: false,
             shutdown,
             unsent: 0,
+            input: Ok(()),
         };
         (relay, receiver)
     }
 
     /// Runs to the end; the last event is `closed`.
-    ///
-    /// # Errors
-    ///
-    /// Fails if the output cannot be written. The gateway is not closed in that case.
-    pub(crate) async fn run(mut self, mut sources: Sources) -> io::Result<()> {
+    pub(crate) async fn run(mut self, sources: Sources) -> End {
+        let output = self.process(sources).await;
+        End {
+            unsent: self.unsent,
+            input: self.input,
+            output,
+            ends_at: self.shutdown.ends_at(),
+        }
+    }
+
+    async fn process(&mut self, mut sources: Sources) -> io::Result<()> {
         self.subscribe_gateway();
-        loop {
+        while !self.shutdown.is_overdue(Instant::now()) {
             let is_reading = self.is_reading();
             let deadline = self.deadline();
             let next = sources.next(&mut self.tasks, is_reading, deadline);
@@ -107,10 +128,16 @@ impl Relay {
                 Some(Next::Ended(ended)) => self.on_ended(ended).await?,
                 Some(Next::Message(message)) => self.on_message(message).await?,
                 Some(Next::Line(line)) => self.on_line(line).await?,
-                Some(Next::InputEnded) => self.shutdown.finish(),
+                Some(Next::InputEnded(result)) => {
+                    self.input = result;
+                    self.shutdown.finish();
+                }
             }
             self.start_due().await?;
             self.continue_shutdown().await?;
+        }
+        for id in self.open.all_ids() {
+            self.end(id, Err(Reason::closed())).await?;
         }
         let unsent = self.unsent;
         self.write(&Event::Closed { unsent }).await
@@ -187,7 +214,7 @@ impl Relay {
         let place = self.lanes.next_place(&device, &request.action);
         self.open.add(&request, device.clone(), place);
         if matches!(request.action, Action::Detach) {
-            let deadline = Instant::now() + DRAIN;
+            let deadline = Instant::now() + self.settings.drain_timeout.half();
             self.drains.push_back((deadline, device.clone(), place));
         }
         self.lanes.push(&device, place, request);
@@ -264,9 +291,9 @@ impl Relay {
                 self.end(message.id, detached).await?;
             }
         }
-        match self.shutdown.deadline() {
-            Some(deadline) if deadline <= now => self.close().await,
-            _ => Ok(()),
+        match self.shutdown.is_due(now) {
+            true => self.close().await,
+            false => Ok(()),
         }
     }
 
@@ -290,12 +317,15 @@ impl Relay {
         Ok(())
     }
 
-    /// Writes an event. Signals and the deadline of the shutdown are heeded meanwhile, because nobody may be reading it.
+    /// Writes an event. Signals and the deadlines of the shutdown are heeded meanwhile, because nobody may be reading it.
     async fn write(&mut self, event: &Event) -> io::Result<()> {
         tokio::select! {
             biased;
             written = self.output.write(event) => written,
-            never = self.shutdown.proceed() => match never {},
+            () = self.shutdown.proceed() => Err(io::Error::new(
+                io::ErrorKind::TimedOut,
+                "nobody has read it before the --drain-timeout after a signal had passed",
+            )),
         }
     }
 }

@@ -6,11 +6,13 @@ use tokio::{runtime::Builder, sync::Notify};
 
 /// Listens for signals: the first one closes the gateway, the next one ends the program at once with this exit code,
 /// because nobody may be reading its output any more. On a thread of its own, so that nothing that the rest of the program
-/// waits for is in the way, not even at its end.
+/// waits for is in the way, not even at its end. From now on, SIGHUP does not kill the program.
 pub(crate) fn listen(stop: Arc<Notify>, exit_code: i32) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _entered = runtime.enter();
+        #[cfg(unix)]
+        let _ = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
         Signals::new()?
     };
     let handle = async move {

@@ -1,6 +1,6 @@
 //! The inputs of the relay, in the order in which they are reported.
 
-use std::{future::poll_fn, pin::Pin, sync::Arc, task::Poll};
+use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll};
 
 use iotcore_gateway_tokio::{
     AttachError, Attaching, Device, DeviceId, Message, OperationError, Status, StatusChanges,
@@ -21,7 +21,7 @@ pub(crate) struct Sources {
     /// The devices' messages; `None` once there is no sender.
     messages: Option<mpsc::Receiver<Message>>,
     /// The lines of the input; `None` once it has ended.
-    input: Option<mpsc::Receiver<Line>>,
+    input: Option<mpsc::Receiver<io::Result<Line>>>,
     stop: Arc<Notify>,
 }
 
@@ -37,7 +37,8 @@ pub(crate) enum Next {
     Ended(Ended),
     Message(Message),
     Line(Line),
-    InputEnded,
+    /// The input has ended, or cannot be read any more.
+    InputEnded(io::Result<()>),
 }
 
 /// An operation that has ended or made its first step, or the gateway's own subscription.
@@ -82,7 +83,7 @@ impl Sources {
     pub(crate) fn new(
         status: StatusChanges,
         messages: mpsc::Receiver<Message>,
-        input: mpsc::Receiver<Line>,
+        input: mpsc::Receiver<io::Result<Line>>,
         stop: Arc<Notify>,
     ) -> Self {
         Self {
@@ -128,14 +129,14 @@ impl Sources {
                 }
                 traffic = traffic => match traffic {
                     Traffic::Message(Some(message)) => Next::Message(message),
-                    Traffic::Line(Some(line)) => Next::Line(line),
+                    Traffic::Line(Some(Ok(line))) => Next::Line(line),
                     Traffic::Message(None) => {
                         self.messages = None;
                         continue;
                     }
-                    Traffic::Line(None) => {
+                    Traffic::Line(ended) => {
                         self.input = None;
-                        Next::InputEnded
+                        Next::InputEnded(ended.map_or(Ok(()), |ended| ended.map(drop)))
                     }
                 },
             };
@@ -147,7 +148,7 @@ impl Sources {
 /// Inputs that can arrive without limit, from either side.
 enum Traffic {
     Message(Option<Message>),
-    Line(Option<Line>),
+    Line(Option<io::Result<Line>>),
 }
 
 async fn or_never<T>(future: Option<impl Future<Output = T>>) -> T {

@@ -102,6 +102,13 @@ impl Open {
         })
     }
 
+    /// Returns the ids of all open operations, in input order.
+    pub(super) fn all_ids(&self) -> Vec<Id> {
+        let mut all: Vec<_> = self.all.iter().collect();
+        all.sort_by_key(|(_, operation)| operation.place.number);
+        all.into_iter().map(|(id, _)| id.clone()).collect()
+    }
+
     pub(super) fn contains(&self, id: &Id) -> bool {
         self.all.contains_key(id)
     }

@@ -1,6 +1,6 @@
-//! The end of the relay: since when, and until when, it waits for operations in progress.
+//! The end of the relay: since when, and until when, it waits for operations in progress, and for its output.
 
-use std::{convert::Infallible, future::pending, sync::Arc, time::Duration};
+use std::{future::pending, sync::Arc};
 
 use iotcore_gateway_tokio::Client;
 use tokio::{
@@ -8,10 +8,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-/// Time limit for pending operations after the input has ended, without one that succeeds; then the gateway is closed.
-const AFTER_INPUT: Duration = Duration::from_secs(10);
-/// Time limit for all of them after a signal.
-const AFTER_SIGNAL: Duration = Duration::from_secs(5);
+use crate::options::DrainTimeout;
 
 /// The phase of the shutdown.
 #[derive(Clone, Copy, PartialEq)]
@@ -30,15 +27,20 @@ pub(super) struct Shutdown {
     client: Client,
     /// Notified by a signal.
     stop: Arc<Notify>,
+    timeout: DrainTimeout,
     phase: Phase,
+    /// When the program ends at the latest; `None` before a signal.
+    ends_at: Option<Instant>,
 }
 
 impl Shutdown {
-    pub(super) fn new(client: Client, stop: Arc<Notify>) -> Self {
+    pub(super) fn new(client: Client, stop: Arc<Notify>, timeout: DrainTimeout) -> Self {
         Self {
             client,
             stop,
+            timeout,
             phase: Phase::Running,
+            ends_at: None,
         }
     }
 
@@ -50,31 +52,62 @@ impl Shutdown {
         matches!(self.phase, Phase::Finishing(_) | Phase::Draining(_))
     }
 
-    /// Returns when the gateway is to be closed.
+    /// Returns when the program ends at the latest; `None` before a signal.
+    pub(super) fn ends_at(&self) -> Option<Instant> {
+        self.ends_at
+    }
+
+    /// Returns when the gateway is to be closed, or is no longer waited for.
     pub(super) fn deadline(&self) -> Option<Instant> {
+        [self.closes_at(), self.gives_up_at()]
+            .into_iter()
+            .flatten()
+            .min()
+    }
+
+    /// Returns when the gateway is to be closed.
+    fn closes_at(&self) -> Option<Instant> {
         match self.phase {
             Phase::Finishing(deadline) | Phase::Draining(deadline) => Some(deadline),
             Phase::Running | Phase::Closing => None,
         }
     }
 
+    /// Returns when the gateway is no longer waited for: in time to write the last events.
+    fn gives_up_at(&self) -> Option<Instant> {
+        self.ends_at
+            .map(|end| end - self.timeout.for_the_last_events())
+    }
+
+    /// Returns whether the gateway is to be closed now.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        self.closes_at().is_some_and(|deadline| deadline <= now)
+    }
+
+    /// Returns whether the gateway is no longer waited for.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.gives_up_at().is_some_and(|deadline| deadline <= now)
+    }
+
     /// Gives the operations in progress as long as they succeed, because the input has ended.
     pub(super) fn finish(&mut self) {
         if self.is_running() {
-            self.phase = Phase::Finishing(Instant::now() + AFTER_INPUT);
+            self.phase = Phase::Finishing(Instant::now() + self.timeout.whole());
         }
     }
 
     /// Records that an operation has succeeded.
     pub(super) fn progressed(&mut self) {
         if let Phase::Finishing(deadline) = &mut self.phase {
-            *deadline = Instant::now() + AFTER_INPUT;
+            *deadline = Instant::now() + self.timeout.whole();
         }
     }
 
     /// Gives the operations in progress some time after a signal, or less if they have a deadline already.
     pub(super) fn drain(&mut self) {
-        let deadline = Instant::now() + AFTER_SIGNAL;
+        let now = Instant::now();
+        self.ends_at.get_or_insert(now + self.timeout.whole());
+        let deadline = now + self.timeout.half();
         self.phase = match self.phase {
             Phase::Running => Phase::Draining(deadline),
             Phase::Finishing(earlier) | Phase::Draining(earlier) => {
@@ -96,21 +129,25 @@ impl Shutdown {
         self.phase = Phase::Closing;
     }
 
-    /// Heeds signals and the deadline for as long as this future is polled.
-    pub(super) async fn proceed(&mut self) -> Infallible {
+    /// Heeds signals and deadlines for as long as this future is polled. Completes when the program has to end, although its
+    /// output is not read.
+    pub(super) async fn proceed(&mut self) {
         loop {
-            let deadline = self.deadline();
-            let passed = async {
-                match deadline {
-                    Some(deadline) => sleep_until(deadline).await,
-                    None => pending().await,
-                }
-            };
+            let (closes_at, ends_at) = (self.closes_at(), self.ends_at);
             tokio::select! {
                 biased;
                 () = self.stop.notified() => self.drain(),
-                () = passed => self.close(),
+                () = passing(ends_at) => return,
+                () = passing(closes_at) => self.close(),
             }
         }
+    }
+}
+
+/// Waits until the deadline, if there is one.
+async fn passing(deadline: Option<Instant>) {
+    match deadline {
+        Some(deadline) => sleep_until(deadline).await,
+        None => pending().await,
     }
 }

@@ -2,8 +2,8 @@
 
 use std::{
     ffi::OsStr,
-    io::{BufRead, BufReader, Read, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    io::{self, BufRead, BufReader, PipeReader, PipeWriter, Read, Write},
+    process::{Child, Command, Stdio},
     sync::mpsc::{self, Receiver},
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -17,8 +17,8 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A running relay, which is killed on drop.
 pub(crate) struct Relay {
     child: Child,
-    stdin: Option<ChildStdin>,
-    stdout: Option<ChildStdout>,
+    stdin: Option<PipeWriter>,
+    stdout: Option<PipeReader>,
     lines: Option<Receiver<Value>>,
     stderr: Option<JoinHandle<String>>,
     /// All events read so far.
@@ -50,19 +50,27 @@ impl Relay {
     ) -> Self {
         let mut command = Command::new(PROGRAM);
         command.args(arguments);
-        Self::spawn(command, environment)
+        Self::start_command(command, environment)
     }
 
     /// Starts a relay with a command that becomes it.
-    pub(crate) fn spawn(mut command: Command, environment: &[(&str, &str)]) -> Self {
-        let mut child = command
-            .env_clear()
-            .envs(environment.iter().copied())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+    pub(crate) fn start_command(mut command: Command, environment: &[(&str, &str)]) -> Self {
+        command.env_clear().envs(environment.iter().copied());
+        let (stdin, input) = io::pipe().unwrap();
+        let (output, stdout) = io::pipe().unwrap();
+        Self::spawn(command, stdin.into(), stdout.into(), Some(input), output)
+    }
+
+    /// Starts the program with these streams, of which the last two are ours.
+    pub(crate) fn spawn(
+        mut command: Command,
+        stdin: Stdio,
+        stdout: Stdio,
+        input: Option<PipeWriter>,
+        output: PipeReader,
+    ) -> Self {
+        let command = command.stdin(stdin).stdout(stdout).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
         let mut stderr = child.stderr.take().unwrap();
         let stderr = thread::spawn(move || {
             let mut text = String::new();
@@ -70,8 +78,8 @@ impl Relay {
             text
         });
         Self {
-            stdin: child.stdin.take(),
-            stdout: child.stdout.take(),
+            stdin: input,
+            stdout: Some(output),
             lines: None,
             stderr: Some(stderr),
             child,
@@ -103,7 +111,7 @@ impl Relay {
     }
 
     /// Returns the input pipe, for a thread that may block on it.
-    pub(crate) fn take_input(&mut self) -> ChildStdin {
+    pub(crate) fn take_input(&mut self) -> PipeWriter {
         self.stdin.take().expect("the input is open")
     }
 
@@ -134,14 +142,15 @@ impl Relay {
     /// Skips events until the operation with this id has ended.
     pub(crate) fn expect_end(&mut self, id: impl Into<Value>) -> Value {
         let id = id.into();
-        self.expect_where("an end", |event| event["id"] == id)
+        self.expect_where("an end", |event| is_end(event) && event["id"] == id)
     }
 
     /// Skips events until the operations with these ids have ended, in any order; returns their ends in the order of `ids`.
     pub(crate) fn expect_ends<const N: usize>(&mut self, ids: [u64; N]) -> [Value; N] {
         let mut ends = ids.map(|_| Value::Null);
         for _ in ids {
-            let end = self.expect_where("an end", |event| ids.iter().any(|id| event["id"] == *id));
+            let is_it = |event: &Value| is_end(event) && ids.iter().any(|id| event["id"] == *id);
+            let end = self.expect_where("an end", is_it);
             let place = ids.iter().position(|id| end["id"] == *id);
             ends[place.unwrap()] = end;
         }
@@ -208,20 +217,27 @@ impl Drop for Relay {
 }
 
 impl End {
-    /// Asserts that the last event is `closed` with this number of unsent messages.
+    /// Asserts that the last event is `closed` with this number of unsent messages, and so is the exit code.
     pub(crate) fn assert_closed(&self, unsent: usize) {
         let last = self.events.last().expect("at least `closed` is output");
         assert_eq!(
             *last,
             serde_json::json!({"event": "closed", "unsent": unsent})
         );
-        assert_eq!(self.code, Some(0), "{}", self.stderr);
+        let code = if unsent == 0 { 0 } else { 3 };
+        assert_eq!(self.code, Some(code), "{}", self.stderr);
     }
 
     /// Returns the ends of the operation with this id.
     pub(crate) fn ends(&self, id: impl Into<Value>) -> Vec<&Value> {
         let id = id.into();
-        let ends = self.events.iter().filter(|event| event["id"] == id);
+        let events = self.events.iter();
+        let ends = events.filter(|event| is_end(event) && event["id"] == id);
         ends.collect()
     }
+}
+
+/// Returns whether an event ends an operation.
+fn is_end(event: &Value) -> bool {
+    event["event"] == "done" || event["event"] == "failed"
 }

@@ -61,6 +61,8 @@ fn help_lists_every_option_and_its_variable() {
         "keep-alive",
         "attach-timeout",
         "ack-timeout",
+        "drain-timeout",
+        "attach-window",
         "window",
         "max-queued",
         "backoff-min",
@@ -89,6 +91,14 @@ fn help_explains_the_errors_that_need_an_answer() {
     ] {
         assert!(help.contains(code), "{code}: {help}");
     }
+}
+
+#[test]
+fn help_lists_the_exit_codes() {
+    let help = String::from_utf8(answer("--help").stdout).unwrap();
+    let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+    let codes = "0 closed, 1 failed, 2 usage, 3 closed with messages left unsent";
+    assert!(help.contains(codes), "{help}");
 }
 
 #[test]

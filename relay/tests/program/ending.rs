@@ -141,10 +141,10 @@ fn the_end_of_the_input_ends_a_relay_without_a_connection_although_messages_wait
 
 /// Starts a relay that waits for its output to be read, and the thread that writes its input.
 #[cfg(unix)]
-fn start_blocked(cloud: &Cloud) -> (Relay, JoinHandle<()>) {
+pub(crate) fn start_blocked(cloud: &Cloud, more: &[&str]) -> (Relay, JoinHandle<()>) {
     // Their answers are more than a pipe holds, and so are they.
     const LINES: usize = 20_000;
-    let mut relay = Relay::start_unread(&cloud.options(&[]), &[]);
+    let mut relay = Relay::start_unread(&cloud.options(more), &[]);
     let mut input = relay.take_input();
     let (written, lines) = mpsc::channel();
     let writing = thread::spawn(move || {
@@ -161,7 +161,7 @@ fn start_blocked(cloud: &Cloud) -> (Relay, JoinHandle<()>) {
     (relay, writing)
 }
 
-fn is_connected(cloud: &Cloud) -> bool {
+pub(crate) fn is_connected(cloud: &Cloud) -> bool {
     cloud
         .server
         .with(|bridge, _| bridge.connected().next().is_some())
@@ -171,7 +171,7 @@ fn is_connected(cloud: &Cloud) -> bool {
 #[test]
 fn a_signal_closes_the_gateway_although_nobody_reads_the_events() {
     let cloud = Cloud::plain();
-    let (mut relay, writing) = start_blocked(&cloud);
+    let (mut relay, writing) = start_blocked(&cloud, &[]);
     relay.signal("TERM");
     eventually("the gateway is disconnected", || !is_connected(&cloud));
     // Its events can still be read.
@@ -184,7 +184,7 @@ fn a_signal_closes_the_gateway_although_nobody_reads_the_events() {
 #[test]
 fn a_second_signal_ends_a_relay_whose_events_nobody_reads() {
     let cloud = Cloud::plain();
-    let (relay, writing) = start_blocked(&cloud);
+    let (relay, writing) = start_blocked(&cloud, &[]);
     relay.signal("TERM");
     eventually("the gateway is disconnected", || !is_connected(&cloud));
     relay.signal("TERM");

@@ -7,6 +7,8 @@ mod cloud;
 mod command_line;
 mod detaching;
 mod devices;
+#[cfg(unix)]
+mod drain;
 mod drops;
 mod ending;
 mod expiring;
@@ -22,6 +24,7 @@ mod proxies;
 mod proxy_settings;
 #[cfg(target_os = "linux")]
 mod resolver;
+mod streams;
 mod suspects;
 mod tokens;
 mod urgent;

@@ -46,6 +46,10 @@ fn invalid_options_end_with_exit_code_2_and_name_valid_values() {
         (&[("--algorithm", "HS256")], "it must be RS256 or ES256"),
         (&[("--keep-alive", "1200")], "1..=1199"),
         (&[("--window", "0")], "1..=32000"),
+        (&[("--attach-window", "0")], "1..=1000"),
+        (&[("--attach-window", "1001")], "1..=1000"),
+        (&[("--drain-timeout", "0")], "1..=86400"),
+        (&[("--drain-timeout", "1.5")], "invalid digit"),
         (&[("--token-lifetime", "86401")], "1..=86400"),
         (&[("--max-queued", "0")], "--max-queued"),
         (

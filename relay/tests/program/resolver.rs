@@ -43,7 +43,7 @@ fn start(test: &str) -> Option<Hanging> {
         return None;
     }
     let cloud = Cloud::tls();
-    let mut relay = Relay::spawn(in_namespace(&cloud.folder, &server), &[]);
+    let mut relay = Relay::start_command(in_namespace(&cloud.folder, &server), &[]);
     relay.read();
     server.set_read_timeout(Some(PATIENCE)).unwrap();
     server.recv(&mut [0; 512]).expect("the relay asks");

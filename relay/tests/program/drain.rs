@@ -1,0 +1,184 @@
+//! How long the end takes, and what ends the program in no state.
+
+use std::{
+    fs,
+    io::Write,
+    net::TcpListener,
+    process::Command,
+    sync::mpsc,
+    thread,
+    time::{Duration, Instant},
+};
+
+use iotcore_gateway_testkit::packets::Sent;
+use serde_json::json;
+
+use crate::{
+    child::Relay,
+    cloud::{Cloud, offline, options, receive, reply},
+    ending::{is_connected, start_blocked},
+    eventually, telemetry,
+};
+
+/// What a busy machine needs beyond a time limit.
+const SLACK: Duration = Duration::from_secs(3);
+
+#[test]
+fn a_signal_ends_a_relay_whose_events_nobody_reads_within_the_drain_timeout() {
+    let cloud = Cloud::plain();
+    let (relay, writing) = start_blocked(&cloud, &["--drain-timeout", "4"]);
+    relay.signal("TERM");
+    let begun = Instant::now();
+    // The input is closed only by the end of the relay.
+    writing.join().unwrap();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4) + SLACK, "{took:?}");
+    assert!(
+        took > Duration::from_secs(3),
+        "its events may still be read: {took:?}"
+    );
+    let end = relay.wait();
+    assert_eq!(end.code, Some(1));
+    assert!(
+        end.stderr
+            .contains("nobody has read it before the --drain-timeout"),
+        "{}",
+        end.stderr
+    );
+}
+
+#[test]
+fn a_signal_ends_a_relay_whose_messages_are_never_acknowledged_within_the_drain_timeout() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&["--drain-timeout", "4", "--max-queued", "1"]));
+    relay.send(json!({"op": "attach", "id": 0, "device": "boiler-7"}));
+    relay.expect_end(0);
+    cloud.inject("puback hold");
+    for id in 1..4 {
+        relay.send(telemetry(id, "x"));
+    }
+    eventually("one is in flight", || {
+        cloud.telemetry("boiler-7").len() == 1
+    });
+    relay.signal("TERM");
+    let begun = Instant::now();
+    let end = relay.wait();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4) + SLACK, "{took:?}");
+    for id in 1..4 {
+        let ends = end.ends(id);
+        assert_eq!((ends.len(), &ends[0]["error"]), (1, &"closed".into()));
+        assert_eq!(ends[0]["operation"]["payload"], "x");
+    }
+    end.assert_closed(3);
+}
+
+#[test]
+fn a_signal_ends_a_relay_whose_peer_reads_nothing_more_within_the_drain_timeout() {
+    // More than the buffers of both sockets hold.
+    const MESSAGES: u64 = 100;
+    let cloud = Cloud::plain();
+    let peer = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let mut options = options(
+        &cloud.folder,
+        "127.0.0.1",
+        peer.local_addr().unwrap().port(),
+    );
+    options.extend(["--plain", "--drain-timeout", "4"].map(str::to_owned));
+    options.extend(["--device-bytes-per-second", "0"].map(str::to_owned));
+    let (silent, is_silent) = mpsc::channel();
+    let (_ended, end) = mpsc::channel::<()>();
+    thread::spawn(move || {
+        let (mut stream, _) = peer.accept().unwrap();
+        while let Ok(Some(sent)) = receive(&mut stream)
+            && !matches!(sent, Sent::Publish { .. })
+            && reply(&sent, &mut stream).is_ok()
+        {}
+        silent.send(()).unwrap();
+        // Until the end of the test, the connection is open.
+        let _ = end.recv();
+    });
+    let mut relay = Relay::start(&options);
+    let large = "x".repeat(256 * 1024);
+    for id in 0..MESSAGES {
+        relay.send(json!({"op": "telemetry", "id": id, "payload": large}));
+    }
+    is_silent.recv().unwrap();
+    // All lines before this one are read.
+    relay.send(json!({"op": "stats"}));
+    relay.expect("stats");
+    relay.signal("TERM");
+    let begun = Instant::now();
+    let end = relay.wait();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(4) + SLACK, "{took:?}");
+    end.assert_closed(100);
+}
+
+#[test]
+fn the_drain_timeout_bounds_the_end_of_the_input_and_a_detach_too() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&offline(&cloud, &["--drain-timeout", "2"]));
+    let begun = Instant::now();
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    relay.send(telemetry(2, "x"));
+    relay.send(json!({"op": "detach", "id": 3, "device": "boiler-7"}));
+    let [_, _, detached] = relay.expect_ends([1, 2, 3]);
+    assert_eq!(detached["event"], "done");
+    assert!(
+        begun.elapsed() < Duration::from_secs(2) + SLACK,
+        "{:?}",
+        begun.elapsed()
+    );
+    relay.send(json!({"op": "telemetry", "id": 4, "payload": "x"}));
+    let begun = Instant::now();
+    let end = relay.close();
+    assert!(
+        begun.elapsed() < Duration::from_secs(2) + SLACK,
+        "{:?}",
+        begun.elapsed()
+    );
+    end.assert_closed(1);
+}
+
+#[test]
+fn a_hangup_kills_a_relay_in_no_state() {
+    let cloud = Cloud::plain();
+    // At the start: it waits for its key.
+    let pem = fs::read(cloud.folder.join("gateway.pem")).unwrap();
+    let pipe = cloud.folder.join("pipe.pem");
+    assert!(
+        Command::new("mkfifo")
+            .arg(&pipe)
+            .status()
+            .unwrap()
+            .success()
+    );
+    let mut options = cloud.options(&["--drain-timeout", "4"]);
+    let key = options.iter().position(|option| option == "--key").unwrap();
+    options[key + 1] = pipe.to_str().unwrap().to_owned();
+    let mut relay = Relay::start(&options);
+    // This opens once the relay has opened the other end.
+    let mut writing = fs::OpenOptions::new().write(true).open(&pipe).unwrap();
+    relay.signal("HUP");
+    writing.write_all(&pem).unwrap();
+    drop(writing);
+    // The key may be read again from now on.
+    let again = thread::spawn(move || while fs::write(&pipe, &pem).is_ok() {});
+    relay.expect("connected");
+    relay.signal("HUP");
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    assert_eq!(relay.expect_end(1)["event"], "done");
+    relay.signal("HUP");
+    // While it waits at its end.
+    cloud.inject("puback hold");
+    relay.send(telemetry(2, "x"));
+    eventually("it is in flight", || cloud.telemetry("boiler-7").len() == 1);
+    relay.end_input();
+    relay.signal("HUP");
+    cloud.inject("puback release");
+    relay.signal("HUP");
+    relay.wait().assert_closed(0);
+    assert!(!is_connected(&cloud));
+    drop(again);
+}

@@ -1,0 +1,150 @@
+//! Standard input and output: what cannot be read, and pipes that another process has made non-blocking.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use serde_json::json;
+
+use crate::{
+    child::{End, PATIENCE, PROGRAM, Relay},
+    cloud::{Cloud, offline},
+};
+
+#[cfg(unix)]
+mod non_blocking {
+    use std::{
+        sync::mpsc,
+        thread::{self, park_timeout},
+    };
+
+    use rustix::fs::{OFlags, fcntl_setfl};
+
+    use super::*;
+    use crate::pressure::count_until_standstill;
+
+    /// Starts a relay of which both pipes are non-blocking.
+    fn start(cloud: &Cloud) -> Relay {
+        let (stdin, input) = io::pipe().unwrap();
+        let (output, stdout) = io::pipe().unwrap();
+        fcntl_setfl(&stdin, OFlags::NONBLOCK).unwrap();
+        fcntl_setfl(&stdout, OFlags::NONBLOCK).unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(cloud.options(&[])).env_clear();
+        Relay::spawn(command, stdin.into(), stdout.into(), Some(input), output)
+    }
+
+    #[test]
+    fn an_input_that_has_nothing_yet_is_waited_for_and_no_line_is_torn() {
+        let cloud = Cloud::plain();
+        let mut relay = start(&cloud);
+        relay.read();
+        relay.expect("connected");
+        let mut input = relay.take_input();
+        for id in 0..20 {
+            let line = format!(
+                "{}\n",
+                json!({"op": "telemetry", "id": id, "payload": id.to_string()})
+            );
+            let (one, other) = line.split_at(line.len() / 2);
+            input.write_all(one.as_bytes()).unwrap();
+            park_timeout(Duration::from_millis(5));
+            input.write_all(other.as_bytes()).unwrap();
+            assert_eq!(relay.expect_end(id)["event"], "done");
+        }
+        drop(input);
+        relay.wait().assert_closed(0);
+        let expected: Vec<_> = (0..20).map(|id| id.to_string().into_bytes()).collect();
+        assert_eq!(cloud.telemetry("gateway-1"), expected);
+    }
+
+    #[test]
+    fn an_output_that_is_full_is_waited_for_and_no_line_is_lost_or_torn() {
+        const LINES: usize = 20_000;
+        let cloud = Cloud::plain();
+        let mut relay = start(&cloud);
+        let mut input = relay.take_input();
+        let (written, lines) = mpsc::channel();
+        let writing = thread::spawn(move || {
+            for _ in 0..LINES {
+                writeln!(input, "{}", json!({"op": "stats"})).unwrap();
+                let _ = written.send(());
+            }
+        });
+        let count = count_until_standstill(&lines);
+        assert!(count < LINES, "{count} lines were taken");
+        relay.read();
+        let end = relay.wait();
+        writing.join().unwrap();
+        end.assert_closed(0);
+        let answers = end.events.iter().filter(|event| event["event"] == "stats");
+        assert_eq!(answers.count(), LINES);
+    }
+}
+
+/// Runs a relay with this input.
+fn run(cloud: &Cloud, stdin: Stdio) -> End {
+    let mut command = Command::new(PROGRAM);
+    command.args(cloud.options(&[])).env_clear();
+    let (output, stdout) = io::pipe().unwrap();
+    Relay::spawn(command, stdin, stdout.into(), None, output).wait()
+}
+
+fn assert_unreadable(end: &End, reason: &str) {
+    let last = end.events.last();
+    assert_eq!(
+        last,
+        Some(&json!({"event": "closed", "unsent": 0})),
+        "{}",
+        end.stderr
+    );
+    assert_eq!(end.code, Some(1), "{}", end.stderr);
+    let said = "iotcore-relay: cannot read standard input: ";
+    assert!(
+        end.stderr.contains(said) && end.stderr.contains(reason),
+        "{}",
+        end.stderr
+    );
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn an_input_that_cannot_be_read_ends_with_exit_code_1() {
+    let cloud = Cloud::plain();
+    let folder = File::open(&cloud.folder).unwrap();
+    assert_unreadable(&run(&cloud, folder.into()), "Is a directory");
+    // Nothing is mapped at the first address of a process.
+    let memory = File::open("/proc/self/mem").unwrap();
+    assert_unreadable(&run(&cloud, memory.into()), "Input/output error");
+}
+
+#[cfg(unix)]
+#[test]
+fn a_closed_input_ends_with_exit_code_1_and_an_empty_one_with_0() {
+    let cloud = Cloud::plain();
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"exec "$0" "$@" <&-"#, PROGRAM])
+        .args(cloud.options(&[]))
+        .env_clear();
+    let (output, stdout) = io::pipe().unwrap();
+    let end = Relay::spawn(command, Stdio::null(), stdout.into(), None, output).wait();
+    assert_unreadable(&end, "it is closed");
+    run(&cloud, File::open("/dev/null").unwrap().into()).assert_closed(0);
+}
+
+#[test]
+fn messages_left_unsent_end_with_exit_code_3() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&offline(&cloud, &["--drain-timeout", "1"]));
+    relay.send(json!({"op": "telemetry", "id": 1, "payload": "x"}));
+    let begun = Instant::now();
+    let end = relay.close();
+    assert!(begun.elapsed() < PATIENCE / 2, "{:?}", begun.elapsed());
+    assert_eq!(end.code, Some(3));
+    assert_eq!(end.ends(1)[0]["error"], "closed");
+    end.assert_closed(1);
+}
