@@ -177,15 +177,11 @@ impl From<OperationError> for Reason {
 
 impl From<&AttachError> for Reason {
     fn from(error: &AttachError) -> Self {
-        let told = error.to_string();
         match error {
-            AttachError::Attach(error, _) => error.clone().into(),
-            AttachError::Subscribe(error, _) => {
-                let reason = Self::from(error.clone());
-                let detail = format!("{told}: {}", reason.detail);
-                Self { detail, ..reason }
+            AttachError::Attach(error, _) | AttachError::Subscribe(error, _) => {
+                error.clone().into()
             }
-            _ => Self::refused_now("no_token", told),
+            _ => Self::refused_now("no_token", error),
         }
     }
 }

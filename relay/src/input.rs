@@ -8,15 +8,20 @@ use std::{
 use tokio::{sync::mpsc, time::Instant};
 
 use crate::{
-    operation::{InvalidLine, MAX_LINE, Operation},
+    operation::{Id, InvalidLine, MAX_LINE, Operation, id_of_invalid},
     stdio,
 };
+
+/// What some programs write before the first line.
+const UTF_8_BOM: &[u8] = b"\xef\xbb\xbf";
 
 /// A non-blank line of input.
 #[derive(Debug)]
 pub(crate) struct Line {
     /// The line number, counted from 1, blank lines included.
     pub(crate) number: u64,
+    /// The id of an invalid one, if it could be read.
+    pub(crate) id: Option<Id>,
     pub(crate) content: Result<Operation, InvalidLine>,
 }
 
@@ -43,20 +48,47 @@ fn send_lines(input: &mut impl BufRead, sender: &mpsc::Sender<io::Result<Line>>)
         if len == 0 {
             break;
         }
+        let text = match text.strip_prefix(UTF_8_BOM) {
+            Some(rest) if number == 1 => rest,
+            _ => &text,
+        };
         if text.iter().all(u8::is_ascii_whitespace) && len <= MAX_LINE {
             continue;
         }
-        let content = if len > MAX_LINE {
-            Err(InvalidLine::TooLong { len })
-        } else {
-            Operation::parse(&text, Instant::now())
-        };
-        let line = Line { number, content };
+        let line = parse(number, text, len);
         if sender.blocking_send(Ok(line)).is_err() {
             break;
         }
     }
     Ok(())
+}
+
+/// Parses a line, of which `text` is at least the beginning, and which has `len` bytes.
+fn parse(number: u64, text: &[u8], len: usize) -> Line {
+    let content = if is_utf_16(text) {
+        Err(InvalidLine::Utf16)
+    } else if len > MAX_LINE {
+        Err(InvalidLine::TooLong { len })
+    } else {
+        Operation::parse(text, Instant::now())
+    };
+    let id = match content {
+        Ok(_) => None,
+        Err(_) => id_of_invalid(text),
+    };
+    Line {
+        number,
+        id,
+        content,
+    }
+}
+
+/// Returns whether a line is UTF-16: JSON has no NUL, and begins with an ASCII character.
+fn is_utf_16(text: &[u8]) -> bool {
+    matches!(
+        text,
+        [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..]
+    )
 }
 
 /// Reads one line into `text` (only the beginning of a line that is too long); returns the line's length.

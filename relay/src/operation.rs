@@ -2,6 +2,7 @@
 
 mod invalid;
 mod json;
+mod line_id;
 
 use std::{fmt, time::Duration};
 
@@ -10,7 +11,7 @@ use iotcore_gateway_tokio::{Priority, QoS, Tag};
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(crate) use self::invalid::InvalidLine;
+pub(crate) use self::{invalid::InvalidLine, line_id::id_of_invalid};
 use crate::failure::Reason;
 
 /// The maximum length of a line in bytes: the largest payload of 256 KiB with every byte escaped as `\u00..`, and some
@@ -24,6 +25,14 @@ pub(crate) enum Id {
     /// Kept as it was written, except for fractions.
     Number(i128),
     Text(String),
+}
+
+impl Id {
+    /// Returns whether it is as long as a token, which may be misplaced.
+    pub(crate) fn may_be_token(&self) -> bool {
+        const SHORTEST_TOKEN: usize = 128;
+        matches!(self, Self::Text(text) if text.len() >= SHORTEST_TOKEN)
+    }
 }
 
 /// A parsed line of input.

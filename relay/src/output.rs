@@ -65,7 +65,25 @@ pub(crate) enum Event {
     TokenNeeded { device: String },
     /// This connection has the token of the last one, which is not refreshed before it expires.
     TokenUnchanged,
-    /// A subscription was refused or not answered after its `attach` had ended.
+    /// A message on the errors topic was no error report.
+    UnreadableErrorReport {
+        detail: String,
+        #[serde(flatten)]
+        payload: Payload,
+    },
+    /// The bridge granted a subscription that an `attach` asked for, or one of the gateway itself.
+    Subscribed {
+        device: String,
+        subscription: String,
+    },
+    /// Such a subscription failed.
+    SubscriptionFailed {
+        device: String,
+        subscription: String,
+        #[serde(flatten)]
+        reason: Reason,
+    },
+    /// A subscription was refused or not answered after it had been granted or had failed.
     SubscriptionLost {
         device: String,
         subscription: String,
@@ -98,7 +116,13 @@ pub(crate) enum Event {
     /// Messages that have not ended, oldest first.
     Unsent { operations: Vec<Message> },
     /// A line of input was invalid.
-    Invalid { line: u64, error: String },
+    Invalid {
+        line: u64,
+        /// Left out if it could not be read.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        error: String,
+    },
     /// The gateway is closed; the last event.
     Closed { unsent: usize },
 }

@@ -146,14 +146,23 @@ impl Relay {
     fn subscribe_gateway(&mut self) {
         let own = self.client.gateway();
         for subscription in [Subscription::Config, Subscription::Commands] {
-            let own = own.clone();
-            self.tasks.spawn(async move {
-                let result = own.subscribe(subscription, QoS::AtLeastOnce).await;
-                Ended::Own(subscription, result)
-            });
+            self.subscribe(&own, subscription, QoS::AtLeastOnce);
         }
         self.forward_messages(&own);
         self.lanes.set_stage(&own.id().clone(), Stage::Ready(own));
+    }
+
+    /// Subscribes a device or the gateway itself, now and on every later connection.
+    fn subscribe(&mut self, device: &Device, subscription: Subscription, qos: QoS) {
+        let subscribing = device.subscribe(subscription, qos);
+        let device = device.id().clone();
+        self.tasks.spawn(async move {
+            Ended::Subscription {
+                device,
+                subscription,
+                result: subscribing.await,
+            }
+        });
     }
 
     /// Forwards a device's messages to the relay.
@@ -191,9 +200,13 @@ impl Relay {
         match accepted {
             Ok(()) => Ok(()),
             Err(invalid) => {
-                let error = invalid.to_string();
-                let line = line.number;
-                self.write(&Event::Invalid { line, error }).await
+                let id = invalid.id().cloned().or(line.id);
+                let event = Event::Invalid {
+                    line: line.number,
+                    id: id.filter(|id| !id.may_be_token()),
+                    error: invalid.to_string(),
+                };
+                self.write(&event).await
             }
         }
     }

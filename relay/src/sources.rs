@@ -1,9 +1,15 @@
 //! The inputs of the relay, in the order in which they are reported.
 
-use std::{future::poll_fn, io, pin::Pin, sync::Arc, task::Poll};
+use std::{
+    future::poll_fn,
+    io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use iotcore_gateway_tokio::{
-    AttachError, Attaching, Device, DeviceId, Message, OperationError, Status, StatusChanges,
+    AttachError, Attaching, Device, DeviceId, Message, OperationError, QoS, Status, StatusChanges,
     Subscription,
 };
 use tokio::{
@@ -41,19 +47,17 @@ pub(crate) enum Next {
     InputEnded(io::Result<()>),
 }
 
-/// An operation that has ended or made its first step, or the gateway's own subscription.
+/// An operation that has ended or made its first step, or a subscription.
 pub(crate) enum Ended {
-    Own(Subscription, Result<(), OperationError>),
+    /// A subscription of a device or of the gateway itself, asked for once.
+    Subscription {
+        device: DeviceId,
+        subscription: Subscription,
+        result: Result<(), OperationError>,
+    },
     /// A message, an authorisation, or an attach that the gateway had accepted.
     Other(Id, Result<(), Reason>),
-    /// An attach is accepted, or refused, in which case the attach has no device.
-    Accepted {
-        id: Id,
-        device: DeviceId,
-        attaching: Attaching,
-        /// The result, if the attach has ended already.
-        ended: Option<Result<(), AttachError>>,
-    },
+    Accepted(Accepted),
     Detached {
         id: Id,
         device: Device,
@@ -61,21 +65,38 @@ pub(crate) enum Ended {
     },
 }
 
-impl Ended {
-    /// Waits until the gateway has accepted or refused an attach.
-    pub(crate) async fn accepted(id: Id, device: DeviceId, mut attaching: Attaching) -> Self {
-        let ended = poll_fn(|cx| match Pin::new(&mut attaching).poll(cx) {
-            Poll::Ready(result) => Poll::Ready(Some(result.map(drop))),
-            Poll::Pending if attaching.op().is_some() => Poll::Ready(None),
-            Poll::Pending => Poll::Pending,
-        });
-        let ended = ended.await;
-        Self::Accepted {
-            id,
-            device,
-            attaching,
-            ended,
+/// An attach that the gateway has accepted, or refused, in which case it has no device.
+pub(crate) struct Accepted {
+    pub(crate) id: Id,
+    pub(crate) device: DeviceId,
+    pub(crate) attaching: Attaching,
+    /// What is to be subscribed.
+    pub(crate) subscriptions: [(Subscription, Option<QoS>); 2],
+    /// The result, if the attach has ended already.
+    pub(crate) ended: Option<Result<(), AttachError>>,
+}
+
+impl Accepted {
+    /// Makes the first step of an attach, after which it is accepted unless a token is fetched.
+    pub(crate) fn begin(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        if let Poll::Ready(result) = Pin::new(&mut self.attaching).poll(&mut cx) {
+            self.ended = Some(result.map(drop));
         }
+    }
+
+    /// Waits until the gateway has accepted or refused the attach.
+    pub(crate) async fn wait(mut self) -> Self {
+        if self.ended.is_none() {
+            let attaching = &mut self.attaching;
+            self.ended = poll_fn(|cx| match Pin::new(&mut *attaching).poll(cx) {
+                Poll::Ready(result) => Poll::Ready(Some(result.map(drop))),
+                Poll::Pending if attaching.op().is_some() => Poll::Ready(None),
+                Poll::Pending => Poll::Pending,
+            })
+            .await;
+        }
+        self
     }
 }
 

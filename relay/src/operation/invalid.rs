@@ -17,6 +17,8 @@ pub(crate) enum InvalidLine {
     NoQuality,
     /// The line is longer than [`MAX_LINE`].
     TooLong { len: usize },
+    /// The line is UTF-16.
+    Utf16,
     /// An operation with this id has not ended yet.
     IdInUse(Id),
     /// No config or command has this delivery number.
@@ -27,6 +29,25 @@ pub(crate) enum InvalidLine {
     NotCancellable(Id, Control),
     /// The message with this id ended before it could be cancelled.
     Ended(Id),
+}
+
+impl InvalidLine {
+    /// Returns the id that the line has, if it was an operation.
+    pub(crate) fn id(&self) -> Option<&Id> {
+        match self {
+            Self::IdInUse(id)
+            | Self::NotOpen(id)
+            | Self::NotCancellable(id, _)
+            | Self::Ended(id) => Some(id),
+            Self::Json(_)
+            | Self::Payload
+            | Self::Base64(_)
+            | Self::NoQuality
+            | Self::TooLong { .. }
+            | Self::Utf16
+            | Self::NoDelivery(_) => None,
+        }
+    }
 }
 
 impl fmt::Display for InvalidLine {
@@ -48,6 +69,7 @@ impl fmt::Display for InvalidLine {
                     "the line has {len} bytes, and may have at most {MAX_LINE}"
                 )
             }
+            Self::Utf16 => f.write_str("the input is UTF-16, and must be UTF-8"),
             Self::IdInUse(id) => {
                 write!(
                     f,

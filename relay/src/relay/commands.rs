@@ -3,10 +3,9 @@
 use std::{io, time::Duration};
 
 use iotcore_gateway_tokio::{
-    Attach, AttachError, Attaching, Delivery, Device, DeviceId, Failure, OpId, OperationError,
-    ReportedState, Subfolder, Telemetry,
+    Attach, AttachError, Delivery, Device, DeviceId, Failure, OpId, QoS, ReportedState, Subfolder,
+    Subscription, Telemetry,
 };
-
 use tokio::time::Instant;
 
 use super::{Relay, lanes::Stage};
@@ -14,7 +13,7 @@ use crate::{
     failure::Reason,
     operation::{Action, Id, Publication, Request},
     options::Overflow,
-    sources::Ended,
+    sources::{Accepted, Ended},
     token,
 };
 
@@ -24,6 +23,11 @@ impl Relay {
         let limit = self.settings.device_queue;
         let may_overflow = self.settings.overflow == Overflow::DropOldest;
         while let Some((place, request)) = self.lanes.pop_startable(device, may_overflow, limit) {
+            if matches!(request.action, Action::Detach) && self.lanes.is_unknown(device) {
+                // The bridge, too, confirms the detach of a device that is not attached.
+                self.end(request.id, Ok(())).await?;
+                continue;
+            }
             match self.command(device, &request) {
                 Ok(()) => {
                     self.supersede_states(device, place, &request.action)
@@ -53,14 +57,17 @@ impl Relay {
                 config,
                 commands,
             } => {
-                let attach = Attach::new(device.clone())
-                    .config(*config)
-                    .commands(*commands);
+                // Its subscriptions have events of their own.
+                let attach = Attach::new(device.clone()).config(None).commands(None);
                 let attach = match token {
                     Some(token) => attach.token(token::read(token.clone())?),
                     None => attach,
                 };
-                self.attach(id, device, attach);
+                let subscriptions = [
+                    (Subscription::Config, *config),
+                    (Subscription::Commands, *commands),
+                ];
+                self.attach(id, device, attach, subscriptions);
             }
             Action::Detach => self.detach(id, handle?),
             Action::Authorize { token } => {
@@ -104,25 +111,46 @@ impl Relay {
     }
 
     /// Starts an attach. Later requests of the device wait until the gateway has accepted it.
-    fn attach(&mut self, id: Id, device: &DeviceId, attach: Attach) {
+    fn attach(
+        &mut self,
+        id: Id,
+        device: &DeviceId,
+        attach: Attach,
+        subscriptions: [(Subscription, Option<QoS>); 2],
+    ) {
         let known = match std::mem::take(&mut self.lanes.get_mut(device).stage) {
             Stage::Ready(handle) => Some(handle),
             _ => None,
         };
         self.lanes.set_stage(device, Stage::Accepting(known));
-        let attaching = self.client.attach(attach);
+        let mut accepted = Accepted {
+            id,
+            device: device.clone(),
+            attaching: self.client.attach(attach),
+            subscriptions,
+            ended: None,
+        };
+        accepted.begin();
+        // Now, because the bridge may close the connection at this attach before its task has run.
+        self.open.set_op(&accepted.id, accepted.attaching.op());
         self.tasks
-            .spawn(Ended::accepted(id, device.clone(), attaching));
+            .spawn(async { Ended::Accepted(accepted.wait().await) });
     }
 
     /// Handles the acceptance or refusal of an attach.
-    pub(super) async fn on_accepted(
-        &mut self,
-        id: Id,
-        device: DeviceId,
-        attaching: Attaching,
-        ended: Option<Result<(), AttachError>>,
-    ) -> io::Result<()> {
+    pub(super) async fn on_accepted(&mut self, accepted: Accepted) -> io::Result<()> {
+        let Accepted {
+            id,
+            device,
+            attaching,
+            subscriptions,
+            ended,
+        } = accepted;
+        for (subscription, qos) in subscriptions {
+            if let (Some(device), Some(qos)) = (attaching.device(), qos) {
+                self.subscribe(&device, subscription, qos);
+            }
+        }
         let stage = std::mem::take(&mut self.lanes.get_mut(&device).stage);
         let stage = match (stage, attaching.device()) {
             (Stage::Accepting(Some(known)), _) => Stage::Ready(known),
@@ -183,10 +211,6 @@ fn time_left(publication: &Publication) -> Result<Option<Duration>, Failure> {
     }
 }
 
-/// Returns the result of an attach. The device is attached if only its own detach overtook a subscription.
 fn attach_result(result: Result<(), AttachError>) -> Result<(), Reason> {
-    match result {
-        Err(AttachError::Subscribe(OperationError::Failed(Failure::Detached), _)) => Ok(()),
-        result => result.map_err(|error| Reason::from(&error)),
-    }
+    result.map_err(|error| Reason::from(&error))
 }

@@ -2,13 +2,12 @@
 
 use std::io;
 
-use iotcore_gateway_tokio::{Disconnected, Failure, OperationError, Status, TransportError};
+use iotcore_gateway_tokio::{CommandError, Disconnected, OperationError, Status, TransportError};
 use tokio::time::Instant;
 
 use super::{Relay, lanes::Stage, open::OpenMessage, statuses};
 use crate::{
     failure::{Circumstances, Reason, certainty, disconnect_code, disconnect_detail},
-    notes::note,
     operation::Id,
     options::Acknowledge,
     output::{Event, Message},
@@ -44,34 +43,26 @@ impl Relay {
 
     pub(super) async fn on_ended(&mut self, ended: Ended) -> io::Result<()> {
         match ended {
-            Ended::Own(
-                _,
-                Ok(()) | Err(OperationError::Failed(Failure::Closed | Failure::GaveUp)),
-            ) => Ok(()),
-            Ended::Own(subscription, Err(OperationError::Failed(failure))) => {
-                let device = self.settings.gateway.clone();
-                let lost = Status::SubscriptionLost {
-                    device,
-                    subscription,
-                    failure,
-                };
-                self.on_status(lost).await
-            }
-            Ended::Own(subscription, Err(error)) => {
-                note(format_args!(
-                    "cannot subscribe to {subscription} for the gateway itself: {error}"
-                ));
-                Ok(())
+            Ended::Subscription {
+                device,
+                subscription,
+                result,
+            } => {
+                match statuses::subscription(&device, subscription, result, &self.settings.gateway)
+                {
+                    Some(event) => self.write(&event).await,
+                    None => Ok(()),
+                }
             }
             Ended::Other(id, result) => self.end(id, result).await,
-            Ended::Accepted {
-                id,
-                device,
-                attaching,
-                ended,
-            } => self.on_accepted(id, device, attaching, ended).await,
+            Ended::Accepted(accepted) => self.on_accepted(accepted).await,
             Ended::Detached { id, device, result } => {
-                self.end(id, result.map_err(Into::into)).await?;
+                let result = match result {
+                    // It is detached already.
+                    Err(OperationError::Refused(CommandError::UnknownDevice)) => Ok(()),
+                    result => result.map_err(Into::into),
+                };
+                self.end(id, result).await?;
                 let is_known = device.status().is_some();
                 let id = device.id().clone();
                 let stage = match is_known {

@@ -113,6 +113,12 @@ impl Lanes {
         self.lanes.entry(device.clone()).or_default()
     }
 
+    /// Returns whether the device was never attached, or has been detached.
+    pub(super) fn is_unknown(&self, device: &DeviceId) -> bool {
+        let lane = self.lanes.get(device);
+        lane.is_none_or(|lane| matches!(lane.stage, Stage::Unknown))
+    }
+
     /// Changes the state of a device, so that its next request may be due.
     pub(super) fn set_stage(&mut self, device: &DeviceId, stage: Stage) {
         self.get_mut(device).stage = stage;

@@ -1,6 +1,6 @@
 //! Converts status changes to events for the program and notes for the operator.
 
-use iotcore_gateway_tokio::{DeviceId, Failure, Status};
+use iotcore_gateway_tokio::{DeviceId, Failure, OperationError, Status, Subscription};
 
 use crate::{
     failure::{Reason, detach_cause},
@@ -20,6 +20,10 @@ pub(super) fn event(change: Status, own: &DeviceId) -> Option<Event> {
             cause: detach_cause(&cause),
         },
         Status::ErrorReport(report) => Event::ErrorReport((&report).into()),
+        Status::UnreadableErrorReport { payload, error } => Event::UnreadableErrorReport {
+            detail: error.to_string(),
+            payload: (&payload).into(),
+        },
         Status::TokenNeeded { device } => Event::TokenNeeded {
             device: device.to_string(),
         },
@@ -58,10 +62,44 @@ pub(super) fn event(change: Status, own: &DeviceId) -> Option<Event> {
             device: device.to_string(),
             messages,
         },
-        other => {
-            note(other);
+        // With a budget of its own: a bridge may send any number of them, and a program cannot do anything about it.
+        change @ Status::Unrequested { .. } => {
+            note(change);
             return None;
         }
+        change => {
+            note(change);
+            return None;
+        }
+    })
+}
+
+/// Returns the event of a subscription that was asked for once; `None` if the gateway is closing. `own` is the id of the
+/// gateway itself.
+pub(super) fn subscription(
+    device: &DeviceId,
+    subscription: Subscription,
+    result: Result<(), OperationError>,
+    own: &DeviceId,
+) -> Option<Event> {
+    let reason = match result {
+        Ok(()) => {
+            return Some(Event::Subscribed {
+                device: device.to_string(),
+                subscription: subscription.to_string(),
+            });
+        }
+        Err(OperationError::Failed(
+            failure @ (Failure::SubscriptionRefused(_)
+            | Failure::TimedOut(_)
+            | Failure::Suspected { .. }),
+        )) => lost(failure, device == own),
+        Err(error) => Reason::from(error),
+    };
+    (!reason.is_unsent()).then(|| Event::SubscriptionFailed {
+        device: device.to_string(),
+        subscription: subscription.to_string(),
+        reason,
     })
 }
 

@@ -108,3 +108,25 @@ fn a_token_reaches_a_first_attach_that_waits_for_it_and_a_detach_behind_it_spoil
     relay.close().assert_closed(0);
     assert_eq!(cloud.telemetry("boiler-7"), [b"x"]);
 }
+
+#[test]
+fn a_detach_of_a_device_that_is_not_attached_is_done_and_the_gateway_itself_is_not_detached() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&[]));
+    let detach = |id, device| json!({"op": "detach", "id": id, "device": device});
+    relay.send(detach(1, "pump-1"));
+    relay.send(detach(2, "pump-1"));
+    for end in relay.expect_ends([1, 2]) {
+        assert_eq!(end["event"], "done", "{end}");
+    }
+    relay.send(json!({"op": "attach", "id": 3, "device": "boiler-7"}));
+    assert_eq!(relay.expect_end(3)["event"], "done");
+    relay.send(detach(4, "boiler-7"));
+    relay.send(detach(5, "boiler-7"));
+    for end in relay.expect_ends([4, 5]) {
+        assert_eq!(end["event"], "done", "{end}");
+    }
+    relay.send(detach(6, "gateway-1"));
+    assert_eq!(relay.expect_end(6)["error"], "own_device");
+    relay.close().assert_closed(0);
+}

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use iotcore_gateway_testkit::packets;
 use serde_json::{Value, json};
 
 use crate::{
@@ -78,6 +79,52 @@ fn a_device_that_the_bridge_detaches_is_attached_again() {
 }
 
 #[test]
+fn no_more_devices_are_being_attached_at_once_than_the_attach_window_has() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&["--attach-window", "1"]));
+    relay.expect("connected");
+    cloud.inject("puback delay 500");
+    for (id, device) in [(1, "boiler-7"), (2, "pump-1")] {
+        relay.send(json!({"op": "attach", "id": id, "device": device}));
+    }
+    relay.send(json!({"op": "devices"}));
+    let told = relay.expect("devices");
+    let mut states: Vec<_> = told["devices"].as_array().unwrap().iter().collect();
+    states.sort_by_key(|device| device["device"].to_string());
+    let states = states.into_iter().map(|device| &device["state"]);
+    assert!(states.eq(["attaching", "attached", "waiting"]), "{told}");
+    for attached in relay.expect_ends([1, 2]) {
+        assert_eq!(attached["event"], "done");
+    }
+    relay.close().assert_closed(0);
+}
+
+#[test]
+fn an_unreadable_error_report_is_an_event() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&[]));
+    relay.expect("subscribed");
+    for (payload, name, told) in [
+        (&b"no JSON"[..], "payload", "no JSON"),
+        (&[0xff][..], "payload_base64", "/w=="),
+    ] {
+        let packet = packets::publish("/devices/gateway-1/errors", payload, None, false);
+        let hex: String = packet.iter().map(|byte| format!("{byte:02x}")).collect();
+        cloud.inject(&format!("raw gateway-1 {hex}"));
+        let event = relay.expect("unreadable_error_report");
+        let detail = event["detail"].as_str().unwrap();
+        assert!(!detail.is_empty());
+        assert_eq!(
+            event,
+            json!({"event": "unreadable_error_report", "detail": detail, name: told})
+        );
+    }
+    let end = relay.close();
+    end.assert_closed(0);
+    assert_eq!(end.stderr, "");
+}
+
+#[test]
 fn a_subscription_that_is_granted_at_qos_0_is_an_event() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&[]));
@@ -86,7 +133,9 @@ fn a_subscription_that_is_granted_at_qos_0_is_an_event() {
     relay.expect("attached");
     // After the gateway's errors, config and commands, and the attach: the config of the device.
     cloud.inject("raw 9003000500");
-    assert_eq!(relay.expect_end(1)["event"], "done");
+    relay.expect_where("its subscription", |event| {
+        event["event"] == "subscribed" && event["device"] == "boiler-7"
+    });
     let end = relay.close();
     end.assert_closed(0);
     let downgraded =
@@ -193,10 +242,10 @@ fn a_subscription_of_the_gateway_itself_that_is_refused_is_an_event_and_asked_fo
     };
     let unavailable = of("errors_topic_unavailable");
     assert_eq!(unavailable[0]["error"], "errors_topic_refused");
-    let lost = of("subscription_lost");
+    let lost = of("subscription_failed");
     for subscription in ["config", "commands"] {
         let is_it = |lost: &&&Value| lost["subscription"] == subscription;
-        let lost = lost.iter().find(is_it).expect("it is lost");
+        let lost = lost.iter().find(is_it).expect("it failed");
         assert_eq!(lost["device"], "gateway-1");
         assert_eq!(lost["error"], "subscription_refused");
         for name in ["detail", "certainty", "retry"] {

@@ -25,6 +25,7 @@ mod proxy_settings;
 #[cfg(target_os = "linux")]
 mod resolver;
 mod streams;
+mod subscribing;
 mod suspects;
 mod tokens;
 mod urgent;

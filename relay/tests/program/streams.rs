@@ -1,13 +1,13 @@
-//! Standard input and output: what cannot be read, and pipes that another process has made non-blocking.
+//! Standard input and output: what cannot be read, byte order marks, and pipes that another process has made non-blocking.
 
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Write},
     process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     child::{End, PATIENCE, PROGRAM, Relay},
@@ -147,4 +147,61 @@ fn messages_left_unsent_end_with_exit_code_3() {
     assert_eq!(end.code, Some(3));
     assert_eq!(end.ends(1)[0]["error"], "closed");
     end.assert_closed(1);
+}
+
+/// Returns the events of a relay that reads these bytes.
+fn fed(cloud: &Cloud, bytes: &[u8]) -> Vec<Value> {
+    let file = cloud.folder.join("input");
+    fs::write(&file, bytes).unwrap();
+    let end = run(cloud, File::open(file).unwrap().into());
+    end.assert_closed(0);
+    end.events
+}
+
+#[test]
+fn a_byte_order_mark_before_the_first_line_is_skipped() {
+    let cloud = Cloud::plain();
+    let line = |id| {
+        format!(
+            "\u{feff}{}\n",
+            json!({"op": "telemetry", "id": id, "payload": "x"})
+        )
+    };
+    let events = fed(&cloud, (line(1) + &line(2)).as_bytes());
+    assert!(
+        events.contains(&json!({"event": "done", "id": 1})),
+        "{events:#?}"
+    );
+    let is_invalid = |event: &&Value| event["event"] == "invalid";
+    let invalid = events
+        .iter()
+        .find(is_invalid)
+        .expect("only before the first");
+    assert_eq!(invalid["line"], 2);
+    // Nothing else is no line either.
+    assert!(
+        fed(&cloud, "\u{feff}\n".as_bytes())
+            .iter()
+            .all(|event| event["event"] != "invalid")
+    );
+}
+
+#[test]
+fn utf_16_is_told_as_such() {
+    let cloud = Cloud::plain();
+    let lines = format!("{0}\r\n{0}\r\n", json!({"op": "stats"}));
+    for mark in ["", "\u{feff}"] {
+        let text = format!("{mark}{lines}");
+        let little = text.encode_utf16().flat_map(u16::to_le_bytes);
+        let big = text.encode_utf16().flat_map(u16::to_be_bytes);
+        for bytes in [little.collect::<Vec<u8>>(), big.collect()] {
+            let events = fed(&cloud, &bytes);
+            let invalid = events.iter().filter(|event| event["event"] == "invalid");
+            let told: Vec<_> = invalid.map(|event| event["error"].clone()).collect();
+            assert!(told.len() >= 2, "{events:#?}");
+            for error in told {
+                assert_eq!(error, "the input is UTF-16, and must be UTF-8");
+            }
+        }
+    }
 }
