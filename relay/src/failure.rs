@@ -5,9 +5,9 @@ mod disconnected;
 use std::{borrow::Cow, fmt::Display};
 
 use iotcore_gateway_tokio::{
-    AcceptError, AttachError, Certainty, CommandError, DeliveryError, DetachCause, DriverStopped,
-    ErrorType, Failure, IdError, OperationError, PublishError, PublishErrorKind, Retry,
-    SubfolderError, TagError,
+    AcceptError, AttachError, Certainty, CommandError, DeliveryError, DetachCause, DeviceId,
+    DriverStopped, ErrorType, Failure, IdError, OperationError, PublishError, PublishErrorKind,
+    Retry, SubfolderError, TagError,
 };
 use serde::Serialize;
 
@@ -62,6 +62,16 @@ impl Reason {
     /// Constructs the failure of an operation while the gateway is closing.
     pub(crate) fn closed() -> Self {
         CommandError::Closed.into()
+    }
+
+    /// Constructs the failure of a message for which there is no room, and for which nothing is waited for because its device
+    /// cannot send, as its state says.
+    pub(crate) fn unable_to_send(device: &DeviceId, state: &str) -> Self {
+        let detail = format!(
+            "`{device}` cannot send now, because it is `{state}`, and there is no room for more of its messages: see what it \
+             lacks with the operation `devices`, and send this one again then"
+        );
+        Self::refused_now(QUEUE_FULL, detail)
     }
 
     /// Adds advice to the detail.

@@ -111,6 +111,11 @@ impl Action {
             Self::Attach { .. } | Self::Detach | Self::Authorize { .. } => None,
         }
     }
+
+    /// Returns when it is not to be sent any more, if it is a message that expires.
+    pub(crate) fn expires_at(&self) -> Option<Instant> {
+        self.publication()?.expires_at
+    }
 }
 
 impl Publication {

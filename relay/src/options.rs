@@ -46,6 +46,7 @@ Why an operation `failed`, by its `error`:
   cancelled       the operation `cancel` ended it; it may have arrived if it was in flight
   superseded      a newer state replaced it
   dropped         the queue was full (--overflow drop-oldest)
+  queue_full      its device cannot send (no token, not attached), and --max-queued of its messages wait already
   timed_out       the bridge did not answer an attach or a SUBSCRIBE; it is asked again
   closed, gave_up the relay ended first
 Any other code is explained in the `detail`. The event `token_needed` asks for `authorize`: the device's token has

@@ -15,7 +15,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::Instant};
 
-pub(crate) use self::device::DeviceLine;
+pub(crate) use self::device::{DeviceLine, device_state};
 use crate::{
     failure::Reason,
     operation::{Action, Id, Request},

@@ -6,6 +6,7 @@ mod events;
 mod lanes;
 mod load;
 mod open;
+mod pause;
 mod shutdown;
 mod snapshot;
 mod statuses;
@@ -26,19 +27,17 @@ use tokio::{
 use self::{
     lanes::{Lanes, Place, Stage},
     open::Open,
+    pause::Pause,
     shutdown::Shutdown,
 };
 use crate::{
     failure::Reason,
     input::Line,
     operation::{Action, Id, InvalidLine, Operation, Request},
-    options::{Overflow, Settings},
+    options::Settings,
     output::{Event, Output},
     sources::{Ended, Next, Sources},
 };
-
-/// The number of pending attaches, detaches and token changes at which reading the input pauses.
-const MAX_CONTROLS: usize = 10_000;
 
 /// Connects a gateway with its input and output.
 pub(crate) struct Relay {
@@ -55,7 +54,7 @@ pub(crate) struct Relay {
     /// Messages that wait for their `acknowledge`, without payloads.
     unacknowledged: BTreeMap<u64, Message>,
     last_delivery: u64,
-    is_connected: bool,
+    pause: Pause,
     shutdown: Shutdown,
     unsent: usize,
     /// Why the input cannot be read any more.
@@ -94,7 +93,7 @@ impl Relay {
             messages: Some(messages),
             unacknowledged: BTreeMap::new(),
             last_delivery: 0,
-            is_connected: false,
+            pause: Pause::default(),
             shutdown,
             unsent: 0,
             input: Ok(()),
@@ -118,13 +117,15 @@ impl Relay {
         while !self.shutdown.is_overdue(Instant::now()) {
             let is_reading = self.is_reading();
             let deadline = self.deadline();
-            let next = sources.next(&mut self.tasks, is_reading, deadline);
+            let check = self.next_check();
+            let next = sources.next(&mut self.tasks, is_reading, deadline, check);
             match next.await {
                 None => break,
                 Some(Next::Signal) => self.shutdown.drain(),
                 Some(Next::DeadlinePassed) => self.on_deadline().await?,
                 Some(Next::Status(change)) => self.on_status(change).await?,
                 Some(Next::Closed) => self.on_gateway_closed().await?,
+                Some(Next::StillPaused) => self.on_paused().await?,
                 Some(Next::Ended(ended)) => self.on_ended(ended).await?,
                 Some(Next::Message(message)) => self.on_message(message).await?,
                 Some(Next::Line(line)) => self.on_line(line).await?,
@@ -224,6 +225,9 @@ impl Relay {
             Ok(device) => device,
             Err(error) => return self.refuse(request.id, error.into()).await,
         };
+        if let Some(failed) = self.without_room(&request, &device) {
+            return self.write(&failed).await.map(Ok);
+        }
         let place = self.lanes.next_place(&device, &request.action);
         self.open.add(&request, device.clone(), place);
         if matches!(request.action, Action::Detach) {
@@ -251,18 +255,6 @@ impl Relay {
             message.acknowledge();
         }
         Ok(())
-    }
-
-    /// Returns whether the input is read: not while too much is open. With [`Overflow::DropOldest`] the gateway limits what
-    /// it holds, and only what waits for it counts.
-    fn is_reading(&self) -> bool {
-        let messages = match self.settings.overflow {
-            Overflow::Wait => self.open.messages(),
-            Overflow::DropOldest => self.lanes.waiting_load(),
-        };
-        self.shutdown.is_running()
-            && !messages.reaches(self.settings.total_queue)
-            && self.open.controls() < MAX_CONTROLS
     }
 
     /// Starts the requests that the last input made startable.

@@ -40,6 +40,8 @@ pub(crate) enum Next {
     Status(Status),
     /// The gateway is closed.
     Closed,
+    /// Reading the input still pauses at the time of the check.
+    StillPaused,
     Ended(Ended),
     Message(Message),
     Line(Line),
@@ -122,6 +124,7 @@ impl Sources {
         tasks: &mut JoinSet<Ended>,
         is_reading: bool,
         deadline: Option<Instant>,
+        check: Option<Instant>,
     ) -> Option<Next> {
         loop {
             if self.status.is_none() && self.messages.is_none() && tasks.is_empty() {
@@ -145,6 +148,8 @@ impl Sources {
                         Next::Closed
                     }
                 },
+                // After the status, so that it is known since when there has been a connection.
+                () = or_never(check.map(sleep_until)) => Next::StillPaused,
                 Some(ended) = tasks.join_next() => {
                     Next::Ended(ended.expect("tasks neither panic nor are aborted"))
                 }

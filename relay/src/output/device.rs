@@ -13,7 +13,7 @@ use crate::failure::Reason;
 pub(crate) struct DeviceLine {
     device: String,
     state: &'static str,
-    /// Its messages that the gateway has accepted and that have not ended.
+    /// Its messages that have not ended.
     queued: usize,
     queued_bytes: usize,
     in_flight: usize,
@@ -39,7 +39,7 @@ impl DeviceLine {
         };
         Self {
             device: info.id.to_string(),
-            state: state(info.state),
+            state: device_state(info.state),
             queued: info.queued,
             queued_bytes: info.queued_bytes,
             in_flight: info.in_flight,
@@ -49,7 +49,8 @@ impl DeviceLine {
     }
 }
 
-fn state(state: DeviceState) -> &'static str {
+/// Returns the name of a device's state.
+pub(crate) fn device_state(state: DeviceState) -> &'static str {
     match state {
         DeviceState::Waiting => "waiting",
         DeviceState::Attaching => "attaching",

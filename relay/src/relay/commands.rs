@@ -91,7 +91,7 @@ impl Relay {
                     telemetry = telemetry.tag(tag.clone());
                 }
                 let delivery = handle?.try_telemetry(telemetry)?;
-                self.accepted(device, id, publication.payload.len(), delivery);
+                self.accepted(device, request, delivery);
             }
             Action::State(publication) => {
                 let mut state = ReportedState::new(publication.payload.clone())
@@ -104,7 +104,7 @@ impl Relay {
                     state = state.tag(tag.clone());
                 }
                 let delivery = handle?.try_report_state(state)?;
-                self.accepted(device, id, publication.payload.len(), delivery);
+                self.accepted(device, request, delivery);
             }
         }
         Ok(())
@@ -185,9 +185,9 @@ impl Relay {
     }
 
     /// Records that the gateway has accepted a message.
-    fn accepted(&mut self, device: &DeviceId, id: Id, bytes: usize, delivery: Delivery) {
-        self.lanes.get_mut(device).accepted.add(bytes);
-        self.await_end(id, Some(delivery.op()), delivery);
+    fn accepted(&mut self, device: &DeviceId, request: &Request, delivery: Delivery) {
+        self.lanes.on_accepted(device, request);
+        self.await_end(request.id.clone(), Some(delivery.op()), delivery);
     }
 
     fn await_end<E: Into<Reason>>(

@@ -101,9 +101,14 @@ impl Relay {
             self.unacknowledged
                 .retain(|_, message| message.awaits_acknowledgement());
         }
+        match &change {
+            Status::Attached { .. } => self.pause.forget(),
+            Status::Detached { device, .. } => self.lanes.on_detached(device),
+            _ => {}
+        }
         let event = match change {
             Status::Connected => {
-                self.is_connected = true;
+                self.pause.connected_since = Some(Instant::now());
                 Some(Event::Connected)
             }
             Status::Disconnected { ended, error } => {
@@ -120,8 +125,9 @@ impl Relay {
     /// Records the end of a connection. Messages that it delivered need no acknowledgement any more.
     fn disconnected(&mut self, ended: &Disconnected, error: Option<&TransportError>) -> Event {
         self.unacknowledged.clear();
+        self.pause.forget();
         let circumstances = Circumstances {
-            was_connected: std::mem::take(&mut self.is_connected),
+            was_connected: self.pause.connected_since.take().is_some(),
             was_attaching: self.open.is_attaching(),
         };
         let wait = ended.retry_in.map(|wait| wait.as_millis());

@@ -22,6 +22,19 @@ impl Load {
         self.bytes -= bytes;
     }
 
+    pub(super) fn add_all(&mut self, other: Self) {
+        self.messages += other.messages;
+        self.bytes += other.bytes;
+    }
+
+    /// Returns what is left of it without the other one.
+    pub(super) fn without(self, other: Self) -> Self {
+        Self {
+            messages: self.messages.saturating_sub(other.messages),
+            bytes: self.bytes.saturating_sub(other.bytes),
+        }
+    }
+
     /// Adds a request if it is a message.
     pub(super) fn add_request(&mut self, request: &Request) {
         if let Some(publication) = request.action.publication() {

@@ -4,7 +4,7 @@ use std::{collections::BTreeSet, io};
 
 use tokio::time::Instant;
 
-use super::Relay;
+use super::{Relay, lanes::Lane, load::Load};
 use crate::output::{Counters, DeviceLine, Event, Message};
 
 impl Relay {
@@ -18,7 +18,15 @@ impl Relay {
     pub(super) async fn report_devices(&mut self) -> io::Result<()> {
         let now = Instant::now().into_std();
         let devices = self.client.devices().into_iter();
-        let devices = devices.map(|device| DeviceLine::new(device, now)).collect();
+        let devices = devices.map(|mut device| {
+            // The gateway does not know those that wait here.
+            let held = self.lanes.get(&device.id).map(Lane::held);
+            let Load { messages, bytes } = held.unwrap_or_default();
+            device.queued += messages;
+            device.queued_bytes += bytes;
+            DeviceLine::new(device, now)
+        });
+        let devices = devices.collect();
         self.write(&Event::Devices { devices }).await
     }
 

@@ -87,6 +87,7 @@ fn help_explains_the_errors_that_need_an_answer() {
         "device_refused",
         "detached",
         "token_expired",
+        "queue_full",
         "token_needed",
     ] {
         assert!(help.contains(code), "{code}: {help}");

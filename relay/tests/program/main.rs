@@ -28,6 +28,7 @@ mod streams;
 mod subscribing;
 mod suspects;
 mod tokens;
+mod unable;
 mod urgent;
 mod waiting;
 

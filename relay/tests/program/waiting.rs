@@ -28,6 +28,8 @@ fn with_a_device_that_needs_a_token(cloud: &Cloud, more: &[&str]) -> Relay {
 #[test]
 fn a_device_without_a_token_stops_no_other_device_and_its_token_is_read() {
     const LAST: u64 = 2_000;
+    // Its own limit is 1,000.
+    const FIRST_BEYOND: u64 = 1_010;
     let cloud = Cloud::plain();
     let mut relay = with_a_device_that_needs_a_token(&cloud, &[]);
     let mut input = relay.take_input();
@@ -46,11 +48,40 @@ fn a_device_without_a_token_stops_no_other_device_and_its_token_is_read() {
     let (mut input, token) = writing.join().unwrap();
     let authorize = json!({"op": "authorize", "id": 3, "device": "boiler-7", "token": token});
     writeln!(input, "{authorize}").unwrap();
+    assert_eq!(relay.expect_end(3)["event"], "done");
+    let failed = relay.seen.iter().filter(|event| event["event"] == "failed");
+    let failed: Vec<_> = failed.cloned().collect();
+    assert!(
+        failed
+            .iter()
+            .map(|failed| &failed["id"])
+            .eq((FIRST_BEYOND..LAST)
+                .map(Value::from)
+                .collect::<Vec<_>>()
+                .iter())
+    );
+    for failed in &failed {
+        assert_eq!(
+            (&failed["error"], &failed["retry"]),
+            (&"queue_full".into(), &"backoff".into())
+        );
+        assert!(
+            failed["detail"]
+                .as_str()
+                .unwrap()
+                .contains("`token_needed`"),
+            "{failed}"
+        );
+        writeln!(input, "{}", failed["operation"]).unwrap();
+    }
     drop(input);
     let end = relay.wait();
     end.assert_closed(0);
-    for id in (3..4).chain(10..LAST) {
-        assert_eq!(end.ends(id), [&json!({"event": "done", "id": id})]);
+    for id in 10..LAST {
+        assert_eq!(
+            end.ends(id).last(),
+            Some(&&json!({"event": "done", "id": id}))
+        );
     }
     let arrived = cloud.telemetry("boiler-7").into_iter();
     let arrived: Vec<u64> = arrived
@@ -60,6 +91,22 @@ fn a_device_without_a_token_stops_no_other_device_and_its_token_is_read() {
         })
         .collect();
     assert!(arrived.into_iter().eq(10..LAST), "in input order");
+}
+
+#[test]
+fn without_a_connection_messages_wait_although_their_device_needs_a_token() {
+    let cloud = Cloud::plain();
+    let mut relay = with_a_device_that_needs_a_token(&cloud, &["--max-queued", "10"]);
+    cloud.inject("refuse 1000 close");
+    cloud.cut("gateway-2");
+    relay.expect("disconnected");
+    for id in 10..100 {
+        relay.send(telemetry(id, "x"));
+    }
+    relay.send(json!({"op": "unsent"}));
+    let unsent = relay.expect("unsent");
+    assert_eq!(unsent["operations"].as_array().unwrap().len(), 90);
+    assert!(relay.seen.iter().all(|event| event["event"] != "failed"));
 }
 
 #[test]

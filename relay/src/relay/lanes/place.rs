@@ -11,6 +11,12 @@ pub(crate) struct Place {
     pub(crate) number: u64,
 }
 
+impl Place {
+    pub(super) fn is_urgent(self) -> bool {
+        self.rank == Rank::Urgent
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
     /// An attach, a detach or a token.
