@@ -127,7 +127,10 @@ fn an_invalid_line_is_reported_with_its_number_and_changes_nothing() {
         "x".repeat(3 << 20)
     ));
     let invalid = relay.expect("invalid");
-    assert_eq!(invalid["line"], last);
+    assert_eq!(
+        (&invalid["line"], &invalid["id"]),
+        (&last.into(), &1.into())
+    );
     let told = invalid["error"].as_str().unwrap();
     assert!(
         told.starts_with("the line has 3145767 bytes, and may have"),
