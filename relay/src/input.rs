@@ -30,8 +30,7 @@ pub(crate) struct Line {
 pub(crate) fn read() -> mpsc::Receiver<io::Result<Line>> {
     let (sender, receiver) = mpsc::channel(1);
     thread::spawn(move || {
-        let ended =
-            stdio::input().and_then(|input| send_lines(&mut BufReader::new(input), &sender));
+        let ended = send_lines(&mut BufReader::new(stdio::input()), &sender);
         if let Err(error) = ended {
             // The receiver may have been dropped.
             let _ = sender.blocking_send(Err(error));

@@ -6,20 +6,9 @@ mod unix;
 
 use std::io;
 
-/// Returns standard input.
-///
-/// # Errors
-///
-/// Fails if the program was started without one.
 #[cfg(unix)]
-pub(crate) fn input() -> io::Result<impl io::Read> {
-    let stdin = io::stdin();
-    match unix::was_closed(&stdin)? {
-        true => Err(io::Error::other(
-            "it is closed: give the program a pipe, a file or a terminal",
-        )),
-        false => Ok(unix::Waiting(stdin)),
-    }
+pub(crate) fn input() -> impl io::Read {
+    unix::Waiting(io::stdin())
 }
 
 #[cfg(unix)]
@@ -33,8 +22,8 @@ pub(crate) fn error() -> impl io::Write {
 }
 
 #[cfg(windows)]
-pub(crate) fn input() -> io::Result<impl io::Read> {
-    Ok(io::stdin())
+pub(crate) fn input() -> impl io::Read {
+    io::stdin()
 }
 
 #[cfg(windows)]

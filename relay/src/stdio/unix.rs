@@ -1,17 +1,12 @@
 //! Descriptors that may be non-blocking.
 
 use std::{
-    fs,
     io::{self, Read, Write},
-    os::{
-        fd::AsFd,
-        unix::fs::{FileTypeExt, MetadataExt},
-    },
+    os::fd::AsFd,
 };
 
 use rustix::{
     event::{PollFd, PollFlags, poll},
-    fs::{OFlags, fcntl_getfl, fstat},
     io::Errno,
 };
 
@@ -54,17 +49,4 @@ impl<S: AsFd> Write for Waiting<S> {
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
-}
-
-/// Returns whether the program was started without this stream: Rust's runtime then opens /dev/null in its place, for reading
-/// and writing. Who gives the program /dev/null as its input opens it for reading only, as shells do, or has no input for it
-/// either.
-pub(super) fn was_closed(stream: &impl AsFd) -> io::Result<bool> {
-    let opened = fcntl_getfl(stream)? & OFlags::RWMODE == OFlags::RDWR;
-    let null = fs::metadata("/dev/null");
-    let is_null = match null {
-        Ok(null) => null.file_type().is_char_device() && null.rdev() == fstat(stream)?.st_rdev,
-        Err(_) => false,
-    };
-    Ok(opened && is_null)
 }
