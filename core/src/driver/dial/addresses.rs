@@ -2,8 +2,11 @@
 
 use core::net::SocketAddr;
 
-/// Maximum of addresses tried in an attempt, and remembered as failed.
-const MAX_ADDRESSES: usize = 32;
+/// Maximum of addresses tried in an attempt.
+const MAX_TRIED: usize = 32;
+
+/// Maximum of addresses remembered as failed: more than a host has, so that all of them are tried in turn.
+const MAX_FAILED: usize = 1_024;
 
 /// The addresses that have failed and not worked since, the last one at the end.
 #[derive(Default)]
@@ -36,14 +39,14 @@ impl Addresses {
             }
         }
         candidates.sort_by_key(|candidate| self.place_of(candidate.address));
-        candidates.truncate(MAX_ADDRESSES);
+        candidates.truncate(MAX_TRIED);
         candidates
     }
 
     /// Records that this address has failed, after it had accepted the TCP connection or before.
     pub(crate) fn add_failed(&mut self, address: SocketAddr, accepts_and_fails: bool) {
         self.forget(address);
-        if self.failed.len() >= MAX_ADDRESSES {
+        if self.failed.len() >= MAX_FAILED {
             self.failed.remove(0);
         }
         self.failed.push(Candidate {
@@ -140,16 +143,19 @@ mod tests {
     }
 
     #[test]
-    fn no_more_than_32_addresses_are_tried_or_remembered() {
-        let many: Vec<_> = (0..100)
-            .map(|n| SocketAddr::from(([10, 0, 0, n], 1)))
+    fn thirty_two_addresses_are_tried_at_a_time_and_1024_remembered() {
+        let many: Vec<_> = (1..=2_000)
+            .map(|port| SocketAddr::from(([10, 0, 0, 1], port)))
             .collect();
         let mut known = Addresses::default();
-        assert_eq!(order(&known, &many), &many[..32]);
-        for address in &many {
-            known.add_failed(*address, false);
+        for tried in many[..1_024].chunks(32) {
+            assert_eq!(order(&known, &many), tried);
+            for address in tried {
+                known.add_failed(*address, false);
+            }
         }
-        assert_eq!(known.failed.len(), 32);
-        assert_eq!(order(&known, &many), &many[..32]);
+        assert_eq!(order(&known, &many), &many[1_024..1_056]);
+        known.add_failed(many[1_024], false);
+        assert_eq!(known.failed.len(), 1_024);
     }
 }
