@@ -24,7 +24,8 @@ pub(crate) struct Candidate {
 
 impl Addresses {
     /// Returns the addresses in the order to try them in: the families alternate, beginning with that of the first
-    /// (RFC 8305, 4), then come those that have failed, the last one at the end.
+    /// (RFC 8305, 4), then come those that have failed, the last one at the end, and behind them all those that accept and
+    /// fail, for which the race waits longest.
     pub(crate) fn candidates(&self, resolved: &[SocketAddr]) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::new();
         for address in interleave(resolved) {
@@ -38,7 +39,12 @@ impl Addresses {
                 });
             }
         }
-        candidates.sort_by_key(|candidate| self.place_of(candidate.address));
+        candidates.sort_by_key(|candidate| {
+            (
+                candidate.accepts_and_fails,
+                self.place_of(candidate.address),
+            )
+        });
         candidates.truncate(MAX_TRIED);
         candidates
     }
@@ -125,7 +131,7 @@ mod tests {
         };
         let mut known = Addresses::default();
         known.add_failed(first, false);
-        known.add_failed(second, true);
+        known.add_failed(second, false);
         assert_eq!(
             order(&known, &resolved),
             addresses("1.0.0.3 1.0.0.1 1.0.0.2")
@@ -139,6 +145,13 @@ mod tests {
         assert_eq!(
             order(&known, &resolved),
             addresses("1.0.0.2 1.0.0.3 1.0.0.1")
+        );
+        known.add_failed(second, true);
+        known.add_failed(first, false);
+        assert_eq!(
+            order(&known, &resolved),
+            addresses("1.0.0.3 1.0.0.1 1.0.0.2"),
+            "one that accepts and fails holds up no other"
         );
     }
 

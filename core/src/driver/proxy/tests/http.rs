@@ -84,7 +84,11 @@ fn each_refusal_says_what_to_do() {
         ),
         (
             "HTTP/1.1 302 Found\r\nLocation: /login\r\n\r\n",
-            "the login page",
+            "it asks for a login",
+        ),
+        (
+            "HTTP/1.1 511 Network Authentication Required\r\n\r\n",
+            "it asks for a login",
         ),
         (
             "HTTP/1.1 101 Switching Protocols\r\n\r\n",
