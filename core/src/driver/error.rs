@@ -10,7 +10,7 @@ use crate::{
         proxy::ProxyError,
         tls::{
             HostError,
-            advice::{Explained, needs_other_ca, tls_error},
+            advice::{Explained, is_about_client, needs_other_ca, tls_error},
         },
         tokens::BoxError,
     },
@@ -290,6 +290,12 @@ impl TransportError {
     /// certificates ([`Tls`](crate::driver::Tls)) may help.
     pub fn is_ca_unknown(&self) -> bool {
         matches!(self, Self::Tls { source, .. } if needs_other_ca(source))
+    }
+
+    /// Returns whether the server refused the client certificate, or may have demanded one, so that
+    /// [`Tls::client_certificate`](crate::driver::Tls::client_certificate) may help.
+    pub fn may_need_client_certificate(&self) -> bool {
+        matches!(self, Self::Tls { source, .. } | Self::TlsBroken(source) if is_about_client(source))
     }
 }
 

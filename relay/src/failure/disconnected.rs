@@ -89,6 +89,9 @@ fn advice(
         (_, Some(error)) if error.is_ca_unknown() => {
             "; the trusted CA certificates are given with --ca"
         }
+        (_, Some(error)) if error.may_need_client_certificate() => {
+            "; a client certificate is given with --client-cert and --client-key"
+        }
         (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => PORT,
         (DisconnectReason::Violation(_) | DisconnectReason::ConnAckTimedOut(_), _)
             if !was_connected =>

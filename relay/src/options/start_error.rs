@@ -13,6 +13,8 @@ pub(crate) enum StartError {
     Key(KeyFileError),
     /// The CA certificates cannot be used.
     Roots(TlsError),
+    /// The client certificate or its key cannot be used.
+    ClientCertificate(TlsError),
     /// The proxy given by `--proxy` cannot be used.
     Proxy(InvalidProxy),
     /// The proxy that a variable of the environment sets cannot be used.
@@ -29,7 +31,7 @@ impl StartError {
     /// Returns whether the command line is wrong, rather than a file or the machine.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Key(_) | Self::Roots(_) => false,
+            Self::Key(_) | Self::Roots(_) | Self::ClientCertificate(_) => false,
             Self::NotAFile
             | Self::Proxy(_)
             | Self::ProxyVariable(_)
@@ -47,10 +49,17 @@ impl fmt::Display for StartError {
                 f.write_str("--key is the key itself, and must be the name of its file")
             }
             Self::Key(error) => write!(f, "--key: {error}"),
-            Self::Roots(error) => match error.source() {
-                Some(source) => write!(f, "--ca: {error}: {source}"),
-                None => write!(f, "--ca: {error}"),
-            },
+            Self::Roots(error) => of_tls("--ca", error, f),
+            Self::ClientCertificate(error) => {
+                let option = match error {
+                    TlsError::NoClientKey | TlsError::ClientKey(_) => "--client-key",
+                    TlsError::NoClientCertificate | TlsError::ClientCertificate(_) => {
+                        "--client-cert"
+                    }
+                    _ => "--client-cert and --client-key",
+                };
+                of_tls(option, error, f)
+            }
             Self::Proxy(error) => write!(f, "--proxy: {error}"),
             Self::ProxyVariable(error) => {
                 write!(
@@ -69,6 +78,16 @@ impl fmt::Display for StartError {
             }
             Self::Setup(error) => error.fmt(f),
         }
+    }
+}
+
+/// Shows what is wrong with a file, with the system's reason if it cannot be read.
+fn of_tls(option: &str, error: &TlsError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{option}: {error}")?;
+    match error {
+        TlsError::File(_, reason) => write!(f, ": {reason}"),
+        TlsError::Platform(reason) => write!(f, " ({reason})"),
+        _ => Ok(()),
     }
 }
 

@@ -21,6 +21,25 @@ pub(crate) fn needs_other_ca(error: &io::Error) -> bool {
     matches!(tls_error(error), Some(Error::InvalidCertificate(problem)) if is_ca_unknown(problem))
 }
 
+/// Returns whether the server refused the client's certificate, or may have demanded one.
+pub(crate) fn is_about_client(error: &io::Error) -> bool {
+    matches!(
+        tls_error(error),
+        Some(Error::AlertReceived(
+            Alert::CertificateRequired
+                | Alert::NoCertificate
+                | Alert::HandshakeFailure
+                | Alert::UnknownCA
+                | Alert::CertificateExpired
+                | Alert::CertificateRevoked
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateUnknown
+                | Alert::AccessDenied
+        ))
+    )
+}
+
 impl fmt::Display for Explained<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match tls_error(self.0) {
