@@ -8,6 +8,7 @@ mod error;
 mod handshake;
 mod settings;
 mod utc;
+mod x509;
 
 use core::{error::Error, fmt, net::IpAddr};
 
