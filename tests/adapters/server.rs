@@ -8,7 +8,9 @@ use std::{
 };
 
 use iotcore_gateway_testkit::packets;
-use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData,
+};
 use rustls::{
     ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     SupportedProtocolVersion, WantsVerifier,
@@ -100,11 +102,19 @@ impl Authority {
 
     fn issue(&self, params: &CertificateParams) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap(), key)
+        (self.certify(params, &key), key)
+    }
+
+    pub(crate) fn certify(
+        &self,
+        params: &CertificateParams,
+        key: &impl PublicKeyData,
+    ) -> Certificate {
+        params.signed_by(key, &self.issuer).unwrap()
     }
 }
 
-fn config(
+pub(crate) fn config(
     version: &'static SupportedProtocolVersion,
 ) -> ConfigBuilder<ServerConfig, WantsVerifier> {
     ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))

@@ -2,6 +2,7 @@
 
 mod refused;
 pub(crate) mod server;
+mod signatures;
 
 use std::{sync::Arc, time::Duration};
 

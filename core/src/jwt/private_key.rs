@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 use crate::{
-    der::{Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE},
+    der::{self, Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE},
     pem::{self, Damage},
 };
 
@@ -210,12 +210,7 @@ pub(super) fn rsa_bits(der: &[u8]) -> Result<usize, KeyError> {
     let mut key = Der(require(&mut Der(der), SEQUENCE)?);
     require(&mut key, INTEGER)?;
     let modulus = require(&mut key, INTEGER)?;
-    let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
-    let (_, digits) = modulus.split_at(zeros);
-    let unused = digits
-        .first()
-        .map_or(0, |first| first.leading_zeros() as usize);
-    Ok(digits.len() * 8 - unused)
+    Ok(der::bits(modulus))
 }
 
 /// Returns the curve named in EC parameters.

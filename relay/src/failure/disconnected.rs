@@ -50,6 +50,10 @@ pub(crate) fn disconnect_detail(
     circumstances: Circumstances,
 ) -> String {
     let mut detail = match error {
+        // Its text says all, and the text of its source is that of a program for programs.
+        Some(error @ (TransportError::Tls { .. } | TransportError::TlsBroken(_))) => {
+            error.to_string()
+        }
         Some(error) => chain(error),
         None => ended.reason.to_string(),
     };

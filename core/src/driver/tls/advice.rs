@@ -52,9 +52,10 @@ impl fmt::Display for Explained<'_> {
 fn of_stream(error: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
     match error.kind() {
-        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => f.write_str(
-            "the connection was closed during the handshake: check that this is a port for TLS, and that no firewall on \
-             the way ends such connections",
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => write!(
+            f,
+            "the connection was closed during the handshake ({error}): check that this is a port for TLS, and that no \
+             firewall on the way ends such connections"
         ),
         TimedOut => write!(
             f,
@@ -113,8 +114,9 @@ fn of_tls(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn of_alert(alert: Alert, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let meaning = match alert {
         Alert::HandshakeFailure | Alert::InsufficientSecurity => {
-            "the server refused the handshake: it has no cipher suite in common with this client, or demands a client \
-             certificate"
+            "the server refused the handshake, and its log says why: it may demand a client certificate, have no certificate \
+             that this client can verify (RSA of 2048 bits or more, P-256, P-384 or Ed25519), or share no TLS 1.2 or 1.3 \
+             cipher suite, key exchange (X25519, P-256 or P-384) or SHA-2 signature with this client"
         }
         Alert::ProtocolVersion => {
             "the server speaks neither TLS 1.2 nor TLS 1.3: enable one of them at the server"
@@ -175,7 +177,11 @@ fn of_incompatible(feature: &PeerIncompatible, f: &mut fmt::Formatter<'_>) -> fm
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::{CertificateError, ContentType, PeerMisbehaved};
+    use std::sync::Arc;
+
+    use rustls::{CertificateError, ContentType, OtherError, PeerMisbehaved};
+
+    use crate::driver::tls::signature_problem::SignatureProblem;
 
     /// Returns the sentence of an error as it comes from a stream.
     fn sentence(error: Error) -> String {
@@ -188,7 +194,7 @@ mod tests {
         for (alerts, part) in [
             (
                 &[Alert::HandshakeFailure, Alert::InsufficientSecurity][..],
-                "no cipher suite in common",
+                "it may demand a client certificate, have no certificate",
             ),
             (&[Alert::ProtocolVersion], "neither TLS 1.2 nor TLS 1.3"),
             (
@@ -287,11 +293,14 @@ mod tests {
     fn only_an_unknown_ca_is_a_matter_of_the_trusted_ones() {
         let needs = |error: Error| needs_other_ca(&io::Error::other(error));
         assert!(needs(CertificateError::UnknownIssuer.into()));
-        assert!(needs(CertificateError::BadSignature.into()));
+        let of = |problem| CertificateError::Other(OtherError(Arc::new(problem))).into();
+        assert!(needs(of(SignatureProblem::OtherCaKey)));
         for error in [
             CertificateError::Expired.into(),
             CertificateError::NotValidForName.into(),
             CertificateError::Revoked.into(),
+            CertificateError::BadSignature.into(),
+            of(SignatureProblem::CaKeySize(1_024)),
             Error::AlertReceived(Alert::UnknownCA),
             InvalidMessage::InvalidContentType.into(),
         ] {

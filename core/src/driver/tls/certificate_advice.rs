@@ -4,7 +4,7 @@ use core::fmt;
 
 use rustls::{CertificateError, Error, ExtendedKeyPurpose};
 
-use super::utc::Utc;
+use super::{algorithm_advice, signature_problem::SignatureProblem, utc::Utc};
 
 /// The error of rustls-platform-verifier for a certificate that is meant for something else, of a type that it keeps to
 /// itself.
@@ -12,10 +12,13 @@ const PLATFORM_PURPOSE: &str = "certificate had invalid extensions";
 
 /// Returns whether the server's CA is unknown, or one of the same name and another key is trusted.
 pub(super) fn is_ca_unknown(problem: &CertificateError) -> bool {
-    matches!(
-        problem,
-        CertificateError::UnknownIssuer | CertificateError::BadSignature
-    )
+    match problem {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(other) => {
+            matches!(other.0.downcast_ref(), Some(SignatureProblem::OtherCaKey))
+        }
+        _ => false,
+    }
 }
 
 /// Returns the name of what is wrong with a certificate.
@@ -79,8 +82,17 @@ pub(super) fn of_certificate(
         CertificateError::UnsupportedSignatureAlgorithmContext {
             signature_algorithm_id,
             ..
-        } => of_algorithm(signature_algorithm_id, f),
+        } => algorithm_advice::of_signature(signature_algorithm_id, f),
+        CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+            public_key_algorithm_id,
+            ..
+        } => algorithm_advice::of_ca_key(public_key_algorithm_id, f),
+        #[expect(deprecated, reason = "a verifier in the TLS settings may return it")]
+        CertificateError::UnsupportedSignatureAlgorithm => algorithm_advice::of_signature(&[], f),
         CertificateError::Other(other) => {
+            if let Some(problem) = other.0.downcast_ref::<SignatureProblem>() {
+                return write!(f, "{problem}");
+            }
             match other.0.downcast_ref::<webpki::Error>() {
                 Some(problem) => f.write_str(of_chain(problem))?,
                 None if other.to_string() == PLATFORM_PURPOSE => f.write_str(PURPOSE)?,
@@ -105,24 +117,6 @@ const PURPOSE: &str = "the server's certificate is not meant for servers: let th
 
 const OTHER: &str = "the server's certificate is not acceptable: replace it";
 
-const ALGORITHM: &str = "a signature of the server's certificate, or of one that it was issued with, is of a kind that is not \
-                         supported, such as SHA-1: have it issued anew, with ECDSA or RSA and SHA-256";
-
-/// Names the algorithms that old certificates have.
-fn of_algorithm(id: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str(ALGORITHM)?;
-    match id {
-        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x05] => {
-            f.write_str(" (it has RSA with SHA-1)")
-        }
-        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x04] => {
-            f.write_str(" (it has RSA with MD5)")
-        }
-        [0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x01] => f.write_str(" (it has ECDSA with SHA-1)"),
-        _ => Ok(()),
-    }
-}
-
 fn without_context(problem: &CertificateError) -> &'static str {
     match problem {
         CertificateError::UnknownIssuer => {
@@ -130,8 +124,8 @@ fn without_context(problem: &CertificateError) -> &'static str {
              server leaves out the intermediate certificates"
         }
         CertificateError::BadSignature => {
-            "its certificate is not signed by the trusted CA of that name, which has another key: trust the CA's current \
-             certificate, or check the host"
+            "a signature of the server or of its certificate does not fit its key: the trusted CA of the issuer's name has \
+             another key, an RSA key has less than 2048 bits, or the server's key is not the one of its certificate"
         }
         CertificateError::BadEncoding => "the server's certificate is damaged: replace it",
         CertificateError::Expired => {
@@ -161,11 +155,6 @@ fn without_context(problem: &CertificateError) -> &'static str {
         }
         CertificateError::ApplicationVerificationFailure => {
             "the verifier in the TLS settings refused the server's certificate: look there for the reason"
-        }
-        #[expect(deprecated, reason = "a verifier in the TLS settings may return it")]
-        CertificateError::UnsupportedSignatureAlgorithm => ALGORITHM,
-        CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "a signature of the server's certificate is of another kind than the key of its CA: have it issued anew"
         }
         _ => OTHER,
     }
@@ -296,11 +285,6 @@ mod tests {
             purpose(vec![ExtendedKeyPurpose::Other(vec![1, 3, 6])]),
             &["not meant for server authentication: let"],
         );
-        let sha1 = CertificateError::UnsupportedSignatureAlgorithmContext {
-            signature_algorithm_id: vec![0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x05],
-            supported_algorithms: vec![],
-        };
-        check(sha1, &["have it issued anew", "RSA with SHA-1"]);
     }
 
     #[test]
@@ -312,7 +296,7 @@ mod tests {
             ),
             (
                 CertificateError::BadSignature,
-                "has another key: trust the CA's current certificate",
+                "an RSA key has less than 2048 bits, or the server's key",
             ),
             (CertificateError::BadEncoding, "is damaged"),
             (CertificateError::Expired, "has expired"),

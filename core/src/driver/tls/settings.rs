@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::ring,
     pki_types::CertificateDer,
     sign::{CertifiedKey, SingleCertAndKey},
@@ -15,6 +16,7 @@ use super::{
     certificates::{self, UnusableCertificate},
     client_certificate,
     error::TlsError,
+    verifier::Diagnosing,
 };
 use crate::{driver::secret_file, pem};
 
@@ -162,17 +164,8 @@ impl Tls {
         unusable: Vec<UnusableCertificate>,
     ) -> Result<Self, TlsError> {
         let mut config = match &roots {
-            Roots::Platform(more) => builder()?
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(platform_verifier(more)?))
-                .with_no_client_auth(),
-            Roots::Only(roots) => {
-                let mut store = RootCertStore::empty();
-                store.add_parsable_certificates(roots.iter().cloned());
-                builder()?
-                    .with_root_certificates(store)
-                    .with_no_client_auth()
-            }
+            Roots::Platform(more) => trusting(Arc::new(platform_verifier(more)?))?,
+            Roots::Only(roots) => trusting(verifier(roots)?)?,
             #[cfg(feature = "rustls")]
             Roots::Verifier(config) => ClientConfig::clone(config),
         };
@@ -189,11 +182,26 @@ impl Tls {
     }
 }
 
-/// The ring provider by name, so that no other one in the process can take its place.
-fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError> {
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+/// Returns a configuration with this verifier. Names the ring provider, so that no other one in the process can take its
+/// place.
+fn trusting(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    Ok(builder
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Platform)
+        .map_err(TlsError::Platform)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Diagnosing(verifier)))
+        .with_no_client_auth())
+}
+
+/// Returns a verifier that trusts these, of which there is at least one.
+fn verifier(roots: &[CertificateDer<'static>]) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.iter().cloned());
+    let provider = Arc::new(ring::default_provider());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+        .build()
+        .map_err(|_no_roots| TlsError::NoCertificate)
 }
 
 /// Returns a verifier that trusts what the operating system trusts, and these.

@@ -1,7 +1,8 @@
 //! What certificates contain (RFC 5280), as far as messages need it.
 
-use crate::der::{Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
+use crate::der::{self, Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
 
+const BIT_STRING: u8 = 0x03;
 const SET: u8 = 0x31;
 /// `[0]` of a TBSCertificate.
 const VERSION: u8 = 0xA0;
@@ -9,13 +10,12 @@ const VERSION: u8 = 0xA0;
 /// The number of characters at which a subject is cut off.
 const MAX_SUBJECT: usize = 200;
 
+/// The algorithm of an RSA key; those of its signatures differ in the last byte.
+const RSA_ENCRYPTION: [u8; 9] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01];
+
 /// Returns the names in a certificate's subject that people know it by, as far as they can be read.
 pub(super) fn subject(certificate: &[u8]) -> Option<String> {
-    let mut signed = Der(Der(Der(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
-    signed.take(VERSION);
-    signed.take(INTEGER)?;
-    let [_algorithm, _issuer, _validity] = [(); 3].map(|()| signed.take(SEQUENCE));
-    let mut names = Der(signed.take(SEQUENCE)?);
+    let mut names = Der(from_subject(certificate)?.take(SEQUENCE)?);
     let mut shown = Vec::new();
     while let Some(name) = names.take(SET) {
         let mut name = Der(Der(name).take(SEQUENCE)?);
@@ -31,6 +31,38 @@ pub(super) fn subject(certificate: &[u8]) -> Option<String> {
     }
     let shown = shown.join(", ");
     (!shown.is_empty()).then(|| shown.chars().take(MAX_SUBJECT).collect())
+}
+
+/// Returns what a certificate's signature covers, from its subject on.
+fn from_subject(certificate: &[u8]) -> Option<Der<'_>> {
+    let mut signed = Der(Der(Der(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
+    signed.take(VERSION);
+    signed.take(INTEGER)?;
+    let [_algorithm, _issuer, _validity] = [(); 3].map(|()| signed.take(SEQUENCE));
+    Some(signed)
+}
+
+/// Returns the number of bits of a certificate's key, if it is an RSA key.
+pub(super) fn rsa_key_bits(certificate: &[u8]) -> Option<usize> {
+    let mut signed = from_subject(certificate)?;
+    signed.take(SEQUENCE)?;
+    let mut info = Der(signed.take(SEQUENCE)?);
+    let algorithm = Der(info.take(SEQUENCE)?).take(OBJECT_IDENTIFIER)?;
+    let (_unused_bits, key) = info.take(BIT_STRING)?.split_first()?;
+    let modulus = Der(Der(key).take(SEQUENCE)?).take(INTEGER)?;
+    (algorithm == RSA_ENCRYPTION).then(|| der::bits(modulus))
+}
+
+/// Returns the number of bits of the RSA key that signed a certificate, rounded up to bytes, if it was an RSA key.
+pub(super) fn rsa_signature_bits(certificate: &[u8]) -> Option<usize> {
+    let mut certificate = Der(Der(certificate).take(SEQUENCE)?);
+    certificate.take(SEQUENCE)?;
+    let algorithm = Der(certificate.take(SEQUENCE)?).take(OBJECT_IDENTIFIER)?;
+    let (_unused_bits, signature) = certificate.take(BIT_STRING)?.split_first()?;
+    let ([family @ .., _], [of_rsa @ .., _]) = (algorithm, &RSA_ENCRYPTION) else {
+        return None;
+    };
+    (family == of_rsa).then_some(signature.len() * 8)
 }
 
 /// Returns a string of ASN.1.
