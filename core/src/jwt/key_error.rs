@@ -6,7 +6,7 @@ use core::{error::Error, fmt};
 pub enum KeyError {
     /// Nothing but white space.
     Empty,
-    /// No line that begins a PEM section. A line with leading white space does not count.
+    /// Nothing that begins a PEM section, with five dashes before and after it.
     NotPem,
     /// Text in UTF-16, as some Windows programs save it.
     Utf16,
@@ -14,7 +14,7 @@ pub enum KeyError {
     Der,
     /// PKCS#12, a binary form that also holds certificates.
     Pkcs12,
-    /// PEM text without its line breaks.
+    /// PEM text whose line breaks are written as `\n`.
     NoLineBreaks,
     /// A PEM section without its end.
     Truncated,
@@ -53,16 +53,13 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "the key is empty"),
-            Self::NotPem => write!(
-                f,
-                "the key is not PEM: no line reads -----BEGIN ...----- (it must not be indented)"
-            ),
+            Self::NotPem => write!(f, "the key is not PEM: no line reads -----BEGIN ...-----"),
             Self::Utf16 => write!(f, "the key is text in UTF-16"),
             Self::Der => write!(f, "the key is DER, not PEM"),
             Self::Pkcs12 => write!(f, "the key is in PKCS#12, not PEM"),
             Self::NoLineBreaks => write!(
                 f,
-                "the PEM text has lost its line breaks, as in a one-line setting or variable"
+                "the line breaks of the PEM text are written as \\n, as in JSON or a variable"
             ),
             Self::Truncated => {
                 write!(

@@ -54,14 +54,8 @@ pub(super) fn decode(text: &[u8]) -> Result<KeyDer, KeyError> {
 /// Returns what `text` is, if no private key could be read from it. `damage` is that of its first private key.
 fn explain(text: &[u8], damage: Option<Damage>) -> KeyError {
     let labels = || pem::sections(text).map(|section| section.label);
-    let mut begin_lines = pem::lines(text).filter_map(pem::begin);
     let is_encrypted = labels().any(|label| label == b"ENCRYPTED PRIVATE KEY")
-        || pem::lines(text).any(|line| line.starts_with(b"Proc-Type: 4,ENCRYPTED"));
-    let has_inner_dashes = |line: &[u8]| {
-        let end = line.iter().rposition(|&byte| byte != b'-');
-        let (line, _) = line.split_at(end.unwrap_or_default());
-        line.windows(5).any(|part| part == b"-----")
-    };
+        || pem::find(text, b"Proc-Type: 4,ENCRYPTED").is_some();
 
     if text.trim_ascii().is_empty() {
         KeyError::Empty
@@ -69,10 +63,10 @@ fn explain(text: &[u8], damage: Option<Damage>) -> KeyError {
         KeyError::Utf16
     } else if is_encrypted {
         KeyError::Encrypted
-    } else if begin_lines.any(has_inner_dashes) {
-        KeyError::NoLineBreaks
     } else if let Some(damage) = damage {
         match damage {
+            Damage::Begin => KeyError::NotPem,
+            Damage::Escaped => KeyError::NoLineBreaks,
             Damage::NotBase64 => KeyError::NotBase64,
             Damage::Truncated => KeyError::Truncated,
         }

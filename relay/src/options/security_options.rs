@@ -57,9 +57,10 @@ impl SecurityOptions {
 
     fn trusting(&self) -> Result<Tls, StartError> {
         let Some(file) = &self.ca else {
-            return Tls::platform().map_err(StartError::Roots);
+            return Tls::platform().map_err(|error| StartError::Roots(None, error));
         };
-        let tls = Tls::from_pem_file(file).map_err(StartError::Roots)?;
+        let tls = Tls::from_pem_file(file)
+            .map_err(|error| StartError::Roots(Some(file.clone()), error))?;
         for certificate in tls.unusable_certificates() {
             note(format_args!("--ca {}: {certificate}", file.display()));
         }

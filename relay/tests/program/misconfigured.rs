@@ -104,7 +104,7 @@ fn unusable_files_end_with_exit_code_1_and_say_what_to_do() {
         (
             "--ca",
             "gateway.pem",
-            "it must hold a PEM section `BEGIN CERTIFICATE`",
+            "gateway.pem: no certificate in the CA file: it must hold a PEM section `BEGIN CERTIFICATE`",
         ),
     ] {
         let (code, stderr) = refusal(&changed(&options, &[(option, &path(file))]));

@@ -5,7 +5,10 @@ use core::{error::Error, fmt};
 use rustls::{RootCertStore, pki_types::CertificateDer};
 
 use super::{advice, x509::subject};
-use crate::pem::{self, Damage};
+use crate::{
+    der::SEQUENCE,
+    pem::{self, Damage},
+};
 
 /// A certificate that cannot be used.
 #[derive(Clone, Debug)]
@@ -23,10 +26,16 @@ pub struct UnusableCertificate {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CertificateProblem {
+    /// Its BEGIN line does not have five dashes at its beginning and at its end.
+    Begin,
     /// Its PEM section has no END line.
     Truncated,
+    /// Its line breaks are written as `\n`.
+    NoLineBreaks,
     /// Its PEM section is not base64.
     NotBase64,
+    /// It is a bundle of certificates in PKCS#7.
+    Pkcs7,
     /// It is in a form of OpenSSL's own, `TRUSTED CERTIFICATE` or `X509 CERTIFICATE`.
     UnsupportedForm,
     /// It is not a certificate, or not one that rustls can use; contains the reason.
@@ -46,6 +55,13 @@ impl fmt::Display for UnusableCertificate {
 impl fmt::Display for CertificateProblem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Begin => f.write_str("its BEGIN line must read -----BEGIN CERTIFICATE-----"),
+            Self::NoLineBreaks => {
+                f.write_str("its line breaks are written as \\n, as in JSON or a variable; restore them")
+            }
+            Self::Pkcs7 => f.write_str(
+                "it is a bundle in PKCS#7; convert it with `openssl pkcs7 -print_certs -in BUNDLE -out NEW`",
+            ),
             Self::Truncated => {
                 f.write_str("its PEM section has no END line; use the complete certificate")
             }
@@ -77,7 +93,13 @@ impl Error for UnusableCertificate {
 pub(super) fn read(
     text: &[u8],
 ) -> impl Iterator<Item = Result<CertificateDer<'static>, UnusableCertificate>> {
-    let labels: [&[u8]; 3] = [b"CERTIFICATE", b"TRUSTED CERTIFICATE", b"X509 CERTIFICATE"];
+    let labels: [&[u8]; 5] = [
+        b"CERTIFICATE",
+        b"TRUSTED CERTIFICATE",
+        b"X509 CERTIFICATE",
+        b"PKCS7",
+        b"CMS",
+    ];
     let certificates = pem::sections(text).filter(move |section| labels.contains(&section.label));
     (1..).zip(certificates).map(|(position, section)| {
         let der = match section.decode() {
@@ -86,6 +108,7 @@ pub(super) fn read(
         };
         let checked = match section.label {
             b"CERTIFICATE" => check(&der).map_err(CertificateProblem::Rejected),
+            b"PKCS7" | b"CMS" => Err(CertificateProblem::Pkcs7),
             _ => Err(CertificateProblem::UnsupportedForm),
         };
         match checked {
@@ -93,6 +116,11 @@ pub(super) fn read(
             Err(problem) => Err(unusable(position, subject(&der), problem)),
         }
     })
+}
+
+/// Returns whether a text is binary: a SEQUENCE of 128 bytes or more, as all forms of certificates are.
+pub(super) fn is_der(text: &[u8]) -> bool {
+    matches!(text, [SEQUENCE, 0x80..=0x84, ..])
 }
 
 /// Checks whether rustls can use a certificate as a root; that also shows whether any other one can be read.
@@ -115,6 +143,8 @@ fn unusable(
 impl From<Damage> for CertificateProblem {
     fn from(damage: Damage) -> Self {
         match damage {
+            Damage::Begin => Self::Begin,
+            Damage::Escaped => Self::NoLineBreaks,
             Damage::Truncated => Self::Truncated,
             Damage::NotBase64 => Self::NotBase64,
         }

@@ -238,6 +238,7 @@ fn read_roots(
         }
     }
     match (roots.is_empty(), unusable.is_empty()) {
+        (true, true) if certificates::is_der(text) => Err(TlsError::Der),
         (true, true) => Err(TlsError::NoCertificate),
         (true, false) => Err(TlsError::NoneUsable(unusable)),
         (false, _) => Ok((roots, unusable)),
@@ -274,6 +275,13 @@ mod tests {
             let error = Tls::from_pem(pem.as_bytes()).unwrap_err();
             assert!(error.to_string().starts_with(shown), "{error}");
         }
+        for der in [
+            &include_bytes!("../../../tests/keys/rsa-2048.der")[..],
+            include_bytes!("../../../tests/keys/p256.p12"),
+        ] {
+            let error = Tls::from_pem(der).unwrap_err();
+            assert!(matches!(error, TlsError::Der), "{error:?}");
+        }
         let error = Tls::from_pem(&[0xFF, 0xFE, 0, 0]).unwrap_err();
         assert!(matches!(error, TlsError::Utf16), "{error:?}");
         let error = Tls::from_pem_file("no/such/file.pem").unwrap_err();
@@ -285,6 +293,30 @@ mod tests {
 
     fn section(body: &str) -> String {
         format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
+    }
+
+    #[test]
+    fn certificates_in_unusual_places_count_or_are_named() {
+        let joined = CERTIFICATE.trim_end().repeat(3);
+        assert_eq!(read_roots(joined.as_bytes()).unwrap().0.len(), 3);
+        let pkcs7 = section("AAAA").replace("CERTIFICATE", "PKCS7");
+        for (odd, part) in [
+            (
+                CERTIFICATE.replace("-----BEGIN", "----BEGIN"),
+                "its BEGIN line must read",
+            ),
+            (CERTIFICATE.replace('\n', "\\n"), "written as \\n"),
+            (pkcs7, "openssl pkcs7 -print_certs"),
+        ] {
+            let (roots, unusable) = read_roots(format!("{CERTIFICATE}{odd}").as_bytes()).unwrap();
+            assert_eq!((roots.len(), unusable.len()), (1, 1), "{odd}");
+            let shown = unusable[0].to_string();
+            assert!(
+                shown.starts_with("certificate 2 cannot be used: "),
+                "{shown}"
+            );
+            assert!(shown.contains(part), "{shown}");
+        }
     }
 
     #[test]
