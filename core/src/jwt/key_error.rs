@@ -39,7 +39,9 @@ pub enum KeyError {
         /// The size of its modulus.
         bits: usize,
     },
-    /// An elliptic-curve key on a curve other than P-256, or with explicit curve parameters.
+    /// An RSA key of an unsupported form; contains what it has, such as `more than two primes`.
+    RsaForm(&'static str),
+    /// An elliptic-curve key on a curve other than P-256, which may be given by explicit parameters.
     Curve(&'static str),
     /// An elliptic-curve key whose public point is missing or compressed.
     NoPublicPoint,
@@ -88,6 +90,9 @@ impl fmt::Display for KeyError {
                     "the RSA key has {bits} bits and must have 2048, 3072 or 4096"
                 )
             }
+            Self::RsaForm(form) => {
+                write!(f, "the RSA key has {form}, which is not supported")
+            }
             Self::Curve(curve) => write!(f, "the key is on {curve}, and ES256 needs P-256"),
             Self::NoPublicPoint => {
                 write!(
@@ -124,7 +129,7 @@ impl KeyError {
             Self::PublicKey | Self::Certificate => "use the private key that belongs to it",
             Self::RsaForEs256 => "choose RS256",
             Self::EcForRs256 => "choose ES256, if it is on P-256",
-            Self::RsaSize { .. } => {
+            Self::RsaSize { .. } | Self::RsaForm(_) => {
                 "generate and register a new key with `openssl genpkey -algorithm RSA -pkeyopt \
                  rsa_keygen_bits:2048`"
             }

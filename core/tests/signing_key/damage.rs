@@ -119,8 +119,9 @@ fn the_size_of_an_rsa_key_counts_the_bits_of_its_modulus() {
         (&[0x00, 0x80, 0x00], 16),
     ] {
         let len = modulus.len() as u8;
-        let mut bytes = vec![0x30, 5 + len, 0x02, 0x01, 0x00, 0x02, len];
+        let mut bytes = vec![0x30, 8 + len, 0x02, 0x01, 0x00, 0x02, len];
         bytes.extend(modulus);
+        bytes.extend([0x02, 0x01, 0x03]);
         let body = general_purpose::STANDARD.encode(&bytes);
         let label = "RSA PRIVATE KEY";
         let pem = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");
