@@ -18,9 +18,10 @@ pub(crate) fn check_mode(option: &str, key: &Path) {
     };
     let mode = metadata.permissions().mode() & 0o777;
     if metadata.is_file() && mode & OF_OTHERS != 0 {
+        let quoted = key.to_string_lossy().replace('\'', r"'\''");
         let key = key.display();
         note(format_args!(
-            "{option} {key}: its mode is {mode:04o}, which gives other users of this machine access to the private key: `chmod 600 {key}`"
+            "{option} {key}: its mode is {mode:04o}, which gives other users of this machine access to the private key: `chmod 600 '{quoted}'`"
         ));
     }
 }

@@ -80,7 +80,7 @@ fn is_regular(path: &Path) -> Result<bool, KeyFileError> {
 
 fn unreadable(path: &Path, error: io::Error) -> KeyFileError {
     KeyFileError::Unreadable {
-        path: path.into(),
+        path: secret_file::shown(path),
         error,
     }
 }
@@ -100,7 +100,7 @@ fn read(path: &Path, algorithm: Algorithm) -> Result<SigningKey, KeyFileError> {
 pub enum KeyFileError {
     /// The file cannot be read.
     Unreadable {
-        /// The file.
+        /// The file, unless this looks like a key.
         path: PathBuf,
         /// The reason.
         error: io::Error,

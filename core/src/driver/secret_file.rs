@@ -3,7 +3,7 @@
 use std::{
     fs::{self, File},
     io::{self, Read},
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use zeroize::Zeroizing;
@@ -20,6 +20,19 @@ pub(crate) fn read(path: &Path) -> io::Result<Zeroizing<Vec<u8>>> {
     let len = usize::try_from(file.metadata()?.len()).unwrap_or(MAX_BYTES);
     // The room for one byte more shows the end.
     read_all(file, (len.min(MAX_BYTES) + 1).max(FIRST_BYTES))
+}
+
+/// Returns a path for an error, or a replacement if it is the text of a key: an option or variable is easily given that
+/// instead of the name of its file.
+pub(crate) fn shown(path: &Path) -> PathBuf {
+    /// The length from which on a text of nothing but base64 is taken for a key.
+    const MIN_KEY: usize = 60;
+    let text = path.to_string_lossy();
+    let is_base64 = |byte: u8| byte.is_ascii_alphanumeric() || b"+/= \r\n".contains(&byte);
+    if text.contains("-----") || text.len() >= MIN_KEY && text.bytes().all(is_base64) {
+        return "(not the name of a file but perhaps a key, not shown)".into();
+    }
+    path.into()
 }
 
 /// Returns whether a path leads to a regular file, which can be read again, and without waiting for anybody.
@@ -55,6 +68,20 @@ fn read_all(mut source: impl Read, first_len: usize) -> io::Result<Zeroizing<Vec
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_key_instead_of_a_name_is_not_shown() {
+        let pem = include_str!("../../tests/keys/p256.sec1.pem");
+        let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+        for key in [pem, &body, &pem.replace('\n', " ")] {
+            let shown = shown(Path::new(key)).display().to_string();
+            assert!(!shown.contains(&body[..16]), "{shown}");
+        }
+        let long = format!("/etc/{}/gateway-1.key.pem", "folder/".repeat(20));
+        for path in ["gateway.pem", "/run/secrets/key", &long] {
+            assert_eq!(shown(Path::new(path)), Path::new(path));
+        }
+    }
 
     #[test]
     fn all_is_read_in_any_pieces_up_to_the_limit() {

@@ -29,7 +29,8 @@ pub(super) struct SecurityOptions {
         env = "IOTCORE_CLIENT_KEY",
         value_name = "FILE",
         requires = "client_cert",
-        hide_env_values = true
+        hide_env_values = true,
+        allow_hyphen_values = true
     )]
     client_key: Option<PathBuf>,
 

@@ -119,7 +119,7 @@ fn a_key_that_others_may_read_is_noted_with_its_mode() {
         let expected = shown.map(|mode| {
             format!(
                 "iotcore-relay: --key {file}: its mode is {mode}, which gives other users of this machine access to the \
-                 private key: `chmod 600 {file}`\n"
+                 private key: `chmod 600 '{file}'`\n"
             )
         });
         assert_eq!(end.stderr, expected.unwrap_or_default());

@@ -220,7 +220,7 @@ fn platform_verifier(more: &[CertificateDer<'static>]) -> Result<Verifier, TlsEr
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    secret_file::read(path).map_err(|error| TlsError::File(path.into(), error))
+    secret_file::read(path).map_err(|error| TlsError::File(secret_file::shown(path), error))
 }
 
 /// Returns the certificates in a PEM text that can be used, at least one, and those that cannot.
