@@ -58,7 +58,8 @@ fn a_server_of_another_name_is_refused() {
     run(async || {
         let authority = Authority::new("plant");
         let server = authority.server("elsewhere.example", &TLS13);
-        let part = "its certificate is for another host name: elsewhere.example; check the host";
+        let part =
+            "its certificate is not for this host: it is for elsewhere.example; check the host";
         is_refused(server, trusting(&authority), &[part]).await;
     });
 }

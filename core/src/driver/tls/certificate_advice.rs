@@ -1,6 +1,6 @@
 //! What is wrong with a server's certificate, and what to do about it.
 
-use core::fmt;
+use core::{fmt, net::IpAddr};
 
 use rustls::{CertificateError, Error, ExtendedKeyPurpose};
 
@@ -9,6 +9,9 @@ use super::{algorithm_advice, signature_problem::SignatureProblem, utc::Utc};
 /// The error of rustls-platform-verifier for a certificate that is meant for something else, of a type that it keeps to
 /// itself.
 const PLATFORM_PURPOSE: &str = "certificate had invalid extensions";
+
+/// How many names of a certificate are shown.
+const MAX_NAMES: usize = 4;
 
 /// Returns whether the server's CA is unknown, or one of the same name and another key is trusted.
 pub(super) fn is_ca_unknown(problem: &CertificateError) -> bool {
@@ -55,14 +58,8 @@ pub(super) fn of_certificate(
             Utc(*next_update)
         ),
         CertificateError::NotValidForNameContext { presented, .. } => {
-            f.write_str("its certificate is for another host name: ")?;
-            match presented.as_slice() {
-                [] => f.write_str("it has none (a common name does not count)")?,
-                names => {
-                    let names: Vec<_> = names.iter().map(|name| bare(name)).collect();
-                    f.write_str(&names.join(", "))?;
-                }
-            }
+            f.write_str("its certificate is not for this host: it is for ")?;
+            of_names(presented, f)?;
             f.write_str("; check the host, or let the server present a certificate for it")
         }
         CertificateError::InvalidPurposeContext {
@@ -104,12 +101,26 @@ pub(super) fn of_certificate(
     }
 }
 
-/// Returns a name as it is in a certificate, of what rustls makes of it, such as `DnsName("example.org")`.
-fn bare(name: &str) -> &str {
-    let inner = name
-        .split_once('(')
-        .and_then(|(_, inner)| inner.strip_suffix(')'));
-    inner.unwrap_or(name).trim_matches('"')
+/// Lists the first names of a certificate. rustls makes texts of them such as `DnsName("example.org")`.
+fn of_names(presented: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let inner = |name: &str, kind| {
+        let inner = name.strip_prefix(kind)?.strip_suffix(')')?;
+        Some(inner.trim_matches('"').to_owned())
+    };
+    let of_host = |name: &String| match inner(name, "DnsName(") {
+        Some(name) if name.parse::<IpAddr>().is_ok() => Some(format!(
+            "a DNS name {name} (an address has to be an `IP` there)"
+        )),
+        Some(name) => Some(name.escape_debug().to_string()),
+        None => inner(name, "IpAddress("),
+    };
+    let mut names = presented.iter().filter_map(of_host);
+    let shown: Vec<_> = names.by_ref().take(MAX_NAMES).collect();
+    match (shown.is_empty(), names.count()) {
+        (true, _) => f.write_str("none (a common name does not count)"),
+        (false, 0) => f.write_str(&shown.join(", ")),
+        (false, more) => write!(f, "{} and {more} more", shown.join(", ")),
+    }
 }
 
 const PURPOSE: &str = "the server's certificate is not meant for servers: let the server present one that is (extended key \
@@ -137,7 +148,7 @@ fn without_context(problem: &CertificateError) -> &'static str {
              wrong"
         }
         CertificateError::NotValidForName => {
-            "its certificate is for another host name: check the host, or let the server present a certificate for it"
+            "its certificate is not for this host: check the host, or let the server present a certificate for it"
         }
         CertificateError::Revoked => {
             "the server's certificate has been revoked: do not trust it, and let the server present a new one"
@@ -269,9 +280,23 @@ mod tests {
         };
         check(
             name(&["DnsName(\"a.example\")", "IpAddress(127.0.0.1)"]),
-            &["another host name: a.example, 127.0.0.1; check the host"],
+            &["not for this host: it is for a.example, 127.0.0.1; check the host"],
         );
-        check(name(&[]), &["it has none (a common name does not count)"]);
+        check(
+            name(&[]),
+            &["it is for none (a common name does not count)"],
+        );
+        check(
+            name(&[
+                "DnsName(\"127.0.0.1\")",
+                "UniformResourceIdentifier(\"https://x\")",
+            ]),
+            &["it is for a DNS name 127.0.0.1 (an address has to be an `IP` there); check"],
+        );
+        check(
+            name(&["DnsName(\"\u{1b}[m\n\")"; 7]),
+            &["it is for \\u{1b}[m\\n, ", "\\n and 3 more; check"],
+        );
         let purpose = |presented| CertificateError::InvalidPurposeContext {
             required: ExtendedKeyPurpose::ServerAuth,
             presented,
@@ -301,7 +326,7 @@ mod tests {
             (CertificateError::BadEncoding, "is damaged"),
             (CertificateError::Expired, "has expired"),
             (CertificateError::NotValidYet, "not valid yet"),
-            (CertificateError::NotValidForName, "another host name"),
+            (CertificateError::NotValidForName, "not for this host"),
             (CertificateError::Revoked, "has been revoked"),
             (
                 CertificateError::UnhandledCriticalExtension,
