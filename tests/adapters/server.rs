@@ -140,6 +140,24 @@ pub(crate) fn serve(config: Arc<ServerConfig>) -> (u16, JoinHandle<Served>) {
     })
 }
 
+/// Accepts one client, and ends its connection with an alert as if its next record were damaged.
+pub(crate) fn serve_an_alert(config: Arc<ServerConfig>) -> (u16, JoinHandle<()>) {
+    const DAMAGED: &[u8] = &[
+        0x17, 3, 3, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    listen(move |stream| {
+        let connection = ServerConnection::new(config).unwrap();
+        let mut stream = StreamOwned::new(connection, stream);
+        let connect = packets::read(&mut stream).unwrap().unwrap();
+        let accepted = packets::parse(&connect).pop().unwrap().answer().unwrap();
+        stream.write_all(&accepted).unwrap();
+        packets::read(&mut stream).unwrap();
+        stream.conn.read_tls(&mut &DAMAGED[..]).unwrap();
+        stream.conn.process_new_packets().unwrap_err();
+        stream.conn.write_tls(&mut stream.sock).unwrap();
+    })
+}
+
 /// Answers one connection with something other than TLS.
 pub(crate) fn serve_something_else() -> (u16, JoinHandle<()>) {
     listen(|mut stream| {

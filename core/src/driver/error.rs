@@ -10,7 +10,9 @@ use crate::{
         proxy::ProxyError,
         tls::{
             HostError,
-            advice::{Explained, is_about_client, needs_other_ca, tls_error},
+            advice::{
+                Explained, ExplainedLater, is_about_client, is_alert, needs_other_ca, tls_error,
+            },
         },
         tokens::BoxError,
     },
@@ -282,6 +284,7 @@ impl TransportError {
             Self::Proxy { .. } => TransportEnd::ProxyFailed,
             Self::Tls { .. } => TransportEnd::TlsFailed,
             Self::PeerClosed => TransportEnd::PeerClosed,
+            Self::TlsBroken(error) if is_alert(error) => TransportEnd::PeerClosed,
             Self::TlsBroken(_) | Self::Broken(_) => TransportEnd::Broken,
         }
     }
@@ -319,7 +322,7 @@ impl fmt::Display for TransportError {
                 write!(f, "no TLS connection with {host}: {}", Explained(source))
             }
             Self::TlsBroken(error) => {
-                write!(f, "the TLS connection broke: {}", Explained(error))
+                write!(f, "the TLS connection broke: {}", ExplainedLater(error))
             }
             Self::PeerClosed => f.write_str("the peer closed the connection"),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),

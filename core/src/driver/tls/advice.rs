@@ -11,6 +11,9 @@ use super::certificate_advice::{is_ca_unknown, of_certificate};
 /// Shows what an error means, and what to do.
 pub(crate) struct Explained<'a>(pub(crate) &'a io::Error);
 
+/// The same for an error after the handshake.
+pub(crate) struct ExplainedLater<'a>(pub(crate) &'a io::Error);
+
 /// Returns the error of TLS in an error of a stream.
 pub(crate) fn tls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
@@ -19,6 +22,11 @@ pub(crate) fn tls_error(error: &io::Error) -> Option<&Error> {
 /// Returns whether another CA certificate among the trusted ones could make the difference.
 pub(crate) fn needs_other_ca(error: &io::Error) -> bool {
     matches!(tls_error(error), Some(Error::InvalidCertificate(problem)) if is_ca_unknown(problem))
+}
+
+/// Returns whether the server ended the connection, and said so.
+pub(crate) fn is_alert(error: &io::Error) -> bool {
+    matches!(tls_error(error), Some(Error::AlertReceived(_)))
 }
 
 /// Returns whether the server refused the client's certificate, or may have demanded one.
@@ -45,6 +53,15 @@ impl fmt::Display for Explained<'_> {
         match tls_error(self.0) {
             Some(error) => of_tls(error, f),
             None => of_stream(self.0, f),
+        }
+    }
+}
+
+impl fmt::Display for ExplainedLater<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match tls_error(self.0) {
+            Some(Error::InvalidMessage(_)) => of_tls(&Error::DecryptError, f),
+            _ => Explained(self.0).fmt(f),
         }
     }
 }
@@ -83,9 +100,11 @@ fn of_tls(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "the server violated the TLS protocol ({problem:?}): its TLS, or something on the way, is faulty"
         ),
+        Error::DecryptError => f.write_str(
+            "what arrived from the server is damaged: something on the way, or the server's TLS, is faulty",
+        ),
         Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
-        | Error::DecryptError
         | Error::PeerSentOversizedRecord => write!(
             f,
             "the server violated the TLS protocol ({error}): its TLS, or something on the way, is faulty"
@@ -125,8 +144,8 @@ fn of_alert(alert: Alert, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "the server demands a client certificate: give one, with its private key"
         }
         Alert::UnknownCA => {
-            "the server does not trust the CA of the client certificate: give one that its CA has issued, with all \
-             intermediate certificates"
+            "the server does not trust the CA of the client certificate, or demands one and got none: give one that its CA \
+             has issued, with all intermediate certificates"
         }
         Alert::CertificateExpired => {
             "the server says that the client certificate is expired or not valid yet: renew it, or check the server's date"
@@ -135,14 +154,18 @@ fn of_alert(alert: Alert, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "the server says that the client certificate is revoked: give a new one"
         }
         Alert::BadCertificate | Alert::UnsupportedCertificate | Alert::CertificateUnknown => {
-            "the server refused the client certificate: give one that is meant for client authentication there"
+            "the server demands a client certificate, or refused the one that it got: give one that its CA has issued, with \
+             all intermediate certificates, that is valid and meant for clients"
         }
         Alert::AccessDenied => {
-            "the server denies access to this client certificate: give one that it permits"
+            "the server denies access: if it demands a client certificate, give one that it permits"
         }
         Alert::DecryptError => {
-            "the server could not verify a signature or key of the handshake: check that the client certificate is the one \
-             that belongs to its key"
+            "the server could not verify a signature or key of the handshake: something on the way may be faulty, or the \
+             client certificate, if one is given, is not supported there"
+        }
+        Alert::BadRecordMac | Alert::RecordOverflow | Alert::DecodeError => {
+            "what arrived at the server was damaged: something on the way, or its TLS, is faulty"
         }
         Alert::UnrecognisedName => {
             "the server has no certificate for this host name: check the host"
@@ -219,7 +242,7 @@ mod tests {
                     Alert::UnsupportedCertificate,
                     Alert::CertificateUnknown,
                 ],
-                "refused the client certificate",
+                "refused the one that it got",
             ),
             (&[Alert::AccessDenied], "denies access"),
             (&[Alert::DecryptError], "could not verify a signature"),
@@ -227,7 +250,15 @@ mod tests {
             (&[Alert::NoApplicationProtocol], "ALPN"),
             (&[Alert::InternalError], "the server failed"),
             (
-                &[Alert::DecodeError, Alert::Unknown(200)],
+                &[
+                    Alert::BadRecordMac,
+                    Alert::RecordOverflow,
+                    Alert::DecodeError,
+                ],
+                "arrived at the server was damaged",
+            ),
+            (
+                &[Alert::UnexpectedMessage, Alert::Unknown(200)],
                 "the server ended the TLS connection",
             ),
         ] {
@@ -249,7 +280,7 @@ mod tests {
             (InvalidMessage::MessageTooLarge.into(), not_tls),
             (InvalidMessage::MissingData("ServerHello").into(), faulty),
             (PeerMisbehaved::SelectedUnofferedCipherSuite.into(), faulty),
-            (Error::DecryptError, faulty),
+            (Error::DecryptError, "from the server is damaged"),
             (Error::PeerSentOversizedRecord, faulty),
             (
                 Error::InappropriateMessage {
@@ -287,6 +318,23 @@ mod tests {
             let shown = sentence(error);
             assert!(shown.contains(part), "{part:?}: {shown}");
         }
+    }
+
+    #[test]
+    fn after_the_handshake_what_is_no_tls_is_damaged() {
+        let error = Error::from(InvalidMessage::InvalidContentType);
+        let error = io::Error::new(io::ErrorKind::InvalidData, error);
+        let shown = ExplainedLater(&error).to_string();
+        assert!(
+            shown.starts_with("what arrived from the server is damaged"),
+            "{shown}"
+        );
+        let late = io::Error::new(
+            io::ErrorKind::InvalidData,
+            Error::AlertReceived(Alert::InternalError),
+        );
+        let shown = ExplainedLater(&late).to_string();
+        assert!(shown.starts_with("the server failed"), "{shown}");
     }
 
     #[test]
