@@ -1,7 +1,7 @@
 //! Reads files that may hold private keys.
 
 use std::{
-    fs::{self, File},
+    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -36,8 +36,9 @@ pub(crate) fn shown(path: &Path) -> PathBuf {
 }
 
 /// Returns whether a path leads to a regular file, which can be read again, and without waiting for anybody.
+#[cfg(feature = "jwt")]
 pub(crate) fn is_regular(path: &Path) -> io::Result<bool> {
-    Ok(fs::metadata(path)?.is_file())
+    Ok(path.metadata()?.is_file())
 }
 
 /// Reads until the end. A vector that grows leaves a copy behind, so it is replaced.
