@@ -10,9 +10,6 @@ mod proxies;
 #[path = "../../tests/adapters/tls.rs"]
 mod tls;
 #[cfg(target_os = "linux")]
-#[path = "../../tests/adapters/unsent.rs"]
-mod unsent;
-
 use std::{
     io::Read,
     net::TcpListener,
