@@ -252,6 +252,8 @@ pub enum TransportError {
     Tls {
         /// The host.
         host: String,
+        /// The proxy's URL, without user name and password, if the connection leads through one.
+        proxy: Option<String>,
         /// The error of rustls or the transport.
         source: io::Error,
     },
@@ -267,11 +269,13 @@ pub enum TransportError {
 
 impl TransportError {
     /// Classifies an error of reading or writing. An end without close_notify is a normal end, because MQTT frames its
-    /// own packets.
+    /// own packets; a write to a connection that the peer has closed fails as a broken pipe.
     pub(crate) fn of_stream(error: io::Error) -> Self {
         match error.kind() {
             _ if tls_error(&error).is_some() => Self::TlsBroken(error),
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Self::PeerClosed,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe => Self::PeerClosed,
             _ => Self::Broken(error),
         }
     }
@@ -318,8 +322,16 @@ impl fmt::Display for TransportError {
                 f,
                 "cannot connect to {host} port {port} through the proxy {proxy}: {source}"
             ),
-            Self::Tls { host, source } => {
-                write!(f, "no TLS connection with {host}: {}", Explained(source))
+            Self::Tls {
+                host,
+                proxy,
+                source,
+            } => {
+                write!(f, "no TLS connection with {host}")?;
+                if let Some(proxy) = proxy {
+                    write!(f, " through the proxy {proxy}")?;
+                }
+                write!(f, ": {}", Explained(source))
             }
             Self::TlsBroken(error) => {
                 write!(f, "the TLS connection broke: {}", ExplainedLater(error))

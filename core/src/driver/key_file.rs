@@ -17,7 +17,7 @@ pub(crate) struct KeyFile {
     path: PathBuf,
     algorithm: Algorithm,
     key: Mutex<Arc<SigningKey>>,
-    /// Whether it was a pipe or a device, which gives its contents only once.
+    /// Whether it was a pipe or a device, whose contents can be read only once.
     was_read_up: bool,
 }
 

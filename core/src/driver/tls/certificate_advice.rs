@@ -183,7 +183,7 @@ fn of_chain(problem: &webpki::Error) -> &'static str {
              req -x509` makes a CA certificate unless it gets `-addext basicConstraints=critical,CA:FALSE`)"
         }
         Chain::EndEntityUsedAsCa => {
-            "the server's certificate was issued with a certificate that is none of a CA: have it issued by a CA \
+            "the server's certificate was issued with a certificate of no CA: have it issued by a CA \
              (`basicConstraints` CA:TRUE)"
         }
         Chain::NameConstraintViolation => {
@@ -353,7 +353,7 @@ mod tests {
                 Chain::CaUsedAsEndEntity,
                 "presents a CA certificate as its own",
             ),
-            (Chain::EndEntityUsedAsCa, "that is none of a CA"),
+            (Chain::EndEntityUsedAsCa, "with a certificate of no CA"),
             (Chain::NameConstraintViolation, "nameConstraints"),
             (Chain::PathLenConstraintViolated, "pathlen"),
             (Chain::UnsupportedCertVersion, "not X.509 version 3"),

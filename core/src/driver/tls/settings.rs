@@ -70,7 +70,7 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`TlsError`] if there is none in it that can be used.
+    /// [`TlsError`] if no certificate in it can be used.
     pub fn from_pem(pem: &[u8]) -> Result<Self, TlsError> {
         let (roots, unusable) = read_roots(pem)?;
         Self::new(Roots::Only(roots), None, unusable)
@@ -105,7 +105,7 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`TlsError`] if there is none in it that can be used, and on Android, where the platform takes none.
+    /// [`TlsError`] if no certificate in it can be used, and on Android, where the platform accepts no others.
     pub fn trust_pem(mut self, pem: &[u8]) -> Result<Self, TlsError> {
         let (mut more, mut unusable) = read_roots(pem)?;
         match &mut self.roots {
