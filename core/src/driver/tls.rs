@@ -5,6 +5,7 @@ mod algorithm_advice;
 mod certificate_advice;
 mod certificates;
 mod client_certificate;
+mod client_key;
 mod error;
 mod handshake;
 mod settings;

@@ -200,6 +200,12 @@ fn bad_keys() -> Vec<BadKey> {
             ["a certificate", "use the private key"],
         ),
         (
+            "p256.zero.certificate.pem",
+            Es256,
+            KeyError::Certificate,
+            ["a certificate", "use the private key"],
+        ),
+        (
             "request.pem",
             Es256,
             KeyError::OtherPem("CERTIFICATE REQUEST".into()),

@@ -1,8 +1,7 @@
 //! What certificates contain (RFC 5280), as far as messages need it.
 
-use crate::der::{self, Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
+use crate::der::{self, BIT_STRING, Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
 
-const BIT_STRING: u8 = 0x03;
 const SET: u8 = 0x31;
 /// `[0]` of a TBSCertificate.
 const VERSION: u8 = 0xA0;
