@@ -10,7 +10,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::{TlsConnector, client::TlsStream};
 use rustls::pki_types::ServerName;
 
-use super::Tls;
+use super::{Tls, verifier::diagnosed};
 
 /// How many bytes TLS takes that the socket has not taken: a record of the largest size. What it has taken, nothing can
 /// overtake or cancel any more.
@@ -29,9 +29,9 @@ impl Tls {
             is_handshaking: true,
             closed: None,
         };
-        let mut secured = connector
-            .connect_with(name, stream, |tls| tls.set_buffer_limit(Some(MAX_UNSENT)))
-            .await?;
+        let handshake =
+            connector.connect_with(name, stream, |tls| tls.set_buffer_limit(Some(MAX_UNSENT)));
+        let mut secured = diagnosed(handshake).await?;
         secured.get_mut().0.is_handshaking = false;
         Ok(secured)
     }

@@ -119,3 +119,20 @@ fn certificates_that_cannot_be_used_are_named_and_the_others_count() {
     assert_eq!(shown.len(), 5, "{shown:?}");
     assert_eq!(read_roots(bundle.concat().as_bytes()).unwrap().0.len(), 2);
 }
+
+#[test]
+fn roots_that_can_verify_no_server_are_named_with_their_key() {
+    let roots = include_str!("../../../../tests/keys/roots.pem");
+    let bundle = format!("{CERTIFICATE}{roots}");
+    let (roots, unusable) = read_roots(bundle.as_bytes()).unwrap();
+    // Those on P-384 and of Ed25519 can.
+    assert_eq!((roots.len(), unusable.len()), (3, 3));
+    for (unusable, part) in unusable.iter().zip([
+        "certificate 2 (CN=rsa-1024) cannot be used: it has an RSA key of 1024 bits, and no server",
+        "certificate 3 (CN=secp521r1) cannot be used: it has a key on P-521, and no server",
+        "certificate 4 (CN=secp256k1) cannot be used: it has a key on secp256k1, and no server",
+    ]) {
+        let shown = unusable.to_string();
+        assert!(shown.starts_with(part), "{shown}");
+    }
+}
