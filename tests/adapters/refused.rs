@@ -83,13 +83,17 @@ fn a_server_with_a_self_signed_certificate_is_refused_with_its_name() {
 fn a_server_that_is_refused_is_told_the_reason_by_the_right_alert() {
     run(async || {
         let trusted = trusting(&Authority::new("plant"));
-        for (name, alert) in [("other", "UnknownCA"), ("plant", "DecryptError")] {
-            let (port, serving) = serve(Authority::new(name).server("localhost", &TLS12));
+        let alerts = [("other", "UnknownCA"), ("plant", "DecryptError")];
+        for (version, (name, alert)) in [&TLS12, &TLS13]
+            .into_iter()
+            .flat_map(|version| alerts.map(|alert| (version, alert)))
+        {
+            let (port, serving) = serve(Authority::new(name).server("localhost", version));
             let error = first_failure("localhost", port, trusted.clone()).await;
             let address = format!(" at 127.0.0.1:{port}: ");
             assert!(error.to_string().contains(&address), "{error}");
             let end = serving.join().unwrap().end.unwrap_err().to_string();
-            assert!(end.contains(alert), "{end}");
+            assert!(end.contains(alert), "{version:?}: {end}");
         }
     });
 }

@@ -4,7 +4,10 @@ use core::{
     pin::Pin,
     task::{Context, Poll},
 };
-use std::{io, sync::Arc};
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::{TlsConnector, client::TlsStream};
@@ -91,6 +94,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Explaining<S> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.keep(written, bytes.len())
+    }
+
+    /// TLS writes once when it gives up a handshake: what is queued before its alert must not be all that is written.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = bytes.iter().map(|bytes| bytes.len()).sum();
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.keep(written, all)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
