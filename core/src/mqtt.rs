@@ -349,6 +349,11 @@ impl<T: Copy> Connection<T> {
         self.transmit.bytes()
     }
 
+    /// Returns the offset in the stream after the last queued byte.
+    pub(crate) fn queued_end(&self) -> u64 {
+        self.transmit.queued_end()
+    }
+
     /// Returns the offset in the stream up to which bytes were handed over to the transport.
     pub(crate) fn handed_over(&self) -> u64 {
         self.transmit.written_end()

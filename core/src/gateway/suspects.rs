@@ -59,16 +59,19 @@ impl Session {
         is_explained | self.add_strike_at_qos_0(online, now)
     }
 
-    /// Adds the end of a connection to the strikes of a QoS 0 publication that was being handed over. It counts as alone:
-    /// nothing would answer it in a trial. Returns whether it is a suspect, which explains the end.
+    /// Adds the end of a connection to the strikes of a QoS 0 publication that was being handed over. Returns whether it is a
+    /// suspect that was alone.
     fn add_strike_at_qos_0(&mut self, online: &Online, now: Moment) -> bool {
-        let cut = online.link.cut_within(STRIKE_WITHIN, now);
-        let Some(key) = cut.and_then(|end| self.outbox.handed_over_to(&online.flight, end)) else {
+        let Some(end) = online.link.cut_within(STRIKE_WITHIN, now) else {
             return false;
         };
-        let strikes = self.outbox.strikes_mut(key);
-        strikes.add(true);
-        strikes.is_suspect()
+        let trials = online.trials.as_ref();
+        let was_alone = trials.is_some_and(|trials| trials.is_handing_over(end));
+        let Some(key) = self.outbox.handed_over_to(&online.flight, end) else {
+            return false;
+        };
+        self.outbox.strikes_mut(key).add_unanswerable(was_alone);
+        was_alone
     }
 
     /// Clears the strikes of a packet that a report is about.
@@ -112,7 +115,8 @@ impl Session {
                 let strikes = *self.outbox.strikes_mut(key);
                 let device = self.outbox.entry(key).device;
                 self.fail_waiting(key, suspected(strikes));
-                self.outbox.begin_probation(device, self.clock.now());
+                self.outbox
+                    .begin_probation(device, strikes, self.clock.now());
             }
             Some(Guilty::Attach(slot)) => self.give_up_attach(slot),
             Some(Guilty::Subscription(key)) => self.give_up_subscription(key),

@@ -56,6 +56,12 @@ impl<T: Copy> Connection<T> {
         since.map_or_else(Vec::new, |since| self.acks.handed_since(since))
     }
 
+    /// Returns the offset in the stream at which the packet ends of which a part was handed over to the transport, and not
+    /// all.
+    pub(crate) fn cut(&self) -> Option<u64> {
+        self.transmit.cut()
+    }
+
     /// Returns the offset in the stream at which the packet ends of which a part was handed over to the transport at most
     /// `within` ago, and not all; not if that was before a pause of reading.
     pub(crate) fn cut_within(&self, within: Duration, now: Moment) -> Option<u64> {

@@ -2,6 +2,7 @@
 
 mod commands;
 mod cut;
+mod cut_beside;
 mod isolation;
 mod world;
 

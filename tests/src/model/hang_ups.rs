@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use iotcore_gateway::{DetachCause, Disconnected, Event, Failure, QoS, TransportEnd};
+use iotcore_gateway::{DetachCause, Disconnected, Event, Failure, TransportEnd};
 
 use super::publications::number_in;
 use super::wire::{Answer, Cut, Sent};
@@ -215,22 +215,15 @@ impl HangUps {
     }
 
     /// Returns whether an operation of a device may end as suspected after this many hang-ups: at its own packet, or at the
-    /// attach that it waits for. `is_unanswered` if the bridge never answers its packet.
-    fn suffice(
-        &self,
-        kind: OperationKind,
-        device: usize,
-        is_unanswered: bool,
-        connections: u32,
-    ) -> bool {
+    /// attach that it waits for.
+    fn suffice(&self, kind: OperationKind, device: usize, connections: u32) -> bool {
         let is_for = |packet: &Packet| packet.is_of(kind) || *packet == Packet::Attach(device);
         let packets = self.in_a_row.iter();
         let of_it = packets.filter(|(packet, _)| is_for(packet));
         let most = of_it.map(|(_, hang_ups)| *hang_ups).max();
-        let least = match (self.given_up.contains_key(&device), is_unanswered) {
-            (true, _) => GUILTY_ON_PROBATION,
-            (false, true) => SUSPECT,
-            (false, false) => GUILTY,
+        let least = match self.given_up.contains_key(&device) {
+            true => GUILTY_ON_PROBATION,
+            false => GUILTY,
         };
         (least..=most.unwrap_or_default()).contains(&connections)
     }
@@ -268,18 +261,14 @@ impl Model {
 
     /// Checks that an operation of this kind may end as suspected.
     pub(super) fn may_be_suspected(&self, kind: OperationKind, connections: u32) -> bool {
-        let (device, is_unanswered) = match kind {
-            OperationKind::Publish(number) => {
-                let published = self.publications.at(number);
-                (published.device, published.qos == QoS::AtMostOnce)
-            }
+        let device = match kind {
+            OperationKind::Publish(number) => self.publications.at(number).device,
             OperationKind::Attach(device)
             | OperationKind::Authorize(device)
-            | OperationKind::Subscribe(device) => (device, false),
+            | OperationKind::Subscribe(device) => device,
             _ => return false,
         };
-        let hang_ups = &self.hang_ups;
-        self.is_deceived || hang_ups.suffice(kind, device, is_unanswered, connections)
+        self.is_deceived || self.hang_ups.suffice(kind, device, connections)
     }
 
     /// Checks what an event says of hang-ups.

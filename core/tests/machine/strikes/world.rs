@@ -211,7 +211,7 @@ impl World {
 }
 
 /// Returns the length of the packet at the front.
-fn packet_len(bytes: &[u8]) -> usize {
+pub(super) fn packet_len(bytes: &[u8]) -> usize {
     let of_length = bytes[1..].iter().take_while(|byte| **byte >= 0x80).count() + 1;
     let length = bytes[1..=of_length].iter().rev();
     let rest = length.fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
