@@ -10,7 +10,7 @@ use std::{
 use crate::{child::PROGRAM, cloud::folder};
 
 /// The exposure that systemd may find in the service, in tenths; 0 is the least, 100 the most.
-const MAX_EXPOSURE: &str = "20";
+const MAX_EXPOSURE: &str = "15";
 
 /// Runs `systemd-analyze`; returns what it says about our units, and whether it found them right.
 fn analyze(arguments: &[&str]) -> Option<(String, bool)> {
