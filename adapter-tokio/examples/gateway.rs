@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run() -> Outcome {
-    let (story, setup) = Story::begin(TokioRuntime)?;
+    let (story, setup) = Story::begin(TokioRuntime::default())?;
 
     // The client sends commands to the driver, which runs until the gateway is closed.
     let (client, driver) = connect(setup)?;

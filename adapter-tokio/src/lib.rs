@@ -82,5 +82,7 @@ pub use self::runtime::{TokioRuntime, TokioStream};
 pub fn connect<T: TokenSource>(
     setup: Setup<T>,
 ) -> Result<(Client, Driver<TokioRuntime, T>), SetupError> {
-    setup.start(TokioRuntime)
+    let runtime = TokioRuntime::default();
+    runtime.remember();
+    setup.start(runtime)
 }

@@ -4,6 +4,7 @@ use std::{
     io,
     net::SocketAddr,
     pin::Pin,
+    sync::OnceLock,
     task::{Context, Poll},
     time::{Instant, SystemTime},
 };
@@ -16,12 +17,37 @@ use iotcore_gateway::{
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},
     net::TcpStream,
-    time,
+    runtime::Handle,
+    time::{self, Sleep},
 };
 
-/// The Tokio runtime. Use it inside a Tokio runtime whose I/O and time are enabled.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct TokioRuntime;
+/// The Tokio runtime. Use it inside a Tokio runtime whose I/O and time are enabled. It remembers the first one that it is
+/// used in, or that it is created in by [`connect`](crate::connect), so that handles work on any thread.
+#[derive(Clone, Debug, Default)]
+pub struct TokioRuntime {
+    remembered: OnceLock<Handle>,
+}
+
+impl TokioRuntime {
+    /// Remembers the runtime that this is called in, if there is one and it is the first.
+    pub(crate) fn remember(&self) -> bool {
+        let current = Handle::try_current();
+        let is_inside = current.is_ok();
+        if let (Ok(handle), None) = (current, self.remembered.get()) {
+            // Another thread may have been faster, with as good a runtime.
+            let _ = self.remembered.set(handle);
+        }
+        is_inside
+    }
+
+    /// Creates a timer, also on a thread without a runtime if one is remembered.
+    fn timer(&self, deadline: Instant) -> Sleep {
+        let is_inside = self.remember();
+        let remembered = self.remembered.get().filter(|_| !is_inside);
+        let _entered = remembered.map(Handle::enter);
+        time::sleep_until(deadline.into())
+    }
+}
 
 impl Runtime for TokioRuntime {
     type Stream = TokioStream;
@@ -33,7 +59,7 @@ impl Runtime for TokioRuntime {
     }
 
     async fn sleep_until(&self, deadline: Instant) {
-        time::sleep_until(deadline.into()).await;
+        self.timer(deadline).await;
     }
 
     fn now(&self) -> Instant {

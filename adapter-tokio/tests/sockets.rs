@@ -10,13 +10,16 @@ mod proxies;
 #[path = "../../tests/adapters/tls.rs"]
 mod tls;
 #[cfg(target_os = "linux")]
-#[path = "../../tests/adapters/unsent.rs"]
-mod unsent;
-
-use std::{io::Read, net::TcpListener, time::Duration};
+use std::{
+    io::Read,
+    net::TcpListener,
+    pin::pin,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use iotcore_gateway_tokio::{DisconnectReason, Security, Status};
-use tokio::task::spawn_blocking;
+use tokio::{runtime::Builder, task::spawn_blocking};
 
 mod runtime {
     pub(crate) use iotcore_gateway_tokio as adapter;
@@ -36,6 +39,20 @@ mod runtime {
         let task = tokio::spawn(future);
         async { task.await.unwrap() }
     }
+}
+
+#[test]
+fn handles_work_on_a_thread_without_a_runtime() {
+    let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+    let (client, _driver) = {
+        let _entered = runtime.enter();
+        tls::start("127.0.0.1", 9, Security::PlainOnLoopback)
+    };
+    let _delivery = client.gateway().try_telemetry("unsent").unwrap();
+    // It needs a timer, because nobody runs the driver.
+    let mut closing = pin!(client.close());
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(closing.as_mut().poll(&mut context).is_pending());
 }
 
 #[tokio::test(start_paused = true)]

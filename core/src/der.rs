@@ -37,3 +37,13 @@ impl<'a> Der<'a> {
         Some((tag, contents))
     }
 }
+
+/// Returns the number of bits of an unsigned INTEGER, without its zeros at the front.
+pub(crate) fn bits(integer: &[u8]) -> usize {
+    let zeros = integer.iter().take_while(|&&byte| byte == 0).count();
+    let (_, digits) = integer.split_at(zeros);
+    let unused = digits
+        .first()
+        .map_or(0, |first| first.leading_zeros() as usize);
+    digits.len() * 8 - unused
+}

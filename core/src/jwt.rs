@@ -17,7 +17,7 @@ mod key_error;
 mod private_key;
 
 pub use key_error::KeyError;
-use private_key::{EcKey, PrivateKey};
+use private_key::{EcKey, PrivateKey, RsaKey};
 
 use crate::{
     id::{ProjectId, excerpt},
@@ -107,11 +107,11 @@ enum KeyPair {
 
 impl SigningKey {
     /// Reads the first private key in `pem`: PKCS#8 (`PRIVATE KEY`), PKCS#1 (`RSA PRIVATE KEY`) or SEC1 (`EC PRIVATE
-    /// KEY`). Other sections before and after it are ignored, as is a byte order mark of UTF-8. What is copied of the text
-    /// is wiped before it is freed; `pem` itself is the caller's to wipe.
+    /// KEY`), whichever of these labels it has. Other sections before and after it are ignored, as is a byte order mark of
+    /// UTF-8. What is copied of the text is wiped before it is freed; `pem` itself is the caller's to wipe.
     ///
-    /// RSA keys must have 2,048, 3,072 or 4,096 bits; elliptic-curve keys must be on P-256, with their public key in
-    /// uncompressed form, as `openssl` writes it.
+    /// RSA keys must have 2,048, 3,072 or 4,096 bits, two primes and a public exponent of 65537 or more; elliptic-curve keys
+    /// must be on P-256, with their public key in uncompressed form, as `openssl` writes it, or in the hybrid one.
     ///
     /// # Errors
     /// If there is no such key or it does not fit the algorithm: the error says what the file contains instead and what
@@ -120,7 +120,7 @@ impl SigningKey {
         let random = SystemRandom::new();
         let der = private_key::decode(pem)?;
         let pair = match (PrivateKey::read(&der)?, algorithm) {
-            (PrivateKey::Rsa(der), Algorithm::Rs256) => KeyPair::Rsa(Box::new(rsa_pair(der)?)),
+            (PrivateKey::Rsa(key), Algorithm::Rs256) => KeyPair::Rsa(Box::new(rsa_pair(&key)?)),
             (PrivateKey::Ec(key), Algorithm::Es256) => {
                 KeyPair::Ec(Box::new(ec_pair(&key, &random)?))
             }
@@ -217,27 +217,19 @@ pub(crate) fn check_lifetime(lifetime: Duration) -> Result<(), MintError> {
     Ok(())
 }
 
-fn rsa_pair(pkcs1: &[u8]) -> Result<RsaKeyPair, KeyError> {
-    let bits = private_key::rsa_bits(pkcs1)?;
-    if ![2_048, 3_072, 4_096].contains(&bits) {
-        return Err(KeyError::RsaSize { bits });
-    }
-    RsaKeyPair::from_der(pkcs1).map_err(|rejected| KeyError::Malformed(rejected.to_string()))
+fn rsa_pair(key: &RsaKey<'_>) -> Result<RsaKeyPair, KeyError> {
+    key.check()?;
+    RsaKeyPair::from_der(key.der).map_err(|rejected| KeyError::Malformed(rejected.to_string()))
 }
 
 fn ec_pair(key: &EcKey<'_>, random: &SystemRandom) -> Result<EcdsaKeyPair, KeyError> {
     if key.curve != private_key::P_256 {
         return Err(KeyError::Curve(key.curve));
     }
-    let point = match key.point {
-        Some(point @ [0x04, ..]) => point,
-        Some([0x02 | 0x03, ..]) | None => return Err(KeyError::NoPublicPoint),
-        Some(_) => return Err(KeyError::Malformed("no point of the curve".into())),
-    };
     EcdsaKeyPair::from_private_key_and_public_key(
         &ECDSA_P256_SHA256_FIXED_SIGNING,
         &*key.p256_scalar()?,
-        point,
+        &key.uncompressed_point()?,
         random,
     )
     .map_err(|rejected| KeyError::Malformed(rejected.to_string()))

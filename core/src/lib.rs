@@ -123,9 +123,10 @@
 //!
 //! # Suspects
 //!
-//! A bridge that closes the connection does not say why. What was completely handed over at most 10 s before, and is not
-//! answered, gets a strike; an answer clears it. After three in a row the publication, attach or SUBSCRIBE is a suspect: it
-//! waits, and so does what else its device has to publish. It is sent alone: once nothing was sent for 10 s, or, if others
+//! A bridge that closes the connection does not say why. What was handed over at most 10 s before, or a part of it, and is
+//! not answered, gets a strike; an answer clears it. After three in a row a QoS 0 publication, which nothing would answer, is
+//! given up; any other publication, an attach or a SUBSCRIBE is a suspect: it waits, and so does what else its device has to
+//! publish. It is sent alone: once nothing was sent for 10 s, or, if others
 //! never stop, once they were held back so long, which begins 30 s after CONNACK. If the bridge closes two connections at it,
 //! it ends in [`Failure::Suspected`]; if it answers, or does nothing for 10 s, the suspect is not to blame. Others wait for
 //! about 10 s for each trial. After a publication was given up, its device is on probation: each of its publications is

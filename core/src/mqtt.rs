@@ -362,7 +362,7 @@ impl<T: Copy> Connection<T> {
         self.transmit.advance(len);
         let (offset, is_queued) = (self.transmit.written_end(), !self.transmit.is_empty());
         let peer_now = self.peer_clock.time(now);
-        self.acks.hand_over(offset, peer_now);
+        self.acks.hand_over(offset, self.transmit.cut(), peer_now);
         self.keep_alive
             .handed_over(offset, is_queued, now, peer_now);
     }

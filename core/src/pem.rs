@@ -10,27 +10,34 @@ use base64::{
 };
 use zeroize::Zeroizing;
 
-/// The byte order mark that some editors write before UTF-8.
-const UTF8_MARK: &[u8] = "\u{feff}".as_bytes();
+/// The dashes before and after BEGIN and END.
+const DASHES: usize = 5;
 
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     PAD.with_decode_allow_trailing_bits(true),
 );
 
-/// A section, from its BEGIN line to that of the next one.
+/// A section, from its BEGIN to that of the next one. Whether they are at the beginning of a line does not matter: texts
+/// are joined behind a last line without an end, indented and put into one line.
 #[derive(Clone, Copy)]
 pub(crate) struct Section<'a> {
-    /// What the BEGIN line says that it is, such as `PRIVATE KEY`.
+    /// What it says that it is, such as `PRIVATE KEY`.
     pub(crate) label: &'a [u8],
+    /// Whether all dashes are around BEGIN and its label.
+    has_dashes: bool,
     rest: &'a [u8],
 }
 
 /// What is wrong with a section.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Damage {
-    /// It has no END line with its label.
+    /// There are not five dashes before BEGIN, or not as many behind its label.
+    Begin,
+    /// It has no END with its label.
     Truncated,
+    /// Its line breaks are written as `\n`.
+    Escaped,
     /// There is something else than base64 between its BEGIN and END lines.
     NotBase64,
 }
@@ -38,16 +45,16 @@ pub(crate) enum Damage {
 impl Section<'_> {
     /// Decodes the contents.
     pub(crate) fn decode(&self) -> Result<Zeroizing<Vec<u8>>, Damage> {
-        // Neither grows: a vector that does leaves a copy behind.
-        let mut text = Zeroizing::new(Vec::with_capacity(self.rest.len()));
-        let mut lines = lines(self.rest);
-        loop {
-            match lines.next() {
-                None => return Err(Damage::Truncated),
-                Some(line) if self.is_end(line) => break,
-                Some(line) => text.extend(line.iter().filter(|byte| !byte.is_ascii_whitespace())),
-            }
+        if !self.has_dashes {
+            return Err(Damage::Begin);
         }
+        let body = self.body().ok_or(Damage::Truncated)?;
+        if body.contains(&b'\\') {
+            return Err(Damage::Escaped);
+        }
+        // Neither grows: a vector that does leaves a copy behind.
+        let mut text = Zeroizing::new(Vec::with_capacity(body.len()));
+        text.extend(body.iter().filter(|byte| !byte.is_ascii_whitespace()));
         let mut der = Zeroizing::new(vec![0; base64::decoded_len_estimate(text.len())]);
         let len = BASE64
             .decode_slice(&*text, &mut der)
@@ -56,71 +63,81 @@ impl Section<'_> {
         Ok(der)
     }
 
-    fn is_end(&self, line: &[u8]) -> bool {
-        let label = line.strip_prefix(b"-----END ");
-        let after = label.and_then(|label| label.strip_prefix(self.label));
-        after.is_some_and(|after| after.starts_with(b"-----"))
+    /// Returns what is before END.
+    fn body(&self) -> Option<&[u8]> {
+        const END: &[u8] = b"-----END ";
+        let (body, end) = self.rest.split_at_checked(find(self.rest, END)?)?;
+        let after = end.strip_prefix(END)?.trim_ascii_start();
+        let after = after.strip_prefix(self.label)?.trim_ascii_start();
+        (after.is_empty() || after.starts_with(b"-")).then_some(body)
     }
 }
 
 /// Returns the sections of a text. What is before, between and after them is skipped.
 pub(crate) fn sections(text: &[u8]) -> impl Iterator<Item = Section<'_>> {
-    let mut rest = text;
+    let mut next = begin(text);
     core::iter::from_fn(move || {
-        let label = loop {
-            if let Some(label) = label(take_line(&mut rest)?) {
-                break label;
-            }
+        let found = next.take()?;
+        next = begin(found.after);
+        let len = match &next {
+            Some(next) => found.after.len() - next.len_from_dashes,
+            None => found.after.len(),
         };
-        let after = rest;
-        let mut next = rest;
-        while let Some(line) = take_line(&mut next)
-            && self::label(line).is_none()
-        {
-            rest = next;
-        }
-        let len = after.len() - rest.len();
-        let (section, _) = after.split_at_checked(len)?;
+        let (rest, _) = found.after.split_at_checked(len)?;
         Some(Section {
-            label,
-            rest: section,
+            label: found.label,
+            has_dashes: found.has_dashes,
+            rest,
         })
     })
 }
 
-/// Returns the lines of a text, each of which ends in CR or LF.
-pub(crate) fn lines(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let mut rest = text;
-    core::iter::from_fn(move || take_line(&mut rest))
-}
-
-/// Returns what follows BEGIN in a line that begins with it.
-pub(crate) fn begin(line: &[u8]) -> Option<&[u8]> {
-    let line = line.strip_prefix(UTF8_MARK).unwrap_or(line);
-    line.strip_prefix(b"-----BEGIN ")
-        .map(<[u8]>::trim_ascii_end)
-}
-
-/// Returns whether a text begins with a byte order mark of UTF-16.
+/// Returns whether a text is in UTF-16, by its byte order mark or by the dashes that it begins with.
 pub(crate) fn is_utf16(text: &[u8]) -> bool {
-    text.starts_with(&[0xFF, 0xFE]) || text.starts_with(&[0xFE, 0xFF])
+    matches!(
+        text,
+        [0xFF, 0xFE, ..] | [0xFE, 0xFF, ..] | [b'-', 0, ..] | [0, b'-', ..]
+    )
 }
 
-/// Returns the label in a BEGIN line.
-fn label(line: &[u8]) -> Option<&[u8]> {
-    let label = begin(line)?.strip_suffix(b"-----")?;
-    let has_dashes = label.windows(5).any(|part| part == b"-----");
-    (!has_dashes).then_some(label)
+/// Returns the place of the first occurrence of a part.
+pub(crate) fn find(text: &[u8], part: &[u8]) -> Option<usize> {
+    text.windows(part.len()).position(|window| window == part)
 }
 
-fn take_line<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
-    if rest.is_empty() {
-        return None;
+/// A BEGIN with its label.
+struct Begin<'a> {
+    label: &'a [u8],
+    has_dashes: bool,
+    /// The number of bytes from its dashes to the end of the text.
+    len_from_dashes: usize,
+    /// What follows its last dash.
+    after: &'a [u8],
+}
+
+/// Returns the first BEGIN that is between dashes.
+fn begin(text: &[u8]) -> Option<Begin<'_>> {
+    const BEGIN: &[u8] = b"BEGIN ";
+    let is_dash = |&&byte: &&u8| byte == b'-';
+    let mut rest = text;
+    loop {
+        let (before, found) = rest.split_at_checked(find(rest, BEGIN)?)?;
+        // Those of an END before it count for that.
+        let dashes = before.iter().rev().take_while(is_dash).count().min(DASHES);
+        let len_from_dashes = found.len() + dashes;
+        rest = found.strip_prefix(BEGIN)?;
+        let label_len = rest.iter().position(|byte| b"-\r\n".contains(byte));
+        let (label, after) = rest.split_at_checked(label_len.unwrap_or(rest.len()))?;
+        let dashes_after = after.iter().take_while(is_dash).take(DASHES).count();
+        if dashes > 0 && dashes_after > 0 {
+            return Some(Begin {
+                label: label.trim_ascii(),
+                has_dashes: dashes == DASHES && dashes_after == DASHES,
+                len_from_dashes,
+                after: after.split_at_checked(dashes_after)?.1,
+            });
+        }
     }
-    let mut parts = rest.splitn(2, |byte| matches!(byte, b'\n' | b'\r'));
-    let line = parts.next()?;
-    *rest = parts.next().unwrap_or_default();
-    Some(line)
 }
 
 #[cfg(test)]
@@ -163,9 +180,39 @@ mod tests {
             text.replace('\n', " \n"),
             format!("\u{feff}{text}"),
             format!("subject=CN = A\n\u{feff}{text}\nmore"),
+            text.replace('\n', " "),
+            text.replace('\n', ""),
+            text.replace('\n', "\n\t "),
+            format!("pem: \"{text}\""),
+            format!("the text that BEGIN -- ends:\n{text}"),
+            text.replace("BEGIN A", "BEGIN  A "),
         ] {
             let expected = [("A".to_owned(), Ok(vec![1, 2, 3, 4]))];
             assert_eq!(read(&text), expected, "{text:?}");
+        }
+    }
+
+    #[test]
+    fn a_section_behind_one_without_a_line_break_at_its_end_is_found() {
+        let text = "-----BEGIN A-----\nAQID\n-----END A-----";
+        let joined = format!("{text}{text}{text}\n");
+        assert_eq!(read(&joined), vec![("A".to_owned(), Ok(vec![1, 2, 3])); 3]);
+    }
+
+    #[test]
+    fn a_begin_or_line_breaks_of_another_form_are_told_apart() {
+        let text = "-----BEGIN A-----\nAQID\n-----END A-----\n";
+        for (text, damage) in [
+            (text.replace("-----BEGIN", "----BEGIN"), Damage::Begin),
+            (text.replace("BEGIN A-----", "BEGIN A---"), Damage::Begin),
+            (
+                text.replace("BEGIN A-----", "BEGIN A----- # my own"),
+                Damage::NotBase64,
+            ),
+            (text.replace('\n', "\\n"), Damage::Escaped),
+            (text.replace("END A", "END AB"), Damage::Truncated),
+        ] {
+            assert_eq!(read(&text), [("A".to_owned(), Err(damage))], "{text}");
         }
     }
 }

@@ -221,3 +221,23 @@ fn debug_does_not_show_a_key() {
         );
     }
 }
+
+#[test]
+fn a_key_is_read_by_its_contents_whatever_its_label() {
+    let labels = ["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"];
+    for (file, algorithm) in GOOD_KEYS {
+        let pem = String::from_utf8(read(file)).unwrap();
+        // A section with the parameters may be before it.
+        let (label, key) = pem
+            .split("-----BEGIN ")
+            .filter_map(|section| section.split_once("-----"))
+            .find(|(label, _)| labels.contains(label))
+            .unwrap();
+        for other in labels {
+            let key = key.replace(&format!("END {label}"), &format!("END {other}"));
+            let pem = format!("-----BEGIN {other}-----{key}");
+            let key = SigningKey::from_pem(pem.as_bytes(), algorithm).unwrap();
+            assert_eq!(key.algorithm(), algorithm, "{file} as {other}");
+        }
+    }
+}

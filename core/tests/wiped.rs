@@ -108,9 +108,32 @@ fn files_are_wiped() {
         assert!(tokens.reload().is_empty());
         assert!(!Masked::new(read(file)).is_in_memory(), "{file}");
     }
+    from_a_pipe_whose_length_is_unknown();
     let certificate = keys::path("certificate.pem");
     let key = keys::path("rsa-2048.pkcs8.pem");
     let tls = Tls::from_pem_file(&certificate).unwrap();
     let _tls = tls.client_certificate_files(&certificate, &key).unwrap();
     assert!(!Masked::new(read("rsa-2048.pkcs8.pem")).is_in_memory());
+}
+
+/// Among so much other text that room for it is made again and again.
+#[cfg(feature = "driver")]
+fn from_a_pipe_whose_length_is_unknown() {
+    use std::{io::Write as _, os::fd::AsRawFd as _, thread};
+
+    use iotcore_gateway::driver::KeyTokens;
+
+    for (file, algorithm) in GOOD_KEYS {
+        let text = Masked::new(read(file));
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(&b"before\n".repeat(1_000)).unwrap();
+        let mut pem = text.reveal();
+        writer.write_all(&pem).unwrap();
+        wipe(&mut pem);
+        let writing = thread::spawn(move || writer.write_all(&b"after\n".repeat(50_000)).unwrap());
+        let path = format!("/proc/self/fd/{}", reader.as_raw_fd());
+        let _tokens = KeyTokens::from_pem_file(path, algorithm).unwrap();
+        writing.join().unwrap();
+        assert!(!text.is_in_memory(), "{file}");
+    }
 }

@@ -1,4 +1,4 @@
-//! Watches over the file with the private key: who may read it, and when it is replaced.
+//! Watches over the files with private keys: who may read them, and when the gateway's is replaced.
 
 use std::{io, path::Path, sync::Arc};
 
@@ -6,9 +6,9 @@ use iotcore_gateway_tokio::KeyTokens;
 
 use crate::notes::note;
 
-/// Notes that others may read the key, if they may.
+/// Notes that others may read the key in this file, if they may. The file was given with this option.
 #[cfg(unix)]
-pub(crate) fn check_mode(key: &Path) {
+pub(crate) fn check_mode(option: &str, key: &Path) {
     use std::os::unix::fs::PermissionsExt as _;
 
     const OF_OTHERS: u32 = 0o077;
@@ -18,15 +18,16 @@ pub(crate) fn check_mode(key: &Path) {
     };
     let mode = metadata.permissions().mode() & 0o777;
     if metadata.is_file() && mode & OF_OTHERS != 0 {
+        let quoted = key.to_string_lossy().replace('\'', r"'\''");
         let key = key.display();
         note(format_args!(
-            "--key {key}: its mode is {mode:04o}, which gives other users of this machine access to the private key: `chmod 600 {key}`"
+            "{option} {key}: its mode is {mode:04o}, which gives other users of this machine access to the private key: `chmod 600 '{quoted}'`"
         ));
     }
 }
 
 #[cfg(windows)]
-pub(crate) fn check_mode(_key: &Path) {}
+pub(crate) fn check_mode(_option: &str, _key: &Path) {}
 
 /// Reads the key again at each SIGHUP, and notes whether it can be used; if not, the last one remains in use.
 #[cfg(unix)]
@@ -43,7 +44,7 @@ pub(crate) fn reload_on_hangup(key: &Path, tokens: &Arc<KeyTokens>) -> io::Resul
                         "--key {}: read again, for the next token",
                         key.display()
                     ));
-                    check_mode(&key);
+                    check_mode("--key", &key);
                 }
                 errors => errors.iter().for_each(|error| {
                     note(format_args!(

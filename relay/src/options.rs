@@ -2,6 +2,7 @@
 
 mod drain_timeout;
 mod proxy_option;
+mod security_options;
 mod settings;
 mod start_error;
 
@@ -10,16 +11,15 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Dura
 use clap::{Parser, builder::FalseyValueParser, value_parser};
 use iotcore_gateway_tokio::{
     Algorithm, Backoff, ClientId, DeviceId, KeyTokens, Location, Options, ProjectId, Proxy,
-    QueueLimit, Reconnect, RegistryId, Security, Setup, Tls,
+    QueueLimit, Reconnect, RegistryId, Setup,
 };
 
-use self::proxy_option::ProxyOption;
 pub(crate) use self::{
     drain_timeout::DrainTimeout,
     settings::{Acknowledge, DeviceQueue, Overflow, Settings},
     start_error::StartError,
 };
-use crate::notes::note;
+use self::{proxy_option::ProxyOption, security_options::SecurityOptions};
 
 /// How many times `--max-queued` messages may be open in total.
 const TOTAL_FACTOR: usize = 100;
@@ -107,13 +107,8 @@ pub(crate) struct Arguments {
     #[arg(long, env = "IOTCORE_ALGORITHM", value_name = "NAME")]
     algorithm: Algorithm,
 
-    /// The CA certificates to trust instead of the system's (PEM)
-    #[arg(long, env = "IOTCORE_CA", value_name = "FILE")]
-    ca: Option<PathBuf>,
-
-    /// Use TCP without TLS; for loopback addresses only
-    #[arg(long, env = "IOTCORE_PLAIN", value_parser = FalseyValueParser::new())]
-    plain: bool,
+    #[command(flatten)]
+    security: SecurityOptions,
 
     /// The proxy to connect through: http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before the host if it
     /// requires them, or `none`. By default that of the environment: https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY,
@@ -271,11 +266,11 @@ impl Arguments {
             key: self.key.clone(),
             tokens: Arc::clone(&tokens),
         };
-        let security = self.security()?;
+        let security = self.security.security()?;
         let proxy = match self.proxy {
             Some(option) => option.0.map_err(StartError::Proxy)?,
             // What connects to loopback without TLS needs no proxy.
-            None if self.plain => None,
+            None if self.security.plain => None,
             None => Proxy::from_env(&self.host).map_err(StartError::ProxyVariable)?,
         };
         let client_id = ClientId::new(self.project, self.location, self.registry, self.gateway);
@@ -342,20 +337,6 @@ impl Arguments {
             options.reconnect = Reconnect::Attempts(0);
         }
         options
-    }
-
-    fn security(&self) -> Result<Security, StartError> {
-        if self.plain {
-            return Ok(Security::PlainOnLoopback);
-        }
-        let Some(file) = &self.ca else {
-            return Ok(Security::Tls(Tls::platform().map_err(StartError::Roots)?));
-        };
-        let tls = Tls::from_pem_file(file).map_err(StartError::Roots)?;
-        for certificate in tls.unusable_certificates() {
-            note(format_args!("--ca {}: {certificate}", file.display()));
-        }
-        Ok(Security::Tls(tls))
     }
 
     fn key_tokens(&self) -> Result<KeyTokens, StartError> {

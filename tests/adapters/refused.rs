@@ -19,7 +19,7 @@ use crate::runtime::{
 };
 
 /// Asserts that a server is refused before anything is sent to it, and what is said about it.
-async fn is_refused(server: Arc<ServerConfig>, security: Security, parts: &[&str]) {
+pub(super) async fn is_refused(server: Arc<ServerConfig>, security: Security, parts: &[&str]) {
     let (port, serving) = serve(server);
     let error = first_failure("localhost", port, security).await;
     assert!(matches!(*error, TransportError::Tls { .. }), "{error:?}");
@@ -58,7 +58,8 @@ fn a_server_of_another_name_is_refused() {
     run(async || {
         let authority = Authority::new("plant");
         let server = authority.server("elsewhere.example", &TLS13);
-        let part = "its certificate is for another host name: elsewhere.example; check the host";
+        let part =
+            "its certificate is not for this host: it is for elsewhere.example; check the host";
         is_refused(server, trusting(&authority), &[part]).await;
     });
 }
@@ -135,7 +136,7 @@ fn a_server_that_closes_in_the_handshake_is_no_matter_of_certificates() {
         let shown = error.to_string();
         assert!(
             shown.contains(
-                "the connection was closed during the handshake: check that this is a port"
+                "the connection was closed during the handshake (tls handshake eof): check that this is a port"
             ),
             "{shown}"
         );

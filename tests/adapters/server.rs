@@ -8,7 +8,9 @@ use std::{
 };
 
 use iotcore_gateway_testkit::packets;
-use rcgen::{BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rcgen::{
+    BasicConstraints, Certificate, CertificateParams, DnType, IsCa, Issuer, KeyPair, PublicKeyData,
+};
 use rustls::{
     ConfigBuilder, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
     SupportedProtocolVersion, WantsVerifier,
@@ -100,11 +102,19 @@ impl Authority {
 
     fn issue(&self, params: &CertificateParams) -> (Certificate, KeyPair) {
         let key = KeyPair::generate().unwrap();
-        (params.signed_by(&key, &self.issuer).unwrap(), key)
+        (self.certify(params, &key), key)
+    }
+
+    pub(crate) fn certify(
+        &self,
+        params: &CertificateParams,
+        key: &impl PublicKeyData,
+    ) -> Certificate {
+        params.signed_by(key, &self.issuer).unwrap()
     }
 }
 
-fn config(
+pub(crate) fn config(
     version: &'static SupportedProtocolVersion,
 ) -> ConfigBuilder<ServerConfig, WantsVerifier> {
     ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
@@ -127,6 +137,24 @@ pub(crate) fn serve(config: Arc<ServerConfig>) -> (u16, JoinHandle<Served>) {
         let mut packets = Vec::new();
         let end = answer(&mut stream, &mut packets);
         Served { packets, end }
+    })
+}
+
+/// Accepts one client, and ends its connection with an alert as if its next record were damaged.
+pub(crate) fn serve_an_alert(config: Arc<ServerConfig>) -> (u16, JoinHandle<()>) {
+    const DAMAGED: &[u8] = &[
+        0x17, 3, 3, 0, 17, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0,
+    ];
+    listen(move |stream| {
+        let connection = ServerConnection::new(config).unwrap();
+        let mut stream = StreamOwned::new(connection, stream);
+        let connect = packets::read(&mut stream).unwrap().unwrap();
+        let accepted = packets::parse(&connect).pop().unwrap().answer().unwrap();
+        stream.write_all(&accepted).unwrap();
+        packets::read(&mut stream).unwrap();
+        stream.conn.read_tls(&mut &DAMAGED[..]).unwrap();
+        stream.conn.process_new_packets().unwrap_err();
+        stream.conn.write_tls(&mut stream.sock).unwrap();
     })
 }
 

@@ -2,6 +2,7 @@
 
 mod refused;
 pub(crate) mod server;
+mod signatures;
 
 use std::{sync::Arc, time::Duration};
 
@@ -10,11 +11,12 @@ use rustls::{
     version::{TLS12, TLS13},
 };
 
-use self::server::{Authority, serve, serve_something_else};
+use self::server::{Authority, serve, serve_an_alert, serve_something_else};
 use crate::runtime::{
     adapter::{
-        Attach, BoxError, Client, ClientId, CloseCause, Closed, QoS, Security, Setup, Status,
-        Telemetry, Tls, TlsError, Token, TokenRequest, TokenSource, TransportError, connect,
+        Attach, BoxError, Client, ClientId, CloseCause, Closed, DisconnectReason, QoS, Security,
+        Setup, Status, Telemetry, Tls, TlsError, Token, TokenRequest, TokenSource, TransportEnd,
+        TransportError, connect,
     },
     run, spawn,
 };
@@ -286,6 +288,33 @@ fn a_port_without_tls_is_reported_as_such() {
         let shown = error.to_string();
         assert!(shown.contains("is this a port for TLS?"), "{shown}");
         serving.join().unwrap();
+    });
+}
+
+/// Otherwise a message at which a server fails, and says so, would never be suspected.
+#[test]
+fn an_alert_after_the_handshake_is_a_close_of_the_server() {
+    run(async || {
+        let authority = Authority::new("plant");
+        let (port, serving) = serve_an_alert(authority.server("localhost", &TLS13));
+        let (client, driver) = prepare("localhost", port, trusting(&authority));
+        let mut status = client.status();
+        let driver = spawn(driver);
+        let (ended, error) = loop {
+            match status.next().await {
+                Some(Status::Disconnected { ended, error }) => break (ended, error.unwrap()),
+                Some(_) => {}
+                None => panic!("the driver ended"),
+            }
+        };
+        assert!(matches!(*error, TransportError::TlsBroken(_)), "{error:?}");
+        let part = "what arrived at the server was damaged: something on the way, or its TLS, is faulty (alert";
+        assert!(error.to_string().contains(part), "{error}");
+        let reason = DisconnectReason::Transport(TransportEnd::PeerClosed);
+        assert_eq!(ended.reason, reason);
+        serving.join().unwrap();
+        client.close().await;
+        driver.await;
     });
 }
 

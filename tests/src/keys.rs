@@ -71,7 +71,7 @@ impl Authority {
     /// 1970, or at any time.
     ///
     /// # Errors
-    /// A key that is none, a name that is not ASCII, a time after the year 9999, or a system that cannot provide random
+    /// A malformed key, a name that is not ASCII, a time after the year 9999, or a system that cannot provide random
     /// numbers.
     pub fn sign(
         &self,

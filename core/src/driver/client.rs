@@ -119,7 +119,7 @@ impl Client {
 
     /// Closes the gateway for good: sends accepted messages for at most `drain_timeout`, then disconnects. Completes
     /// after that and returns the messages left unsent. Every other future has completed by then. If the driver was never
-    /// polled, nothing is sent, and it completes all the same.
+    /// polled, nothing is sent, and it completes all the same; one that was polled has to be polled on, or dropped.
     pub async fn close(&self) -> Closed {
         self.shared.with(|state, now| state.close(now));
         Closing::new(Arc::clone(&self.shared)).await

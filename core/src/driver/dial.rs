@@ -160,6 +160,7 @@ async fn secure<R: Runtime, T: TokenSource>(
         .unwrap_or_else(|| Err(timed_out(limit)))
         .map_err(|source| TransportError::Tls {
             host: target.host.clone(),
+            proxy: target.proxy.as_ref().map(ToString::to_string),
             source,
         })?;
     Ok(Transport::Tls(Box::new(stream)))

@@ -10,7 +10,9 @@ use crate::{
         proxy::ProxyError,
         tls::{
             HostError,
-            advice::{Explained, needs_other_ca, tls_error},
+            advice::{
+                Explained, ExplainedLater, is_about_client, is_alert, needs_other_ca, tls_error,
+            },
         },
         tokens::BoxError,
     },
@@ -250,6 +252,8 @@ pub enum TransportError {
     Tls {
         /// The host.
         host: String,
+        /// The proxy's URL, without user name and password, if the connection leads through one.
+        proxy: Option<String>,
         /// The error of rustls or the transport.
         source: io::Error,
     },
@@ -265,11 +269,13 @@ pub enum TransportError {
 
 impl TransportError {
     /// Classifies an error of reading or writing. An end without close_notify is a normal end, because MQTT frames its
-    /// own packets.
+    /// own packets; a write to a connection that the peer has closed fails as a broken pipe.
     pub(crate) fn of_stream(error: io::Error) -> Self {
         match error.kind() {
             _ if tls_error(&error).is_some() => Self::TlsBroken(error),
-            io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset => Self::PeerClosed,
+            io::ErrorKind::UnexpectedEof
+            | io::ErrorKind::ConnectionReset
+            | io::ErrorKind::BrokenPipe => Self::PeerClosed,
             _ => Self::Broken(error),
         }
     }
@@ -282,6 +288,7 @@ impl TransportError {
             Self::Proxy { .. } => TransportEnd::ProxyFailed,
             Self::Tls { .. } => TransportEnd::TlsFailed,
             Self::PeerClosed => TransportEnd::PeerClosed,
+            Self::TlsBroken(error) if is_alert(error) => TransportEnd::PeerClosed,
             Self::TlsBroken(_) | Self::Broken(_) => TransportEnd::Broken,
         }
     }
@@ -290,6 +297,12 @@ impl TransportError {
     /// certificates ([`Tls`](crate::driver::Tls)) may help.
     pub fn is_ca_unknown(&self) -> bool {
         matches!(self, Self::Tls { source, .. } if needs_other_ca(source))
+    }
+
+    /// Returns whether the server refused the client certificate, or may have demanded one, so that
+    /// [`Tls::client_certificate`](crate::driver::Tls::client_certificate) may help.
+    pub fn may_need_client_certificate(&self) -> bool {
+        matches!(self, Self::Tls { source, .. } | Self::TlsBroken(source) if is_about_client(source))
     }
 }
 
@@ -309,11 +322,19 @@ impl fmt::Display for TransportError {
                 f,
                 "cannot connect to {host} port {port} through the proxy {proxy}: {source}"
             ),
-            Self::Tls { host, source } => {
-                write!(f, "no TLS connection with {host}: {}", Explained(source))
+            Self::Tls {
+                host,
+                proxy,
+                source,
+            } => {
+                write!(f, "no TLS connection with {host}")?;
+                if let Some(proxy) = proxy {
+                    write!(f, " through the proxy {proxy}")?;
+                }
+                write!(f, ": {}", Explained(source))
             }
             Self::TlsBroken(error) => {
-                write!(f, "the TLS connection broke: {}", Explained(error))
+                write!(f, "the TLS connection broke: {}", ExplainedLater(error))
             }
             Self::PeerClosed => f.write_str("the peer closed the connection"),
             Self::Broken(error) => write!(f, "the connection broke: {error}"),

@@ -1,13 +1,17 @@
 //! How the connection is secured: TLS by default, and whom to trust.
 
 pub(crate) mod advice;
+mod algorithm_advice;
 mod certificate_advice;
 mod certificates;
 mod client_certificate;
 mod error;
 mod handshake;
 mod settings;
+mod signature_problem;
 mod utc;
+mod verifier;
+mod x509;
 
 use core::{error::Error, fmt, net::IpAddr};
 

@@ -98,7 +98,8 @@ impl<T: TokenSource> TokenSource for Arc<T> {
 /// given by its file is read again for each token, so that a replaced one is used from the next token on; that blocks the
 /// thread as well, so the file should be on a local disk. A file that cannot be read then, or has no key that fits, is
 /// reported as [`Status::TokenWarning`](crate::driver::Status::TokenWarning), and the last key that was read is used. Replace
-/// the file by renaming another one, so that nobody reads half of it.
+/// the file by renaming another one, so that nobody reads half of it. A pipe is read to its end once, at first, and not
+/// again.
 #[cfg(feature = "jwt")]
 pub struct KeyTokens {
     gateway: Key,
@@ -192,7 +193,7 @@ impl KeyTokens {
         match key {
             Key::Given(key) => self.sign(key, request),
             Key::File(file) => {
-                if let Err(error) = file.reload() {
+                if let Err(error) = file.renew() {
                     request.warn(KeyKept(error));
                 }
                 self.sign(&file.key(), request)

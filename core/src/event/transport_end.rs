@@ -14,7 +14,7 @@ pub enum TransportEnd {
     /// No token could be obtained for the connection.
     TokenFailed,
     /// The peer closed its side, by a reset too: an operating system sends one if the program that closes has left bytes
-    /// unread.
+    /// unread. An alert of TLS that ends the connection is a close, too.
     PeerClosed,
     /// The gateway's side closed it, because [`wants_transport`](crate::Gateway::wants_transport) was false.
     HungUp,

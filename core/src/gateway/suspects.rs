@@ -1,7 +1,7 @@
 //! Suspects: packets after which the peer has closed the connection, three times in a row and before answering them.
 //!
-//! A strike is a connection that the peer closed at most [`STRIKE_WITHIN`] after a packet was handed over, and before it
-//! was answered. Any other end of a connection adds none: or bad links would fail large messages. A suspect waits for
+//! A strike is a connection that the peer closed at most [`STRIKE_WITHIN`] after a packet, or a part of it, was handed
+//! over, and before it was answered. Any other end of a connection adds none: or bad links would fail large messages. A suspect waits for
 //! its trial (`trials`). One that has ended two more connections alone is given up, and the strikes of what is not suspected
 //! yet are forgotten, because the hang-ups are explained.
 
@@ -56,7 +56,19 @@ impl Session {
                 self.outbox.add_strike(ended.device, was_alone);
             }
         }
-        is_explained
+        is_explained | self.add_strike_at_qos_0(online, now)
+    }
+
+    /// Adds the end of a connection to the strikes of a QoS 0 publication that was being handed over. It counts as alone:
+    /// nothing would answer it in a trial. Returns whether it is a suspect, which explains the end.
+    fn add_strike_at_qos_0(&mut self, online: &Online, now: Moment) -> bool {
+        let cut = online.link.cut_within(STRIKE_WITHIN, now);
+        let Some(key) = cut.and_then(|end| self.outbox.handed_over_to(&online.flight, end)) else {
+            return false;
+        };
+        let strikes = self.outbox.strikes_mut(key);
+        strikes.add(true);
+        strikes.is_suspect()
     }
 
     /// Clears the strikes of a packet that a report is about.

@@ -6,7 +6,7 @@ use core::{error::Error, fmt};
 pub enum KeyError {
     /// Nothing but white space.
     Empty,
-    /// No line that begins a PEM section. A line with leading white space does not count.
+    /// Nothing that begins a PEM section, with five dashes before and after it.
     NotPem,
     /// Text in UTF-16, as some Windows programs save it.
     Utf16,
@@ -14,7 +14,7 @@ pub enum KeyError {
     Der,
     /// PKCS#12, a binary form that also holds certificates.
     Pkcs12,
-    /// PEM text without its line breaks.
+    /// PEM text whose line breaks are written as `\n`.
     NoLineBreaks,
     /// A PEM section without its end.
     Truncated,
@@ -39,7 +39,9 @@ pub enum KeyError {
         /// The size of its modulus.
         bits: usize,
     },
-    /// An elliptic-curve key on a curve other than P-256, or with explicit curve parameters.
+    /// An RSA key of an unsupported form; contains what it has, such as `more than two primes`.
+    RsaForm(&'static str),
+    /// An elliptic-curve key on a curve other than P-256, which may be given by explicit parameters.
     Curve(&'static str),
     /// An elliptic-curve key whose public point is missing or compressed.
     NoPublicPoint,
@@ -53,16 +55,13 @@ impl fmt::Display for KeyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Empty => write!(f, "the key is empty"),
-            Self::NotPem => write!(
-                f,
-                "the key is not PEM: no line reads -----BEGIN ...----- (it must not be indented)"
-            ),
+            Self::NotPem => write!(f, "the key is not PEM: no line reads -----BEGIN ...-----"),
             Self::Utf16 => write!(f, "the key is text in UTF-16"),
             Self::Der => write!(f, "the key is DER, not PEM"),
             Self::Pkcs12 => write!(f, "the key is in PKCS#12, not PEM"),
             Self::NoLineBreaks => write!(
                 f,
-                "the PEM text has lost its line breaks, as in a one-line setting or variable"
+                "the line breaks of the PEM text are written as \\n, as in JSON or a variable"
             ),
             Self::Truncated => {
                 write!(
@@ -90,6 +89,9 @@ impl fmt::Display for KeyError {
                     f,
                     "the RSA key has {bits} bits and must have 2048, 3072 or 4096"
                 )
+            }
+            Self::RsaForm(form) => {
+                write!(f, "the RSA key has {form}, which is not supported")
             }
             Self::Curve(curve) => write!(f, "the key is on {curve}, and ES256 needs P-256"),
             Self::NoPublicPoint => {
@@ -127,7 +129,7 @@ impl KeyError {
             Self::PublicKey | Self::Certificate => "use the private key that belongs to it",
             Self::RsaForEs256 => "choose RS256",
             Self::EcForRs256 => "choose ES256, if it is on P-256",
-            Self::RsaSize { .. } => {
+            Self::RsaSize { .. } | Self::RsaForm(_) => {
                 "generate and register a new key with `openssl genpkey -algorithm RSA -pkeyopt \
                  rsa_keygen_bits:2048`"
             }

@@ -7,7 +7,7 @@ use zeroize::Zeroizing;
 
 use super::KeyError;
 use crate::{
-    der::{Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE},
+    der::{self, Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE},
     pem::{self, Damage},
 };
 
@@ -23,28 +23,22 @@ const EC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
 /// The name of the curve for ES256.
 pub(super) const P_256: &str = "P-256";
 
+/// The prime number of its field, as an INTEGER.
+const P_256_FIELD: &[u8] = &[
+    0, 0xFF, 0xFF, 0xFF, 0xFF, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xFF, 0xFF, 0xFF,
+    0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF,
+];
+
 /// The size of a private key on P-256.
 const P_256_BYTES: usize = 32;
 
-/// The DER of a private key, by its container. Wiped when it is dropped.
-pub(super) enum KeyDer {
-    Pkcs1(Zeroizing<Vec<u8>>),
-    Sec1(Zeroizing<Vec<u8>>),
-    Pkcs8(Zeroizing<Vec<u8>>),
-}
-
 /// Returns the DER of the first private key in `text` that is not damaged.
-pub(super) fn decode(text: &[u8]) -> Result<KeyDer, KeyError> {
+pub(super) fn decode(text: &[u8]) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+    let labels: [&[u8]; 3] = [b"RSA PRIVATE KEY", b"EC PRIVATE KEY", b"PRIVATE KEY"];
     let mut damage = None;
-    for section in pem::sections(text) {
-        let container = match section.label {
-            b"RSA PRIVATE KEY" => KeyDer::Pkcs1,
-            b"EC PRIVATE KEY" => KeyDer::Sec1,
-            b"PRIVATE KEY" => KeyDer::Pkcs8,
-            _ => continue,
-        };
+    for section in pem::sections(text).filter(|section| labels.contains(&section.label)) {
         match section.decode() {
-            Ok(der) => return Ok(container(der)),
+            Ok(der) => return Ok(der),
             Err(found) => damage = damage.or(Some(found)),
         }
     }
@@ -54,14 +48,8 @@ pub(super) fn decode(text: &[u8]) -> Result<KeyDer, KeyError> {
 /// Returns what `text` is, if no private key could be read from it. `damage` is that of its first private key.
 fn explain(text: &[u8], damage: Option<Damage>) -> KeyError {
     let labels = || pem::sections(text).map(|section| section.label);
-    let mut begin_lines = pem::lines(text).filter_map(pem::begin);
     let is_encrypted = labels().any(|label| label == b"ENCRYPTED PRIVATE KEY")
-        || pem::lines(text).any(|line| line.starts_with(b"Proc-Type: 4,ENCRYPTED"));
-    let has_inner_dashes = |line: &[u8]| {
-        let end = line.iter().rposition(|&byte| byte != b'-');
-        let (line, _) = line.split_at(end.unwrap_or_default());
-        line.windows(5).any(|part| part == b"-----")
-    };
+        || pem::find(text, b"Proc-Type: 4,ENCRYPTED").is_some();
 
     if text.trim_ascii().is_empty() {
         KeyError::Empty
@@ -69,10 +57,10 @@ fn explain(text: &[u8], damage: Option<Damage>) -> KeyError {
         KeyError::Utf16
     } else if is_encrypted {
         KeyError::Encrypted
-    } else if begin_lines.any(has_inner_dashes) {
-        KeyError::NoLineBreaks
     } else if let Some(damage) = damage {
         match damage {
+            Damage::Begin => KeyError::NotPem,
+            Damage::Escaped => KeyError::NoLineBreaks,
             Damage::NotBase64 => KeyError::NotBase64,
             Damage::Truncated => KeyError::Truncated,
         }
@@ -121,18 +109,20 @@ fn of_der(der: &[u8]) -> KeyError {
 
 /// A private key of a kind that can sign tokens.
 pub(super) enum PrivateKey<'a> {
-    /// The DER of an RSAPrivateKey (RFC 8017).
-    Rsa(&'a [u8]),
+    Rsa(RsaKey<'a>),
     Ec(EcKey<'a>),
 }
 
 impl<'a> PrivateKey<'a> {
-    /// Decodes the container of a key; the numbers in it are not yet checked.
-    pub(super) fn read(der: &'a KeyDer) -> Result<Self, KeyError> {
-        match der {
-            KeyDer::Pkcs1(der) => Ok(Self::Rsa(der)),
-            KeyDer::Sec1(der) => EcKey::read(der, None).map(Self::Ec),
-            KeyDer::Pkcs8(der) => Self::read_pkcs8(der),
+    /// Decodes a key, in the container that its contents show, because scripts mix up the labels. The numbers in it are not
+    /// yet checked.
+    pub(super) fn read(der: &'a [u8]) -> Result<Self, KeyError> {
+        let mut key = Der(require(&mut Der(der), SEQUENCE)?);
+        require(&mut key, INTEGER)?;
+        match key.take_any() {
+            Some((SEQUENCE, _)) => Self::read_pkcs8(der),
+            Some((OCTET_STRING, _)) => EcKey::read(der, None).map(Self::Ec),
+            _ => RsaKey::read(der).map(Self::Rsa),
         }
     }
 
@@ -144,9 +134,45 @@ impl<'a> PrivateKey<'a> {
         let kind = require(&mut algorithm, OBJECT_IDENTIFIER)?;
         let key = require(&mut info, OCTET_STRING)?;
         match kind {
-            RSA_ENCRYPTION => Ok(Self::Rsa(key)),
+            RSA_ENCRYPTION => RsaKey::read(key).map(Self::Rsa),
             EC_KEY => EcKey::read(key, Some(curve_name(&mut algorithm))).map(Self::Ec),
             _ => Err(KeyError::UnsupportedKind(kind_name(kind))),
+        }
+    }
+}
+
+/// An RSAPrivateKey (RFC 8017).
+pub(super) struct RsaKey<'a> {
+    pub(super) der: &'a [u8],
+    has_more_primes: bool,
+    modulus: &'a [u8],
+    exponent: &'a [u8],
+}
+
+impl<'a> RsaKey<'a> {
+    fn read(der: &'a [u8]) -> Result<Self, KeyError> {
+        let mut key = Der(require(&mut Der(der), SEQUENCE)?);
+        Ok(Self {
+            der,
+            has_more_primes: require(&mut key, INTEGER)? == [1],
+            modulus: require(&mut key, INTEGER)?,
+            exponent: require(&mut key, INTEGER)?,
+        })
+    }
+
+    /// Checks that the key is of a form that the service and ring support.
+    pub(super) fn check(&self) -> Result<(), KeyError> {
+        let bits = der::bits(self.modulus);
+        if ![2_048, 3_072, 4_096].contains(&bits) {
+            return Err(KeyError::RsaSize { bits });
+        }
+        if self.has_more_primes {
+            return Err(KeyError::RsaForm("more than two primes"));
+        }
+        match der::bits(self.exponent) {
+            0..17 => Err(KeyError::RsaForm("a public exponent below 65537")),
+            17..=33 => Ok(()),
+            _ => Err(KeyError::RsaForm("a public exponent of more than 33 bits")),
         }
     }
 }
@@ -157,7 +183,7 @@ pub(super) struct EcKey<'a> {
     pub(super) curve: &'static str,
     scalar: &'a [u8],
     /// The encoded public key, if present.
-    pub(super) point: Option<&'a [u8]>,
+    point: Option<&'a [u8]>,
 }
 
 impl<'a> EcKey<'a> {
@@ -203,25 +229,23 @@ impl EcKey<'_> {
         }
         Ok(scalar)
     }
-}
 
-/// Returns the size of the modulus of an RSAPrivateKey: version, modulus, and more.
-pub(super) fn rsa_bits(der: &[u8]) -> Result<usize, KeyError> {
-    let mut key = Der(require(&mut Der(der), SEQUENCE)?);
-    require(&mut key, INTEGER)?;
-    let modulus = require(&mut key, INTEGER)?;
-    let zeros = modulus.iter().take_while(|&&byte| byte == 0).count();
-    let (_, digits) = modulus.split_at(zeros);
-    let unused = digits
-        .first()
-        .map_or(0, |first| first.leading_zeros() as usize);
-    Ok(digits.len() * 8 - unused)
+    /// Returns the public key in uncompressed form, which the hybrid one contains.
+    pub(super) fn uncompressed_point(&self) -> Result<Vec<u8>, KeyError> {
+        match self.point {
+            Some([0x04 | 0x06 | 0x07, coordinates @ ..]) => Ok([&[0x04], coordinates].concat()),
+            Some([0x02 | 0x03, ..]) | None => Err(KeyError::NoPublicPoint),
+            Some(_) => Err(KeyError::Malformed("no point of the curve".into())),
+        }
+    }
 }
 
 /// Returns the curve named in EC parameters.
 fn curve_name(parameters: &mut Der<'_>) -> &'static str {
     match parameters.take(OBJECT_IDENTIFIER) {
         Some([0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07]) => P_256,
+        // If they are not those of P-256, the two halves of the key do not match on it.
+        None if is_field_of_p256(parameters) == Some(true) => P_256,
         Some([0x2B, 0x81, 0x04, 0x00, 0x22]) => "P-384",
         Some([0x2B, 0x81, 0x04, 0x00, 0x23]) => "P-521",
         Some([0x2B, 0x81, 0x04, 0x00, 0x0A]) => "secp256k1",
@@ -232,6 +256,15 @@ fn curve_name(parameters: &mut Der<'_>) -> &'static str {
         Some(_) => "another curve",
         None => "a curve given by explicit parameters",
     }
+}
+
+/// Returns whether explicit parameters of a curve (RFC 3279) begin with the field of P-256.
+fn is_field_of_p256(parameters: &mut Der<'_>) -> Option<bool> {
+    let mut parameters = Der(parameters.take(SEQUENCE)?);
+    parameters.take(INTEGER)?;
+    let mut field = Der(parameters.take(SEQUENCE)?);
+    field.take(OBJECT_IDENTIFIER)?;
+    Some(field.take(INTEGER)? == P_256_FIELD)
 }
 
 fn kind_name(kind: &[u8]) -> &'static str {

@@ -12,6 +12,9 @@ openssl rsa -in rsa-2048.pkcs8.pem -RSAPublicKey_out -out rsa-2048.pkcs1.pub.pem
 for bits in 1024 2056 8192; do
     openssl genpkey -algorithm RSA -pkeyopt "rsa_keygen_bits:$bits" -out "rsa-$bits.pem"
 done
+# Forms that ring does not support.
+openssl genrsa -3 -out rsa-exponent-3.pem 2048
+openssl genrsa -primes 3 -out rsa-three-primes.pem 3072
 openssl genpkey -algorithm RSA-PSS -pkeyopt rsa_keygen_bits:2048 -out rsa-pss.pem
 
 # P-256: PKCS#8 and SEC1 of one key, with and without the parameters block before it.
@@ -19,6 +22,8 @@ openssl ecparam -genkey -name prime256v1 -out p256.sec1-params.pem
 openssl ec -in p256.sec1-params.pem -out p256.sec1.pem
 openssl pkcs8 -topk8 -nocrypt -in p256.sec1.pem -out p256.pkcs8.pem
 openssl ec -in p256.sec1.pem -pubout -out p256.pub.pem
+openssl ec -in p256.sec1.pem -conv_form hybrid -out p256.hybrid.pem
+openssl ec -in p256.sec1.pem -param_enc explicit -out p256.explicit.pem
 # Numbers as some tools write them: without the zeros at the front, or with one more.
 until openssl ecparam -genkey -noout -name prime256v1 -out p256.zero.pem &&
     scalar=$(openssl ec -in p256.zero.pem -outform DER 2>/dev/null | od -An -v -tx1 -j7 -N32 | tr -d ' \n') &&
@@ -42,13 +47,13 @@ sec1 "00$scalar" >conf && pem conf 'EC PRIVATE KEY' >p256.long.sec1.pem
 } >conf && pem conf 'PRIVATE KEY' >p256.short.pkcs8.pem
 openssl ec -in p256.zero.pem -pubout -out p256.zero.pub.pem
 rm p256.zero.pem
-# What no reader could use without arithmetic on the curve, or names no curve.
+# What no reader could use without arithmetic on the curve.
 openssl ec -in p256.sec1.pem -no_public -out p256.no-public.pem
 openssl ec -in p256.sec1.pem -conv_form compressed -out p256.compressed.pem
-openssl ec -in p256.sec1.pem -param_enc explicit -out p256.explicit.pem
 for curve in secp384r1 secp521r1 secp256k1 brainpoolP256r1; do
     openssl ecparam -genkey -noout -name "$curve" -out "$curve.pem"
 done
+openssl ec -in secp384r1.pem -param_enc explicit -out secp384r1.explicit.pem
 openssl pkcs8 -topk8 -nocrypt -in secp384r1.pem -out secp384r1.pkcs8.pem
 
 # Other kinds, and files that are no private key at all.

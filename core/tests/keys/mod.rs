@@ -9,12 +9,14 @@ use base64::{Engine as _, engine::general_purpose};
 use iotcore_gateway::Algorithm;
 
 /// Every form of private key that is read, by its file.
-pub(crate) const GOOD_KEYS: [(&str, Algorithm); 8] = [
+pub(crate) const GOOD_KEYS: [(&str, Algorithm); 10] = [
     ("rsa-2048.pkcs8.pem", Algorithm::Rs256),
     ("rsa-2048.pkcs1.pem", Algorithm::Rs256),
     ("p256.pkcs8.pem", Algorithm::Es256),
     ("p256.sec1.pem", Algorithm::Es256),
     ("p256.sec1-params.pem", Algorithm::Es256),
+    ("p256.hybrid.pem", Algorithm::Es256),
+    ("p256.explicit.pem", Algorithm::Es256),
     ("p256.short.pkcs8.pem", Algorithm::Es256),
     ("p256.short.sec1.pem", Algorithm::Es256),
     ("p256.long.sec1.pem", Algorithm::Es256),

@@ -1,6 +1,7 @@
 //! Strikes: packets at which the bridge closes the connection each time, and innocent ones beside them.
 
 mod commands;
+mod cut;
 mod isolation;
 mod world;
 

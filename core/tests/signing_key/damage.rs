@@ -24,9 +24,9 @@ fn a_damaged_text_is_reported_with_its_defect() {
             "no line reads -----BEGIN ...-----",
         ),
         (
-            pem.replace("-----BEGIN", "  -----BEGIN"),
+            pem.replace("-----BEGIN", "----BEGIN"),
             KeyError::NotPem,
-            "must not be indented",
+            "no line reads -----BEGIN",
         ),
         (
             pem.lines().nth(1).unwrap().into(),
@@ -34,19 +34,9 @@ fn a_damaged_text_is_reported_with_its_defect() {
             "not PEM",
         ),
         (
-            pem.replace('\n', " "),
-            KeyError::NoLineBreaks,
-            "restore them",
-        ),
-        (
-            pem.replace('\n', ""),
-            KeyError::NoLineBreaks,
-            "lost its line breaks",
-        ),
-        (
             pem.replace('\n', "\\n"),
             KeyError::NoLineBreaks,
-            "lost its line breaks",
+            "written as \\n",
         ),
         (without_end, KeyError::Truncated, "complete, undamaged file"),
         (
@@ -129,8 +119,9 @@ fn the_size_of_an_rsa_key_counts_the_bits_of_its_modulus() {
         (&[0x00, 0x80, 0x00], 16),
     ] {
         let len = modulus.len() as u8;
-        let mut bytes = vec![0x30, 5 + len, 0x02, 0x01, 0x00, 0x02, len];
+        let mut bytes = vec![0x30, 8 + len, 0x02, 0x01, 0x00, 0x02, len];
         bytes.extend(modulus);
+        bytes.extend([0x02, 0x01, 0x03]);
         let body = general_purpose::STANDARD.encode(&bytes);
         let label = "RSA PRIVATE KEY";
         let pem = format!("-----BEGIN {label}-----\n{body}\n-----END {label}-----\n");

@@ -74,6 +74,18 @@ fn bad_keys() -> Vec<BadKey> {
             ["8192 bits", "genpkey"],
         ),
         (
+            "rsa-exponent-3.pem",
+            Rs256,
+            KeyError::RsaForm("a public exponent below 65537"),
+            ["which is not supported", "genpkey"],
+        ),
+        (
+            "rsa-three-primes.pem",
+            Rs256,
+            KeyError::RsaForm("more than two primes"),
+            ["which is not supported", "genpkey"],
+        ),
+        (
             "secp384r1.pem",
             Es256,
             KeyError::Curve("P-384"),
@@ -104,7 +116,7 @@ fn bad_keys() -> Vec<BadKey> {
             ["on a Brainpool curve", "prime256v1"],
         ),
         (
-            "p256.explicit.pem",
+            "secp384r1.explicit.pem",
             Es256,
             KeyError::Curve("a curve given by explicit parameters"),
             ["explicit parameters", "prime256v1"],

@@ -50,6 +50,10 @@ pub(crate) fn disconnect_detail(
     circumstances: Circumstances,
 ) -> String {
     let mut detail = match error {
+        // Its text says all, and the text of its source is that of a program for programs.
+        Some(error @ (TransportError::Tls { .. } | TransportError::TlsBroken(_))) => {
+            error.to_string()
+        }
         Some(error) => chain(error),
         None => ended.reason.to_string(),
     };
@@ -88,6 +92,9 @@ fn advice(
         }
         (_, Some(error)) if error.is_ca_unknown() => {
             "; the trusted CA certificates are given with --ca"
+        }
+        (_, Some(error)) if error.may_need_client_certificate() => {
+            "; a client certificate is given with --client-cert and --client-key"
         }
         (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => PORT,
         (DisconnectReason::Violation(_) | DisconnectReason::ConnAckTimedOut(_), _)

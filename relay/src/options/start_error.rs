@@ -1,6 +1,6 @@
 //! The reasons why the relay cannot start.
 
-use std::{error::Error, fmt};
+use std::{error::Error, fmt, path::PathBuf};
 
 use iotcore_gateway_tokio::{InvalidProxy, KeyFileError, MintError, SetupError, TlsError};
 
@@ -11,8 +11,10 @@ pub(crate) enum StartError {
     NotAFile,
     /// The file with the private key cannot be read, or contains none that fits the algorithm.
     Key(KeyFileError),
-    /// The CA certificates cannot be used.
-    Roots(TlsError),
+    /// The CA certificates in this file, or the system's, cannot be used.
+    Roots(Option<PathBuf>, TlsError),
+    /// The client certificate or its key cannot be used.
+    ClientCertificate(TlsError),
     /// The proxy given by `--proxy` cannot be used.
     Proxy(InvalidProxy),
     /// The proxy that a variable of the environment sets cannot be used.
@@ -29,7 +31,7 @@ impl StartError {
     /// Returns whether the command line is wrong, rather than a file or the machine.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Key(_) | Self::Roots(_) => false,
+            Self::Key(_) | Self::Roots(..) | Self::ClientCertificate(_) => false,
             Self::NotAFile
             | Self::Proxy(_)
             | Self::ProxyVariable(_)
@@ -47,10 +49,29 @@ impl fmt::Display for StartError {
                 f.write_str("--key is the key itself, and must be the name of its file")
             }
             Self::Key(error) => write!(f, "--key: {error}"),
-            Self::Roots(error) => match error.source() {
-                Some(source) => write!(f, "--ca: {error}: {source}"),
-                None => write!(f, "--ca: {error}"),
-            },
+            Self::Roots(None, error) => {
+                of_tls(error, f)?;
+                f.write_str("; it is given with --ca")
+            }
+            Self::Roots(Some(_), error @ TlsError::File(..)) => {
+                f.write_str("--ca: ")?;
+                of_tls(error, f)
+            }
+            Self::Roots(Some(file), error) => {
+                write!(f, "--ca {}: ", file.display())?;
+                of_tls(error, f)
+            }
+            Self::ClientCertificate(error) => {
+                let option = match error {
+                    TlsError::NoClientKey | TlsError::ClientKey(_) => "--client-key",
+                    TlsError::NoClientCertificate | TlsError::ClientCertificate(_) => {
+                        "--client-cert"
+                    }
+                    _ => "--client-cert and --client-key",
+                };
+                write!(f, "{option}: ")?;
+                of_tls(error, f)
+            }
             Self::Proxy(error) => write!(f, "--proxy: {error}"),
             Self::ProxyVariable(error) => {
                 write!(
@@ -69,6 +90,16 @@ impl fmt::Display for StartError {
             }
             Self::Setup(error) => error.fmt(f),
         }
+    }
+}
+
+/// Shows what is wrong with TLS settings, with the system's reason.
+fn of_tls(error: &TlsError, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    write!(f, "{error}")?;
+    match error {
+        TlsError::File(_, reason) => write!(f, ": {reason}"),
+        TlsError::Platform(reason) => write!(f, " ({reason})"),
+        _ => Ok(()),
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
     net::{TcpListener, TcpStream},
     path::{Path, PathBuf},
     sync::{
+        Arc,
         atomic::{AtomicU32, Ordering},
         mpsc,
     },
@@ -21,6 +22,7 @@ use iotcore_gateway_testkit::{
     serve::{Server, tls},
 };
 use iotcore_gateway_tokio::{Algorithm, SigningKey, UnixTime};
+use rustls::ServerConfig;
 
 /// A fleet: `gateway-1`, to which `boiler-7` and `pump-1` are bound; `stranger-1`, which is not; and `gateway-2`, whose
 /// devices need tokens.
@@ -76,14 +78,22 @@ pub(crate) fn options(folder: &Path, host: &str, port: u16) -> Vec<String> {
 
 impl Cloud {
     pub(crate) fn plain() -> Self {
-        Self::start(false)
+        Self::start(None)
     }
 
     pub(crate) fn tls() -> Self {
-        Self::start(true)
+        Self::tls_with(|identity| {
+            tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap()
+        })
     }
 
-    fn start(is_secure: bool) -> Self {
+    /// Runs with this TLS configuration, made of the server's certificate.
+    pub(crate) fn tls_with(config: impl FnOnce(&ServerIdentity) -> Arc<ServerConfig>) -> Self {
+        let identity = ServerIdentity::generate().unwrap();
+        Self::start(Some((identity.ca_pem.clone(), config(&identity))))
+    }
+
+    fn start(secure: Option<(String, Arc<ServerConfig>)>) -> Self {
         let (key, device_key) = (
             DeviceKey::generate().unwrap(),
             DeviceKey::generate().unwrap(),
@@ -104,10 +114,10 @@ impl Cloud {
         registry.add_device("stranger-1", &keys).unwrap();
         registry.bind("gateway-1", "boiler-7").unwrap();
         registry.bind("gateway-1", "pump-1").unwrap();
-        let config = is_secure.then(|| {
-            let identity = ServerIdentity::generate().unwrap();
-            fs::write(folder.join("ca.pem"), &identity.ca_pem).unwrap();
-            tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap()
+        let is_plain = secure.is_none();
+        let config = secure.map(|(ca_pem, config)| {
+            fs::write(folder.join("ca.pem"), ca_pem).unwrap();
+            config
         });
         let (arrived, arrivals) = mpsc::channel();
         let server = Server::start(
@@ -127,7 +137,7 @@ impl Cloud {
             folder,
             device_key,
             arrivals,
-            is_plain: !is_secure,
+            is_plain,
         }
     }
 

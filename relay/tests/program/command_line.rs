@@ -55,6 +55,8 @@ fn help_lists_every_option_and_its_variable() {
         "key",
         "algorithm",
         "ca",
+        "client-cert",
+        "client-key",
         "plain",
         "proxy",
         "token-lifetime",

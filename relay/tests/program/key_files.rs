@@ -3,6 +3,9 @@
 use std::{
     fs::{self, Permissions},
     os::unix::fs::PermissionsExt,
+    path::Path,
+    process::Command,
+    thread,
 };
 
 use iotcore_gateway_testkit::keys::DeviceKey;
@@ -116,9 +119,63 @@ fn a_key_that_others_may_read_is_noted_with_its_mode() {
         let expected = shown.map(|mode| {
             format!(
                 "iotcore-relay: --key {file}: its mode is {mode}, which gives other users of this machine access to the \
-                 private key: `chmod 600 {file}`\n"
+                 private key: `chmod 600 '{file}'`\n"
             )
         });
         assert_eq!(end.stderr, expected.unwrap_or_default());
+    }
+}
+
+fn make_fifo(file: &Path) {
+    assert!(Command::new("mkfifo").arg(file).status().unwrap().success());
+}
+
+#[test]
+fn a_key_from_a_pipe_is_read_once_and_kept_without_a_word() {
+    let cloud = Cloud::plain();
+    let file = cloud.folder.join("gateway.pem");
+    let key = fs::read(&file).unwrap();
+    fs::remove_file(&file).unwrap();
+    make_fifo(&file);
+    let writer = {
+        let file = file.clone();
+        thread::spawn(move || fs::write(file, key).unwrap())
+    };
+    let mut relay = Relay::start(&cloud.options(&["--backoff-min", "10"]));
+    relay.expect("connected");
+    writer.join().unwrap();
+    cloud.cut("gateway-1");
+    relay.expect("connected");
+    relay.signal("HUP");
+    round_trips(&mut relay, 1);
+    let end = relay.close();
+    end.assert_closed(0);
+    let expected = format!(
+        "iotcore-relay: --key: cannot read the key file {} again: it is not a regular file",
+        file.display()
+    );
+    assert!(end.stderr.starts_with(&expected), "{}", end.stderr);
+    assert_eq!(end.stderr.lines().count(), 1, "{}", end.stderr);
+}
+
+#[test]
+fn a_key_file_that_became_a_pipe_stops_nothing() {
+    let cloud = Cloud::plain();
+    let file = cloud.folder.join("gateway.pem");
+    let mut relay = Relay::start(&cloud.options(&["--backoff-min", "10"]));
+    relay.expect("connected");
+    fs::remove_file(&file).unwrap();
+    make_fifo(&file);
+    relay.signal("HUP");
+    round_trips(&mut relay, 1);
+    cloud.cut("gateway-1");
+    relay.expect("connected");
+    round_trips(&mut relay, 11);
+    let end = relay.close();
+    end.assert_closed(0);
+    let notes: Vec<_> = end.stderr.lines().collect();
+    assert_eq!(notes.len(), 2, "{notes:#?}");
+    for note in notes {
+        assert!(note.contains("again: it is not a regular file"), "{note}");
     }
 }

@@ -3,6 +3,7 @@
 
 mod cancelling;
 mod child;
+mod client_certificates;
 mod cloud;
 mod command_line;
 mod detaching;

@@ -104,7 +104,7 @@ fn unusable_files_end_with_exit_code_1_and_say_what_to_do() {
         (
             "--ca",
             "gateway.pem",
-            "it must hold a PEM section `BEGIN CERTIFICATE`",
+            "gateway.pem: no certificate in the CA file: it must hold a PEM section `BEGIN CERTIFICATE`",
         ),
     ] {
         let (code, stderr) = refusal(&changed(&options, &[(option, &path(file))]));
@@ -114,6 +114,26 @@ fn unusable_files_end_with_exit_code_1_and_say_what_to_do() {
     let (code, stderr) = refusal(&changed(&options, &[("--algorithm", "RS256")]));
     assert!(stderr.contains("choose ES256"), "{stderr}");
     assert_eq!(code, Some(1));
+}
+
+#[test]
+fn a_key_in_the_place_of_its_file_is_not_repeated() {
+    let cloud = Cloud::tls();
+    let pem = &cloud.device_key.private_pem;
+    let certificate = cloud.folder.join("ca.pem");
+    let body: String = pem.lines().filter(|line| !line.starts_with('-')).collect();
+    for option in ["--key", "--client-key"] {
+        for key in [pem, &body] {
+            let mut changes = vec![(option, key.as_str())];
+            if option == "--client-key" {
+                changes.push(("--client-cert", certificate.to_str().unwrap()));
+            }
+            let (code, stderr) = refusal(&changed(&cloud.options(&[]), &changes));
+            assert!(stderr.contains(option), "{stderr}");
+            assert!(!stderr.contains(&body[..16]), "{stderr}");
+            assert!(code == Some(1) || code == Some(2), "{code:?}");
+        }
+    }
 }
 
 const DAMAGED: &str = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";

@@ -91,7 +91,7 @@ fn reconnected(mut converse: impl FnMut(&mut Ours) -> bool) -> Duration {
 pub(crate) fn device_memory() -> Single {
     let bytes = |devices| {
         let before = allocator::live_bytes();
-        let ours = Ours::new(&Work {
+        let ours = Ours::idle(&Work {
             payload: 64,
             devices,
             window: 100,

@@ -28,7 +28,7 @@ pub(crate) struct Ours {
 impl Ours {
     /// Creates a connected gateway, whose devices are attached and subscribed to their configs and commands.
     pub(crate) fn new(work: &Work) -> Self {
-        let mut ours = Self::connected(options(work), work);
+        let mut ours = Self::idle(work);
         // The devices may have more in flight with each acknowledgement, up to the window.
         for _ in 0..work.window {
             ours.publish_next();
@@ -37,7 +37,12 @@ impl Ours {
         ours
     }
 
-    /// Creates the same with these options. Nothing was published yet.
+    /// Creates the same, which has published nothing yet.
+    pub(crate) fn idle(work: &Work) -> Self {
+        Self::connected(options(work), work)
+    }
+
+    /// Creates an idle one with these options.
     pub(crate) fn connected(options: Options, work: &Work) -> Self {
         let now = Instant::now();
         let mut gateway = Gateway::new(client_id(), options, 1).expect("valid options");

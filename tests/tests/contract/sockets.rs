@@ -42,7 +42,7 @@ macro_rules! executor {
             type Runtime = $runtime;
 
             fn runtime() -> $runtime {
-                $runtime
+                $runtime::default()
             }
 
             fn block_on<T>($main: impl Future<Output = T>) -> T {

@@ -219,7 +219,7 @@ fn one_that_accepts_and_fails_does_not_win_against_a_slower_one_that_works() {
     world.net.shape(|network| network.latency = 3 * SECOND / 2);
     assert_eq!(next_dialed(&world), V4[0]);
     world.pass(3 * SECOND);
-    assert_eq!(dialed(&world), []);
+    assert_eq!(dialed(&world), [(0, V6[0])]);
     let server = Server::dialed(&world).expect("it won");
     server.peer.send(&[0x20, 2, 0, 0]);
     world.pass(3 * SECOND / 2);
@@ -227,7 +227,7 @@ fn one_that_accepts_and_fails_does_not_win_against_a_slower_one_that_works() {
 }
 
 #[test]
-fn one_that_accepted_and_failed_is_tried_after_half_of_the_time() {
+fn one_that_accepted_and_failed_is_tried_two_seconds_after_the_others() {
     let world = world([(V6[0], Dials::Silent), (V4[0], Dials::Hang)]);
     let (_client, driver) = start(&world, Options::default());
     let _driver = world.spawn(driver.run());
@@ -235,10 +235,27 @@ fn one_that_accepted_and_failed_is_tried_after_half_of_the_time() {
     world.pass(Options::default().connack_timeout);
     world.net.set_dials(V6[0], Dials::Succeed);
     assert_eq!(next_dialed(&world), V4[0]);
-    world.pass(10 * SECOND - Duration::from_millis(20));
+    world.pass(2 * SECOND - Duration::from_millis(20));
     assert!(Server::dialed(&world).is_none());
     world.pass(Duration::from_millis(20));
     Server::open(&world);
+}
+
+#[test]
+fn the_last_of_a_hundred_addresses_is_reached_with_the_fourth_attempt() {
+    let world = World::new();
+    world.net.set_addresses((1..=100).map(v4));
+    world.dials(Dials::Fail);
+    world.net.set_dials(v4(100), Dials::Succeed);
+    let (client, driver) = start(&world, Options::default());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    // Waits between the attempts: 2, 3 and 5 s at most.
+    world.pass(10 * SECOND);
+    assert_eq!(dialed(&world).len(), 100);
+    Server::open(&world);
+    let failed = read(&world, &mut status);
+    assert!(matches!(failed[..], [.., Status::Connected]) && failed.len() == 4);
 }
 
 #[test]

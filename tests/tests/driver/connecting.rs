@@ -238,7 +238,7 @@ fn a_refusal_is_read_although_writing_failed() {
     else {
         panic!("{changes:?}");
     };
-    assert!(matches!(**error, TransportError::Broken(_)), "{error:?}");
+    assert!(matches!(**error, TransportError::PeerClosed), "{error:?}");
 
     world.net.shape(|network| network.is_stalled = true);
     world.pass(Duration::from_secs(3));
@@ -314,6 +314,7 @@ fn a_stream_that_ends_without_close_notify_or_by_a_reset_counts_as_closed_by_the
     for (kind, is_closed) in [
         (io::ErrorKind::UnexpectedEof, true),
         (io::ErrorKind::ConnectionReset, true),
+        (io::ErrorKind::BrokenPipe, true),
         (io::ErrorKind::TimedOut, false),
     ] {
         let mut opened = open(Options::default());

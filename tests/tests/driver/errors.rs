@@ -178,6 +178,7 @@ fn a_failed_handshake_names_the_host_and_has_the_error_of_rustls_as_its_source()
     let host = "mqtt.example.org".into();
     let error = TransportError::Tls {
         host,
+        proxy: None,
         source: source(),
     };
     let start = "no TLS connection with mqtt.example.org: its CA is not among the trusted ones: ";

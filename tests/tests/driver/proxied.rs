@@ -178,6 +178,27 @@ fn the_addresses_of_a_proxy_are_raced_and_one_that_opens_no_tunnel_goes_last() {
 }
 
 #[test]
+fn a_handshake_that_fails_in_the_tunnel_is_told_with_the_proxy() {
+    let world = World::new();
+    let (client, driver) = proxied(&world, http().credentials("plant", "secret").unwrap());
+    let mut status = client.status();
+    let _driver = world.spawn(driver.run());
+    let proxy = Server::accept(&world).peer;
+    proxy.send(b"HTTP/1.1 200 Connection established\r\n\r\n<html>log in</html>");
+    let shown = match &read(&world, &mut status)[..] {
+        [
+            Status::Disconnected {
+                error: Some(error), ..
+            },
+        ] => error.to_string(),
+        other => panic!("{other:?}"),
+    };
+    let start =
+        "no TLS connection with mqtt.example.org through the proxy http://proxy.example:3128: ";
+    assert!(shown.starts_with(start), "{shown}");
+}
+
+#[test]
 fn a_tunnel_is_abandoned_when_the_gateway_is_closed() {
     let world = World::new();
     let (client, driver) = proxied(&world, http());

@@ -190,7 +190,7 @@ pub(crate) fn is_served(address: SocketAddr) -> bool {
     connack(address).is_some()
 }
 
-/// Returns the code with which a CONNECT with a token that is none is refused, or `None` if it is not answered.
+/// Returns the code with which a CONNECT with a malformed token is refused, or `None` if it is not answered.
 pub(crate) fn connack(address: SocketAddr) -> Option<u8> {
     let client = "projects/plant/locations/us-central1/registries/sensors/devices/sensor";
     let [name, client, user, token] =

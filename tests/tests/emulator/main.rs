@@ -1,5 +1,6 @@
 //! The emulator as a program, on real sockets, pipes and files.
 #![cfg(unix)]
+#![forbid(unsafe_code)]
 
 mod child;
 mod example;

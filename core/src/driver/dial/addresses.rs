@@ -2,8 +2,11 @@
 
 use core::net::SocketAddr;
 
-/// Maximum of addresses tried in an attempt, and remembered as failed.
-const MAX_ADDRESSES: usize = 32;
+/// Maximum of addresses tried in an attempt.
+const MAX_TRIED: usize = 32;
+
+/// Maximum of addresses remembered as failed: more than a host has, so that all of them are tried in turn.
+const MAX_FAILED: usize = 1_024;
 
 /// The addresses that have failed and not worked since, the last one at the end.
 #[derive(Default)]
@@ -21,7 +24,8 @@ pub(crate) struct Candidate {
 
 impl Addresses {
     /// Returns the addresses in the order to try them in: the families alternate, beginning with that of the first
-    /// (RFC 8305, 4), then come those that have failed, the last one at the end.
+    /// (RFC 8305, 4), then come those that have failed, the last one at the end, and behind them all those that accept and
+    /// fail, for which the race waits longest.
     pub(crate) fn candidates(&self, resolved: &[SocketAddr]) -> Vec<Candidate> {
         let mut candidates: Vec<Candidate> = Vec::new();
         for address in interleave(resolved) {
@@ -35,15 +39,20 @@ impl Addresses {
                 });
             }
         }
-        candidates.sort_by_key(|candidate| self.place_of(candidate.address));
-        candidates.truncate(MAX_ADDRESSES);
+        candidates.sort_by_key(|candidate| {
+            (
+                candidate.accepts_and_fails,
+                self.place_of(candidate.address),
+            )
+        });
+        candidates.truncate(MAX_TRIED);
         candidates
     }
 
     /// Records that this address has failed, after it had accepted the TCP connection or before.
     pub(crate) fn add_failed(&mut self, address: SocketAddr, accepts_and_fails: bool) {
         self.forget(address);
-        if self.failed.len() >= MAX_ADDRESSES {
+        if self.failed.len() >= MAX_FAILED {
             self.failed.remove(0);
         }
         self.failed.push(Candidate {
@@ -122,7 +131,7 @@ mod tests {
         };
         let mut known = Addresses::default();
         known.add_failed(first, false);
-        known.add_failed(second, true);
+        known.add_failed(second, false);
         assert_eq!(
             order(&known, &resolved),
             addresses("1.0.0.3 1.0.0.1 1.0.0.2")
@@ -137,19 +146,29 @@ mod tests {
             order(&known, &resolved),
             addresses("1.0.0.2 1.0.0.3 1.0.0.1")
         );
+        known.add_failed(second, true);
+        known.add_failed(first, false);
+        assert_eq!(
+            order(&known, &resolved),
+            addresses("1.0.0.3 1.0.0.1 1.0.0.2"),
+            "one that accepts and fails holds up no other"
+        );
     }
 
     #[test]
-    fn no_more_than_32_addresses_are_tried_or_remembered() {
-        let many: Vec<_> = (0..100)
-            .map(|n| SocketAddr::from(([10, 0, 0, n], 1)))
+    fn thirty_two_addresses_are_tried_at_a_time_and_1024_remembered() {
+        let many: Vec<_> = (1..=2_000)
+            .map(|port| SocketAddr::from(([10, 0, 0, 1], port)))
             .collect();
         let mut known = Addresses::default();
-        assert_eq!(order(&known, &many), &many[..32]);
-        for address in &many {
-            known.add_failed(*address, false);
+        for tried in many[..1_024].chunks(32) {
+            assert_eq!(order(&known, &many), tried);
+            for address in tried {
+                known.add_failed(*address, false);
+            }
         }
-        assert_eq!(known.failed.len(), 32);
-        assert_eq!(order(&known, &many), &many[..32]);
+        assert_eq!(order(&known, &many), &many[1_024..1_056]);
+        known.add_failed(many[1_024], false);
+        assert_eq!(known.failed.len(), 1_024);
     }
 }

@@ -22,12 +22,16 @@ use crate::{
 /// How long one address is waited for before the next one is tried as well: the recommendation of RFC 8305, 5.
 const ATTEMPT_DELAY: Duration = Duration::from_millis(250);
 
+/// How long the others have before one is tried that has accepted connections and then failed: TCP connects in less, also
+/// over a link that is slow, or loses a packet.
+const HANDICAP: Duration = Duration::from_secs(2);
+
 /// The addresses that failed, each with its error.
 type Failed = Vec<(SocketAddr, io::Error)>;
 
 /// Connects to the candidates in their order, and returns the first connection. The next one is tried after 250 ms, or at
-/// once when one fails; one that has accepted connections and then failed, only when no other is under way, or after half
-/// of the time, so that it does not win against slower ones that work. The others are dropped. Returns those that failed, too:
+/// once when one fails; one that has accepted connections and then failed, only when no other is under way, or after 2 s,
+/// so that it does not win against slower ones that work. The others are dropped. Returns those that failed, too:
 /// all of them, with what they did, if there is no connection.
 pub(crate) async fn run<R: Runtime, T: TokenSource>(
     environment: &Arc<RuntimeEnvironment<R, T>>,
@@ -35,7 +39,7 @@ pub(crate) async fn run<R: Runtime, T: TokenSource>(
 ) -> (Option<(SocketAddr, R::Stream)>, Failed) {
     let (runtime, limit) = (&**environment.runtime(), environment.step_timeout());
     let clock: Arc<dyn Environment> = Arc::<RuntimeEnvironment<R, T>>::clone(environment);
-    let mut race = Race::new(candidates, clock, limit);
+    let mut race = Race::new(candidates, clock);
     let connect = |address| runtime.connect(address);
     match within(runtime, limit, poll_fn(|cx| race.poll(&connect, cx))).await {
         Some(won) => (won, race.failed),
@@ -62,7 +66,7 @@ impl<F, S> Race<F>
 where
     F: Future<Output = io::Result<S>>,
 {
-    fn new(candidates: Vec<Candidate>, clock: Arc<dyn Environment>, limit: Duration) -> Self {
+    fn new(candidates: Vec<Candidate>, clock: Arc<dyn Environment>) -> Self {
         let now = clock.now();
         Self {
             waiting: candidates.into(),
@@ -71,7 +75,7 @@ where
             alarm: Alarm::new(Arc::clone(&clock)),
             clock,
             next: now,
-            last_resort: now + limit / 2,
+            last_resort: now + HANDICAP,
         }
     }
 

@@ -12,9 +12,6 @@ use super::{
 /// Maximum size of the header of an answer, with those of interim answers before it.
 const MAX_HEADER_BYTES: usize = 16 * 1024;
 
-/// Maximum number of fields in it.
-const MAX_FIELDS: usize = 128;
-
 /// Maximum number of characters of the proxy's own words in an error.
 const MAX_SHOWN: usize = 64;
 
@@ -104,7 +101,8 @@ async fn read_answer<S: AsyncRead + Unpin>(
         if begun.into_iter().any(|(byte, expected)| byte != expected) {
             return Err(ProxyError::NotHttp);
         }
-        if header.ends_with(b"\r\n\r\n") || header.ends_with(b"\n\n") {
+        // A line may end without CR (RFC 9112, section 2.2).
+        if header.ends_with(b"\n\r\n") || header.ends_with(b"\n\n") {
             return parse(&header);
         }
     }
@@ -112,9 +110,16 @@ async fn read_answer<S: AsyncRead + Unpin>(
 
 /// Parses a whole header.
 fn parse(header: &[u8]) -> Result<Answer, ProxyError> {
-    let mut fields = [httparse::EMPTY_HEADER; MAX_FIELDS];
+    let lines = header.iter().filter(|byte| **byte == b'\n').count();
+    let mut fields = vec![httparse::EMPTY_HEADER; lines];
     let mut response = httparse::Response::new(&mut fields);
-    match response.parse(header) {
+    // The status alone decides whether there is a tunnel, whatever the fields are like.
+    let mut parser = httparse::ParserConfig::default();
+    parser
+        .allow_spaces_after_header_name_in_responses(true)
+        .allow_obsolete_multiline_headers_in_responses(true)
+        .ignore_invalid_headers_in_responses(true);
+    match parser.parse_response(&mut response, header) {
         Ok(httparse::Status::Complete(_)) => {}
         Ok(httparse::Status::Partial) | Err(_) => return Err(ProxyError::NotHttp),
     }
@@ -124,15 +129,29 @@ fn parse(header: &[u8]) -> Result<Answer, ProxyError> {
         let is_named = |name: &&str| field.name.eq_ignore_ascii_case(name);
         names.iter().any(is_named)
     });
-    let schemes = demands.filter_map(|field| {
-        let value = str::from_utf8(field.value).ok()?;
-        Some(shown(value.split_whitespace().next()?))
-    });
+    let schemes = demands.flat_map(|field| schemes(&String::from_utf8_lossy(field.value)));
     Ok(Answer {
         code: response.code.unwrap_or_default(),
         reason: shown(response.reason.unwrap_or_default()),
         schemes: schemes.collect(),
     })
+}
+
+/// Returns the schemes in a list of challenges (RFC 9110, section 11.6.1), whose parameters are separated by commas as well.
+fn schemes(challenges: &str) -> Vec<String> {
+    let mut is_quoted = false;
+    let elements = challenges.split(|c| {
+        is_quoted ^= c == '"';
+        c == ',' && !is_quoted
+    });
+    let schemes = elements.filter_map(|element| {
+        let element = element.trim();
+        let end = element.find(|c: char| c.is_whitespace() || c == '=');
+        let (name, rest) = element.split_at(end.unwrap_or(element.len()));
+        let is_parameter = rest.trim_start().starts_with('=');
+        (!name.is_empty() && !is_parameter).then(|| shown(name))
+    });
+    schemes.collect()
 }
 
 impl Answer {

@@ -91,9 +91,10 @@ async fn send_password<S: AsyncRead + AsyncWrite + Unpin>(
     write_all(stream, &credentials.socks5()).await?;
     let mut answer = [0; 2];
     read_exact(stream, &mut answer).await?;
+    // Some proxies answer with the version of SOCKS instead of that of the authentication.
     match answer {
-        [PASSWORD_VERSION, 0] => Ok(()),
-        [PASSWORD_VERSION, _] => Err(ProxyError::CredentialsRefused),
+        [PASSWORD_VERSION | VERSION, 0] => Ok(()),
+        [PASSWORD_VERSION | VERSION, _] => Err(ProxyError::CredentialsRefused),
         _ => Err(ProxyError::NotSocks5),
     }
 }

@@ -100,8 +100,8 @@ impl Error for ProxyError {
 /// What a status of HTTP, not 2xx, 401 or 407, means for a CONNECT, and what to do.
 fn status(code: u16) -> &'static str {
     match code {
-        300..=399 => {
-            "it redirects, as the login page of a network does: log in there, or check its host and port"
+        300..=399 | 511 => {
+            "it asks for a login, as the page of a network does: log in there, or check its host and port"
         }
         403 => {
             "it does not allow this host or port; many proxies allow port 443 only, on which the bridge listens too"

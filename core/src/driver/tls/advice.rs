@@ -11,6 +11,9 @@ use super::certificate_advice::{is_ca_unknown, of_certificate};
 /// Shows what an error means, and what to do.
 pub(crate) struct Explained<'a>(pub(crate) &'a io::Error);
 
+/// The same for an error after the handshake.
+pub(crate) struct ExplainedLater<'a>(pub(crate) &'a io::Error);
+
 /// Returns the error of TLS in an error of a stream.
 pub(crate) fn tls_error(error: &io::Error) -> Option<&Error> {
     error.get_ref()?.downcast_ref()
@@ -19,6 +22,30 @@ pub(crate) fn tls_error(error: &io::Error) -> Option<&Error> {
 /// Returns whether another CA certificate among the trusted ones could make the difference.
 pub(crate) fn needs_other_ca(error: &io::Error) -> bool {
     matches!(tls_error(error), Some(Error::InvalidCertificate(problem)) if is_ca_unknown(problem))
+}
+
+/// Returns whether the server ended the connection, and said so.
+pub(crate) fn is_alert(error: &io::Error) -> bool {
+    matches!(tls_error(error), Some(Error::AlertReceived(_)))
+}
+
+/// Returns whether the server refused the client's certificate, or may have demanded one.
+pub(crate) fn is_about_client(error: &io::Error) -> bool {
+    matches!(
+        tls_error(error),
+        Some(Error::AlertReceived(
+            Alert::CertificateRequired
+                | Alert::NoCertificate
+                | Alert::HandshakeFailure
+                | Alert::UnknownCA
+                | Alert::CertificateExpired
+                | Alert::CertificateRevoked
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateUnknown
+                | Alert::AccessDenied
+        ))
+    )
 }
 
 impl fmt::Display for Explained<'_> {
@@ -30,12 +57,22 @@ impl fmt::Display for Explained<'_> {
     }
 }
 
+impl fmt::Display for ExplainedLater<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match tls_error(self.0) {
+            Some(Error::InvalidMessage(_)) => of_tls(&Error::DecryptError, f),
+            _ => Explained(self.0).fmt(f),
+        }
+    }
+}
+
 fn of_stream(error: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut, UnexpectedEof};
     match error.kind() {
-        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => f.write_str(
-            "the connection was closed during the handshake: check that this is a port for TLS, and that no firewall on \
-             the way ends such connections",
+        UnexpectedEof | ConnectionReset | ConnectionAborted | BrokenPipe => write!(
+            f,
+            "the connection was closed during the handshake ({error}): check that this is a port for TLS, and that no \
+             firewall on the way ends such connections"
         ),
         TimedOut => write!(
             f,
@@ -63,9 +100,11 @@ fn of_tls(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             f,
             "the server violated the TLS protocol ({problem:?}): its TLS, or something on the way, is faulty"
         ),
+        Error::DecryptError => f.write_str(
+            "what arrived from the server is damaged: something on the way, or the server's TLS, is faulty",
+        ),
         Error::InappropriateMessage { .. }
         | Error::InappropriateHandshakeMessage { .. }
-        | Error::DecryptError
         | Error::PeerSentOversizedRecord => write!(
             f,
             "the server violated the TLS protocol ({error}): its TLS, or something on the way, is faulty"
@@ -94,8 +133,9 @@ fn of_tls(error: &Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
 fn of_alert(alert: Alert, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let meaning = match alert {
         Alert::HandshakeFailure | Alert::InsufficientSecurity => {
-            "the server refused the handshake: it has no cipher suite in common with this client, or demands a client \
-             certificate"
+            "the server refused the handshake, and its log says why: it may demand a client certificate, have no certificate \
+             that this client can verify (RSA of 2048 bits or more, P-256, P-384 or Ed25519), or share no TLS 1.2 or 1.3 \
+             cipher suite, key exchange (X25519, P-256 or P-384) or SHA-2 signature with this client"
         }
         Alert::ProtocolVersion => {
             "the server speaks neither TLS 1.2 nor TLS 1.3: enable one of them at the server"
@@ -104,8 +144,8 @@ fn of_alert(alert: Alert, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "the server demands a client certificate: give one, with its private key"
         }
         Alert::UnknownCA => {
-            "the server does not trust the CA of the client certificate: give one that its CA has issued, with all \
-             intermediate certificates"
+            "the server does not trust the CA of the client certificate, or demands one and got none: give one that its CA \
+             has issued, with all intermediate certificates"
         }
         Alert::CertificateExpired => {
             "the server says that the client certificate is expired or not valid yet: renew it, or check the server's date"
@@ -114,14 +154,18 @@ fn of_alert(alert: Alert, f: &mut fmt::Formatter<'_>) -> fmt::Result {
             "the server says that the client certificate is revoked: give a new one"
         }
         Alert::BadCertificate | Alert::UnsupportedCertificate | Alert::CertificateUnknown => {
-            "the server refused the client certificate: give one that is meant for client authentication there"
+            "the server demands a client certificate, or refused the one that it got: give one that its CA has issued, with \
+             all intermediate certificates, that is valid and meant for clients"
         }
         Alert::AccessDenied => {
-            "the server denies access to this client certificate: give one that it permits"
+            "the server denies access: if it demands a client certificate, give one that it permits"
         }
         Alert::DecryptError => {
-            "the server could not verify a signature or key of the handshake: check that the client certificate is the one \
-             that belongs to its key"
+            "the server could not verify a signature or key of the handshake: something on the way may be faulty, or the \
+             client certificate, if one is given, is not supported there"
+        }
+        Alert::BadRecordMac | Alert::RecordOverflow | Alert::DecodeError => {
+            "what arrived at the server was damaged: something on the way, or its TLS, is faulty"
         }
         Alert::UnrecognisedName => {
             "the server has no certificate for this host name: check the host"
@@ -156,7 +200,11 @@ fn of_incompatible(feature: &PeerIncompatible, f: &mut fmt::Formatter<'_>) -> fm
 #[cfg(test)]
 mod tests {
     use super::*;
-    use rustls::{CertificateError, ContentType, PeerMisbehaved};
+    use std::sync::Arc;
+
+    use rustls::{CertificateError, ContentType, OtherError, PeerMisbehaved};
+
+    use crate::driver::tls::signature_problem::SignatureProblem;
 
     /// Returns the sentence of an error as it comes from a stream.
     fn sentence(error: Error) -> String {
@@ -169,7 +217,7 @@ mod tests {
         for (alerts, part) in [
             (
                 &[Alert::HandshakeFailure, Alert::InsufficientSecurity][..],
-                "no cipher suite in common",
+                "it may demand a client certificate, have no certificate",
             ),
             (&[Alert::ProtocolVersion], "neither TLS 1.2 nor TLS 1.3"),
             (
@@ -194,7 +242,7 @@ mod tests {
                     Alert::UnsupportedCertificate,
                     Alert::CertificateUnknown,
                 ],
-                "refused the client certificate",
+                "refused the one that it got",
             ),
             (&[Alert::AccessDenied], "denies access"),
             (&[Alert::DecryptError], "could not verify a signature"),
@@ -202,7 +250,15 @@ mod tests {
             (&[Alert::NoApplicationProtocol], "ALPN"),
             (&[Alert::InternalError], "the server failed"),
             (
-                &[Alert::DecodeError, Alert::Unknown(200)],
+                &[
+                    Alert::BadRecordMac,
+                    Alert::RecordOverflow,
+                    Alert::DecodeError,
+                ],
+                "arrived at the server was damaged",
+            ),
+            (
+                &[Alert::UnexpectedMessage, Alert::Unknown(200)],
                 "the server ended the TLS connection",
             ),
         ] {
@@ -224,7 +280,7 @@ mod tests {
             (InvalidMessage::MessageTooLarge.into(), not_tls),
             (InvalidMessage::MissingData("ServerHello").into(), faulty),
             (PeerMisbehaved::SelectedUnofferedCipherSuite.into(), faulty),
-            (Error::DecryptError, faulty),
+            (Error::DecryptError, "from the server is damaged"),
             (Error::PeerSentOversizedRecord, faulty),
             (
                 Error::InappropriateMessage {
@@ -265,14 +321,34 @@ mod tests {
     }
 
     #[test]
+    fn after_the_handshake_what_is_no_tls_is_damaged() {
+        let error = Error::from(InvalidMessage::InvalidContentType);
+        let error = io::Error::new(io::ErrorKind::InvalidData, error);
+        let shown = ExplainedLater(&error).to_string();
+        assert!(
+            shown.starts_with("what arrived from the server is damaged"),
+            "{shown}"
+        );
+        let late = io::Error::new(
+            io::ErrorKind::InvalidData,
+            Error::AlertReceived(Alert::InternalError),
+        );
+        let shown = ExplainedLater(&late).to_string();
+        assert!(shown.starts_with("the server failed"), "{shown}");
+    }
+
+    #[test]
     fn only_an_unknown_ca_is_a_matter_of_the_trusted_ones() {
         let needs = |error: Error| needs_other_ca(&io::Error::other(error));
         assert!(needs(CertificateError::UnknownIssuer.into()));
-        assert!(needs(CertificateError::BadSignature.into()));
+        let of = |problem| CertificateError::Other(OtherError(Arc::new(problem))).into();
+        assert!(needs(of(SignatureProblem::OtherCaKey)));
         for error in [
             CertificateError::Expired.into(),
             CertificateError::NotValidForName.into(),
             CertificateError::Revoked.into(),
+            CertificateError::BadSignature.into(),
+            of(SignatureProblem::CaKeySize(1_024)),
             Error::AlertReceived(Alert::UnknownCA),
             InvalidMessage::InvalidContentType.into(),
         ] {

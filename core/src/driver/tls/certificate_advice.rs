@@ -1,21 +1,27 @@
 //! What is wrong with a server's certificate, and what to do about it.
 
-use core::fmt;
+use core::{fmt, net::IpAddr};
 
 use rustls::{CertificateError, Error, ExtendedKeyPurpose};
 
-use super::utc::Utc;
+use super::{algorithm_advice, signature_problem::SignatureProblem, utc::Utc};
 
 /// The error of rustls-platform-verifier for a certificate that is meant for something else, of a type that it keeps to
 /// itself.
 const PLATFORM_PURPOSE: &str = "certificate had invalid extensions";
 
+/// How many names of a certificate are shown.
+const MAX_NAMES: usize = 4;
+
 /// Returns whether the server's CA is unknown, or one of the same name and another key is trusted.
 pub(super) fn is_ca_unknown(problem: &CertificateError) -> bool {
-    matches!(
-        problem,
-        CertificateError::UnknownIssuer | CertificateError::BadSignature
-    )
+    match problem {
+        CertificateError::UnknownIssuer => true,
+        CertificateError::Other(other) => {
+            matches!(other.0.downcast_ref(), Some(SignatureProblem::OtherCaKey))
+        }
+        _ => false,
+    }
 }
 
 /// Returns the name of what is wrong with a certificate.
@@ -52,14 +58,8 @@ pub(super) fn of_certificate(
             Utc(*next_update)
         ),
         CertificateError::NotValidForNameContext { presented, .. } => {
-            f.write_str("its certificate is for another host name: ")?;
-            match presented.as_slice() {
-                [] => f.write_str("it has none (a common name does not count)")?,
-                names => {
-                    let names: Vec<_> = names.iter().map(|name| bare(name)).collect();
-                    f.write_str(&names.join(", "))?;
-                }
-            }
+            f.write_str("its certificate is not for this host: it is for ")?;
+            of_names(presented, f)?;
             f.write_str("; check the host, or let the server present a certificate for it")
         }
         CertificateError::InvalidPurposeContext {
@@ -79,8 +79,17 @@ pub(super) fn of_certificate(
         CertificateError::UnsupportedSignatureAlgorithmContext {
             signature_algorithm_id,
             ..
-        } => of_algorithm(signature_algorithm_id, f),
+        } => algorithm_advice::of_signature(signature_algorithm_id, f),
+        CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext {
+            public_key_algorithm_id,
+            ..
+        } => algorithm_advice::of_ca_key(public_key_algorithm_id, f),
+        #[expect(deprecated, reason = "a verifier in the TLS settings may return it")]
+        CertificateError::UnsupportedSignatureAlgorithm => algorithm_advice::of_signature(&[], f),
         CertificateError::Other(other) => {
+            if let Some(problem) = other.0.downcast_ref::<SignatureProblem>() {
+                return write!(f, "{problem}");
+            }
             match other.0.downcast_ref::<webpki::Error>() {
                 Some(problem) => f.write_str(of_chain(problem))?,
                 None if other.to_string() == PLATFORM_PURPOSE => f.write_str(PURPOSE)?,
@@ -92,36 +101,32 @@ pub(super) fn of_certificate(
     }
 }
 
-/// Returns a name as it is in a certificate, of what rustls makes of it, such as `DnsName("example.org")`.
-fn bare(name: &str) -> &str {
-    let inner = name
-        .split_once('(')
-        .and_then(|(_, inner)| inner.strip_suffix(')'));
-    inner.unwrap_or(name).trim_matches('"')
+/// Lists the first names of a certificate. rustls makes texts of them such as `DnsName("example.org")`.
+fn of_names(presented: &[String], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    let inner = |name: &str, kind| {
+        let inner = name.strip_prefix(kind)?.strip_suffix(')')?;
+        Some(inner.trim_matches('"').to_owned())
+    };
+    let of_host = |name: &String| match inner(name, "DnsName(") {
+        Some(name) if name.parse::<IpAddr>().is_ok() => Some(format!(
+            "a DNS name {name} (an address has to be an `IP` there)"
+        )),
+        Some(name) => Some(name.escape_debug().to_string()),
+        None => inner(name, "IpAddress("),
+    };
+    let mut names = presented.iter().filter_map(of_host);
+    let shown: Vec<_> = names.by_ref().take(MAX_NAMES).collect();
+    match (shown.is_empty(), names.count()) {
+        (true, _) => f.write_str("none (a common name does not count)"),
+        (false, 0) => f.write_str(&shown.join(", ")),
+        (false, more) => write!(f, "{} and {more} more", shown.join(", ")),
+    }
 }
 
 const PURPOSE: &str = "the server's certificate is not meant for servers: let the server present one that is (extended key \
                        usage serverAuth)";
 
 const OTHER: &str = "the server's certificate is not acceptable: replace it";
-
-const ALGORITHM: &str = "a signature of the server's certificate, or of one that it was issued with, is of a kind that is not \
-                         supported, such as SHA-1: have it issued anew, with ECDSA or RSA and SHA-256";
-
-/// Names the algorithms that old certificates have.
-fn of_algorithm(id: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    f.write_str(ALGORITHM)?;
-    match id {
-        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x05] => {
-            f.write_str(" (it has RSA with SHA-1)")
-        }
-        [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x04] => {
-            f.write_str(" (it has RSA with MD5)")
-        }
-        [0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x04, 0x01] => f.write_str(" (it has ECDSA with SHA-1)"),
-        _ => Ok(()),
-    }
-}
 
 fn without_context(problem: &CertificateError) -> &'static str {
     match problem {
@@ -130,8 +135,8 @@ fn without_context(problem: &CertificateError) -> &'static str {
              server leaves out the intermediate certificates"
         }
         CertificateError::BadSignature => {
-            "its certificate is not signed by the trusted CA of that name, which has another key: trust the CA's current \
-             certificate, or check the host"
+            "a signature of the server or of its certificate does not fit its key: the trusted CA of the issuer's name has \
+             another key, an RSA key has less than 2048 bits, or the server's key is not the one of its certificate"
         }
         CertificateError::BadEncoding => "the server's certificate is damaged: replace it",
         CertificateError::Expired => {
@@ -143,7 +148,7 @@ fn without_context(problem: &CertificateError) -> &'static str {
              wrong"
         }
         CertificateError::NotValidForName => {
-            "its certificate is for another host name: check the host, or let the server present a certificate for it"
+            "its certificate is not for this host: check the host, or let the server present a certificate for it"
         }
         CertificateError::Revoked => {
             "the server's certificate has been revoked: do not trust it, and let the server present a new one"
@@ -162,11 +167,6 @@ fn without_context(problem: &CertificateError) -> &'static str {
         CertificateError::ApplicationVerificationFailure => {
             "the verifier in the TLS settings refused the server's certificate: look there for the reason"
         }
-        #[expect(deprecated, reason = "a verifier in the TLS settings may return it")]
-        CertificateError::UnsupportedSignatureAlgorithm => ALGORITHM,
-        CertificateError::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
-            "a signature of the server's certificate is of another kind than the key of its CA: have it issued anew"
-        }
         _ => OTHER,
     }
 }
@@ -183,7 +183,7 @@ fn of_chain(problem: &webpki::Error) -> &'static str {
              req -x509` makes a CA certificate unless it gets `-addext basicConstraints=critical,CA:FALSE`)"
         }
         Chain::EndEntityUsedAsCa => {
-            "the server's certificate was issued with a certificate that is none of a CA: have it issued by a CA \
+            "the server's certificate was issued with a certificate of no CA: have it issued by a CA \
              (`basicConstraints` CA:TRUE)"
         }
         Chain::NameConstraintViolation => {
@@ -280,9 +280,23 @@ mod tests {
         };
         check(
             name(&["DnsName(\"a.example\")", "IpAddress(127.0.0.1)"]),
-            &["another host name: a.example, 127.0.0.1; check the host"],
+            &["not for this host: it is for a.example, 127.0.0.1; check the host"],
         );
-        check(name(&[]), &["it has none (a common name does not count)"]);
+        check(
+            name(&[]),
+            &["it is for none (a common name does not count)"],
+        );
+        check(
+            name(&[
+                "DnsName(\"127.0.0.1\")",
+                "UniformResourceIdentifier(\"https://x\")",
+            ]),
+            &["it is for a DNS name 127.0.0.1 (an address has to be an `IP` there); check"],
+        );
+        check(
+            name(&["DnsName(\"\u{1b}[m\n\")"; 7]),
+            &["it is for \\u{1b}[m\\n, ", "\\n and 3 more; check"],
+        );
         let purpose = |presented| CertificateError::InvalidPurposeContext {
             required: ExtendedKeyPurpose::ServerAuth,
             presented,
@@ -296,11 +310,6 @@ mod tests {
             purpose(vec![ExtendedKeyPurpose::Other(vec![1, 3, 6])]),
             &["not meant for server authentication: let"],
         );
-        let sha1 = CertificateError::UnsupportedSignatureAlgorithmContext {
-            signature_algorithm_id: vec![0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x05],
-            supported_algorithms: vec![],
-        };
-        check(sha1, &["have it issued anew", "RSA with SHA-1"]);
     }
 
     #[test]
@@ -312,12 +321,12 @@ mod tests {
             ),
             (
                 CertificateError::BadSignature,
-                "has another key: trust the CA's current certificate",
+                "an RSA key has less than 2048 bits, or the server's key",
             ),
             (CertificateError::BadEncoding, "is damaged"),
             (CertificateError::Expired, "has expired"),
             (CertificateError::NotValidYet, "not valid yet"),
-            (CertificateError::NotValidForName, "another host name"),
+            (CertificateError::NotValidForName, "not for this host"),
             (CertificateError::Revoked, "has been revoked"),
             (
                 CertificateError::UnhandledCriticalExtension,
@@ -344,7 +353,7 @@ mod tests {
                 Chain::CaUsedAsEndEntity,
                 "presents a CA certificate as its own",
             ),
-            (Chain::EndEntityUsedAsCa, "that is none of a CA"),
+            (Chain::EndEntityUsedAsCa, "with a certificate of no CA"),
             (Chain::NameConstraintViolation, "nameConstraints"),
             (Chain::PathLenConstraintViolated, "pathlen"),
             (Chain::UnsupportedCertVersion, "not X.509 version 3"),

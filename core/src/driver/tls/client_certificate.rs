@@ -14,6 +14,9 @@ use crate::pem;
 
 /// Reads a certificate chain, the client's own certificate first, and the private key that belongs to it.
 pub(super) fn read(chain: &[u8], key: &[u8]) -> Result<Arc<CertifiedKey>, TlsError> {
+    if certificates::is_der(chain) {
+        return Err(TlsError::Der);
+    }
     if pem::is_utf16(chain) || pem::is_utf16(key) {
         return Err(TlsError::Utf16);
     }

@@ -15,6 +15,8 @@ pub enum TlsError {
     NoCertificate,
     /// None of the certificates in it can be used.
     NoneUsable(Vec<UnusableCertificate>),
+    /// A text with certificates is not PEM, but binary.
+    Der,
     /// A PEM text is in UTF-16.
     Utf16,
     /// The operating system returned no root certificates.
@@ -53,10 +55,15 @@ impl fmt::Display for TlsError {
                     None => Ok(()),
                 }
             }
+            Self::Der => f.write_str(
+                "the file is binary (DER), not PEM: convert it with `openssl x509 -inform DER -in FILE -out NEW`, a bundle \
+                 (.p7b) with `openssl pkcs7 -inform DER -print_certs -in FILE -out NEW`, or PKCS#12 (.p12, .pfx) with `openssl \
+                 pkcs12 -nokeys -in FILE -out NEW`",
+            ),
             Self::Utf16 => f.write_str("the PEM text is in UTF-16: save it as UTF-8 or ASCII"),
             Self::Platform(_) => f.write_str(
-                "the operating system gave no CA certificates: install them (on Debian: ca-certificates), \
-                 or give a CA file",
+                "the operating system gave no CA certificates: install them (on Debian: ca-certificates), correct \
+                 SSL_CERT_FILE and SSL_CERT_DIR if they are set, or give a CA file",
             ),
             #[cfg(feature = "rustls")]
             Self::OwnVerifier => f.write_str(
@@ -94,9 +101,11 @@ impl Error for TlsError {
             Self::NoneUsable(unusable) => unusable.first().and_then(Error::source),
             Self::Platform(error) | Self::ClientKey(error) => Some(error),
             Self::ClientCertificate(unusable) => unusable.source(),
-            Self::NoCertificate | Self::Utf16 | Self::NoClientCertificate | Self::NoClientKey => {
-                None
-            }
+            Self::NoCertificate
+            | Self::Der
+            | Self::Utf16
+            | Self::NoClientCertificate
+            | Self::NoClientKey => None,
             #[cfg(feature = "rustls")]
             Self::OwnVerifier => None,
         }

@@ -12,10 +12,6 @@ use rustls::pki_types::ServerName;
 
 use super::Tls;
 
-/// How many bytes TLS takes that the socket has not taken: a record of the largest size. What it has taken, nothing can
-/// overtake or cancel any more.
-const MAX_UNSENT: usize = 16 * 1024;
-
 impl Tls {
     /// Does the handshake with the server of this name.
     pub(crate) async fn handshake<S: AsyncRead + AsyncWrite + Unpin>(
@@ -29,9 +25,7 @@ impl Tls {
             is_handshaking: true,
             closed: None,
         };
-        let mut secured = connector
-            .connect_with(name, stream, |tls| tls.set_buffer_limit(Some(MAX_UNSENT)))
-            .await?;
+        let mut secured = connector.connect(name, stream).await?;
         secured.get_mut().0.is_handshaking = false;
         Ok(secured)
     }

@@ -4,6 +4,7 @@ use std::{path::Path, sync::Arc};
 
 use rustls::{
     ClientConfig, RootCertStore,
+    client::{WebPkiServerVerifier, danger::ServerCertVerifier},
     crypto::ring,
     pki_types::CertificateDer,
     sign::{CertifiedKey, SingleCertAndKey},
@@ -15,6 +16,7 @@ use super::{
     certificates::{self, UnusableCertificate},
     client_certificate,
     error::TlsError,
+    verifier::Diagnosing,
 };
 use crate::{driver::secret_file, pem};
 
@@ -68,7 +70,7 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`TlsError`] if there is none in it that can be used.
+    /// [`TlsError`] if no certificate in it can be used.
     pub fn from_pem(pem: &[u8]) -> Result<Self, TlsError> {
         let (roots, unusable) = read_roots(pem)?;
         Self::new(Roots::Only(roots), None, unusable)
@@ -103,7 +105,7 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// [`TlsError`] if there is none in it that can be used, and on Android, where the platform takes none.
+    /// [`TlsError`] if no certificate in it can be used, and on Android, where the platform accepts no others.
     pub fn trust_pem(mut self, pem: &[u8]) -> Result<Self, TlsError> {
         let (mut more, mut unusable) = read_roots(pem)?;
         match &mut self.roots {
@@ -162,17 +164,8 @@ impl Tls {
         unusable: Vec<UnusableCertificate>,
     ) -> Result<Self, TlsError> {
         let mut config = match &roots {
-            Roots::Platform(more) => builder()?
-                .dangerous()
-                .with_custom_certificate_verifier(Arc::new(platform_verifier(more)?))
-                .with_no_client_auth(),
-            Roots::Only(roots) => {
-                let mut store = RootCertStore::empty();
-                store.add_parsable_certificates(roots.iter().cloned());
-                builder()?
-                    .with_root_certificates(store)
-                    .with_no_client_auth()
-            }
+            Roots::Platform(more) => trusting(Arc::new(platform_verifier(more)?))?,
+            Roots::Only(roots) => trusting(verifier(roots)?)?,
             #[cfg(feature = "rustls")]
             Roots::Verifier(config) => ClientConfig::clone(config),
         };
@@ -189,11 +182,26 @@ impl Tls {
     }
 }
 
-/// The ring provider by name, so that no other one in the process can take its place.
-fn builder() -> Result<rustls::ConfigBuilder<ClientConfig, rustls::WantsVerifier>, TlsError> {
-    ClientConfig::builder_with_provider(Arc::new(ring::default_provider()))
+/// Returns a configuration with this verifier. Names the ring provider, so that no other one in the process can take its
+/// place.
+fn trusting(verifier: Arc<dyn ServerCertVerifier>) -> Result<ClientConfig, TlsError> {
+    let builder = ClientConfig::builder_with_provider(Arc::new(ring::default_provider()));
+    Ok(builder
         .with_safe_default_protocol_versions()
-        .map_err(TlsError::Platform)
+        .map_err(TlsError::Platform)?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Diagnosing(verifier)))
+        .with_no_client_auth())
+}
+
+/// Returns a verifier that trusts these, of which there is at least one.
+fn verifier(roots: &[CertificateDer<'static>]) -> Result<Arc<WebPkiServerVerifier>, TlsError> {
+    let mut store = RootCertStore::empty();
+    store.add_parsable_certificates(roots.iter().cloned());
+    let provider = Arc::new(ring::default_provider());
+    WebPkiServerVerifier::builder_with_provider(Arc::new(store), provider)
+        .build()
+        .map_err(|_no_roots| TlsError::NoCertificate)
 }
 
 /// Returns a verifier that trusts what the operating system trusts, and these.
@@ -212,7 +220,7 @@ fn platform_verifier(more: &[CertificateDer<'static>]) -> Result<Verifier, TlsEr
 }
 
 fn read_file(path: &Path) -> Result<Zeroizing<Vec<u8>>, TlsError> {
-    secret_file::read(path).map_err(|error| TlsError::File(path.into(), error))
+    secret_file::read(path).map_err(|error| TlsError::File(secret_file::shown(path), error))
 }
 
 /// Returns the certificates in a PEM text that can be used, at least one, and those that cannot.
@@ -230,6 +238,7 @@ fn read_roots(
         }
     }
     match (roots.is_empty(), unusable.is_empty()) {
+        (true, true) if certificates::is_der(text) => Err(TlsError::Der),
         (true, true) => Err(TlsError::NoCertificate),
         (true, false) => Err(TlsError::NoneUsable(unusable)),
         (false, _) => Ok((roots, unusable)),
@@ -237,135 +246,4 @@ fn read_roots(
 }
 
 #[cfg(test)]
-mod tests {
-    use core::error::Error as _;
-
-    use super::*;
-
-    #[test]
-    fn a_ca_file_without_a_certificate_is_told_apart_from_a_broken_and_a_missing_one() {
-        let key = "-----BEGIN PRIVATE KEY-----\nAAAA\n-----END PRIVATE KEY-----\n";
-        for pem in ["", "not PEM at all", key] {
-            let error = Tls::from_pem(pem.as_bytes()).unwrap_err();
-            assert!(matches!(error, TlsError::NoCertificate), "{error:?}");
-        }
-        for (pem, shown) in [
-            (
-                section("!!!!"),
-                "the only certificate in the CA file cannot be used: certificate 1 cannot be used: its PEM",
-            ),
-            (
-                section("AAAA"),
-                "the only certificate in the CA file cannot be used: certificate 1 cannot be used: it is damaged",
-            ),
-            (
-                section("AAAA").repeat(3),
-                "none of the 3 certificates in the CA file can be used: certificate 1 cannot",
-            ),
-        ] {
-            let error = Tls::from_pem(pem.as_bytes()).unwrap_err();
-            assert!(error.to_string().starts_with(shown), "{error}");
-        }
-        let error = Tls::from_pem(&[0xFF, 0xFE, 0, 0]).unwrap_err();
-        assert!(matches!(error, TlsError::Utf16), "{error:?}");
-        let error = Tls::from_pem_file("no/such/file.pem").unwrap_err();
-        assert_eq!(error.to_string(), "cannot read no/such/file.pem");
-        assert!(error.source().is_some());
-    }
-
-    const CERTIFICATE: &str = include_str!("../../../tests/keys/certificate.pem");
-
-    fn section(body: &str) -> String {
-        format!("-----BEGIN CERTIFICATE-----\n{body}\n-----END CERTIFICATE-----\n")
-    }
-
-    #[test]
-    fn certificates_that_cannot_be_used_are_named_and_the_others_count() {
-        let body: String = CERTIFICATE
-            .lines()
-            .filter(|line| !line.starts_with('-'))
-            .collect();
-        // The same certificate, with a version that does not exist.
-        let of_version_8 = section(&body.replacen("AwIBAgIU", "AwIBBwIU", 1));
-        let trusted = CERTIFICATE.replace("CERTIFICATE", "TRUSTED CERTIFICATE");
-        let cut = CERTIFICATE
-            .split_inclusive('\n')
-            .take(3)
-            .collect::<String>();
-        let bundle = [
-            CERTIFICATE,
-            &section("!!!!"),
-            &of_version_8,
-            "a comment\n",
-            &trusted,
-            &cut,
-            CERTIFICATE,
-            &section("AAAA"),
-        ];
-        let tls = Tls::from_pem(bundle.concat().as_bytes()).unwrap();
-        let shown: Vec<_> = tls
-            .unusable_certificates()
-            .iter()
-            .map(ToString::to_string)
-            .collect();
-        for (shown, parts) in shown.iter().zip([
-            ["certificate 2 cannot be used", "not base64"],
-            [
-                "certificate 3 (CN=throw-away) cannot be used",
-                "BadEncoding",
-            ],
-            [
-                "certificate 4 (CN=throw-away) cannot be used",
-                "openssl x509",
-            ],
-            ["certificate 5 cannot be used", "no END line"],
-            ["certificate 7 cannot be used", "BadEncoding"],
-        ]) {
-            assert!(parts.iter().all(|part| shown.contains(part)), "{shown}");
-        }
-        assert_eq!(shown.len(), 5, "{shown:?}");
-        assert_eq!(read_roots(bundle.concat().as_bytes()).unwrap().0.len(), 2);
-    }
-
-    #[test]
-    fn a_client_certificate_that_cannot_be_used_is_told_with_its_defect() {
-        let key = include_str!("../../../tests/keys/p256.pkcs8.pem");
-        for (chain, key, part) in [
-            ("", key, "no certificate in the client's certificate file"),
-            (
-                &section("AAAA"),
-                key,
-                "the client's certificate file: certificate 1 cannot be used",
-            ),
-            (CERTIFICATE, "", "no private key in the client's key file"),
-            (
-                CERTIFICATE,
-                CERTIFICATE,
-                "no private key in the client's key file",
-            ),
-            (
-                CERTIFICATE,
-                &key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
-                "that is not encrypted",
-            ),
-            (CERTIFICATE, key, "is not the one of its certificate"),
-            (
-                CERTIFICATE,
-                &format!("{}AAAA\n{}", &key[..28], &key[key.len() - 26..]),
-                "the client's private key cannot be used: it must be RSA",
-            ),
-            ("\u{feff}", key, "no certificate in the client's"),
-        ] {
-            let tls = Tls::from_pem(CERTIFICATE.as_bytes()).unwrap();
-            let error = tls
-                .client_certificate(chain.as_bytes(), key.as_bytes())
-                .unwrap_err();
-            assert!(error.to_string().contains(part), "{error}");
-        }
-        let tls = Tls::from_pem(CERTIFICATE.as_bytes()).unwrap();
-        let error = tls
-            .client_certificate_files("no/such.pem", "no/such.key.pem")
-            .unwrap_err();
-        assert_eq!(error.to_string(), "cannot read no/such.pem");
-    }
-}
+mod tests;

@@ -24,7 +24,7 @@ pub(crate) async fn refuses_a_wrong_ca<W: World>(world: &W, mut plan: Plan) {
 }
 
 pub(crate) async fn refuses_a_wrong_host_name<W: World>(world: &W, plan: Plan) {
-    refuses(world, &plan, "its certificate is for another host name").await;
+    refuses(world, &plan, "its certificate is not for this host").await;
 }
 
 async fn refuses<W: World>(world: &W, plan: &Plan, expected: &str) {

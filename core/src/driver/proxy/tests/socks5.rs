@@ -58,8 +58,10 @@ fn credentials_are_offered_and_sent_if_the_proxy_chooses_them() {
     let request = &REQUEST[3..];
     let offer = &[5, 2, 0, 2][..];
     let password = b"\x01\x05plant\x06secret";
-    let chosen = [&[5, 2, 1, 0][..], &success].concat();
     let sent = [offer, password, request].concat();
+    let with_version_of_socks = [&[5, 2, 5, 0][..], &success].concat();
+    assert_opens(&with_credentials(), HOST, &with_version_of_socks, &sent);
+    let chosen = [&[5, 2, 1, 0][..], &success].concat();
     assert_opens(&with_credentials(), HOST, &chosen, &sent);
     let not_chosen = [CHOICE, &success].concat();
     let sent = [offer, request].concat();
@@ -118,7 +120,7 @@ fn something_other_than_socks5_is_told() {
         let failure = failure(&proxy(), answer);
         assert!(failure.starts_with("its answer is not SOCKS5"), "{failure}");
     }
-    let failure = failure(&with_credentials(), &[5, 2, 5, 0]);
+    let failure = failure(&with_credentials(), &[5, 2, 4, 0]);
     assert!(failure.starts_with("its answer is not SOCKS5"), "{failure}");
 }
 
