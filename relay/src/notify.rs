@@ -5,6 +5,8 @@ mod unix;
 #[cfg(windows)]
 mod windows;
 
+#[cfg(all(unix, test))]
+pub(crate) use self::unix::Notice;
 #[cfg(unix)]
 pub(crate) use self::unix::Notifier;
 #[cfg(windows)]

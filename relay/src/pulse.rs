@@ -141,6 +141,58 @@ impl Status {
 mod tests {
     use super::*;
 
+    #[cfg(unix)]
+    #[tokio::test(start_paused = true)]
+    async fn a_loop_that_computes_or_hangs_gives_no_sign_of_life() {
+        use tokio::time::sleep;
+
+        use crate::notify::Notice;
+
+        const WATCHDOG: Duration = Duration::from_secs(2);
+        let (notifier, notices) = Notifier::channel(Some(WATCHDOG));
+        let signs_of_life = || {
+            let notices = notices.try_iter();
+            notices
+                .filter(|notice| matches!(notice, Notice::Alive))
+                .count()
+        };
+        let mut pulse = Pulse::new(client(), Arc::default(), notifier);
+        pulse.during(sleep(WATCHDOG * 3)).await;
+        assert_eq!(signs_of_life(), 6);
+        pulse.during_write(sleep(WATCHDOG * 3)).await;
+        assert_eq!(signs_of_life(), 6);
+        sleep(WATCHDOG * 3).await;
+        assert_eq!(signs_of_life(), 0);
+        // One that was late is given at once, and not as often as it was left out.
+        pulse.during(sleep(WATCHDOG / 4)).await;
+        assert_eq!(signs_of_life(), 1);
+    }
+
+    /// Returns a client that never connects.
+    #[cfg(unix)]
+    fn client() -> Client {
+        use iotcore_gateway_tokio::{
+            BoxError, ClientId, Security, Setup, Token, TokenRequest, TokenSource, connect,
+        };
+
+        struct Unused;
+
+        impl TokenSource for Unused {
+            async fn gateway(&self, _: TokenRequest<'_>) -> Result<Token, BoxError> {
+                Err("no token is asked for".into())
+            }
+        }
+
+        let client_id = ClientId::new(
+            "plant".parse().unwrap(),
+            "us-central1".parse().unwrap(),
+            "sensors".parse().unwrap(),
+            "gateway-1".parse().unwrap(),
+        );
+        let setup = Setup::new("127.0.0.1", Security::PlainOnLoopback, client_id, Unused);
+        connect(setup).unwrap().0
+    }
+
     #[test]
     fn the_status_line_counts_devices_and_messages_and_tells_of_an_unread_output() {
         let status = Status {

@@ -22,10 +22,12 @@ const MIN_WATCHDOG_INTERVAL: Duration = Duration::from_millis(1);
 pub(crate) struct Notifier {
     /// `None` if there is no service manager.
     notices: Option<SyncSender<Notice>>,
+    /// After how long without a sign of life the service manager ends the relay; `None` if it never does.
+    watchdog: Option<Duration>,
 }
 
 #[derive(Debug)]
-enum Notice {
+pub(crate) enum Notice {
     Ready,
     Stopping,
     Alive,
@@ -43,15 +45,27 @@ impl Notifier {
     pub(crate) fn new() -> io::Result<Self> {
         let socket = env::var_os("NOTIFY_SOCKET");
         if socket.is_none_or(|socket| socket.is_empty()) {
-            return Ok(Self { notices: None });
+            return Ok(Self {
+                notices: None,
+                watchdog: None,
+            });
         }
-        let (sender, receiver) = sync_channel(MAX_WAITING);
+        let watchdog = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero());
+        let (notifier, notices) = Self::channel(watchdog);
         thread::Builder::new()
             .name("notify".to_owned())
-            .spawn(move || send_all(&receiver))?;
-        Ok(Self {
+            .spawn(move || send_all(&notices))?;
+        Ok(notifier)
+    }
+
+    /// Constructs a notifier, and the receiver of its notices.
+    pub(crate) fn channel(watchdog: Option<Duration>) -> (Self, Receiver<Notice>) {
+        let (sender, receiver) = sync_channel(MAX_WAITING);
+        let notifier = Self {
             notices: Some(sender),
-        })
+            watchdog,
+        };
+        (notifier, receiver)
     }
 
     /// Returns whether there is a service manager.
@@ -61,9 +75,8 @@ impl Notifier {
 
     /// Returns how often the service manager wants a sign of life: twice as often as it checks. `None` if it does not.
     pub(crate) fn watchdog_interval(&self) -> Option<Duration> {
-        self.notices.as_ref()?;
-        let limit = sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())?;
-        Some((limit / 2).max(MIN_WATCHDOG_INTERVAL))
+        self.watchdog
+            .map(|limit| (limit / 2).max(MIN_WATCHDOG_INTERVAL))
     }
 
     /// Tells that the relay listens to its input.

@@ -1,16 +1,13 @@
 //! What a service manager is told: by `sd_notify`, over a real socket.
 
 use std::{
-    fs,
-    io::{self, Write},
+    io::Write,
     os::unix::net::UnixDatagram,
     path::PathBuf,
-    process::Command,
     thread,
     time::{Duration, Instant},
 };
 
-use iotcore_gateway_testkit::keys::DeviceKey;
 use serde_json::json;
 
 use crate::{
@@ -66,18 +63,6 @@ impl Manager {
     /// Skips messages until this one.
     fn expect(&mut self, message: &str) {
         while self.next() != message {}
-    }
-
-    /// Returns whether a message arrives within this time.
-    fn hears_within(&mut self, limit: Duration) -> bool {
-        self.socket.set_read_timeout(Some(limit)).unwrap();
-        let heard = self.socket.recv(&mut [0; 4096]);
-        self.socket.set_read_timeout(Some(PATIENCE)).unwrap();
-        match heard {
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
-            Err(error) => panic!("{error}"),
-        }
     }
 
     /// Reads what has arrived, and returns how often it was this message.
@@ -222,32 +207,6 @@ fn an_output_that_nobody_reads_does_not_starve_the_watchdog_and_is_told() {
     drop(writing.join().unwrap());
     relay.wait().assert_closed(0);
     assert_eq!(manager.count("STOPPING=1"), 1);
-}
-
-#[test]
-fn a_loop_that_hangs_gives_no_sign_of_life() {
-    const WATCHDOG: Duration = Duration::from_millis(200);
-    let cloud = Cloud::plain();
-    let mut manager = Manager::new(&cloud);
-    let mut relay = manager.start(&cloud, &[], WATCHDOG);
-    relay.read();
-    relay.expect("connected");
-    // A key file that is a FIFO without a writer holds up who reads it.
-    let file = cloud.folder.join("gateway.pem");
-    fs::remove_file(&file).unwrap();
-    let made = Command::new("mkfifo")
-        .args(["-m", "600"])
-        .arg(&file)
-        .status();
-    assert!(made.unwrap().success());
-    relay.signal("HUP");
-    let begun = Instant::now();
-    while manager.hears_within(5 * WATCHDOG) {
-        assert!(begun.elapsed() < PATIENCE, "it still gives signs of life");
-    }
-    fs::write(&file, DeviceKey::generate().unwrap().private_pem).unwrap();
-    manager.expect("WATCHDOG=1");
-    relay.close().assert_closed(0);
 }
 
 #[test]
