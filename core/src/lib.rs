@@ -203,6 +203,8 @@ mod mqtt;
 mod options;
 #[cfg(any(feature = "driver", feature = "jwt"))]
 mod pem;
+#[cfg(any(feature = "driver", feature = "jwt"))]
+mod private_key;
 pub mod quota;
 mod stats;
 mod tag;
@@ -224,7 +226,7 @@ pub use gateway::{DeviceInfo, DeviceState, Gateway, LastFailure};
 pub use id::{ClientId, DeviceId, IdError, IdKind, IdProblem, Location, ProjectId, RegistryId};
 pub use input::{Answer, Input};
 #[cfg(feature = "jwt")]
-pub use jwt::{Algorithm, AlgorithmError, KeyError, MintError, SigningKey};
+pub use jwt::{Algorithm, AlgorithmError, MintError, SigningKey};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use mqtt::internals;
@@ -232,6 +234,8 @@ pub use mqtt::{PacketType, QoS, Violation};
 pub use options::{
     Acknowledge, Backoff, OnRefusal, Options, OptionsError, Overflow, QueueLimit, Reconnect,
 };
+#[cfg(any(feature = "driver", feature = "jwt"))]
+pub use private_key::KeyError;
 pub use quota::Quota;
 pub use stats::Stats;
 pub use tag::{Tag, TagError};
