@@ -1,4 +1,5 @@
-//! The protocol of `sd_notify`: datagrams to the socket that `NOTIFY_SOCKET` names.
+//! The protocol of `sd_notify`: datagrams to the socket that `NOTIFY_SOCKET` names, which is one in the file system, as with
+//! systemd since version 212: abstract ones are not supported.
 
 use std::{
     env, io,
