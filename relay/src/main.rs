@@ -5,16 +5,20 @@
 mod failure;
 mod input;
 mod key_file;
+mod metrics;
 mod notes;
+mod notify;
 mod operation;
 mod options;
 mod output;
 mod program;
+mod pulse;
 mod relay;
 mod signals;
 mod sources;
 mod stdio;
 mod token;
+mod vitals;
 
 use std::process::ExitCode;
 

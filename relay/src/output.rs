@@ -4,6 +4,7 @@ mod device;
 
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     thread,
     time::Duration,
 };
@@ -26,6 +27,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
+    /// The metrics are served at this address; the first event.
+    Metrics { address: SocketAddr },
     /// The bridge accepted a connection.
     Connected,
     /// A connection, or an attempt at one, ended.

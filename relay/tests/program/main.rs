@@ -16,15 +16,20 @@ mod expiring;
 mod insight;
 #[cfg(unix)]
 mod key_files;
+mod metrics;
 mod misconfigured;
 mod mistakes;
 mod notes;
 mod pace;
+#[cfg(target_os = "linux")]
+mod packaging;
 mod pressure;
 mod proxies;
 mod proxy_settings;
 #[cfg(target_os = "linux")]
 mod resolver;
+#[cfg(unix)]
+mod service_manager;
 mod streams;
 mod subscribing;
 mod suspects;
