@@ -325,3 +325,32 @@ fn qos_0_poison_of_several_devices_costs_no_more_than_at_qos_1() {
         assert!(at_qos_0 <= at_qos_1, "{at_qos_0:?} and {at_qos_1:?}");
     }
 }
+
+/// The service closes connections several times in a row when it is rolled out.
+fn end_of_a_large_one_during_a_roll_out(qos: QoS) -> Option<Result<Outcome, Failure>> {
+    let mut world = World::new(Options::default(), |_| Reaction::Answer);
+    let own = world.harness.gateway.own_key();
+    let now = world.harness.now;
+    let publication = Publication::telemetry(own, large("innocent")).qos(qos);
+    let op = world.harness.gateway.publish(publication, now).unwrap();
+    world.verdict = |packet| match payload_of(packet) {
+        Some(payload) if payload.len() > 1_000 => {
+            Reaction::EndInside(Duration::from_secs(3), TransportEnd::PeerClosed)
+        }
+        _ => Reaction::Answer,
+    };
+    while world.ends.len() < 3 {
+        world.pass(seconds(1));
+    }
+    world.verdict = |_| Reaction::Answer;
+    world.pass(HOUR);
+    world.ended(op)
+}
+
+#[test]
+fn a_large_publication_outlives_three_closes_during_a_roll_out_at_any_qos() {
+    let at_qos_1 = end_of_a_large_one_during_a_roll_out(QoS::AtLeastOnce);
+    assert_eq!(at_qos_1, Some(Ok(Outcome::Acknowledged)));
+    let at_qos_0 = end_of_a_large_one_during_a_roll_out(QoS::AtMostOnce);
+    assert_eq!(at_qos_0, Some(Ok(Outcome::Transmitted)));
+}
