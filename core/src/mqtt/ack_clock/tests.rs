@@ -10,7 +10,7 @@ struct Stage {
     clock: AckClock<u32>,
     end: u64,
     keys: Vec<RecordKey>,
-    /// The publications that were told as skipped.
+    /// The publications that were reported as skipped.
     skipped: Vec<u32>,
     /// Those that were disowned and are overdue.
     forgotten: Vec<u32>,
