@@ -3,10 +3,7 @@
 use core::{error::Error, fmt};
 
 use crate::{
-    driver::{
-        device::Device,
-        error::{OperationError, TokenFailure},
-    },
+    driver::{device::Device, operation_error::OperationError, transport_error::TokenFailure},
     error::Failure,
 };
 

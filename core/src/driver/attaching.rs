@@ -43,7 +43,7 @@ impl Attaching {
     }
 
     /// Returns the operation's id once the gateway has accepted the attach. It identifies the attach in
-    /// [`Disconnected::suspects`](crate::Disconnected::suspects).
+    /// [`Disconnected::suspects`](crate::cause::Disconnected::suspects).
     pub fn op(&self) -> Option<OpId> {
         Some(self.accepted.get()?.0)
     }

@@ -7,7 +7,7 @@ use crate::{
     command::OpId,
     driver::{
         attaching::Attaching, closed::Closed, closing::Closing, completion::Completion,
-        device::Device, error::OperationError, payloads::Attach, shared::Shared,
+        device::Device, operation_error::OperationError, payloads::Attach, shared::Shared,
         status_changes::StatusChanges,
     },
     gateway::DeviceInfo,
@@ -52,8 +52,9 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`AttachError`](crate::driver::AttachError): no token, refused, not answered in time (then the gateway goes on trying),
-    /// the bridge closed the connection at each attempt, or the gateway is closing or was closed, or the driver was dropped.
+    /// [`AttachError`](crate::driver::error::AttachError): no token, refused, not answered in time (then the gateway
+    /// goes on trying), the bridge closed the connection at each attempt, or the gateway is closing or was closed, or
+    /// the driver was dropped.
     pub fn attach(&self, attach: impl Into<Attach>) -> Attaching {
         Attaching::new(Arc::clone(&self.shared), self.own.clone(), attach.into())
     }
@@ -84,7 +85,7 @@ impl Client {
     /// # Errors
     ///
     /// [`OperationError`]: the operation has ended, or is no message
-    /// ([`CommandError::NotCancellable`](crate::CommandError::NotCancellable)), or the driver was dropped.
+    /// ([`CommandError::NotCancellable`](crate::command_error::CommandError::NotCancellable)), or the driver was dropped.
     pub fn cancel(&self, op: OpId) -> Result<(), OperationError> {
         self.shared.with(|state, now| state.cancel(op, now))
     }

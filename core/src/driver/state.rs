@@ -33,9 +33,10 @@ use crate::{
     command::{DeviceKey, OpId},
     driver::{
         closed::{CloseCause, Closed},
-        error::{TransportError, Unsuccessful},
+        operation_error::Unsuccessful,
         received_message::ReceivedMessage,
         status::Status,
+        transport_error::TransportError,
     },
     event::Outcome,
     gateway::Gateway,
