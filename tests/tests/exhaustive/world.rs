@@ -395,9 +395,4 @@ impl World {
     fn line_mut(&mut self) -> &mut Line {
         self.line.as_mut().expect("a transport is up")
     }
-
-    /// Returns the hash of all outputs since the beginning.
-    pub(crate) fn transcript(&self) -> u64 {
-        self.transcript.finish()
-    }
 }
