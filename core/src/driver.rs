@@ -52,6 +52,7 @@ mod handle;
 #[cfg(feature = "jwt")]
 mod key_file;
 mod messages;
+mod not_connected;
 mod operation;
 mod payloads;
 mod proxy;
@@ -107,6 +108,7 @@ pub use self::{
         TransportError,
     },
     messages::{Message, Messages},
+    not_connected::NotConnected,
     operation::Operation,
     payloads::{Attach, ReportedState, Telemetry},
     proxy::{InvalidProxy, Proxy, ProxyError},
