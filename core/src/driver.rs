@@ -52,6 +52,7 @@ mod handle;
 #[cfg(feature = "jwt")]
 mod key_file;
 mod messages;
+mod not_connected;
 mod operation;
 mod operation_error;
 mod payloads;
@@ -123,6 +124,7 @@ pub mod error {
     pub use super::{
         attach_error::AttachError,
         dial_failure::DialFailure,
+        not_connected::NotConnected,
         operation_error::{AcceptError, DeliveryError, DriverStopped, OperationError},
         setup_error::SetupError,
         transport_error::{TokenFailure, TransportError},

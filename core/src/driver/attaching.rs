@@ -11,9 +11,17 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     command::{DeviceAuth, OpId, Subscription},
     driver::{
-        attach_error::AttachError, completion::Completion, device::Device, payloads::Attach,
-        runtime::BoxFuture, shared::Shared, token_wait::TokenWait,
+        attach_error::AttachError,
+        completion::Completion,
+        device::Device,
+        not_connected::{FailedAttempt, NotConnected},
+        operation_error::Unsuccessful,
+        payloads::Attach,
+        runtime::BoxFuture,
+        shared::Shared,
+        token_wait::TokenWait,
     },
+    event::Outcome,
     id::DeviceId,
     token::Token,
 };
@@ -98,6 +106,7 @@ async fn attach_device(
     attach: Attach,
     told: Arc<OnceLock<(OpId, Device)>>,
 ) -> Result<Device, AttachError> {
+    let failed_attempt = (!attach.keeps_waiting).then(|| FailedAttempt::new(Arc::clone(&shared)));
     let auth = match attach.token {
         Some(token) => DeviceAuth::Token(token),
         None => match device_token(&shared, &attach.device).await? {
@@ -120,8 +129,10 @@ async fn attach_device(
     let subscribed = accepted
         .subscribes
         .map(|op| op.map(|op| Completion::new(Arc::clone(&shared), op)));
-    if let Err(error) = attached.await {
-        return Err(AttachError::Attach(error.into(), Some(device)));
+    match unless_not_connected(attached, failed_attempt).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(AttachError::Attach(error.into(), Some(device))),
+        Err(not_connected) => return Err(AttachError::NotConnected(not_connected, device)),
     }
     for completion in subscribed.into_iter().flatten() {
         if let Err(error) = completion.await {
@@ -129,4 +140,20 @@ async fn attach_device(
         }
     }
     Ok(device)
+}
+
+/// Waits for the end of an attach, but no longer than for an attempt to connect that fails before the first connection.
+async fn unless_not_connected(
+    mut attached: Completion,
+    mut failed_attempt: Option<FailedAttempt>,
+) -> Result<Result<Outcome, Unsuccessful>, NotConnected> {
+    poll_fn(|cx| {
+        if let Some(failed_attempt) = &mut failed_attempt
+            && let Poll::Ready(not_connected) = Pin::new(failed_attempt).poll(cx)
+        {
+            return Poll::Ready(Err(not_connected));
+        }
+        Pin::new(&mut attached).poll(cx).map(Ok)
+    })
+    .await
 }

@@ -34,7 +34,8 @@ impl Client {
         Self { shared, own }
     }
 
-    /// Waits until the bridge has accepted a connection. Returns immediately while one is open.
+    /// Waits until the bridge has accepted a connection, however many attempts fail before; [`status`](Self::status)
+    /// reports each of them. Returns immediately while a connection is open.
     ///
     /// # Errors
     ///
@@ -46,15 +47,27 @@ impl Client {
     }
 
     /// Attaches a device, now and on every later connection, and subscribes it. Completes once the bridge has
-    /// acknowledged all of it.
+    /// acknowledged all of it, and waits through lost connections and reconnects until then.
     ///
     /// Attaching a device that is already attached returns another handle of it.
     ///
     /// # Errors
     ///
-    /// [`AttachError`](crate::driver::error::AttachError): no token, refused, not answered in time (then the gateway
-    /// goes on trying), the bridge closed the connection at each attempt, or the gateway is closing or was closed, or
-    /// the driver was dropped.
+    /// An error ends the wait, and not always the attach:
+    ///
+    /// | [`AttachError`](crate::driver::error::AttachError) | the device afterwards |
+    /// |---|---|
+    /// | `NotConnected`: the bridge has not accepted any connection yet, and an attempt to connect has failed | will be attached as soon as there is a connection; the gateway keeps trying |
+    /// | `Attach`, [`Failure::TimedOut`](crate::Failure::TimedOut): the bridge did not answer in `attach_timeout` | is asked for again with backoff, and may be attached seconds later |
+    /// | `Subscribe`, `Failure::TimedOut` or `SubscriptionRefused` | is attached, and the subscription is tried again with backoff |
+    /// | `Attach`, [`Failure::Reported`](crate::Failure::Reported): refused; or [`Failure::Suspected`](crate::Failure::Suspected): the bridge closed the connection at each attempt | is not attached until it is attached or authorized again |
+    /// | `Token`, or `Attach` without a device: nothing was sent | is not known to the gateway |
+    /// | `Attach`, [`Failure::Closed`](crate::Failure::Closed) or `GaveUp`: the gateway ended | – |
+    ///
+    /// Where the gateway still has the device, [`AttachError::into_device`](crate::driver::error::AttachError::into_device) returns it:
+    /// what it sends waits in its queue until it is attached. [`Status`](crate::driver::Status) reports that, as it reports
+    /// every attempt to connect. [`Attach::keep_waiting`] lets the wait outlast attempts that fail before the first
+    /// connection.
     pub fn attach(&self, attach: impl Into<Attach>) -> Attaching {
         Attaching::new(Arc::clone(&self.shared), self.own.clone(), attach.into())
     }

@@ -10,6 +10,7 @@ mod device_tokens;
 mod devices;
 mod ending;
 mod errors;
+mod first_connection;
 mod flow;
 mod given_up;
 mod holding;
