@@ -43,10 +43,11 @@
 //!
 //! A lost connection is not a failure: the driver reconnects with backoff and a fresh token, and sends accepted
 //! messages again; [`Client::status`] reports the loss, its cause, and how certain the cause is. A future returns an
-//! error only if its operation has failed permanently: [`AcceptError`] returns a message that was not accepted,
-//! [`DeliveryError`] says why a message was not acknowledged, [`AttachError`] why a device is not attached.
-//! [`Failure::retry`] says whether a retry may succeed. Futures may be dropped at any time: an operation that was
-//! accepted continues; one that was not has changed nothing.
+//! error only if its operation has failed permanently: [`AcceptError`](error::AcceptError) returns a message that was
+//! not accepted, [`DeliveryError`](error::DeliveryError) says why a message was not acknowledged,
+//! [`AttachError`](error::AttachError) why a device is not attached. [`Failure::retry`] says whether a retry may
+//! succeed. Futures may be dropped at any time: an operation that was accepted continues; one that was not has changed
+//! nothing.
 //!
 //! A message can [expire](Telemetry::expires_after), be [urgent](Telemetry::priority), and be [cancelled](Delivery::cancel);
 //! its [tag](Telemetry::tag) comes back if it fails. [`Status::Undelivered`] counts those that fail and are not awaited.
@@ -56,7 +57,7 @@
 //!
 //! [`Client::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and returns the
 //! unsent messages, to be sent by the next process. Dropping every [`Client`] and [`Device`] also closes the gateway.
-//! Dropping the driver ends every future with [`DriverStopped`].
+//! Dropping the driver ends every future with [`DriverStopped`](error::DriverStopped).
 //!
 //! # Test your own code
 //!
@@ -69,9 +70,20 @@
 
 mod runtime;
 
-pub use iotcore_gateway::{self, driver::*, *};
+pub use iotcore_gateway::{
+    self, ClientId, DeviceId, Failure, OpId, Options, Stats, auth, cause, command_error, device,
+    driver::{
+        Attach, Client, Delivery, Device, Driver, Message, MessageKind, Messages, ReportedState,
+        Runtime, Security, Setup, Status, StatusChanges, Telemetry, Tls, closed, error, pending,
+        proxy, tls, token_source,
+    },
+    error_report, id, message, options, quota,
+};
+#[cfg(feature = "jwt")]
+pub use iotcore_gateway::{Algorithm, driver::KeyTokens};
 
 pub use self::runtime::{TokioRuntime, TokioStream};
+use self::{error::SetupError, token_source::TokenSource};
 
 /// Creates a client and the driver to spawn: `tokio::spawn(driver.run())`.
 ///

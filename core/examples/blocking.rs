@@ -8,7 +8,7 @@ use std::time::{Duration, Instant, SystemTime};
 use std::{env, error::Error, fs, net::Shutdown, net::TcpStream, process, sync::Arc, thread};
 
 use iotcore_gateway::{Algorithm, ClientId, DeviceAuth, Gateway, Options, Publication};
-use iotcore_gateway::{SigningKey, TransportEnd};
+use iotcore_gateway::{auth::SigningKey, cause::TransportEnd};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
 

@@ -92,7 +92,7 @@ impl Gateway {
     /// not count as an attempt. A token that has expired, by either clock, counts as a failed attempt.
     ///
     /// `unix_now` is the time of the machine's wall clock. Tokens are judged by it, and it is shown in a
-    /// [`Refusal`](crate::Refusal). It may jump: the newest counts, and goes on with `now`.
+    /// [`Refusal`](crate::cause::Refusal). It may jump: the newest counts, and goes on with `now`.
     pub fn handle_connected(&mut self, token: Token, unix_now: UnixTime, now: Instant) {
         let now = self.observe_time(now);
         self.session.clock.observe_date(unix_now);

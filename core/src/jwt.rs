@@ -81,7 +81,7 @@ impl Error for AlgorithmError {}
 ///
 /// ```
 /// use std::time::{Duration, Instant, SystemTime};
-/// use iotcore_gateway::{Algorithm, ProjectId, SigningKey, UnixTime};
+/// use iotcore_gateway::{Algorithm, auth::{SigningKey, UnixTime}, id::ProjectId};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let pem = std::fs::read("tests/keys/p256.sec1-params.pem")?;

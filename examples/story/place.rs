@@ -7,7 +7,11 @@ use std::{
 };
 
 use clap::Parser;
-use iotcore_gateway::{Algorithm, ClientId, DeviceId, IdError, KeyError, SigningKey};
+use iotcore_gateway::{
+    Algorithm, ClientId, DeviceId,
+    auth::{KeyError, SigningKey},
+    id::IdError,
+};
 
 /// Shows the lifecycle of a gateway on the MQTT bridge as a timeline.
 ///

@@ -7,7 +7,7 @@ mod line_id;
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use iotcore_gateway_tokio::{Priority, QoS, Tag};
+use iotcore_gateway_tokio::message::{Priority, QoS, Tag};
 use serde::Serialize;
 use tokio::time::Instant;
 

@@ -10,8 +10,10 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Dura
 
 use clap::{Parser, builder::BoolishValueParser, value_parser};
 use iotcore_gateway_tokio::{
-    Algorithm, Backoff, ClientId, DeviceId, KeyTokens, Location, Options, ProjectId, Proxy,
-    QueueLimit, Reconnect, RegistryId, Setup,
+    Algorithm, ClientId, DeviceId, KeyTokens, Options, Setup,
+    id::{Location, ProjectId, RegistryId},
+    options::{Backoff, QueueLimit, Reconnect},
+    proxy::Proxy,
 };
 
 pub(crate) use self::{
@@ -324,10 +326,10 @@ impl Arguments {
             bytes: MAX_TOTAL_BYTES,
         };
         if self.overflow == Overflow::DropOldest {
-            options.overflow = iotcore_gateway_tokio::Overflow::DropOldest;
+            options.overflow = iotcore_gateway_tokio::options::Overflow::DropOldest;
         }
         // The relay acknowledges a message after its line was written, because only the relay knows when that is.
-        options.acknowledge = iotcore_gateway_tokio::Acknowledge::Manual;
+        options.acknowledge = iotcore_gateway_tokio::options::Acknowledge::Manual;
         options.max_unacknowledged = MAX_UNACKNOWLEDGED;
         options.backoff = Backoff {
             min: Duration::from_millis(self.backoff_min.into()),

@@ -11,7 +11,11 @@ use std::{
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use iotcore_gateway_tokio::{ErrorReport, MessageKind, QoS, Stats, Tag};
+use iotcore_gateway_tokio::{
+    MessageKind, Stats,
+    error_report::ErrorReport,
+    message::{QoS, Tag},
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::{sync::mpsc, time::Instant};

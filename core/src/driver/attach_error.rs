@@ -4,9 +4,8 @@ use core::{error::Error, fmt};
 
 use crate::{
     driver::{
-        device::Device,
-        error::{OperationError, TokenFailure},
-        not_connected::NotConnected,
+        device::Device, not_connected::NotConnected, operation_error::OperationError,
+        transport_error::TokenFailure,
     },
     error::Failure,
 };
@@ -17,7 +16,7 @@ use crate::{
 #[non_exhaustive]
 pub enum AttachError {
     /// The bridge has not accepted any connection of this gateway yet, and an attempt to connect has failed. The gateway
-    /// keeps trying, unless [`retry_in`](crate::Disconnected::retry_in) is `None`, and attaches the device as soon as it is
+    /// keeps trying, unless [`retry_in`](crate::cause::Disconnected::retry_in) is `None`, and attaches the device as soon as it is
     /// connected; what the device sends meanwhile is kept. Does not end an attach that shall
     /// [keep waiting](crate::driver::Attach::keep_waiting), nor one on a later connection.
     NotConnected(NotConnected, Device),

@@ -14,8 +14,8 @@ use crate::{
         attach_error::AttachError,
         completion::Completion,
         device::Device,
-        error::Unsuccessful,
         not_connected::{FailedAttempt, NotConnected},
+        operation_error::Unsuccessful,
         payloads::Attach,
         runtime::BoxFuture,
         shared::Shared,
@@ -51,7 +51,7 @@ impl Attaching {
     }
 
     /// Returns the operation's id once the gateway has accepted the attach. It identifies the attach in
-    /// [`Disconnected::suspects`](crate::Disconnected::suspects).
+    /// [`Disconnected::suspects`](crate::cause::Disconnected::suspects).
     pub fn op(&self) -> Option<OpId> {
         Some(self.accepted.get()?.0)
     }

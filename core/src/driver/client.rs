@@ -7,7 +7,7 @@ use crate::{
     command::OpId,
     driver::{
         attaching::Attaching, closed::Closed, closing::Closing, completion::Completion,
-        device::Device, error::OperationError, payloads::Attach, shared::Shared,
+        device::Device, operation_error::OperationError, payloads::Attach, shared::Shared,
         status_changes::StatusChanges,
     },
     gateway::DeviceInfo,
@@ -55,7 +55,7 @@ impl Client {
     ///
     /// An error ends the wait, and not always the attach:
     ///
-    /// | [`AttachError`](crate::driver::AttachError) | the device afterwards |
+    /// | [`AttachError`](crate::driver::error::AttachError) | the device afterwards |
     /// |---|---|
     /// | `NotConnected`: the bridge has not accepted any connection yet, and an attempt to connect has failed | will be attached as soon as there is a connection; the gateway keeps trying |
     /// | `Attach`, [`Failure::TimedOut`](crate::Failure::TimedOut): the bridge did not answer in `attach_timeout` | is asked for again with backoff, and may be attached seconds later |
@@ -64,7 +64,7 @@ impl Client {
     /// | `Token`, or `Attach` without a device: nothing was sent | is not known to the gateway |
     /// | `Attach`, [`Failure::Closed`](crate::Failure::Closed) or `GaveUp`: the gateway ended | – |
     ///
-    /// Where the gateway still has the device, [`AttachError::into_device`](crate::driver::AttachError::into_device) returns it:
+    /// Where the gateway still has the device, [`AttachError::into_device`](crate::driver::error::AttachError::into_device) returns it:
     /// what it sends waits in its queue until it is attached. [`Status`](crate::driver::Status) reports that, as it reports
     /// every attempt to connect. [`Attach::keep_waiting`] lets the wait outlast attempts that fail before the first
     /// connection.
@@ -98,7 +98,7 @@ impl Client {
     /// # Errors
     ///
     /// [`OperationError`]: the operation has ended, or is no message
-    /// ([`CommandError::NotCancellable`](crate::CommandError::NotCancellable)), or the driver was dropped.
+    /// ([`CommandError::NotCancellable`](crate::command_error::CommandError::NotCancellable)), or the driver was dropped.
     pub fn cancel(&self, op: OpId) -> Result<(), OperationError> {
         self.shared.with(|state, now| state.cancel(op, now))
     }

@@ -11,8 +11,8 @@ use crate::{
     command::{OpId, Publication},
     driver::{
         completion::Completion,
-        error::{AcceptError, DeliveryError, OperationError},
         handle::Handle,
+        operation_error::{AcceptError, DeliveryError, OperationError},
         shared::Shared,
     },
 };
@@ -36,7 +36,8 @@ impl Delivery {
     }
 
     /// Returns the operation's id, which identifies the message for [`Client::cancel`](crate::driver::Client::cancel), in
-    /// [`Disconnected::suspects`](crate::Disconnected::suspects) and in [`Closed::unsent`](crate::driver::Closed::unsent).
+    /// [`Disconnected::suspects`](crate::cause::Disconnected::suspects) and in
+    /// [`Closed::unsent`](crate::driver::closed::Closed::unsent).
     pub fn op(&self) -> OpId {
         self.completion.op()
     }
@@ -47,8 +48,8 @@ impl Delivery {
     /// # Errors
     ///
     /// [`OperationError`]: it has ended already
-    /// ([`CommandError::NotCancellable`](crate::CommandError::NotCancellable)), which awaiting this tells, or the driver was
-    /// dropped.
+    /// ([`CommandError::NotCancellable`](crate::command_error::CommandError::NotCancellable)), which awaiting this
+    /// tells, or the driver was dropped.
     pub fn cancel(&self) -> Result<(), OperationError> {
         self.completion.cancel()
     }

@@ -7,10 +7,10 @@ use crate::{
     command::{DeviceKey, OpId, Subscription},
     driver::{
         delivery::{Accepting, Delivery, try_accept},
-        error::{AcceptError, OperationError},
         handle::Handle,
         messages::Messages,
         operation::Operation,
+        operation_error::{AcceptError, OperationError},
         payloads::{ReportedState, Telemetry},
         shared::Shared,
         state::State,
@@ -69,8 +69,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// As for [`telemetry`](Self::telemetry), and [`PublishErrorKind::Blocked`](crate::PublishErrorKind::Blocked) while the
-    /// queues are full.
+    /// As for [`telemetry`](Self::telemetry), and
+    /// [`PublishErrorKind::Blocked`](crate::command_error::PublishErrorKind::Blocked) while the queues are full.
     pub fn try_telemetry(&self, event: impl Into<Telemetry>) -> Result<Delivery, AcceptError> {
         try_accept(
             &self.handle,

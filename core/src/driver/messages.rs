@@ -112,10 +112,10 @@ impl Message {
             .lock(|state| state.gateway().awaits_acknowledgement(self.delivery))
     }
 
-    /// Acknowledges the message, with [`Acknowledge::Manual`](crate::Acknowledge::Manual). A config that was given up
-    /// ([`Status::AcknowledgementsOverdue`](crate::driver::Status::AcknowledgementsOverdue)) is asked for again, and
-    /// delivered again only with another payload. On a later connection, or when called again, it shows only that
-    /// somebody heeds the device.
+    /// Acknowledges the message, with [`Acknowledge::Manual`](crate::options::Acknowledge::Manual). A config that was
+    /// given up ([`Status::AcknowledgementsOverdue`](crate::driver::Status::AcknowledgementsOverdue)) is asked for
+    /// again, and delivered again only with another payload. On a later connection, or when called again, it shows only
+    /// that somebody heeds the device.
     pub fn acknowledge(&self) {
         let deliveries = self.replaced.iter().copied().chain([self.delivery]);
         self.shared

@@ -9,7 +9,7 @@ use core::{
 use std::sync::Arc;
 
 use crate::{
-    driver::{error::TransportError, shared::Shared},
+    driver::{shared::Shared, transport_error::TransportError},
     event::Disconnected,
 };
 

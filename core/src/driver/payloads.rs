@@ -118,8 +118,9 @@ macro_rules! sent {
             }
 
             /// Sets the time after which it is not sent any more, counted from its acceptance by the gateway: the time that
-            /// [`Accepting`](crate::driver::Accepting) waits for room before that does not count. If it is not in flight
-            /// when the time has passed, its delivery ends with [`Failure::Expired`](crate::Failure::Expired). See
+            /// [`Accepting`](crate::driver::pending::Accepting) waits for room before that does not count. If it is not
+            /// in flight when the time has passed, its delivery ends with
+            /// [`Failure::Expired`](crate::Failure::Expired). See
             /// [`Publication::expires_after`](crate::Publication::expires_after).
             #[must_use]
             pub fn expires_after(mut self, time: Duration) -> Self {
@@ -233,7 +234,7 @@ impl Attach {
     }
 
     /// Waits through failed attempts to connect, also before the first connection, instead of ending with
-    /// [`AttachError::NotConnected`](crate::driver::AttachError::NotConnected) after one. For a box that may start without a
+    /// [`AttachError::NotConnected`](crate::driver::error::AttachError::NotConnected) after one. For a box that may start without a
     /// network; [`Client::status`](crate::driver::Client::status) reports the attempts.
     #[must_use]
     pub fn keep_waiting(mut self) -> Self {

@@ -45,8 +45,8 @@ pub trait Runtime: Send + Sync + 'static {
     }
 
     /// Connects to this address over TCP, and sets the options of the socket as
-    /// [`set_up_socket`](crate::driver::set_up_socket) does. The driver connects to several addresses at once, and drops the
-    /// future of one that is too late.
+    /// [`set_up_socket`](crate::driver::sockets::set_up_socket) does. The driver connects to several addresses at once,
+    /// and drops the future of one that is too late.
     ///
     /// # Errors
     ///

@@ -35,10 +35,11 @@ use crate::{
     command::{DeviceKey, OpId},
     driver::{
         closed::{CloseCause, Closed},
-        error::{TransportError, Unsuccessful},
         not_connected::NotConnected,
+        operation_error::Unsuccessful,
         received_message::ReceivedMessage,
         status::Status,
+        transport_error::TransportError,
     },
     event::Outcome,
     gateway::Gateway,

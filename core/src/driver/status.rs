@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     command::{OpId, Subscription},
-    driver::error::{TokenFailure, TransportError},
+    driver::transport_error::{TokenFailure, TransportError},
     error::Failure,
     error_report::{ErrorReport, ErrorReportError},
     event::{DetachCause, Disconnected},
@@ -98,7 +98,8 @@ pub enum Status {
         error: Arc<TokenFailure>,
     },
     /// The token source has answered, and reported something that needs attention, such as a key file that could not be read
-    /// again ([`TokenRequest::warn`](crate::driver::TokenRequest::warn)). Repeated for each token until it is mended.
+    /// again ([`TokenRequest::warn`](crate::driver::token_source::TokenRequest::warn)). Repeated for each token until
+    /// it is mended.
     TokenWarning {
         /// The device that the token is for; the gateway itself is one.
         device: DeviceId,

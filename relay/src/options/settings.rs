@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::ValueEnum;
-use iotcore_gateway_tokio::{DeviceId, KeyTokens, QueueLimit};
+use iotcore_gateway_tokio::{DeviceId, KeyTokens, options::QueueLimit};
 
 use super::drain_timeout::DrainTimeout;
 use crate::operation::Publication;

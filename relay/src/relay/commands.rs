@@ -3,8 +3,9 @@
 use std::{io, time::Duration};
 
 use iotcore_gateway_tokio::{
-    Attach, AttachError, Delivery, Device, DeviceId, Failure, OpId, QoS, ReportedState, Subfolder,
-    Subscription, Telemetry,
+    Attach, Delivery, Device, DeviceId, Failure, OpId, ReportedState, Telemetry,
+    error::AttachError,
+    message::{QoS, Subfolder, Subscription},
 };
 use tokio::time::Instant;
 

@@ -3,11 +3,17 @@
 use std::{error::Error, io, time::Duration};
 
 use iotcore_gateway::{
-    CommandError, Failure, Options, OptionsError, PublishError, PublishErrorKind,
+    Failure, Options,
+    command_error::{CommandError, PublishError, PublishErrorKind},
     driver::{
-        AcceptError, Attach, AttachError, DeliveryError, DriverStopped, HostError, OperationError,
-        SetupError, TlsError, TokenFailure, TransportError,
+        Attach,
+        error::{
+            AcceptError, AttachError, DeliveryError, DriverStopped, OperationError, SetupError,
+            TokenFailure, TransportError,
+        },
+        tls::{HostError, TlsError},
     },
+    options::OptionsError,
 };
 use rustls::CertificateError;
 

@@ -3,8 +3,13 @@
 use std::{error::Error, time::Duration};
 
 use iotcore_gateway::{
-    DisconnectReason, Failure, Options, Reconnect, TransportEnd,
-    driver::{Attach, AttachError, Device, NotConnected, OperationError},
+    Failure, Options,
+    cause::{DisconnectReason, TransportEnd},
+    driver::{
+        Attach, Device,
+        error::{AttachError, NotConnected, OperationError},
+    },
+    options::Reconnect,
 };
 
 use super::{Dials, Server, Task, World, id, start};

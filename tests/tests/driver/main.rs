@@ -34,10 +34,12 @@ use std::sync::{
 use std::time::Duration;
 
 use iotcore_gateway::{
-    ClientId, Options, Token,
+    ClientId, Options,
+    auth::Token,
     driver::{
-        Attach, BoxError, Client, Closed, Device, Driver, Security, Setup, Status, StatusChanges,
-        TokenRequest, TokenSource,
+        Attach, Client, Device, Driver, Security, Setup, Status, StatusChanges,
+        closed::Closed,
+        token_source::{BoxError, TokenRequest, TokenSource},
     },
 };
 use iotcore_gateway_testkit::{

@@ -3,10 +3,12 @@
 use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 use iotcore_gateway::{
-    DisconnectReason, Options, TransportEnd,
+    Options,
+    cause::{DisconnectReason, TransportEnd},
     driver::{
-        Client, Driver, Proxy, ProxyError, Security, Setup, SetupError, Status, StatusChanges, Tls,
-        TransportError,
+        Client, Driver, Security, Setup, Status, StatusChanges, Tls,
+        error::{SetupError, TransportError},
+        proxy::{Proxy, ProxyError},
     },
 };
 use iotcore_gateway_testkit::{

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Algorithm, ClientId, SigningKey, UnixTime,
+    Algorithm, ClientId,
+    auth::{SigningKey, UnixTime},
     driver::{Attach, Client, KeyTokens, Runtime, Security, Setup, Status},
 };
 use iotcore_gateway_testkit::{

@@ -9,8 +9,12 @@ use std::{
 };
 
 use iotcore_gateway::{
-    ClientId, CommandError, DeviceAuth, DeviceKey, DeviceState, Gateway, OpId, Options,
-    Publication, QoS, Subscription, Token, TransportEnd, UnixTime,
+    ClientId, DeviceAuth, DeviceKey, Gateway, OpId, Options, Publication,
+    auth::{Token, UnixTime},
+    cause::TransportEnd,
+    command_error::CommandError,
+    device::DeviceState,
+    message::{QoS, Subscription},
 };
 
 use super::{

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use crate::{
     driver::{
-        error::TransportError,
         not_connected::NotConnected,
         state::{waiters::Waiters, wakers::Wakers},
+        transport_error::TransportError,
     },
     event::{DisconnectReason, Disconnected},
 };

@@ -28,7 +28,7 @@ use crate::{driver::secret_file, pem};
 /// ```no_run
 /// use iotcore_gateway::driver::Tls;
 ///
-/// # fn main() -> Result<(), iotcore_gateway::driver::TlsError> {
+/// # fn main() -> Result<(), iotcore_gateway::driver::tls::TlsError> {
 /// let tls = Tls::platform()?
 ///     .trust_pem_file("company-ca.pem")?
 ///     .client_certificate_files("client.pem", "client.key.pem")?;
