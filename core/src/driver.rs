@@ -48,6 +48,7 @@ mod device_tokens;
 mod dial;
 mod dial_failure;
 mod environment;
+mod failed_attempt;
 mod handle;
 #[cfg(feature = "jwt")]
 mod key_file;

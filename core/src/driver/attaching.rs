@@ -11,15 +11,9 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     command::{DeviceAuth, OpId, Subscription},
     driver::{
-        attach_error::AttachError,
-        completion::Completion,
-        device::Device,
-        not_connected::{FailedAttempt, NotConnected},
-        operation_error::Unsuccessful,
-        payloads::Attach,
-        runtime::BoxFuture,
-        shared::Shared,
-        token_wait::TokenWait,
+        attach_error::AttachError, completion::Completion, device::Device,
+        failed_attempt::FailedAttempt, not_connected::NotConnected, operation_error::Unsuccessful,
+        payloads::Attach, runtime::BoxFuture, shared::Shared, token_wait::TokenWait,
     },
     event::Outcome,
     id::DeviceId,
