@@ -27,6 +27,8 @@ use crate::{
 pub struct Attaching {
     attached: BoxFuture<Result<Device, AttachError>>,
     accepted: Arc<OnceLock<(OpId, Device)>>,
+    /// The result, if it came while [`accepted`](Self::accepted) was awaited.
+    ended: Option<Result<Device, AttachError>>,
 }
 
 impl Attaching {
@@ -41,7 +43,40 @@ impl Attaching {
                 attached
             }),
             accepted,
+            ended: None,
         }
+    }
+
+    /// Waits until the gateway has accepted the attach, and returns the device: at once, with or without a connection, unless
+    /// the token source has to be waited for. What the device sends waits in its queue until the bridge has acknowledged the
+    /// attach. Await the attach itself to learn how it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]: no token, or the gateway is closing or was closed, or the driver was dropped. The attach has ended then,
+    /// and is not awaited.
+    ///
+    /// # Panics
+    ///
+    /// When the attach has been awaited to its end without a device.
+    pub async fn accepted(&mut self) -> Result<Device, AttachError> {
+        poll_fn(|cx| {
+            if self.ended.is_none()
+                && self.accepted.get().is_none()
+                && let Poll::Ready(ended) = self.attached.as_mut().poll(cx)
+            {
+                self.ended = Some(ended);
+            }
+            match (self.device(), self.ended.take()) {
+                (Some(device), ended) => {
+                    self.ended = ended;
+                    Poll::Ready(Ok(device))
+                }
+                (None, Some(ended)) => Poll::Ready(ended),
+                (None, None) => Poll::Pending,
+            }
+        })
+        .await
     }
 
     /// Returns the operation's id once the gateway has accepted the attach. It identifies the attach in
@@ -61,7 +96,10 @@ impl Future for Attaching {
     type Output = Result<Device, AttachError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.attached.as_mut().poll(cx)
+        match self.ended.take() {
+            Some(ended) => Poll::Ready(ended),
+            None => self.attached.as_mut().poll(cx),
+        }
     }
 }
 

@@ -108,6 +108,30 @@ fn the_device_is_attached_all_the_same_once_there_is_a_connection() {
 }
 
 #[test]
+fn an_attach_is_accepted_at_once_and_its_device_takes_messages_without_a_connection() {
+    let world = unreachable();
+    let (client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    let mut attaching = client.attach(id("device-1"));
+    let device = super::poll_once(attaching.accepted()).unwrap().unwrap();
+    let _delivery = device.try_telemetry("kept").unwrap();
+    let again = super::poll_once(attaching.accepted()).unwrap().unwrap();
+    assert_eq!(again.id(), device.id());
+    not_connected(world.spawn(attaching));
+}
+
+#[test]
+fn an_attach_that_is_not_accepted_says_why() {
+    let world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    drop(driver);
+    let mut attaching = client.attach(id("device-1"));
+    let error = super::poll_once(attaching.accepted()).unwrap().unwrap_err();
+    let stopped = AttachError::Attach(OperationError::DriverStopped, None);
+    assert_eq!(error.to_string(), stopped.to_string());
+}
+
+#[test]
 fn a_refused_connection_ends_the_wait_too() {
     let world = World::new();
     let (client, driver) = start(&world, Options::default());
