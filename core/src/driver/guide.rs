@@ -1,7 +1,9 @@
 //! How to start without a network, handle a refused device, remove a device, shut down, and more, with examples that run.
 //!
-//! In them, `client` is the [`Client`](crate::driver::Client) that an adapter's `connect` returns with the driver, whose `run` has been
-//! spawned; `spawn` is the runtime's.
+//! In them, `client` is the [`Client`](crate::driver::Client) that an adapter's `connect` returns with the driver, whose
+//! `run` has been spawned; `spawn` is the runtime's. What is not at the crate's root is in the module of its subject: errors
+//! in [`error`](crate::driver::error), a message's priority, QoS and tag in [`message`](crate::message), the states of a
+//! device in [`device`](crate::device).
 //!
 //! # See what happens
 //!
@@ -11,7 +13,7 @@
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
-//! # use iotcore_gateway::{*, driver::{*, error::*}, message::*, options::*};
+//! # use iotcore_gateway::{*, device::DeviceState, driver::{*, error::*}, message::*, options::*};
 //! # bridge::on_bridge(async |client, world| {
 //! # let spawn = |task| world.spawn(task);
 //! let mut status = client.status();
@@ -34,7 +36,7 @@
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
-//! # use iotcore_gateway::{*, driver::{*, error::*}, message::*, options::*};
+//! # use iotcore_gateway::{*, device::DeviceState, driver::{*, error::*}, message::*, options::*};
 //! # bridge::on_bridge(async |client, world| {
 //! # let boiler = client.attach("boiler-7".parse::<DeviceId>()?).await?;
 //! let mut deliveries = Vec::new();
@@ -61,7 +63,7 @@
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
-//! # use iotcore_gateway::{*, driver::{*, error::*}, message::*, options::*};
+//! # use iotcore_gateway::{*, device::DeviceState, driver::{*, error::*}, message::*, options::*};
 //! # bridge::on_bridge(async |client, world| {
 //! # world.unplug();
 //! let mut attaching = client.attach(Attach::new("boiler-7".parse()?).keep_waiting());
@@ -94,14 +96,14 @@
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
-//! # use iotcore_gateway::{*, driver::{*, error::*}, message::*, options::*};
+//! # use iotcore_gateway::{*, device::DeviceState, driver::{*, error::*}, message::*, options::*};
 //! # bridge::on_bridge(async |client, world| {
 //! let id: DeviceId = "stranger-1".parse()?;
 //! match client.attach(&id).await {
 //!     Ok(device) => drop(device.telemetry("here").await?),
 //!     Err(AttachError::Attach(OperationError::Failed(Failure::Reported(report)), Some(device))) => {
 //!         eprintln!("{id} is refused: {report}"); // GATEWAY_ATTACHMENT_ERROR …: not bound to the gateway
-//!         if device.status() == Some(iotcore_gateway::device::DeviceState::Refused) {
+//!         if device.status() == Some(DeviceState::Refused) {
 //!             device.detach().await?; // forget it, or bind it in the registry and attach it again
 //!         }
 //!     }
@@ -120,7 +122,7 @@
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
-//! # use iotcore_gateway::{*, driver::{*, error::*}, message::*, options::*};
+//! # use iotcore_gateway::{*, device::DeviceState, driver::{*, error::*}, message::*, options::*};
 //! # bridge::on_bridge(async |client, world| {
 //! let id: DeviceId = "boiler-7".parse()?;
 //! let boiler = client.attach(&id).await?;
@@ -149,7 +151,7 @@
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
-//! # use iotcore_gateway::{*, driver::{*, error::*}, message::*, options::*};
+//! # use iotcore_gateway::{*, device::DeviceState, driver::{*, error::*}, message::*, options::*};
 //! # bridge::on_bridge(async |client, world| {
 //! # let boiler = client.attach("boiler-7".parse::<DeviceId>()?).await?;
 //! # world.unplug();
@@ -189,7 +191,7 @@
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
-//! # use iotcore_gateway::{*, driver::{*, error::*}, message::*, options::*};
+//! # use iotcore_gateway::{*, device::DeviceState, driver::{*, error::*}, message::*, options::*};
 //! # bridge::on_bridge(async |client, world| {
 //! # let _ = client;
 //! # let (world, id) = (bridge::World::new(), bridge::client_id());
