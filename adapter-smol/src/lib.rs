@@ -76,6 +76,7 @@
 //! Take the [`Client`] and a [`Runtime`] as arguments: the same code then runs on the virtual clock and network of
 //! `iotcore-gateway-testkit`, against an emulator of the bridge, where an hour takes milliseconds and a test
 //! decides where connections break. It needs no runtime.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 

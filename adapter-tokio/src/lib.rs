@@ -75,6 +75,7 @@
 //! `iotcore-gateway-testkit`, against an emulator of the bridge, where an hour takes milliseconds and a test
 //! decides where connections break. On Tokio itself, a test with `start_paused` has the gateway's timers
 //! follow the paused clock; give it an address as the host, because the paused clock does not wait for the lookup of a name.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
