@@ -2,6 +2,7 @@
 //! Lines to standard output. `iotcore-relay --help` lists the options, the README the operations and events.
 #![forbid(unsafe_code)]
 
+mod codes;
 mod failure;
 mod input;
 mod key_file;
@@ -11,6 +12,9 @@ mod options;
 mod output;
 mod program;
 mod relay;
+#[cfg(test)]
+#[path = "../schema/schema.rs"]
+mod schema;
 mod signals;
 mod sources;
 mod stdio;

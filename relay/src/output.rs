@@ -1,6 +1,8 @@
 //! The events, and the writer for them.
 
 mod device;
+#[cfg(test)]
+mod samples;
 
 use std::{
     io::{self, Write},
@@ -17,6 +19,7 @@ use tokio::{sync::mpsc, time::Instant};
 
 pub(crate) use self::device::{DeviceLine, device_state};
 use crate::{
+    codes::{CertaintyCode, DisconnectCode},
     failure::Reason,
     operation::{Action, Id, Request},
     stdio,
@@ -30,9 +33,9 @@ pub(crate) enum Event {
     Connected,
     /// A connection, or an attempt at one, ended.
     Disconnected {
-        reason: &'static str,
+        reason: DisconnectCode,
         detail: String,
-        certainty: &'static str,
+        certainty: CertaintyCode,
         /// Operations sent last and not yet answered, newest first: any of them may have made the bridge disconnect.
         suspects: Vec<Id>,
         /// Whether another client may be using the same gateway id.

@@ -4,33 +4,37 @@ use std::error::Error;
 
 use iotcore_gateway_tokio::{DialFailure, DisconnectReason, Disconnected, TransportError};
 
+use crate::codes::DisconnectCode;
+
 /// Returns the code, in snake case, of what ended a connection or a connection attempt.
 pub(crate) fn disconnect_code(
     ended: &Disconnected,
     error: Option<&TransportError>,
-) -> &'static str {
+) -> DisconnectCode {
     match error {
-        Some(TransportError::Token(_)) => return "token_failed",
-        Some(TransportError::Dial { .. }) => return "dial_failed",
-        Some(TransportError::Proxy { .. }) => return "proxy_failed",
-        Some(TransportError::Tls { .. } | TransportError::TlsBroken(_)) => return "tls_failed",
-        Some(TransportError::PeerClosed) => return "peer_closed",
-        Some(TransportError::Broken(_)) => return "broken",
+        Some(TransportError::Token(_)) => return DisconnectCode::TokenFailed,
+        Some(TransportError::Dial { .. }) => return DisconnectCode::DialFailed,
+        Some(TransportError::Proxy { .. }) => return DisconnectCode::ProxyFailed,
+        Some(TransportError::Tls { .. } | TransportError::TlsBroken(_)) => {
+            return DisconnectCode::TlsFailed;
+        }
+        Some(TransportError::PeerClosed) => return DisconnectCode::PeerClosed,
+        Some(TransportError::Broken(_)) => return DisconnectCode::Broken,
         _ => {}
     }
     match &ended.reason {
-        DisconnectReason::Transport(_) => "broken",
-        DisconnectReason::Refused(_) => "refused",
-        DisconnectReason::TokenExpired => "token_expired",
-        DisconnectReason::ConnAckTimedOut(_) => "connack_timed_out",
-        DisconnectReason::PingRespTimedOut(_) => "pingresp_timed_out",
-        DisconnectReason::PacketTimedOut(_) => "packet_timed_out",
-        DisconnectReason::WriteStalled(_) => "write_stalled",
-        DisconnectReason::Violation(_) => "protocol_violation",
-        DisconnectReason::PacketIdsExhausted => "packet_ids_exhausted",
-        DisconnectReason::TokenRefresh => "token_refresh",
-        DisconnectReason::Closed => "closed",
-        _ => "other",
+        DisconnectReason::Transport(_) => DisconnectCode::Broken,
+        DisconnectReason::Refused(_) => DisconnectCode::Refused,
+        DisconnectReason::TokenExpired => DisconnectCode::TokenExpired,
+        DisconnectReason::ConnAckTimedOut(_) => DisconnectCode::ConnAckTimedOut,
+        DisconnectReason::PingRespTimedOut(_) => DisconnectCode::PingRespTimedOut,
+        DisconnectReason::PacketTimedOut(_) => DisconnectCode::PacketTimedOut,
+        DisconnectReason::WriteStalled(_) => DisconnectCode::WriteStalled,
+        DisconnectReason::Violation(_) => DisconnectCode::ProtocolViolation,
+        DisconnectReason::PacketIdsExhausted => DisconnectCode::PacketIdsExhausted,
+        DisconnectReason::TokenRefresh => DisconnectCode::TokenRefresh,
+        DisconnectReason::Closed => DisconnectCode::Closed,
+        _ => DisconnectCode::Other,
     }
 }
 
@@ -160,7 +164,7 @@ mod tests {
             panic!("nothing but the end of the attempt is told");
         };
         let error = error.as_deref();
-        assert_eq!(disconnect_code(&ended, error), "token_failed");
+        assert_eq!(disconnect_code(&ended, error), DisconnectCode::TokenFailed);
         let circumstances = Circumstances {
             was_connected: false,
             was_attaching: false,

@@ -23,8 +23,12 @@ mod pace;
 mod pressure;
 mod proxies;
 mod proxy_settings;
+mod reference;
 #[cfg(target_os = "linux")]
 mod resolver;
+#[path = "../../schema/schema.rs"]
+mod schema;
+mod schema_of_operations;
 mod streams;
 mod subscribing;
 mod suspects;
