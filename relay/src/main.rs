@@ -1,5 +1,6 @@
 //! A gateway for programs in any language: reads operations as JSON Lines from standard input and writes events as JSON
-//! Lines to standard output. `iotcore-relay --help` lists the options, the README the operations and events.
+//! Lines to standard output. `iotcore-relay --help` lists the options, `docs/book/relay-reference.md` the operations and
+//! events.
 #![forbid(unsafe_code)]
 
 mod codes;
