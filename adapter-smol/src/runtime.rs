@@ -1,15 +1,14 @@
 //! smol's TCP streams, timers and clock as the driver's [`Runtime`].
 
 use std::{
-    io,
-    net::SocketAddr,
+    io::{self, IoSlice},
+    net::{Shutdown, SocketAddr, TcpStream},
     pin::Pin,
     task::{Context, Poll},
     time::{Instant, SystemTime},
 };
 
-use async_io::Timer;
-use async_net::TcpStream;
+use async_io::{Async, Timer};
 use futures_io::{AsyncRead, AsyncWrite};
 use iotcore_gateway::{
     UnixTime,
@@ -24,7 +23,7 @@ impl Runtime for SmolRuntime {
     type Stream = SmolStream;
 
     async fn connect(&self, address: SocketAddr) -> io::Result<SmolStream> {
-        let stream = TcpStream::connect(address).await?;
+        let stream = Async::<TcpStream>::connect(address).await?;
         set_up_socket(&stream)?;
         Ok(SmolStream(stream))
     }
@@ -44,7 +43,7 @@ impl Runtime for SmolRuntime {
 
 /// A TCP stream of smol.
 #[derive(Debug)]
-pub struct SmolStream(TcpStream);
+pub struct SmolStream(Async<TcpStream>);
 
 impl AsyncRead for SmolStream {
     fn poll_read(
@@ -65,12 +64,19 @@ impl AsyncWrite for SmolStream {
         Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        // A socket has nothing to flush, and async-net's flush forgets the task that waits to write.
-        Poll::Ready(Ok(()))
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write_vectored(cx, bytes)
     }
 
-    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.0).poll_close(cx)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.get_ref().shutdown(Shutdown::Write))
     }
 }

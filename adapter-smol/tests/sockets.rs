@@ -9,6 +9,9 @@ mod bridge;
 mod proxies;
 #[path = "../../tests/adapters/tls.rs"]
 mod tls;
+#[cfg(target_os = "linux")]
+#[path = "../../tests/adapters/unsent.rs"]
+mod unsent;
 
 mod runtime {
     pub(crate) use iotcore_gateway_smol as adapter;

@@ -10,6 +10,9 @@ mod proxies;
 #[path = "../../tests/adapters/tls.rs"]
 mod tls;
 #[cfg(target_os = "linux")]
+#[path = "../../tests/adapters/unsent.rs"]
+mod unsent;
+
 use std::{
     io::Read,
     net::TcpListener,

@@ -1,6 +1,8 @@
 //! Reads DER, as far as private keys and the names in certificates need it.
 
 pub(crate) const INTEGER: u8 = 0x02;
+pub(crate) const BIT_STRING: u8 = 0x03;
+pub(crate) const OCTET_STRING: u8 = 0x04;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const SEQUENCE: u8 = 0x30;
 
@@ -46,4 +48,21 @@ pub(crate) fn bits(integer: &[u8]) -> usize {
         .first()
         .map_or(0, |first| first.leading_zeros() as usize);
     digits.len() * 8 - unused
+}
+
+/// Returns an element with the parts of its contents, of less than 256 bytes together. Wiped when it is dropped.
+#[cfg(feature = "driver")]
+pub(crate) fn element(tag: u8, parts: &[&[u8]]) -> zeroize::Zeroizing<Vec<u8>> {
+    let len: usize = parts.iter().map(|part| part.len()).sum();
+    // It does not grow, which would leave a copy behind.
+    let mut element = zeroize::Zeroizing::new(Vec::with_capacity(3 + len));
+    element.push(tag);
+    if len > 0x7F {
+        element.push(0x81);
+    }
+    element.push(u8::try_from(len).unwrap_or(u8::MAX));
+    parts
+        .iter()
+        .for_each(|part| element.extend_from_slice(part));
+    element
 }

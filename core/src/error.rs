@@ -36,9 +36,9 @@ pub enum Failure {
     DeviceRefused,
     /// The bridge has detached the device, and the options say not to attach it again automatically.
     NotAttached,
-    /// The peer closed that many connections in a row soon after this was sent, or the attach that it waited for, and before
-    /// answering it: the last two
-    /// while nothing else was sent. Suspected: it is not sent any more.
+    /// The peer closed that many connections in a row soon after this was sent, or a part of it, or the attach that it waited
+    /// for, and before answering it: the last two while nothing else was sent. Suspected: it is not sent any
+    /// more.
     Suspected {
         /// How many connections.
         connections: u32,
@@ -103,8 +103,8 @@ impl fmt::Display for Failure {
             Self::NotAttached => f.write_str("the bridge has detached the device: attach it again"),
             Self::Suspected { connections } => write!(
                 f,
-                "the bridge closed {connections} connections in a row soon after it was sent, the last ones while nothing \
-                 else was sent: it is not sent any more"
+                "the bridge closed {connections} connections in a row at it, the last ones while nothing else was sent: it \
+                 is not sent any more"
             ),
             Self::Closed => f.write_str("the gateway was closed before it was acknowledged"),
             Self::GaveUp => f.write_str("the gateway gave up connecting before it was acknowledged"),

@@ -13,14 +13,13 @@ use ring::{
 };
 use serde_json::json;
 
-mod key_error;
 mod private_key;
 
-pub use key_error::KeyError;
 use private_key::{EcKey, PrivateKey, RsaKey};
 
 use crate::{
     id::{ProjectId, excerpt},
+    private_key::KeyError,
     quota::MAX_TOKEN_LIFETIME,
     time::{Duration, Instant, UnixTime},
     token::Token,
@@ -118,7 +117,7 @@ impl SigningKey {
     /// to do. It contains no byte of the key.
     pub fn from_pem(pem: &[u8], algorithm: Algorithm) -> Result<Self, KeyError> {
         let random = SystemRandom::new();
-        let der = private_key::decode(pem)?;
+        let der = crate::private_key::decode(pem)?;
         let pair = match (PrivateKey::read(&der)?, algorithm) {
             (PrivateKey::Rsa(key), Algorithm::Rs256) => KeyPair::Rsa(Box::new(rsa_pair(&key)?)),
             (PrivateKey::Ec(key), Algorithm::Es256) => {

@@ -123,13 +123,15 @@
 //!
 //! # Suspects
 //!
-//! A bridge that closes the connection does not say why. What was completely handed over at most 10 s before, and is not
-//! answered, gets a strike; an answer clears it. After three in a row the publication, attach or SUBSCRIBE is a suspect: it
+//! A bridge that closes the connection does not say why. What was handed over at most 10 s before, or a part of it, and is
+//! not answered, gets a strike; an answer clears it. After three in a row the publication, attach or SUBSCRIBE is a suspect: it
 //! waits, and so does what else its device has to publish. It is sent alone: once nothing was sent for 10 s, or, if others
 //! never stop, once they were held back so long, which begins 30 s after CONNACK. If the bridge closes two connections at it,
-//! it ends in [`Failure::Suspected`]; if it answers, or does nothing for 10 s, the suspect is not to blame. Others wait for
+//! it ends in [`Failure::Suspected`]; if it answers, or does nothing for 10 s, or takes all of it at QoS 0, the
+//! suspect is not to blame. Others wait for
 //! about 10 s for each trial. After a publication was given up, its device is on probation: each of its publications is
-//! sent alone, the next 30 s after the last was given up, then 1 min, up to 1 h, until the bridge acknowledges one. What is
+//! sent alone, the next 30 s after the last was given up, then 1 min, up to 1 h, until the bridge acknowledges one, or, after
+//! QoS 0 publications alone, until one is handed over whole. What is
 //! cancelled or expires leaves its strikes to its device: with three, the device is on probation. Each
 //! [`Disconnected`] names what may have caused it.
 //!
@@ -202,6 +204,8 @@ mod mqtt;
 mod options;
 #[cfg(any(feature = "driver", feature = "jwt"))]
 mod pem;
+#[cfg(any(feature = "driver", feature = "jwt"))]
+mod private_key;
 pub mod quota;
 mod stats;
 mod tag;
@@ -223,7 +227,7 @@ pub use gateway::{DeviceInfo, DeviceState, Gateway, LastFailure};
 pub use id::{ClientId, DeviceId, IdError, IdKind, IdProblem, Location, ProjectId, RegistryId};
 pub use input::{Answer, Input};
 #[cfg(feature = "jwt")]
-pub use jwt::{Algorithm, AlgorithmError, KeyError, MintError, SigningKey};
+pub use jwt::{Algorithm, AlgorithmError, MintError, SigningKey};
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use mqtt::internals;
@@ -231,6 +235,8 @@ pub use mqtt::{PacketType, QoS, Violation};
 pub use options::{
     Acknowledge, Backoff, OnRefusal, Options, OptionsError, Overflow, QueueLimit, Reconnect,
 };
+#[cfg(any(feature = "driver", feature = "jwt"))]
+pub use private_key::KeyError;
 pub use quota::Quota;
 pub use stats::Stats;
 pub use tag::{Tag, TagError};

@@ -349,6 +349,11 @@ impl<T: Copy> Connection<T> {
         self.transmit.bytes()
     }
 
+    /// Returns the offset in the stream after the last queued byte.
+    pub(crate) fn queued_end(&self) -> u64 {
+        self.transmit.queued_end()
+    }
+
     /// Returns the offset in the stream up to which bytes were handed over to the transport.
     pub(crate) fn handed_over(&self) -> u64 {
         self.transmit.written_end()
@@ -362,7 +367,7 @@ impl<T: Copy> Connection<T> {
         self.transmit.advance(len);
         let (offset, is_queued) = (self.transmit.written_end(), !self.transmit.is_empty());
         let peer_now = self.peer_clock.time(now);
-        self.acks.hand_over(offset, peer_now);
+        self.acks.hand_over(offset, self.transmit.cut(), peer_now);
         self.keep_alive
             .handed_over(offset, is_queued, now, peer_now);
     }

@@ -4,6 +4,7 @@ use std::{io, path::Path, sync::Arc};
 
 use iotcore_gateway_tokio::KeyTokens;
 
+#[cfg(unix)]
 use crate::notes::note;
 
 /// Notes that others may read the key in this file, if they may. The file was given with this option.

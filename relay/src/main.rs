@@ -7,11 +7,14 @@ mod codes;
 mod failure;
 mod input;
 mod key_file;
+mod metrics;
 mod notes;
+mod notify;
 mod operation;
 mod options;
 mod output;
 mod program;
+mod pulse;
 mod relay;
 #[cfg(test)]
 #[path = "../schema/schema.rs"]
@@ -20,6 +23,7 @@ mod signals;
 mod sources;
 mod stdio;
 mod token;
+mod vitals;
 
 use std::process::ExitCode;
 

@@ -6,7 +6,7 @@ mod security_options;
 mod settings;
 mod start_error;
 
-use std::{num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
+use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
 use clap::{Parser, builder::FalseyValueParser, value_parser};
 use iotcore_gateway_tokio::{
@@ -230,6 +230,11 @@ pub(crate) struct Arguments {
         default_value = "taken"
     )]
     acknowledge: Acknowledge,
+
+    /// Serve metrics for Prometheus at http://IP:PORT/metrics, to everyone who can reach the address; port 0 for a free one.
+    /// The event `metrics` tells the address in use
+    #[arg(long, env = "IOTCORE_METRICS", value_name = "IP:PORT")]
+    metrics: Option<SocketAddr>,
 }
 
 impl Arguments {
@@ -257,6 +262,7 @@ impl Arguments {
             total_queue: options.total_queue,
             overflow: self.overflow,
             drain_timeout: self.drain_timeout(),
+            metrics: self.metrics,
             key: self.key.clone(),
             tokens: Arc::clone(&tokens),
         };

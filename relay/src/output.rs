@@ -6,6 +6,7 @@ mod samples;
 
 use std::{
     io::{self, Write},
+    net::SocketAddr,
     thread,
     time::Duration,
 };
@@ -29,6 +30,8 @@ use crate::{
 #[derive(Debug, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
+    /// The metrics are served at this address; the first event.
+    Metrics { address: SocketAddr },
     /// The bridge accepted a connection.
     Connected,
     /// A connection, or an attempt at one, ended.

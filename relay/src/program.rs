@@ -1,17 +1,20 @@
 //! Runs the program from its start to its exit code.
 
-use std::{fmt, io, process::ExitCode, sync::Arc, time::Duration};
+use std::{fmt, io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
 use iotcore_gateway_tokio::{CloseCause, connect};
 use tokio::{runtime::Builder, sync::Notify, time::timeout_at};
 
 use crate::{
-    input, key_file, notes,
+    input, key_file, metrics, notes,
     notes::note,
+    notify::Notifier,
     options::{Arguments, StartError},
+    pulse::Pulse,
     relay::Relay,
     signals,
     sources::Sources,
+    vitals::Vitals,
 };
 
 const CLOSED: u8 = 0;
@@ -43,15 +46,24 @@ async fn run_relay(arguments: Arguments) -> Result<u8, Error> {
     let stop = Arc::new(Notify::new());
     // Before any file is read, because that may take long, and a signal would kill the program.
     signals::listen(Arc::clone(&stop), FAILED.into()).map_err(Error::Signals)?;
-    let (settings, setup) = arguments.settings_and_setup().map_err(Error::Start)?;
+    let notifier = Notifier::new().map_err(Error::Notifier)?;
+    let (mut settings, setup) = arguments.settings_and_setup().map_err(Error::Start)?;
     key_file::check_mode("--key", &settings.key);
     key_file::reload_on_hangup(&settings.key, &settings.tokens).map_err(Error::Signals)?;
     let (client, driver) =
         connect(setup).map_err(|error| Error::Start(StartError::Setup(error)))?;
-    let (relay, messages) = Relay::new(client.clone(), settings, Arc::clone(&stop));
+    let vitals = Arc::new(Vitals::default());
+    if let Some(address) = &mut settings.metrics {
+        let served = metrics::serve(*address, client.clone(), Arc::clone(&vitals)).await;
+        *address = served.map_err(|error| Error::Metrics(*address, error))?;
+    }
+    let pulse = Pulse::new(client.clone(), vitals, notifier.clone());
+    let (relay, messages) = Relay::new(client.clone(), settings, pulse, Arc::clone(&stop));
     let sources = Sources::new(client.status().holding(), messages, input::read(), stop);
+    notifier.ready();
     let driver = tokio::spawn(driver.run());
     let end = relay.run(sources).await;
+    notifier.stopping();
     let closing = async {
         // If the events are no longer read, accepted messages are still sent.
         client.close().await;
@@ -62,6 +74,7 @@ async fn run_relay(arguments: Arguments) -> Result<u8, Error> {
         Some(deadline) => timeout_at(deadline, closing).await,
         None => Ok(closing.await),
     };
+    notifier.flush(MAX_FLUSH);
     end.output.map_err(Error::Output)?;
     end.input.map_err(Error::Input)?;
     Ok(match cause {
@@ -77,6 +90,8 @@ enum Error {
     Runtime(io::Error),
     Start(StartError),
     Signals(io::Error),
+    Notifier(io::Error),
+    Metrics(SocketAddr, io::Error),
     Input(io::Error),
     Output(io::Error),
 }
@@ -96,6 +111,8 @@ impl fmt::Display for Error {
             Self::Runtime(error) => write!(f, "cannot start the async runtime: {error}"),
             Self::Start(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot listen for signals: {error}"),
+            Self::Notifier(error) => write!(f, "cannot reach the service manager: {error}"),
+            Self::Metrics(address, error) => write!(f, "--metrics {address}: {error}"),
             Self::Input(error) => write!(f, "cannot read standard input: {error}"),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }

@@ -36,6 +36,7 @@ use crate::{
     operation::{Action, Id, InvalidLine, Operation, Request},
     options::Settings,
     output::{Event, Output},
+    pulse::Pulse,
     sources::{Ended, Next, Sources},
 };
 
@@ -56,6 +57,7 @@ pub(crate) struct Relay {
     last_delivery: u64,
     pause: Pause,
     shutdown: Shutdown,
+    pulse: Pulse,
     unsent: usize,
     /// Why the input cannot be read any more.
     input: io::Result<()>,
@@ -78,10 +80,12 @@ impl Relay {
     pub(crate) fn new(
         client: Client,
         settings: Settings,
+        pulse: Pulse,
         stop: Arc<Notify>,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (messages, receiver) = mpsc::channel(1);
-        let shutdown = Shutdown::new(client.clone(), stop, settings.drain_timeout);
+        let notifier = pulse.notifier().clone();
+        let shutdown = Shutdown::new(client.clone(), stop, notifier, settings.drain_timeout);
         let relay = Self {
             client,
             settings,
@@ -95,6 +99,7 @@ impl Relay {
             last_delivery: 0,
             pause: Pause::default(),
             shutdown,
+            pulse,
             unsent: 0,
             input: Ok(()),
         };
@@ -113,13 +118,17 @@ impl Relay {
     }
 
     async fn process(&mut self, mut sources: Sources) -> io::Result<()> {
+        if let Some(address) = self.settings.metrics {
+            self.write(&Event::Metrics { address }).await?;
+        }
         self.subscribe_gateway();
         while !self.shutdown.is_overdue(Instant::now()) {
+            self.pulse.vitals().set_open(self.open.messages().into());
             let is_reading = self.is_reading();
             let deadline = self.deadline();
             let check = self.next_check();
             let next = sources.next(&mut self.tasks, is_reading, deadline, check);
-            match next.await {
+            match self.pulse.during(next).await {
                 None => break,
                 Some(Next::Signal) => self.shutdown.drain(),
                 Some(Next::DeadlinePassed) => self.on_deadline().await?,
@@ -322,15 +331,19 @@ impl Relay {
         Ok(())
     }
 
-    /// Writes an event. Signals and the deadlines of the shutdown are heeded meanwhile, because nobody may be reading it.
+    /// Writes an event. Signals and the deadlines of the shutdown are heeded meanwhile, because nobody may be reading it. So
+    /// are the service manager's: the relay works, and a restart would lose its messages and wait for the same reader.
     async fn write(&mut self, event: &Event) -> io::Result<()> {
-        tokio::select! {
-            biased;
-            written = self.output.write(event) => written,
-            () = self.shutdown.proceed() => Err(io::Error::new(
-                io::ErrorKind::TimedOut,
-                "nobody has read it before the --drain-timeout after a signal had passed",
-            )),
-        }
+        let written = async {
+            tokio::select! {
+                biased;
+                written = self.output.write(event) => written,
+                () = self.shutdown.proceed() => Err(io::Error::new(
+                    io::ErrorKind::TimedOut,
+                    "nobody has read it before the --drain-timeout after a signal had passed",
+                )),
+            }
+        };
+        self.pulse.during_write(written).await
     }
 }

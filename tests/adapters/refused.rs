@@ -2,15 +2,19 @@
 
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CustomExtension, ExtendedKeyUsagePurpose, IsCa, date_time_ymd};
+use rcgen::{
+    BasicConstraints, CustomExtension, DistinguishedName, DnType, ExtendedKeyUsagePurpose, IsCa,
+    KeyPair, date_time_ymd,
+};
 use rustls::{
     ServerConfig,
+    pki_types::PrivatePkcs8KeyDer,
     version::{TLS12, TLS13},
 };
 
 use super::{
     first_failure,
-    server::{Authority, serve, serve_nothing},
+    server::{Authority, config, serve, serve_nothing},
     trusting,
 };
 use crate::runtime::{
@@ -40,7 +44,7 @@ fn a_server_of_another_authority_is_refused() {
         for (name, part) in [
             (
                 "other",
-                "its CA is not among the trusted ones: trust the CA",
+                "its CA is not among the trusted ones: its certificate says that it is from CN=other; trust that CA only if",
             ),
             (
                 "plant",
@@ -49,6 +53,47 @@ fn a_server_of_another_authority_is_refused() {
         ] {
             let server = Authority::new(name).server("localhost", &TLS13);
             is_refused(server, trusting(&Authority::new("plant")), &[part]).await;
+        }
+    });
+}
+
+#[test]
+fn a_server_with_a_self_signed_certificate_is_refused_with_its_name() {
+    run(async || {
+        let mut params = Authority::params("localhost");
+        params.distinguished_name = DistinguishedName::new();
+        let name = "my \u{1b}[31mserver";
+        params.distinguished_name.push(DnType::CommonName, name);
+        let key = KeyPair::generate().unwrap();
+        let certificate = params.self_signed(&key).unwrap();
+        for version in [&TLS12, &TLS13] {
+            let server = config(version).with_no_client_auth().with_single_cert(
+                vec![certificate.der().clone()],
+                PrivatePkcs8KeyDer::from(key.serialize_der()).into(),
+            );
+            let part = "its certificate is self-signed (CN=my \\u{1b}[31mserver), by no CA, and not among the trusted ones: trust";
+            let trusted = trusting(&Authority::new("plant"));
+            is_refused(Arc::new(server.unwrap()), trusted, &[part]).await;
+        }
+    });
+}
+
+/// The server's log is where its owner looks.
+#[test]
+fn a_server_that_is_refused_is_told_the_reason_by_the_right_alert() {
+    run(async || {
+        let trusted = trusting(&Authority::new("plant"));
+        let alerts = [("other", "UnknownCA"), ("plant", "DecryptError")];
+        for (version, (name, alert)) in [&TLS12, &TLS13]
+            .into_iter()
+            .flat_map(|version| alerts.map(|alert| (version, alert)))
+        {
+            let (port, serving) = serve(Authority::new(name).server("localhost", version));
+            let error = first_failure("localhost", port, trusted.clone()).await;
+            let address = format!(" at 127.0.0.1:{port}: ");
+            assert!(error.to_string().contains(&address), "{error}");
+            let end = serving.join().unwrap().end.unwrap_err().to_string();
+            assert!(end.contains(alert), "{version:?}: {end}");
         }
     });
 }

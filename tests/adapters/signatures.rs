@@ -107,7 +107,10 @@ fn an_rsa_key_of_the_authority_that_is_too_small_is_told_with_its_size() {
         let mut params = CertificateParams::new([]).unwrap();
         params.distinguished_name.push(DnType::CommonName, "plant");
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let ca = params.self_signed(&SmallRsa::new()).unwrap().pem();
+        // The trusted one of that name has a larger key: one with this key could not be a root.
+        let rsa = include_str!("../../core/tests/keys/rsa-2048.pkcs8.pem");
+        let rsa = KeyPair::from_pem_and_sign_algo(rsa, &rcgen::PKCS_RSA_SHA256).unwrap();
+        let ca = params.self_signed(&rsa).unwrap().pem();
         let key = KeyPair::generate().unwrap();
         let issuer = Issuer::new(params, SmallRsa::new());
         let certificate = Authority::params("localhost").signed_by(&key, &issuer);

@@ -100,9 +100,15 @@ impl Client {
     }
 
     /// Returns the gateway's counters. [`Stats::worst_latency`] is the worst since the last call of this method, on any
-    /// clone of the client: let one task read it.
+    /// clone of the client: let one task read it, and others call [`peek_stats`](Self::peek_stats).
     pub fn stats(&self) -> Stats {
         self.shared.with(|state, now| state.take_stats(now))
+    }
+
+    /// Returns the gateway's counters, and begins no new measurement of [`Stats::worst_latency`], which is the worst since
+    /// the last call of [`stats`](Self::stats), or at all.
+    pub fn peek_stats(&self) -> Stats {
+        self.shared.lock(|state| state.gateway().stats())
     }
 
     /// Returns every message that is accepted and not acknowledged, in the order of acceptance. Store these to keep

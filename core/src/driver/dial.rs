@@ -55,7 +55,7 @@ impl Dialer {
         let (host, port) = target.first_hop();
         let reached = self.reach(environment, host, port).await;
         let (address, stream) = reached.map_err(|failure| target.unreachable(failure))?;
-        match secure(environment, target, stream).await {
+        match secure(environment, target, address, stream).await {
             Ok(transport) => Ok(Dialed {
                 token,
                 transport,
@@ -138,6 +138,7 @@ impl Target {
 async fn secure<R: Runtime, T: TokenSource>(
     environment: &Arc<RuntimeEnvironment<R, T>>,
     target: &Target,
+    address: SocketAddr,
     stream: R::Stream,
 ) -> Result<Transport<R::Stream>, TransportError> {
     let (runtime, limit) = (&**environment.runtime(), environment.step_timeout());
@@ -157,19 +158,20 @@ async fn secure<R: Runtime, T: TokenSource>(
     let handshake = tls.handshake(name.clone(), stream);
     let secured = within(runtime, limit, handshake).await;
     let stream = secured
-        .unwrap_or_else(|| Err(timed_out(limit)))
+        .unwrap_or_else(|| Err(timed_out("complete handshake", limit)))
         .map_err(|source| TransportError::Tls {
             host: target.host.clone(),
             proxy: target.proxy.as_ref().map(ToString::to_string),
+            address,
             source,
         })?;
     Ok(Transport::Tls(Box::new(stream)))
 }
 
-/// Returns the error of a peer that has not answered within this time.
-fn timed_out(limit: Duration) -> io::Error {
+/// Returns the error of a stage that did not end within this time.
+fn timed_out(missing: &str, limit: Duration) -> io::Error {
     io::Error::new(
         io::ErrorKind::TimedOut,
-        format!("no answer within {limit:?}"),
+        format!("no {missing} within {limit:?}"),
     )
 }

@@ -1,7 +1,7 @@
 //! Errors of handles, of the driver and of the transport.
 
 use core::{error::Error, fmt};
-use std::io;
+use std::{io, net::SocketAddr};
 
 use crate::{
     command::Publication,
@@ -254,6 +254,8 @@ pub enum TransportError {
         host: String,
         /// The proxy's URL, without user name and password, if the connection leads through one.
         proxy: Option<String>,
+        /// The address that was dialled: the host's, or the proxy's.
+        address: SocketAddr,
         /// The error of rustls or the transport.
         source: io::Error,
     },
@@ -325,13 +327,14 @@ impl fmt::Display for TransportError {
             Self::Tls {
                 host,
                 proxy,
+                address,
                 source,
             } => {
                 write!(f, "no TLS connection with {host}")?;
                 if let Some(proxy) = proxy {
                     write!(f, " through the proxy {proxy}")?;
                 }
-                write!(f, ": {}", Explained(source))
+                write!(f, " at {address}: {}", Explained(source))
             }
             Self::TlsBroken(error) => {
                 write!(f, "the TLS connection broke: {}", ExplainedLater(error))

@@ -9,7 +9,8 @@ use std::{
 
 use crate::{
     driver::secret_file,
-    jwt::{Algorithm, KeyError, SigningKey},
+    jwt::{Algorithm, SigningKey},
+    private_key::KeyError,
 };
 
 /// A key file, and the key that was last read from it.

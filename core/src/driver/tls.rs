@@ -5,10 +5,12 @@ mod algorithm_advice;
 mod certificate_advice;
 mod certificates;
 mod client_certificate;
+mod client_key;
 mod error;
 mod handshake;
 mod settings;
 mod signature_problem;
+mod unknown_ca;
 mod utc;
 mod verifier;
 mod x509;
@@ -24,7 +26,8 @@ pub use self::{
     settings::Tls,
 };
 
-/// How the connection to the bridge is secured. Nothing turns the verification of certificates off.
+/// How the connection to the bridge is secured. Nothing turns the verification of certificates off, except for a verifier of
+/// your own in `Tls::from_client_config` (feature `rustls`), which decides alone.
 #[derive(Clone, Debug)]
 pub enum Security {
     /// By TLS.

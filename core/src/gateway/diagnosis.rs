@@ -211,13 +211,16 @@ impl Session {
     }
 
     fn newest_unanswered(&self, online: &Online) -> Vec<OpId> {
+        let cut = online.link.cut();
+        let cut = cut.and_then(|end| self.outbox.handed_over_to(&online.flight, end));
+        let cut = cut.map(|key| self.outbox.entry(key).op);
         let packets = online.link.newest_handed_over().into_iter();
         let ended = |packet_id| online.flight.ended(packet_id).map(|ended| ended.op);
         let ops = packets.filter_map(|(packet_id, owner)| {
             let op = self.op_of(packet_id, owner);
             op.or_else(|| ended(packet_id))
         });
-        ops.take(MAX_SUSPECTS).collect()
+        cut.into_iter().chain(ops).take(MAX_SUSPECTS).collect()
     }
 
     /// Returns the operation of an unanswered packet, unless it has ended.

@@ -187,7 +187,11 @@ impl Session {
     pub(super) fn end_handed_over(&mut self, online: &mut Online) {
         let offset = online.link.handed_over();
         while let Some(key) = self.outbox.handed_over(&online.flight, offset) {
+            let device = self.outbox.entry(key).device;
             self.complete_publication(online, key, Outcome::Transmitted);
+            if self.outbox.is_probation_unanswerable(device) {
+                self.acquit(online, device);
+            }
             if let Some(trials) = &mut online.trials {
                 let now = self.clock.now();
                 trials.last_unanswerable = online.link.peer_clock().time(now);

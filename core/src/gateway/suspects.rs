@@ -1,7 +1,7 @@
 //! Suspects: packets after which the peer has closed the connection, three times in a row and before answering them.
 //!
-//! A strike is a connection that the peer closed at most [`STRIKE_WITHIN`] after a packet was handed over, and before it
-//! was answered. Any other end of a connection adds none: or bad links would fail large messages. A suspect waits for
+//! A strike is a connection that the peer closed at most [`STRIKE_WITHIN`] after a packet, or a part of it, was handed
+//! over, and before it was answered. Any other end of a connection adds none: or bad links would fail large messages. A suspect waits for
 //! its trial (`trials`). One that has ended two more connections alone is given up, and the strikes of what is not suspected
 //! yet are forgotten, because the hang-ups are explained.
 
@@ -56,7 +56,22 @@ impl Session {
                 self.outbox.add_strike(ended.device, was_alone);
             }
         }
-        is_explained
+        is_explained | self.add_strike_at_qos_0(online, now)
+    }
+
+    /// Adds the end of a connection to the strikes of a QoS 0 publication that was being handed over. Returns whether it is a
+    /// suspect that was alone.
+    fn add_strike_at_qos_0(&mut self, online: &Online, now: Moment) -> bool {
+        let Some(end) = online.link.cut_within(STRIKE_WITHIN, now) else {
+            return false;
+        };
+        let trials = online.trials.as_ref();
+        let was_alone = trials.is_some_and(|trials| trials.is_handing_over(end));
+        let Some(key) = self.outbox.handed_over_to(&online.flight, end) else {
+            return false;
+        };
+        self.outbox.strikes_mut(key).add_unanswerable(was_alone);
+        was_alone
     }
 
     /// Clears the strikes of a packet that a report is about.
@@ -100,7 +115,8 @@ impl Session {
                 let strikes = *self.outbox.strikes_mut(key);
                 let device = self.outbox.entry(key).device;
                 self.fail_waiting(key, suspected(strikes));
-                self.outbox.begin_probation(device, self.clock.now());
+                self.outbox
+                    .begin_probation(device, strikes, self.clock.now());
             }
             Some(Guilty::Attach(slot)) => self.give_up_attach(slot),
             Some(Guilty::Subscription(key)) => self.give_up_subscription(key),

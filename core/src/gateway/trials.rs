@@ -6,6 +6,7 @@
 //! | holding, after [`PATIENCE`] of waiting | is held back | the same |
 //! | next | is held back | once the next suspect is queued, or there is none |
 //! | trying | is held back | with the answer: the next suspect follows; [`ALONE`] after its hand-over: it is not to blame, and others go on |
+//! | handing over, at QoS 0 | is held back | once all of it is handed over: it is not to blame, and the next suspect follows |
 //!
 //! Acknowledgements and PINGREQ are never held back. After [`PATIENCE`] of trials others have their turn. The timers run
 //! in `handle_timeout` only. Devices take turns, also from connection to connection, and so do the packets of a device, so
@@ -106,11 +107,16 @@ impl Session {
         }) = self.last_tried
             && self.devices.get(device).is_some()
         {
-            let is_attached = self.is_attached(online, device);
-            self.outbox
-                .end_probation(&mut online.flight, device, is_attached);
-            self.devices.note_change(device);
+            self.acquit(online, device);
         }
+    }
+
+    /// Lets a device go on that was on probation.
+    pub(super) fn acquit(&mut self, online: &mut Online, device: Slot) {
+        let is_attached = self.is_attached(online, device);
+        self.outbox
+            .end_probation(&mut online.flight, device, is_attached);
+        self.devices.note_change(device);
     }
 
     /// Lets the device go on whose publication was sent alone, if nothing else of it is suspected.
@@ -153,7 +159,7 @@ impl Session {
                 .chain([trials.since + PATIENCE])
                 .min()?,
             Stage::Holding => quiet_at(online)?,
-            Stage::Next { .. } => return None,
+            Stage::Next { .. } | Stage::HandingOver { .. } => return None,
             Stage::Trying { .. } => alone_until(online)?,
         };
         let is_waiting = matches!(trials.stage, Stage::Waiting | Stage::Holding);
@@ -174,21 +180,23 @@ impl Session {
                 Stage::Waiting => return false,
                 Stage::Trying { since, packet_id } if !self.is_unanswered(online, packet_id) => {
                     self.acquit_device(online);
-                    match peer_now < since + PATIENCE {
-                        true => Stage::Next { since },
-                        false => Stage::Waiting,
-                    }
+                    next_or_wait(since, peer_now)
+                }
+                Stage::HandingOver { since, end } if online.link.handed_over() >= end => {
+                    self.resume_device(online);
+                    next_or_wait(since, peer_now)
                 }
                 // A device that is to be detached has not much time for what it has to send.
                 _ if self.is_draining() => {
                     self.resume_device(online);
                     Stage::Waiting
                 }
-                Stage::Trying { .. } => return true,
+                Stage::Trying { .. } | Stage::HandingOver { .. } => return true,
                 Stage::Holding if self.next_suspect(online).is_some() => return true,
                 Stage::Next { since } if online.phase == Phase::Open => {
                     match self.send_suspect(online, now) {
                         Sent::Queued(packet_id) => Stage::Trying { since, packet_id },
+                        Sent::AtQos0(end) => Stage::HandingOver { since, end },
                         Sent::Later => return true,
                         Sent::None => Stage::Waiting,
                     }
@@ -244,7 +252,6 @@ impl Session {
             match sent {
                 Sent::None if packet == SuspectPacket::Attach => {}
                 Sent::None => {
-                    // At QoS 0 there is no answer that would let the device go on.
                     self.resume_device(online);
                     return sent;
                 }
@@ -283,7 +290,7 @@ impl Session {
         self.devices.note_change(slot);
         match self.outbox.entry(key).packet_id() {
             Some(packet_id) => Sent::Queued(packet_id),
-            None => Sent::None,
+            None => Sent::AtQos0(online.link.queued_end()),
         }
     }
 
@@ -335,6 +342,8 @@ impl Session {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Sent {
     Queued(PacketId),
+    /// At QoS 0; contains the offset in the stream at which it ends.
+    AtQos0(u64),
     /// There is no room for it yet, or the pace of the connection holds it back.
     Later,
     /// It cannot be sent now.
@@ -361,6 +370,14 @@ fn quiet_at(online: &Online) -> Option<PeerTime> {
 fn alone_until(online: &Online) -> Option<PeerTime> {
     match online.trials.as_ref()?.stage {
         Stage::Trying { packet_id, .. } => Some(online.link.handed_over_at(packet_id)? + ALONE),
-        Stage::Waiting | Stage::Holding | Stage::Next { .. } => None,
+        Stage::Waiting | Stage::Holding | Stage::Next { .. } | Stage::HandingOver { .. } => None,
+    }
+}
+
+/// Returns the stage after the trial of a suspect that is not to blame, while others are held back since `since`.
+fn next_or_wait(since: PeerTime, now: PeerTime) -> Stage {
+    match now < since + PATIENCE {
+        true => Stage::Next { since },
+        false => Stage::Waiting,
     }
 }

@@ -81,6 +81,14 @@ pub(crate) fn header(input: &[u8], limit: usize) -> Result<Option<Header>, Viola
     Ok(Some(Header { packet, start, end }))
 }
 
+/// Returns the length of the packet at the front of `written`, whose whole fixed header is there.
+pub(crate) fn packet_len(written: &[u8]) -> usize {
+    let rest = written.get(1..).unwrap_or_default();
+    let header = remaining_length(PacketType::Publish, rest).ok().flatten();
+    let (length, start) = header.expect("packets are queued whole, with a length that can be read");
+    start + length
+}
+
 /// Returns the type of the packet that starts with `first`, and the remaining lengths it may have.
 #[inline(always)]
 fn admit(first: u8) -> Result<(PacketType, RangeInclusive<usize>), Violation> {

@@ -4,7 +4,7 @@ use core::fmt;
 
 use bytes::{Buf, BytesMut};
 
-use super::buffer;
+use super::{buffer, codec};
 
 /// The outgoing byte stream of one connection.
 ///
@@ -16,6 +16,8 @@ use super::buffer;
 pub(crate) struct Transmit {
     buffer: BytesMut,
     written_end: u64,
+    /// The position after the last packet of which a byte was handed over to the transport.
+    packet_end: u64,
     /// The most bytes that waited since the buffer was last empty.
     peak: usize,
 }
@@ -46,7 +48,12 @@ impl Transmit {
         self.written_end
     }
 
-    /// Returns the buffer to append packets to. Append only.
+    /// Returns the position after the packet of which a part was handed over to the transport, and not all.
+    pub(crate) fn cut(&self) -> Option<u64> {
+        (self.packet_end > self.written_end).then_some(self.packet_end)
+    }
+
+    /// Returns the buffer to append packets to: whole ones. Append only.
     pub(crate) fn buffer(&mut self) -> &mut BytesMut {
         &mut self.buffer
     }
@@ -56,11 +63,26 @@ impl Transmit {
         let waiting = self.buffer.len();
         let len = len.min(waiting);
         self.peak = self.peak.max(waiting);
+        if len < waiting {
+            self.find_cut(len);
+        }
         self.buffer.advance(len);
         self.written_end += len as u64;
         if self.buffer.is_empty() {
+            self.packet_end = self.written_end;
             buffer::give_back(&mut self.buffer, self.peak);
             self.peak = 0;
+        }
+    }
+
+    /// Moves `packet_end` behind the packet that the first `len` bytes end in. Never inlined: a transport usually takes all.
+    #[inline(never)]
+    fn find_cut(&mut self, len: usize) {
+        let end = self.written_end + len as u64;
+        while self.packet_end < end {
+            let at = (self.packet_end - self.written_end) as usize;
+            let packet = self.buffer.get(at..).unwrap_or_default();
+            self.packet_end += codec::packet_len(packet) as u64;
         }
     }
 }
@@ -70,6 +92,7 @@ impl fmt::Debug for Transmit {
         f.debug_struct("Transmit")
             .field("buffer", &format_args!("[{} bytes]", self.len()))
             .field("written_end", &self.written_end)
+            .field("packet_end", &self.packet_end)
             .field("peak", &self.peak)
             .finish()
     }
@@ -79,6 +102,14 @@ impl fmt::Debug for Transmit {
 mod tests {
     use super::*;
 
+    /// Returns a PUBLISH of so many bytes: more than 130, so that its length takes two.
+    fn packet(len: usize) -> Vec<u8> {
+        let rest = len - 3;
+        let mut packet = vec![0x30, rest as u8 | 0x80, (rest >> 7) as u8];
+        packet.extend((3..len).map(|at| at as u8));
+        packet
+    }
+
     fn queued(bytes: &[u8]) -> Transmit {
         let mut transmit = Transmit::default();
         transmit.buffer().extend_from_slice(bytes);
@@ -87,36 +118,59 @@ mod tests {
 
     #[test]
     fn unwritten_bytes_stay_and_keep_their_order() {
-        let mut transmit = queued(b"abcdef");
+        let (first, second) = (packet(200), packet(300));
+        let mut transmit = queued(&first);
         transmit.advance(2);
-        assert_eq!(transmit.bytes(), b"cdef");
-        transmit.buffer().extend_from_slice(b"gh");
+        assert_eq!(transmit.bytes(), &first[2..]);
+        transmit.buffer().extend_from_slice(&second);
         transmit.advance(0);
-        assert_eq!(transmit.bytes(), b"cdefgh");
-        assert_eq!(transmit.len(), 6);
-        transmit.advance(6);
+        assert_eq!(transmit.bytes(), [&first[2..], &second].concat());
+        assert_eq!(transmit.len(), 498);
+        transmit.advance(498);
         assert!(transmit.is_empty());
     }
 
     #[test]
     fn positions_count_the_whole_stream() {
-        let mut transmit = queued(b"abc");
-        assert_eq!((transmit.written_end(), transmit.queued_end()), (0, 3));
-        let end = transmit.queued_end();
-        transmit.buffer().extend_from_slice(b"de");
-        transmit.advance(2);
-        assert!(transmit.written_end() < end);
+        let mut transmit = queued(&packet(200));
+        assert_eq!((transmit.written_end(), transmit.queued_end()), (0, 200));
+        transmit.buffer().extend_from_slice(&packet(300));
+        transmit.advance(199);
+        assert_eq!((transmit.written_end(), transmit.queued_end()), (199, 500));
         transmit.advance(1);
-        assert!(transmit.written_end() >= end);
-        assert_eq!((transmit.written_end(), transmit.queued_end()), (3, 5));
+        assert_eq!((transmit.written_end(), transmit.queued_end()), (200, 500));
     }
 
     #[test]
     fn no_more_is_written_than_waits() {
-        let mut transmit = queued(b"abc");
+        let mut transmit = queued(&packet(200));
         transmit.advance(usize::MAX);
         assert!(transmit.is_empty());
-        assert_eq!((transmit.written_end(), transmit.queued_end()), (3, 3));
+        assert_eq!((transmit.written_end(), transmit.queued_end()), (200, 200));
+    }
+
+    #[test]
+    fn the_packet_that_the_last_byte_belongs_to_is_known_until_all_of_it_is_written() {
+        let packets = [200, 300, 16_000, 150].map(packet).concat();
+        for step in [1, 7, 199, 200, 201, 499, 500, 501, 15_999] {
+            let mut transmit = queued(&packets);
+            while !transmit.is_empty() {
+                transmit.advance(step);
+                let written = transmit.written_end();
+                let end = [200, 500, 16_500, 16_650]
+                    .into_iter()
+                    .find(|&end| end >= written);
+                assert_eq!(
+                    transmit.cut(),
+                    end.filter(|&end| end > written),
+                    "{written}"
+                );
+            }
+            transmit.buffer().extend_from_slice(&packet(131));
+            assert_eq!(transmit.cut(), None);
+            transmit.advance(130);
+            assert_eq!(transmit.cut(), Some(16_781));
+        }
     }
 
     #[test]
@@ -140,7 +194,7 @@ mod tests {
         let mut transmit = Transmit::default();
         for _ in 0..10 {
             for _ in 0..300 {
-                transmit.buffer().extend_from_slice(&[7; 1000]);
+                transmit.buffer().extend_from_slice(&packet(1000));
                 transmit.advance(400);
             }
             transmit.advance(transmit.len());

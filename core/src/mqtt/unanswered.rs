@@ -49,20 +49,35 @@ impl<T: Copy> Connection<T> {
         self.acks.owners()
     }
 
-    /// Returns the unanswered packets that were completely handed over to the transport at most `within` ago, oldest first.
-    /// None of those before a pause of reading: the peer may have answered them long ago.
+    /// Returns the unanswered packets that were handed over to the transport at most `within` ago, or a part of them, oldest
+    /// first. None of those before a pause of reading: the peer may have answered them long ago.
     pub(crate) fn handed_over_within(&self, within: Duration, now: Moment) -> Vec<(PacketId, T)> {
-        let Some(now) = self.peer_clock.time_if_running(now) else {
-            return Vec::new();
-        };
+        let since = self.since(within, now);
+        since.map_or_else(Vec::new, |since| self.acks.handed_since(since))
+    }
+
+    /// Returns the offset in the stream at which the packet ends of which a part was handed over to the transport, and not
+    /// all.
+    pub(crate) fn cut(&self) -> Option<u64> {
+        self.transmit.cut()
+    }
+
+    /// Returns the offset in the stream at which the packet ends of which a part was handed over to the transport at most
+    /// `within` ago, and not all; not if that was before a pause of reading.
+    pub(crate) fn cut_within(&self, within: Duration, now: Moment) -> Option<u64> {
+        self.acks.cut_since(self.since(within, now)?)
+    }
+
+    /// Returns the peer time of `within` ago, or that of the end of the last pause of reading; `None` during one.
+    fn since(&self, within: Duration, now: Moment) -> Option<PeerTime> {
+        let earliest = self.peer_clock.time_if_running(now)? - within;
         // Peer time stands still during a pause: what was handed over just before it is left out, too.
         let resumed = self.peer_clock.resumed();
         let after_pause = resumed.map(|resumed| resumed + Duration::from_nanos(1));
-        let since = after_pause.map_or(now - within, |after| after.max(now - within));
-        self.acks.handed_since(since)
+        Some(after_pause.map_or(earliest, |after| after.max(earliest)))
     }
 
-    /// Returns the unanswered packets that were completely handed over to the transport, newest first.
+    /// Returns the unanswered packets that were handed over to the transport, or a part of them, newest first.
     pub(crate) fn newest_handed_over(&self) -> Vec<(PacketId, T)> {
         self.acks.newest_handed_over()
     }

@@ -64,6 +64,10 @@ openssl pkcs8 -topk8 -nocrypt -in dsa.traditional.pem -out dsa.pkcs8.pem
 openssl rsa -in rsa-2048.pkcs8.pem -outform DER -out rsa-2048.der
 openssl pkcs12 -export -nocerts -inkey p256.sec1.pem -passout pass:test -out p256.p12
 openssl req -x509 -key rsa-2048.pkcs8.pem -subj /CN=throw-away -days 36500 -out certificate.pem
+openssl req -x509 -key p256.short.sec1.pem -subj /CN=throw-away -days 36500 -out p256.zero.certificate.pem
+for key in rsa-1024 secp521r1 secp256k1 secp384r1 ed25519; do
+    openssl req -x509 -key "$key.pem" -subj "/CN=$key" -days 36500
+done >roots.pem
 openssl req -new -key p256.sec1.pem -subj /CN=throw-away -out request.pem
 ssh-keygen -q -t rsa -b 2048 -N '' -C '' -f openssh.pem && rm openssh.pem.pub
 openssl pkcs8 -topk8 -in rsa-2048.pkcs8.pem -passout pass:test -out rsa-2048.encrypted-pkcs8.pem

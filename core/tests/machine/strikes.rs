@@ -1,6 +1,8 @@
 //! Strikes: packets at which the bridge closes the connection each time, and innocent ones beside them.
 
 mod commands;
+mod cut;
+mod cut_beside;
 mod isolation;
 mod world;
 

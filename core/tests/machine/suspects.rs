@@ -110,11 +110,11 @@ fn only_what_was_handed_over_is_suspected() {
     let own = harness.gateway.own_key();
     let sent = harness.publish(own, "sent");
     harness.sent();
-    harness.publish(own, "sent in part");
+    let in_part = harness.publish(own, "sent in part");
     harness.gateway.handle_transmitted(20, harness.now);
     harness.publish(own, "not sent");
     harness.lose_connection();
-    assert_eq!(harness.disconnected().suspects, [sent]);
+    assert_eq!(harness.disconnected().suspects, [in_part, sent]);
 }
 
 #[test]

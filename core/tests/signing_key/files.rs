@@ -200,6 +200,18 @@ fn bad_keys() -> Vec<BadKey> {
             ["a certificate", "use the private key"],
         ),
         (
+            "p256.zero.certificate.pem",
+            Es256,
+            KeyError::Certificate,
+            ["a certificate", "use the private key"],
+        ),
+        (
+            "roots.pem",
+            Es256,
+            KeyError::Certificate,
+            ["a certificate", "use the private key"],
+        ),
+        (
             "request.pem",
             Es256,
             KeyError::OtherPem("CERTIFICATE REQUEST".into()),

@@ -1,6 +1,6 @@
 //! How the relay handles its input and output.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::ValueEnum;
 use iotcore_gateway_tokio::{DeviceId, KeyTokens, QueueLimit};
@@ -37,6 +37,8 @@ pub(crate) struct Settings {
     pub(crate) total_queue: QueueLimit,
     pub(crate) overflow: Overflow,
     pub(crate) drain_timeout: DrainTimeout,
+    /// Where the metrics are served.
+    pub(crate) metrics: Option<SocketAddr>,
     /// The file with the gateway's private key, and the tokens from it.
     pub(crate) key: PathBuf,
     pub(crate) tokens: Arc<KeyTokens>,

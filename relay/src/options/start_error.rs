@@ -63,10 +63,10 @@ impl fmt::Display for StartError {
             }
             Self::ClientCertificate(error) => {
                 let option = match error {
-                    TlsError::NoClientKey | TlsError::ClientKey(_) => "--client-key",
-                    TlsError::NoClientCertificate | TlsError::ClientCertificate(_) => {
-                        "--client-cert"
-                    }
+                    TlsError::NoClientKey(_) | TlsError::ClientKey(_) => "--client-key",
+                    TlsError::NoClientCertificate
+                    | TlsError::ClientCertificate(_)
+                    | TlsError::ClientCertificateOrder(_) => "--client-cert",
                     _ => "--client-cert and --client-key",
                 };
                 write!(f, "{option}: ")?;

@@ -1,6 +1,9 @@
 //! One sample of every event, compared with the schema.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    net::{IpAddr, Ipv4Addr, SocketAddr},
+};
 
 use iotcore_gateway_tokio::{ErrorType, Failure};
 use serde_json::Value;
@@ -14,6 +17,7 @@ use crate::{
 /// Returns what must be among the samples. A new event does not compile here until it is counted, and has a sample below.
 fn number(event: &Event) -> usize {
     match event {
+        Event::Metrics { .. } => 25,
         Event::Connected => 0,
         Event::Disconnected { .. } => 1,
         Event::Done { .. } => 2,
@@ -41,6 +45,8 @@ fn number(event: &Event) -> usize {
         Event::Closed { .. } => 24,
     }
 }
+
+const ADDRESS: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 9_464);
 
 fn reason() -> Reason {
     Failure::Expired.into()
@@ -73,6 +79,7 @@ fn samples() -> Vec<Event> {
     let device = || "boiler-7".to_owned();
     let subscription = || "config".to_owned();
     vec![
+        Event::Metrics { address: ADDRESS },
         Event::Connected,
         Event::Disconnected {
             reason: DisconnectCode::Broken,
@@ -166,7 +173,7 @@ fn the_schema_has_exactly_the_events_and_members_that_are_written() {
     assert!(
         numbers
             .into_iter()
-            .eq(0..=number(&Event::Closed { unsent: 0 }))
+            .eq(0..=number(&Event::Metrics { address: ADDRESS }))
     );
     let mut written: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for event in &samples {

@@ -2,7 +2,7 @@
 
 use iotcore_gateway_tokio::QueueLimit;
 
-use crate::operation::Request;
+use crate::{operation::Request, vitals};
 
 /// A number of messages and the bytes of their payloads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,5 +55,11 @@ impl Load {
 
     pub(super) fn reaches(self, limit: QueueLimit) -> bool {
         self.messages >= limit.messages || self.bytes >= limit.bytes
+    }
+}
+
+impl From<Load> for vitals::Open {
+    fn from(Load { messages, bytes }: Load) -> Self {
+        Self { messages, bytes }
     }
 }

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::options::DrainTimeout;
+use crate::{notify::Notifier, options::DrainTimeout};
 
 /// The phase of the shutdown.
 #[derive(Clone, Copy, PartialEq)]
@@ -27,6 +27,7 @@ pub(super) struct Shutdown {
     client: Client,
     /// Notified by a signal.
     stop: Arc<Notify>,
+    notifier: Notifier,
     timeout: DrainTimeout,
     phase: Phase,
     /// When the program ends at the latest; `None` before a signal.
@@ -34,10 +35,16 @@ pub(super) struct Shutdown {
 }
 
 impl Shutdown {
-    pub(super) fn new(client: Client, stop: Arc<Notify>, timeout: DrainTimeout) -> Self {
+    pub(super) fn new(
+        client: Client,
+        stop: Arc<Notify>,
+        notifier: Notifier,
+        timeout: DrainTimeout,
+    ) -> Self {
         Self {
             client,
             stop,
+            notifier,
             timeout,
             phase: Phase::Running,
             ends_at: None,
@@ -89,7 +96,8 @@ impl Shutdown {
         self.gives_up_at().is_some_and(|deadline| deadline <= now)
     }
 
-    /// Gives the operations in progress as long as they succeed, because the input has ended.
+    /// Gives the operations in progress as long as they succeed, because the input has ended. The service manager, which would
+    /// limit that time, is not told before the gateway is closed.
     pub(super) fn finish(&mut self) {
         if self.is_running() {
             self.phase = Phase::Finishing(Instant::now() + self.timeout.whole());
@@ -115,6 +123,7 @@ impl Shutdown {
             }
             Phase::Closing => Phase::Closing,
         };
+        self.notifier.stopping();
     }
 
     /// Closes the gateway, which sends what it has accepted.
@@ -122,11 +131,13 @@ impl Shutdown {
         let client = self.client.clone();
         tokio::spawn(async move { client.close().await });
         self.phase = Phase::Closing;
+        self.notifier.stopping();
     }
 
     /// Records that the gateway is closed.
     pub(super) fn on_closed(&mut self) {
         self.phase = Phase::Closing;
+        self.notifier.stopping();
     }
 
     /// Heeds signals and deadlines for as long as this future is polled. Completes when the program has to end, although its

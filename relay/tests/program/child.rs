@@ -20,7 +20,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 pub(crate) struct Relay {
     child: Child,
     stdin: Option<PipeWriter>,
-    stdout: Option<PipeReader>,
+    stdout: Option<BufReader<PipeReader>>,
     lines: Option<Receiver<Value>>,
     stderr: Option<JoinHandle<String>>,
     /// All events read so far.
@@ -82,7 +82,7 @@ impl Relay {
         });
         Self {
             stdin: input,
-            stdout: Some(output),
+            stdout: Some(BufReader::new(output)),
             lines: None,
             stderr: Some(stderr),
             child,
@@ -91,12 +91,20 @@ impl Relay {
         }
     }
 
+    /// Reads one event, and leaves the rest of the output unread.
+    pub(crate) fn read_one(&mut self) -> Value {
+        let stdout = self.stdout.as_mut().expect("the output is not read");
+        let mut line = String::new();
+        stdout.read_line(&mut line).unwrap();
+        serde_json::from_str(&line).expect("each line is a JSON object")
+    }
+
     /// Starts reading the output.
     pub(crate) fn read(&mut self) {
         let stdout = self.stdout.take().expect("the output is read only once");
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
-            for line in BufReader::new(stdout).lines() {
+            for line in stdout.lines() {
                 let line = line.unwrap();
                 let event = serde_json::from_str(&line).expect("each line is a JSON object");
                 schema::assert_is_event(&event);

@@ -114,7 +114,7 @@ fn a_client_certificate_that_cannot_be_used_is_told_with_its_option() {
         (
             "client.pem",
             "client.pem",
-            ["--client-key: ", "no private key in"],
+            ["--client-key: ", "this is a certificate"],
         ),
         (
             "client.pem",

@@ -72,6 +72,7 @@ fn help_lists_every_option_and_its_variable() {
         "seed",
         "no-reconnect",
         "acknowledge",
+        "metrics",
     ] {
         let variable = format!("[env: IOTCORE_{}", name.replace('-', "_").to_uppercase());
         assert!(

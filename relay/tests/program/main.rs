@@ -17,10 +17,13 @@ mod expiring;
 mod insight;
 #[cfg(unix)]
 mod key_files;
+mod metrics;
 mod misconfigured;
 mod mistakes;
 mod notes;
 mod pace;
+#[cfg(target_os = "linux")]
+mod packaging;
 mod pressure;
 mod proxies;
 mod proxy_settings;
@@ -30,6 +33,8 @@ mod resolver;
 #[path = "../../schema/schema.rs"]
 mod schema;
 mod schema_of_operations;
+#[cfg(unix)]
+mod service_manager;
 mod streams;
 mod subscribing;
 mod suspects;

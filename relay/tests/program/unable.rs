@@ -27,8 +27,8 @@ const LINES: u64 = 3_000;
 const SOON: Duration = Duration::from_secs(1 + 3);
 
 /// Sends more for `boiler-7` than is read while that has to be waited for, and then a message of `pump-1`, which has to end
-/// soon. Returns the events until then.
-fn pump_is_heard_behind_boiler(mut relay: Relay) -> Vec<Value> {
+/// soon; those that fail have to fail with this error. Returns the events until then.
+fn pump_is_heard_behind_boiler(mut relay: Relay, error: &str) -> Vec<Value> {
     let mut input = relay.take_input();
     let begun = Instant::now();
     let writing = thread::spawn(move || {
@@ -44,7 +44,7 @@ fn pump_is_heard_behind_boiler(mut relay: Relay) -> Vec<Value> {
     drop(writing.join().unwrap());
     let failed = relay.seen.iter().filter(|event| event["event"] == "failed");
     for failed in failed {
-        assert_eq!(failed["error"], "queue_full", "{failed}");
+        assert_eq!(failed["error"], error, "{failed}");
         assert_eq!(
             failed["operation"]["payload"], "x",
             "it is handed back: {failed}"
@@ -70,9 +70,23 @@ fn a_device_that_the_bridge_has_detached_stops_no_other() {
     }
     cloud.act(|bridge, now| bridge.detach_with_error("boiler-7", now));
     relay.expect("detached");
-    let events = pump_is_heard_behind_boiler(relay);
+    let events = pump_is_heard_behind_boiler(relay, "queue_full");
     // All but those that the gateway holds.
     assert_eq!(failed(&events), LINES - 10);
+}
+
+#[test]
+fn a_device_that_the_bridge_has_refused_stops_no_other() {
+    let cloud = Cloud::plain();
+    cloud.act(|bridge, now| bridge.unbind("gateway-1", "boiler-7", now));
+    let mut relay = Relay::start(&cloud.options(&LIMIT));
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    assert_eq!(relay.expect_end(1)["error"], "gateway_attachment_error");
+    relay.send(json!({"op": "attach", "id": 2, "device": "pump-1"}));
+    assert_eq!(relay.expect_end(2)["event"], "done");
+    relay.seen.clear();
+    let events = pump_is_heard_behind_boiler(relay, "device_refused");
+    assert_eq!(failed(&events), LINES);
 }
 
 #[test]
@@ -102,7 +116,7 @@ fn a_device_whose_attach_is_never_answered_stops_no_other() {
         relay.send(json!({"op": "attach", "id": id, "device": device}));
     }
     assert_eq!(relay.expect_end(2)["event"], "done");
-    let events = pump_is_heard_behind_boiler(relay);
+    let events = pump_is_heard_behind_boiler(relay, "queue_full");
     // What reading pauses at may wait, for as long as it does not pause.
     assert!(failed(&events) >= LINES - 1_000, "{}", failed(&events));
 }

@@ -207,6 +207,12 @@ impl Decoder {
         self.buffer.extend_from_slice(bytes);
     }
 
+    /// Returns the length of the next packet, once its header is complete and valid.
+    pub(crate) fn next_len(&self) -> Option<usize> {
+        let (_, header, remaining) = fixed_header(&self.buffer).ok().flatten()?;
+        Some(header + remaining)
+    }
+
     /// Removes and returns the next packet, if it is complete.
     pub(crate) fn next_packet(&mut self) -> Result<Option<Packet>, Malformed> {
         let Some((first, header, remaining)) = fixed_header(&self.buffer)? else {

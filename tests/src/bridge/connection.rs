@@ -92,6 +92,9 @@ impl BridgeConnection {
         let rate = self.rate(Direction::Up, world);
         self.wire.receive(bytes, rate, now);
         while self.is_listening() {
+            if self.strike_limit(world) {
+                return self.end(CloseReason::Fault, world);
+            }
             let handled = match self.wire.next_packet() {
                 Ok(None) => break,
                 Ok(Some(packet)) => self.handle_arrival(packet, world, now),

@@ -69,6 +69,11 @@ pub enum FaultKind {
         /// The maximum length, in bytes.
         length: NonZeroUsize,
     },
+    /// A connection ends at each packet that is larger than this, as soon as its length is known.
+    Limit {
+        /// The size of the largest packet that is read, in bytes.
+        bytes: NonZeroU32,
+    },
     /// The link carries so many bytes a second. At first, it carries a tenth of that at once. Of what arrives faster, the
     /// bridge keeps 64 MiB; it [asks for no more](Bridge::wants_input), so that the rest waits in buffers before it.
     Rate {

@@ -106,6 +106,11 @@ impl Wire {
         up.into_iter().chain(down).min()
     }
 
+    /// Returns the length of the next packet, once its header has arrived.
+    pub(crate) fn next_len(&self) -> Option<usize> {
+        self.decoder.next_len()
+    }
+
     pub(crate) fn next_packet(&mut self) -> Result<Option<Packet>, Malformed> {
         self.decoder.next_packet()
     }

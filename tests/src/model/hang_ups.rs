@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use iotcore_gateway::{DetachCause, Disconnected, Event, Failure, TransportEnd};
 
 use super::publications::number_in;
-use super::wire::{Answer, Sent};
+use super::wire::{Answer, Cut, Sent};
 use super::{DEVICES, Finding, Model, OperationKind};
 use crate::link::GATEWAY;
 use crate::script::Rule;
@@ -65,6 +65,20 @@ impl Packet {
             (Answer::Puback, _) => number_in(&sent.rest).map(Self::Publication),
             (Answer::Unsuback, _) => None,
         }
+    }
+
+    /// Returns what a packet may be of which so little was written that nothing is known of it.
+    fn any(pending: &[OperationKind]) -> impl Iterator<Item = Self> {
+        let publications = pending.iter().filter_map(|kind| match kind {
+            OperationKind::Publish(number) => Some(Self::Publication(*number)),
+            _ => None,
+        });
+        let of_devices = DEVICES.iter().enumerate().flat_map(|(device, id)| {
+            let filters = ["config", "commands/#", "errors"];
+            let filters = filters.map(|name| Self::Subscribe(format!("/devices/{id}/{name}")));
+            filters.into_iter().chain([Self::Attach(device)])
+        });
+        publications.chain(of_devices)
     }
 
     /// Returns whether this is the packet of an operation.
@@ -144,15 +158,15 @@ impl HangUps {
         }
     }
 
-    /// Records that the peer hung up while these packets were unanswered, and these operations pending.
-    pub(super) fn add<'a>(
+    /// Records that the peer hung up while these packets were unanswered, or written in part, and these operations pending.
+    fn add(
         &mut self,
-        unanswered: impl Iterator<Item = &'a Sent>,
+        unanswered: impl Iterator<Item = Packet>,
         pending: &[OperationKind],
         device_of: impl Fn(u32) -> usize,
     ) {
         let mut is_explained = false;
-        for packet in unanswered.filter_map(Packet::of) {
+        for packet in unanswered {
             if let Packet::Publication(number) = packet
                 && !pending.iter().any(|kind| packet.is_of(*kind))
             {
@@ -161,19 +175,23 @@ impl HangUps {
             // Not every SUBSCRIBE is of an operation.
             let is_operation = !matches!(packet, Packet::Subscribe(_));
             is_explained |= is_operation && pending.iter().any(|kind| packet.is_of(*kind));
-            let hang_ups = self.in_a_row.entry(packet.clone()).or_default();
-            *hang_ups += 1;
-            match (packet, *hang_ups) {
-                (Packet::Attach(device), GUILTY..) => {
-                    self.without_attach.insert(device);
-                }
-                (Packet::Publication(number), SUSPECT..) => {
-                    self.late.insert(number);
-                }
-                _ => {}
-            }
+            self.count(packet);
         }
         self.unexplained += u32::from(!is_explained);
+    }
+
+    fn count(&mut self, packet: Packet) {
+        let hang_ups = self.in_a_row.entry(packet.clone()).or_default();
+        *hang_ups += 1;
+        match (packet, *hang_ups) {
+            (Packet::Attach(device), GUILTY..) => {
+                self.without_attach.insert(device);
+            }
+            (Packet::Publication(number), SUSPECT..) => {
+                self.late.insert(number);
+            }
+            _ => {}
+        }
     }
 
     /// Returns whether a publication may be sent after later ones.
@@ -226,8 +244,18 @@ impl Model {
         if end == TransportEnd::PeerClosed {
             let pending: Vec<_> = self.pending().map(|(_, kind)| kind).collect();
             let device_of = |number| self.publications.at(number).device;
-            let unanswered = self.wire.unanswered();
-            self.hang_ups.add(unanswered, &pending, device_of);
+            let unanswered = self.wire.unanswered().filter_map(Packet::of);
+            let cut = self.wire.cut();
+            let known = match &cut {
+                Some(Cut::At(sent)) => Packet::of(sent),
+                _ => None,
+            };
+            let is_unknown = cut.is_some() && known.is_none();
+            self.hang_ups
+                .add(unanswered.chain(known), &pending, device_of);
+            if is_unknown {
+                Packet::any(&pending).for_each(|packet| self.hang_ups.count(packet));
+            }
         }
     }
 

@@ -94,6 +94,15 @@ pub(super) struct Answered {
     pub(super) handed: Instant,
 }
 
+/// A packet of which a part was written, and not all.
+#[derive(Debug)]
+pub(super) enum Cut {
+    /// Its topic was written, and the rest as far as it is here. At QoS 0 nothing answers it.
+    At(Sent),
+    /// So little that it may be any packet.
+    Anywhere,
+}
+
 /// A packet with which the bridge answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Answer {
@@ -132,6 +141,17 @@ impl Frame {
         Some(frame)
     }
 
+    /// Returns the incomplete packet that a stream ends with.
+    fn peek(stream: &[u8]) -> Option<Self> {
+        let first = stream.first()?;
+        let start = packets::extent(stream).map_or(stream.len(), |(start, _)| start);
+        Some(Self {
+            kind: first >> 4,
+            flags: first & 0x0F,
+            body: stream.get(start..).unwrap_or_default().to_vec(),
+        })
+    }
+
     fn number(&self, at: usize) -> u16 {
         let byte = |at: usize| self.body.get(at).copied().unwrap_or_default();
         u16::from_be_bytes([byte(at), byte(at + 1)])
@@ -167,6 +187,28 @@ impl Wire {
     /// Returns the packets that were written and not answered.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = &Sent> {
         self.outstanding.values()
+    }
+
+    /// Returns the packet of which a part was written, and not all, if the bridge answers its kind.
+    pub(super) fn cut(&self) -> Option<Cut> {
+        let frame = Frame::peek(&self.written)?;
+        let (at, behind, answer) = match (frame.kind, frame.flags & 0b110) {
+            (PUBLISH, 0) => (0, 0, Answer::Puback),
+            (PUBLISH, _) => (0, 2, Answer::Puback),
+            (SUBSCRIBE, _) => (2, 0, Answer::Suback),
+            (UNSUBSCRIBE, _) => (2, 0, Answer::Unsuback),
+            _ => return None,
+        };
+        let topic = frame.text(at);
+        let end = at + 2 + usize::from(frame.number(at)) + behind;
+        Some(match frame.body.len() > end {
+            true => Cut::At(Sent {
+                answer,
+                topic,
+                rest: frame.rest(end),
+            }),
+            false => Cut::Anywhere,
+        })
     }
 
     /// Returns whether a packet that was written after `since` is not answered, nor any later one of its kind: the gateway

@@ -293,6 +293,7 @@ pub(crate) fn name(fault: &FaultKind) -> &'static str {
         FaultKind::Stall { .. } => "stalled service",
         FaultKind::Rate { .. } => "slow link",
         FaultKind::Segment { .. } => "small segments",
+        FaultKind::Limit { .. } => "large packets refused",
         FaultKind::Raw { .. } => "stray packet",
         FaultKind::LoseReports { .. } => "error report lost",
         FaultKind::Cut { moment, .. } => match moment {

@@ -75,7 +75,7 @@ const POISON: fn(FaultClasses) -> bool = |classes| classes.has_poison;
 const CLOCKS: fn(FaultClasses) -> bool = |classes| classes.has_bad_clocks;
 
 /// Indexed by the kinds of [`Step::from_bytes`].
-const WEIGHTS: [Weight; 57] = [
+const WEIGHTS: [Weight; 58] = [
     (0, 260, ALWAYS),
     (1, 8, ALWAYS),
     (2, 45, ALWAYS),
@@ -133,6 +133,7 @@ const WEIGHTS: [Weight; 57] = [
     (54, 20, ALWAYS),
     (55, 35, ALWAYS),
     (56, 5, ALWAYS),
+    (57, 10, POISON),
 ];
 
 /// Returns the script of a seed; it remains the same as long as no kind of step is added.
@@ -255,6 +256,7 @@ fn step_of(kind: u8, random: &mut Random) -> Step {
         47 => (random.pick(&[1, 2]), random.below(200) as u16),
         49 => (2, random.pick(&[1, 30, 80, 200, 1_000, 3_600, 7_200])),
         51 => (device, poison(random)),
+        57 => (random.pick(&[4, 8, 20, 100]), 0),
         48 => (
             random.byte(),
             random.pick(&[0, 50, 500, 2_000, 10_000, 60_000]),

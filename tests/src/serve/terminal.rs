@@ -42,6 +42,8 @@ fault service WORDS                    take time and ignore packets until clear,
 fault stall MS                         answer nothing for MS milliseconds, then all at once
 fault rate up|down N                   carry N bytes a second to the bridge, or to the client
 fault segment N                        write at most N bytes at a time
+fault limit N                          end the connection at each packet of more than N bytes, once its
+                                       length has arrived
 fault raw [CLIENT] HEX                 send bytes as they are
 fault reports lose [N]                 lose the next N error reports
 fault cut before|instead|after PACKET  end the connection at the next such packet: before it has an

@@ -1,7 +1,7 @@
 //! Hosts with several addresses: the race, its order, and what is remembered.
 
 use std::{
-    net::{IpAddr, Ipv4Addr, Ipv6Addr},
+    net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr},
     time::Duration,
 };
 
@@ -175,8 +175,11 @@ fn an_address_that_stalls_tls_goes_last() {
         world.pass(5 * SECOND);
         assert_eq!(
             failure(&world, &mut status),
-            "no TLS connection with localhost: no answer within 5s: check that this is a port for TLS, and that the \
-             server is not overloaded"
+            format!(
+                "no TLS connection with localhost at {}: no complete handshake within 5s: check that this is a port for \
+                 TLS, and that the server and the network are not overloaded",
+                SocketAddr::new(expected, 8_883)
+            )
         );
         // The other was not tried as well, because TCP had succeeded at once.
         assert_eq!(dialed(&world), []);

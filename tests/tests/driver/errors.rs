@@ -179,9 +179,10 @@ fn a_failed_handshake_names_the_host_and_has_the_error_of_rustls_as_its_source()
     let error = TransportError::Tls {
         host,
         proxy: None,
+        address: "192.0.2.7:8883".parse().unwrap(),
         source: source(),
     };
-    let start = "no TLS connection with mqtt.example.org: its CA is not among the trusted ones: ";
+    let start = "no TLS connection with mqtt.example.org at 192.0.2.7:8883: its CA is not among the trusted ones: ";
     assert!(error.to_string().starts_with(start), "{error}");
     assert!(error.is_ca_unknown());
     assert_eq!(error.source().unwrap().to_string(), unknown.to_string());

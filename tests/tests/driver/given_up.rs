@@ -250,6 +250,7 @@ fn the_worst_latency_is_that_since_the_counters_were_last_read() {
     assert_eq!(stats.worst_latency, Some(long));
     assert!(stats.latency.is_some_and(|latency| latency < long));
     acknowledge_after(short);
+    assert_eq!(opened.client.peek_stats().worst_latency, Some(short));
     assert_eq!(opened.client.stats().worst_latency, Some(short));
     assert_eq!(opened.client.stats().worst_latency, None);
 }

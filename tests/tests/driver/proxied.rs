@@ -155,7 +155,7 @@ fn the_dial_of_a_proxy_and_its_answer_have_a_deadline_each() {
     world.pass(Duration::from_secs(3));
     let (shown, source) = proxy_error(&world, &mut status);
     assert!(matches!(source, ProxyError::TimedOut(_)), "{source:?}");
-    let part = "http://proxy.example:3128: no answer within 20s: ";
+    let part = "http://proxy.example:3128: no complete answer within 20s: ";
     assert!(shown.contains(part), "{shown}");
 }
 
@@ -194,7 +194,7 @@ fn a_handshake_that_fails_in_the_tunnel_is_told_with_the_proxy() {
         other => panic!("{other:?}"),
     };
     let start =
-        "no TLS connection with mqtt.example.org through the proxy http://proxy.example:3128: ";
+        "no TLS connection with mqtt.example.org through the proxy http://proxy.example:3128 at ";
     assert!(shown.starts_with(start), "{shown}");
 }
 

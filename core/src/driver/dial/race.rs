@@ -139,7 +139,7 @@ where
     /// Returns those that failed, and those that have not answered.
     fn time_out(self, limit: Duration) -> Failed {
         let running = self.running.into_iter();
-        let unanswered = running.map(|(address, _)| (address, timed_out(limit)));
+        let unanswered = running.map(|(address, _)| (address, timed_out("answer", limit)));
         self.failed.into_iter().chain(unanswered).collect()
     }
 }

@@ -46,7 +46,7 @@ impl fmt::Display for ProxyError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Dial(error) => write!(f, "the proxy cannot be reached: {error}"),
-            Self::TimedOut(limit) => write!(f, "no answer within {limit:?}: check that it speaks this protocol at this port"),
+            Self::TimedOut(limit) => write!(f, "no complete answer within {limit:?}: check that it speaks this protocol at this port"),
             Self::Closed => f.write_str(
                 "it closed the connection without a complete answer: check that it speaks this protocol at this port",
             ),

@@ -76,7 +76,7 @@ fn of_stream(error: &io::Error, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         ),
         TimedOut => write!(
             f,
-            "{error}: check that this is a port for TLS, and that the server is not overloaded"
+            "{error}: check that this is a port for TLS, and that the server and the network are not overloaded"
         ),
         _ => write!(f, "the connection broke during the handshake: {error}"),
     }

@@ -4,7 +4,9 @@ use core::{fmt, net::IpAddr};
 
 use rustls::{CertificateError, Error, ExtendedKeyPurpose};
 
-use super::{algorithm_advice, signature_problem::SignatureProblem, utc::Utc};
+use super::{
+    algorithm_advice, signature_problem::SignatureProblem, unknown_ca::UnknownCa, utc::Utc,
+};
 
 /// The error of rustls-platform-verifier for a certificate that is meant for something else, of a type that it keeps to
 /// itself.
@@ -19,6 +21,7 @@ pub(super) fn is_ca_unknown(problem: &CertificateError) -> bool {
         CertificateError::UnknownIssuer => true,
         CertificateError::Other(other) => {
             matches!(other.0.downcast_ref(), Some(SignatureProblem::OtherCaKey))
+                || other.0.is::<UnknownCa>()
         }
         _ => false,
     }
@@ -88,6 +91,9 @@ pub(super) fn of_certificate(
         CertificateError::UnsupportedSignatureAlgorithm => algorithm_advice::of_signature(&[], f),
         CertificateError::Other(other) => {
             if let Some(problem) = other.0.downcast_ref::<SignatureProblem>() {
+                return write!(f, "{problem}");
+            }
+            if let Some(problem) = other.0.downcast_ref::<UnknownCa>() {
                 return write!(f, "{problem}");
             }
             match other.0.downcast_ref::<webpki::Error>() {

@@ -4,7 +4,10 @@ use core::{error::Error, fmt};
 
 use rustls::{RootCertStore, pki_types::CertificateDer};
 
-use super::{advice, x509::subject};
+use super::{
+    advice,
+    x509::{RSA_BITS, subject, unsupported_key},
+};
 use crate::{
     der::SEQUENCE,
     pem::{self, Damage},
@@ -38,6 +41,8 @@ pub enum CertificateProblem {
     Pkcs7,
     /// It is in a form of OpenSSL's own, `TRUSTED CERTIFICATE` or `X509 CERTIFICATE`.
     UnsupportedForm,
+    /// Its key is one whose signatures cannot be verified, so that it cannot be a root; contains what it is.
+    UnsupportedKey(String),
     /// It is not a certificate, or not one that rustls can use; contains the reason.
     Rejected(rustls::Error),
 }
@@ -70,6 +75,13 @@ impl fmt::Display for CertificateProblem {
             ),
             Self::UnsupportedForm => f.write_str(
                 "it is in a form of OpenSSL's own; convert it with `openssl x509 -in CERTIFICATE -out NEW`",
+            ),
+            Self::UnsupportedKey(key) => write!(
+                f,
+                "it has {key}, and no server with a certificate of such a CA can be verified; use a CA whose key is RSA of {} to \
+                 {} bits, on P-256 or P-384, or Ed25519",
+                RSA_BITS.start(),
+                RSA_BITS.end()
             ),
             Self::Rejected(reason) => write!(
                 f,
@@ -114,6 +126,22 @@ pub(super) fn read(
         match checked {
             Ok(()) => Ok(der.into()),
             Err(problem) => Err(unusable(position, subject(&der), problem)),
+        }
+    })
+}
+
+/// Reads the certificates that are to be trusted, of which those that could verify no server count as unusable.
+pub(super) fn read_roots(
+    text: &[u8],
+) -> impl Iterator<Item = Result<CertificateDer<'static>, UnusableCertificate>> {
+    (1..).zip(read(text)).map(|(position, read)| {
+        let root = read?;
+        match unsupported_key(&root) {
+            Some(key) => {
+                let problem = CertificateProblem::UnsupportedKey(key);
+                Err(unusable(position, subject(&root), problem))
+            }
+            None => Ok(root),
         }
     })
 }

@@ -4,6 +4,7 @@ use core::{error::Error, fmt};
 use std::{io, path::PathBuf};
 
 use super::certificates::UnusableCertificate;
+use crate::private_key::KeyError;
 
 /// TLS settings that cannot be used: a file or the machine's set-up is at fault. Contains nothing of a private key.
 #[derive(Debug)]
@@ -28,8 +29,10 @@ pub enum TlsError {
     NoClientCertificate,
     /// A certificate of the client's chain cannot be used.
     ClientCertificate(UnusableCertificate),
-    /// There is no private key in the text with the client's, or it is damaged or encrypted.
-    NoClientKey,
+    /// The client's private key belongs to a certificate of its chain that is not the first; contains its place, from 1 on.
+    ClientCertificateOrder(usize),
+    /// There is no private key in the text with the client's, or none that can be used; contains what is there instead.
+    NoClientKey(KeyError),
     /// The client's private key is of an unsupported kind, or does not belong to its certificate.
     ClientKey(rustls::Error),
 }
@@ -76,18 +79,21 @@ impl fmt::Display for TlsError {
             Self::ClientCertificate(unusable) => {
                 write!(f, "the client's certificate file: {unusable}")
             }
-            Self::NoClientKey => f.write_str(
-                "no private key in the client's key file: it must hold an undamaged PEM section with a key in PKCS#8, PKCS#1 or \
-                 SEC1 that is not encrypted",
+            Self::ClientCertificateOrder(position) => write!(
+                f,
+                "the client's private key belongs to certificate {position} of its chain: put that first, then its \
+                 intermediate ones"
             ),
+            Self::NoClientKey(error) => write!(f, "no key in the client's key file: {error}"),
             Self::ClientKey(error) => match error {
                 rustls::Error::InconsistentKeys(_) => f.write_str(
                     "the client's private key is not the one of its certificate: use the key that the certificate was \
                      requested with",
                 ),
                 _ => f.write_str(
-                    "the client's private key cannot be used: it must be RSA of 2048 bits or more, on P-256 or P-384, or \
-                     Ed25519",
+                    "the client's private key cannot be used: it must be RSA of 2048 to 8192 bits with a public exponent of \
+                     65537 or more, on P-256 or P-384 with its public key (`openssl ec -conv_form uncompressed -in KEY -out \
+                     NEW`), or Ed25519",
                 ),
             },
         }
@@ -100,12 +106,13 @@ impl Error for TlsError {
             Self::File(_, error) => Some(error),
             Self::NoneUsable(unusable) => unusable.first().and_then(Error::source),
             Self::Platform(error) | Self::ClientKey(error) => Some(error),
+            Self::NoClientKey(error) => Some(error),
             Self::ClientCertificate(unusable) => unusable.source(),
-            Self::NoCertificate
+            Self::ClientCertificateOrder(_)
+            | Self::NoCertificate
             | Self::Der
             | Self::Utf16
-            | Self::NoClientCertificate
-            | Self::NoClientKey => None,
+            | Self::NoClientCertificate => None,
             #[cfg(feature = "rustls")]
             Self::OwnVerifier => None,
         }

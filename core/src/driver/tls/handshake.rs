@@ -4,13 +4,20 @@ use core::{
     pin::Pin,
     task::{Context, Poll},
 };
-use std::{io, sync::Arc};
+use std::{
+    io::{self, IoSlice},
+    sync::Arc,
+};
 
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_rustls::{TlsConnector, client::TlsStream};
 use rustls::pki_types::ServerName;
 
-use super::Tls;
+use super::{Tls, verifier::diagnosed};
+
+/// How many bytes TLS takes that the socket has not taken: a record of the largest size. What it has taken, nothing can
+/// overtake or cancel any more.
+const MAX_UNSENT: usize = 16 * 1024;
 
 impl Tls {
     /// Does the handshake with the server of this name.
@@ -25,7 +32,9 @@ impl Tls {
             is_handshaking: true,
             closed: None,
         };
-        let mut secured = connector.connect(name, stream).await?;
+        let handshake =
+            connector.connect_with(name, stream, |tls| tls.set_buffer_limit(Some(MAX_UNSENT)));
+        let mut secured = diagnosed(handshake).await?;
         secured.get_mut().0.is_handshaking = false;
         Ok(secured)
     }
@@ -85,6 +94,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Explaining<S> {
     ) -> Poll<io::Result<usize>> {
         let written = Pin::new(&mut self.stream).poll_write(cx, bytes);
         self.keep(written, bytes.len())
+    }
+
+    /// TLS writes once when it gives up a handshake: what is queued before its alert must not be all that is written.
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let all = bytes.iter().map(|bytes| bytes.len()).sum();
+        let written = Pin::new(&mut self.stream).poll_write_vectored(cx, bytes);
+        self.keep(written, all)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

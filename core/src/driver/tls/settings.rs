@@ -20,7 +20,10 @@ use super::{
 };
 use crate::{driver::secret_file, pem};
 
-/// TLS 1.2 or 1.3 with a server whose certificate is always verified, against these roots and the host's name.
+/// TLS 1.2 or 1.3 with a server whose certificate is always verified, against these roots and the host's name. Only with
+/// `from_client_config` (feature `rustls`), the versions and the verification are those of the given configuration.
+///
+/// A root counts as long as it is listed: its own dates are not looked at, so a CA is no longer trusted once it is taken out.
 ///
 /// ```no_run
 /// use iotcore_gateway::driver::Tls;
@@ -231,7 +234,7 @@ fn read_roots(
         return Err(TlsError::Utf16);
     }
     let (mut roots, mut unusable) = (Vec::new(), Vec::new());
-    for certificate in certificates::read(text) {
+    for certificate in certificates::read_roots(text) {
         match certificate {
             Ok(certificate) => roots.push(certificate),
             Err(problem) => unusable.push(problem),

@@ -1,13 +1,10 @@
 //! Why a signature of a server, or of a certificate, could not be verified: rustls has one name for all reasons.
 
-use core::{error::Error, fmt, ops::RangeInclusive};
+use core::{error::Error, fmt};
 
 use rustls::pki_types::CertificateDer;
 
-use super::x509;
-
-/// The sizes of RSA keys whose signatures ring verifies, in bits.
-const RSA_BITS: RangeInclusive<usize> = 2_048..=8_192;
+use super::x509::{self, RSA_BITS};
 
 #[derive(Debug)]
 pub(super) enum SignatureProblem {

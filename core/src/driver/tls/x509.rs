@@ -1,21 +1,46 @@
 //! What certificates contain (RFC 5280), as far as messages need it.
 
-use crate::der::{self, Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
+use core::ops::RangeInclusive;
 
-const BIT_STRING: u8 = 0x03;
+use crate::der::{self, BIT_STRING, Der, INTEGER, OBJECT_IDENTIFIER, SEQUENCE};
+
 const SET: u8 = 0x31;
 /// `[0]` of a TBSCertificate.
 const VERSION: u8 = 0xA0;
 
-/// The number of characters at which a subject is cut off.
+/// The number of characters at which a name is cut off.
 const MAX_SUBJECT: usize = 200;
+
+/// The sizes of RSA keys whose signatures ring verifies, in bits.
+pub(super) const RSA_BITS: RangeInclusive<usize> = 2_048..=8_192;
+
+const EC_KEY: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x02, 0x01];
+const P_256: &[u8] = &[0x2A, 0x86, 0x48, 0xCE, 0x3D, 0x03, 0x01, 0x07];
+const P_384: &[u8] = &[0x2B, 0x81, 0x04, 0x00, 0x22];
+const ED25519: &[u8] = &[0x2B, 0x65, 0x70];
 
 /// The algorithm of an RSA key; those of its signatures differ in the last byte.
 const RSA_ENCRYPTION: [u8; 9] = [0x2A, 0x86, 0x48, 0x86, 0xF7, 0x0D, 0x01, 0x01, 0x01];
 
 /// Returns the names in a certificate's subject that people know it by, as far as they can be read.
 pub(super) fn subject(certificate: &[u8]) -> Option<String> {
-    let mut names = Der(from_subject(certificate)?.take(SEQUENCE)?);
+    shown(Name::Subject.of(certificate)?)
+}
+
+/// Returns the names of a certificate's issuer, in the same way.
+pub(super) fn issuer(certificate: &[u8]) -> Option<String> {
+    shown(Name::Issuer.of(certificate)?)
+}
+
+/// Returns whether a certificate has the name of another's issuer; its own one, if it is self-signed.
+pub(super) fn is_issuer(certificate: &[u8], of: &[u8]) -> bool {
+    let name = Name::Subject.of(certificate);
+    name.is_some() && name == Name::Issuer.of(of)
+}
+
+/// Shows a distinguished name, without control characters, and cut off.
+fn shown(name: &[u8]) -> Option<String> {
+    let mut names = Der(name);
     let mut shown = Vec::new();
     while let Some(name) = names.take(SET) {
         let mut name = Der(Der(name).take(SEQUENCE)?);
@@ -33,24 +58,75 @@ pub(super) fn subject(certificate: &[u8]) -> Option<String> {
     (!shown.is_empty()).then(|| shown.chars().take(MAX_SUBJECT).collect())
 }
 
-/// Returns what a certificate's signature covers, from its subject on.
-fn from_subject(certificate: &[u8]) -> Option<Der<'_>> {
-    let mut signed = Der(Der(Der(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
-    signed.take(VERSION);
-    signed.take(INTEGER)?;
-    let [_algorithm, _issuer, _validity] = [(); 3].map(|()| signed.take(SEQUENCE));
-    Some(signed)
+/// A distinguished name in a certificate.
+enum Name {
+    Issuer,
+    Subject,
+}
+
+impl Name {
+    fn of(self, certificate: &[u8]) -> Option<&[u8]> {
+        let mut signed = Der(Der(Der(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
+        signed.take(VERSION);
+        signed.take(INTEGER)?;
+        let [_algorithm, issuer, _validity] = [(); 3].map(|()| signed.take(SEQUENCE));
+        match self {
+            Self::Issuer => issuer,
+            Self::Subject => signed.take(SEQUENCE),
+        }
+    }
+}
+
+/// A certificate's public key.
+struct PublicKey<'a> {
+    algorithm: &'a [u8],
+    /// The name of its curve, if it is on one.
+    curve: Option<&'a [u8]>,
+    key: &'a [u8],
+}
+
+impl<'a> PublicKey<'a> {
+    fn read(certificate: &'a [u8]) -> Option<Self> {
+        let mut signed = Der(Der(Der(certificate).take(SEQUENCE)?).take(SEQUENCE)?);
+        signed.take(VERSION);
+        signed.take(INTEGER)?;
+        let [_algorithm, _issuer, _validity, _subject] = [(); 4].map(|()| signed.take(SEQUENCE));
+        let mut info = Der(signed.take(SEQUENCE)?);
+        let mut algorithm = Der(info.take(SEQUENCE)?);
+        let (_unused_bits, key) = info.take(BIT_STRING)?.split_first()?;
+        Some(Self {
+            algorithm: algorithm.take(OBJECT_IDENTIFIER)?,
+            curve: algorithm.take(OBJECT_IDENTIFIER),
+            key,
+        })
+    }
+
+    /// Returns the number of bits of an RSA key.
+    fn rsa_bits(&self) -> Option<usize> {
+        let modulus = Der(Der(self.key).take(SEQUENCE)?).take(INTEGER)?;
+        (self.algorithm == RSA_ENCRYPTION).then(|| der::bits(modulus))
+    }
+}
+
+/// Says what a certificate's key is, if ring cannot verify its signatures.
+pub(super) fn unsupported_key(certificate: &[u8]) -> Option<String> {
+    let key = PublicKey::read(certificate)?;
+    if let Some(bits) = key.rsa_bits() {
+        return (!RSA_BITS.contains(&bits)).then(|| format!("an RSA key of {bits} bits"));
+    }
+    let kind = match (key.algorithm, key.curve) {
+        (EC_KEY, Some(P_256 | P_384)) | (ED25519, _) => return None,
+        (EC_KEY, Some([0x2B, 0x81, 0x04, 0x00, 0x23])) => "a key on P-521",
+        (EC_KEY, Some([0x2B, 0x81, 0x04, 0x00, 0x0A])) => "a key on secp256k1",
+        (EC_KEY, _) => "a key on another curve",
+        _ => "a key of another kind",
+    };
+    Some(kind.into())
 }
 
 /// Returns the number of bits of a certificate's key, if it is an RSA key.
 pub(super) fn rsa_key_bits(certificate: &[u8]) -> Option<usize> {
-    let mut signed = from_subject(certificate)?;
-    signed.take(SEQUENCE)?;
-    let mut info = Der(signed.take(SEQUENCE)?);
-    let algorithm = Der(info.take(SEQUENCE)?).take(OBJECT_IDENTIFIER)?;
-    let (_unused_bits, key) = info.take(BIT_STRING)?.split_first()?;
-    let modulus = Der(Der(key).take(SEQUENCE)?).take(INTEGER)?;
-    (algorithm == RSA_ENCRYPTION).then(|| der::bits(modulus))
+    PublicKey::read(certificate)?.rsa_bits()
 }
 
 /// Returns the number of bits of the RSA key that signed a certificate, rounded up to bytes, if it was an RSA key.

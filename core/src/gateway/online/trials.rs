@@ -38,6 +38,13 @@ pub(crate) enum Stage {
         since: PeerTime,
         packet_id: PacketId,
     },
+    /// A suspect at QoS 0 was queued and is not wholly handed over; nothing answers it.
+    HandingOver {
+        /// The same.
+        since: PeerTime,
+        /// The offset in the stream at which it ends.
+        end: u64,
+    },
 }
 
 /// A packet that waits for its trial, in the order of turns.
@@ -101,6 +108,11 @@ impl Trials {
     pub(crate) fn pause(&mut self, now: PeerTime) {
         self.stage = Stage::Waiting;
         self.since = now;
+    }
+
+    /// Returns whether the packet that ends at this offset in the stream is handed over alone.
+    pub(crate) fn is_handing_over(&self, to: u64) -> bool {
+        matches!(self.stage, Stage::HandingOver { end, .. } if end == to)
     }
 
     /// Returns whether this packet was sent alone and is not answered.

@@ -237,6 +237,13 @@ impl Outbox {
         }
     }
 
+    /// Returns the QoS 0 publication that is handed over next, if it ends at this offset in the stream.
+    pub(crate) fn handed_over_to(&self, flight: &Flight, offset: u64) -> Option<EntryKey> {
+        let key = flight.handing_over.head()?;
+        let place = self.entry(key).place;
+        matches!(place, Place::HandingOver { end } if end == offset).then_some(key)
+    }
+
     /// Ends a publication on a connection, wherever it is; returns its operation and its device, which can send more
     /// now.
     #[inline(always)]

@@ -123,7 +123,7 @@ impl Outbox {
         }
         let left = core::mem::take(&mut queue.left);
         match left.was_alone() {
-            true => self.begin_probation(device, now),
+            true => self.begin_probation(device, left, now),
             false => queue.probation.begin(),
         }
     }
@@ -148,13 +148,18 @@ impl Outbox {
 
 /// Devices.
 impl Outbox {
-    /// Puts a device on probation, because one of its publications was given up.
-    pub(crate) fn begin_probation(&mut self, device: Slot, now: Moment) {
+    /// Puts a device on probation, because one of its publications was given up, with these strikes.
+    pub(crate) fn begin_probation(&mut self, device: Slot, strikes: Strikes, now: Moment) {
         self.forget_probation(device);
         let probation = &mut self.queues.at_mut(device).probation;
-        if let Some(until) = probation.give_up(now) {
+        if let Some(until) = probation.give_up(strikes, now) {
             self.trials.add(until, device);
         }
+    }
+
+    /// Returns whether a publication that was wholly handed over ends the probation of its device.
+    pub(crate) fn is_probation_unanswerable(&self, device: Slot) -> bool {
+        self.queues.at(device).probation.is_unanswerable()
     }
 
     /// Records that a device is not to blame: the peer has answered one of its publications, or not closed at it. Lets the

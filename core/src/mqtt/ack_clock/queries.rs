@@ -17,9 +17,12 @@ impl<T: Copy> AckClock<T> {
             .map(|record| record.tag)
     }
 
-    /// Returns the unanswered packets of which a copy was completely handed over, newest first.
+    /// Returns the unanswered packets of which a copy, or a part of one, was handed over, newest first.
     pub(in crate::mqtt) fn newest_handed_over(&self) -> Vec<(PacketId, T)> {
-        let handed = |record: &&Record<T>| record.handed.is_some() || record.was_resent;
+        let cut = self.cut.map(|cut| cut.end);
+        let handed = |record: &&Record<T>| {
+            record.handed.is_some() || record.was_resent || Some(record.end) == cut
+        };
         let mut newest = self.iter().filter(handed).collect::<Vec<_>>();
         newest.sort_unstable_by_key(|record| core::cmp::Reverse(record.end));
         let newest = newest.into_iter();
@@ -33,15 +36,24 @@ impl<T: Copy> AckClock<T> {
         self.iter().map(|record| record.tag)
     }
 
-    /// Returns the unanswered packets that were handed over at `since` or later, oldest first.
+    /// Returns the unanswered packets that were handed over at `since` or later, or a part of them, oldest first.
     pub(in crate::mqtt) fn handed_since(&self, since: PeerTime) -> Vec<(PacketId, T)> {
-        let recent = |record: &&Record<T>| record.handed.is_some_and(|at| at >= since);
+        let cut = self.cut_since(since);
+        let recent = |record: &&Record<T>| {
+            record.handed.is_some_and(|at| at >= since) || Some(record.end) == cut
+        };
         let mut recent = self.iter().filter(recent).collect::<Vec<_>>();
         recent.sort_unstable_by_key(|record| record.end);
         let recent = recent.into_iter();
         recent
             .map(|record| (record.packet_id, record.tag))
             .collect()
+    }
+
+    /// Returns the offset at which the packet ends of which a part was handed over at `since` or later, and not all.
+    pub(in crate::mqtt) fn cut_since(&self, since: PeerTime) -> Option<u64> {
+        let cut = self.cut.filter(|cut| cut.handed >= since);
+        cut.map(|cut| cut.end)
     }
 
     /// Returns when the last copy of a packet was completely handed over.

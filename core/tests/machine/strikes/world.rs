@@ -6,7 +6,7 @@ use iotcore_gateway::{
     DeviceKey, Event, Failure, OpId, Options, Outcome, QoS, Subscription, TransportEnd,
 };
 
-use super::super::peer::{Harness, Sent, seconds};
+use super::super::peer::{Harness, Sent, parse, seconds};
 
 /// What the bridge does with a packet that it does not like.
 pub(super) type Verdict = fn(&Sent) -> Reaction;
@@ -18,6 +18,8 @@ pub(super) enum Reaction {
     Close,
     /// Closes the connection, after answering what it got before the packet.
     CloseInTurn,
+    /// The connection ends like this, so long after the transport has taken half of the packet. Nothing is answered.
+    EndInside(Duration, TransportEnd),
     /// The link breaks.
     Break,
     Ignore,
@@ -56,7 +58,7 @@ impl World {
                 self.is_up = true;
                 self.harness.transport_up();
             }
-            let sent = self.harness.sent();
+            let sent = self.take_sent();
             let reactions = sent.iter().map(self.verdict).collect::<Vec<_>>();
             let bad = reactions
                 .iter()
@@ -69,10 +71,15 @@ impl World {
                 for (packet, reaction) in sent.iter().zip(&reactions).take(answered) {
                     self.answer(packet, *reaction);
                 }
-                self.end(match reactions[bad] {
+                let end = match reactions[bad] {
                     Reaction::Break => TransportEnd::Broken,
+                    Reaction::EndInside(after, end) => {
+                        self.harness.wait(after);
+                        end
+                    }
                     _ => TransportEnd::PeerClosed,
-                });
+                };
+                self.end(end);
                 self.ends.push(sent);
             } else {
                 for (packet, reaction) in sent.iter().zip(reactions) {
@@ -84,6 +91,26 @@ impl World {
             }
         }
         self.events.extend(self.harness.events());
+    }
+
+    /// Returns what the gateway sends; last a packet that the bridge closes the connection inside of, if there is one.
+    fn take_sent(&mut self) -> Vec<Sent> {
+        let mut sent = Vec::new();
+        loop {
+            let Harness { gateway, now, .. } = &mut self.harness;
+            let bytes = gateway.poll_transmit().to_vec();
+            if bytes.is_empty() {
+                return sent;
+            }
+            let len = packet_len(&bytes);
+            let packet = parse(&bytes[..len]).remove(0);
+            let is_cut = matches!((self.verdict)(&packet), Reaction::EndInside(..));
+            gateway.handle_transmitted(if is_cut { len / 2 } else { len }, *now);
+            sent.push(packet);
+            if is_cut {
+                return sent;
+            }
+        }
     }
 
     pub(super) fn answer(&mut self, packet: &Sent, reaction: Reaction) {
@@ -181,6 +208,14 @@ impl World {
         let mut events = self.events.iter();
         events.any(|event| matches!(event, Event::Disconnected(ended) if ended.takeover_suspected))
     }
+}
+
+/// Returns the length of the packet at the front.
+pub(super) fn packet_len(bytes: &[u8]) -> usize {
+    let of_length = bytes[1..].iter().take_while(|byte| **byte >= 0x80).count() + 1;
+    let length = bytes[1..=of_length].iter().rev();
+    let rest = length.fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));
+    1 + of_length + rest
 }
 
 pub(super) fn payload_of(packet: &Sent) -> Option<&[u8]> {

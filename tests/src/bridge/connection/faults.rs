@@ -47,6 +47,28 @@ impl BridgeConnection {
         })
     }
 
+    /// Returns whether the next packet is larger than a fault lets it be.
+    pub(super) fn strike_limit(&self, world: &mut World) -> bool {
+        let Some(len) = self.wire.next_len() else {
+            return false;
+        };
+        let is_over = |kind: &FaultKind| match kind {
+            FaultKind::Limit { bytes } => {
+                let fits = u32::try_from(len).is_ok_and(|len| len <= bytes.get());
+                (!fits).then_some(())
+            }
+            _ => None,
+        };
+        let client = self.wire.client.as_deref();
+        let Some((fault, ())) = world.faults.strike(client, is_over) else {
+            return false;
+        };
+        let packet = format!("a packet of {len} bytes");
+        let struck = EventKind::FaultStruck { fault, packet };
+        world.log(Some(self.wire.id), self.wire.client.clone(), struck);
+        true
+    }
+
     /// Refuses a CONNECT.
     pub(super) fn refuse(
         &mut self,

@@ -16,6 +16,7 @@
 //! | `rate up N` | the link carries N bytes a second to the bridge |
 //! | `rate down N` | … to the client |
 //! | `segment N` | at most N bytes are written at a time |
+//! | `limit N` | each packet of more than N bytes ends the connection, as soon as its length is known |
 //! | `raw [CLIENT] HEX` | these bytes are sent to a client, or to all |
 //! | `reports lose [N]` | the next N error reports are lost |
 //! | `cut before PACKET` | the next packet of the kind is ignored, and the connection ends |
@@ -106,7 +107,7 @@ impl FromStr for Fault {
 
 impl<'a> Words<'a> {
     fn kind(&mut self, client: &mut Option<String>) -> Result<FaultKind, FaultError> {
-        const EXPECTED: &str = "refuse, puback, suback, unsuback, pingresp, service, stall, rate, segment, raw, reports, cut, poison, grant or clear";
+        const EXPECTED: &str = "refuse, puback, suback, unsuback, pingresp, service, stall, rate, segment, limit, raw, reports, cut, poison, grant or clear";
         let first = self.next(EXPECTED)?;
         let answer = AnswerKind::ALL.iter().find(|kind| kind.word() == first);
         if let Some(answer) = answer {
@@ -128,6 +129,9 @@ impl<'a> Words<'a> {
                 let length: NonZeroUsize = self.number(expected)?;
                 Ok(FaultKind::Segment { length })
             }
+            "limit" => Ok(FaultKind::Limit {
+                bytes: self.number("the most bytes of a packet, 1 to 4294967295")?,
+            }),
             "raw" => self.raw(client),
             "reports" => match self.next("lose")? {
                 "lose" => Ok(FaultKind::LoseReports {

@@ -106,6 +106,7 @@ impl FaultKind {
             Self::Cut { .. } => true,
             Self::Poison { .. }
             | Self::Segment { .. }
+            | Self::Limit { .. }
             | Self::Rate { .. }
             | Self::Raw { .. }
             | Self::Release { .. }

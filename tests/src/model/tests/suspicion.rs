@@ -4,8 +4,8 @@ use iotcore_gateway::{Token, TransportEnd, UnixTime};
 
 use super::*;
 
-/// Writes a PUBLISH of a publication on a new connection, on which the peer then hangs up, or answers.
-fn send(world: &mut World, number: u32, is_answered: bool) {
+/// Opens a new connection.
+fn connect(world: &mut World) {
     let connection = Link::new(Options::default()).bridge.accept(world.now);
     world.observe(Observation::Dialed(connection)).unwrap();
     let connect = [0x10, 0];
@@ -13,6 +13,11 @@ fn send(world: &mut World, number: u32, is_answered: bool) {
     world
         .observe(Observation::Received(&packets::connack(0)))
         .unwrap();
+}
+
+/// Writes a PUBLISH of a publication on a new connection, on which the peer then hangs up, or answers.
+fn send(world: &mut World, number: u32, is_answered: bool) {
+    connect(world);
     let payload = payload(number, 0);
     let topic = "/devices/gateway-1/events";
     let publish = packets::publish(topic, payload.as_bytes(), Some(7), false);
@@ -82,4 +87,35 @@ fn a_token_that_is_needed_although_the_last_is_good_is_found() {
     assert_eq!(needed(|world| learn(world, 1_000_060)), Ok(()));
     assert_eq!(needed(|world| learn(world, 999_399)), Ok(()));
     assert_eq!(needed(|world| learn(world, 999_400)), Err(Rule::Progress));
+}
+
+#[test]
+fn hang_ups_inside_a_publication_count_at_any_qos() {
+    let suspected = |qos, written: usize, connections: u32| {
+        let mut world = World::new();
+        let (number, op) = world.publish(false, qos);
+        let id = (qos == QoS::AtLeastOnce).then_some(7);
+        let topic = "/devices/gateway-1/events";
+        let packet = packets::publish(topic, payload(number, 0).as_bytes(), id, false);
+        for _ in 0..connections {
+            connect(&mut world);
+            let part = &packet[..written.min(packet.len() - 1)];
+            world.observe(Observation::Transmitted(part)).unwrap();
+            let end = TransportEnd::PeerClosed;
+            world.observe(Observation::Disconnected(end)).unwrap();
+        }
+        world.event(Event::Failed {
+            op,
+            device: world.gateway.own_key(),
+            failure: Failure::Suspected { connections },
+            unsent: None,
+        })
+    };
+    for written in [1, 20, usize::MAX] {
+        assert_eq!(suspected(QoS::AtLeastOnce, written, 5), Ok(()));
+        assert_eq!(suspected(QoS::AtLeastOnce, written, 4), Err(Rule::Delivery));
+        assert_eq!(suspected(QoS::AtMostOnce, written, 5), Ok(()));
+        assert_eq!(suspected(QoS::AtMostOnce, written, 4), Err(Rule::Delivery));
+    }
+    assert_eq!(suspected(QoS::AtLeastOnce, 0, 5), Err(Rule::Delivery));
 }

@@ -37,7 +37,7 @@ const ENDS: [TransportEnd; 5] = [
 const TOKENS: [Tokens; 3] = [Tokens::Fixed, Tokens::Renewable, Tokens::ToCome];
 
 /// The number of kinds of steps.
-pub const KINDS: u8 = 57;
+pub const KINDS: u8 = 58;
 
 /// The number of kinds before those of a slow world were added; a first byte that is no kind is taken modulo this number.
 const OLDER_KINDS: u8 = 46;
@@ -110,7 +110,7 @@ impl Step {
             17 => Self::Cloud(CloudOperation::Unblock { device }),
             18 => Self::Cloud(CloudOperation::Bind { device }),
             19 => Self::Cloud(CloudOperation::Unbind { device }),
-            20..=32 | 51 | 52 => Self::Fault(faults::from_bytes([kind, a, b, c])),
+            20..=32 | 51 | 52 | 57 => Self::Fault(faults::from_bytes([kind, a, b, c])),
             33 => Self::Stray(Stray::from_bytes(a, b)),
             34 => Self::Report {
                 device,

@@ -121,43 +121,18 @@ fn certificates_that_cannot_be_used_are_named_and_the_others_count() {
 }
 
 #[test]
-fn a_client_certificate_that_cannot_be_used_is_told_with_its_defect() {
-    let key = include_str!("../../../../tests/keys/p256.pkcs8.pem");
-    for (chain, key, part) in [
-        ("", key, "no certificate in the client's certificate file"),
-        (
-            &section("AAAA"),
-            key,
-            "the client's certificate file: certificate 1 cannot be used",
-        ),
-        (CERTIFICATE, "", "no private key in the client's key file"),
-        (
-            CERTIFICATE,
-            CERTIFICATE,
-            "no private key in the client's key file",
-        ),
-        (
-            CERTIFICATE,
-            &key.replace("PRIVATE", "ENCRYPTED PRIVATE"),
-            "that is not encrypted",
-        ),
-        (CERTIFICATE, key, "is not the one of its certificate"),
-        (
-            CERTIFICATE,
-            &format!("{}AAAA\n{}", &key[..28], &key[key.len() - 26..]),
-            "the client's private key cannot be used: it must be RSA",
-        ),
-        ("\u{feff}", key, "no certificate in the client's"),
-    ] {
-        let tls = Tls::from_pem(CERTIFICATE.as_bytes()).unwrap();
-        let error = tls
-            .client_certificate(chain.as_bytes(), key.as_bytes())
-            .unwrap_err();
-        assert!(error.to_string().contains(part), "{error}");
+fn roots_that_can_verify_no_server_are_named_with_their_key() {
+    let roots = include_str!("../../../../tests/keys/roots.pem");
+    let bundle = format!("{CERTIFICATE}{roots}");
+    let (roots, unusable) = read_roots(bundle.as_bytes()).unwrap();
+    // Those on P-384 and of Ed25519 can.
+    assert_eq!((roots.len(), unusable.len()), (3, 3));
+    for (unusable, part) in unusable.iter().zip([
+        "certificate 2 (CN=rsa-1024) cannot be used: it has an RSA key of 1024 bits, and no server",
+        "certificate 3 (CN=secp521r1) cannot be used: it has a key on P-521, and no server",
+        "certificate 4 (CN=secp256k1) cannot be used: it has a key on secp256k1, and no server",
+    ]) {
+        let shown = unusable.to_string();
+        assert!(shown.starts_with(part), "{shown}");
     }
-    let tls = Tls::from_pem(CERTIFICATE.as_bytes()).unwrap();
-    let error = tls
-        .client_certificate_files("no/such.pem", "no/such.key.pem")
-        .unwrap_err();
-    assert_eq!(error.to_string(), "cannot read no/such.pem");
 }

@@ -26,6 +26,7 @@ impl fmt::Display for FaultKind {
             Self::Stall { millis } => write!(f, "stall {millis}"),
             Self::Rate { direction, bytes } => write!(f, "rate {} {bytes}", direction.word()),
             Self::Segment { length } => write!(f, "segment {length}"),
+            Self::Limit { bytes } => write!(f, "limit {bytes}"),
             Self::Raw { bytes } => write!(f, "raw {}", Hex(bytes)),
             Self::LoseReports { count } => write!(f, "reports lose{}", Count(*count)),
             Self::Cut { moment, packet } => write!(f, "cut {} {}", moment.word(), packet.word()),

@@ -24,6 +24,8 @@ const LINES: &[&str] = &[
     "rate up 1500",
     "rate down 1 --client my-gateway",
     "segment 1",
+    "limit 20000",
+    "limit 1 --client my-gateway",
     "raw d000ff",
     "raw 00 --client my-gateway",
     "reports lose",

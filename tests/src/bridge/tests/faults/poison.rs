@@ -145,3 +145,27 @@ fn the_next_topic_filters_are_granted_qos_0() {
     let answer = harness.send(connection, &subscribe(6, &[(CONFIG, 1)]));
     assert_eq!(answer.first(), Some(&Received::Suback(6, vec![1])));
 }
+
+#[test]
+fn a_packet_beyond_a_limit_ends_the_connection_when_its_length_has_arrived() {
+    let mut harness = harness();
+    harness.fault("limit 200 --client gateway");
+    let of_size = |size: usize| {
+        let around = publish(TELEMETRY, 1, 9, b"").len() + 1;
+        publish(TELEMETRY, 1, 9, &vec![b'x'; size - around])
+    };
+    let connection = harness.gateway(&["dev1"]);
+    assert_eq!(harness.send(connection, &of_size(200)), pubacks(&[9]));
+    for _ in 0..2 {
+        let connection = harness.gateway(&["dev1"]);
+        let large = of_size(201);
+        assert_eq!(harness.send(connection, &large[..2]), []);
+        assert!(harness.is_up(connection));
+        assert_eq!(harness.send(connection, &large[2..3]), []);
+        assert!(!harness.is_up(connection));
+        assert_eq!(harness.close_reason(), CloseReason::Fault);
+        harness.pass(seconds(10));
+    }
+    harness.fault("clear");
+    assert!(!ends(&mut harness, &of_size(201)));
+}

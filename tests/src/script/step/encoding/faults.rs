@@ -43,6 +43,9 @@ pub(super) fn from_bytes([kind, a, b, c]: [u8; 4]) -> FaultKind {
             grant: pick(Grant::ALL, a),
             count,
         },
+        57 => FaultKind::Limit {
+            bytes: NonZeroU32::MIN.saturating_add(u32::from(a) * 64),
+        },
         _ => FaultKind::Clear,
     }
 }
@@ -88,6 +91,7 @@ pub(super) fn to_bytes(fault: &FaultKind) -> [u8; 4] {
             [51, device, packet, publication(prefix)]
         }
         FaultKind::Grant { grant, count } => [52, place(Grant::ALL, grant), counted(*count), 0],
+        FaultKind::Limit { bytes } => [57, ((bytes.get() - 1) / 64) as u8, 0, 0],
         FaultKind::Clear
         | FaultKind::Raw { .. }
         | FaultKind::Rate { .. }
