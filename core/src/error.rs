@@ -97,8 +97,8 @@ impl fmt::Display for Failure {
             Self::Cancelled => f.write_str("it was cancelled before it could be sent or acknowledged"),
             Self::Detached => f.write_str("the device was detached before it could be sent or acknowledged"),
             Self::DeviceRefused => f.write_str(
-                "the bridge refused to attach the device, or closed the connection at each attempt: bind it to this \
-                 gateway, or attach it with a valid token",
+                "the bridge refused to attach the device, or closed the connection at each attempt; the attach said why: \
+                 create the device, unblock it, or bind it to this gateway, or attach it with a valid token",
             ),
             Self::NotAttached => f.write_str("the bridge has detached the device: attach it again"),
             Self::Suspected { connections } => write!(

@@ -1,12 +1,14 @@
 //! Reads lines of operations from standard input.
 
-use std::{
-    io::{self, BufRead, BufReader},
-    thread,
-};
+mod gate;
+mod lines;
+
+use std::{io, sync::Arc, thread};
 
 use tokio::{sync::mpsc, time::Instant};
 
+pub(crate) use self::gate::Gate;
+use self::lines::Lines;
 use crate::{
     operation::{Id, InvalidLine, MAX_LINE, Operation, id_of_invalid},
     stdio,
@@ -25,25 +27,46 @@ pub(crate) struct Line {
     pub(crate) content: Result<Operation, InvalidLine>,
 }
 
-/// Reads standard input on a separate thread, which is not joined at the end. Lines that are not received stay in the
-/// pipe, except for one line and the read buffer. An error is the last item.
-pub(crate) fn read() -> mpsc::Receiver<io::Result<Line>> {
-    let (sender, receiver) = mpsc::channel(1);
-    thread::spawn(move || {
-        let ended = send_lines(&mut BufReader::new(stdio::input()), &sender);
-        if let Err(error) = ended {
-            // The receiver may have been dropped.
-            let _ = sender.blocking_send(Err(error));
-        }
-    });
-    receiver
+/// The lines of standard input.
+#[derive(Debug)]
+pub(crate) struct Input {
+    lines: mpsc::Receiver<io::Result<Line>>,
+    gate: Arc<Gate>,
 }
 
-fn send_lines(input: &mut impl BufRead, sender: &mpsc::Sender<io::Result<Line>>) -> io::Result<()> {
+impl Input {
+    /// Reads standard input on a separate thread, which is not joined at the end. Lines that are not received stay in the
+    /// pipe, except for one line and the read buffer.
+    pub(crate) fn read(gate: Arc<Gate>) -> Self {
+        let (sender, lines) = mpsc::channel(1);
+        let reader = Arc::clone(&gate);
+        thread::spawn(move || {
+            let ended = send_lines(&reader, &sender);
+            reader.release();
+            if let Err(error) = ended {
+                // The receiver may have been dropped.
+                let _ = sender.blocking_send(Err(error));
+            }
+        });
+        Self { lines, gate }
+    }
+
+    /// Receives the next line; an error is the last item.
+    pub(crate) async fn next(&mut self) -> Option<io::Result<Line>> {
+        let next = self.lines.recv().await;
+        if let Some(Ok(_)) = next {
+            self.gate.received();
+        }
+        next
+    }
+}
+
+fn send_lines(gate: &Gate, sender: &mpsc::Sender<io::Result<Line>>) -> io::Result<()> {
+    let mut lines = Lines::new(stdio::input(), gate);
     let mut text = Vec::new();
     for number in 1.. {
         text.clear();
-        let len = read_line(input, &mut text)?;
+        let len = lines.read(&mut text)?;
         if len == 0 {
             break;
         }
@@ -54,8 +77,8 @@ fn send_lines(input: &mut impl BufRead, sender: &mpsc::Sender<io::Result<Line>>)
         if text.iter().all(u8::is_ascii_whitespace) && len <= MAX_LINE {
             continue;
         }
-        let line = parse(number, text, len);
-        if sender.blocking_send(Ok(line)).is_err() {
+        gate.sent();
+        if sender.blocking_send(Ok(parse(number, text, len))).is_err() {
             break;
         }
     }
@@ -88,24 +111,4 @@ fn is_utf_16(text: &[u8]) -> bool {
         text,
         [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, ..] | [_, 0, ..]
     )
-}
-
-/// Reads one line into `text` (only the beginning of a line that is too long); returns the line's length.
-fn read_line(input: &mut impl BufRead, text: &mut Vec<u8>) -> io::Result<usize> {
-    let mut len = 0;
-    loop {
-        let buffer = input.fill_buf()?;
-        let end = buffer.iter().position(|byte| *byte == b'\n');
-        let taken = end.map_or(buffer.len(), |end| end + 1);
-        if taken == 0 {
-            return Ok(len);
-        }
-        let room = MAX_LINE.saturating_sub(text.len());
-        text.extend(buffer.iter().take(taken.min(room)));
-        len += taken;
-        input.consume(taken);
-        if end.is_some() {
-            return Ok(len);
-        }
-    }
 }

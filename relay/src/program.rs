@@ -6,7 +6,8 @@ use iotcore_gateway_tokio::{CloseCause, connect};
 use tokio::{runtime::Builder, sync::Notify, time::timeout_at};
 
 use crate::{
-    input, key_file, metrics, notes,
+    input::{Gate, Input},
+    key_file, metrics, notes,
     notes::note,
     notify::Notifier,
     options::{Arguments, StartError},
@@ -58,8 +59,16 @@ async fn run_relay(arguments: Arguments) -> Result<u8, Error> {
         *address = served.map_err(|error| Error::Metrics(*address, error))?;
     }
     let pulse = Pulse::new(client.clone(), vitals, notifier.clone());
-    let (relay, messages) = Relay::new(client.clone(), settings, pulse, Arc::clone(&stop));
-    let sources = Sources::new(client.status().holding(), messages, input::read(), stop);
+    let gate = Arc::new(Gate::default());
+    let (relay, messages) = Relay::new(
+        client.clone(),
+        settings,
+        pulse,
+        Arc::clone(&stop),
+        Arc::clone(&gate),
+    );
+    let input = Input::read(gate);
+    let sources = Sources::new(client.status().holding(), messages, input, stop);
     notifier.ready();
     let driver = tokio::spawn(driver.run());
     let end = relay.run(sources).await;

@@ -32,7 +32,7 @@ use self::{
 };
 use crate::{
     failure::Reason,
-    input::Line,
+    input::{Gate, Line},
     operation::{Action, Id, InvalidLine, Operation, Request},
     options::Settings,
     output::{Event, Output},
@@ -76,16 +76,17 @@ pub(crate) struct End {
 }
 
 impl Relay {
-    /// Creates a relay and the receiver of its messages; `stop` is notified by a signal.
+    /// Creates a relay and the receiver of its messages; `stop` is notified by a signal, which closes the gate of the input.
     pub(crate) fn new(
         client: Client,
         settings: Settings,
         pulse: Pulse,
         stop: Arc<Notify>,
+        gate: Arc<Gate>,
     ) -> (Self, mpsc::Receiver<Message>) {
         let (messages, receiver) = mpsc::channel(1);
         let notifier = pulse.notifier().clone();
-        let shutdown = Shutdown::new(client.clone(), stop, notifier, settings.drain_timeout);
+        let shutdown = Shutdown::new(client.clone(), stop, gate, notifier, settings.drain_timeout);
         let relay = Self {
             client,
             settings,
@@ -276,7 +277,7 @@ impl Relay {
 
     /// Closes the gateway once the input has ended and so has everything that it asked for.
     async fn continue_shutdown(&mut self) -> io::Result<()> {
-        if self.shutdown.is_draining() && self.open.is_empty() {
+        if self.shutdown.is_draining() && self.open.is_empty() && !self.shutdown.has_lines_left() {
             return self.close().await;
         }
         Ok(())

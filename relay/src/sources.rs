@@ -18,7 +18,11 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{failure::Reason, input::Line, operation::Id};
+use crate::{
+    failure::Reason,
+    input::{Input, Line},
+    operation::Id,
+};
 
 /// The inputs of the relay.
 pub(crate) struct Sources {
@@ -27,7 +31,7 @@ pub(crate) struct Sources {
     /// The devices' messages; `None` once there is no sender.
     messages: Option<mpsc::Receiver<Message>>,
     /// The lines of the input; `None` once it has ended.
-    input: Option<mpsc::Receiver<io::Result<Line>>>,
+    input: Option<Input>,
     stop: Arc<Notify>,
 }
 
@@ -106,7 +110,7 @@ impl Sources {
     pub(crate) fn new(
         status: StatusChanges,
         messages: mpsc::Receiver<Message>,
-        input: mpsc::Receiver<io::Result<Line>>,
+        input: Input,
         stop: Arc<Notify>,
     ) -> Self {
         Self {
@@ -134,7 +138,7 @@ impl Sources {
             let traffic = async {
                 tokio::select! {
                     message = or_never(self.messages.as_mut().map(mpsc::Receiver::recv)) => Traffic::Message(message),
-                    line = or_never(input.map(mpsc::Receiver::recv)) => Traffic::Line(line),
+                    line = or_never(input.map(Input::next)) => Traffic::Line(line),
                 }
             };
             let next = tokio::select! {

@@ -11,6 +11,18 @@ pub(crate) fn input() -> impl io::Read {
     unix::Waiting(io::stdin())
 }
 
+/// Waits until something can be read from the input, or it has ended.
+#[cfg(unix)]
+pub(crate) fn wait_for_input() -> io::Result<()> {
+    unix::wait_for(&io::stdin(), rustix::event::PollFlags::IN)
+}
+
+/// Waits for nothing: a call that reads waits.
+#[cfg(windows)]
+pub(crate) fn wait_for_input() -> io::Result<()> {
+    Ok(())
+}
+
 #[cfg(unix)]
 pub(crate) fn output() -> impl io::Write {
     unix::Waiting(io::stdout())

@@ -114,7 +114,7 @@ impl Session {
         let strikes = *self.outbox.strikes_mut(key);
         let entry = self.outbox.entry(key);
         let (device, packet_id) = (entry.device, entry.packet_id());
-        self.outbox.leave_strikes(device, strikes);
+        self.outbox.leave_strikes(key);
         let Some(online) = online else {
             self.fail_waiting(key, failure);
             return self.outbox.settle_strikes(device, self.clock.now());

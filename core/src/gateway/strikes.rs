@@ -13,8 +13,6 @@ pub(crate) struct Strikes {
     /// Those of them on which it was alone.
     alone: u8,
     is_suspect: bool,
-    /// Whether all of them are of packets that nothing would have answered.
-    is_unanswerable: bool,
 }
 
 impl Strikes {
@@ -24,20 +22,11 @@ impl Strikes {
             self.connections = self.connections.saturating_add(1);
             self.alone = self.alone.saturating_add(was_alone.into());
             self.is_suspect |= self.connections >= SUSPECT_AFTER;
-            self.is_unanswerable = false;
         }
-    }
-
-    /// Does the same, if nothing would have answered it.
-    pub(crate) fn add_unanswerable(&mut self, was_alone: bool) {
-        let is_unanswerable = self.is_unanswerable();
-        self.add(was_alone);
-        self.is_unanswerable = is_unanswerable;
     }
 
     /// Adds the strikes of another one.
     pub(crate) fn take_over(&mut self, other: Self) {
-        self.is_unanswerable = self.is_unanswerable() && other.is_unanswerable();
         self.connections = self.connections.saturating_add(other.connections);
         self.alone = self.alone.saturating_add(other.alone);
         self.is_suspect |= other.is_suspect || self.connections >= SUSPECT_AFTER;
@@ -61,11 +50,6 @@ impl Strikes {
 
     pub(crate) fn is_suspect(self) -> bool {
         self.is_suspect
-    }
-
-    /// Returns whether no strike is of a packet that the peer could have answered.
-    pub(crate) fn is_unanswerable(self) -> bool {
-        self.connections == 0 || self.is_unanswerable
     }
 
     pub(crate) fn is_guilty(self) -> bool {

@@ -17,6 +17,7 @@ use crate::{
     command::Slot,
     error::Failure,
     event::{DetachCause, DisconnectReason, Event, TransportEnd},
+    mqtt::QoS,
     time::Duration,
 };
 
@@ -70,7 +71,7 @@ impl Session {
         let Some(key) = self.outbox.handed_over_to(&online.flight, end) else {
             return false;
         };
-        self.outbox.strikes_mut(key).add_unanswerable(was_alone);
+        self.outbox.strikes_mut(key).add(was_alone);
         was_alone
     }
 
@@ -113,10 +114,11 @@ impl Session {
         match self.guilty() {
             Some(Guilty::Publication(key)) => {
                 let strikes = *self.outbox.strikes_mut(key);
-                let device = self.outbox.entry(key).device;
+                let entry = self.outbox.entry(key);
+                let (device, is_answerable) = (entry.device, entry.qos == QoS::AtLeastOnce);
                 self.fail_waiting(key, suspected(strikes));
                 self.outbox
-                    .begin_probation(device, strikes, self.clock.now());
+                    .begin_probation(device, is_answerable, self.clock.now());
             }
             Some(Guilty::Attach(slot)) => self.give_up_attach(slot),
             Some(Guilty::Subscription(key)) => self.give_up_subscription(key),

@@ -9,7 +9,7 @@ use hyper::{
     server::conn::http1,
     service::service_fn,
 };
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -20,7 +20,10 @@ use super::text;
 use crate::notes::note;
 
 /// The number of connections at a time; others wait in the system's queue.
-const MAX_CONNECTIONS: usize = 16;
+const MAX_CONNECTIONS: usize = 64;
+
+/// The time for the request: those who connect and say nothing do not take the place of others for long.
+const MAX_REQUEST_TIME: Duration = Duration::from_secs(1);
 
 /// The time for a request and its answer; then the connection is closed, so that nobody holds one for longer.
 const MAX_TIME: Duration = Duration::from_secs(10);
@@ -65,7 +68,8 @@ async fn answer(stream: TcpStream, page: &impl Fn() -> String) -> hyper::Result<
     });
     http1::Builder::new()
         .keep_alive(false)
-        .header_read_timeout(None)
+        .timer(TokioTimer::new())
+        .header_read_timeout(MAX_REQUEST_TIME)
         .max_buf_size(MAX_REQUEST)
         .serve_connection(TokioIo::new(stream), service)
         .await

@@ -16,7 +16,13 @@ impl DrainTimeout {
         self.0
     }
 
-    /// Returns how long what waits in the relay is waited for, and after that what the gateway has accepted.
+    /// Returns how long what waits in the relay is waited for after a signal. What is left of the whole is for the gateway to
+    /// close: half for what it has accepted, the rest for DISCONNECT and the last events.
+    pub(crate) fn in_the_relay(self) -> Duration {
+        self.0 * 3 / 10
+    }
+
+    /// Returns how long a detach is waited for, and, at a close, what the gateway has accepted.
     pub(crate) fn half(self) -> Duration {
         self.0 / 2
     }

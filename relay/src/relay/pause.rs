@@ -36,10 +36,11 @@ impl Pause {
 }
 
 impl Relay {
-    /// Returns whether the input is read: not while too much is open. With [`Overflow::DropOldest`] the gateway limits what
+    /// Returns whether the input is read: not while too much is open, unless it was read before a signal. With [`Overflow::DropOldest`] the gateway limits what
     /// it holds, and only what waits for it counts.
     pub(super) fn is_reading(&self) -> bool {
-        self.shutdown.is_running() && !self.is_full() && self.open.controls() < MAX_CONTROLS
+        let has_room = || !self.is_full() && self.open.controls() < MAX_CONTROLS;
+        self.shutdown.has_lines_left() || self.shutdown.is_running() && has_room()
     }
 
     /// Returns whether too many messages are open, of devices that can send as far as that is known.

@@ -8,7 +8,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{notify::Notifier, options::DrainTimeout};
+use crate::{input::Gate, notify::Notifier, options::DrainTimeout};
 
 /// The phase of the shutdown.
 #[derive(Clone, Copy, PartialEq)]
@@ -27,6 +27,8 @@ pub(super) struct Shutdown {
     client: Client,
     /// Notified by a signal.
     stop: Arc<Notify>,
+    /// Closed by a signal.
+    gate: Arc<Gate>,
     notifier: Notifier,
     timeout: DrainTimeout,
     phase: Phase,
@@ -38,12 +40,14 @@ impl Shutdown {
     pub(super) fn new(
         client: Client,
         stop: Arc<Notify>,
+        gate: Arc<Gate>,
         notifier: Notifier,
         timeout: DrainTimeout,
     ) -> Self {
         Self {
             client,
             stop,
+            gate,
             notifier,
             timeout,
             phase: Phase::Running,
@@ -57,6 +61,11 @@ impl Shutdown {
 
     pub(super) fn is_draining(&self) -> bool {
         matches!(self.phase, Phase::Finishing(_) | Phase::Draining(_))
+    }
+
+    /// Returns whether lines are still to be received that were read before a signal.
+    pub(super) fn has_lines_left(&self) -> bool {
+        self.gate.has_left()
     }
 
     /// Returns when the program ends at the latest; `None` before a signal.
@@ -111,11 +120,13 @@ impl Shutdown {
         }
     }
 
-    /// Gives the operations in progress some time after a signal, or less if they have a deadline already.
+    /// Gives the operations in progress some time after a signal, or less if they have a deadline already. Reads no more of the
+    /// input: it stays in the pipe, for the next relay.
     pub(super) fn drain(&mut self) {
+        self.gate.stop();
         let now = Instant::now();
         self.ends_at.get_or_insert(now + self.timeout.whole());
-        let deadline = now + self.timeout.half();
+        let deadline = now + self.timeout.in_the_relay();
         self.phase = match self.phase {
             Phase::Running => Phase::Draining(deadline),
             Phase::Finishing(earlier) | Phase::Draining(earlier) => {

@@ -22,10 +22,7 @@ impl<S: AsFd> Waiting<S> {
     ) -> io::Result<T> {
         loop {
             match call(&self.0) {
-                Err(Errno::AGAIN) => match poll(&mut [PollFd::new(&self.0, readiness)], None) {
-                    Ok(_) | Err(Errno::INTR) => {}
-                    Err(error) => return Err(error.into()),
-                },
+                Err(Errno::AGAIN) => wait_for(&self.0, readiness)?,
                 Err(Errno::INTR) => {}
                 result => return result.map_err(Into::into),
             }
@@ -48,5 +45,16 @@ impl<S: AsFd> Write for Waiting<S> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+/// Waits until a stream is ready, or a call tells why it never will be.
+pub(super) fn wait_for(stream: &impl AsFd, readiness: PollFlags) -> io::Result<()> {
+    loop {
+        match poll(&mut [PollFd::new(stream, readiness)], None) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
     }
 }

@@ -252,6 +252,6 @@ impl End {
 }
 
 /// Returns whether an event ends an operation.
-fn is_end(event: &Value) -> bool {
+pub(crate) fn is_end(event: &Value) -> bool {
     event["event"] == "done" || event["event"] == "failed"
 }

@@ -1,8 +1,9 @@
 //! How long the end takes, and what ends the program in no state.
 
 use std::{
+    collections::BTreeMap,
     fs,
-    io::Write,
+    io::{self, Write},
     net::TcpListener,
     process::Command,
     sync::mpsc,
@@ -11,10 +12,10 @@ use std::{
 };
 
 use iotcore_gateway_testkit::packets::Sent;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
-    child::Relay,
+    child::{PROGRAM, Relay, is_end},
     cloud::{Cloud, offline, options, receive, reply},
     ending::{is_connected, start_blocked},
     eventually, telemetry,
@@ -70,6 +71,11 @@ fn a_signal_ends_a_relay_whose_messages_are_never_acknowledged_within_the_drain_
         assert_eq!((ends.len(), &ends[0]["error"]), (1, &"closed".into()));
         assert_eq!(ends[0]["operation"]["payload"], "x");
     }
+    let detail = &end.ends(1)[0]["detail"];
+    assert_eq!(detail, "the gateway was closed before it was acknowledged");
+    let mut events = end.events.iter();
+    let ended = events.find(|event| event["event"] == "disconnected");
+    assert_eq!(ended.expect("DISCONNECT is sent")["reason"], "closed");
     end.assert_closed(3);
 }
 
@@ -181,4 +187,56 @@ fn a_hangup_kills_a_relay_in_no_state() {
     relay.wait().assert_closed(0);
     assert!(!is_connected(&cloud));
     drop(again);
+}
+
+/// The pipe outlives the relay, as one does that a service manager holds.
+#[test]
+fn what_is_written_while_the_relay_is_restarted_is_lost_nowhere() {
+    const MESSAGES: u64 = 3_000;
+    let cloud = Cloud::plain();
+    let (stdin, mut input) = io::pipe().unwrap();
+    let start = || {
+        let (output, stdout) = io::pipe().unwrap();
+        let mut command = Command::new(PROGRAM);
+        command.args(cloud.options(&[])).env_clear();
+        let stdin = stdin.try_clone().unwrap();
+        let mut relay = Relay::spawn(command, stdin.into(), stdout.into(), None, output);
+        relay.read();
+        relay
+    };
+    let writer = thread::spawn(move || {
+        for id in 0..MESSAGES {
+            let line = json!({"op": "telemetry", "id": id, "payload": "x"});
+            writeln!(input, "{line}").unwrap();
+        }
+    });
+    let mut ended = BTreeMap::new();
+    for restart in 0..4 {
+        let mut relay = start();
+        if restart < 3 {
+            relay.expect_end(ended.len() as u64 + 100);
+            relay.signal("TERM");
+        }
+        let end = relay.wait();
+        let ends = end.events.iter().filter(|event| is_end(event));
+        let failed = ends.clone().filter(|event| event["event"] == "failed");
+        end.assert_closed(failed.count());
+        for event in ends {
+            *ended.entry(event["id"].as_u64().unwrap()).or_insert(0) += 1;
+        }
+        let others = [
+            "connected",
+            "disconnected",
+            "subscribed",
+            "config",
+            "closed",
+        ];
+        let mut events = end.events.iter();
+        let is_known =
+            |event: &Value| is_end(event) || others.iter().any(|kind| event["event"] == *kind);
+        assert_eq!(events.find(|event| !is_known(event)), None);
+    }
+    writer.join().unwrap();
+    let expected = (0..MESSAGES).map(|id| (id, 1)).collect();
+    assert_eq!(ended, expected);
 }

@@ -328,11 +328,11 @@ fn no_bytes_in_a_request_do_harm() {
 
 #[test]
 fn clients_that_send_nothing_hold_up_neither_the_relay_nor_for_long_the_metrics() {
-    const LIMIT: Duration = Duration::from_secs(10);
+    const LIMIT: Duration = Duration::from_secs(1);
     let cloud = Cloud::plain();
     let (mut relay, address) = start(&cloud, &[]);
     relay.expect("connected");
-    let idle: Vec<_> = (0..16)
+    let idle: Vec<_> = (0..64)
         .map(|_| TcpStream::connect(address).unwrap())
         .collect();
     let begun = Instant::now();

@@ -72,6 +72,20 @@ fn a_file_that_exists_is_not_overwritten_by_the_example() {
     assert_eq!(folder.read("registry.json"), edited);
 }
 
+#[test]
+fn half_an_example_is_neither_begun_nor_gone_on_with() {
+    let folder = Folder::new("example-half");
+    folder.write("gateway.pub.pem", "mine");
+    folder.write("roaming-sensor.pem", "mine");
+    let (status, stderr) =
+        Emulator::start(&["--plain", "--example-registry", &folder.path("")]).end();
+    assert_eq!(status.code(), Some(1));
+    for name in ["gateway.pub.pem, ", "roaming-sensor.pem exists and is not"] {
+        assert!(stderr.contains(name), "{stderr}");
+    }
+    assert!(!fs::exists(folder.path("gateway.pem")).unwrap());
+}
+
 /// Returns the relay's environment in the README, with its folder `example` here.
 fn readme_environment(folder: &Folder) -> Vec<(&str, String)> {
     let exports = README

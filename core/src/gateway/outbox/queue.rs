@@ -1,13 +1,12 @@
 //! One device's part of the outbox.
 
 use super::{
-    super::strikes::Strikes,
     blocked::Blocked,
     entries::Entries,
     entry::{Entry, EntryKey, Place},
     list::List,
     pace::Pace,
-    probation::Probation,
+    probation::{Left, Probation},
     room::Load,
 };
 use crate::{
@@ -36,9 +35,7 @@ pub(super) struct Queue {
     /// What waits for its trial.
     pub(super) suspects: List,
     pub(super) probation: Probation,
-    /// The strikes of publications that were cancelled or have expired: otherwise a device whose publications end soon
-    /// would never be suspected.
-    pub(super) left: Strikes,
+    pub(super) left: Left,
     pub(super) pace: Pace,
     /// Everything accepted and not yet ended.
     pub(super) load: Load,

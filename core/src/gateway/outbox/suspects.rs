@@ -5,11 +5,11 @@ use super::{
     super::strikes::Strikes,
     Flight, Outbox,
     entries::Entries,
-    entry::{EntryKey, Place},
-    probation::Probation,
+    entry::{Entry, EntryKey, Place},
+    probation::{Left, Probation},
     queue::Queue,
 };
-use crate::{clock::Moment, command::Slot};
+use crate::{clock::Moment, command::Slot, mqtt::QoS};
 
 impl Queue {
     /// Returns whether its publications are sent alone.
@@ -105,8 +105,15 @@ impl Outbox {
     }
 
     /// Keeps the strikes of a publication with its device, because it ends before the peer has answered it.
-    pub(crate) fn leave_strikes(&mut self, device: Slot, strikes: Strikes) {
-        self.queues.at_mut(device).left.take_over(strikes);
+    pub(crate) fn leave_strikes(&mut self, key: EntryKey) {
+        let &Entry {
+            device,
+            qos,
+            strikes,
+            ..
+        } = self.entry(key);
+        let left = &mut self.queues.at_mut(device).left;
+        left.take_over(strikes, qos == QoS::AtLeastOnce);
     }
 
     /// Adds the end of a connection on which a publication of a device had ended before the peer answered it.
@@ -118,13 +125,13 @@ impl Outbox {
     /// the device is suspected.
     pub(crate) fn settle_strikes(&mut self, device: Slot, now: Moment) {
         let queue = self.queues.at_mut(device);
-        if !queue.left.is_suspect() {
+        if !queue.left.strikes.is_suspect() {
             return;
         }
         let left = core::mem::take(&mut queue.left);
-        match left.was_alone() {
-            true => self.begin_probation(device, left, now),
-            false => queue.probation.begin(),
+        match left.strikes.was_alone() {
+            true => self.begin_probation(device, left.is_answerable, now),
+            false => queue.probation.begin(left.is_answerable),
         }
     }
 
@@ -148,11 +155,11 @@ impl Outbox {
 
 /// Devices.
 impl Outbox {
-    /// Puts a device on probation, because one of its publications was given up, with these strikes.
-    pub(crate) fn begin_probation(&mut self, device: Slot, strikes: Strikes, now: Moment) {
+    /// Puts a device on probation, because one of its publications was given up, which the peer could have answered or not.
+    pub(crate) fn begin_probation(&mut self, device: Slot, is_answerable: bool, now: Moment) {
         self.forget_probation(device);
         let probation = &mut self.queues.at_mut(device).probation;
-        if let Some(until) = probation.give_up(strikes, now) {
+        if let Some(until) = probation.give_up(is_answerable, now) {
             self.trials.add(until, device);
         }
     }
@@ -168,7 +175,7 @@ impl Outbox {
         self.forget_probation(device);
         let queue = self.queues.at_mut(device);
         queue.probation = Probation::default();
-        queue.left.clear();
+        queue.left = Left::default();
         if is_attached && !queue.is_suspected() {
             self.open(flight, device);
         }

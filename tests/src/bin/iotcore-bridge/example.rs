@@ -48,8 +48,10 @@ impl<'a> Source<'a> {
         let registry = folder.join("registry.json");
         let is_new = !registry.exists();
         if is_new {
-            for name in KEYS {
-                write_key(folder, name)?;
+            let keys = KEYS.map(|name| key_files(folder, name));
+            refuse_any_of(keys.as_flattened())?;
+            for files in &keys {
+                write_key(files)?;
             }
             create(&registry, files::write_public, REGISTRY)?;
         }
@@ -91,12 +93,31 @@ impl<'a> Source<'a> {
     }
 }
 
-fn write_key(folder: &Path, name: &str) -> Result<(), String> {
+/// Returns the files of a key: the private and the public one.
+fn key_files(folder: &Path, name: &str) -> [PathBuf; 2] {
+    ["pem", "pub.pem"].map(|extension| folder.join(format!("{name}.{extension}")))
+}
+
+/// Refuses to begin if any of the files is there: the rest would be half an example.
+fn refuse_any_of(files: &[PathBuf]) -> Result<(), String> {
+    let there: Vec<_> = files.iter().filter(|file| file.exists()).collect();
+    let shown = there.iter().map(|file| file.display().to_string());
+    match there[..] {
+        [] => Ok(()),
+        _ => Err(exists(&shown.collect::<Vec<_>>().join(", "))),
+    }
+}
+
+fn exists(files: &str) -> String {
+    format!(
+        "{files} exists and is not overwritten: give another folder to --example-registry, or remove it"
+    )
+}
+
+fn write_key([private, public]: &[PathBuf; 2]) -> Result<(), String> {
     let key = DeviceKey::generate().map_err(|error| format!("cannot generate a key: {error}"))?;
-    let [private, public] =
-        ["pem", "pub.pem"].map(|extension| folder.join(format!("{name}.{extension}")));
-    create(&private, files::write_private, &key.private_pem)?;
-    create(&public, files::write_public, &key.public_pem)
+    create(private, files::write_private, &key.private_pem)?;
+    create(public, files::write_public, &key.public_pem)
 }
 
 fn create(
@@ -105,10 +126,7 @@ fn create(
     text: &str,
 ) -> Result<(), String> {
     write(path, text).map_err(|error| match error.kind() {
-        io::ErrorKind::AlreadyExists => format!(
-            "{} exists and is not overwritten: give another folder to --example-registry, or remove it",
-            path.display()
-        ),
+        io::ErrorKind::AlreadyExists => exists(&path.display().to_string()),
         _ => format!("cannot write {}: {error}", path.display()),
     })
 }
