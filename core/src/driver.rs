@@ -25,7 +25,7 @@
 //! For outgoing messages, full queues make [`Device::telemetry`] wait. A config or command is acknowledged when it is
 //! taken from [`Messages`], and at `max_unacknowledged` of them the driver stops reading, for 5 s at most: a device whose
 //! messages nobody takes stops no other. Its commands are then acknowledged, and dropped oldest first; its newest config is
-//! kept, and acknowledged only when somebody takes it. [`Status`] tells of it. A reader of the status applies back-pressure
+//! kept, and acknowledged only when somebody takes it. [`Status`] reports it. A reader of the status applies back-pressure
 //! only if it asks for that with [`StatusChanges::holding`].
 //!
 //! # Shutdown

@@ -37,8 +37,7 @@ pub enum Failure {
     /// The bridge has detached the device, and the options say not to attach it again automatically.
     NotAttached,
     /// The peer closed that many connections in a row soon after this was sent, or a part of it, or the attach that it waited
-    /// for, and before answering it: the last two while nothing else was sent. Suspected: it is not sent any
-    /// more.
+    /// for, and before answering it: the last two while nothing else was sent. Suspected: it is not sent any more.
     Suspected {
         /// How many connections.
         connections: u32,

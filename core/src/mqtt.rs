@@ -45,6 +45,8 @@ pub(crate) struct Connection<T> {
     phase: Phase,
     receive: Receive,
     transmit: Transmit,
+    /// When bytes were last handed over to the transport.
+    last_written: PeerTime,
     ids: PacketIds<RecordKey>,
     acks: AckClock<T>,
     keep_alive: KeepAlive,
@@ -90,6 +92,7 @@ impl<T: Copy> Connection<T> {
             receive: Receive::new(frame_limit),
             keep_alive: KeepAlive::new(timing, transmit.queued_end(), now),
             transmit,
+            last_written: PeerTime::START,
             ids: PacketIds::new(),
             acks: AckClock::new(limits),
             peer_clock: PeerClock::default(),
@@ -367,7 +370,8 @@ impl<T: Copy> Connection<T> {
         self.transmit.advance(len);
         let (offset, is_queued) = (self.transmit.written_end(), !self.transmit.is_empty());
         let peer_now = self.peer_clock.time(now);
-        self.acks.hand_over(offset, self.transmit.cut(), peer_now);
+        self.acks.hand_over(offset, peer_now);
+        self.last_written = peer_now;
         self.keep_alive
             .handed_over(offset, is_queued, now, peer_now);
     }

@@ -51,7 +51,7 @@ struct Queue {
     /// The notes that wait, each with its kind; the first one is being written.
     waiting: VecDeque<(&'static Location<'static>, String)>,
     kinds: BTreeMap<&'static Location<'static>, Kind>,
-    /// Whether what was left out is to be told now, because the program ends.
+    /// Whether the number of those left out is to be written now, because the program ends.
     is_ending: bool,
 }
 
@@ -150,7 +150,7 @@ impl Notes {
         }
     }
 
-    /// Waits for a note, or until it may be told how many were left out.
+    /// Waits for a note, or until the number of those left out may be written.
     fn wait<'a>(&self, queue: MutexGuard<'a, Queue>) -> MutexGuard<'a, Queue> {
         if queue.kinds.values().any(|kind| kind.left_out > 0) {
             let waited = self.changed.wait_timeout(queue, INTERVAL);

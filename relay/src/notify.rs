@@ -1,4 +1,4 @@
-//! Tells the service manager how the relay is, if there is one that wants to know (`NOTIFY_SOCKET`, as systemd sets it).
+//! Notifies the service manager of how the relay is, if there is one that wants to know (`NOTIFY_SOCKET`, as systemd sets it).
 
 #[cfg(unix)]
 mod unix;

@@ -8,7 +8,7 @@ mod start_error;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
-use clap::{Parser, builder::FalseyValueParser, value_parser};
+use clap::{Parser, builder::BoolishValueParser, value_parser};
 use iotcore_gateway_tokio::{
     Algorithm, Backoff, ClientId, DeviceId, KeyTokens, Location, Options, ProjectId, Proxy,
     QueueLimit, Reconnect, RegistryId, Setup,
@@ -40,7 +40,7 @@ const MIN_URGENT_BYTES: usize = 256 * 1024;
 const MAX_UNACKNOWLEDGED: usize = 256;
 
 const AFTER_HELP: &str = "\
-Every option can also be set with an environment variable: IOTCORE_HOST, IOTCORE_PORT and so on.
+Every option can also be set with an environment variable: IOTCORE_HOST, IOTCORE_PORT and so on; a switch by true or false.
 
 Why an operation `failed`, by its `error`:
   suspected       the bridge closed five connections at it, two of them while it was alone
@@ -219,7 +219,7 @@ pub(crate) struct Arguments {
     seed: Option<u64>,
 
     /// Exit with code 1 when the connection cannot be made or is lost, instead of reconnecting
-    #[arg(long, env = "IOTCORE_NO_RECONNECT", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "IOTCORE_NO_RECONNECT", value_parser = BoolishValueParser::new())]
     no_reconnect: bool,
 
     /// When configs and commands are acknowledged to the bridge
@@ -232,7 +232,7 @@ pub(crate) struct Arguments {
     acknowledge: Acknowledge,
 
     /// Serve metrics for Prometheus at http://IP:PORT/metrics, to everyone who can reach the address; port 0 for a free one.
-    /// The event `metrics` tells the address in use
+    /// The event `metrics` has the address in use
     #[arg(long, env = "IOTCORE_METRICS", value_name = "IP:PORT")]
     metrics: Option<SocketAddr>,
 }

@@ -121,7 +121,11 @@ impl fmt::Display for Error {
             Self::Start(error) => error.fmt(f),
             Self::Signals(error) => write!(f, "cannot listen for signals: {error}"),
             Self::Notifier(error) => write!(f, "cannot reach the service manager: {error}"),
-            Self::Metrics(address, error) => write!(f, "--metrics {address}: {error}"),
+            Self::Metrics(address, error) => write!(
+                f,
+                "--metrics {address} cannot be listened on: {error}; give an address of this machine with a port that is free, \
+                 or port 0 for any"
+            ),
             Self::Input(error) => write!(f, "cannot read standard input: {error}"),
             Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
         }

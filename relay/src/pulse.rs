@@ -13,7 +13,7 @@ const STATUS_INTERVAL: Duration = Duration::from_secs(1);
 /// The time after which the status says that the output is not read.
 const SLOW_OUTPUT: Duration = Duration::from_secs(5);
 
-/// Gives signs of life, and tells the status when it changes, while the loop waits in [`during`](Self::during): not while it
+/// Sends signs of life, and the status when it changes, while the loop waits in [`during`](Self::during): not while it
 /// computes, nor while it waits for anything else.
 pub(crate) struct Pulse {
     client: Client,
@@ -21,9 +21,9 @@ pub(crate) struct Pulse {
     notifier: Notifier,
     /// When the next sign of life is due; `None` if nobody wants one.
     life: Option<Interval>,
-    /// When the next status line may be told; `None` without a service manager.
+    /// When the next status line may be sent; `None` without a service manager.
     status: Option<Interval>,
-    /// The last one that was told.
+    /// The last one that was sent.
     told: String,
 }
 
@@ -109,7 +109,7 @@ async fn tick(interval: &mut Option<Interval>) {
     }
 }
 
-/// What the status line tells.
+/// The contents of the status line.
 struct Status {
     is_connected: bool,
     /// Devices attached or to be attached.

@@ -55,7 +55,7 @@ pub struct Model {
     publications: Publications,
     devices: [Device; DEVICES.len()],
     keys: BTreeMap<DeviceKey, usize>,
-    /// The last failure of each that was told, unless its user has caused it.
+    /// The last failure of each that was reported, unless its user has caused it.
     last_failures: BTreeMap<DeviceKey, LastFailure>,
     /// Deliveries that the user has not acknowledged yet, if acknowledgement is manual.
     deliveries: BTreeMap<DeliveryId, Delivered>,

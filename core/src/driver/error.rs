@@ -262,7 +262,7 @@ pub enum TransportError {
     /// The peer closed its side, with or without close_notify, or reset the connection: that is how a close arrives if
     /// the peer had not yet read all that we sent.
     PeerClosed,
-    /// TLS failed after the handshake. That is also how a server with TLS 1.3 refuses a client certificate, or tells that
+    /// TLS failed after the handshake. That is also how a server with TLS 1.3 refuses a client certificate, or reports that
     /// one is missing.
     TlsBroken(io::Error),
     /// Reading or writing failed.

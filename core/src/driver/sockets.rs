@@ -21,8 +21,7 @@ const MAX_UNSENT: u32 = 16 * 1024;
 /// * On Linux and Android, the socket takes no more while 16 KiB or more wait in it that are not sent yet
 ///   (`TCP_NOTSENT_LOWAT`); the kernel fills the segment that it has begun, so it may hold 64 KiB. Otherwise it would hold
 ///   megabytes on a slow link: an urgent message would wait behind them, and what is cancelled or expires would be sent all
-///   the same. What was sent and is not acknowledged has no such limit, so a
-///   fast link is as fast.
+///   the same. What was sent and is not acknowledged has no such limit, so a fast link is as fast.
 ///
 /// # Errors
 ///

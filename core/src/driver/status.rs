@@ -97,12 +97,12 @@ pub enum Status {
         /// The reason.
         error: Arc<TokenFailure>,
     },
-    /// The token source has answered, and told of something that needs attention, such as a key file that could not be read
+    /// The token source has answered, and reported something that needs attention, such as a key file that could not be read
     /// again ([`TokenRequest::warn`](crate::driver::TokenRequest::warn)). Repeated for each token until it is mended.
     TokenWarning {
         /// The device that the token is for; the gateway itself is one.
         device: DeviceId,
-        /// What the token source tells.
+        /// What the token source reports.
         error: Arc<dyn Error + Send + Sync>,
     },
     /// An operation other than that of a message failed after its future had been dropped.

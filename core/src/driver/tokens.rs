@@ -97,12 +97,12 @@ impl<T: TokenSource> TokenSource for Arc<T> {
 /// Signing takes about a millisecond with an RSA key, less with an elliptic-curve one, on the driver's thread. A key that is
 /// given by its file is read again for each token, so that a replaced one is used from the next token on; that blocks the
 /// thread as well, without a time limit: on a mount that hangs, the driver and all that shares its thread stand still until
-/// the system answers, and `dial_timeout` ends nothing, so the file should be on a local disk. A pipe or device is not waited
-/// for. A file that cannot be read then, or has no key that fits, is
-/// reported as [`Status::TokenWarning`](crate::driver::Status::TokenWarning), and the last key that was read is used. Replace
-/// the file by renaming another one, so that nobody reads half of it, and register the new public key first: a good key that
-/// is not registered is used as well, the bridge refuses its tokens, and the old key is not tried again. A pipe is read to its end once, at first, and not
-/// again.
+/// the system answers, and `dial_timeout` ends nothing, so the file should be on a local disk. A file that cannot be read
+/// then, or has no key that fits, is reported as [`Status::TokenWarning`](crate::driver::Status::TokenWarning), and the last
+/// key that was read is used. A pipe or device is read to its end once, at first, and not again.
+///
+/// Replace the file by renaming another one, so that nobody reads half of it, and register the new public key first: a good
+/// key that is not registered is used as well, the bridge refuses its tokens, and the old key is not tried again.
 #[cfg(feature = "jwt")]
 pub struct KeyTokens {
     gateway: Key,

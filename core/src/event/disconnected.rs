@@ -1,4 +1,4 @@
-//! The end of a connection, as it is told.
+//! The end of a connection, as it is reported.
 
 use core::fmt;
 

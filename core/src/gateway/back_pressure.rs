@@ -1,4 +1,4 @@
-//! Back-pressure from the user to the bridge: when reading pauses, who is told, and what ends it. A delivery that nobody
+//! Back-pressure from the user to the bridge: when reading pauses, who is notified, and what ends it. A delivery that nobody
 //! acknowledges holds up the other devices for a limited time only.
 
 use super::{online::Online, session::Session};

@@ -24,7 +24,7 @@ use crate::{
 /// How soon after the hand-over of a packet the peer closes the connection if that is a strike.
 const STRIKE_WITHIN: Duration = Duration::from_secs(10);
 
-/// What has had its last trial.
+/// What ended another connection in its last trial.
 enum Guilty {
     Publication(EntryKey),
     Attach(Slot),

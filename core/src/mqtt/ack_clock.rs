@@ -61,8 +61,6 @@ pub(super) struct AckClock<T> {
     unhanded: u64,
     /// Publications to be sent again.
     again: Chain,
-    /// The packet of which a part was handed over.
-    cut: Option<Cut>,
     /// The offset in the stream up to which answers prove that the peer has read it.
     proven: u64,
     /// When the oldest packet of all kinds was last answered.
@@ -86,15 +84,6 @@ struct List {
     skipped: Chain,
     /// When the first of these was last answered: the peer may have several queues for one kind, and a slower one moves.
     skipped_moved: PeerTime,
-}
-
-/// A packet of which a part was handed over to the transport, and not all.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Cut {
-    /// The offset in the stream at which it ends.
-    pub(super) end: u64,
-    /// When the last part was handed over.
-    pub(super) handed: PeerTime,
 }
 
 /// What was left by a packet that was taken out.
@@ -140,7 +129,6 @@ impl<T: Copy> AckClock<T> {
             occupied: 0,
             unhanded: 0,
             again: Chain::EMPTY,
-            cut: None,
             proven: 0,
             front_moved: PeerTime::START,
         }
@@ -171,11 +159,9 @@ impl<T: Copy> AckClock<T> {
         self.unhanded |= 1 << at;
     }
 
-    /// Records that the stream was handed over to the transport up to this offset, and with it a part of the packet that
-    /// ends at `cut`.
+    /// Records that the stream was handed over to the transport up to this offset.
     #[inline]
-    pub(super) fn hand_over(&mut self, offset: u64, cut: Option<u64>, now: PeerTime) {
-        self.cut = cut.map(|end| Cut { end, handed: now });
+    pub(super) fn hand_over(&mut self, offset: u64, now: PeerTime) {
         let mut lists = self.unhanded;
         while lists != 0 {
             let at = lists.trailing_zeros() as u8;

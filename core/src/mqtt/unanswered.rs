@@ -52,8 +52,9 @@ impl<T: Copy> Connection<T> {
     /// Returns the unanswered packets that were handed over to the transport at most `within` ago, or a part of them, oldest
     /// first. None of those before a pause of reading: the peer may have answered them long ago.
     pub(crate) fn handed_over_within(&self, within: Duration, now: Moment) -> Vec<(PacketId, T)> {
+        let cut = self.cut_within(within, now);
         let since = self.since(within, now);
-        since.map_or_else(Vec::new, |since| self.acks.handed_since(since))
+        since.map_or_else(Vec::new, |since| self.acks.handed_since(since, cut))
     }
 
     /// Returns the offset in the stream at which the packet ends of which a part was handed over to the transport, and not
@@ -65,7 +66,8 @@ impl<T: Copy> Connection<T> {
     /// Returns the offset in the stream at which the packet ends of which a part was handed over to the transport at most
     /// `within` ago, and not all; not if that was before a pause of reading.
     pub(crate) fn cut_within(&self, within: Duration, now: Moment) -> Option<u64> {
-        self.acks.cut_since(self.since(within, now)?)
+        let since = self.since(within, now)?;
+        self.cut().filter(|_| self.last_written >= since)
     }
 
     /// Returns the peer time of `within` ago, or that of the end of the last pause of reading; `None` during one.
@@ -79,7 +81,7 @@ impl<T: Copy> Connection<T> {
 
     /// Returns the unanswered packets that were handed over to the transport, or a part of them, newest first.
     pub(crate) fn newest_handed_over(&self) -> Vec<(PacketId, T)> {
-        self.acks.newest_handed_over()
+        self.acks.newest_handed_over(self.cut())
     }
 
     /// Returns when an unanswered packet was completely handed over to the transport.

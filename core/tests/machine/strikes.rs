@@ -2,8 +2,8 @@
 
 mod commands;
 mod cut;
-mod cut_beside;
 mod isolation;
+mod qos_0;
 mod world;
 
 use std::time::Duration;

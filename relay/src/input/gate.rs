@@ -34,9 +34,12 @@ impl Gate {
         !state.is_stopped
     }
 
-    /// Records that the reader holds nothing any more.
-    pub(super) fn release(&self) {
-        self.lock().is_holding = false;
+    /// Records that the reader holds nothing any more. Returns whether it may wait for more: nobody would wake it once it is
+    /// stopped, and the relay waits for its end.
+    pub(super) fn release(&self) -> bool {
+        let mut state = self.lock();
+        state.is_holding = false;
+        !state.is_stopped
     }
 
     pub(super) fn sent(&self) {

@@ -53,8 +53,8 @@ impl<'a, R: Read> Lines<'a, R> {
     /// closed meanwhile. Then the rest of a line that `is_begun` is read byte by byte, because what follows it is for others.
     fn fill(&mut self, is_begun: bool) -> io::Result<&[u8]> {
         if self.start == self.end {
-            if !is_begun {
-                self.gate.release();
+            if !is_begun && !self.gate.release() {
+                return Ok(&[]);
             }
             stdio::wait_for_input()?;
             let most = match (self.gate.open(), is_begun) {

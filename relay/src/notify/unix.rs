@@ -80,22 +80,22 @@ impl Notifier {
             .map(|limit| (limit / 2).max(MIN_WATCHDOG_INTERVAL))
     }
 
-    /// Tells that the relay listens to its input.
+    /// Notifies that the relay listens to its input.
     pub(crate) fn ready(&self) {
         self.send(Notice::Ready);
     }
 
-    /// Tells that the relay ends within its time limit, once, however often this is called.
+    /// Notifies that the relay ends within its time limit, once, however often this is called.
     pub(crate) fn stopping(&self) {
         self.send(Notice::Stopping);
     }
 
-    /// Gives a sign of life.
+    /// Sends a sign of life.
     pub(crate) fn alive(&self) {
         self.send(Notice::Alive);
     }
 
-    /// Tells the status: one line for people.
+    /// Sends the status: one line for people.
     pub(crate) fn status(&self, status: String) {
         self.send(Notice::Status(status));
     }

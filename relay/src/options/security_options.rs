@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, builder::FalseyValueParser};
+use clap::{Args, builder::BoolishValueParser};
 use iotcore_gateway_tokio::{Security, Tls};
 
 use super::start_error::StartError;
@@ -35,7 +35,7 @@ pub(super) struct SecurityOptions {
     client_key: Option<PathBuf>,
 
     /// Use TCP without TLS; for loopback addresses only
-    #[arg(long, env = "IOTCORE_PLAIN", value_parser = FalseyValueParser::new())]
+    #[arg(long, env = "IOTCORE_PLAIN", value_parser = BoolishValueParser::new())]
     pub(super) plain: bool,
 }
 

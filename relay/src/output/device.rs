@@ -23,7 +23,7 @@ pub(crate) struct DeviceLine {
     last_failure: Option<PastFailure>,
 }
 
-/// A failure, and how long ago it was told.
+/// A failure, and how long ago it was reported.
 #[derive(Debug, Serialize)]
 struct PastFailure {
     #[serde(flatten)]

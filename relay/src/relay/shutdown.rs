@@ -106,7 +106,7 @@ impl Shutdown {
     }
 
     /// Gives the operations in progress as long as they succeed, because the input has ended. The service manager, which would
-    /// limit that time, is not told before the gateway is closed.
+    /// limit that time, is not notified before the gateway is closed.
     pub(super) fn finish(&mut self) {
         if self.is_running() {
             self.phase = Phase::Finishing(Instant::now() + self.timeout.whole());

@@ -48,7 +48,7 @@ impl<S: AsFd> Write for Waiting<S> {
     }
 }
 
-/// Waits until a stream is ready, or a call tells why it never will be.
+/// Waits until a stream is ready, or a call returns why it never will be.
 pub(super) fn wait_for(stream: &impl AsFd, readiness: PollFlags) -> io::Result<()> {
     loop {
         match poll(&mut [PollFd::new(stream, readiness)], None) {

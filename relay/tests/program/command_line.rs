@@ -43,6 +43,27 @@ fn options_can_be_set_in_the_environment() {
 }
 
 #[test]
+fn a_switch_in_the_environment_is_on_or_off_and_nothing_else() {
+    let answered = |value: &str| {
+        let mut command = Command::new(PROGRAM);
+        command.env("IOTCORE_NO_RECONNECT", value).output().unwrap()
+    };
+    for value in ["1", "true", "on", "0", "false", "off"] {
+        let stderr = String::from_utf8(answered(value).stderr).unwrap();
+        assert!(stderr.contains("--host"), "others are missing: {stderr}");
+    }
+    for value in ["maybe", "flase"] {
+        let output = answered(value);
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(2));
+        assert!(
+            stderr.contains(&format!("invalid value '{value}'")),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
 fn help_lists_every_option_and_its_variable() {
     let help = String::from_utf8(answer("--help").stdout).unwrap();
     for name in [

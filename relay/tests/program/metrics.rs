@@ -355,7 +355,11 @@ fn an_address_that_is_in_use_is_a_failure_and_none_a_mistake_of_usage() {
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
     let taken = taken.local_addr().unwrap().to_string();
     for (address, code, said) in [
-        (&*taken, 1, format!("iotcore-relay: --metrics {taken}: ")),
+        (
+            &*taken,
+            1,
+            format!("iotcore-relay: --metrics {taken} cannot be listened on: "),
+        ),
         ("localhost", 2, "--metrics <IP:PORT>".to_owned()),
     ] {
         let output = Command::new(PROGRAM)

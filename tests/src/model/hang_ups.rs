@@ -301,7 +301,7 @@ impl Model {
         }
     }
 
-    /// Checks that a takeover is only told after six hang-ups that nothing explains.
+    /// Checks that a takeover is only reported after six hang-ups that nothing explains.
     fn check_takeover(&self) -> Result<(), Finding> {
         let unexplained = self.hang_ups.unexplained;
         match unexplained < 6 && !self.is_deceived {

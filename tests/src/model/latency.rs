@@ -11,7 +11,7 @@ use super::{Finding, Model};
 use crate::bridge::event::{Event as BridgeEvent, EventKind};
 use crate::script::Rule;
 
-/// The shortest time that is told.
+/// The shortest time that is reported.
 const RESOLUTION: Duration = Duration::from_nanos(1);
 
 /// The times from hand-over to acknowledgement of publications at QoS 1.

@@ -135,7 +135,7 @@ impl Model {
     }
 }
 
-/// Returns whether a publication has not ended, whatever was told of it.
+/// Returns whether a publication has not ended, whatever was reported of it.
 pub(super) fn is_unsent(gateway: &Gateway, op: OpId) -> bool {
     gateway.unsent().any(|unsent| unsent.op == op)
 }

@@ -30,7 +30,7 @@ pub(super) struct Dates {
 }
 
 impl Dates {
-    /// Records that the gateway was told the date.
+    /// Records that the gateway received the date.
     pub(super) fn learn(&mut self, now: Instant) {
         let machine = self.machine;
         self.learnt = machine.map(|(date, at)| {
@@ -56,7 +56,7 @@ impl Model {
         self.dates.machine = Some((date, now));
     }
 
-    /// Records that the gateway was told the date, by a command that it may have refused.
+    /// Records that the gateway received the date, by a command that it may have refused.
     pub(crate) fn learn_date(&mut self, now: Instant) {
         self.dates.learn(now);
     }

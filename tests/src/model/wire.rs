@@ -1,12 +1,14 @@
 //! The rules of the wire, checked from its bytes alone, with a parser that is independent of the gateway's and of the
 //! emulator's.
 
+mod frame;
+
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Instant;
 
+use self::frame::Frame;
 use super::Finding;
 use crate::link::GATEWAY;
-use crate::packets;
 use crate::script::Rule;
 
 const CONNECT: u8 = 1;
@@ -118,54 +120,6 @@ struct Owed {
     id: u16,
     is_copy: bool,
     is_config: bool,
-}
-
-/// One MQTT control packet.
-#[derive(Debug)]
-struct Frame {
-    kind: u8,
-    flags: u8,
-    body: Vec<u8>,
-}
-
-impl Frame {
-    /// Removes the next complete packet from the front of a stream.
-    fn take(stream: &mut Vec<u8>) -> Option<Self> {
-        let (first, body, rest) = packets::split(stream)?;
-        let frame = Self {
-            kind: first >> 4,
-            flags: first & 0x0F,
-            body: body.to_vec(),
-        };
-        stream.drain(..stream.len() - rest.len());
-        Some(frame)
-    }
-
-    /// Returns the incomplete packet that a stream ends with.
-    fn peek(stream: &[u8]) -> Option<Self> {
-        let first = stream.first()?;
-        let start = packets::extent(stream).map_or(stream.len(), |(start, _)| start);
-        Some(Self {
-            kind: first >> 4,
-            flags: first & 0x0F,
-            body: stream.get(start..).unwrap_or_default().to_vec(),
-        })
-    }
-
-    fn number(&self, at: usize) -> u16 {
-        let byte = |at: usize| self.body.get(at).copied().unwrap_or_default();
-        u16::from_be_bytes([byte(at), byte(at + 1)])
-    }
-
-    fn text(&self, at: usize) -> String {
-        let end = at + 2 + usize::from(self.number(at));
-        let text = self.body.get(at + 2..end).unwrap_or_default();
-        String::from_utf8_lossy(text).into_owned()
-    }
-
-    fn rest(&self, at: usize) -> Vec<u8> {
-        self.body.get(at..).unwrap_or_default().to_vec()
-    }
 }
 
 impl Wire {

@@ -21,6 +21,7 @@ use super::run::{RECOVERY, Run};
 use super::step::{Command, DEVICES, Terms, Tokens};
 use crate::bridge::faults::PacketKind;
 use crate::bridge::service::ServiceKind;
+use crate::bridge::settings::{FailedPuback, ForbiddenSubscribe};
 use crate::link::{BOUND, GATEWAY};
 use crate::model::{Pace, Work};
 
@@ -84,7 +85,8 @@ impl Run {
         }
         let now = self.before();
         if !self.has_lasted(before.connections) {
-            if is_lasting {
+            let was_refused = now.refusals != before.refusals;
+            if is_lasting && !(was_refused && self.closes_at_subscribe_of_refused()) {
                 let what = format!("a connection ended within {took:?} in the calm");
                 self.link.observer.find(Rule::Liveness, &what);
             }
@@ -245,6 +247,14 @@ impl Run {
     fn is_lasting(&self) -> bool {
         let age = self.link.now() - self.link.observer.dialed;
         self.link.observer.dialed > self.calm_since && age < LASTING
+    }
+
+    /// Returns whether the bridge acknowledges an attach before it reports that it has refused it, and closes at the SUBSCRIBE
+    /// that may be sent in between.
+    fn closes_at_subscribe_of_refused(&self) -> bool {
+        let settings = &self.drafted.settings;
+        settings.failed_puback == FailedPuback::BeforeReport
+            && settings.forbidden_subscribe != ForbiddenSubscribe::Refuse
     }
 
     /// Returns whether the connection of the calm is still open, since there had been so many.

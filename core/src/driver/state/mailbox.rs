@@ -104,9 +104,9 @@ impl Mailbox {
         self.reading.forget(waiter, wakers);
     }
 
-    /// Queues a message for the device's readers. `is_owed` tells whose acknowledgement the gateway waits for. A config
+    /// Queues a message for the device's readers. `is_owed` returns whose acknowledgement the gateway waits for. A config
     /// replaces one that nobody has taken, and is kept even without a handle: it is acknowledged when somebody takes it,
-    /// because the acknowledgement tells the cloud that the device has it.
+    /// because the acknowledgement shows the cloud that the device has it.
     pub(crate) fn deliver(
         &mut self,
         mut message: ReceivedMessage,
@@ -171,7 +171,7 @@ impl Mailbox {
         excess
     }
 
-    /// Records that the messages were not acknowledged in time. `is_owed` tells which still have to be. Returns whether
+    /// Records that the messages were not acknowledged in time. `is_owed` returns which still have to be. Returns whether
     /// somebody should know: not if it is only the config of a device that nobody reads, which is kept.
     pub(crate) fn be_overdue(&mut self, is_owed: impl Fn(DeliveryId) -> bool) -> bool {
         let mut queue = self.queue.iter();

@@ -90,7 +90,7 @@ impl Mailboxes {
         }
     }
 
-    /// Queues a message for the readers of a device. `is_owed` tells whose acknowledgement the gateway waits for.
+    /// Queues a message for the readers of a device. `is_owed` returns whose acknowledgement the gateway waits for.
     pub(crate) fn deliver(
         &mut self,
         key: DeviceKey,
@@ -125,7 +125,7 @@ impl Mailboxes {
         }
     }
 
-    /// Records that messages of a device were not acknowledged in time. `is_owed` tells which still have to be. Returns
+    /// Records that messages of a device were not acknowledged in time. `is_owed` returns which still have to be. Returns
     /// whether somebody should know.
     pub(crate) fn be_overdue(
         &mut self,

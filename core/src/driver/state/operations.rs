@@ -38,7 +38,7 @@ impl Pending {
 }
 
 impl Operations {
-    /// Creates the table without operations. `reports_replaced_states` tells whether a replaced state counts as a failure
+    /// Creates the table without operations. `reports_replaced_states` says whether a replaced state counts as a failure
     /// that is to be reported.
     pub(crate) fn new(reports_replaced_states: bool) -> Self {
         Self {

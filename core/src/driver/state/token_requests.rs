@@ -95,7 +95,7 @@ impl TokenRequests {
     }
 
     /// Returns what the driver is to do next: to take over what an attach has begun, or to begin the request that has been
-    /// due for longest. `needs_token` tells whether a device still needs one.
+    /// due for longest. `needs_token` returns whether a device still needs one.
     pub(crate) fn next(
         &mut self,
         now: Instant,

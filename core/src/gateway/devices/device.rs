@@ -32,7 +32,7 @@ pub(crate) struct Device {
     pub(crate) strikes: Strikes,
     /// Its deliveries were not acknowledged in time, and none has been since: it holds up nobody.
     pub(crate) is_deaf: bool,
-    /// Its last failure, and when it was told.
+    /// Its last failure, and when it was reported.
     pub(crate) last_failure: Option<(Box<Failure>, Moment)>,
     pub(super) config: SubscriptionState,
     pub(super) commands: SubscriptionState,

@@ -33,6 +33,6 @@ pub struct DeviceInfo {
 pub struct LastFailure {
     /// What is known of why, and how surely.
     pub failure: Failure,
-    /// When it was told.
+    /// When it was reported.
     pub at: Instant,
 }

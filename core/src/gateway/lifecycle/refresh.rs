@@ -19,7 +19,7 @@ pub(super) fn refresh_after(life: Duration, jitter: &mut Jitter) -> Duration {
 #[derive(Debug, Default)]
 pub(crate) struct LastToken {
     token: Option<Token>,
-    /// Whether the user was told that it came again.
+    /// Whether it was reported that it came again.
     is_told: bool,
 }
 

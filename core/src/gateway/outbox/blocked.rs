@@ -33,7 +33,7 @@ pub(super) struct Waiting {
     next: Place,
     /// What was taken of the shared room when it had too little for each who waits; `None` once one has joined or left.
     full_at: Option<Load>,
-    /// The room of those who were told in this look, and may take it.
+    /// The room of those who were notified in this look, and may take it.
     promised: Load,
 }
 
@@ -150,7 +150,7 @@ impl Outbox {
         core::mem::take(&mut self.is_look_due)
     }
 
-    /// Takes a device whose user waited for room and has it. While the shared room is scarce, no more are told at once
+    /// Takes a device whose user waited for room and has it. While the shared room is scarce, no more are notified at once
     /// than have room together.
     pub(crate) fn take_writable(&mut self) -> Option<Slot> {
         let full_at = self.waiting.full_at;

@@ -81,7 +81,7 @@ impl Outbox {
         self.queues.at(device).first_suspect(&self.entries)
     }
 
-    /// Returns a publication that has had its last trial. To be called without a connection.
+    /// Returns a publication that is not tried any more. To be called without a connection.
     pub(crate) fn guilty(&self) -> Option<EntryKey> {
         let queues = self.queues.iter();
         let mut suspects = queues.flat_map(|queue| queue.suspects.iter(&self.entries));

@@ -17,9 +17,8 @@ impl<T: Copy> AckClock<T> {
             .map(|record| record.tag)
     }
 
-    /// Returns the unanswered packets of which a copy, or a part of one, was handed over, newest first.
-    pub(in crate::mqtt) fn newest_handed_over(&self) -> Vec<(PacketId, T)> {
-        let cut = self.cut.map(|cut| cut.end);
+    /// Returns the unanswered packets of which a copy was handed over, newest first; also the one that ends at `cut`.
+    pub(in crate::mqtt) fn newest_handed_over(&self, cut: Option<u64>) -> Vec<(PacketId, T)> {
         let handed = |record: &&Record<T>| {
             record.handed.is_some() || record.was_resent || Some(record.end) == cut
         };
@@ -36,9 +35,12 @@ impl<T: Copy> AckClock<T> {
         self.iter().map(|record| record.tag)
     }
 
-    /// Returns the unanswered packets that were handed over at `since` or later, or a part of them, oldest first.
-    pub(in crate::mqtt) fn handed_since(&self, since: PeerTime) -> Vec<(PacketId, T)> {
-        let cut = self.cut_since(since);
+    /// Returns the unanswered packets that were handed over at `since` or later, oldest first; also the one that ends at `cut`.
+    pub(in crate::mqtt) fn handed_since(
+        &self,
+        since: PeerTime,
+        cut: Option<u64>,
+    ) -> Vec<(PacketId, T)> {
         let recent = |record: &&Record<T>| {
             record.handed.is_some_and(|at| at >= since) || Some(record.end) == cut
         };
@@ -48,12 +50,6 @@ impl<T: Copy> AckClock<T> {
         recent
             .map(|record| (record.packet_id, record.tag))
             .collect()
-    }
-
-    /// Returns the offset at which the packet ends of which a part was handed over at `since` or later, and not all.
-    pub(in crate::mqtt) fn cut_since(&self, since: PeerTime) -> Option<u64> {
-        let cut = self.cut.filter(|cut| cut.handed >= since);
-        cut.map(|cut| cut.end)
     }
 
     /// Returns when the last copy of a packet was completely handed over.

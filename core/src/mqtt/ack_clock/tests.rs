@@ -10,7 +10,7 @@ struct Stage {
     clock: AckClock<u32>,
     end: u64,
     keys: Vec<RecordKey>,
-    /// The publications that were told as skipped.
+    /// The publications that were reported as skipped.
     skipped: Vec<u32>,
     /// Those that were disowned and are overdue.
     forgotten: Vec<u32>,
@@ -56,7 +56,7 @@ impl Stage {
 
     fn send(&mut self, request: Request, count: u32, now: PeerTime) {
         self.queue(request, count);
-        self.clock.hand_over(self.end, None, now);
+        self.clock.hand_over(self.end, now);
     }
 
     fn answer(&mut self, tag: u32, now: PeerTime) {
@@ -66,7 +66,7 @@ impl Stage {
     fn send_again(&mut self, tag: u32, now: PeerTime) {
         self.end += 10;
         self.clock.sent_again(self.keys[tag as usize], self.end);
-        self.clock.hand_over(self.end, None, now);
+        self.clock.hand_over(self.end, now);
     }
 
     /// Returns the verdicts at a time: the tags of those that are overdue, and of those that were released.
@@ -97,7 +97,7 @@ fn what_was_not_handed_over_has_no_deadline() {
     stage.queue(Request::Attach, 3);
     assert_eq!(stage.clock.next_deadline(), None);
     assert_eq!(stage.clock.probe_at(Kind::Control), None);
-    stage.clock.hand_over(20, None, at(100));
+    stage.clock.hand_over(20, at(100));
     assert_eq!(stage.judge(at(129)), NOTHING);
     assert_eq!(stage.judge(at(131)), (vec![0, 1], vec![]));
 }

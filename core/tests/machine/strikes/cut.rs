@@ -10,7 +10,7 @@ use super::{
 };
 use crate::peer::{Sent, seconds};
 
-fn ends_inside_poison(packet: &Sent, after_ms: u64, end: TransportEnd) -> Reaction {
+pub(super) fn ends_inside_poison(packet: &Sent, after_ms: u64, end: TransportEnd) -> Reaction {
     match payload_of(packet) {
         Some(payload) if payload.starts_with(b"poison") => {
             Reaction::EndInside(Duration::from_millis(after_ms), end)
@@ -19,7 +19,7 @@ fn ends_inside_poison(packet: &Sent, after_ms: u64, end: TransportEnd) -> Reacti
     }
 }
 
-fn closes_inside_poison(packet: &Sent) -> Reaction {
+pub(super) fn closes_inside_poison(packet: &Sent) -> Reaction {
     ends_inside_poison(packet, 10, TransportEnd::PeerClosed)
 }
 
@@ -30,14 +30,20 @@ fn closes_inside_attach(packet: &Sent) -> Reaction {
     }
 }
 
-fn publish(world: &mut World, device: DeviceKey, payload: String, qos: QoS) -> OpId {
+pub(super) fn publish(world: &mut World, device: DeviceKey, payload: String, qos: QoS) -> OpId {
     let publication = Publication::telemetry(device, payload).qos(qos);
     let now = world.harness.now;
     world.harness.gateway.publish(publication, now).unwrap()
 }
 
-fn poison() -> String {
+/// Returns a payload at which the bridge closes that [`closes_inside_poison`].
+pub(super) fn poison() -> String {
     "poison ".repeat(3_000)
+}
+
+/// Returns a payload that most sockets take in parts.
+pub(super) fn large(name: &str) -> String {
+    format!("{name} {}", "x".repeat(40_000))
 }
 
 #[test]
@@ -66,46 +72,6 @@ fn an_attach_inside_of_which_the_bridge_closes_fails_suspected() {
     world.pass(HOUR);
     assert_eq!(world.ended(attach), Some(Err(SUSPECTED)));
     assert_eq!(world.ends.len(), 5);
-}
-
-#[test]
-fn a_qos_0_publication_inside_of_which_the_bridge_closes_fails_suspected_and_the_others_are_delivered()
- {
-    let mut world = World::new(Options::default(), closes_inside_poison);
-    let (bad, _) = world.attach("bad");
-    let (good, _) = world.attach("good");
-    let guilty = publish(&mut world, bad, poison(), QoS::AtMostOnce);
-    let after = publish(&mut world, bad, "after".into(), QoS::AtMostOnce);
-    let sent = world.publish_on(good, seconds(300));
-    world.pass(HOUR);
-
-    assert_eq!(world.ended(guilty), Some(Err(SUSPECTED)));
-    assert_eq!(world.ended(after), Some(Ok(Outcome::Transmitted)));
-    for payload in &sent {
-        assert!(world.delivered.contains(payload), "{payload}");
-    }
-    assert_eq!(world.ends.len(), 5);
-}
-
-#[test]
-fn every_qos_0_publication_inside_of_which_the_bridge_closes_is_given_up_and_stops_no_other() {
-    let mut world = World::new(Options::default(), closes_inside_poison);
-    let (bad, _) = world.attach("bad");
-    let (good, _) = world.attach("good");
-    let guilty = [(); 5].map(|()| publish(&mut world, bad, poison(), QoS::AtMostOnce));
-    let sent = world.publish_on(good, seconds(300));
-    world.pass(HOUR);
-
-    for op in guilty {
-        let end = world.ended(op);
-        assert!(
-            matches!(end, Some(Err(Failure::Suspected { .. }))),
-            "{end:?}"
-        );
-    }
-    for payload in &sent {
-        assert!(world.delivered.contains(payload), "{payload}");
-    }
 }
 
 /// Returns how a packet ends inside of which ten connections end, so long after the transport has taken a part.
@@ -138,4 +104,31 @@ fn a_link_that_breaks_inside_a_packet_is_no_strike() {
     let end =
         end_of_a_packet_cut_ten_times(|packet| ends_inside_poison(packet, 0, TransportEnd::Broken));
     assert_eq!(end, Some(Ok(Outcome::Acknowledged)));
+}
+
+/// The service closes connections several times in a row when it is rolled out.
+fn end_of_a_large_one_during_a_roll_out(qos: QoS) -> Option<Result<Outcome, Failure>> {
+    let mut world = World::new(Options::default(), |_| Reaction::Answer);
+    let own = world.harness.gateway.own_key();
+    let op = publish(&mut world, own, large("innocent"), qos);
+    world.verdict = |packet| match payload_of(packet) {
+        Some(payload) if payload.len() > 1_000 => {
+            Reaction::EndInside(Duration::from_secs(3), TransportEnd::PeerClosed)
+        }
+        _ => Reaction::Answer,
+    };
+    while world.ends.len() < 3 {
+        world.pass(seconds(1));
+    }
+    world.verdict = |_| Reaction::Answer;
+    world.pass(HOUR);
+    world.ended(op)
+}
+
+#[test]
+fn a_large_publication_outlives_three_closes_during_a_roll_out_at_any_qos() {
+    let at_qos_1 = end_of_a_large_one_during_a_roll_out(QoS::AtLeastOnce);
+    assert_eq!(at_qos_1, Some(Ok(Outcome::Acknowledged)));
+    let at_qos_0 = end_of_a_large_one_during_a_roll_out(QoS::AtMostOnce);
+    assert_eq!(at_qos_0, Some(Ok(Outcome::Transmitted)));
 }

@@ -20,10 +20,15 @@ pub(super) enum Reaction {
     CloseInTurn,
     /// The connection ends like this, so long after the transport has taken half of the packet. Nothing is answered.
     EndInside(Duration, TransportEnd),
+    /// Closes the connection, like `Close`, once the transport has taken half of the next large packet behind it.
+    CloseBehind,
     /// The link breaks.
     Break,
     Ignore,
 }
+
+/// A packet of more bytes is large.
+const LARGE: usize = 30_000;
 
 /// A gateway on a bridge that answers at once, unless it does not like a packet.
 pub(super) struct World {
@@ -77,6 +82,10 @@ impl World {
                         self.harness.wait(after);
                         end
                     }
+                    Reaction::CloseBehind => {
+                        self.harness.wait(Duration::from_millis(10));
+                        TransportEnd::PeerClosed
+                    }
                     _ => TransportEnd::PeerClosed,
                 };
                 self.end(end);
@@ -95,7 +104,7 @@ impl World {
 
     /// Returns what the gateway sends; last a packet that the bridge closes the connection inside of, if there is one.
     fn take_sent(&mut self) -> Vec<Sent> {
-        let mut sent = Vec::new();
+        let (mut sent, mut closes_behind) = (Vec::new(), false);
         loop {
             let Harness { gateway, now, .. } = &mut self.harness;
             let bytes = gateway.poll_transmit().to_vec();
@@ -104,7 +113,10 @@ impl World {
             }
             let len = packet_len(&bytes);
             let packet = parse(&bytes[..len]).remove(0);
-            let is_cut = matches!((self.verdict)(&packet), Reaction::EndInside(..));
+            let reaction = (self.verdict)(&packet);
+            let is_cut =
+                matches!(reaction, Reaction::EndInside(..)) || closes_behind && len > LARGE;
+            closes_behind |= reaction == Reaction::CloseBehind;
             gateway.handle_transmitted(if is_cut { len / 2 } else { len }, *now);
             sent.push(packet);
             if is_cut {
@@ -211,7 +223,7 @@ impl World {
 }
 
 /// Returns the length of the packet at the front.
-pub(super) fn packet_len(bytes: &[u8]) -> usize {
+fn packet_len(bytes: &[u8]) -> usize {
     let of_length = bytes[1..].iter().take_while(|byte| **byte >= 0x80).count() + 1;
     let length = bytes[1..=of_length].iter().rev();
     let rest = length.fold(0, |length, byte| length << 7 | usize::from(byte & 0x7f));

@@ -39,7 +39,7 @@ use secured::Secured;
 /// The number of inputs that are read before they are processed.
 const READ_AHEAD: usize = 16;
 
-/// What the program is told while it serves.
+/// What reaches the program while it serves.
 enum Input {
     /// A line of standard input, or what is wrong with it.
     Line(Result<String, String>),

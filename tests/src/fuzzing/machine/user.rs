@@ -19,7 +19,7 @@ impl Machine {
         }
     }
 
-    /// Cancels an operation whose end was not told; 0 is the oldest. It ends if it is a publication that has not ended.
+    /// Cancels an operation whose end was not reported; 0 is the oldest. It ends if it is a publication that has not ended.
     pub(in crate::fuzzing) fn cancel(&mut self, which: usize) {
         if let Some(op) = self.pending.iter().nth(which) {
             self.cancel_operation(*op);

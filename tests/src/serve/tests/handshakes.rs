@@ -26,7 +26,7 @@ fn namesake() -> (String, Issuer<'static, KeyPair>) {
     (pem, Issuer::new(params, key))
 }
 
-/// Lets a client that trusts `ca_pem` connect to `name`, and returns the reason that the server gives for the failure.
+/// Lets a client that trusts `ca_pem` connect to `name`, and returns the reason that the server reports for the failure.
 fn failure(identity: &ServerIdentity, ca_pem: &str, name: &'static str) -> String {
     let tls = tls::server_config(&identity.certificate_pem, &identity.key_pem).unwrap();
     let served = Served::start(Some(tls));
