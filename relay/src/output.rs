@@ -1,29 +1,29 @@
 //! The events, and the writer for them.
 
+mod counters;
 mod device;
 #[cfg(test)]
 mod samples;
+mod writer;
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    thread,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use iotcore_gateway_tokio::{ErrorReport, MessageKind, QoS, Stats, Tag};
+use iotcore_gateway_tokio::{ErrorReport, MessageKind, QoS, Tag};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
-pub(crate) use self::device::{DeviceLine, device_state};
+pub(crate) use self::{
+    counters::Counters,
+    device::{DeviceLine, device_state},
+    writer::Output,
+};
 use crate::{
     codes::{CertaintyCode, DisconnectCode},
     failure::Reason,
     operation::{Action, Id, Request},
-    stdio,
 };
 
 /// One line of output.
@@ -166,34 +166,6 @@ pub(crate) struct Message {
     tag: Option<String>,
 }
 
-/// Counters, which start at 0 with the program, and current values.
-#[derive(Debug, Serialize)]
-pub(crate) struct Counters {
-    connections: u64,
-    accepted: u64,
-    published: u64,
-    resent: u64,
-    probes: u64,
-    /// How often a message was delayed by a rate limit, and for how long in total.
-    delays: u64,
-    delayed_ms: u128,
-    dropped: u64,
-    unsolicited: u64,
-    duplicates: u64,
-    queued: usize,
-    queued_bytes: usize,
-    in_flight: usize,
-    skipped: usize,
-    /// How long the bridge takes to acknowledge a message: on average, and at most since the last `stats`; null if it has
-    /// acknowledged none.
-    latency_ms: Option<u128>,
-    worst_latency_ms: Option<u128>,
-    unacknowledged: usize,
-    /// How long nothing has been read from the bridge; null while it is read.
-    reading_paused_ms: Option<u128>,
-    devices: usize,
-}
-
 /// A payload: text if it is valid UTF-8, base64 otherwise.
 #[derive(Debug, Serialize)]
 pub(crate) enum Payload {
@@ -286,34 +258,6 @@ impl From<&Bytes> for Payload {
     }
 }
 
-impl Counters {
-    pub(crate) fn new(stats: &Stats, now: std::time::Instant) -> Self {
-        let paused_since = stats.reading_paused_since;
-        let reading_paused = paused_since.map(|since| now.saturating_duration_since(since));
-        Self {
-            connections: stats.connections,
-            accepted: stats.accepted,
-            published: stats.published,
-            resent: stats.resent,
-            probes: stats.probes,
-            delays: stats.delays,
-            delayed_ms: stats.delayed.as_millis(),
-            dropped: stats.dropped,
-            unsolicited: stats.unsolicited,
-            duplicates: stats.duplicates,
-            queued: stats.queued,
-            queued_bytes: stats.queued_bytes,
-            in_flight: stats.in_flight,
-            skipped: stats.skipped,
-            latency_ms: stats.latency.map(|latency| latency.as_millis()),
-            worst_latency_ms: stats.worst_latency.map(|latency| latency.as_millis()),
-            unacknowledged: stats.unacknowledged,
-            reading_paused_ms: reading_paused.map(|paused| paused.as_millis()),
-            devices: stats.devices,
-        }
-    }
-}
-
 impl From<&ErrorReport> for Report {
     fn from(report: &ErrorReport) -> Self {
         let packet = report.message().map(|packet| ReportedPacket {
@@ -338,53 +282,4 @@ impl From<&ErrorReport> for Report {
 /// Returns a number of seconds, in whole milliseconds.
 fn seconds(time: Duration) -> f64 {
     Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).as_secs_f64()
-}
-
-/// Writes events to standard output, one per line, on a separate thread, which is not joined at the end: nobody may be
-/// reading them.
-#[derive(Debug)]
-pub(crate) struct Output {
-    lines: mpsc::Sender<Vec<u8>>,
-    /// What became of each line, and its buffer.
-    written: mpsc::Receiver<io::Result<Vec<u8>>>,
-    buffer: Vec<u8>,
-}
-
-impl Output {
-    pub(crate) fn new() -> Self {
-        let (lines, mut to_write) = mpsc::channel(1);
-        let (sender, written) = mpsc::channel(1);
-        thread::spawn(move || {
-            let mut stdout = stdio::output();
-            let mut write = |line: Vec<u8>| {
-                stdout.write_all(&line)?;
-                stdout.flush()?;
-                Ok(line)
-            };
-            while let Some(line) = to_write.blocking_recv() {
-                if sender.blocking_send(write(line)).is_err() {
-                    break;
-                }
-            }
-        });
-        Self {
-            lines,
-            written,
-            buffer: Vec::new(),
-        }
-    }
-
-    /// Writes the event as one line. Not cancel safe.
-    pub(crate) async fn write(&mut self, event: &Event) -> io::Result<()> {
-        let mut line = std::mem::take(&mut self.buffer);
-        line.clear();
-        serde_json::to_writer(&mut line, event)?;
-        line.push(b'\n');
-        let is_taken = self.lines.send(line).await.is_ok();
-        match self.written.recv().await {
-            Some(written) if is_taken => self.buffer = written?,
-            _ => return Err(io::ErrorKind::BrokenPipe.into()),
-        }
-        Ok(())
-    }
 }

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use iotcore_gateway_tokio::{ErrorType, Failure};
+use iotcore_gateway_tokio::{ErrorType, Failure, Stats};
 use serde_json::Value;
 
 use super::*;
