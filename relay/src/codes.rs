@@ -61,6 +61,27 @@ codes! {
 }
 
 codes! {
+    /// Why a line is no operation.
+    InvalidCode {
+        NotUtf8 = "not_utf8",
+        NotJson = "not_json",
+        LineTooLong = "line_too_long",
+        IllegalOperation = "illegal_operation",
+        IdInUse = "id_in_use",
+        UnknownDelivery = "unknown_delivery",
+    }
+}
+
+codes! {
+    /// Why a `cancel` has changed nothing.
+    CancelCode {
+        TooLate = "too_late",
+        NotOpen = "not_open",
+        NotCancellable = "not_cancellable",
+    }
+}
+
+codes! {
     /// What ended a connection or an attempt at one.
     DisconnectCode {
         DialFailed = "dial_failed",

@@ -16,12 +16,12 @@ use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 pub(crate) use self::{
-    counters::Counters,
+    counters::{Counters, PastDisconnect},
     device::{DeviceLine, device_state},
     writer::Output,
 };
 use crate::{
-    codes::{CertaintyCode, DisconnectCode},
+    codes::{CancelCode, CertaintyCode, DisconnectCode, InvalidCode},
     failure::Reason,
     operation::{Action, Id, Request},
 };
@@ -116,18 +116,43 @@ pub(crate) enum Event {
     /// Commands were dropped.
     Dropped { device: String, messages: usize },
     /// The gateway's counters and current state.
-    Stats(Counters),
+    Stats {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        connected: bool,
+        /// Null if there was none.
+        last_disconnect: Option<PastDisconnect>,
+        #[serde(flatten)]
+        counters: Counters,
+    },
     /// All devices, and the gateway itself.
-    Devices { devices: Vec<DeviceLine> },
+    Devices {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        devices: Vec<DeviceLine>,
+    },
     /// Messages that have not ended, oldest first.
-    Unsent { operations: Vec<Message> },
+    Unsent {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        operations: Vec<Message>,
+    },
     /// A line of input was invalid.
     Invalid {
         line: u64,
         /// Left out if it could not be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<Id>,
-        error: String,
+        error: InvalidCode,
+        detail: String,
+    },
+    /// A message could not be cancelled.
+    NotCancelled {
+        /// Left out if it may be a misplaced token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        error: CancelCode,
+        detail: String,
     },
     /// The gateway is closed; the last event.
     Closed { unsent: usize },

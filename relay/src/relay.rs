@@ -2,6 +2,7 @@
 
 mod cancellation;
 mod commands;
+mod connection;
 mod events;
 mod lanes;
 mod load;
@@ -25,6 +26,7 @@ use tokio::{
 };
 
 use self::{
+    connection::Connection,
     lanes::{Lanes, Place, Stage},
     open::Open,
     pause::Pause,
@@ -45,6 +47,7 @@ pub(crate) struct Relay {
     client: Client,
     settings: Settings,
     output: Output,
+    connection: Connection,
     lanes: Lanes,
     open: Open,
     /// When the messages that wait before a detach fail, and the detach: its device and place.
@@ -91,6 +94,7 @@ impl Relay {
             client,
             settings,
             output: Output::new(),
+            connection: Connection::default(),
             lanes: Lanes::default(),
             open: Open::default(),
             drains: VecDeque::new(),
@@ -197,11 +201,9 @@ impl Relay {
         let accepted = match line.content {
             Ok(Operation::Request(request)) => self.accept(request).await?,
             Ok(Operation::Refused { id, reason }) => self.refuse(id, reason).await?,
-            Ok(Operation::Cancel { id }) => self.cancel(id).await?,
+            Ok(Operation::Cancel { id }) => return self.cancel(id).await,
             Ok(Operation::Acknowledge { delivery }) => self.acknowledge(delivery),
-            Ok(Operation::Stats) => return self.report_stats().await,
-            Ok(Operation::Devices) => return self.report_devices().await,
-            Ok(Operation::Unsent) => return self.report_unsent().await,
+            Ok(Operation::Question { id, about }) => return self.answer(id, about).await,
             Ok(Operation::Close) => {
                 self.shutdown.finish();
                 Ok(())
@@ -211,11 +213,15 @@ impl Relay {
         match accepted {
             Ok(()) => Ok(()),
             Err(invalid) => {
-                let id = invalid.id().cloned().or(line.id);
+                let id = match &invalid {
+                    InvalidLine::IdInUse(id) => Some(id.clone()),
+                    _ => line.id,
+                };
                 let event = Event::Invalid {
                     line: line.number,
                     id: id.filter(|id| !id.may_be_token()),
-                    error: invalid.to_string(),
+                    error: invalid.code(),
+                    detail: invalid.to_string(),
                 };
                 self.write(&event).await
             }

@@ -1,7 +1,21 @@
-//! The counters as the operation `stats` shows them.
+//! What the operation `stats` shows.
+
+use std::time::Duration;
 
 use iotcore_gateway_tokio::Stats;
 use serde::Serialize;
+
+use super::seconds;
+use crate::codes::{CertaintyCode, DisconnectCode};
+
+/// How a connection or an attempt at one ended, and how long ago.
+#[derive(Debug, Serialize)]
+pub(crate) struct PastDisconnect {
+    reason: DisconnectCode,
+    detail: String,
+    certainty: CertaintyCode,
+    seconds_ago: f64,
+}
 
 /// Counters, which start at 0 with the program, and current values.
 #[derive(Debug, Serialize)]
@@ -29,6 +43,22 @@ pub(crate) struct Counters {
     /// How long nothing has been read from the bridge; null while it is read.
     reading_paused_ms: Option<u128>,
     devices: usize,
+}
+
+impl PastDisconnect {
+    pub(crate) fn new(
+        reason: DisconnectCode,
+        detail: String,
+        certainty: CertaintyCode,
+        ago: Duration,
+    ) -> Self {
+        Self {
+            reason,
+            detail,
+            certainty,
+            seconds_ago: seconds(ago),
+        }
+    }
 }
 
 impl Counters {

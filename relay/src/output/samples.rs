@@ -10,14 +10,16 @@ use serde_json::Value;
 
 use super::*;
 use crate::{
-    codes::{CertaintyCode, DisconnectCode, ErrorCode, RetryCode, StateCode},
+    codes::{
+        CancelCode, CertaintyCode, DisconnectCode, ErrorCode, InvalidCode, RetryCode, StateCode,
+    },
     failure, schema,
 };
 
 /// Returns what must be among the samples. A new event does not compile here until it is counted, and has a sample below.
 fn number(event: &Event) -> usize {
     match event {
-        Event::Metrics { .. } => 25,
+        Event::Metrics { .. } => 26,
         Event::Connected => 0,
         Event::Disconnected { .. } => 1,
         Event::Done { .. } => 2,
@@ -38,11 +40,12 @@ fn number(event: &Event) -> usize {
         Event::ReadingPaused { .. } => 17,
         Event::AcknowledgementsOverdue { .. } => 18,
         Event::Dropped { .. } => 19,
-        Event::Stats(_) => 20,
+        Event::Stats { .. } => 20,
         Event::Devices { .. } => 21,
         Event::Unsent { .. } => 22,
         Event::Invalid { .. } => 23,
-        Event::Closed { .. } => 24,
+        Event::NotCancelled { .. } => 24,
+        Event::Closed { .. } => 25,
     }
 }
 
@@ -78,6 +81,7 @@ fn from_cloud(subfolder: Option<&str>, payload: &'static [u8]) -> CloudMessage {
 fn samples() -> Vec<Event> {
     let device = || "boiler-7".to_owned();
     let subscription = || "config".to_owned();
+    let id = || Some(Id::Number(1));
     vec![
         Event::Metrics { address: ADDRESS },
         Event::Connected,
@@ -150,17 +154,35 @@ fn samples() -> Vec<Event> {
             device: device(),
             messages: 1,
         },
-        Event::Stats(Counters::new(&Stats::default(), std::time::Instant::now())),
+        Event::Stats {
+            id: id(),
+            connected: true,
+            last_disconnect: Some(PastDisconnect::new(
+                DisconnectCode::Broken,
+                String::new(),
+                CertaintyCode::Confirmed,
+                Duration::from_millis(500),
+            )),
+            counters: Counters::new(&Stats::default(), std::time::Instant::now()),
+        },
         Event::Devices {
+            id: id(),
             devices: vec![DeviceLine::sample(reason())],
         },
         Event::Unsent {
+            id: id(),
             operations: vec![message("telemetry"), message("state")],
         },
         Event::Invalid {
             line: 1,
             id: Some(Id::Number(1)),
-            error: String::new(),
+            error: InvalidCode::NotJson,
+            detail: String::new(),
+        },
+        Event::NotCancelled {
+            id: Some(Id::Number(1)),
+            error: CancelCode::TooLate,
+            detail: String::new(),
         },
         Event::Closed { unsent: 0 },
     ]
@@ -208,6 +230,14 @@ fn the_schema_has_exactly_the_codes_that_are_written_each_with_a_sentence() {
         (
             "error_code",
             ErrorCode::ALL.iter().map(|code| code.as_str()).collect(),
+        ),
+        (
+            "invalid_code",
+            InvalidCode::ALL.iter().map(|code| code.as_str()).collect(),
+        ),
+        (
+            "cancel_code",
+            CancelCode::ALL.iter().map(|code| code.as_str()).collect(),
         ),
         (
             "disconnect_reason",

@@ -164,9 +164,12 @@ fn with_manual_acknowledgement_only_the_input_acknowledges() {
     assert_eq!(cloud.acknowledged("gateway-1"), None);
     relay.send(json!({"op": "acknowledge", "delivery": 999}));
     let invalid = relay.expect("invalid");
-    assert_eq!(invalid["line"], 2);
     assert_eq!(
-        invalid["error"],
+        (&invalid["line"], &invalid["error"]),
+        (&2.into(), &"unknown_delivery".into())
+    );
+    assert_eq!(
+        invalid["detail"],
         "no config or command had the delivery number 999"
     );
     relay.send(json!({"op": "acknowledge", "delivery": delivery}));

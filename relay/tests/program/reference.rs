@@ -21,9 +21,11 @@ is made from the JSON Schemas (2020-12) in `relay/schema`, [`operations.json`](.
 [`events.json`](../../relay/schema/events.json), with which the program is tested. `$id` in them is a name, no address.
 ";
 
-const CODES: [(&str, &str); 8] = [
+const CODES: [(&str, &str); 10] = [
     ("error_code", "`error`: codes of the relay"),
     ("reported_code", "`error`: codes that the bridge reports"),
+    ("invalid_code", "`error` in `invalid`"),
+    ("cancel_code", "`error` in `not_cancelled`"),
     ("disconnect_reason", "`reason` in `disconnected`"),
     ("certainty", "`certainty`"),
     ("retry", "`retry`"),
