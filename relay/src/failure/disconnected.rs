@@ -38,6 +38,9 @@ pub(crate) fn disconnect_code(
     }
 }
 
+const CHECK_PORT: &str =
+    "; check --host and --port, and that both sides use TLS or, with --plain, neither does";
+
 /// What the relay knows about a connection that has ended.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Circumstances {
@@ -59,6 +62,13 @@ pub(crate) fn disconnect_detail(
             error.to_string()
         }
         Some(error) => chain(error),
+        // How it violates MQTT says little: an alert of TLS is read as a packet.
+        None if is_no_bridge(ended, circumstances) => {
+            format!(
+                "what answers there is no MQTT bridge{CHECK_PORT}: {}",
+                ended.reason
+            )
+        }
         None => ended.reason.to_string(),
     };
     detail.push_str(advice(ended, error, circumstances));
@@ -70,13 +80,16 @@ pub(crate) fn disconnect_detail(
     detail
 }
 
+/// Returns whether the other side has violated MQTT since it was dialled.
+fn is_no_bridge(ended: &Disconnected, circumstances: Circumstances) -> bool {
+    !circumstances.was_connected && matches!(ended.reason, DisconnectReason::Violation(_))
+}
+
 fn advice(
     ended: &Disconnected,
     error: Option<&TransportError>,
     circumstances: Circumstances,
 ) -> &'static str {
-    const PORT: &str =
-        "; check --host and --port, and that both sides use TLS or, with --plain, neither does";
     let Circumstances {
         was_connected,
         was_attaching,
@@ -100,12 +113,10 @@ fn advice(
         (_, Some(error)) if error.may_need_client_certificate() => {
             "; a client certificate is given with --client-cert and --client-key"
         }
-        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => PORT,
-        (DisconnectReason::Violation(_) | DisconnectReason::ConnAckTimedOut(_), _)
-            if !was_connected =>
-        {
-            PORT
+        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => {
+            CHECK_PORT
         }
+        (DisconnectReason::ConnAckTimedOut(_), _) => CHECK_PORT,
         (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if was_attaching => {
             "; a device was being attached: check that --gateway is registered as a gateway, not as a device"
         }
