@@ -37,7 +37,7 @@ use crate::{
     input::{Gate, Line},
     operation::{Action, Id, InvalidLine, Operation, Request},
     options::Settings,
-    output::{Event, Output},
+    output::{self, Event, Output},
     pulse::Pulse,
     sources::{Ended, Next, Sources},
 };
@@ -151,8 +151,12 @@ impl Relay {
             self.start_due().await?;
             self.continue_shutdown().await?;
         }
-        for id in self.open.all_ids() {
-            self.end(id, Err(Reason::closed())).await?;
+        for (id, is_accepted) in self.open.all_ids() {
+            let reason = match is_accepted {
+                true => Failure::Closed.into(),
+                false => Reason::closed(),
+            };
+            self.end(id, Err(reason)).await?;
         }
         let unsent = self.unsent;
         self.write(&Event::Closed { unsent }).await
@@ -241,6 +245,9 @@ impl Relay {
             Ok(device) => device,
             Err(error) => return self.refuse(request.id, error.into()).await,
         };
+        if self.messages.is_none() {
+            return self.refuse_closed(&request).await.map(Ok);
+        }
         if let Some(failed) = self.without_room(&request, &device) {
             return self.write(&failed).await.map(Ok);
         }
@@ -261,6 +268,14 @@ impl Relay {
         }
         let failed = Event::failed(id, reason, None);
         self.write(&failed).await.map(Ok)
+    }
+
+    /// Refuses a request that was read when the gateway was closed already.
+    async fn refuse_closed(&mut self, request: &Request) -> io::Result<()> {
+        let message = output::Message::of(request, Instant::now());
+        self.unsent += usize::from(message.is_some());
+        let failed = Event::failed(request.id.clone(), Reason::closed(), message);
+        self.write(&failed).await
     }
 
     fn acknowledge(&mut self, delivery: u64) -> Result<(), InvalidLine> {
@@ -312,6 +327,7 @@ impl Relay {
                 self.end(message.id, detached).await?;
             }
         }
+        self.shutdown.end_reading(now);
         match self.shutdown.is_due(now) {
             true => self.close().await,
             false => Ok(()),

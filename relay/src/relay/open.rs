@@ -102,11 +102,13 @@ impl Open {
         })
     }
 
-    /// Returns the ids of all open operations, in input order.
-    pub(super) fn all_ids(&self) -> Vec<Id> {
+    /// Returns the ids of all open operations, in input order, each with whether the gateway has accepted it.
+    pub(super) fn all_ids(&self) -> Vec<(Id, bool)> {
         let mut all: Vec<_> = self.all.iter().collect();
         all.sort_by_key(|(_, operation)| operation.place.number);
-        all.into_iter().map(|(id, _)| id.clone()).collect()
+        let all = all.into_iter();
+        all.map(|(id, operation)| (id.clone(), operation.op.is_some()))
+            .collect()
     }
 
     pub(super) fn contains(&self, id: &Id) -> bool {
