@@ -220,7 +220,7 @@ impl From<&AttachError> for Reason {
             AttachError::Attach(error, _) | AttachError::Subscribe(error, _) => {
                 error.clone().into()
             }
-            _ => Self::refused_now(ErrorCode::NoToken, error),
+            _ => Self::refused_now(ErrorCode::NoToken, disconnected::chain(error)),
         }
     }
 }

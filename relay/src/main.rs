@@ -4,9 +4,11 @@
 #![forbid(unsafe_code)]
 
 mod codes;
+mod device_keys;
 mod failure;
 mod input;
 mod key_file;
+mod keys;
 mod metrics;
 mod notes;
 mod notify;

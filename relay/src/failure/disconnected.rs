@@ -125,7 +125,7 @@ fn advice(
 }
 
 /// Formats an error and its causes, except for causes that its own text already includes.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut described = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

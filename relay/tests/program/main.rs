@@ -8,6 +8,7 @@ mod clients;
 mod cloud;
 mod command_line;
 mod detaching;
+mod device_keys;
 mod devices;
 #[cfg(unix)]
 mod drain;
