@@ -22,6 +22,7 @@ pub(crate) use self::{
     start_error::StartError,
 };
 use self::{proxy_option::ProxyOption, security_options::SecurityOptions};
+use crate::{device_keys::DeviceKeys, keys::Keys};
 
 /// How many times `--max-queued` messages may be open in total.
 const TOTAL_FACTOR: usize = 100;
@@ -108,6 +109,11 @@ pub(crate) struct Arguments {
     /// The algorithm of the key: RS256 or ES256
     #[arg(long, env = "IOTCORE_ALGORITHM", value_name = "NAME")]
     algorithm: Algorithm,
+
+    /// The folder with the private keys of devices that authenticate themselves: a file DEVICE.pem (RSA, or on P-256) for
+    /// each, read when the device needs a token, and on SIGHUP
+    #[arg(long, env = "IOTCORE_DEVICE_KEYS", value_name = "FOLDER")]
+    device_keys: Option<PathBuf>,
 
     #[command(flatten)]
     security: SecurityOptions,
@@ -241,9 +247,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// Returns the relay's settings and the gateway's setup.
-    pub(crate) fn settings_and_setup(
-        self,
-    ) -> Result<(Settings, Setup<Arc<KeyTokens>>), StartError> {
+    pub(crate) fn settings_and_setup(self) -> Result<(Settings, Setup<Arc<Keys>>), StartError> {
         if self.backoff_max < self.backoff_min {
             return Err(StartError::Backoff {
                 min: self.backoff_min,
@@ -252,11 +256,7 @@ impl Arguments {
         }
         let device_queue = self.device_queue();
         let options = self.options(device_queue.urgent);
-        let tokens = self
-            .key_tokens()?
-            .lifetime(Duration::from_secs(self.token_lifetime))
-            .map_err(StartError::Lifetime)?;
-        let tokens = Arc::new(tokens);
+        let keys = Arc::new(self.keys()?);
         let settings = Settings {
             gateway: self.gateway.clone(),
             acknowledge: self.acknowledge,
@@ -266,7 +266,7 @@ impl Arguments {
             drain_timeout: self.drain_timeout(),
             metrics: self.metrics,
             key: self.key.clone(),
-            tokens: Arc::clone(&tokens),
+            keys: Arc::clone(&keys),
         };
         let security = self.security.security()?;
         let proxy = match self.proxy {
@@ -276,7 +276,7 @@ impl Arguments {
             None => Proxy::from_env(&self.host).map_err(StartError::ProxyVariable)?,
         };
         let client_id = ClientId::new(self.project, self.location, self.registry, self.gateway);
-        let setup = Setup::new(self.host, security, client_id, tokens)
+        let setup = Setup::new(self.host, security, client_id, keys)
             .port(self.port)
             .proxy(proxy)
             .options(options);
@@ -341,10 +341,18 @@ impl Arguments {
         options
     }
 
-    fn key_tokens(&self) -> Result<KeyTokens, StartError> {
+    fn keys(&self) -> Result<Keys, StartError> {
         if self.key.to_string_lossy().contains("-----") {
             return Err(StartError::NotAFile);
         }
-        KeyTokens::from_pem_file(&self.key, self.algorithm).map_err(StartError::Key)
+        let lifetime = Duration::from_secs(self.token_lifetime);
+        let gateway = KeyTokens::from_pem_file(&self.key, self.algorithm);
+        let gateway = gateway.map_err(StartError::Key)?.lifetime(lifetime);
+        let devices = self.device_keys.clone();
+        let devices = devices.map(|folder| DeviceKeys::open(folder, lifetime));
+        Ok(Keys {
+            gateway: gateway.map_err(StartError::Lifetime)?,
+            devices: devices.transpose().map_err(StartError::DeviceKeys)?,
+        })
     }
 }

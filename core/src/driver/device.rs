@@ -20,6 +20,7 @@ use crate::{
     mqtt::QoS,
     time::Instant,
     token::Token,
+    unsent::Unsent,
 };
 
 /// A device that the gateway speaks for, or the gateway itself. Cheap to clone; all clones are one device.
@@ -123,6 +124,18 @@ impl Device {
             &self.handle,
             state.into().into_publication(self.handle.key()),
         )
+    }
+
+    /// Sends again what was left unsent, telemetry or a state, by this gateway or one of an earlier run, with its priority, its
+    /// tag, and the time that it had left until it expires. Accepted and acknowledged as by [`telemetry`](Self::telemetry).
+    /// The device that it names is not looked at: [`Client::device`](crate::driver::Client::device) returns its handle.
+    ///
+    /// # Errors
+    ///
+    /// As for [`telemetry`](Self::telemetry).
+    pub fn send_again(&self, unsent: Unsent) -> Accepting {
+        let publication = unsent.into_publication(self.handle.key());
+        Accepting::new(Arc::clone(&self.handle), publication)
     }
 
     /// Returns the stream of its configs and commands, beginning with those that already wait.

@@ -364,12 +364,12 @@ mod tests {
             (dropped, "3 messages for sensor-1 were dropped"),
             (
                 undelivered(1, None),
-                "#7 of sensor-1 failed: it had expired before it could be sent or acknowledged",
+                "#7 of sensor-1 failed: it had expired before it was acknowledged; if it had been sent, it may have arrived",
             ),
             (
                 undelivered(300, Some("reading 7")),
-                "300 messages of sensor-1 failed, the last of them #7 (\"reading 7\"): it had expired before it could be \
-                 sent or acknowledged",
+                "300 messages of sensor-1 failed, the last of them #7 (\"reading 7\"): it had expired before it was \
+                 acknowledged; if it had been sent, it may have arrived",
             ),
             (
                 paused,

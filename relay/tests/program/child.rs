@@ -11,6 +11,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::schema;
+
 /// The time limit for each event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -23,6 +25,7 @@ pub(crate) struct Relay {
     stderr: Option<JoinHandle<String>>,
     /// All events read so far.
     pub(crate) seen: Vec<Value>,
+    pub(crate) lines_sent: usize,
 }
 
 /// The result of a relay that has ended.
@@ -84,6 +87,7 @@ impl Relay {
             stderr: Some(stderr),
             child,
             seen: Vec::new(),
+            lines_sent: 0,
         }
     }
 
@@ -103,6 +107,7 @@ impl Relay {
             for line in stdout.lines() {
                 let line = line.unwrap();
                 let event = serde_json::from_str(&line).expect("each line is a JSON object");
+                schema::assert_is_event(&event);
                 if sender.send(event).is_err() {
                     break;
                 }
@@ -114,6 +119,7 @@ impl Relay {
     pub(crate) fn send(&mut self, line: impl ToString) {
         let mut line = line.to_string();
         line.push('\n');
+        self.lines_sent += 1;
         let stdin = self.stdin.as_mut().expect("the input is open");
         stdin.write_all(line.as_bytes()).unwrap();
     }

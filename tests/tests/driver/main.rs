@@ -18,6 +18,7 @@ mod key_files;
 mod messages;
 mod proxied;
 mod refused;
+mod restart;
 mod server;
 mod suspects;
 mod token_dates;
