@@ -1,15 +1,16 @@
-//! How to start without a network, handle a refused device, remove a device, shut down, and more, with examples that run.
+//! How to start without a network, handle a refused device, remove a device, shut down, and more, with examples that
+//! run.
 //!
-//! In them, `client` is the [`Client`](crate::driver::Client) that an adapter's `connect` returns with the driver, whose
-//! `run` has been spawned; `spawn` is the runtime's. What is not at the crate's root is in the module of its subject: errors
-//! in [`error`](crate::driver::error), a message's priority, QoS and tag in [`message`](crate::message), the states of a
-//! device in [`device`](crate::device).
+//! In them, `client` is the [`Client`](crate::driver::Client) that an adapter's `connect` returns with the driver,
+//! whose `run` has been spawned; `spawn` is the runtime's. What is not at the crate's root is in the module of its
+//! subject: errors in [`error`](crate::driver::error), a message's priority, QoS and tag in
+//! [`message`](crate::message), the states of a device in [`device`](crate::device).
 //!
 //! # See what happens
 //!
 //! Each attempt to connect, each device that is attached or lost, and each report of the bridge is a
-//! [`Status`](crate::driver::Status), which displays as a sentence. A program that reads none looks as if it hung when the host is
-//! wrong. Ask for it before you spawn the driver, to miss nothing.
+//! [`Status`](crate::driver::Status), which displays as a sentence. A program that reads none looks as if it hung when
+//! the host is wrong. Ask for it before you spawn the driver, to miss nothing.
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
@@ -29,10 +30,10 @@
 //!
 //! # Accepted, then acknowledged
 //!
-//! [`Device::telemetry`](crate::driver::Device::telemetry) completes when the gateway has accepted the message, and returns a
-//! [`Delivery`](crate::driver::Delivery) that completes when the bridge has acknowledged it. What is accepted is kept across
-//! connections until then. A handle hands its command to the gateway in one step under one lock: a future that is dropped has either
-//! been accepted or changed nothing.
+//! [`Device::telemetry`](crate::driver::Device::telemetry) completes when the gateway has accepted the message, and
+//! returns a [`Delivery`](crate::driver::Delivery) that completes when the bridge has acknowledged it. What is accepted
+//! is kept across connections until then. A handle hands its command to the gateway in one step under one lock: a
+//! future that is dropped has either been accepted or changed nothing.
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
@@ -55,11 +56,11 @@
 //!
 //! # A start without a network
 //!
-//! A box may boot before its network is up. [`Attaching::accepted`](crate::driver::pending::Attaching::accepted) returns the device at
-//! once: what it sends is accepted and kept, and goes out as soon as there is a connection.
-//! [`keep_waiting`](crate::driver::Attach::keep_waiting) lets the attach itself wait for that. An attach without it ends with
-//! [`NotConnected`](crate::driver::error::AttachError::NotConnected) once an attempt to connect has failed, which says why; the gateway
-//! goes on, and has the device as well.
+//! A box may boot before its network is up. [`Attaching::accepted`](crate::driver::pending::Attaching::accepted)
+//! returns the device at once: what it sends is accepted and kept, and goes out as soon as there is a connection.
+//! [`keep_waiting`](crate::driver::Attach::keep_waiting) lets the attach itself wait for that. An attach without it
+//! ends with [`NotConnected`](crate::driver::error::AttachError::NotConnected) once an attempt to connect has failed,
+//! which says why; the gateway goes on, and has the device as well.
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
@@ -84,14 +85,16 @@
 //! # });
 //! ```
 //!
-//! The queues have limits ([`QueueLimit`](crate::options::QueueLimit)), by default 1,000 messages or 1 MiB for each device. When one is
-//! full, `telemetry` waits, `try_telemetry` returns the message, or the oldest one is dropped ([`Overflow`](crate::options::Overflow)).
+//! The queues have limits ([`QueueLimit`](crate::options::QueueLimit)), by default 1,000 messages or 1 MiB for each
+//! device. When one is full, `telemetry` waits, `try_telemetry` returns the message, or the oldest one is dropped
+//! ([`Overflow`](crate::options::Overflow)).
 //!
 //! # A refused device
 //!
-//! The bridge refuses a device that the registry lacks, that is blocked, that is not bound to the gateway, or whose token is wrong. The
-//! others are not affected. The gateway keeps a refused device, and does not ask again by itself: attach it again once the cause is
-//! removed, or detach it. Its messages end with [`Failure::DeviceRefused`](crate::Failure::DeviceRefused) and are handed back, unless
+//! The bridge refuses a device that the registry lacks, that is blocked, that is not bound to the gateway, or whose
+//! token is wrong. The others are not affected. The gateway keeps a refused device, and does not ask again by itself:
+//! attach it again once the cause is removed, or detach it. Its messages end with
+//! [`Failure::DeviceRefused`](crate::Failure::DeviceRefused) and are handed back, unless
 //! [`OnRefusal`](crate::options::OnRefusal) says that they stay.
 //!
 //! ```
@@ -142,12 +145,13 @@
 //!
 //! # Late, urgent and cancelled messages
 //!
-//! A message can [expire](crate::driver::Telemetry::expires_after), be [urgent](crate::driver::Telemetry::priority), and carry a
-//! [tag](crate::driver::Telemetry::tag) of the user's own. [`Delivery::cancel`](crate::driver::Delivery::cancel) and
-//! [`Client::cancel`](crate::driver::Client::cancel) take it back. One that fails is returned by its delivery, with its tag and the time
-//! that was left; if that was dropped, [`Status::Undelivered`](crate::driver::Status::Undelivered) counts it.
-//! [`Client::devices`](crate::driver::Client::devices) shows what each device has queued and in flight, and its last failure;
-//! [`Client::stats`](crate::driver::Client::stats) how soon the bridge answers.
+//! A message can [expire](crate::driver::Telemetry::expires_after), be [urgent](crate::driver::Telemetry::priority),
+//! and carry a [tag](crate::driver::Telemetry::tag) of the user's own.
+//! [`Delivery::cancel`](crate::driver::Delivery::cancel) and [`Client::cancel`](crate::driver::Client::cancel) take it
+//! back. One that fails is returned by its delivery, with its tag and the time that was left; if that was dropped,
+//! [`Status::Undelivered`](crate::driver::Status::Undelivered) counts it.
+//! [`Client::devices`](crate::driver::Client::devices) shows what each device has queued and in flight, and its last
+//! failure; [`Client::stats`](crate::driver::Client::stats) how soon the bridge answers.
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
@@ -174,49 +178,54 @@
 //!
 //! # When nobody reads
 //!
-//! For outgoing messages, full queues make [`Device::telemetry`](crate::driver::Device::telemetry) wait. A config or command is
-//! acknowledged when it is taken from [`Messages`](crate::driver::Messages), and at
-//! [`max_unacknowledged`](crate::Options::max_unacknowledged) of them the driver stops reading, for 5 s at most: a device whose messages
-//! nobody takes stops no other. Its commands are then acknowledged, and dropped oldest first; its newest config is kept, and acknowledged
-//! only when somebody takes it. [`Status`](crate::driver::Status) reports it. A reader of the status applies back-pressure only if it asks
-//! for that with [`StatusChanges::holding`](crate::driver::StatusChanges::holding).
+//! For outgoing messages, full queues make [`Device::telemetry`](crate::driver::Device::telemetry) wait. A config or
+//! command is acknowledged when it is taken from [`Messages`](crate::driver::Messages), and at
+//! [`max_unacknowledged`](crate::Options::max_unacknowledged) of them the driver stops reading, for 5 s at most: a
+//! device whose messages nobody takes stops no other. Its commands are then acknowledged, and dropped oldest first; its
+//! newest config is kept, and acknowledged only when somebody takes it. [`Status`](crate::driver::Status) reports it. A
+//! reader of the status applies back-pressure only if it asks for that with
+//! [`StatusChanges::holding`](crate::driver::StatusChanges::holding).
 //!
 //! # Shutdown
 //!
-//! [`Client::close`](crate::driver::Client::close) sends what can still be sent, disconnects, and returns what is left unsent.
-//! **Without a connection it takes up to [`drain_timeout`](crate::Options::drain_timeout), 10 s by default**, if anything is unsent,
-//! because the network may come back meanwhile. A program that has less time, such as one that a service manager stops, sets less in its
-//! options, or zero: then what is unsent is returned at once. [`Client::unsent`](crate::driver::Client::unsent) returns it at any time
-//! and ends nothing.
+//! [`Client::close`](crate::driver::Client::close) sends what can still be sent, disconnects, and returns what is left
+//! unsent.
+//! **Without a connection it takes up to [`drain_timeout`](crate::Options::drain_timeout), 10 s by default**, if
+//! anything is unsent, because the network may come back meanwhile. A program that has less time, such as one that a
+//! service manager stops, sets less in its options, or zero: then what is unsent is returned at once.
+//! [`Client::unsent`](crate::driver::Client::unsent) returns it at any time and ends nothing.
 //!
 //! ```
 //! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
 //! # use iotcore_gateway::{*, device::DeviceState, driver::{*, error::*}, message::*, options::*};
-//! # bridge::on_bridge(async |client, world| {
-//! # let _ = client;
-//! # let (world, id) = (bridge::World::new(), bridge::client_id());
+//! # let world = bridge::World::new();
 //! # let (setup, runtime) = (world.setup(), world.clone());
+//! # let begun = driver::Runtime::now(&world);
+//! # world.unplug();
+//! # world.run(async {
 //! let mut options = Options::default();
 //! options.drain_timeout = std::time::Duration::from_secs(2);
 //! let (client, driver) = setup.options(options).start(runtime)?;
-//! # let (beginning, clock) = (driver::Runtime::now(&world), world.clone());
-//! # world.unplug();
 //! # world.spawn(async { drop(driver.run().await) });
-//! # world.run(async {
-//! client.gateway().telemetry("71").await?; // there is no network
+//! let boiler = client.attach(Attach::new("boiler-7".parse()?).keep_waiting()).accepted().await?;
+//! boiler.telemetry("71").await?; // there is no network
 //!
-//! let closed = client.close().await; // after 2 s
-//! for unsent in closed.unsent {
-//!     eprintln!("keep {:?} of {} for the next start", unsent.payload, unsent.device);
+//! let left = client.close().await.unsent; // after 2 s
+//! # assert_eq!((driver::Runtime::now(&world) - begun).as_secs(), 2);
+//!
+//! // In the next process, whose network is up again:
+//! # world.plug_in();
+//! # let (client, driver) = world.setup().start(world.clone())?;
+//! # world.spawn(async { drop(driver.run().await) });
+//! for unsent in left {
+//!     let device = client.attach(Attach::new(unsent.device.clone()).keep_waiting()).accepted().await?;
+//!     device.send_again(unsent).await?.await?;
 //! }
-//! # let took = driver::Runtime::now(&clock) - beginning;
-//! # assert!(took.as_secs() == 2, "{took:?}");
-//! # Ok(())
-//! # });
+//! # assert_eq!(world.arrived("/devices/boiler-7/events"), ["71"]);
 //! # Ok(())
 //! # });
 //! ```
 //!
-//! The next process publishes them again, once their devices are attached; with the feature `serde` they can be written to a file
-//! meanwhile. Dropping every handle closes the gateway as well, and nobody gets what is unsent. Dropping the driver ends every pending
-//! future with [`DriverStopped`](crate::driver::error::DriverStopped), and sends nothing.
+//! With the feature `serde`, what is left can be written to a file meanwhile. Dropping every handle closes the gateway
+//! as well, and nobody gets what is unsent. Dropping the driver ends every pending future with
+//! [`DriverStopped`](crate::driver::error::DriverStopped), and sends nothing.
