@@ -5,8 +5,9 @@
 
 use std::io::{self, ErrorKind::*, Read, Write};
 use std::time::{Duration, Instant, SystemTime};
-use std::{env, error::Error, fs, net::Shutdown, net::TcpStream, process, sync::Arc, thread};
+use std::{env, fs, net::Shutdown, net::TcpStream, process, sync::Arc, thread};
 
+use anyhow::{Context, Result};
 use iotcore_gateway::{Algorithm, ClientId, DeviceAuth, Gateway, Options, Publication};
 use iotcore_gateway::{auth::SigningKey, cause::TransportEnd};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -16,11 +17,10 @@ const USAGE: &str = "usage: blocking HOST PORT CA PROJECT LOCATION REGISTRY GATE
 const HOUR: Duration = Duration::from_secs(3_600);
 const LINGER: Duration = Duration::from_secs(2);
 const BRIEFLY: Duration = Duration::from_millis(5);
-type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Line = StreamOwned<ClientConnection, TcpStream>;
 
 fn main() -> Result<()> {
-    let arg = |n| env::args().nth(n).ok_or(USAGE);
+    let arg = |n| env::args().nth(n).context(USAGE);
     let (host, port, mut roots) = (arg(1)?, arg(2)?.parse()?, RootCertStore::empty());
     roots.add(CertificateDer::from_pem_file(arg(3)?)?)?;
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())); // rustls panics if it has two
@@ -53,7 +53,7 @@ fn main() -> Result<()> {
         Ok(StreamOwned::new(tls, socket)) // the handshake runs on first use, within the CONNACK timeout
     })?;
     let delivered = (gateway.stats().published > 0).then_some(());
-    delivered.ok_or("the reading was not acknowledged".into())
+    delivered.context("the reading was not acknowledged")
 }
 
 /// Connects the gateway, transfers its bytes and reports the time, until it is closed.
