@@ -34,6 +34,8 @@ pub type Example = Result<(), Box<dyn Error>>;
 pub struct World(Arc<Mutex<Things>>);
 
 struct Things {
+    /// An example that has not ended by then never will.
+    end: Instant,
     now: Instant,
     timers: Vec<(Instant, Waker)>,
     tasks: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
@@ -59,8 +61,10 @@ pub fn on_bridge<F: Future<Output = Example>>(example: impl FnOnce(Client, World
 
 impl World {
     pub fn new() -> Self {
+        let now = Instant::now();
         Self(Arc::new(Mutex::new(Things {
-            now: Instant::now(),
+            end: now + Duration::from_secs(3_600),
+            now,
             timers: Vec::new(),
             tasks: Vec::new(),
             is_plugged_in: true,
@@ -254,6 +258,7 @@ impl Things {
     fn jump(&mut self) {
         let next = self.timers.iter().map(|(deadline, _)| *deadline).min();
         self.now = next.expect("the example waits for nothing that will happen");
+        assert!(self.now < self.end, "the example takes an hour");
         for (_, waker) in self
             .timers
             .extract_if(.., |(deadline, _)| *deadline <= self.now)
