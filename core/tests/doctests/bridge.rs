@@ -31,7 +31,11 @@ pub type Example = Result<(), Box<dyn Error>>;
 
 /// The runtime, the network and the bridge.
 #[derive(Clone)]
-pub struct World(Arc<Mutex<Things>>);
+pub struct World {
+    things: Arc<Mutex<Things>>,
+    /// Whether something is to be polled.
+    woken: Arc<Woken>,
+}
 
 struct Things {
     /// An example that has not ended by then never will.
@@ -62,7 +66,7 @@ pub fn on_bridge<F: Future<Output = Example>>(example: impl FnOnce(Client, World
 impl World {
     pub fn new() -> Self {
         let now = Instant::now();
-        Self(Arc::new(Mutex::new(Things {
+        let things = Things {
             end: now + Duration::from_secs(600),
             now,
             timers: Vec::new(),
@@ -74,7 +78,11 @@ impl World {
             is_closed: false,
             reader: None,
             arrived: Vec::new(),
-        })))
+        };
+        Self {
+            things: Arc::new(Mutex::new(things)),
+            woken: Arc::new(Woken(AtomicBool::new(true))),
+        }
     }
 
     pub fn setup(&self) -> Setup<Tokens> {
@@ -82,7 +90,7 @@ impl World {
     }
 
     fn lock(&self) -> MutexGuard<'_, Things> {
-        self.0.lock().unwrap()
+        self.things.lock().unwrap()
     }
 
     /// Ends the connection, and lets none begin.
@@ -108,16 +116,16 @@ impl World {
 
     pub fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) {
         self.lock().tasks.push(Box::pin(task));
+        self.woken.wake_by_ref();
     }
 
     /// Runs the future and the tasks until the future has ended. Whenever all of them wait, the clock jumps.
     pub fn run(&self, example: impl Future<Output = Example>) {
-        let woken = Arc::new(Woken(AtomicBool::new(true)));
-        let waker = Waker::from(Arc::clone(&woken));
+        let waker = Waker::from(Arc::clone(&self.woken));
         let cx = &mut Context::from_waker(&waker);
         let mut example = pin!(example);
         loop {
-            while woken.0.swap(false, Ordering::Relaxed) {
+            while self.woken.0.swap(false, Ordering::Relaxed) {
                 let mut tasks = std::mem::take(&mut self.lock().tasks);
                 tasks.retain_mut(|task| task.as_mut().poll(cx).is_pending());
                 self.lock().tasks.append(&mut tasks);
