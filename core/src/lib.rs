@@ -287,3 +287,8 @@ pub mod message {
         unsent::Unsent,
     };
 }
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;
