@@ -6,33 +6,7 @@
 //! It runs on any [`Runtime`], spawns no tasks, and reads no clock but the runtime's. The adapters are
 //! `iotcore-gateway-tokio` and `iotcore-gateway-smol`.
 //!
-//! # Accepted, then acknowledged
-//!
-//! [`Device::telemetry`] completes when the gateway has accepted the message, and returns a [`Delivery`] that completes
-//! when the bridge has acknowledged it. Accepted messages are kept across connections until then. A handle hands its
-//! command to the gateway in one step under one lock: a future that is dropped has either been accepted or changed
-//! nothing.
-//!
-//! # Late, urgent and cancelled messages
-//!
-//! A message can [expire](Telemetry::expires_after), be [urgent](Telemetry::priority), and carry a [tag](Telemetry::tag) of
-//! the user's own. [`Delivery::cancel`] and [`Client::cancel`] take it back. One that fails is returned by its [`Delivery`],
-//! with its tag and the time that was left; if that was dropped, [`Status::Undelivered`] counts it. [`Client::devices`] shows
-//! what each device has queued and in flight, and its last failure; [`Client::stats`] how soon the bridge answers.
-//!
-//! # Back-pressure
-//!
-//! For outgoing messages, full queues make [`Device::telemetry`] wait. A config or command is acknowledged when it is
-//! taken from [`Messages`], and at `max_unacknowledged` of them the driver stops reading, for 5 s at most: a device whose
-//! messages nobody takes stops no other. Its commands are then acknowledged, and dropped oldest first; its newest config is
-//! kept, and acknowledged only when somebody takes it. [`Status`] reports it. A reader of the status applies back-pressure
-//! only if it asks for that with [`StatusChanges::holding`].
-//!
-//! # Shutdown
-//!
-//! [`Client::close`] sends what can still be sent, disconnects, and returns the unsent messages. Dropping every handle
-//! closes the gateway as well. Dropping the driver ends every pending future with
-//! [`DriverStopped`](error::DriverStopped).
+//! [`guide`] says how things are done with it, with examples that run: from a start without a network to the shutdown.
 
 mod alarm;
 mod attach_error;
@@ -49,6 +23,7 @@ mod dial;
 mod dial_failure;
 mod environment;
 mod failed_attempt;
+pub mod guide;
 mod handle;
 #[cfg(feature = "jwt")]
 mod key_file;

@@ -24,8 +24,7 @@ const PACKET_ID: &str = "packet_id";
 /// characters escaped. Cheap to clone.
 ///
 /// ```
-/// use iotcore_gateway::error_report::{ErrorReport, ErrorType, Retry};
-///
+/// # use iotcore_gateway::error_report::{ErrorReport, ErrorType, Retry};
 /// let report = ErrorReport::parse(
 ///     br#"{"error_type":"GATEWAY_ATTACHMENT_ERROR","device_id":"boiler-7","description":"Denied.",
 ///          "mqtt_message_info":{"message_type":"PUBLISH","topic":"/devices/boiler-7/attach",

@@ -81,6 +81,28 @@ impl Gateway {
 }
 
 /// Commands: what the user wants.
+///
+/// ```
+/// # use std::time::{Duration, Instant};
+/// # use iotcore_gateway::{*, auth::UnixTime, message::{QoS, Subscription}};
+/// # let id = ClientId::new("plant".try_into()?, "us-central1".try_into()?, "sensors".try_into()?, "gateway-1".try_into()?);
+/// # let (now, unix_now) = (Instant::now(), UnixTime::from_secs(1_795_374_000));
+/// let mut gateway = Gateway::new(id, Options::default(), 42)?;
+/// gateway.open(now)?;
+///
+/// // All of these are legal at any time. What needs a connection, or the attach of the device, waits for it.
+/// let (boiler, _) = gateway.attach("boiler-7".try_into()?, DeviceAuth::ByAssociation, unix_now, now)?;
+/// gateway.subscribe(boiler, Subscription::Config, QoS::AtLeastOnce, now)?;
+/// let reading = gateway.publish(Publication::telemetry(boiler, "71"), now)?;
+///
+/// gateway.cancel(reading, now)?;
+/// let Some(Event::Failed { op, failure, .. }) = gateway.poll_event() else { panic!() };
+/// assert_eq!((op, failure), (reading, Failure::Cancelled));
+///
+/// let error = gateway.attach("gateway-1".try_into()?, DeviceAuth::ByAssociation, unix_now, now).unwrap_err();
+/// assert_eq!(error.to_string(), "`gateway-1` is the gateway itself, which needs no attach or detach");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl Gateway {
     /// Connects, and stays connected until [`close`](Self::close). Ends in [`Outcome::Opened`](crate::Outcome::Opened)
     /// with the first accepted connection. Returns the same operation if called again before that.

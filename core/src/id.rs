@@ -84,8 +84,7 @@ checked_id! {
     /// as `example.com:plant`. Case-sensitive; cheap to clone.
     ///
     /// ```
-    /// use iotcore_gateway::id::ProjectId;
-    ///
+    /// # use iotcore_gateway::id::ProjectId;
     /// let project: ProjectId = "example.com:plant".parse()?;
     /// assert_eq!(project.as_str(), "example.com:plant");
     /// assert!(ProjectId::try_from("plant/7").is_err());
@@ -101,8 +100,7 @@ checked_id! {
     /// because the service may add new ones. Cheap to clone.
     ///
     /// ```
-    /// use iotcore_gateway::id::Location;
-    ///
+    /// # use iotcore_gateway::id::Location;
     /// let location: Location = "us-central1".parse()?;
     /// assert_eq!(location.to_string(), "us-central1");
     /// # Ok::<(), iotcore_gateway::id::IdError>(())
@@ -117,8 +115,7 @@ checked_id! {
     /// service reserves. Case-sensitive; cheap to clone.
     ///
     /// ```
-    /// use iotcore_gateway::id::{IdProblem, RegistryId};
-    ///
+    /// # use iotcore_gateway::id::{IdProblem, RegistryId};
     /// let registry: RegistryId = "sensors".parse()?;
     /// let refused = RegistryId::try_from("google").unwrap_err();
     /// assert_eq!(refused.problem(), IdProblem::ReservedPrefix);

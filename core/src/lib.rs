@@ -181,6 +181,7 @@
 //! * `tracing`: spans for the driver's connections and devices, and events for what happens to them, without secrets.
 //! * `internals`: what the project's own fuzzing needs of the codec. Not an API: it changes without notice, outside of
 //!   semantic versioning, and nothing else may use it.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]

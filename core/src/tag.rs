@@ -10,8 +10,7 @@ const MAX_TAG_BYTES: usize = 64;
 /// or is unsent ([`Unsent::tag`](crate::message::Unsent::tag)). Cheap to clone.
 ///
 /// ```
-/// use iotcore_gateway::message::Tag;
-///
+/// # use iotcore_gateway::message::Tag;
 /// let tag: Tag = "reading 17".parse()?;
 /// assert_eq!(tag.as_str(), "reading 17");
 /// assert_eq!(Tag::try_from("é".repeat(33)).unwrap_err().len(), 66);

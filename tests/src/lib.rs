@@ -55,6 +55,7 @@
 //! assert!(link.bridge.attached("gateway-1").eq(["sensor-1"]));
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod bridge;

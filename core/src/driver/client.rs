@@ -21,6 +21,27 @@ use crate::{
 /// Its futures are `Send` and cancel safe: a future that is dropped has either been accepted, and continues without its
 /// caller, or has changed nothing. When the last `Client`, [`Device`] and [`Attaching`] are dropped, the gateway closes as
 /// if [`close`](Self::close) had been called.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::{*, driver::*};
+/// # bridge::on_bridge(async |client, world| {
+/// client.connected().await?; // accepted by the bridge; the first attempt that fails is in the status
+/// client.gateway().report_state("running").await?.await?; // the gateway is a device itself
+///
+/// let boiler = client.attach("boiler-7".parse::<DeviceId>()?).await?;
+/// boiler.telemetry("71").await?.await?;
+/// for device in client.devices() {
+///     println!("{}: {:?}, {} queued", device.id, device.state, device.queued);
+/// }
+/// println!("acknowledged within {:?}", client.stats().latency);
+/// # assert_eq!(world.arrived("/devices/gateway-1/state"), ["running"]);
+///
+/// let closed = client.close().await;
+/// assert!(closed.unsent.is_empty());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -131,9 +152,15 @@ impl Client {
         self.shared.lock(|state| state.gateway().unsent().collect())
     }
 
-    /// Closes the gateway for good: sends accepted messages for at most `drain_timeout`, then disconnects. Completes
-    /// after that and returns the messages left unsent. Every other future has completed by then. If the driver was never
-    /// polled, nothing is sent, and it completes all the same; one that was polled has to be polled on, or dropped.
+    /// Closes the gateway for good: sends accepted messages for at most [`drain_timeout`](crate::Options::drain_timeout), then
+    /// disconnects, and returns the messages left unsent. Every other future has completed by then.
+    ///
+    /// Without a connection this takes all of `drain_timeout`, **10 s** by default, if anything is unsent: the network may come
+    /// back. With a `drain_timeout` of zero it returns at once. Dropping the [`Driver`](crate::driver::Driver) ends the wait
+    /// too, and what was unsent is returned.
+    ///
+    /// If the driver was never polled, nothing is sent, and it completes all the same; one that was polled has to be polled
+    /// on, or dropped.
     pub async fn close(&self) -> Closed {
         self.shared.with(|state, now| state.close(now));
         Closing::new(Arc::clone(&self.shared)).await

@@ -22,6 +22,24 @@ use crate::{
 ///
 /// Dropping it does not affect the message; a later failure is then reported as
 /// [`Status::Undelivered`](crate::driver::Status::Undelivered), which counts messages and does not return them.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::driver::{*, error::DeliveryError};
+/// # bridge::on_bridge(async |client, world| {
+/// let delivery = client.gateway().telemetry(Telemetry::new("71").tag("reading 17".parse()?)).await?;
+/// # world.unplug();
+/// # delivery.cancel()?;
+/// match delivery.await {
+///     Ok(()) => println!("the bridge has it"),
+///     Err(DeliveryError::Failed { failure, unsent }) => {
+///         eprintln!("{:?} was not delivered: {failure}", unsent.tag); // `failure.retry()`: is it worth another try?
+///     }
+///     Err(error) => return Err(error.into()), // the driver was dropped
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "the message is on its way, but only awaiting this tells whether it arrived"]
 pub struct Delivery {

@@ -28,6 +28,27 @@ use crate::{
 /// Its futures are `Send` and cancel safe: a future that is dropped has either been accepted, and continues without its
 /// caller, or has changed nothing. Dropping the handle does not detach the device; commands that arrive for it
 /// afterwards are acknowledged and dropped, its newest config is kept for a later handle.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::{*, device::DeviceState, driver::*, message::Subscription};
+/// # bridge::on_bridge(async |client, world| {
+/// let boiler = client.attach("boiler-7".parse::<DeviceId>()?).await?;
+/// assert_eq!(boiler.status(), Some(DeviceState::Attached));
+///
+/// let first = boiler.telemetry("71").await?; // accepted
+/// let second = boiler.telemetry(Telemetry::new("too hot").subfolder("alarms".parse()?)).await?;
+/// boiler.report_state(r#"{"valve":"open"}"#).await?;
+/// first.await?; // acknowledged
+/// second.await?;
+///
+/// boiler.unsubscribe(Subscription::Commands).await?;
+/// boiler.detach().await?;
+/// assert_eq!(boiler.status(), None);
+/// # assert_eq!(world.arrived("/devices/boiler-7/events/alarms"), ["too hot"]);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Device {
     handle: Arc<Handle>,

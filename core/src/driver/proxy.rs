@@ -26,8 +26,7 @@ pub use self::{invalid::InvalidProxy, tunnel_error::ProxyError};
 /// world.
 ///
 /// ```
-/// use iotcore_gateway::driver::proxy::Proxy;
-///
+/// # use iotcore_gateway::driver::proxy::Proxy;
 /// let proxy: Proxy = "socks5://plant:secret@proxy.example".parse()?;
 /// assert_eq!(proxy.to_string(), "socks5://proxy.example:1080");
 /// let same = Proxy::socks5("proxy.example", 1080)?.credentials("plant", "secret")?;

@@ -16,6 +16,20 @@ use crate::{
 };
 
 /// A change of the connection or of a device, or a message of the bridge about them.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::driver::*;
+/// # bridge::on_bridge(async |client, world| {
+/// # let mut changes = client.status();
+/// let change = changes.next().await.expect("the driver runs");
+/// match &change {
+///     Status::Disconnected { ended, .. } if ended.retry_in.is_none() => eprintln!("{change}: the end"),
+///     _ => println!("{change}"), // each displays as one sentence
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Status {

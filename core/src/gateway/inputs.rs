@@ -12,6 +12,29 @@ use crate::{
 };
 
 /// Inputs: what the transport and the clock report.
+///
+/// ```
+/// # use std::time::{Duration, Instant};
+/// # use iotcore_gateway::{*, auth::{Token, UnixTime}, cause::TransportEnd};
+/// # let id = ClientId::new("plant".try_into()?, "us-central1".try_into()?, "sensors".try_into()?, "gateway-1".try_into()?);
+/// # let (now, unix_now) = (Instant::now(), UnixTime::from_secs(1_795_374_000));
+/// let mut gateway = Gateway::new(id, Options::default(), 42)?;
+/// gateway.open(now)?;
+///
+/// let token = Token::new("a.jwt.here", now + Duration::from_secs(3_600))?;
+/// gateway.handle_connected(token, unix_now, now); // the transport is up: CONNECT is queued
+/// gateway.handle_transmitted(gateway.poll_transmit().len(), now); // and written
+/// gateway.handle_input(&[0x20, 2], now); // CONNACK 0 arrives in two parts
+/// gateway.handle_input(&[0, 0], now);
+/// assert!(gateway.is_open());
+///
+/// gateway.handle_disconnected(TransportEnd::PeerClosed, now);
+/// assert!(!gateway.wants_transport());
+/// let next_attempt = gateway.poll_timeout().expect("the backoff");
+/// gateway.handle_timeout(next_attempt);
+/// assert!(gateway.wants_transport());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl Gateway {
     /// Records that the transport is up: queues CONNECT with this token, also if the events have reached their limit
     /// since the dial began. While [`wants_transport`](Self::wants_transport) is false, this transmits nothing and does

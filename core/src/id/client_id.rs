@@ -7,8 +7,7 @@ use crate::id::{DeviceId, Location, ProjectId, RegistryId, fnv1a};
 /// The MQTT client id of a gateway: its full path in the cloud.
 ///
 /// ```
-/// use iotcore_gateway::ClientId;
-///
+/// # use iotcore_gateway::ClientId;
 /// let id = ClientId::new(
 ///     "plant".parse()?,
 ///     "us-central1".parse()?,

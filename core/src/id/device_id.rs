@@ -16,8 +16,7 @@ checked_id! {
     /// Case-sensitive; cheap to clone.
     ///
     /// ```
-    /// use iotcore_gateway::{DeviceId, id::IdProblem};
-    ///
+    /// # use iotcore_gateway::{DeviceId, id::IdProblem};
     /// let device: DeviceId = "boiler-7".parse()?;
     /// let refused = DeviceId::try_from("boiler+7").unwrap_err();
     /// assert_eq!(refused.problem(), IdProblem::Wildcard { position: 6 });
