@@ -27,6 +27,8 @@
 mod allocator;
 mod costs;
 mod dialogue;
+#[path = "../../../examples/ending.rs"]
+mod ending;
 mod floor;
 mod gateway;
 mod json;
@@ -40,8 +42,9 @@ mod subject;
 mod svg;
 mod table;
 
-use std::{env, error::Error, fs, path::Path};
+use std::{env, error::Error, fs, path::Path, process::ExitCode};
 
+use ending::ending;
 use gateway::Single;
 use rows::{Check, Row};
 
@@ -59,7 +62,12 @@ impl Report {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    ending(run())
+}
+
+/// Does what the command line asks for.
+fn run() -> Result<(), Box<dyn Error>> {
     // Cargo adds `--bench`, and runs a benchmark in the folder of its package.
     let arguments: Vec<_> = env::args()
         .skip(1)
