@@ -10,7 +10,10 @@ use std::{
 };
 
 use iotcore_gateway_tokio::{
-    Algorithm, DeviceId, IdError, KeyError, KeyFileError, KeyTokens, MintError,
+    Algorithm, DeviceId, KeyTokens,
+    auth::{KeyError, MintError},
+    error::KeyFileError,
+    id::IdError,
 };
 
 /// What follows the id of the device in the name of its file.

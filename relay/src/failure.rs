@@ -5,9 +5,13 @@ mod disconnected;
 use std::fmt::Display;
 
 use iotcore_gateway_tokio::{
-    AcceptError, AttachError, Certainty, CommandError, DeliveryError, DetachCause, DeviceId,
-    DriverStopped, ErrorType, Failure, IdError, OperationError, PublishError, PublishErrorKind,
-    Retry, SubfolderError, TagError,
+    DeviceId, Failure,
+    cause::{Certainty, DetachCause},
+    command_error::{CommandError, PublishError, PublishErrorKind},
+    error::{AcceptError, AttachError, DeliveryError, DriverStopped, OperationError},
+    error_report::{ErrorType, Retry},
+    id::IdError,
+    message::{SubfolderError, TagError},
 };
 use serde::Serialize;
 

@@ -1,6 +1,10 @@
 //! The keys that sign the relay's tokens: the gateway's, and those of its devices.
 
-use iotcore_gateway_tokio::{BoxError, KeyTokens, Token, TokenRequest, TokenSource};
+use iotcore_gateway_tokio::{
+    KeyTokens,
+    auth::Token,
+    token_source::{BoxError, TokenRequest, TokenSource},
+};
 
 use crate::device_keys::DeviceKeys;
 

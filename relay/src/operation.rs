@@ -8,7 +8,7 @@ mod not_cancelled;
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use iotcore_gateway_tokio::{Priority, QoS, Tag};
+use iotcore_gateway_tokio::message::{Priority, QoS, Tag};
 use serde::Serialize;
 use tokio::time::Instant;
 

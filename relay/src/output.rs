@@ -10,7 +10,11 @@ use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use iotcore_gateway_tokio::{ErrorReport, MessageKind, QoS, Tag};
+use iotcore_gateway_tokio::{
+    MessageKind,
+    error_report::ErrorReport,
+    message::{QoS, Tag},
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use tokio::time::Instant;

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use iotcore_gateway_tokio::{CloseCause, connect};
+use iotcore_gateway_tokio::{closed::CloseCause, connect};
 use tokio::{runtime::Builder, sync::Notify, time::timeout_at};
 
 use crate::{

@@ -18,7 +18,10 @@ use std::{
     sync::Arc,
 };
 
-use iotcore_gateway_tokio::{Client, Device, DeviceId, Failure, Message, QoS, Subscription};
+use iotcore_gateway_tokio::{
+    Client, Device, DeviceId, Failure, Message,
+    message::{QoS, Subscription},
+};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,

@@ -9,8 +9,10 @@ use std::{
 };
 
 use iotcore_gateway_tokio::{
-    AttachError, Attaching, Device, DeviceId, Message, OperationError, QoS, Status, StatusChanges,
-    Subscription,
+    Device, DeviceId, Message, Status, StatusChanges,
+    error::{AttachError, OperationError},
+    message::{QoS, Subscription},
+    pending::Attaching,
 };
 use tokio::{
     sync::{Notify, mpsc},

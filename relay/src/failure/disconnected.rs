@@ -2,7 +2,10 @@
 
 use std::error::Error;
 
-use iotcore_gateway_tokio::{DialFailure, DisconnectReason, Disconnected, TransportError};
+use iotcore_gateway_tokio::{
+    cause::{DisconnectReason, Disconnected},
+    error::{DialFailure, TransportError},
+};
 
 use crate::codes::DisconnectCode;
 
@@ -143,7 +146,10 @@ mod tests {
     use std::net::TcpListener;
 
     use iotcore_gateway_tokio::{
-        BoxError, ClientId, Security, Setup, Status, Token, TokenRequest, TokenSource, connect,
+        ClientId, Security, Setup, Status,
+        auth::Token,
+        connect,
+        token_source::{BoxError, TokenRequest, TokenSource},
     };
 
     use super::*;

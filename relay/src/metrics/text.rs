@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iotcore_gateway_tokio::{DeviceInfo, Stats};
+use iotcore_gateway_tokio::{Stats, device::DeviceInfo};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, prometheus_text},

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use iotcore_gateway_tokio::{Priority, QoS, Tag};
+use iotcore_gateway_tokio::message::{Priority, QoS, Tag};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Number, Value};
 use tokio::time::Instant;

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::ValueEnum;
-use iotcore_gateway_tokio::{DeviceId, QueueLimit};
+use iotcore_gateway_tokio::{DeviceId, options::QueueLimit};
 
 use super::drain_timeout::DrainTimeout;
 use crate::{keys::Keys, operation::Publication};

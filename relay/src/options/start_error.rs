@@ -2,7 +2,12 @@
 
 use std::{error::Error, fmt, path::PathBuf};
 
-use iotcore_gateway_tokio::{InvalidProxy, KeyFileError, MintError, SetupError, TlsError};
+use iotcore_gateway_tokio::{
+    auth::MintError,
+    error::{KeyFileError, SetupError},
+    proxy::InvalidProxy,
+    tls::TlsError,
+};
 
 use crate::device_keys::DeviceKeysError;
 

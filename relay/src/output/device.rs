@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use iotcore_gateway_tokio::{DeviceInfo, DeviceState, LastFailure};
+use iotcore_gateway_tokio::device::{DeviceInfo, DeviceState, LastFailure};
 use serde::Serialize;
 
 use super::seconds;

@@ -5,7 +5,7 @@ use std::{
     net::{IpAddr, Ipv4Addr, SocketAddr},
 };
 
-use iotcore_gateway_tokio::{ErrorType, Failure, Stats};
+use iotcore_gateway_tokio::{Failure, Stats, error_report::ErrorType};
 use serde_json::Value;
 
 use super::*;

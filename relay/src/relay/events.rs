@@ -2,7 +2,12 @@
 
 use std::io;
 
-use iotcore_gateway_tokio::{CommandError, Disconnected, OperationError, Status, TransportError};
+use iotcore_gateway_tokio::{
+    Status,
+    cause::Disconnected,
+    command_error::CommandError,
+    error::{OperationError, TransportError},
+};
 use tokio::time::Instant;
 
 use super::{Relay, connection::ConnectionEnd, lanes::Stage, open::OpenMessage, statuses};

@@ -1,6 +1,6 @@
 //! Tokens of devices.
 
-use iotcore_gateway_tokio::UnixTime;
+use iotcore_gateway_tokio::auth::UnixTime;
 use serde_json::json;
 
 use crate::{

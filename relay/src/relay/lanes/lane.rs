@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use iotcore_gateway_tokio::{Device, DeviceState};
+use iotcore_gateway_tokio::{Device, device::DeviceState};
 use tokio::time::Instant;
 
 use super::{
