@@ -108,3 +108,8 @@ pub fn connect<T: TokenSource>(
 ) -> Result<(Client, Driver<SmolRuntime, T>), SetupError> {
     setup.start(SmolRuntime)
 }
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -109,3 +109,8 @@ pub fn connect<T: TokenSource>(
     runtime.remember();
     setup.start(runtime)
 }
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

@@ -1,13 +1,13 @@
 //! A gateway without a runtime: the state machine alone, `std::net`, rustls and one thread. It attaches a device,
-//! publishes one reading, and closes once that has ended. `main` is the program; `run` is the adapter and fits any program.
+//! publishes one reading, and closes once that has ended. `start` is the program; `run` is the adapter and fits any program.
 #![forbid(unsafe_code)]
 #![expect(clippy::disallowed_methods, reason = "the example provides the clock")]
 
 use std::io::{self, ErrorKind::*, Read, Write};
 use std::time::{Duration, Instant, SystemTime};
-use std::{env, fs, net::Shutdown, net::TcpStream, process, sync::Arc, thread};
+use std::{env, error::Error, fs, iter::successors, net::Shutdown, net::TcpStream};
+use std::{process, process::ExitCode, sync::Arc, thread};
 
-use anyhow::{Context, Result};
 use iotcore_gateway::{Algorithm, ClientId, DeviceAuth, Gateway, Options, Publication};
 use iotcore_gateway::{auth::SigningKey, cause::TransportEnd};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
@@ -17,18 +17,29 @@ const USAGE: &str = "usage: blocking HOST PORT CA PROJECT LOCATION REGISTRY GATE
 const HOUR: Duration = Duration::from_secs(3_600);
 const LINGER: Duration = Duration::from_secs(2);
 const BRIEFLY: Duration = Duration::from_millis(5);
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
 type Line = StreamOwned<ClientConnection, TcpStream>;
 
-fn main() -> Result<()> {
-    let arg = |n| env::args().nth(n).context(USAGE);
+fn main() -> ExitCode {
+    let Err(error) = start() else {
+        return ExitCode::SUCCESS;
+    };
+    let causes = successors(error.source(), |&cause| cause.source());
+    let told = causes.fold(error.to_string(), |told, cause| format!("{told}: {cause}"));
+    let _ = writeln!(io::stderr(), "{told}");
+    ExitCode::FAILURE
+}
+
+fn start() -> Result<()> {
+    let arg = |n| env::args().nth(n).ok_or(USAGE);
     let (host, port, mut roots) = (arg(1)?, arg(2)?.parse()?, RootCertStore::empty());
-    roots.add(CertificateDer::from_pem_file(arg(3)?)?)?;
+    roots.add(CertificateDer::from_pem_slice(&contents(arg(3)?)?)?)?;
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())); // rustls panics if it has two
     let tls = tls.with_safe_default_protocol_versions()?;
     let tls = Arc::new(tls.with_root_certificates(roots).with_no_client_auth());
     let (project, location) = (arg(4)?.parse()?, arg(5)?.parse()?);
     let id = ClientId::new(project, location, arg(6)?.parse()?, arg(7)?.parse()?);
-    let key = SigningKey::from_pem(&fs::read(arg(8)?)?, Algorithm::Es256)?;
+    let key = SigningKey::from_pem(&contents(arg(8)?)?, Algorithm::Es256)?;
     // Commands do not wait for a connection: accepted ones are kept across connections until the drain timeout.
     let mut options = Options::default();
     options.drain_timeout = HOUR;
@@ -53,7 +64,11 @@ fn main() -> Result<()> {
         Ok(StreamOwned::new(tls, socket)) // the handshake runs on first use, within the CONNACK timeout
     })?;
     let delivered = (gateway.stats().published > 0).then_some(());
-    delivered.context("the reading was not acknowledged")
+    delivered.ok_or("the reading was not acknowledged".into())
+}
+
+fn contents(file: String) -> Result<Vec<u8>> {
+    fs::read(&file).map_err(|error| format!("{file}: {error}").into())
 }
 
 /// Connects the gateway, transfers its bytes and reports the time, until it is closed.

@@ -288,3 +288,8 @@ pub mod message {
         unsent::Unsent,
     };
 }
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

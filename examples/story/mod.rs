@@ -2,6 +2,7 @@
 //! so that it is the same on each runtime: the examples of the adapters connect, spawn the driver, and run it.
 
 mod cloud;
+#[path = "../ending.rs"]
 mod ending;
 mod place;
 mod timeline;

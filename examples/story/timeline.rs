@@ -39,8 +39,14 @@ enum Colour {
     Dim,
 }
 
-/// The column at which a duration ends, relative to the start of the text.
-const WIDTH: usize = 72;
+/// The width of a line with a duration at its end, unless the terminal is narrower.
+const WIDTH: usize = 96;
+
+/// The columns in front of the text: when and where something happened.
+const MARGIN: usize = 21;
+
+/// The columns in front of the rest of a text for which the terminal is too narrow.
+const INDENT: usize = MARGIN + 4;
 
 impl Timeline {
     /// Creates a timeline that starts now, in colour if it is printed to a terminal and `NO_COLOR` is not set.
@@ -102,8 +108,7 @@ impl Timeline {
     /// Prints an event of the bridge.
     pub(crate) fn bridge(&self, event: &Event) {
         if !matches!(event.kind, EventKind::Accepted | EventKind::Ping) {
-            let line: String = event.kind.to_string().chars().take(WIDTH).collect();
-            self.line("bridge", Colour::Dim, &format!("    {line}"), None);
+            self.line("bridge", Colour::Dim, &format!("    {}", event.kind), None);
         }
     }
 
@@ -127,17 +132,39 @@ impl Timeline {
             ("", "")
         };
         drop(shared);
+        let line = format!("{at:8.3} s  {who:<8} {what}");
         let took = took.map_or(String::new(), |took| {
-            let room = WIDTH.saturating_sub(what.chars().count());
-            format!("{:>room$.1} ms", took.as_secs_f64() * 1_000.0)
+            let width = terminal_width().map_or(WIDTH, |width| width.min(WIDTH));
+            let room = width.saturating_sub(line.chars().count() + "  ms".len());
+            format!(" {:>room$.1} ms", took.as_secs_f64() * 1_000.0)
         });
-        self.write(&format!("{at:8.3} s  {who:<8} {on}{what}{took}{off}"));
+        let line = wrapped(&format!("{line}{took}"));
+        let (before, text) = line.split_at(MARGIN);
+        self.write(&format!("{before}{on}{text}{off}"));
     }
 
     /// Writes a line. A closed terminal must not stop the gateway.
     fn write(&self, line: &str) {
         let _ = writeln!(io::stdout(), "{line}");
     }
+}
+
+/// Returns the width of the terminal, if the output is one; a very narrow one wraps lines itself.
+fn terminal_width() -> Option<usize> {
+    let width = io::stdout().is_terminal().then(textwrap::termwidth)?;
+    Some(width.max(2 * MARGIN))
+}
+
+/// Wraps a line at the terminal's width. In a file it remains one line.
+fn wrapped(line: &str) -> String {
+    let Some(width) = terminal_width() else {
+        return line.to_owned();
+    };
+    let indent = " ".repeat(INDENT);
+    textwrap::fill(
+        line,
+        textwrap::Options::new(width).subsequent_indent(&indent),
+    )
 }
 
 impl Step {

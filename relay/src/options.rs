@@ -1,6 +1,7 @@
 //! Parses the command line and the environment, and sets up the gateway accordingly.
 
 mod drain_timeout;
+mod help;
 mod proxy_option;
 mod security_options;
 mod settings;
@@ -42,24 +43,6 @@ const MIN_URGENT_BYTES: usize = 256 * 1024;
 /// The number of unacknowledged configs and commands at which reading from the bridge is paused.
 const MAX_UNACKNOWLEDGED: usize = 256;
 
-const AFTER_HELP: &str = "\
-Every option can also be set with an environment variable: IOTCORE_HOST, IOTCORE_PORT and so on; a switch by true or false.
-
-Why an operation `failed`, by its `error`:
-  suspected       the bridge closed five connections at it, two of them while it was alone
-  device_refused  the bridge refused the device, or its attach was suspected: attach or authorize it
-  detached        its device was detached first
-  token_expired   the given token has expired: mint another one, and check the clock
-  expired         its `expires_after` had passed before it was sent or acknowledged
-  cancelled       the operation `cancel` ended it; it may have arrived if it was in flight
-  superseded      a newer state replaced it
-  dropped         the queue was full (--overflow drop-oldest)
-  queue_full      its device cannot send (no token, not attached), and --max-queued of its messages wait already
-  timed_out       the bridge did not answer an attach or a SUBSCRIBE; it is asked again
-  closed, gave_up the relay ended first
-Any other code is explained in the `detail`. The event `token_needed` asks for `authorize`: the device's token has
-expired, and its messages wait.";
-
 /// A gateway on ClearBlade IoT Core's MQTT bridge, driven by JSON Lines: operations on standard
 /// input, events on standard output.
 ///
@@ -69,7 +52,8 @@ expired, and its messages wait.";
 #[command(
     name = "iotcore-relay",
     version,
-    after_help = AFTER_HELP
+    after_help = help::SHORT,
+    after_long_help = help::LONG
 )]
 pub(crate) struct Arguments {
     /// The host of the bridge, such as us-central1-mqtt.clearblade.com
@@ -118,9 +102,11 @@ pub(crate) struct Arguments {
     #[command(flatten)]
     security: SecurityOptions,
 
-    /// The proxy to connect through: http://HOST:PORT or socks5://HOST:PORT, with USER:PASSWORD@ before the host if it
-    /// requires them, or `none`. By default that of the environment: https_proxy, HTTPS_PROXY, all_proxy or ALL_PROXY,
-    /// unless no_proxy or NO_PROXY lists the host. Others can see a command line: give a password in the environment
+    /// The proxy to connect through: http://HOST:PORT or socks5://HOST:PORT, or `none`
+    ///
+    /// With USER:PASSWORD@ before the host if it requires them. By default that of the environment: https_proxy,
+    /// HTTPS_PROXY, all_proxy or ALL_PROXY, unless no_proxy or NO_PROXY lists the host. Others can see a command line:
+    /// give a password in the environment
     #[arg(
         long,
         env = "IOTCORE_PROXY",
@@ -149,8 +135,9 @@ pub(crate) struct Arguments {
           value_parser = value_parser!(u64).range(1..=86_400))]
     ack_timeout: u64,
 
-    /// How long the end waits for operations while none succeeds, and how long it takes after a signal; a detach waits as
-    /// long. Half of it is for what waits in the relay, half for what the gateway has accepted; 1 to 86400
+    /// How long the end waits for operations while none succeeds, and how long it takes after a signal; 1 to 86400
+    ///
+    /// A detach waits as long. Half of it is for what waits in the relay, half for what the gateway has accepted
     #[arg(long, env = "IOTCORE_DRAIN_TIMEOUT", value_name = "SECONDS", default_value_t = 10,
           value_parser = value_parser!(u64).range(1..=86_400))]
     drain_timeout: u64,
@@ -170,8 +157,9 @@ pub(crate) struct Arguments {
           value_parser = value_parser!(u16).range(1..=32_000))]
     device_window: u16,
 
-    /// The number of messages of one device without `done` or `failed`, in flight or not, at which its further ones wait,
-    /// urgent ones at a tenth more; at 100 times as many of all devices, reading the input pauses
+    /// The number of messages of one device without `done` or `failed` at which its further ones wait
+    ///
+    /// In flight or not; urgent ones wait at a tenth more. At 100 times as many of all devices, reading the input pauses
     #[arg(long, env = "IOTCORE_MAX_QUEUED", value_name = "N", default_value_t = 1_000,
           value_parser = value_parser!(u32).range(1..=10_000_000))]
     max_queued: u32,
@@ -239,8 +227,9 @@ pub(crate) struct Arguments {
     )]
     acknowledge: Acknowledge,
 
-    /// Serve metrics for Prometheus at http://IP:PORT/metrics, to everyone who can reach the address; port 0 for a free one.
-    /// The event `metrics` has the address in use
+    /// Serve metrics for Prometheus at http://IP:PORT/metrics
+    ///
+    /// To everyone who can reach the address; port 0 for a free one. The event `metrics` has the address in use
     #[arg(long, env = "IOTCORE_METRICS", value_name = "IP:PORT")]
     metrics: Option<SocketAddr>,
 }

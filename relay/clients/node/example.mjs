@@ -1,31 +1,38 @@
-// Attaches boiler-7, publishes each second, and reports each config as its state. It ends on an error, and says why.
+// Attaches devices; each publishes a reading a second, and reports its config as its state. Usage: example.mjs [DEVICE ...]
 import { setTimeout as sleep } from "node:timers/promises";
-import { NotConnected, Relay } from "./iotcore-relay.mjs";
+import { Relay } from "./iotcore-relay.mjs";
 
-const relay = new Relay(); // its options are in the environment: IOTCORE_HOST and so on
-relay.on("config", async ({ device, payload }) => {
-  if (device !== "boiler-7") return; // it is null for the gateway's own
-  console.log("config", payload.toString());
-  await relay.state(device, payload).catch((error) => {
-    if (error.code !== "superseded") console.error(error.message); // by a newer state
-  });
-});
-try {
-  for (let isConnected = false; !isConnected; ) {
-    await relay.connected().then(() => { isConnected = true; }, (error) => {
-      console.error(error.message);
-      if (!(error instanceof NotConnected && ["dial_failed", "peer_closed", "broken"].includes(error.code))) throw error;
-    });
-  }
-  await relay.attach("boiler-7");
-  for (let number = 0; number < 3; number += 1) {
-    await relay.telemetry("boiler-7", JSON.stringify({ celsius: 70 + number }));
-    console.log("published", number);
+const READINGS = 3; // of each device; a gateway goes on for ever
+
+async function run(relay, device) {
+  const messages = relay.messages(device); // before the attach: the config comes at once
+  await relay.attach(device);
+  follow(relay, messages).catch((error) => console.error(error.message));
+  for (let number = 0; number < READINGS; number += 1) {
+    await relay.telemetry(device, JSON.stringify({ celsius: 70 + number }));
+    console.log(device, "published", number);
     await sleep(1000);
   }
+}
+
+async function follow(relay, messages) {
+  for await (const { device, kind, payload } of messages) {
+    console.log(device, kind, payload.toString());
+    if (kind !== "config") continue;
+    await relay.state(device, payload).catch((error) => {
+      if (error.code !== "superseded") throw error; // by a newer state
+    });
+  }
+}
+
+const devices = process.argv.length > 2 ? process.argv.slice(2) : ["boiler-7", "bound-sensor"];
+const relay = new Relay(); // its options are in the environment: IOTCORE_HOST and so on
+try {
+  await relay.connected(); // or ends and says why not; without this line it waits for as long as it takes
+  await Promise.all(devices.map((device) => run(relay, device)));
+  await relay.close();
 } catch (error) {
   console.error(error.message);
   process.exitCode = 1;
-} finally {
-  await relay.close();
+  await relay.close().catch(() => {}); // if it was the relay that ended, that was told
 }

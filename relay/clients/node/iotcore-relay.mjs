@@ -4,30 +4,30 @@
  * @typedef {{ op: string, id?: number, [member: string]: unknown }} Operation
  * @typedef {{ event: string, [member: string]: any }} RelayEvent
  * @typedef {{ kind: "config" | "command", device: string | null, subfolder: string | null, payload: Buffer, delivery: number }} Message
- *   A config or command; `device` is null for the gateway itself.
+ *   A config or command; `device` is null for the gateway itself, as in `telemetry`.
  * @typedef {{ qos?: 0 | 1, priority?: "ordinary" | "urgent", expires_after?: number, tag?: string, signal?: AbortSignal }} PublishOptions
  */
 import { spawn } from "node:child_process";
-import { EventEmitter, once } from "node:events";
+import { once } from "node:events";
 import { createInterface } from "node:readline";
 
 /** Base of all errors: `code` for programs, the message for people. */
 export class RelayError extends Error {
-  /** @param {string} code @param {string} message */
-  constructor(code, message) {
-    super(`${code}: ${message}`);
+  /** @param {string} code @param {string} detail */
+  constructor(code, detail) {
+    super(`${code}: ${detail}`);
     this.name = new.target.name;
     this.code = code;
   }
 }
-/** The relay answered `failed`; codes, certainty and retry are those of its reference. */
+/** The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference. */
 export class OperationFailed extends RelayError {
   /** @param {RelayEvent} event */
   constructor(event) {
     super(event.error, event.detail);
     this.certainty = event.certainty;
     this.retry = event.retry;
-    /** @type {Operation | undefined} The line that sends the message again. */
+    /** @type {Operation | undefined} Of a message: the line that sends it again. */
     this.operation = event.operation;
   }
 }
@@ -35,131 +35,173 @@ export class OperationFailed extends RelayError {
 export class InvalidOperation extends RelayError {}
 /** An attempt to connect failed: the code is the `reason`, the message says what to check. The relay goes on trying. */
 export class NotConnected extends RelayError {}
-/** The relay has ended; the message has its exit code and the last lines of its standard error. */
+/** The relay has ended: the message has its exit code and the last lines of its standard error. */
 export class RelayEnded extends RelayError {}
 
-/** A running relay. Emits `event` (every event), `message`, `config`, `command` (a Message) and `end` (a RelayEnded). */
-export class Relay extends EventEmitter {
-  #process; #nextId = 1; #open = new Map(); #answers = { stats: [], devices: [], unsent: [] }; #notes = []; #connecting = []; #isConnected = false; #lines = 0; #drained; #ended;
+/**
+ * A running relay. Its options are those of the command line, such as `{ host: "localhost", deviceKeys: "keys", plain: true }`;
+ * those that are not given come from the environment, IOTCORE_HOST and so on. What the relay writes to standard error, and
+ * why a connection ended, is a warning of the process. Every method rejects with RelayEnded if the relay has ended.
+ */
+export class Relay {
+  #process; #ended; #nextId = 1; #open = new Map(); #connecting = []; #feeds = new Set(); #notes = []; #unsent = 0; #drained;
   /** @type {RelayEnded | undefined} */ #end;
-  /** @type {RelayEvent | null} The last event `disconnected`; null while connected. */ lastDisconnect = null;
+  isConnected = false;
+  /** @type {RelayEvent | undefined} The last event `disconnected`. */ lastDisconnect;
 
-  /** Starts the program with these options. @param {string[]} options @param {string} program @param {NodeJS.ProcessEnv} env */
-  constructor(options = [], program = "iotcore-relay", env = process.env) {
-    super();
-    this.#process = spawn(program, options, { env, stdio: "pipe" });
+  /** @param {Record<string, string | number | boolean | undefined>} options @param {string} program */
+  constructor(options = {}, program = "iotcore-relay") {
+    const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== false);
+    const names = given.map(([name, value]) => [`--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, value]);
+    this.#process = spawn(program, names.map(([name, value]) => (value === true ? name : `${name}=${value}`)));
     this.#process.stdin.on("error", () => {}); // the end of the process tells more
-    createInterface({ input: this.#process.stdout }).on("line", (line) => this.#onEvent(JSON.parse(line)));
+    createInterface({ input: this.#process.stdout }).on("line", (line) => this.#onLine(line));
     createInterface({ input: this.#process.stderr }).on("line", (line) => {
       this.#notes.push(line);
-      if (this.#notes.length > 20) this.#notes.shift();
+      warn(line);
     });
     this.#ended = new Promise((resolve) => {
-      this.#process.on("error", (error) => resolve(this.#onEnd(`could not be started: ${error.message}`, null)));
+      this.#process.on("error", (error) => resolve(this.#onEnd(`could not be run: ${error.message}`, null)));
       this.#process.on("close", (code, signal) => resolve(this.#onEnd(`ended with ${signal ?? `exit code ${code}`}`, code)));
     });
   }
 
+  /** Ends the relay once what is open has ended, as far as that succeeds.
+   * @returns {Promise<number>} How many messages are left unsent: each has failed, with its `operation`. */
+  async close() {
+    this.#process.stdin.end();
+    const code = await this.#ended;
+    if (code !== 0 && code !== 3) throw this.#end;
+    return this.#unsent;
+  }
+  /** Ends the relay at once: what is open rejects with RelayEnded. */
+  kill() { this.#process.kill("SIGKILL"); }
   /** Waits for a connection. Rejects with NotConnected when the next attempt fails: call it again to go on waiting.
    * @returns {Promise<void>} */
   async connected() {
     if (this.#end) throw this.#end;
-    if (!this.#isConnected) await new Promise((resolve, reject) => this.#connecting.push({ resolve, reject }));
+    if (!this.isConnected) await new Promise((resolve, reject) => this.#connecting.push({ resolve, reject }));
   }
-  /** Attaches a device; null for no subscription.
+  /** Attaches a device now and on each later connection; `config` and `commands` are a QoS, or null for none of them.
    * @param {string} device @param {{ token?: string, config?: 0 | 1 | null, commands?: 0 | 1 | null }} options @returns {Promise<void>} */
   attach(device, options = {}) { return this.#request({ op: "attach", device, ...options }); }
   /** @param {string} device @returns {Promise<void>} */
   detach(device) { return this.#request({ op: "detach", device }); }
-  /** Gives the device a new token, which answers the event `token_needed`. @param {string} device @param {string} token */
+  /** Gives the device a new token, which answers the event `token_needed`.
+   * @param {string} device @param {string} token @returns {Promise<void>} */
   authorize(device, token) { return this.#request({ op: "authorize", device, token }); }
-  /** Publishes; resolves once the bridge has it. An AbortSignal takes it back (`cancelled`). `device` is null for the gateway.
+  /** Publishes, and resolves once the bridge has it; `device` is null for the gateway itself. The signal takes it back.
    * @param {string | null} device @param {string | Uint8Array} payload @param {PublishOptions & { subfolder?: string }} options */
-  telemetry(device, payload, options = {}) { return this.#publish({ op: "telemetry", device, ...bytes(payload) }, options); }
-  /** Publishes the device's state; a newer one makes it fail, `superseded`.
+  telemetry(device, payload, options = {}) { return this.#publish("telemetry", device, payload, options); }
+  /** Publishes the device's state likewise; a newer one makes it fail, `superseded`.
    * @param {string | null} device @param {string | Uint8Array} payload @param {PublishOptions} options */
-  state(device, payload, options = {}) { return this.#publish({ op: "state", device, ...bytes(payload) }, options); }
-  /** With `--acknowledge manual`: tells the bridge that it was taken. @param {Message} message */
+  state(device, payload, options = {}) { return this.#publish("state", device, payload, options); }
+  /** With `acknowledge: "manual"`: tells the bridge that it was taken. @param {Message} message */
   acknowledge(message) { return this.#send({ op: "acknowledge", delivery: message.delivery }); }
   /** @returns {Promise<RelayEvent>} */
-  stats() { return this.#ask("stats"); }
+  stats() { return this.#request({ op: "stats" }); }
   /** @returns {Promise<RelayEvent[]>} */
-  async devices() { return (await this.#ask("devices")).devices; }
-  /** @returns {Promise<Operation[]>} */
-  async unsent() { return (await this.#ask("unsent")).operations; }
-  /** Sends what is open, closes, and resolves with the exit code: 0, or 3 if messages are left unsent, which fail as `closed`.
-   * @returns {Promise<number | null>} */
-  close() { this.#process.stdin.end(); return this.#ended; }
-  /** Ends the process at once, as SIGKILL does. */
-  kill() { this.#process.kill("SIGKILL"); }
+  async devices() { return (await this.#request({ op: "devices" })).devices; }
+  /** Returns the operations of the messages that have not ended. @returns {Promise<Operation[]>} */
+  async unsent() { return (await this.#request({ op: "unsent" })).operations; }
+  /** Configs and commands from now on, of these devices (null: the gateway itself) or of all. Call it before `attach`.
+   * @param {(string | null)[]} devices @returns {AsyncGenerator<Message, void>} */
+  messages(...devices) { return this.#feed((event) => message(event, devices)); }
+  /** All events from now on. @returns {AsyncGenerator<RelayEvent, void>} */
+  events() { return this.#feed((event) => event); }
 
-  async #publish(line, { signal, ...options }) {
+  /** Ends with `close`, and throws RelayEnded if the relay ends by itself. What is not read is kept. */
+  #feed(pick) {
+    const feed = { pick, items: [], wake: () => {} };
+    this.#feeds.add(feed);
+    return this.#read(feed);
+  }
+  async *#read(feed) {
+    try {
+      for (;;) {
+        while (feed.items.length > 0) yield feed.items.shift();
+        if (this.#end?.isFailure) throw this.#end;
+        if (this.#end) return;
+        await new Promise((resolve) => { feed.wake = resolve; });
+      }
+    } finally { this.#feeds.delete(feed); }
+  }
+  async #publish(op, device, payload, { signal, ...options }) {
     signal?.throwIfAborted();
     const id = this.#nextId++;
     const cancel = () => void this.#send({ op: "cancel", id }).catch(() => {});
     signal?.addEventListener("abort", cancel, { once: true });
-    try { await this.#request({ ...line, ...options }, id); } finally { signal?.removeEventListener("abort", cancel); }
+    const content = typeof payload === "string" ? { payload } : { payload_base64: Buffer.from(payload).toString("base64") };
+    try { await this.#request({ op, device, ...content, ...options }, id); } finally { signal?.removeEventListener("abort", cancel); }
   }
   #request(line, id = this.#nextId++) {
     return new Promise((resolve, reject) => {
-      this.#open.set(id, { resolve, reject, line: this.#lines + 1 });
+      this.#open.set(id, { resolve, reject });
       this.#send({ ...line, id }).catch((error) => { this.#open.delete(id); reject(error); });
-    });
-  }
-  #ask(op) {
-    return new Promise((resolve, reject) => {
-      this.#answers[op].push({ resolve, reject });
-      this.#send({ op }).catch(reject);
     });
   }
   /** Resolves once the pipe has room: the relay reads no more while too much is open. */
   async #send(line) {
+    const { stdin } = this.#process;
+    if (!this.#end && stdin.writableEnded) await this.#ended;
     if (this.#end) throw this.#end;
-    const stdin = this.#process.stdin;
-    if (stdin.writableEnded) throw new RelayEnded("closed", "the relay was closed by close()");
-    this.#lines += 1;
-    if (stdin.write(JSON.stringify(line) + "\n")) return;
-    this.#drained ??= once(stdin, "drain").catch(() => {}).then(() => { this.#drained = undefined; });
+    if (stdin.write(`${JSON.stringify(line)}\n`)) return;
+    this.#drained ??= once(stdin, "drain").catch(() => {}).finally(() => { this.#drained = undefined; });
     await Promise.race([this.#drained, this.#ended]);
   }
-  #onEnd(how, code) {
-    const why = this.#notes.join("\n") || this.lastDisconnect?.detail || "";
-    this.#end = new RelayEnded("relay_ended", `iotcore-relay ${how}; its last lines:\n${why}`);
-    for (const { reject } of [...this.#connecting, ...this.#open.values(), ...Object.values(this.#answers).flat()]) reject(this.#end);
-    this.#open.clear();
-    this.emit("end", this.#end);
-    return code;
+  #onLine(line) {
+    try {
+      const event = JSON.parse(line);
+      if (typeof event.event !== "string") throw new Error("it is no event");
+      this.#onEvent(event);
+    } catch (error) { // it is no relay
+      this.#notes.push(`its output cannot be read: ${error.message}`);
+      this.kill();
+    }
   }
   #onEvent(event) {
-    const name = event.event;
-    if (name === "connected" || name === "disconnected") {
-      this.#isConnected = name === "connected";
-      this.lastDisconnect = this.#isConnected ? null : event;
-      for (const { resolve, reject } of this.#connecting.splice(0)) {
-        if (this.#isConnected) resolve(undefined);
-        else reject(new NotConnected(event.reason, event.detail));
-      }
+    const { event: name, id } = event;
+    if (name === "connected" || name === "disconnected") this.#onConnection(event);
+    if (name === "closed") this.#unsent = event.unsent;
+    const answered = ANSWERS.includes(name) ? this.#open.get(id) : undefined;
+    if (answered) this.#open.delete(id);
+    if (name === "failed") answered?.reject(new OperationFailed(event));
+    else if (name === "invalid") answered?.reject(new InvalidOperation(event.error, event.detail));
+    else answered?.resolve(name === "done" ? undefined : event);
+    for (const feed of this.#feeds) {
+      const item = feed.pick(event);
+      if (item) feed.items.push(item);
+      feed.wake();
     }
-    const open = ["done", "failed", "invalid"].includes(name) ? this.#open.get(event.id) : undefined;
-    // A `cancel` that comes too late is invalid under the id of its message, but on another line.
-    if (open && (name !== "invalid" || event.line === open.line)) {
-      const { resolve, reject } = open;
-      this.#open.delete(event.id);
-      if (name === "done") resolve(undefined);
-      else reject(name === "failed" ? new OperationFailed(event) : new InvalidOperation("invalid", event.error));
+  }
+  #onConnection(event) {
+    this.isConnected = event.event === "connected";
+    if (!this.isConnected) {
+      this.lastDisconnect = event;
+      if (event.reason !== "closed" && event.reason !== "token_refresh") warn(event.detail);
     }
-    this.#answers[name]?.shift()?.resolve(event);
-    this.emit("event", event);
-    if (name === "config" || name === "command") {
-      const { device, subfolder, delivery } = event;
-      const payload = "payload_base64" in event ? Buffer.from(event.payload_base64, "base64") : Buffer.from(event.payload);
-      const message = { kind: name, device, subfolder, payload, delivery };
-      this.emit(name, message);
-      this.emit("message", message);
+    for (const { resolve, reject } of this.#connecting.splice(0)) {
+      if (this.isConnected) resolve(undefined);
+      else reject(new NotConnected(event.reason, event.detail));
     }
+  }
+  #onEnd(how, code) {
+    const isFailure = code !== 0 && code !== 3;
+    if (isFailure && this.lastDisconnect) this.#notes.push(this.lastDisconnect.detail);
+    this.#end ??= Object.assign(new RelayEnded("relay_ended", [`iotcore-relay ${how}`, ...this.#notes.slice(-20)].join("\n")), { isFailure });
+    this.isConnected = false;
+    for (const { reject } of [...this.#connecting, ...this.#open.values()]) reject(this.#end);
+    for (const feed of this.#feeds) feed.wake();
+    return code;
   }
 }
 
-function bytes(payload) {
-  return typeof payload === "string" ? { payload } : { payload_base64: Buffer.from(payload).toString("base64") };
+const ANSWERS = ["done", "failed", "invalid", "stats", "devices", "unsent"];
+
+function warn(text) { process.emitWarning(text, "RelayWarning"); }
+
+/** @param {RelayEvent} event @param {(string | null)[]} devices @returns {Message | undefined} */
+function message({ event: kind, device, subfolder, payload, payload_base64, delivery }, devices) {
+  if (kind !== "config" && kind !== "command" || devices.length > 0 && !devices.includes(device)) return undefined;
+  return { kind, device, subfolder, payload: payload === undefined ? Buffer.from(payload_base64, "base64") : Buffer.from(payload), delivery };
 }

@@ -1,42 +1,44 @@
-"""Attaches boiler-7, publishes each second, and reports each config as its state. It ends on an error, and says why."""
+"""Attaches devices; each publishes a reading a second, and reports its config as its state. Usage: example.py [DEVICE ...]"""
 
 import asyncio
 import json
 import sys
 
-from iotcore_relay import NotConnected, OperationFailed, Relay, RelayError
+from iotcore_relay import Feed, OperationFailed, Relay, RelayError
+
+READINGS = 3  # of each device; a gateway goes on for ever
 
 
-async def report_configs(relay: Relay) -> None:
-    async for message in relay.messages("boiler-7", "config"):
-        print("config", message.text)
-        try:
-            await relay.state("boiler-7", message.payload)
-        except OperationFailed as error:
-            if error.code != "superseded":  # by a newer state
-                raise
+async def run(relay: Relay, device: str) -> None:
+    messages = relay.messages(device)  # before the attach: the config comes at once
+    await relay.attach(device)
+    following = asyncio.create_task(follow(relay, messages))
+    for number in range(READINGS):
+        await relay.telemetry(device, json.dumps({"celsius": 70 + number}))
+        print(device, "published", number)
+        await asyncio.sleep(1)
+    following.cancel()
 
 
-async def main() -> None:
-    async with await Relay.start() as relay:  # its options are in the environment: IOTCORE_HOST and so on
-        while True:
+async def follow(relay: Relay, messages: Feed) -> None:
+    async for message in messages:
+        print(message.device, message.kind, message.text)
+        if message.kind == "config":
             try:
-                await relay.connected()
-                break
-            except NotConnected as error:
-                print(error, file=sys.stderr)
-                if error.code not in ("dial_failed", "peer_closed", "broken"):
-                    raise
-        configs = asyncio.create_task(report_configs(relay))
-        await asyncio.wait_for(relay.attach("boiler-7"), 60)
-        for number in range(3):
-            await relay.telemetry("boiler-7", json.dumps({"celsius": 70 + number}))
-            print("published", number)
-            await asyncio.sleep(1)
-    await configs
+                await relay.state(message.device, message.payload)
+            except OperationFailed as error:
+                if error.code != "superseded":  # by a newer state
+                    print(error, file=sys.stderr)
 
 
-try:
-    asyncio.run(main())
-except RelayError as error:
-    sys.exit(str(error))
+async def main(devices: list) -> None:
+    async with Relay() as relay:  # its options are in the environment: IOTCORE_HOST and so on
+        await relay.connected()  # or ends and says why not; without this line it waits for as long as it takes
+        await asyncio.gather(*(run(relay, device) for device in devices))
+
+
+if __name__ == "__main__":
+    try:
+        asyncio.run(main(sys.argv[1:] or ["boiler-7", "bound-sensor"]))
+    except RelayError as error:
+        sys.exit(str(error))

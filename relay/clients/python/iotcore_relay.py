@@ -6,27 +6,33 @@ import asyncio
 import base64
 import itertools
 import json
+import logging
+import os
+import weakref
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, AsyncIterator, Optional, Sequence, Union
+from typing import Any, AsyncIterator, Callable, Optional, Union
+
+_log = logging.getLogger("iotcore_relay")
+_ANSWERS = ("done", "failed", "invalid", "stats", "devices", "unsent")
 
 
 class RelayError(Exception):
     """Base of all errors: `code` for programs, the text for people."""
 
-    def __init__(self, code: str, message: str) -> None:
-        super().__init__(f"{code}: {message}")
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
         self.code = code
 
 
 class OperationFailed(RelayError):
-    """The relay answered `failed`; codes, certainty and retry are those of its reference."""
+    """The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference."""
 
     def __init__(self, event: dict[str, Any]) -> None:
         super().__init__(event["error"], event["detail"])
         self.certainty: str = event["certainty"]
         self.retry: str = event["retry"]
-        self.operation: Optional[dict[str, Any]] = event.get("operation")  # the line that sends it again
+        self.operation: Optional[dict[str, Any]] = event.get("operation")  # of a message: the line that sends it again
 
 
 class InvalidOperation(RelayError):
@@ -38,7 +44,7 @@ class NotConnected(RelayError):
 
 
 class RelayEnded(RelayError):
-    """The relay has ended; the text has its exit code and the last lines of its standard error."""
+    """The relay has ended: the text has its exit code and the last lines of its standard error."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +52,7 @@ class Message:
     """A config or a command."""
 
     kind: str  # "config" or "command"
-    device: Optional[str]  # None for the gateway itself
+    device: Optional[str]  # None for the gateway itself, as in `telemetry`
     subfolder: Optional[str]
     payload: bytes
     delivery: int
@@ -56,10 +62,11 @@ class Message:
         return self.payload.decode()
 
 
-class Messages:
-    """An async iterator that ends with the relay. It keeps all that was not read: nothing is dropped."""
+class Feed:
+    """An async iterator. It ends with `close`, and raises RelayEnded if the relay ends by itself. What is not read is kept."""
 
-    def __init__(self) -> None:
+    def __init__(self, pick: Callable[[dict[str, Any]], Any]) -> None:
+        self._pick = pick
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
 
     def __aiter__(self) -> AsyncIterator[Any]:
@@ -67,197 +74,220 @@ class Messages:
 
     async def __anext__(self) -> Any:
         item = await self._queue.get()
-        if item is None:
-            self._queue.put_nowait(None)
-            raise StopAsyncIteration
+        if isinstance(item, Exception):
+            self._queue.put_nowait(item)
+            raise item
         return item
 
 
 class Relay:
-    """A running relay. Use it as `async with await Relay.start([...]) as relay:`."""
+    """A running relay: `async with Relay(host="localhost", plain=True) as relay:`.
 
-    def __init__(self, process: asyncio.subprocess.Process, stderr_lines: int) -> None:
-        self._process = process
+    The keywords are the options of the command line, such as `device_keys` for `--device-keys`; those that are not given come
+    from the environment, IOTCORE_HOST and so on. What the relay writes to standard error, and why a connection ended, goes to
+    the logger `iotcore_relay`. Every method raises RelayEnded if the relay has ended.
+    """
+
+    def __init__(self, program: str = "iotcore-relay", **options: Union[str, int, os.PathLike[str], None]) -> None:
+        given = [(name.replace("_", "-"), value) for name, value in options.items() if value is not None and value is not False]
+        self._command = [program, *(f"--{name}" if value is True else f"--{name}={value}" for name, value in given)]
         self._ids = itertools.count(1)
-        self._open: dict[int, asyncio.Future[None]] = {}
-        self._answers: dict[str, deque[asyncio.Future[dict[str, Any]]]] = {n: deque() for n in ("stats", "devices", "unsent")}
-        self._feeds: list[tuple[Optional[str], Any, Messages]] = []
-        self._notes: deque[str] = deque(maxlen=stderr_lines)
+        self._open: dict[int, asyncio.Future[Any]] = {}
         self._connecting: list[asyncio.Future[None]] = []
-        self._is_connected = False
+        self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
+        self._notes: deque[str] = deque(maxlen=20)
+        self._unsent = 0
         self._end: Optional[RelayEnded] = None
-        self.last_disconnect: Optional[dict[str, Any]] = None  # the last event `disconnected`; None while connected
-        self._reading = asyncio.create_task(self._read())
-
-    @classmethod
-    async def start(cls, options: Sequence[str] = (), program: str = "iotcore-relay", env: Optional[dict[str, str]] = None) -> Relay:
-        """Starts the program with these options. Raises OSError if there is no such program."""
-        pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(program, *options, stdin=pipe, stdout=pipe, stderr=pipe, env=env, limit=2**30)
-        return cls(process, 20)
+        self.is_connected = False
+        self.last_disconnect: Optional[dict[str, Any]] = None  # the last event `disconnected`
 
     async def __aenter__(self) -> Relay:
+        pipe = asyncio.subprocess.PIPE
+        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=2**30)
+        self._draining = asyncio.Lock()
+        self._reading = asyncio.create_task(self._read())
         return self
 
-    async def __aexit__(self, *_: Any) -> None:
-        await self.close()
+    async def __aexit__(self, error_type: Any, *_: Any) -> None:
+        try:
+            await self.close()
+        except RelayEnded:
+            if error_type is None:  # otherwise that says more
+                raise
+
+    async def close(self) -> int:
+        """Ends the relay once what is open has ended, as far as that succeeds; returns how many messages are left unsent: each
+        has failed, with its `operation`."""
+        self._process.stdin.close()
+        await asyncio.shield(self._reading)
+        if self._process.returncode not in (0, 3):
+            raise self._end
+        return self._unsent
+
+    def kill(self) -> None:
+        """Ends the relay at once: what is open raises RelayEnded."""
+        if self._process.returncode is None:
+            self._process.kill()
 
     async def connected(self) -> None:
         """Waits for a connection. Raises NotConnected when the next attempt fails: call it again to go on waiting."""
         if self._end:
             raise self._end
-        if not self._is_connected:
-            attempt: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self.is_connected:
+            attempt = asyncio.get_running_loop().create_future()
             self._connecting.append(attempt)
             await attempt
 
-    async def attach(self, device: str, token: Optional[str] = None, config: Optional[int] = 1, commands: Optional[int] = 1) -> None:
-        """Attaches a device; None for no subscription."""
-        await self._request({"op": "attach", "device": device, "token": token, "config": config, "commands": commands})
+    async def attach(
+        self, device: str, *, token: Optional[str] = None, config: Optional[int] = 1, commands: Optional[int] = 1
+    ) -> None:
+        """Attaches a device now and on each later connection; `config` and `commands` are a QoS, or None for none of them."""
+        await self._request("attach", device=device, token=token, config=config, commands=commands)
 
     async def detach(self, device: str) -> None:
-        await self._request({"op": "detach", "device": device})
+        await self._request("detach", device=device)
 
     async def authorize(self, device: str, token: str) -> None:
         """Gives the device a new token, which answers the event `token_needed`."""
-        await self._request({"op": "authorize", "device": device, "token": token})
+        await self._request("authorize", device=device, token=token)
 
-    async def telemetry(self, device: Optional[str], payload: Union[str, bytes], subfolder: Optional[str] = None, **options: Any) -> None:
-        """Publishes; returns once the bridge has it. Options: qos, priority, expires_after, tag. Cancelling takes it back."""
-        await self._request({"op": "telemetry", "device": device, "subfolder": subfolder, **_payload(payload), **options})
+    async def telemetry(
+        self, device: Optional[str], payload: Union[str, bytes], *, subfolder: Optional[str] = None, qos: int = 1,
+        priority: str = "ordinary", expires_after: Optional[float] = None, tag: Optional[str] = None,
+    ) -> None:  # fmt: skip
+        """Publishes, and returns once the bridge has it. Cancelling this, as `asyncio.wait_for` does, takes the message back."""
+        await self._publish("telemetry", device, payload, qos, priority, expires_after, tag, subfolder=subfolder)
 
-    async def state(self, device: Optional[str], payload: Union[str, bytes], **options: Any) -> None:
-        """Publishes the device's state; a newer one makes it fail, `superseded`."""
-        await self._request({"op": "state", "device": device, **_payload(payload), **options})
+    async def state(
+        self, device: Optional[str], payload: Union[str, bytes], *, qos: int = 1, priority: str = "ordinary",
+        expires_after: Optional[float] = None, tag: Optional[str] = None,
+    ) -> None:  # fmt: skip
+        """Publishes the device's state likewise; a newer one makes it fail, `superseded`."""
+        await self._publish("state", device, payload, qos, priority, expires_after, tag)
 
     async def acknowledge(self, message: Message) -> None:
-        """With `--acknowledge manual`: tells the bridge that the config or command was taken."""
+        """With `acknowledge="manual"`: tells the bridge that the config or command was taken."""
         await self._send({"op": "acknowledge", "delivery": message.delivery})
 
     async def stats(self) -> dict[str, Any]:
-        return await self._ask("stats")
+        return await self._request("stats")
 
     async def devices(self) -> list[dict[str, Any]]:
-        return (await self._ask("devices"))["devices"]
+        return (await self._request("devices"))["devices"]
 
     async def unsent(self) -> list[dict[str, Any]]:
-        return (await self._ask("unsent"))["operations"]
+        """Returns the operations of the messages that have not ended."""
+        return (await self._request("unsent"))["operations"]
 
-    def messages(self, device: Union[str, None, type[Any]] = Any, kind: Optional[str] = None) -> Messages:
-        """Configs and commands from now on: of one device, of the gateway itself (None), or of all. Call it before `attach`."""
-        return self._feed(kind or "message", device)
+    def messages(self, *devices: Optional[str]) -> Feed:
+        """Configs and commands from now on, of these devices (None: the gateway itself) or of all. Call it before `attach`."""
+        return self._feed(lambda event: _message(event, devices))
 
-    def events(self) -> Messages:
+    def events(self) -> Feed:
         """All events from now on, as dicts."""
-        return self._feed(None, Any)
+        return self._feed(lambda event: event)
 
-    async def close(self) -> int:
-        """Sends what is open, closes and returns the exit code: 0, or 3 if messages are left unsent, which fail with `closed`."""
-        if self._process.stdin and not self._process.stdin.is_closing():
-            self._process.stdin.close()
-        await asyncio.shield(self._reading)
-        return await self._process.wait()
-
-    def _feed(self, kind: Optional[str], device: Any) -> Messages:
-        feed = Messages()
-        self._feeds.append((kind, device, feed))
+    def _feed(self, pick: Callable[[dict[str, Any]], Any]) -> Feed:
+        feed = Feed(pick)
+        self._feeds.add(feed)
         if self._end:
-            feed._queue.put_nowait(None)
+            feed._queue.put_nowait(self._end)
         return feed
 
-    async def _send(self, line: dict[str, Any]) -> None:
-        if self._end:
-            raise self._end
-        assert self._process.stdin
-        try:
-            self._process.stdin.write(json.dumps(line).encode() + b"\n")
-            await self._process.stdin.drain()  # back-pressure: the relay reads no more while too much is open
-        except (ConnectionError, RuntimeError):
-            await asyncio.shield(self._reading)
-            raise self._end or RelayEnded("closed", "the relay's input is closed") from None
+    async def _publish(self, op: str, device: Optional[str], payload: Union[str, bytes], qos: int, priority: str,
+                       expires_after: Optional[float], tag: Optional[str], **more: Any) -> None:  # fmt: skip
+        content = {"payload": payload} if isinstance(payload, str) else {"payload_base64": base64.b64encode(payload).decode()}
+        await self._request(op, device=device, qos=qos, priority=priority, expires_after=expires_after, tag=tag, **content, **more)
 
-    async def _request(self, line: dict[str, Any]) -> None:
+    async def _request(self, op: str, **members: Any) -> Any:
         id = next(self._ids)
-        ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._open[id] = ended
+        ended = self._open[id] = asyncio.get_running_loop().create_future()
+        ended.add_done_callback(lambda _: ended.cancelled() or ended.exception())  # it may end while its line is being sent
         try:
-            await self._send({**line, "id": id})
-            await ended
+            await self._send({"op": op, "id": id, **members})
+            return await ended
         except asyncio.CancelledError:
-            if line["op"] in ("telemetry", "state") and not self._end and self._process.stdin and not self._process.stdin.is_closing():
-                self._process.stdin.write(json.dumps({"op": "cancel", "id": id}).encode() + b"\n")
+            if op in ("telemetry", "state") and not self._end:
+                self._process.stdin.write(b'{"op":"cancel","id":%d}\n' % id)
             raise
         finally:
             self._open.pop(id, None)
             ended.cancel()
 
-    async def _ask(self, op: str) -> dict[str, Any]:
-        answer: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._answers[op].append(answer)
+    async def _send(self, line: dict[str, Any]) -> None:
+        if self._end:
+            raise self._end
         try:
-            await self._send({"op": op})
-            return await answer
-        finally:
-            answer.cancel()
+            self._process.stdin.write(json.dumps(line).encode() + b"\n")
+            async with self._draining:  # by one at a time, as Python 3.9 demands
+                await self._process.stdin.drain()  # back-pressure: the relay reads no more while too much is open
+        except (ConnectionError, RuntimeError):  # closed by its end, or by `close`
+            await asyncio.shield(self._reading)
+            raise self._end from None
 
     async def _read(self) -> None:
-        assert self._process.stdout and self._process.stderr
-        notes = asyncio.create_task(self._read_notes(self._process.stderr))
+        notes = asyncio.create_task(self._read_notes())
         try:
             async for line in self._process.stdout:
                 self._on_event(json.loads(line))
-        except Exception as error:  # what is no relay
+        except Exception as error:  # it is no relay
             self._notes.append(f"its output cannot be read: {error!r}")
-            self._process.kill()
-        finally:
-            code = await self._process.wait()
-            await notes
-            why = "\n".join(self._notes) or (self.last_disconnect or {}).get("detail", "")
-            self._end = RelayEnded("relay_ended", f"iotcore-relay ended with exit code {code}; its last lines:\n{why}")
-            waiting = [*self._connecting, *self._open.values(), *itertools.chain(*self._answers.values())]
-            for future in waiting:
-                if not future.done():
-                    future.set_exception(self._end)
-            for _, _, feed in self._feeds:
-                feed._queue.put_nowait(None)
+            self.kill()
+        await notes
+        code = await self._process.wait()
+        if code not in (0, 3) and self.last_disconnect:
+            self._notes.append(self.last_disconnect["detail"])
+        why = "\n".join(["", *self._notes])
+        self._end = RelayEnded("relay_ended", f"iotcore-relay ended with exit code {code}{why}")
+        self.is_connected = False
+        for future in [*self._connecting, *self._open.values()]:
+            if not future.done():
+                future.set_exception(self._end)
+        for feed in self._feeds:
+            feed._queue.put_nowait(StopAsyncIteration() if code in (0, 3) else self._end)
 
-    async def _read_notes(self, stderr: asyncio.StreamReader) -> None:
-        async for line in stderr:
-            self._notes.append(line.decode(errors="replace").rstrip())
+    async def _read_notes(self) -> None:
+        async for line in self._process.stderr:
+            note = line.decode(errors="replace").rstrip()
+            self._notes.append(note)
+            _log.warning("%s", note)
 
     def _on_event(self, event: dict[str, Any]) -> None:
         name = event["event"]
-        future = self._open.get(event.get("id")) if name in ("done", "failed", "invalid") else None
-        if name in self._answers and self._answers[name]:
-            future = self._answers[name].popleft()
         if name in ("connected", "disconnected"):
-            self.last_disconnect = event if name == "disconnected" else None
-            self._is_connected = name == "connected"
-            for attempt in self._connecting:
-                if not attempt.done() and self._is_connected:
-                    attempt.set_result(None)
-                elif not attempt.done():
-                    attempt.set_exception(NotConnected(event["reason"], event["detail"]))
-            self._connecting.clear()
-        if future and not future.done():
+            self._on_connection(event)
+        elif name == "closed":
+            self._unsent = event["unsent"]
+        answered = self._open.get(event.get("id")) if name in _ANSWERS else None
+        if answered and not answered.done():
             if name == "failed":
-                future.set_exception(OperationFailed(event))
+                answered.set_exception(OperationFailed(event))
             elif name == "invalid":
-                future.set_exception(InvalidOperation("invalid", event["error"]))
+                answered.set_exception(InvalidOperation(event["error"], event["detail"]))
             else:
-                future.set_result(None if name == "done" else event)  # type: ignore[arg-type]
-        message = None
-        if name in ("config", "command"):
-            payload = base64.b64decode(event["payload_base64"]) if "payload_base64" in event else event["payload"].encode()
-            message = Message(name, event["device"], event["subfolder"], payload, event["delivery"])
-        for kind, device, feed in self._feeds:
-            if kind is None:
-                feed._queue.put_nowait(event)
-            elif message and kind in ("message", name) and device in (Any, message.device):
-                feed._queue.put_nowait(message)
+                answered.set_result(None if name == "done" else event)
+        for feed in self._feeds:
+            item = feed._pick(event)
+            if item is not None:
+                feed._queue.put_nowait(item)
+
+    def _on_connection(self, event: dict[str, Any]) -> None:
+        self.is_connected = event["event"] == "connected"
+        if not self.is_connected:
+            self.last_disconnect = event
+            if event["reason"] not in ("closed", "token_refresh"):
+                _log.warning("%s", event["detail"])
+        for attempt in self._connecting:
+            if not attempt.done():
+                if self.is_connected:
+                    attempt.set_result(None)
+                else:
+                    attempt.set_exception(NotConnected(event["reason"], event["detail"]))
+        self._connecting.clear()
 
 
-def _payload(payload: Union[str, bytes]) -> dict[str, str]:
-    if isinstance(payload, str):
-        return {"payload": payload}
-    return {"payload_base64": base64.b64encode(payload).decode()}
+def _message(event: dict[str, Any], devices: tuple[Optional[str], ...]) -> Optional[Message]:
+    if event["event"] not in ("config", "command") or devices and event["device"] not in devices:
+        return None
+    payload = base64.b64decode(event["payload_base64"]) if "payload_base64" in event else event["payload"].encode()
+    return Message(event["event"], event["device"], event["subfolder"], payload, event["delivery"])

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::{
     child::{PROGRAM, Relay},
@@ -75,6 +75,7 @@ fn help_lists_every_option_and_its_variable() {
         "gateway",
         "key",
         "algorithm",
+        "device-keys",
         "ca",
         "client-cert",
         "client-key",
@@ -101,6 +102,50 @@ fn help_lists_every_option_and_its_variable() {
             "{name}: {help}"
         );
     }
+}
+
+/// Returns the operations that `--help` shows as such.
+fn shown_operations() -> Vec<Value> {
+    let help = String::from_utf8(answer("--help").stdout).unwrap();
+    let (_, operations) = help.split_once("\nOperations:").unwrap();
+    let lines = operations.lines().map(str::trim);
+    lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+#[test]
+fn help_shows_every_operation() {
+    let shown = shown_operations();
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&[]));
+    relay.send(json!({"op": "?"}));
+    let invalid = relay.expect("invalid");
+    let (_, known) = invalid["detail"]
+        .as_str()
+        .unwrap()
+        .split_once("expected")
+        .unwrap();
+    for operation in known.split('`').skip(1).step_by(2) {
+        let is_shown = shown.iter().any(|shown| shown["op"] == operation);
+        assert!(is_shown, "{operation}: {shown:?}");
+    }
+}
+
+#[test]
+fn the_relay_understands_each_operation_that_help_shows() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&["--acknowledge", "manual"]));
+    for operation in shown_operations() {
+        relay.send(operation);
+    }
+    let end = relay.wait();
+    let invalid = end
+        .events
+        .iter()
+        .filter(|event| event["event"] == "invalid");
+    let errors: Vec<_> = invalid.map(|event| &event["detail"]).collect();
+    assert_eq!(errors, ["no config or command had the delivery number 7"]);
 }
 
 #[test]

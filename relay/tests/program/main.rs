@@ -4,7 +4,6 @@
 mod cancelling;
 mod child;
 mod client_certificates;
-mod clients;
 mod cloud;
 mod command_line;
 mod detaching;

@@ -16,9 +16,9 @@ const HEAD: &str = "\
 
 <!-- Generated from relay/schema by `UPDATE_REFERENCE=1 cargo test -p iotcore-relay --test program reference`. -->
 
-`iotcore-relay` reads operations from standard input and writes events to standard output, each a line of JSON. This chapter
-is made from the JSON Schemas (2020-12) in `relay/schema`, [`operations.json`](../../relay/schema/operations.json) and
-[`events.json`](../../relay/schema/events.json), with which the program is tested. `$id` in them is a name, no address.
+`iotcore-relay` reads operations from standard input and writes events to standard output, each a line of JSON. This page is
+made from the JSON Schemas (2020-12) `operations.json` and `events.json` in `relay/schema`, with which the program is tested. The
+`$id` in them is a name, no address.
 ";
 
 const CODES: [(&str, &str); 10] = [

@@ -19,19 +19,27 @@
     reason = "a benchmark measures time and prints it"
 )]
 
+#[path = "../../../examples/ending.rs"]
+mod ending;
 mod load;
 mod ours;
 mod raw;
 mod report;
 mod rumqttc;
 
-use std::{env, error::Error};
+use std::{env, error::Error, process::ExitCode};
 
+use ending::ending;
 use load::Figures;
 
 type Outcome<T> = Result<T, Box<dyn Error + Send + Sync>>;
 
-fn main() -> Outcome<()> {
+fn main() -> ExitCode {
+    ending(measure().map_err(|error| error as Box<dyn Error>))
+}
+
+/// Does what the command line asks for.
+fn measure() -> Outcome<()> {
     // Cargo adds `--bench`.
     let arguments: Vec<_> = env::args()
         .skip(1)

@@ -4,7 +4,7 @@
 //! cargo bench -p iotcore-gateway-testkit --bench machine
 //! ```
 //!
-//! prints the table and writes `machine.json` and `machine.svg` to `target/bench`, or, after `-- --into FOLDER`, to
+//! prints the table and writes `machine.json`, `machine.svg` and `machine.md` to `target/bench`, or, after `-- --into FOLDER`, to
 //! that folder of the workspace. Compare the ratios: the nanoseconds depend on the processor.
 //!
 //! `-- --only "64 B"` does the work of one row once, for use with a profiler: run under `valgrind --tool=callgrind
@@ -27,9 +27,12 @@
 mod allocator;
 mod costs;
 mod dialogue;
+#[path = "../../../examples/ending.rs"]
+mod ending;
 mod floor;
 mod gateway;
 mod json;
+mod markdown;
 mod ours;
 mod peer;
 mod protocol_core;
@@ -39,8 +42,9 @@ mod subject;
 mod svg;
 mod table;
 
-use std::{env, error::Error, fs, path::Path};
+use std::{env, error::Error, fs, path::Path, process::ExitCode};
 
+use ending::ending;
 use gateway::Single;
 use rows::{Check, Row};
 
@@ -58,7 +62,12 @@ impl Report {
     }
 }
 
-fn main() -> Result<(), Box<dyn Error>> {
+fn main() -> ExitCode {
+    ending(run())
+}
+
+/// Does what the command line asks for.
+fn run() -> Result<(), Box<dyn Error>> {
     // Cargo adds `--bench`, and runs a benchmark in the folder of its package.
     let arguments: Vec<_> = env::args()
         .skip(1)
@@ -102,6 +111,7 @@ fn measure(folder: &str) -> Result<(), Box<dyn Error>> {
     let json = serde_json::to_string_pretty(&report.json())?;
     fs::write(folder.join("machine.json"), json + "\n")?;
     fs::write(folder.join("machine.svg"), report.svg())?;
+    fs::write(folder.join("machine.md"), report.markdown())?;
     println!("Written to {}.", folder.display());
     Ok(())
 }

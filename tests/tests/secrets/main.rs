@@ -1,7 +1,7 @@
 //! No token and no key is ever shown: not by an event, an error, a `Debug`, a log line or a program, in success or
 //! failure. The only exception is what a gateway transmits, because the token must be sent.
 #![forbid(unsafe_code)]
-#![cfg(all(feature = "serve", feature = "simulation"))]
+#![cfg(all(feature = "programs", feature = "simulation"))]
 
 mod driver;
 #[path = "../programs/mod.rs"]

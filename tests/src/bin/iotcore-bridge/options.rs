@@ -12,11 +12,29 @@ use iotcore_gateway_testkit::serve::MAX_CONNECTIONS;
 /// The default of `--max-connections`.
 const DEFAULT_CONNECTIONS: NonZeroUsize = NonZeroUsize::new(MAX_CONNECTIONS).expect("it is not 0");
 
+/// The end of `--help`.
+const EXAMPLES: &str = r#"Examples:
+  iotcore-bridge --example-registry here --tls-self-signed here --port 8883
+      creates a registry, its keys and a CA in the folder `here`, and serves it
+  iotcore-bridge --registry registry.json --plain --port 1883 --json
+      serves a registry of your own without TLS, and prints JSON for a program
+  iotcore-bridge --example-registry here --plain --port 1883 \
+      --service "publish=2s lose=10/1000" --fault "rate up 1500"
+      is a slow bridge that loses packets, behind a thin link
+While it runs, type a command, such as
+  config boiler-7 {"target":21}
+      sends a device a new config
+  drop my-gateway
+      ends a connection
+  help
+      lists all commands, faults and words of --service"#;
+
 /// An emulator of the ClearBlade IoT Core MQTT bridge, for a developer's machine.
 ///
-/// It is not a production server. Type `help` on its standard input for the operator's commands.
+/// It is not a production server. Type `help` on its standard input for the operator's commands. Exit codes: 0 ended,
+/// 1 failed, 2 usage.
 #[derive(Parser)]
-#[command(name = "iotcore-bridge")]
+#[command(name = "iotcore-bridge", version, after_long_help = EXAMPLES)]
 #[command(group = ArgGroup::new("source").required(true).args(["registry", "example_registry"]))]
 #[command(group = ArgGroup::new("transport").required(true).args(["tls_cert", "tls_self_signed", "plain"]))]
 pub(crate) struct Options {
@@ -54,8 +72,10 @@ pub(crate) struct Options {
     )]
     pub(crate) tls_key: Option<PathBuf>,
 
-    /// TLS with a certificate for localhost, 127.0.0.1, ::1 and --listen, signed by a CA that is created in a folder
-    /// unless it has one already; clients have to trust its ca.pem
+    /// TLS with a certificate signed by a CA that is created in a folder
+    ///
+    /// The certificate is for localhost, 127.0.0.1, ::1 and --listen. A CA that the folder has already is used again.
+    /// Clients have to trust its ca.pem
     #[arg(long, value_name = "FOLDER", allow_hyphen_values = true)]
     pub(crate) tls_self_signed: Option<PathBuf>,
 
@@ -84,8 +104,9 @@ pub(crate) struct Options {
     #[arg(long, value_name = "NAME=VALUE")]
     pub(crate) set: Vec<String>,
 
-    /// Set how long the bridge takes and what it never answers, overriding the registry file; such as
-    /// "per-kind workers=4 attach=400ms publish=2s tail=1.5:20 lose=10/1000" (type `help` for all words)
+    /// Set how long the bridge takes and what it never answers, overriding the registry file
+    ///
+    /// Such as "per-kind workers=4 attach=400ms publish=2s tail=1.5:20 lose=10/1000" (type `help` for all words)
     #[arg(long, value_name = "WORDS")]
     pub(crate) service: Option<Service>,
 

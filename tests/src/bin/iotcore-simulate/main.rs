@@ -1,34 +1,44 @@
 //! Plays thousands of scripts in virtual time, with every kind of fault, and checks the guarantees.
 #![forbid(unsafe_code)]
 
-use std::io::{self, IsTerminal, Write};
+mod progress;
+
+use std::io::{self, Write};
 use std::process::ExitCode;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::mpsc;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use clap::Parser;
+use indicatif::ProgressBar;
 use iotcore_gateway_testkit::script::{Broken, Script};
 use iotcore_gateway_testkit::seeds::{self, Tally};
 
-/// The interval between updates of the progress bar.
-const REFRESH: Duration = Duration::from_millis(200);
+use progress::Progress;
 
-/// The width of the progress bar, in characters.
-const BAR: u64 = 30;
-
-/// The number of columns in the table of faults.
+/// The maximum number of columns in the table of faults, and the width of one in characters.
 const COLUMNS: usize = 3;
+const COLUMN: usize = 37;
+
+/// The end of `--help`.
+const EXAMPLES: &str = "\
+Examples:
+  iotcore-simulate --seeds 100000 --threads 8
+      plays a hundred thousand sessions
+  iotcore-simulate --seed 4711
+      plays one of them, and shows it step by step
+  iotcore-simulate --script 0a1b2c
+      plays the script that a failure ended with";
 
 /// Plays a script with every kind of fault for each seed, twice, and checks the guarantees throughout.
 ///
 /// The gateway and the bridge emulator run in virtual time. The second run of a seed uses other fragments, more polls
 /// and spurious timeouts; its history must have the same hash. On failure, the script is shrunk, and the last line
-/// reproduces it.
+/// reproduces it. Exit codes: 0 every guarantee held, 1 one did not, 2 usage.
 #[derive(Parser)]
-#[command(name = "iotcore-simulate")]
+#[command(name = "iotcore-simulate", version, after_long_help = EXAMPLES)]
 struct Options {
     /// Number of seeds
     #[arg(long, value_name = "COUNT", default_value_t = 10_000)]
@@ -93,7 +103,7 @@ fn show(script: Script) -> io::Result<bool> {
 /// Shrinks a failing script, and prints the command line that plays it.
 fn tell(out: &mut impl Write, script: Script, broken: Broken) -> io::Result<()> {
     let steps = script.steps.len();
-    let (script, broken) = seeds::reduce(script, broken);
+    let (script, broken) = Progress::of_shrinking().during(|| seeds::reduce(script, broken));
     writeln!(
         out,
         "\nsmaller: {} of {steps} steps, {:?}",
@@ -141,6 +151,7 @@ impl Simulation {
 
     /// Plays all seeds; returns whether all guarantees held.
     fn run(self, threads: u8) -> io::Result<bool> {
+        let progress = Progress::of_seeds(self.count);
         thread::scope(|scope| {
             let (sender, ends) = mpsc::channel::<()>();
             for _ in 0..threads {
@@ -151,15 +162,9 @@ impl Simulation {
                 });
             }
             drop(sender);
-            while ends.recv_timeout(REFRESH) == Err(RecvTimeoutError::Timeout) {
-                self.show_progress();
-            }
+            progress.until(&ends, |bar| self.update(bar));
         });
-        self.show_progress();
         let mut out = io::stdout().lock();
-        if io::stderr().is_terminal() {
-            let _ = writeln!(io::stderr());
-        }
         self.show_table(&mut out)?;
         let failure = self
             .failure
@@ -203,29 +208,22 @@ impl Simulation {
         }
     }
 
-    /// Prints one progress line, only on a terminal.
-    fn show_progress(&self) {
-        let mut out = io::stderr();
-        if !out.is_terminal() {
-            return;
-        }
+    /// Updates the progress bar.
+    fn update(&self, bar: &ProgressBar) {
         let tally = self.tally.lock().expect("no thread panics");
-        let full = (tally.scripts * BAR).checked_div(self.count).unwrap_or(BAR);
-        let bar: String = (0..BAR)
-            .map(|place| if place < full { '█' } else { '░' })
-            .collect();
-        let real = self.begun.elapsed().as_secs_f64();
-        let left = (self.count - tally.scripts) as f64 * real / (tally.scripts.max(1)) as f64;
-        let _ = write!(
-            out,
-            "\r  {bar} {:>9} of {} seeds  {:>5.0}/s  {:>9}× real time  {:>4.0} s left ",
-            grouped(tally.scripts),
-            grouped(self.count),
-            tally.scripts as f64 / real,
-            grouped((tally.elapsed.as_secs_f64() / real) as u64),
-            left,
-        );
-        let _ = out.flush();
+        bar.set_position(tally.scripts);
+        let (rate, speed) = (self.rate(&tally), self.speed(&tally));
+        bar.set_message(format!("{rate:.0} a second, {speed}× real time"));
+    }
+
+    /// Returns how many seeds were played a second.
+    fn rate(&self, tally: &Tally) -> f64 {
+        tally.scripts as f64 / self.begun.elapsed().as_secs_f64()
+    }
+
+    /// Returns how many times as fast as real time the seeds were played.
+    fn speed(&self, tally: &Tally) -> String {
+        grouped((tally.elapsed.as_secs_f64() / self.begun.elapsed().as_secs_f64()) as u64)
     }
 
     fn show_table(&self, out: &mut impl Write) -> io::Result<()> {
@@ -240,7 +238,7 @@ impl Simulation {
                 format!(
                     "from {}, {:.0} a second, each played twice",
                     self.first,
-                    tally.scripts as f64 / real
+                    self.rate(&tally)
                 ),
             ),
             (
@@ -257,7 +255,7 @@ impl Simulation {
                 format!("{} days", grouped(tally.elapsed.as_secs() / 86_400)),
                 format!(
                     "in {real:.1} s, {} times as fast as real time",
-                    grouped((tally.elapsed.as_secs_f64() / real) as u64)
+                    self.speed(&tally)
                 ),
             ),
             (
@@ -285,9 +283,10 @@ impl Simulation {
         }
         writeln!(out)?;
         let strikes: Vec<_> = tally.strikes.iter().collect();
-        let rows = strikes.len().div_ceil(COLUMNS);
+        let columns = columns();
+        let rows = strikes.len().div_ceil(columns);
         for row in 0..rows {
-            let cells = (0..COLUMNS).filter_map(|column| strikes.get(column * rows + row));
+            let cells = (0..columns).filter_map(|column| strikes.get(column * rows + row));
             for (fault, times) in cells {
                 write!(out, "  {fault:<26}{:>9}", grouped(**times))?;
             }
@@ -295,6 +294,13 @@ impl Simulation {
         }
         writeln!(out)
     }
+}
+
+/// Returns how many columns of faults the terminal has room for.
+fn columns() -> usize {
+    terminal_size::terminal_size_of(io::stdout()).map_or(COLUMNS, |(width, _)| {
+        (usize::from(width.0) / COLUMN).clamp(1, COLUMNS)
+    })
 }
 
 /// Formats a number with a comma between thousands.

@@ -1,4 +1,4 @@
-//! Converts the result of the example to an exit code.
+//! Converts the result of an example or a benchmark to an exit code.
 
 use std::{
     error::Error,
@@ -8,8 +8,8 @@ use std::{
 };
 
 /// Returns the program's exit code. Prints an error to standard error with its causes, each once.
-pub(crate) fn ending(story: Result<(), Box<dyn Error>>) -> ExitCode {
-    let Err(error) = story else {
+pub(crate) fn ending(result: Result<(), Box<dyn Error>>) -> ExitCode {
+    let Err(error) = result else {
         return ExitCode::SUCCESS;
     };
     let causes = successors(error.source(), |&error| error.source());
