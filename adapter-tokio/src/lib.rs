@@ -14,36 +14,38 @@
 //! use iotcore_gateway_tokio::{Algorithm, Attach, ClientId, KeyTokens, Security, Setup, Tls, connect};
 //!
 //! # mod emulator { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/adapters/example_folder.rs")); }
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> anyhow::Result<()> {
-//! # let emulator = emulator::start();
-//! # let connect = |setup: Setup<KeyTokens>| connect(setup.port(emulator.port()));
-//! let id = ClientId::new("my-project".parse()?, "us-central1".parse()?, "my-registry".parse()?, "my-gateway".parse()?);
-//! let tokens = KeyTokens::from_pem_file("example/gateway.pem", Algorithm::Es256)?; // mints a JWT for each connection
-//! let tls = Tls::from_pem_file("example/ca.pem")?; // the emulator's; for the real service, Tls::platform()
-//! let (client, driver) = connect(Setup::new("localhost", Security::Tls(tls), id, tokens))?;
-//! let mut status = client.status();
-//! let driver = tokio::spawn(driver.run()); // all the work is done in this one future
-//! tokio::spawn(async move {
-//!     while let Some(change) = status.next().await {
-//!         eprintln!("{change}"); // what goes wrong, why, and when the next attempt begins
-//!     }
-//! });
+//! #[tokio::main]
+//! async fn main() -> anyhow::Result<()> {
+//! #     let emulator = emulator::start();
+//! #     let connect = |setup: Setup<KeyTokens>| connect(setup.port(emulator.port()));
+//!     let id = ClientId::new("my-project".parse()?, "us-central1".parse()?, "my-registry".parse()?, "my-gateway".parse()?);
+//!     let tokens = KeyTokens::from_pem_file("example/gateway.pem", Algorithm::Es256)?; // mints a JWT for each connection
+//!     let tls = Tls::from_pem_file("example/ca.pem")?; // the emulator's; for the real service, Tls::platform()
+//!     let (client, driver) = connect(Setup::new("localhost", Security::Tls(tls), id, tokens))?;
+//!     let mut status = client.status();
+//!     let driver = tokio::spawn(driver.run()); // all the work is done in this one future
+//!     tokio::spawn(async move {
+//!         while let Some(change) = status.next().await {
+//!             eprintln!("{change}"); // what goes wrong, why, and when the next attempt begins
+//!         }
+//!     });
 //!
-//! let boiler = client.attach(Attach::new("boiler-7".parse()?)).await?; // acknowledged by the bridge, or the reason why not
-//! let reading = boiler.telemetry(r#"{"celsius":71}"#).await?; // accepted: from now on it is kept until it is delivered
-//! reading.await?; // acknowledged
-//! if let Some(config) = boiler.messages().next().await {
-//!     println!("config: {:?}", config.payload);
+//!     let boiler = client.attach(Attach::new("boiler-7".parse()?)).await?; // acknowledged, or the reason why not
+//!     let reading = boiler.telemetry(r#"{"celsius":71}"#).await?; // accepted: kept until it is delivered
+//!     reading.await?; // acknowledged
+//!     if let Some(config) = boiler.messages().next().await {
+//!         println!("config: {:?}", config.payload);
+//!     }
+//!     println!("left unsent: {:?}", client.close().await.unsent); // sends what is left, for at most 10 s
+//!     driver.await?;
+//!     Ok(())
 //! }
-//! println!("left unsent: {:?}", client.close().await.unsent); // sends what is left, for at most 10 s
-//! driver.await?;
-//! # Ok(())
-//! # }
 //! ```
 //!
-//! It needs a bridge: `iotcore-bridge --example-registry example --tls-self-signed example --port 8883`, the emulator of
-//! `iotcore-gateway-testkit`, makes the keys and is one. With a wrong host, the program ends at once and says why.
+//! Besides this crate it needs `anyhow` and `tokio`, with `macros` and `rt-multi-thread`, and a bridge. The emulator of
+//! `iotcore-gateway-testkit` is one, and makes the keys:
+//! `iotcore-bridge --example-registry example --tls-self-signed example --port 8883`. With a wrong host, the program ends at
+//! once and says why.
 //!
 //! This crate defines [`TokioRuntime`] and [`connect`]; everything else is re-exported from [`iotcore_gateway`].
 //! `connect` and the driver need a Tokio runtime with its I/O and time enabled, of any flavor. Each lookup of the host has a
@@ -59,8 +61,8 @@
 //! [`Failure::retry`] says whether a retry may succeed. Futures may be dropped at any time: an operation that was accepted
 //! continues; one that was not has changed nothing.
 //!
-//! [`guide`] has an example for each of these: a start without a network, a refused device, removal, messages that are late,
-//! urgent or cancelled, shutdown and restart.
+//! [`guide`] has an example for each of these: a start without a network, a refused device, removal, messages that are
+//! late, urgent or cancelled, shutdown and restart.
 //!
 //! # Shutdown
 //!
