@@ -32,7 +32,7 @@ try {
   await Promise.all(devices.map((device) => run(relay, device)));
   await relay.close();
 } catch (error) {
-  console.error(error.message);
+  console.error(String(error));
   process.exitCode = 1;
   await relay.close().catch(() => {}); // if it was the relay that ended, that was told
 }

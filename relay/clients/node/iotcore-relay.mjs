@@ -36,7 +36,15 @@ export class InvalidOperation extends RelayError {}
 /** An attempt to connect failed: the code is the `reason`, the message says what to check. The relay goes on trying. */
 export class NotConnected extends RelayError {}
 /** The relay has ended: the message has its exit code and the last lines of its standard error. */
-export class RelayEnded extends RelayError {}
+export class RelayEnded extends RelayError {
+  /** @param {number | null} exitCode @param {string} detail */
+  constructor(exitCode, detail) {
+    super("relay_ended", detail);
+    /** 0 or 3 after `close`, 3 with messages left unsent; null if a signal ended it or it could not be run. */
+    this.exitCode = exitCode;
+  }
+  get isFailure() { return this.exitCode !== 0 && this.exitCode !== 3; }
+}
 
 /**
  * A running relay. Its options are those of the command line, such as `{ host: "localhost", deviceKeys: "keys", plain: true }`;
@@ -52,17 +60,20 @@ export class Relay {
   /** @param {Record<string, string | number | boolean | undefined>} options @param {string} program */
   constructor(options = {}, program = "iotcore-relay") {
     const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== false);
-    const names = given.map(([name, value]) => [`--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`, value]);
-    this.#process = spawn(program, names.map(([name, value]) => (value === true ? name : `${name}=${value}`)));
+    const command = given.map(([name, value]) => {
+      const option = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      return value === true ? option : `${option}=${value}`;
+    });
+    this.#process = spawn(program, command);
     this.#process.stdin.on("error", () => {}); // the end of the process tells more
     createInterface({ input: this.#process.stdout }).on("line", (line) => this.#onLine(line));
     createInterface({ input: this.#process.stderr }).on("line", (line) => {
-      this.#notes.push(line);
+      this.#notes = [...this.#notes.slice(-19), line];
       warn(line);
     });
     this.#ended = new Promise((resolve) => {
-      this.#process.on("error", (error) => resolve(this.#onEnd(`could not be run: ${error.message}`, null)));
-      this.#process.on("close", (code, signal) => resolve(this.#onEnd(`ended with ${signal ?? `exit code ${code}`}`, code)));
+      this.#process.on("error", (error) => resolve(this.#onEnd(null, `could not be run: ${error.message}`)));
+      this.#process.on("close", (code, signal) => resolve(this.#onEnd(code, `ended with ${signal ?? `exit code ${code}`}`)));
     });
   }
 
@@ -70,8 +81,8 @@ export class Relay {
    * @returns {Promise<number>} How many messages are left unsent: each has failed, with its `operation`. */
   async close() {
     this.#process.stdin.end();
-    const code = await this.#ended;
-    if (code !== 0 && code !== 3) throw this.#end;
+    const end = await this.#ended;
+    if (end.isFailure) throw end;
     return this.#unsent;
   }
   /** Ends the relay at once: what is open rejects with RelayEnded. */
@@ -126,7 +137,7 @@ export class Relay {
       }
     } finally { this.#feeds.delete(feed); }
   }
-  async #publish(op, device, payload, { signal, ...options }) {
+  async #publish(op, device, payload, /** @type {PublishOptions} */ { signal, ...options }) {
     signal?.throwIfAborted();
     const id = this.#nextId++;
     const cancel = () => void this.#send({ op: "cancel", id }).catch(() => {});
@@ -155,7 +166,7 @@ export class Relay {
       if (typeof event.event !== "string") throw new Error("it is no event");
       this.#onEvent(event);
     } catch (error) { // it is no relay
-      this.#notes.push(`its output cannot be read: ${error.message}`);
+      this.#notes.push(`its output cannot be read: ${error}`);
       this.kill();
     }
   }
@@ -185,14 +196,13 @@ export class Relay {
       else reject(new NotConnected(event.reason, event.detail));
     }
   }
-  #onEnd(how, code) {
-    const isFailure = code !== 0 && code !== 3;
-    if (isFailure && this.lastDisconnect) this.#notes.push(this.lastDisconnect.detail);
-    this.#end ??= Object.assign(new RelayEnded("relay_ended", [`iotcore-relay ${how}`, ...this.#notes.slice(-20)].join("\n")), { isFailure });
+  #onEnd(exitCode, how) {
+    if (exitCode !== 0 && exitCode !== 3 && this.lastDisconnect) this.#notes.push(this.lastDisconnect.detail);
+    const end = this.#end ??= new RelayEnded(exitCode, [`iotcore-relay ${how}`, ...this.#notes].join("\n"));
     this.isConnected = false;
-    for (const { reject } of [...this.#connecting, ...this.#open.values()]) reject(this.#end);
+    for (const { reject } of [...this.#connecting, ...this.#open.values()]) reject(end);
     for (const feed of this.#feeds) feed.wake();
-    return code;
+    return end;
   }
 }
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 import sys
 
-from iotcore_relay import Feed, OperationFailed, Relay, RelayError
+from iotcore_relay import Feed, Message, OperationFailed, Relay, RelayError
 
 READINGS = 3  # of each device; a gateway goes on for ever
 
@@ -20,7 +20,7 @@ async def run(relay: Relay, device: str) -> None:
     following.cancel()
 
 
-async def follow(relay: Relay, messages: Feed) -> None:
+async def follow(relay: Relay, messages: "Feed[Message]") -> None:
     async for message in messages:
         print(message.device, message.kind, message.text)
         if message.kind == "config":
@@ -31,7 +31,7 @@ async def follow(relay: Relay, messages: Feed) -> None:
                     print(error, file=sys.stderr)
 
 
-async def main(devices: list) -> None:
+async def main(devices: "list[str]") -> None:
     async with Relay() as relay:  # its options are in the environment: IOTCORE_HOST and so on
         await relay.connected()  # or ends and says why not; without this line it waits for as long as it takes
         await asyncio.gather(*(run(relay, device) for device in devices))

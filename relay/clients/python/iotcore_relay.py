@@ -11,9 +11,10 @@ import os
 import weakref
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, AsyncIterator, Callable, Optional, Union
+from typing import Any, AsyncIterator, Callable, Generic, Optional, TypeVar, Union
 
 _log = logging.getLogger("iotcore_relay")
+_T = TypeVar("_T")
 _ANSWERS = ("done", "failed", "invalid", "stats", "devices", "unsent")
 
 
@@ -46,6 +47,14 @@ class NotConnected(RelayError):
 class RelayEnded(RelayError):
     """The relay has ended: the text has its exit code and the last lines of its standard error."""
 
+    def __init__(self, exit_code: int, detail: str) -> None:
+        super().__init__("relay_ended", detail)
+        self.exit_code = exit_code  # 0 or 3 after `close`, 3 with messages left unsent; negative: the signal that ended it
+
+    @property
+    def is_failure(self) -> bool:
+        return self.exit_code not in (0, 3)
+
 
 @dataclass(frozen=True)
 class Message:
@@ -62,22 +71,25 @@ class Message:
         return self.payload.decode()
 
 
-class Feed:
+class Feed(Generic[_T]):
     """An async iterator. It ends with `close`, and raises RelayEnded if the relay ends by itself. What is not read is kept."""
 
-    def __init__(self, pick: Callable[[dict[str, Any]], Any]) -> None:
+    def __init__(self, pick: Callable[[dict[str, Any]], Optional[_T]]) -> None:
         self._pick = pick
         self._queue: asyncio.Queue[Any] = asyncio.Queue()
 
-    def __aiter__(self) -> AsyncIterator[Any]:
+    def _end(self, end: RelayEnded) -> None:
+        self._queue.put_nowait(end if end.is_failure else StopAsyncIteration())
+
+    def __aiter__(self) -> AsyncIterator[_T]:
         return self
 
-    async def __anext__(self) -> Any:
+    async def __anext__(self) -> _T:
         item = await self._queue.get()
         if isinstance(item, Exception):
             self._queue.put_nowait(item)
             raise item
-        return item
+        return item  # type: ignore[no-any-return]
 
 
 class Relay:
@@ -92,9 +104,9 @@ class Relay:
         given = [(name.replace("_", "-"), value) for name, value in options.items() if value is not None and value is not False]
         self._command = [program, *(f"--{name}" if value is True else f"--{name}={value}" for name, value in given)]
         self._ids = itertools.count(1)
-        self._open: dict[int, asyncio.Future[Any]] = {}
+        self._open: dict[Any, asyncio.Future[dict[str, Any]]] = {}  # by their ids
         self._connecting: list[asyncio.Future[None]] = []
-        self._feeds: weakref.WeakSet[Feed] = weakref.WeakSet()
+        self._feeds: weakref.WeakSet[Feed[Any]] = weakref.WeakSet()
         self._notes: deque[str] = deque(maxlen=20)
         self._unsent = 0
         self._end: Optional[RelayEnded] = None
@@ -103,9 +115,11 @@ class Relay:
 
     async def __aenter__(self) -> Relay:
         pipe = asyncio.subprocess.PIPE
-        self._process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=2**30)
+        process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=2**30)
+        assert process.stdin and process.stdout and process.stderr
+        self._process, self._input = process, process.stdin
         self._draining = asyncio.Lock()
-        self._reading = asyncio.create_task(self._read())
+        self._reading = asyncio.create_task(self._read(process.stdout, process.stderr))
         return self
 
     async def __aexit__(self, error_type: Any, *_: Any) -> None:
@@ -118,10 +132,10 @@ class Relay:
     async def close(self) -> int:
         """Ends the relay once what is open has ended, as far as that succeeds; returns how many messages are left unsent: each
         has failed, with its `operation`."""
-        self._process.stdin.close()
-        await asyncio.shield(self._reading)
-        if self._process.returncode not in (0, 3):
-            raise self._end
+        self._input.close()
+        end = await asyncio.shield(self._reading)
+        if end.is_failure:
+            raise end
         return self._unsent
 
     def kill(self) -> None:
@@ -173,25 +187,27 @@ class Relay:
         return await self._request("stats")
 
     async def devices(self) -> list[dict[str, Any]]:
-        return (await self._request("devices"))["devices"]
+        devices: list[dict[str, Any]] = (await self._request("devices"))["devices"]
+        return devices
 
     async def unsent(self) -> list[dict[str, Any]]:
         """Returns the operations of the messages that have not ended."""
-        return (await self._request("unsent"))["operations"]
+        operations: list[dict[str, Any]] = (await self._request("unsent"))["operations"]
+        return operations
 
-    def messages(self, *devices: Optional[str]) -> Feed:
+    def messages(self, *devices: Optional[str]) -> Feed[Message]:
         """Configs and commands from now on, of these devices (None: the gateway itself) or of all. Call it before `attach`."""
         return self._feed(lambda event: _message(event, devices))
 
-    def events(self) -> Feed:
+    def events(self) -> Feed[dict[str, Any]]:
         """All events from now on, as dicts."""
         return self._feed(lambda event: event)
 
-    def _feed(self, pick: Callable[[dict[str, Any]], Any]) -> Feed:
+    def _feed(self, pick: Callable[[dict[str, Any]], Optional[_T]]) -> Feed[_T]:
         feed = Feed(pick)
         self._feeds.add(feed)
         if self._end:
-            feed._queue.put_nowait(self._end)
+            feed._end(self._end)
         return feed
 
     async def _publish(self, op: str, device: Optional[str], payload: Union[str, bytes], qos: int, priority: str,
@@ -199,16 +215,17 @@ class Relay:
         content = {"payload": payload} if isinstance(payload, str) else {"payload_base64": base64.b64encode(payload).decode()}
         await self._request(op, device=device, qos=qos, priority=priority, expires_after=expires_after, tag=tag, **content, **more)
 
-    async def _request(self, op: str, **members: Any) -> Any:
+    async def _request(self, op: str, **members: Any) -> dict[str, Any]:
         id = next(self._ids)
-        ended = self._open[id] = asyncio.get_running_loop().create_future()
+        ended: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._open[id] = ended
         ended.add_done_callback(lambda _: ended.cancelled() or ended.exception())  # it may end while its line is being sent
         try:
             await self._send({"op": op, "id": id, **members})
             return await ended
         except asyncio.CancelledError:
             if op in ("telemetry", "state") and not self._end:
-                self._process.stdin.write(b'{"op":"cancel","id":%d}\n' % id)
+                self._input.write(b'{"op":"cancel","id":%d}\n' % id)
             raise
         finally:
             self._open.pop(id, None)
@@ -218,17 +235,16 @@ class Relay:
         if self._end:
             raise self._end
         try:
-            self._process.stdin.write(json.dumps(line).encode() + b"\n")
+            self._input.write(json.dumps(line).encode() + b"\n")
             async with self._draining:  # by one at a time, as Python 3.9 demands
-                await self._process.stdin.drain()  # back-pressure: the relay reads no more while too much is open
+                await self._input.drain()  # back-pressure: the relay reads no more while too much is open
         except (ConnectionError, RuntimeError):  # closed by its end, or by `close`
-            await asyncio.shield(self._reading)
-            raise self._end from None
+            raise await asyncio.shield(self._reading) from None
 
-    async def _read(self) -> None:
-        notes = asyncio.create_task(self._read_notes())
+    async def _read(self, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> RelayEnded:
+        notes = asyncio.create_task(self._read_notes(stderr))
         try:
-            async for line in self._process.stdout:
+            async for line in stdout:
                 self._on_event(json.loads(line))
         except Exception as error:  # it is no relay
             self._notes.append(f"its output cannot be read: {error!r}")
@@ -238,16 +254,18 @@ class Relay:
         if code not in (0, 3) and self.last_disconnect:
             self._notes.append(self.last_disconnect["detail"])
         why = "\n".join(["", *self._notes])
-        self._end = RelayEnded("relay_ended", f"iotcore-relay ended with exit code {code}{why}")
+        self._end = RelayEnded(code, f"iotcore-relay ended with exit code {code}{why}")
         self.is_connected = False
-        for future in [*self._connecting, *self._open.values()]:
+        waiting: list[asyncio.Future[Any]] = [*self._connecting, *self._open.values()]
+        for future in waiting:
             if not future.done():
                 future.set_exception(self._end)
         for feed in self._feeds:
-            feed._queue.put_nowait(StopAsyncIteration() if code in (0, 3) else self._end)
+            feed._end(self._end)
+        return self._end
 
-    async def _read_notes(self) -> None:
-        async for line in self._process.stderr:
+    async def _read_notes(self, stderr: asyncio.StreamReader) -> None:
+        async for line in stderr:
             note = line.decode(errors="replace").rstrip()
             self._notes.append(note)
             _log.warning("%s", note)
@@ -265,7 +283,7 @@ class Relay:
             elif name == "invalid":
                 answered.set_exception(InvalidOperation(event["error"], event["detail"]))
             else:
-                answered.set_result(None if name == "done" else event)
+                answered.set_result(event)
         for feed in self._feeds:
             item = feed._pick(event)
             if item is not None:

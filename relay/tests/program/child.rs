@@ -21,7 +21,7 @@ pub(crate) struct Relay {
     child: Child,
     stdin: Option<PipeWriter>,
     stdout: Option<BufReader<PipeReader>>,
-    lines: Option<Receiver<Value>>,
+    lines: Option<Receiver<String>>,
     stderr: Option<JoinHandle<String>>,
     /// All events read so far.
     pub(crate) seen: Vec<Value>,
@@ -104,11 +104,9 @@ impl Relay {
         let stdout = self.stdout.take().expect("the output is read only once");
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
+            // No more than that, because the relay may be short of time to write.
             for line in stdout.lines() {
-                let line = line.unwrap();
-                let event = serde_json::from_str(&line).expect("each line is a JSON object");
-                schema::assert_is_event(&event);
-                if sender.send(event).is_err() {
+                if sender.send(line.unwrap()).is_err() {
                     break;
                 }
             }
@@ -137,7 +135,9 @@ impl Relay {
     pub(crate) fn next(&mut self) -> Option<Value> {
         let lines = self.lines.as_ref().expect("the output is read");
         match lines.recv_timeout(PATIENCE) {
-            Ok(event) => {
+            Ok(line) => {
+                let event: Value = serde_json::from_str(&line).expect("each line is a JSON object");
+                schema::assert_is_event(&event);
                 self.seen.push(event.clone());
                 Some(event)
             }
