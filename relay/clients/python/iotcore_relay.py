@@ -27,13 +27,14 @@ class RelayError(Exception):
 
 
 class OperationFailed(RelayError):
-    """The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference."""
+    """The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference. `operation` is the line that
+    sends a message again, or None."""
 
     def __init__(self, event: dict[str, Any]) -> None:
         super().__init__(event["error"], event["detail"])
         self.certainty: str = event["certainty"]
         self.retry: str = event["retry"]
-        self.operation: Optional[dict[str, Any]] = event.get("operation")  # of a message: the line that sends it again
+        self.operation: Optional[dict[str, Any]] = event.get("operation")
 
 
 class InvalidOperation(RelayError):
@@ -47,9 +48,10 @@ class NotConnected(RelayError):
 class RelayEnded(RelayError):
     """The relay has ended: the text has its exit code and the last lines of its standard error."""
 
-    def __init__(self, exit_code: int, detail: str) -> None:
+    def __init__(self, exit_code: Optional[int], detail: str) -> None:
         super().__init__("relay_ended", detail)
-        self.exit_code = exit_code  # 0 or 3 after `close`, 3 with messages left unsent; negative: the signal that ended it
+        #: 0 or 3 after `close`, 3 with messages left unsent; negative: the signal that ended it; None: it could not be run
+        self.exit_code = exit_code
 
     @property
     def is_failure(self) -> bool:
@@ -68,6 +70,7 @@ class Message:
 
     @property
     def text(self) -> str:
+        """The payload as UTF-8 text; raises UnicodeDecodeError if it is none."""
         return self.payload.decode()
 
 
@@ -93,11 +96,15 @@ class Feed(Generic[_T]):
 
 
 class Relay:
-    """A running relay: `async with Relay(host="localhost", plain=True) as relay:`.
+    """A running relay: `async with Relay(host="localhost", plain=True) as relay:`, or `await relay.start()` and at the end
+    `await relay.close()`.
 
-    The keywords are the options of the command line, such as `device_keys` for `--device-keys`; those that are not given come
-    from the environment, IOTCORE_HOST and so on. What the relay writes to standard error, and why a connection ended, goes to
-    the logger `iotcore_relay`. Every method raises RelayEnded if the relay has ended.
+    `program` is the path of `iotcore-relay`, if that is not in the PATH. The keywords are the options of the command line,
+    such as `device_keys` for `--device-keys`; those that are not given come from the environment, IOTCORE_HOST and so on. What
+    the relay writes to standard error, and why a connection ended, goes to the logger `iotcore_relay`. Every method raises
+    RelayEnded if the relay has ended.
+
+    `is_connected` tells whether there is a connection, and `last_disconnect` is the last event `disconnected`, or None.
     """
 
     def __init__(self, program: str = "iotcore-relay", **options: Union[str, int, os.PathLike[str], None]) -> None:
@@ -109,17 +116,28 @@ class Relay:
         self._feeds: weakref.WeakSet[Feed[Any]] = weakref.WeakSet()
         self._notes: deque[str] = deque(maxlen=20)
         self._unsent = 0
+        self._process: Optional[asyncio.subprocess.Process] = None
+        self._input: Optional[asyncio.StreamWriter] = None
         self._end: Optional[RelayEnded] = None
         self.is_connected = False
-        self.last_disconnect: Optional[dict[str, Any]] = None  # the last event `disconnected`
+        self.last_disconnect: Optional[dict[str, Any]] = None
 
-    async def __aenter__(self) -> Relay:
+    async def start(self) -> None:
+        """Runs the relay, which begins to connect. Raises RelayEnded if it cannot be run."""
         pipe = asyncio.subprocess.PIPE
-        process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=2**30)
+        try:
+            process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=2**30)
+        except OSError as error:
+            detail = f"{self._command[0]} cannot be run: {error.strerror}; install it, or give its path as `program`"
+            self._end = RelayEnded(None, detail)
+            raise self._end from error
         assert process.stdin and process.stdout and process.stderr
         self._process, self._input = process, process.stdin
         self._draining = asyncio.Lock()
         self._reading = asyncio.create_task(self._read(process.stdout, process.stderr))
+
+    async def __aenter__(self) -> Relay:
+        await self.start()
         return self
 
     async def __aexit__(self, error_type: Any, *_: Any) -> None:
@@ -132,7 +150,7 @@ class Relay:
     async def close(self) -> int:
         """Ends the relay once what is open has ended, as far as that succeeds; returns how many messages are left unsent: each
         has failed, with its `operation`."""
-        self._input.close()
+        self._writer().close()
         end = await asyncio.shield(self._reading)
         if end.is_failure:
             raise end
@@ -140,11 +158,12 @@ class Relay:
 
     def kill(self) -> None:
         """Ends the relay at once: what is open raises RelayEnded."""
-        if self._process.returncode is None:
+        if self._process and self._process.returncode is None:
             self._process.kill()
 
     async def connected(self) -> None:
         """Waits for a connection. Raises NotConnected when the next attempt fails: call it again to go on waiting."""
+        self._writer()
         if self._end:
             raise self._end
         if not self.is_connected:
@@ -159,6 +178,7 @@ class Relay:
         await self._request("attach", device=device, token=token, config=config, commands=commands)
 
     async def detach(self, device: str) -> None:
+        """Takes a device out of service: returns once the bridge has confirmed it, behind what the device has to send."""
         await self._request("detach", device=device)
 
     async def authorize(self, device: str, token: str) -> None:
@@ -225,21 +245,27 @@ class Relay:
             return await ended
         except asyncio.CancelledError:
             if op in ("telemetry", "state") and not self._end:
-                self._input.write(b'{"op":"cancel","id":%d}\n' % id)
+                self._writer().write(b'{"op":"cancel","id":%d}\n' % id)
             raise
         finally:
             self._open.pop(id, None)
             ended.cancel()
 
     async def _send(self, line: dict[str, Any]) -> None:
+        writer = self._writer()
         if self._end:
             raise self._end
         try:
-            self._input.write(json.dumps(line).encode() + b"\n")
+            writer.write(json.dumps(line).encode() + b"\n")
             async with self._draining:  # by one at a time, as Python 3.9 demands
-                await self._input.drain()  # back-pressure: the relay reads no more while too much is open
+                await writer.drain()  # back-pressure: the relay reads no more while too much is open
         except (ConnectionError, RuntimeError):  # closed by its end, or by `close`
             raise await asyncio.shield(self._reading) from None
+
+    def _writer(self) -> asyncio.StreamWriter:
+        if self._input is None:
+            raise self._end or RelayError("not_started", "use `async with Relay(...) as relay:`, or `await relay.start()`")
+        return self._input
 
     async def _read(self, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> RelayEnded:
         notes = asyncio.create_task(self._read_notes(stderr))
@@ -250,6 +276,7 @@ class Relay:
             self._notes.append(f"its output cannot be read: {error!r}")
             self.kill()
         await notes
+        assert self._process
         code = await self._process.wait()
         if code not in (0, 3) and self.last_disconnect:
             self._notes.append(self.last_disconnect["detail"])

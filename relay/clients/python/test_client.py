@@ -195,7 +195,18 @@ async def what_is_no_relay_is_an_error(bridge: Bridge) -> None:
             await relay.stats()
 
     assert "output cannot be read" in str(await error_of(use("cat"), RelayEnded))
-    assert "no-such-program" in str(await error_of(use("no-such-program"), OSError))
+    missing = await error_of(use("no-such-program"), RelayEnded)
+    assert "no-such-program cannot be run: No such file or directory; install it" in str(missing), missing
+    assert missing.exit_code is None
+
+
+async def a_relay_that_is_not_started_says_so(bridge: Bridge) -> None:
+    relay = bridge.relay()
+    for use in (relay.attach("boiler-7"), relay.connected(), relay.close()):
+        assert "not_started" in str(await error_of(use, RelayError))
+    await relay.start()
+    await relay.connected()
+    assert await relay.close() == 0
 
 
 async def a_full_pipe_is_waited_for_and_given_up_with_the_relay(bridge: Bridge) -> None:
@@ -218,6 +229,7 @@ async def run_tests(bridge: Bridge) -> None:
         without_a_connection_it_is_told_why_and_one_that_comes_is_used,
         whatever_ends_the_relay_is_an_error_of_all_that_waits,
         what_is_no_relay_is_an_error,
+        a_relay_that_is_not_started_says_so,
         a_full_pipe_is_waited_for_and_given_up_with_the_relay,
     ):
         begun = time.monotonic()

@@ -17,8 +17,21 @@ const HEAD: &str = "\
 <!-- Generated from relay/schema by `UPDATE_REFERENCE=1 cargo test -p iotcore-relay --test program reference`. -->
 
 `iotcore-relay` reads operations from standard input and writes events to standard output, each a line of JSON. This page is
-made from the JSON Schemas (2020-12) `operations.json` and `events.json` in `relay/schema`, with which the program is tested. The
-`$id` in them is a name, no address.
+made from the JSON Schemas (2020-12) `operations.json` and `events.json` in `relay/schema`, with which the program is tested. They
+describe this version, and nothing else is valid; a program ignores what it does not know, because later versions may add
+events, members and codes. The `$id` in them is a name, no address, by which the events refer to the operations: give a
+validator both. With Python's `jsonschema`:
+
+```python
+import json
+from jsonschema import Draft202012Validator
+from referencing import Registry, Resource
+
+operations, events = (json.load(open(f\"relay/schema/{name}.json\")) for name in (\"operations\", \"events\"))
+named = [(schema[\"$id\"], Resource.from_contents(schema)) for schema in (operations, events)]
+validator = Draft202012Validator(events, registry=Registry().with_resources(named))
+validator.validate({\"event\": \"connected\"})
+```
 ";
 
 const CODES: [(&str, &str); 10] = [
