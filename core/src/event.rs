@@ -248,6 +248,24 @@ pub enum DisconnectReason {
     Closed,
 }
 
+impl DisconnectReason {
+    /// Returns whether an attempt to connect has failed, not a connection that the bridge had accepted.
+    #[must_use]
+    pub const fn is_of_attempt(&self) -> bool {
+        match self {
+            Self::Transport(end) => matches!(
+                end,
+                TransportEnd::DialFailed
+                    | TransportEnd::ProxyFailed
+                    | TransportEnd::TlsFailed
+                    | TransportEnd::TokenFailed
+            ),
+            Self::Refused(_) | Self::TokenExpired | Self::ConnAckTimedOut(_) => true,
+            _ => false,
+        }
+    }
+}
+
 impl fmt::Display for DisconnectReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -199,7 +199,10 @@ impl<R: Runtime> Story<R> {
             {
                 Status::Disconnected { ended, .. } => {
                     let wait = ended.retry_in.unwrap_or_default();
-                    timeline.note(format_args!("{}; next attempt in {wait:.1?}", ended.reason));
+                    timeline.note(format_args!(
+                        "{}; connecting again in {wait:.1?}",
+                        ended.reason
+                    ));
                 }
                 Status::Connected => {
                     timeline.note(format_args!("connected again, with a fresh token"));

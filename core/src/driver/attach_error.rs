@@ -73,12 +73,5 @@ impl fmt::Display for AttachError {
     }
 }
 
-impl Error for AttachError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::NotConnected(error, _) => error.source(),
-            Self::Token(error) => error.source(),
-            Self::Attach(error, _) | Self::Subscribe(error, _) => error.source(),
-        }
-    }
-}
+/// The reason is displayed, and is in the variants: a chain of sources would repeat it.
+impl Error for AttachError {}

@@ -175,8 +175,10 @@ impl Device {
         self.operate(|state, key, now| state.authorize(key, token, unix_now, now))
     }
 
-    /// Detaches the device after the messages that it has sent. Accepted immediately; completes once the bridge has
-    /// acknowledged it. Its handles cannot send any more after that.
+    /// Detaches the device after the messages that it has sent, which have
+    /// [`drain_timeout`](crate::Options::drain_timeout) to be acknowledged, with or without a connection: the others fail as
+    /// [`Detached`](crate::Failure::Detached). Accepted immediately; completes once the bridge has acknowledged it, or without a
+    /// connection after that time. Its handles cannot send any more after that.
     ///
     /// # Errors
     ///

@@ -20,7 +20,7 @@
 //! let mut status = client.status();
 //! spawn(async move {
 //!     while let Some(change) = status.next().await {
-//!         eprintln!("{change}"); // disconnected: … (cannot connect to …); next attempt in 2.0s
+//!         eprintln!("{change}"); // not connected: …; connecting again in 1.4s (cannot connect to …)
 //!     }
 //! });
 //! # client.connected().await?;

@@ -227,11 +227,17 @@ impl fmt::Display for Status {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Connected => f.write_str("connected"),
-            Self::Disconnected { ended, error: None } => write!(f, "disconnected: {ended}"),
-            Self::Disconnected {
-                ended,
-                error: Some(error),
-            } => write!(f, "disconnected: {ended} ({error})"),
+            Self::Disconnected { ended, error } => {
+                let what = match ended.reason.is_of_attempt() {
+                    true => "not connected",
+                    false => "disconnected",
+                };
+                write!(f, "{what}: {ended}")?;
+                match error {
+                    Some(error) => write!(f, " ({error})"),
+                    None => Ok(()),
+                }
+            }
             Self::Attached { device } => write!(f, "{device} is attached"),
             Self::Detached { device, cause } => {
                 write!(f, "{device} is no longer attached: {cause}")

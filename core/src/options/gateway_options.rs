@@ -38,7 +38,7 @@ pub struct Options {
     /// The longest wait for the PUBACK of a publication before it is sent again (default 5 min).
     pub max_ack_timeout: Duration,
     /// How long a close, a token refresh or a detach waits for what is pending (default 10 s), with or without a
-    /// connection. A refresh waits until its token expires at the latest; meanwhile it sends nothing new, and what is
+    /// connection; one setting for the three. A refresh waits until its token expires at the latest; meanwhile it sends nothing new, and what is
     /// overdue again. A close does not wait for what cannot be sent.
     pub drain_timeout: Duration,
     /// QoS 1 publications in flight at once, 1 to 32,000 (default 100): less than half of the packet identifiers, because

@@ -265,7 +265,11 @@ impl fmt::Display for Malformed {
                 write!(f, "a packet that no client sends (first byte {first:#04x})")
             }
             Self::Flags { first } => {
-                write!(f, "wrong reserved flags (first byte {first:#04x})")
+                write!(f, "wrong reserved flags (first byte {first:#04x})")?;
+                match first {
+                    0x16 => f.write_str(", which begins a TLS handshake: the client uses TLS, and this port does not"),
+                    _ => Ok(()),
+                }
             }
             Self::Truncated => f.write_str("a packet that ends inside a field"),
             Self::Trailing { extra } => write!(f, "{extra} bytes after the last field"),
