@@ -86,7 +86,7 @@ fn a_failed_attach_names_what_failed_and_its_reason() {
     let mut opened = open(Options::default());
     let device = opened.attach(Attach::new(id("device-1")));
     let failed = || OperationError::Failed(Failure::Closed);
-    let closed = "the gateway was closed before it was acknowledged";
+    let closed = "the gateway was closed before it was acknowledged; if it had been sent, it may have arrived";
     for (error, shown) in [
         (
             AttachError::Token(TokenFailure::Source("no key".into())),
