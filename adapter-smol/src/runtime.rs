@@ -11,8 +11,8 @@ use std::{
 use async_io::{Async, Timer};
 use futures_io::{AsyncRead, AsyncWrite};
 use iotcore_gateway::{
-    UnixTime,
-    driver::{Runtime, set_up_socket},
+    auth::UnixTime,
+    driver::{Runtime, sockets::set_up_socket},
 };
 
 /// The smol runtime. Use it on any executor: nothing has to be started or entered first.

@@ -10,30 +10,42 @@
 //!
 //! # Quick start
 //!
-//! ```no_run
-//! use iotcore_gateway_tokio::{Algorithm, ClientId, KeyTokens, Security, Setup, Tls, connect};
-//!
-//! # #[tokio::main(flavor = "current_thread")]
-//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let id = ClientId::new("plant".parse()?, "us-central1".parse()?, "sensors".parse()?, "gateway-1".parse()?);
-//! let tokens = KeyTokens::from_pem_file("gateway-1.pem", Algorithm::Es256)?;
-//! let security = Security::Tls(Tls::platform()?);
-//! let setup = Setup::new("us-central1-mqtt.clearblade.com", security, id, tokens);
-//! let (client, driver) = connect(setup)?;
-//! let driver = tokio::spawn(driver.run());
-//!
-//! let boiler = client.attach("boiler-7".parse::<iotcore_gateway_tokio::DeviceId>()?).await?;
-//! let delivery = boiler.telemetry(r#"{"celsius":71}"#).await?; // accepted: kept until it is acknowledged
-//! delivery.await?; // acknowledged by the bridge
-//! let mut messages = boiler.messages();
-//! if let Some(message) = messages.next().await {
-//!     println!("{:?}: {:?}", message.kind, message.payload);
-//! }
-//! println!("left unsent: {:?}", client.close().await.unsent);
-//! driver.await?;
-//! # Ok(())
-//! # }
 //! ```
+//! use iotcore_gateway_tokio::{Algorithm, Attach, ClientId, KeyTokens, Security, Setup, Tls, connect};
+//!
+//! # mod emulator { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/adapters/example_folder.rs")); }
+//! #[tokio::main]
+//! async fn main() -> anyhow::Result<()> {
+//! #     let emulator = emulator::start();
+//! #     let connect = |setup: Setup<KeyTokens>| connect(setup.port(emulator.port()));
+//!     let id = ClientId::new("my-project".parse()?, "us-central1".parse()?, "my-registry".parse()?, "my-gateway".parse()?);
+//!     let tokens = KeyTokens::from_pem_file("example/gateway.pem", Algorithm::Es256)?; // mints a JWT for each connection
+//!     let tls = Tls::from_pem_file("example/ca.pem")?; // the emulator's; for the real service, Tls::platform()
+//!     let (client, driver) = connect(Setup::new("localhost", Security::Tls(tls), id, tokens))?;
+//!     let mut status = client.status();
+//!     let driver = tokio::spawn(driver.run()); // all the work is done in this one future
+//!     tokio::spawn(async move {
+//!         while let Some(change) = status.next().await {
+//!             eprintln!("{change}"); // what goes wrong, why, and when the next attempt begins
+//!         }
+//!     });
+//!
+//!     let boiler = client.attach(Attach::new("boiler-7".parse()?)).await?; // acknowledged, or the reason why not
+//!     let reading = boiler.telemetry(r#"{"celsius":71}"#).await?; // accepted: kept until it is delivered
+//!     reading.await?; // acknowledged
+//!     if let Some(config) = boiler.messages().next().await {
+//!         println!("config: {:?}", config.payload);
+//!     }
+//!     println!("left unsent: {:?}", client.close().await.unsent); // sends what is left, for at most 10 s
+//!     driver.await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! Besides this crate it needs `anyhow` and `tokio`, with `macros` and `rt-multi-thread`, and a bridge. The emulator of
+//! `iotcore-gateway-testkit` is one, and makes the keys:
+//! `iotcore-bridge --example-registry example --tls-self-signed example --port 8883`. With a wrong host, the program ends at
+//! once and says why.
 //!
 //! This crate defines [`TokioRuntime`] and [`connect`]; everything else is re-exported from [`iotcore_gateway`].
 //! `connect` and the driver need a Tokio runtime with its I/O and time enabled, of any flavor. Each lookup of the host has a
@@ -41,22 +53,23 @@
 //!
 //! # Failure
 //!
-//! A lost connection is not a failure: the driver reconnects with backoff and a fresh token, and sends accepted
-//! messages again; [`Client::status`] reports the loss, its cause, and how certain the cause is. A future returns an
-//! error only if its operation has failed permanently: [`AcceptError`] returns a message that was not accepted,
-//! [`DeliveryError`] says why a message was not acknowledged, [`AttachError`] why a device is not attached.
-//! [`Failure::retry`] says whether a retry may succeed. Futures may be dropped at any time: an operation that was
-//! accepted continues; one that was not has changed nothing.
+//! A lost connection is not a failure: the driver reconnects with backoff and a fresh token, attaches and subscribes again,
+//! and sends what was not acknowledged; [`Client::status`] reports the loss, its cause, and how certain the cause is. The
+//! error of a future says what has failed: [`AcceptError`](error::AcceptError) returns a message that was not accepted,
+//! [`DeliveryError`](error::DeliveryError) says why a message was given up, and [`AttachError`](error::AttachError) why the
+//! wait for an attach has ended. Only the wait may have ended: [`Client::attach`] says what the gateway then goes on with.
+//! [`Failure::retry`] says whether a retry may succeed. Futures may be dropped at any time: an operation that was accepted
+//! continues; one that was not has changed nothing.
 //!
-//! A message can [expire](Telemetry::expires_after), be [urgent](Telemetry::priority), and be [cancelled](Delivery::cancel);
-//! its [tag](Telemetry::tag) comes back if it fails. [`Status::Undelivered`] counts those that fail and are not awaited.
-//! [`Client::devices`] and [`Client::stats`] show what waits, for which device, and how soon the bridge answers.
+//! [`guide`] has an example for each of these: a start without a network, a refused device, removal, messages that are
+//! late, urgent or cancelled, shutdown and restart.
 //!
 //! # Shutdown
 //!
-//! [`Client::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and returns the
-//! unsent messages, to be sent by the next process. Dropping every [`Client`] and [`Device`] also closes the gateway.
-//! Dropping the driver ends every future with [`DriverStopped`].
+//! [`Client::close`] sends what can still be sent, disconnects, and returns the unsent messages, to be sent by the next
+//! process. Without a connection it takes up to [`Options::drain_timeout`], 10 s, if anything is unsent. Dropping every
+//! [`Client`] and [`Device`] also closes the gateway. Dropping the driver ends every future with
+//! [`DriverStopped`](error::DriverStopped).
 //!
 //! # Test your own code
 //!
@@ -64,14 +77,26 @@
 //! `iotcore-gateway-testkit`, against an emulator of the bridge, where an hour takes milliseconds and a test
 //! decides where connections break. On Tokio itself, a test with `start_paused` has the gateway's timers
 //! follow the paused clock; give it an address as the host, because the paused clock does not wait for the lookup of a name.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 mod runtime;
 
-pub use iotcore_gateway::{self, driver::*, *};
+pub use iotcore_gateway::{
+    self, ClientId, DeviceId, Failure, OpId, Options, Stats, auth, cause, command_error, device,
+    driver::{
+        Attach, Client, Delivery, Device, Driver, Message, MessageKind, Messages, ReportedState,
+        Runtime, Security, Setup, Status, StatusChanges, Telemetry, Tls, closed, error, guide,
+        pending, proxy, tls, token_source,
+    },
+    error_report, id, message, options, quota,
+};
+#[cfg(feature = "jwt")]
+pub use iotcore_gateway::{Algorithm, driver::KeyTokens};
 
 pub use self::runtime::{TokioRuntime, TokioStream};
+use self::{error::SetupError, token_source::TokenSource};
 
 /// Creates a client and the driver to spawn: `tokio::spawn(driver.run())`.
 ///
@@ -86,3 +111,8 @@ pub fn connect<T: TokenSource>(
     runtime.remember();
     setup.start(runtime)
 }
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

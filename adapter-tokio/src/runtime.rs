@@ -11,8 +11,8 @@ use std::{
 
 use futures_io::{AsyncRead, AsyncWrite};
 use iotcore_gateway::{
-    UnixTime,
-    driver::{Runtime, set_up_socket},
+    auth::UnixTime,
+    driver::{Runtime, sockets::set_up_socket},
 };
 use tokio::{
     io::{AsyncRead as _, AsyncWrite as _, ReadBuf},

@@ -21,7 +21,7 @@ use std::{
     time::Duration,
 };
 
-use iotcore_gateway_tokio::{DisconnectReason, Security, Status};
+use iotcore_gateway_tokio::{Security, Status, cause::DisconnectReason};
 use tokio::{runtime::Builder, task::spawn_blocking};
 
 mod runtime {

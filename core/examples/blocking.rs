@@ -9,7 +9,7 @@ use std::{env, error::Error, fs, iter::successors, net::Shutdown, net::TcpStream
 use std::{process, process::ExitCode, sync::Arc, thread};
 
 use iotcore_gateway::{Algorithm, ClientId, DeviceAuth, Gateway, Options, Publication};
-use iotcore_gateway::{SigningKey, TransportEnd};
+use iotcore_gateway::{auth::SigningKey, cause::TransportEnd};
 use rustls::pki_types::{CertificateDer, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
 

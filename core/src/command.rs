@@ -121,7 +121,7 @@ pub enum DeviceAuth {
 ///
 /// ```
 /// # use std::time::Duration;
-/// # use iotcore_gateway::{ClientId, Gateway, Options, Priority, Publication, QoS};
+/// # use iotcore_gateway::{ClientId, Gateway, Options, Publication, message::{Priority, QoS}};
 /// # let id = ClientId::new("p".try_into()?, "us-central1".try_into()?, "reg".try_into()?, "gw-1".try_into()?);
 /// # let gateway = Gateway::new(id, Options::default(), 1)?;
 /// # let sensor = gateway.own_key();

@@ -6,38 +6,13 @@
 //! It runs on any [`Runtime`], spawns no tasks, and reads no clock but the runtime's. The adapters are
 //! `iotcore-gateway-tokio` and `iotcore-gateway-smol`.
 //!
-//! # Accepted, then acknowledged
-//!
-//! [`Device::telemetry`] completes when the gateway has accepted the message, and returns a [`Delivery`] that completes
-//! when the bridge has acknowledged it. Accepted messages are kept across connections until then. A handle hands its
-//! command to the gateway in one step under one lock: a future that is dropped has either been accepted or changed
-//! nothing.
-//!
-//! # Late, urgent and cancelled messages
-//!
-//! A message can [expire](Telemetry::expires_after), be [urgent](Telemetry::priority), and carry a [tag](Telemetry::tag) of
-//! the user's own. [`Delivery::cancel`] and [`Client::cancel`] take it back. One that fails is returned by its [`Delivery`],
-//! with its tag and the time that was left; if that was dropped, [`Status::Undelivered`] counts it. [`Client::devices`] shows
-//! what each device has queued and in flight, and its last failure; [`Client::stats`] how soon the bridge answers.
-//!
-//! # Back-pressure
-//!
-//! For outgoing messages, full queues make [`Device::telemetry`] wait. A config or command is acknowledged when it is
-//! taken from [`Messages`], and at `max_unacknowledged` of them the driver stops reading, for 5 s at most: a device whose
-//! messages nobody takes stops no other. Its commands are then acknowledged, and dropped oldest first; its newest config is
-//! kept, and acknowledged only when somebody takes it. [`Status`] reports it. A reader of the status applies back-pressure
-//! only if it asks for that with [`StatusChanges::holding`].
-//!
-//! # Shutdown
-//!
-//! [`Client::close`] sends what can still be sent, disconnects, and returns the unsent messages. Dropping every handle
-//! closes the gateway as well. Dropping the driver ends every pending future with [`DriverStopped`].
+//! [`guide`] says how things are done with it, with examples that run: from a start without a network to the shutdown.
 
 mod alarm;
 mod attach_error;
 mod attaching;
 mod client;
-mod closed;
+pub mod closed;
 mod closing;
 mod completion;
 mod connection;
@@ -47,29 +22,34 @@ mod device_tokens;
 mod dial;
 mod dial_failure;
 mod environment;
-mod error;
+mod failed_attempt;
+pub mod guide;
 mod handle;
 #[cfg(feature = "jwt")]
 mod key_file;
 mod messages;
+mod not_connected;
 mod operation;
+mod operation_error;
 mod payloads;
-mod proxy;
+pub mod proxy;
 mod received_message;
 mod resolver;
 mod runtime;
 mod secret_file;
 mod setup;
+mod setup_error;
 mod shared;
-mod sockets;
+pub mod sockets;
 mod state;
 mod status;
 mod status_changes;
-mod tls;
+pub mod tls;
 mod token_wait;
 mod tokens;
 mod trace;
 mod transport;
+mod transport_error;
 mod warnings;
 
 use core::{
@@ -79,10 +59,8 @@ use core::{
 };
 use std::sync::Arc;
 
-/// The version of rustls that [`Tls::from_client_config`] takes (feature `rustls`).
-#[cfg(feature = "rustls")]
-pub use rustls;
-
+#[cfg(feature = "jwt")]
+pub use self::tokens::KeyTokens;
 use self::{
     alarm::Alarm,
     connection::READ_BYTES,
@@ -92,36 +70,56 @@ use self::{
     shared::Shared,
     state::State,
     tls::Checked,
+    tokens::TokenSource,
     trace::Trace,
 };
 pub use self::{
-    attach_error::AttachError,
-    attaching::Attaching,
     client::Client,
-    closed::{CloseCause, Closed},
-    delivery::{Accepting, Delivery},
+    delivery::Delivery,
     device::Device,
-    dial_failure::DialFailure,
-    error::{
-        AcceptError, DeliveryError, DriverStopped, OperationError, SetupError, TokenFailure,
-        TransportError,
-    },
     messages::{Message, Messages},
-    operation::Operation,
     payloads::{Attach, ReportedState, Telemetry},
-    proxy::{InvalidProxy, Proxy, ProxyError},
     received_message::MessageKind,
     runtime::Runtime,
     setup::Setup,
-    sockets::set_up_socket,
     status::Status,
     status_changes::StatusChanges,
-    tls::{CertificateProblem, HostError, Security, Tls, TlsError, UnusableCertificate},
-    tokens::{BoxError, TokenRequest, TokenSource},
+    tls::{security::Security, settings::Tls},
 };
-#[cfg(feature = "jwt")]
-pub use self::{key_file::KeyFileError, tokens::KeyTokens};
+use self::{closed::Closed, proxy::Proxy};
 use crate::time::Instant;
+
+pub mod error {
+    //! What the driver and its handles fail with: whose fault it is, and what to do.
+    //!
+    //! A command that failed: [`AcceptError`], [`DeliveryError`], [`AttachError`], [`OperationError`]. A connection that
+    //! could not be made or ended: [`TransportError`] and what is in it. A setup that is wrong: [`SetupError`].
+
+    #[cfg(feature = "jwt")]
+    pub use super::key_file::KeyFileError;
+    pub use super::{
+        attach_error::AttachError,
+        dial_failure::DialFailure,
+        not_connected::NotConnected,
+        operation_error::{AcceptError, DeliveryError, DriverStopped, OperationError},
+        setup_error::SetupError,
+        transport_error::{TokenFailure, TransportError},
+    };
+}
+
+pub mod pending {
+    //! The futures of commands under way: [`Accepting`] a message, [`Attaching`] a device, and any other [`Operation`].
+    //!
+    //! What was accepted goes on when its future is dropped.
+
+    pub use super::{attaching::Attaching, delivery::Accepting, operation::Operation};
+}
+
+pub mod token_source {
+    //! Where the driver's tokens come from: a [`TokenSource`] of your own, for keys in hardware or in another process.
+
+    pub use super::tokens::{BoxError, TokenRequest, TokenSource};
+}
 
 /// Runs one gateway: connects, reads, writes, handles its deadlines, and wakes the futures of the handles.
 #[must_use = "nothing is sent or received until `run` is spawned"]
@@ -167,7 +165,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
     }
 
     /// Runs until the gateway is closed, and returns the unsent messages. Spawn it, or await it concurrently with the
-    /// program's own work. Dropped before it completes, it ends every pending future with [`DriverStopped`].
+    /// program's own work. Dropped before it completes, it ends every pending future with
+    /// [`DriverStopped`](error::DriverStopped).
     #[expect(
         clippy::manual_async_fn,
         reason = "an async fn cannot promise that its future is Send and 'static"

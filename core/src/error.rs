@@ -79,6 +79,9 @@ impl Failure {
     }
 }
 
+/// What the end of a command says that may have been in flight.
+const MAY_HAVE_ARRIVED: &str = "; if it had been sent, it may have arrived";
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -92,9 +95,9 @@ impl fmt::Display for Failure {
             }
             Self::Superseded => f.write_str("a newer command replaced it"),
             Self::Dropped => f.write_str("the queue was full, and a newer publication replaced it"),
-            Self::Expired => f.write_str("it had expired before it could be sent or acknowledged"),
-            Self::Cancelled => f.write_str("it was cancelled before it could be sent or acknowledged"),
-            Self::Detached => f.write_str("the device was detached before it could be sent or acknowledged"),
+            Self::Expired => write!(f, "it had expired before it was acknowledged{MAY_HAVE_ARRIVED}"),
+            Self::Cancelled => write!(f, "it was cancelled before it was acknowledged{MAY_HAVE_ARRIVED}"),
+            Self::Detached => write!(f, "the device was detached before it was acknowledged{MAY_HAVE_ARRIVED}"),
             Self::DeviceRefused => f.write_str(
                 "the bridge refused to attach the device, or closed the connection at each attempt; the attach said why: \
                  create the device, unblock it, or bind it to this gateway, or attach it with a valid token",
@@ -105,8 +108,8 @@ impl fmt::Display for Failure {
                 "the bridge closed {connections} connections in a row at it, the last ones while nothing else was sent: it \
                  is not sent any more"
             ),
-            Self::Closed => f.write_str("the gateway was closed before it was acknowledged"),
-            Self::GaveUp => f.write_str("the gateway gave up connecting before it was acknowledged"),
+            Self::Closed => write!(f, "the gateway was closed before it was acknowledged{MAY_HAVE_ARRIVED}"),
+            Self::GaveUp => write!(f, "the gateway gave up connecting before it was acknowledged{MAY_HAVE_ARRIVED}"),
         }
     }
 }

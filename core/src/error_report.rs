@@ -24,8 +24,7 @@ const PACKET_ID: &str = "packet_id";
 /// characters escaped. Cheap to clone.
 ///
 /// ```
-/// use iotcore_gateway::{ErrorReport, ErrorType, Retry};
-///
+/// # use iotcore_gateway::error_report::{ErrorReport, ErrorType, Retry};
 /// let report = ErrorReport::parse(
 ///     br#"{"error_type":"GATEWAY_ATTACHMENT_ERROR","device_id":"boiler-7","description":"Denied.",
 ///          "mqtt_message_info":{"message_type":"PUBLISH","topic":"/devices/boiler-7/attach",
@@ -38,7 +37,7 @@ const PACKET_ID: &str = "packet_id";
 ///     "GATEWAY_ATTACHMENT_ERROR for device boiler-7: Denied. \
 ///      (PUBLISH, topic /devices/boiler-7/attach, packet identifier 10)",
 /// );
-/// # Ok::<(), iotcore_gateway::ErrorReportError>(())
+/// # Ok::<(), iotcore_gateway::error_report::ErrorReportError>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ErrorReport {

@@ -1,4 +1,4 @@
-//! The gateway: inputs, commands and outputs. This file only delegates; each rule of the bridge has its own file below.
+//! The gateway and its commands. This file only delegates; each rule of the bridge has its own file below.
 //!
 //! | state | module |
 //! |---|---|
@@ -20,6 +20,7 @@ mod fingerprint;
 mod getters;
 mod inbox;
 mod incoming;
+mod inputs;
 mod lifecycle;
 mod online;
 mod outbox;
@@ -34,20 +35,14 @@ mod suspects;
 mod trials;
 
 pub use self::devices::{DeviceInfo, DeviceState, LastFailure};
-use self::{
-    devices::SubscriptionKey,
-    lifecycle::{Lifecycle, State},
-    session::Session,
-};
+use self::{devices::SubscriptionKey, lifecycle::Lifecycle, session::Session};
 #[cfg(doc)]
 use crate::event::Event;
 use crate::{
-    clock::Moment,
     command::{DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, Subscription},
     error::{CommandError, PublishError, PublishErrorKind},
-    event::{DisconnectReason, TransportEnd},
     id::{ClientId, DeviceId},
-    mqtt::{Incoming, QoS},
+    mqtt::QoS,
     options::{Options, OptionsError},
     time::{Instant, UnixTime},
     token::Token,
@@ -85,89 +80,29 @@ impl Gateway {
     }
 }
 
-/// Inputs: what the transport and the clock report.
-impl Gateway {
-    /// Records that the transport is up: queues CONNECT with this token, also if the events have reached their limit
-    /// since the dial began. While [`wants_transport`](Self::wants_transport) is false, this transmits nothing and does
-    /// not count as an attempt. A token that has expired, by either clock, counts as a failed attempt.
-    ///
-    /// `unix_now` is the time of the machine's wall clock. Tokens are judged by it, and it is shown in a
-    /// [`Refusal`](crate::Refusal). It may jump: the newest counts, and goes on with `now`.
-    pub fn handle_connected(&mut self, token: Token, unix_now: UnixTime, now: Instant) {
-        let now = self.observe_time(now);
-        self.session.clock.observe_date(unix_now);
-        self.start_connection(token, now);
-        self.flush(now);
-    }
-
-    /// Records bytes from the peer, in fragments of any size. Processes all of them and queues the responses after each
-    /// packet, so the fragmentation makes no difference. Runs no timers: read first, then report the time, so that an
-    /// answer that has arrived does not time out. A violation of the standard by the peer ends the connection with
-    /// [`Event::Disconnected`].
-    pub fn handle_input(&mut self, mut bytes: &[u8], now: Instant) {
-        let now = self.observe_time(now);
-        if let State::Online(online) = &mut self.lifecycle.state
-            && !bytes.is_empty()
-            && online.link.heard(bytes, now)
-        {
-            return;
-        }
-        while let State::Online(online) = &mut self.lifecycle.state {
-            if let Some((id, owner)) = online.link.next_acknowledged(&mut bytes, now) {
-                self.session.on_acknowledged(online, id, owner, now);
-            } else if !self.handle_next_packet(&mut bytes, now) {
-                break;
-            }
-            self.flush(now);
-        }
-    }
-
-    /// Handles the next packet, of any type; returns false once all of the input is consumed. Never inlined, so that
-    /// acknowledgements are handled in registers.
-    #[inline(never)]
-    fn handle_next_packet(&mut self, bytes: &mut &[u8], now: Moment) -> bool {
-        let State::Online(online) = &mut self.lifecycle.state else {
-            return false;
-        };
-        match online.link.next(bytes, now) {
-            Ok(Some(Incoming::ConnAck(return_code))) => self.on_connack(return_code, now),
-            Ok(Some(incoming)) => self.session.on_incoming(online, incoming, now),
-            Ok(None) => return false,
-            Err(violation) => self.end_connection(DisconnectReason::Violation(violation), now),
-        }
-        true
-    }
-
-    /// Records that the first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed over to the transport.
-    /// A larger `len` counts as all of them.
-    pub fn handle_transmitted(&mut self, len: usize, now: Instant) {
-        let now = self.observe_time(now);
-        if let State::Online(online) = &mut self.lifecycle.state {
-            online.link.transmitted(len, now);
-            self.session.end_handed_over(online);
-        }
-        self.flush(now);
-    }
-
-    /// Records that the deadline returned by [`poll_timeout`](Self::poll_timeout) was reached. Pass the current time,
-    /// not the deadline. Spurious calls change nothing.
-    pub fn handle_timeout(&mut self, now: Instant) {
-        let now = self.observe_time(now);
-        self.run_due(now);
-        self.flush(now);
-        self.flush_probes(now);
-    }
-
-    /// Records that the transport is down or could not be established. Call this whichever side ended it. A failed dial
-    /// while [`wants_transport`](Self::wants_transport) is false does not count as an attempt.
-    pub fn handle_disconnected(&mut self, end: TransportEnd, now: Instant) {
-        let now = self.observe_time(now);
-        self.on_transport_end(end, now);
-        self.flush(now);
-    }
-}
-
 /// Commands: what the user wants.
+///
+/// ```
+/// # use std::time::{Duration, Instant};
+/// # use iotcore_gateway::{*, auth::UnixTime, message::{QoS, Subscription}};
+/// # let id = ClientId::new("plant".try_into()?, "us-central1".try_into()?, "sensors".try_into()?, "gateway-1".try_into()?);
+/// # let (now, unix_now) = (Instant::now(), UnixTime::from_secs(1_795_374_000));
+/// let mut gateway = Gateway::new(id, Options::default(), 42)?;
+/// gateway.open(now)?;
+///
+/// // All of these are legal at any time. What needs a connection, or the attach of the device, waits for it.
+/// let (boiler, _) = gateway.attach("boiler-7".try_into()?, DeviceAuth::ByAssociation, unix_now, now)?;
+/// gateway.subscribe(boiler, Subscription::Config, QoS::AtLeastOnce, now)?;
+/// let reading = gateway.publish(Publication::telemetry(boiler, "71"), now)?;
+///
+/// gateway.cancel(reading, now)?;
+/// let Some(Event::Failed { op, failure, .. }) = gateway.poll_event() else { panic!() };
+/// assert_eq!((op, failure), (reading, Failure::Cancelled));
+///
+/// let error = gateway.attach("gateway-1".try_into()?, DeviceAuth::ByAssociation, unix_now, now).unwrap_err();
+/// assert_eq!(error.to_string(), "`gateway-1` is the gateway itself, which needs no attach or detach");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl Gateway {
     /// Connects, and stays connected until [`close`](Self::close). Ends in [`Outcome::Opened`](crate::Outcome::Opened)
     /// with the first accepted connection. Returns the same operation if called again before that.

@@ -1,12 +1,15 @@
 //! Validated identifiers. A client id or a topic can be built only from these, so an identifier that the bridge would
 //! refuse, or that MQTT cannot address, is never sent.
 
+pub(crate) mod client_id;
+pub(crate) mod device_id;
 mod rule;
 
 use core::{borrow::Borrow, error::Error, fmt, str::FromStr};
 use std::sync::Arc;
 
 pub use self::rule::{IdKind, IdProblem};
+pub(crate) use self::{client_id::ClientId, device_id::DeviceId};
 
 macro_rules! checked_id {
     ($(#[$doc:meta])+ $name:ident, $kind:ident) => {
@@ -72,6 +75,8 @@ macro_rules! checked_id {
     };
 }
 
+pub(crate) use checked_id;
+
 checked_id! {
     /// The cloud project that the registry belongs to; also the audience of a token.
     ///
@@ -79,12 +84,11 @@ checked_id! {
     /// as `example.com:plant`. Case-sensitive; cheap to clone.
     ///
     /// ```
-    /// use iotcore_gateway::ProjectId;
-    ///
+    /// # use iotcore_gateway::id::ProjectId;
     /// let project: ProjectId = "example.com:plant".parse()?;
     /// assert_eq!(project.as_str(), "example.com:plant");
     /// assert!(ProjectId::try_from("plant/7").is_err());
-    /// # Ok::<(), iotcore_gateway::IdError>(())
+    /// # Ok::<(), iotcore_gateway::id::IdError>(())
     /// ```
     ProjectId, Project
 }
@@ -96,11 +100,10 @@ checked_id! {
     /// because the service may add new ones. Cheap to clone.
     ///
     /// ```
-    /// use iotcore_gateway::Location;
-    ///
+    /// # use iotcore_gateway::id::Location;
     /// let location: Location = "us-central1".parse()?;
     /// assert_eq!(location.to_string(), "us-central1");
-    /// # Ok::<(), iotcore_gateway::IdError>(())
+    /// # Ok::<(), iotcore_gateway::id::IdError>(())
     /// ```
     Location, Location
 }
@@ -112,120 +115,13 @@ checked_id! {
     /// service reserves. Case-sensitive; cheap to clone.
     ///
     /// ```
-    /// use iotcore_gateway::{IdProblem, RegistryId};
-    ///
+    /// # use iotcore_gateway::id::{IdProblem, RegistryId};
     /// let registry: RegistryId = "sensors".parse()?;
     /// let refused = RegistryId::try_from("google").unwrap_err();
     /// assert_eq!(refused.problem(), IdProblem::ReservedPrefix);
-    /// # Ok::<(), iotcore_gateway::IdError>(())
+    /// # Ok::<(), iotcore_gateway::id::IdError>(())
     /// ```
     RegistryId, Registry
-}
-
-checked_id! {
-    /// A device, or a gateway, which is a device too.
-    ///
-    /// 3 to 255 characters: an ASCII letter, then letters, digits and `-._~%`; not beginning with `goog`. The service
-    /// would also register an id with `+`, but MQTT forbids that character in a topic name and treats it as a wildcard
-    /// in a filter [MQTT-3.3.2-2, MQTT-4.7.1-1]. No gateway could publish for such a device, so the id is refused.
-    /// Case-sensitive; cheap to clone.
-    ///
-    /// ```
-    /// use iotcore_gateway::{DeviceId, IdProblem};
-    ///
-    /// let device: DeviceId = "boiler-7".parse()?;
-    /// let refused = DeviceId::try_from("boiler+7").unwrap_err();
-    /// assert_eq!(refused.problem(), IdProblem::Wildcard { position: 6 });
-    /// # Ok::<(), iotcore_gateway::IdError>(())
-    /// ```
-    DeviceId, Device
-}
-
-/// The MQTT client id of a gateway: its full path in the cloud.
-///
-/// ```
-/// use iotcore_gateway::ClientId;
-///
-/// let id = ClientId::new(
-///     "plant".parse()?,
-///     "us-central1".parse()?,
-///     "sensors".parse()?,
-///     "gateway-1".parse()?,
-/// );
-/// assert_eq!(
-///     id.to_string(),
-///     "projects/plant/locations/us-central1/registries/sensors/devices/gateway-1",
-/// );
-/// # Ok::<(), iotcore_gateway::IdError>(())
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct ClientId {
-    project: ProjectId,
-    location: Location,
-    registry: RegistryId,
-    gateway: DeviceId,
-}
-
-impl ClientId {
-    /// Creates the client id of `gateway`, a gateway of `registry`.
-    #[must_use]
-    pub const fn new(
-        project: ProjectId,
-        location: Location,
-        registry: RegistryId,
-        gateway: DeviceId,
-    ) -> Self {
-        Self {
-            project,
-            location,
-            registry,
-            gateway,
-        }
-    }
-
-    /// Returns the project, which is also the audience of a token.
-    #[must_use]
-    pub const fn project(&self) -> &ProjectId {
-        &self.project
-    }
-
-    /// Returns the region.
-    #[must_use]
-    pub const fn location(&self) -> &Location {
-        &self.location
-    }
-
-    /// Returns the registry of the gateway and of all its devices.
-    #[must_use]
-    pub const fn registry(&self) -> &RegistryId {
-        &self.registry
-    }
-
-    /// Returns the gateway's own id.
-    #[must_use]
-    pub const fn gateway(&self) -> &DeviceId {
-        &self.gateway
-    }
-
-    /// Returns a hash of the whole path, for what must differ between gateways and be the same on every machine.
-    pub(crate) fn fingerprint(&self) -> u32 {
-        fnv1a(self.to_string().as_bytes())
-    }
-}
-
-impl fmt::Display for ClientId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            project,
-            location,
-            registry,
-            gateway,
-        } = self;
-        write!(
-            f,
-            "projects/{project}/locations/{location}/registries/{registry}/devices/{gateway}"
-        )
-    }
 }
 
 /// Why an identifier is invalid: the service would not register it, or MQTT cannot address it. An error of the caller.
@@ -275,14 +171,6 @@ pub(crate) fn excerpt(value: &str) -> String {
     match value.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}…", value.split_at(end).0),
         None => value.to_owned(),
-    }
-}
-
-impl DeviceId {
-    /// Returns a hash of the id, for seeds.
-    #[cfg(feature = "driver")]
-    pub(crate) fn fingerprint(&self) -> u32 {
-        fnv1a(self.as_str().as_bytes())
     }
 }
 

@@ -80,9 +80,8 @@ impl Error for AlgorithmError {}
 /// `Debug` shows its algorithm only. It is `Send` and `Sync`; share it in an `Arc`.
 ///
 /// ```
-/// use std::time::{Duration, Instant, SystemTime};
-/// use iotcore_gateway::{Algorithm, ProjectId, SigningKey, UnixTime};
-///
+/// # use std::time::{Duration, Instant, SystemTime};
+/// # use iotcore_gateway::{Algorithm, auth::{SigningKey, UnixTime}, id::ProjectId};
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let pem = std::fs::read("tests/keys/p256.sec1-params.pem")?;
 /// let key = SigningKey::from_pem(&pem, Algorithm::Es256)?;

@@ -29,7 +29,7 @@
 //! ```
 //! use std::{collections::VecDeque, time::{Duration, Instant, SystemTime}};
 //! use iotcore_gateway::{
-//!     ClientId, DeviceAuth, Event, Gateway, Options, Outcome, Publication, Token, TransportEnd,
+//!     ClientId, DeviceAuth, Event, Gateway, Options, Outcome, Publication, auth::Token, cause::TransportEnd,
 //! };
 //!
 //! # #[derive(Default)]
@@ -133,7 +133,7 @@
 //! sent alone, the next 30 s after the last was given up, then 1 min, up to 1 h, until the bridge acknowledges one, or, after
 //! QoS 0 publications alone, until one is handed over whole. What is
 //! cancelled or expires leaves its strikes to its device: with three, the device is on probation. Each
-//! [`Disconnected`] names what may have caused it.
+//! [`Disconnected`](cause::Disconnected) names what may have caused it.
 //!
 //! # Memory
 //!
@@ -145,17 +145,18 @@
 //! acknowledged, and 64 for each device whose config was given up; 88 bytes and its contents for each event that was
 //! not taken, and the rest of its packet if that arrived in several pieces; the packet that has not completely arrived,
 //! once its length is known; four times what recently waited to be transmitted, or 64 KiB. After a peak, the 100, 80
-//! and 88 bytes are at most four times as much. [`Options`] limits them: devices by [`Quota::max_devices`],
-//! publications by the queues, packets by `frame_limit`, deliveries by `max_unacknowledged` plus those of one call,
-//! events by `max_events` plus those of one call, of a pause of reading, of deliveries that were not acknowledged, and
-//! of the end of a connection or of an attempt that had begun. In addition there is one event for each operation that
-//! has ended, which is limited only by the user's commands: take events between commands.
+//! and 88 bytes are at most four times as much. [`Options`] limits them: devices by
+//! [`Quota::max_devices`](quota::Quota::max_devices), publications by the queues, packets by `frame_limit`, deliveries
+//! by `max_unacknowledged` plus those of one call, events by `max_events` plus those of one call, of a pause of
+//! reading, of deliveries that were not acknowledged, and of the end of a connection or of an attempt that had begun.
+//! In addition there is one event for each operation that has ended, which is limited only by the user's commands: take
+//! events between commands.
 //!
 //! # Panics, errors and losses
 //!
 //! A panic is a bug, never caused by input. An error of the caller is returned as a typed error, together with what was
-//! passed in. An error of the peer ends the connection with a [`Violation`]. A loss of the connection is neither: it is
-//! an [`Event::Disconnected`], and what was accepted is sent again on the next connection.
+//! passed in. An error of the peer ends the connection with a [`Violation`](cause::Violation). A loss of the connection
+//! is neither: it is an [`Event::Disconnected`], and what was accepted is sent again on the next connection.
 //!
 //! # Shutdown
 //!
@@ -173,13 +174,14 @@
 //! # Features
 //!
 //! * `jwt` (default): `SigningKey` mints the RS256 and ES256 tokens that the bridge requires, with ring. It is separate
-//!   from the machine, which only ever sees a [`Token`].
+//!   from the machine, which only ever sees a [`Token`](auth::Token).
 //! * `driver`: the module `driver`, an async loop over any runtime with TLS, and handles to command the machine from
 //!   any number of tasks.
-//! * `serde`: [`Unsent`] can be written to a file and read back.
+//! * `serde`: [`Unsent`](message::Unsent) can be written to a file and read back.
 //! * `tracing`: spans for the driver's connections and devices, and events for what happens to them, without secrets.
 //! * `internals`: what the project's own fuzzing needs of the codec. Not an API: it changes without notice, outside of
 //!   semantic versioning, and nothing else may use it.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 #![cfg_attr(not(test), deny(clippy::unwrap_used, clippy::indexing_slicing))]
@@ -192,16 +194,16 @@ mod der;
 #[cfg(feature = "driver")]
 pub mod driver;
 mod error;
-mod error_report;
+pub mod error_report;
 mod event;
 mod fifo;
 mod gateway;
-mod id;
+pub mod id;
 mod input;
 #[cfg(feature = "jwt")]
 mod jwt;
 mod mqtt;
-mod options;
+pub mod options;
 #[cfg(any(feature = "driver", feature = "jwt"))]
 mod pem;
 #[cfg(any(feature = "driver", feature = "jwt"))]
@@ -215,32 +217,79 @@ mod token;
 mod topic;
 mod unsent;
 
-pub use command::{
-    DeliveryId, DeviceAuth, DeviceKey, OpId, Priority, Publication, PublicationTopic, Subscription,
+pub use self::{
+    command::{DeliveryId, DeviceAuth, DeviceKey, OpId, Publication},
+    error::Failure,
+    event::{Event, Outcome},
+    gateway::Gateway,
+    id::{client_id::ClientId, device_id::DeviceId},
+    input::{Answer, Input},
+    options::gateway_options::Options,
+    stats::Stats,
 };
-pub use error::{Certainty, CommandError, Failure, PublishError, PublishErrorKind};
-pub use error_report::{ErrorReport, ErrorReportError, ErrorType, MqttMessageInfo, Retry};
-pub use event::{
-    DetachCause, DisconnectReason, Disconnected, Event, Outcome, Refusal, TransportEnd,
-};
-pub use gateway::{DeviceInfo, DeviceState, Gateway, LastFailure};
-pub use id::{ClientId, DeviceId, IdError, IdKind, IdProblem, Location, ProjectId, RegistryId};
-pub use input::{Answer, Input};
 #[cfg(feature = "jwt")]
-pub use jwt::{Algorithm, AlgorithmError, MintError, SigningKey};
+pub use jwt::Algorithm;
 #[cfg(feature = "internals")]
 #[doc(hidden)]
 pub use mqtt::internals;
-pub use mqtt::{PacketType, QoS, Violation};
-pub use options::{
-    Acknowledge, Backoff, OnRefusal, Options, OptionsError, Overflow, QueueLimit, Reconnect,
-};
-#[cfg(any(feature = "driver", feature = "jwt"))]
-pub use private_key::KeyError;
-pub use quota::Quota;
-pub use stats::Stats;
-pub use tag::{Tag, TagError};
-pub use time::UnixTime;
-pub use token::{ExpiredBy, Token, TokenError};
-pub use topic::{Subfolder, SubfolderError, SubfolderProblem};
-pub use unsent::Unsent;
+
+pub mod auth {
+    //! Tokens, the keys that sign them, and the time that they are judged by.
+    //!
+    //! The machine takes a [`Token`] for each connection, and for devices that have keys of their own. With the feature
+    //! `jwt`, `SigningKey` mints them from a PEM key; any other signer will do, such as a hardware module.
+
+    #[cfg(feature = "jwt")]
+    pub use crate::jwt::{AlgorithmError, MintError, SigningKey};
+    #[cfg(any(feature = "driver", feature = "jwt"))]
+    pub use crate::private_key::KeyError;
+    pub use crate::{
+        time::UnixTime,
+        token::{ExpiredBy, Token, TokenError},
+    };
+}
+
+pub mod cause {
+    //! Why a connection, an attachment or an attempt at one ended, and how certain that is.
+    //!
+    //! An MQTT 3.1.1 peer does not say why it hangs up. So each cause comes with a [`Certainty`]: a packet or a report
+    //! confirms it, a deadline lets it be inferred, or it is suspected. Why a command failed is a
+    //! [`Failure`](crate::Failure).
+
+    pub use crate::{
+        error::Certainty,
+        event::{DetachCause, DisconnectReason, Disconnected, Refusal, TransportEnd},
+        mqtt::{PacketType, Violation},
+    };
+}
+
+pub mod command_error {
+    //! Commands that are refused at once: nothing was sent and nothing changed.
+    //!
+    //! What was accepted and fails later ends in a [`Failure`](crate::Failure).
+
+    pub use crate::error::{CommandError, PublishError, PublishErrorKind};
+}
+
+pub mod device {
+    //! What the gateway knows of a device: its state, what it has queued and in flight, and its last failure.
+
+    pub use crate::gateway::{DeviceInfo, DeviceState, LastFailure};
+}
+
+pub mod message {
+    //! What a message can have: a topic, a subfolder, a quality of service, a priority, a tag; and what is left unsent.
+
+    pub use crate::{
+        command::{Priority, PublicationTopic, Subscription},
+        mqtt::QoS,
+        tag::{Tag, TagError},
+        topic::{Subfolder, SubfolderError, SubfolderProblem},
+        unsent::Unsent,
+    };
+}
+
+/// Compiles the code of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct Readme;

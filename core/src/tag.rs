@@ -7,15 +7,14 @@ use std::sync::Arc;
 const MAX_TAG_BYTES: usize = 64;
 
 /// The user's own name for a publication: any text of at most 64 bytes. It is not sent; it comes back with what failed
-/// or is unsent ([`Unsent::tag`](crate::Unsent::tag)). Cheap to clone.
+/// or is unsent ([`Unsent::tag`](crate::message::Unsent::tag)). Cheap to clone.
 ///
 /// ```
-/// use iotcore_gateway::Tag;
-///
+/// # use iotcore_gateway::message::Tag;
 /// let tag: Tag = "reading 17".parse()?;
 /// assert_eq!(tag.as_str(), "reading 17");
 /// assert_eq!(Tag::try_from("é".repeat(33)).unwrap_err().len(), 66);
-/// # Ok::<(), iotcore_gateway::TagError>(())
+/// # Ok::<(), iotcore_gateway::message::TagError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Tag(Arc<str>);

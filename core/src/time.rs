@@ -13,8 +13,7 @@ const SECONDS_PER_DAY: u64 = 86_400;
 /// 1970 is easy to recognize.
 ///
 /// ```
-/// use iotcore_gateway::UnixTime;
-///
+/// # use iotcore_gateway::auth::UnixTime;
 /// let time = UnixTime::from_secs(1_795_374_000);
 /// assert_eq!(time.to_string(), "2026-11-22T19:00:00Z");
 /// ```

@@ -23,14 +23,13 @@ const MAX_LEN: usize = 65_535;
 /// [`Event::TokenUnchanged`](crate::Event::TokenUnchanged).
 ///
 /// ```
-/// use std::time::{Duration, Instant};
-/// use iotcore_gateway::{Token, UnixTime};
-///
+/// # use std::time::{Duration, Instant};
+/// # use iotcore_gateway::auth::{Token, UnixTime};
 /// let now = Instant::now();
 /// let token = Token::new("header.claims.signature", now + Duration::from_secs(3_600))?
 ///     .with_lifetime(UnixTime::from_secs(1_795_374_000), UnixTime::from_secs(1_795_377_600));
 /// assert!(!format!("{token:?}").contains("claims"));
-/// # Ok::<(), iotcore_gateway::TokenError>(())
+/// # Ok::<(), iotcore_gateway::auth::TokenError>(())
 /// ```
 #[derive(Clone)]
 pub struct Token {

@@ -16,12 +16,11 @@ use crate::{
 /// close the connection for the others (section 1.5.3). Cheap to clone.
 ///
 /// ```
-/// use iotcore_gateway::Subfolder;
-///
+/// # use iotcore_gateway::message::Subfolder;
 /// let subfolder: Subfolder = "alerts/critical".parse()?;
 /// assert_eq!(subfolder.as_str(), "alerts/critical");
 /// assert!(Subfolder::try_from("/alerts").is_err());
-/// # Ok::<(), iotcore_gateway::SubfolderError>(())
+/// # Ok::<(), iotcore_gateway::message::SubfolderError>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Subfolder(Arc<str>);

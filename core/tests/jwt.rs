@@ -8,7 +8,11 @@ mod keys;
 use std::time::{Duration, Instant};
 
 use base64::{Engine as _, engine::general_purpose};
-use iotcore_gateway::{Algorithm, MintError, ProjectId, SigningKey, UnixTime};
+use iotcore_gateway::{
+    Algorithm,
+    auth::{MintError, SigningKey, UnixTime},
+    id::ProjectId,
+};
 use keys::{GOOD_KEYS, der, read};
 use ring::signature::{
     ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, UnparsedPublicKey, VerificationAlgorithm,

@@ -4,7 +4,10 @@
 
 use std::time::{Duration, Instant};
 
-use iotcore_gateway::{ClientId, Gateway, Options, Priority, Publication, QoS, Unsent};
+use iotcore_gateway::{
+    ClientId, Gateway, Options, Publication,
+    message::{Priority, QoS, Unsent},
+};
 
 fn gateway() -> Gateway {
     let id = ClientId::new(

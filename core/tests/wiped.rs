@@ -11,7 +11,7 @@ use std::{
     os::unix::fs::FileExt as _,
 };
 
-use iotcore_gateway::SigningKey;
+use iotcore_gateway::auth::SigningKey;
 use keys::{GOOD_KEYS, read};
 
 /// The number of bytes in a row that are not there by chance.

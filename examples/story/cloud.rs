@@ -2,7 +2,7 @@
 
 use std::error::Error;
 
-use iotcore_gateway::{Algorithm, ClientId, SigningKey};
+use iotcore_gateway::{Algorithm, ClientId, auth::SigningKey};
 use iotcore_gateway_testkit::{
     AuthMethod, OperatorError, Registry, Settings,
     keys::{DeviceKey, ServerIdentity},

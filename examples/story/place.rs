@@ -7,7 +7,11 @@ use std::{
 };
 
 use clap::Parser;
-use iotcore_gateway::{Algorithm, ClientId, DeviceId, IdError, KeyError, SigningKey};
+use iotcore_gateway::{
+    Algorithm, ClientId, DeviceId,
+    auth::{KeyError, SigningKey},
+    id::IdError,
+};
 
 /// The name of the example, for the texts of its help.
 const NAME: &str = env!("CARGO_BIN_NAME");

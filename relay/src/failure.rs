@@ -2,46 +2,59 @@
 
 mod disconnected;
 
-use std::{borrow::Cow, fmt::Display};
+use std::fmt::Display;
 
 use iotcore_gateway_tokio::{
-    AcceptError, AttachError, Certainty, CommandError, DeliveryError, DetachCause, DeviceId,
-    DriverStopped, ErrorType, Failure, IdError, OperationError, PublishError, PublishErrorKind,
-    Retry, SubfolderError, TagError,
+    DeviceId, Failure,
+    cause::{Certainty, DetachCause},
+    command_error::{CommandError, PublishError, PublishErrorKind},
+    error::{AcceptError, AttachError, DeliveryError, DriverStopped, OperationError},
+    error_report::{ErrorType, Retry},
+    id::IdError,
+    message::{SubfolderError, TagError},
 };
 use serde::Serialize;
 
 pub(crate) use self::disconnected::{Circumstances, disconnect_code, disconnect_detail};
-use crate::token::UnreadableToken;
+use crate::{
+    codes::{CertaintyCode, ErrorCode, RetryCode},
+    token::UnreadableToken,
+};
 
 /// The reason why an operation failed.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Reason {
-    /// A short error code in snake case.
-    error: Cow<'static, str>,
+    error: Cause,
     /// A sentence for people.
     detail: String,
-    certainty: &'static str,
-    retry: &'static str,
+    certainty: CertaintyCode,
+    retry: RetryCode,
 }
 
-const QUEUE_FULL: &str = "queue_full";
+/// A short error code in snake case.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(untagged)]
+enum Cause {
+    Known(ErrorCode),
+    /// The bridge's own code, in lower case.
+    Reported(String),
+}
 
 impl Reason {
     /// Constructs a permanent failure: refused before anything was sent, and a retry would be refused again.
-    fn refused(error: &'static str, detail: impl ToString) -> Self {
+    fn refused(error: ErrorCode, detail: impl ToString) -> Self {
         Self {
-            error: error.into(),
+            error: Cause::Known(error),
             detail: detail.to_string(),
-            certainty: certainty(Certainty::Confirmed),
-            retry: retry(Retry::Never),
+            certainty: CertaintyCode::Confirmed,
+            retry: RetryCode::Never,
         }
     }
 
     /// Constructs a temporary failure: refused before anything was sent, and a retry may succeed.
-    fn refused_now(error: &'static str, detail: impl ToString) -> Self {
+    fn refused_now(error: ErrorCode, detail: impl ToString) -> Self {
         Self {
-            retry: retry(Retry::Backoff),
+            retry: RetryCode::Backoff,
             ..Self::refused(error, detail)
         }
     }
@@ -51,12 +64,12 @@ impl Reason {
         let detail = format!(
             "`{device}` was never attached by this program, or has been detached: attach it first, with the operation `attach`"
         );
-        Self::refused("unknown_device", detail)
+        Self::refused(ErrorCode::UnknownDevice, detail)
     }
 
     /// Constructs the failure of a message whose `expires_after` is beyond its limits, as `detail` says.
     pub(crate) fn illegal_expiry(detail: impl ToString) -> Self {
-        Self::refused("illegal_expires_after", detail)
+        Self::refused(ErrorCode::IllegalExpiresAfter, detail)
     }
 
     /// Constructs the failure of an operation while the gateway is closing.
@@ -71,7 +84,7 @@ impl Reason {
             "`{device}` cannot send now, because it is `{state}`, and there is no room for more of its messages: see what it \
              lacks with the operation `devices`, and send this one again then"
         );
-        Self::refused_now(QUEUE_FULL, detail)
+        Self::refused_now(ErrorCode::QueueFull, detail)
     }
 
     /// Adds advice to the detail.
@@ -82,39 +95,39 @@ impl Reason {
 
     /// Returns whether the gateway's queues are full, which is temporary.
     pub(crate) fn is_queue_full(&self) -> bool {
-        self.error == QUEUE_FULL
+        self.error == Cause::Known(ErrorCode::QueueFull)
     }
 
     /// Returns whether the input is wrong, and may contain a misplaced token: it is not repeated.
     pub(crate) fn is_mistake(&self) -> bool {
-        let error = self.error.as_ref();
-        error.starts_with("illegal_") || matches!(error, "unknown_device" | "payload_too_large")
+        matches!(
+            self.error,
+            Cause::Known(
+                ErrorCode::IllegalId
+                    | ErrorCode::IllegalSubfolder
+                    | ErrorCode::IllegalTag
+                    | ErrorCode::IllegalToken
+                    | ErrorCode::IllegalExpiresAfter
+                    | ErrorCode::UnknownDevice
+                    | ErrorCode::PayloadTooLarge
+            )
+        )
     }
 
     /// Returns whether the message was still unsent when the gateway was closed or gave up.
     pub(crate) fn is_unsent(&self) -> bool {
-        matches!(self.error.as_ref(), "closed" | "gave_up" | "stopped")
+        matches!(
+            self.error,
+            Cause::Known(ErrorCode::Closed | ErrorCode::GaveUp | ErrorCode::Stopped)
+        )
     }
 }
 
 impl From<Failure> for Reason {
     fn from(failure: Failure) -> Self {
         let error = match &failure {
-            Failure::Reported(report) => code(report.error_type()).into(),
-            Failure::TimedOut(_) => "timed_out".into(),
-            Failure::SubscriptionRefused(_) => "subscription_refused".into(),
-            Failure::ErrorsTopicRefused => "errors_topic_refused".into(),
-            Failure::Superseded => "superseded".into(),
-            Failure::Dropped => "dropped".into(),
-            Failure::Expired => "expired".into(),
-            Failure::Cancelled => "cancelled".into(),
-            Failure::Detached => "detached".into(),
-            Failure::DeviceRefused => "device_refused".into(),
-            Failure::NotAttached => "not_attached".into(),
-            Failure::Suspected { .. } => "suspected".into(),
-            Failure::Closed => "closed".into(),
-            Failure::GaveUp => "gave_up".into(),
-            _ => "failed".into(),
+            Failure::Reported(report) => Cause::Reported(reported_code(report.error_type())),
+            other => Cause::Known(failure_code(other)),
         };
         Self {
             error,
@@ -125,16 +138,36 @@ impl From<Failure> for Reason {
     }
 }
 
+/// Returns the code of a failure that the bridge did not report.
+fn failure_code(failure: &Failure) -> ErrorCode {
+    match failure {
+        Failure::TimedOut(_) => ErrorCode::TimedOut,
+        Failure::SubscriptionRefused(_) => ErrorCode::SubscriptionRefused,
+        Failure::ErrorsTopicRefused => ErrorCode::ErrorsTopicRefused,
+        Failure::Superseded => ErrorCode::Superseded,
+        Failure::Dropped => ErrorCode::Dropped,
+        Failure::Expired => ErrorCode::Expired,
+        Failure::Cancelled => ErrorCode::Cancelled,
+        Failure::Detached => ErrorCode::Detached,
+        Failure::DeviceRefused => ErrorCode::DeviceRefused,
+        Failure::NotAttached => ErrorCode::NotAttached,
+        Failure::Suspected { .. } => ErrorCode::Suspected,
+        Failure::Closed => ErrorCode::Closed,
+        Failure::GaveUp => ErrorCode::GaveUp,
+        _ => ErrorCode::Failed,
+    }
+}
+
 impl From<PublishError> for Reason {
     fn from(error: PublishError) -> Self {
         match error.kind {
-            PublishErrorKind::Blocked => Self::refused_now(QUEUE_FULL, error),
-            PublishErrorKind::TooLarge { .. } => Self::refused("payload_too_large", error),
+            PublishErrorKind::Blocked => Self::refused_now(ErrorCode::QueueFull, error),
+            PublishErrorKind::TooLarge { .. } => Self::refused(ErrorCode::PayloadTooLarge, error),
             PublishErrorKind::UnknownDevice => CommandError::UnknownDevice.into(),
             PublishErrorKind::Detaching => CommandError::Detaching.into(),
             PublishErrorKind::DeviceRefused => Failure::DeviceRefused.into(),
             PublishErrorKind::Closed => CommandError::Closed.into(),
-            _ => Self::refused("refused", error),
+            _ => Self::refused(ErrorCode::Refused, error),
         }
     }
 }
@@ -151,21 +184,21 @@ impl From<AcceptError> for Reason {
 impl From<CommandError> for Reason {
     fn from(error: CommandError) -> Self {
         match &error {
-            CommandError::UnknownDevice => Self::refused("unknown_device", error),
-            CommandError::OwnDevice(_) => Self::refused("own_device", error),
-            CommandError::Detaching => Self::refused("detaching", error),
+            CommandError::UnknownDevice => Self::refused(ErrorCode::UnknownDevice, error),
+            CommandError::OwnDevice(_) => Self::refused(ErrorCode::OwnDevice, error),
+            CommandError::Detaching => Self::refused(ErrorCode::Detaching, error),
             CommandError::DeviceRefused => Failure::DeviceRefused.into(),
-            CommandError::TooManyDevices(_) => Self::refused("too_many_devices", error),
-            CommandError::TokenExpired => Self::refused("token_expired", error),
-            CommandError::Closed => Self::refused_now("closed", error),
-            _ => Self::refused("refused", error),
+            CommandError::TooManyDevices(_) => Self::refused(ErrorCode::TooManyDevices, error),
+            CommandError::TokenExpired => Self::refused(ErrorCode::TokenExpired, error),
+            CommandError::Closed => Self::refused_now(ErrorCode::Closed, error),
+            _ => Self::refused(ErrorCode::Refused, error),
         }
     }
 }
 
 impl From<DriverStopped> for Reason {
     fn from(error: DriverStopped) -> Self {
-        Self::refused_now("stopped", error)
+        Self::refused_now(ErrorCode::Stopped, error)
     }
 }
 
@@ -191,46 +224,46 @@ impl From<&AttachError> for Reason {
             AttachError::Attach(error, _) | AttachError::Subscribe(error, _) => {
                 error.clone().into()
             }
-            _ => Self::refused_now("no_token", error),
+            _ => Self::refused_now(ErrorCode::NoToken, disconnected::chain(error)),
         }
     }
 }
 
 impl From<IdError> for Reason {
     fn from(error: IdError) -> Self {
-        Self::refused("illegal_id", error)
+        Self::refused(ErrorCode::IllegalId, error)
     }
 }
 
 impl From<SubfolderError> for Reason {
     fn from(error: SubfolderError) -> Self {
-        Self::refused("illegal_subfolder", error)
+        Self::refused(ErrorCode::IllegalSubfolder, error)
     }
 }
 
 impl From<TagError> for Reason {
     fn from(error: TagError) -> Self {
-        Self::refused("illegal_tag", error)
+        Self::refused(ErrorCode::IllegalTag, error)
     }
 }
 
 impl From<UnreadableToken> for Reason {
     fn from(error: UnreadableToken) -> Self {
-        Self::refused("illegal_token", error)
+        Self::refused(ErrorCode::IllegalToken, error)
     }
 }
 
 /// Describes why a device is no longer attached.
 pub(crate) fn detach_cause(cause: &DetachCause) -> String {
     match cause {
-        DetachCause::Reported(report) => code(report.error_type()),
+        DetachCause::Reported(report) => reported_code(report.error_type()),
         DetachCause::Suspected { .. } => "suspected".to_owned(),
         _ => "requested".to_owned(),
     }
 }
 
 /// Converts the bridge's code to snake case; an unknown code may contain anything.
-fn code(error: &ErrorType) -> String {
+pub(crate) fn reported_code(error: &ErrorType) -> String {
     const MAX_CHARS: usize = 64;
     let plain = |c: char| match c.to_ascii_lowercase() {
         c if c.is_ascii_alphanumeric() => c,
@@ -239,17 +272,17 @@ fn code(error: &ErrorType) -> String {
     error.as_str().chars().take(MAX_CHARS).map(plain).collect()
 }
 
-pub(crate) fn certainty(certainty: Certainty) -> &'static str {
+pub(crate) fn certainty(certainty: Certainty) -> CertaintyCode {
     match certainty {
-        Certainty::Suspected => "suspected",
-        Certainty::Inferred => "inferred",
-        Certainty::Confirmed => "confirmed",
+        Certainty::Suspected => CertaintyCode::Suspected,
+        Certainty::Inferred => CertaintyCode::Inferred,
+        Certainty::Confirmed => CertaintyCode::Confirmed,
     }
 }
 
-fn retry(retry: Retry) -> &'static str {
+fn retry(retry: Retry) -> RetryCode {
     match retry {
-        Retry::Never => "never",
-        Retry::Backoff => "backoff",
+        Retry::Never => RetryCode::Never,
+        Retry::Backoff => RetryCode::Backoff,
     }
 }

@@ -1,10 +1,14 @@
 //! A gateway for programs in any language: reads operations as JSON Lines from standard input and writes events as JSON
-//! Lines to standard output. `iotcore-relay --help` lists the options, the README the operations and events.
+//! Lines to standard output. `iotcore-relay --help` lists the options, `docs/book/relay-reference.md` the operations and
+//! events.
 #![forbid(unsafe_code)]
 
+mod codes;
+mod device_keys;
 mod failure;
 mod input;
 mod key_file;
+mod keys;
 mod metrics;
 mod notes;
 mod notify;
@@ -14,6 +18,9 @@ mod output;
 mod program;
 mod pulse;
 mod relay;
+#[cfg(test)]
+#[path = "../schema/schema.rs"]
+mod schema;
 mod signals;
 mod sources;
 mod stdio;

@@ -3,15 +3,16 @@
 mod invalid;
 mod json;
 mod line_id;
+mod not_cancelled;
 
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use iotcore_gateway_tokio::{Priority, QoS, Tag};
+use iotcore_gateway_tokio::message::{Priority, QoS, Tag};
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(crate) use self::{invalid::InvalidLine, line_id::id_of_invalid};
+pub(crate) use self::{invalid::InvalidLine, line_id::id_of_invalid, not_cancelled::NotCancelled};
 use crate::failure::Reason;
 
 /// The maximum length of a line in bytes: the largest payload of 256 KiB with every byte escaped as `\u00..`, and some
@@ -46,14 +47,25 @@ pub(crate) enum Operation {
     Cancel { id: Id },
     /// Acknowledges a config or command.
     Acknowledge { delivery: u64 },
-    /// Requests a snapshot of the gateway's counters and current state.
-    Stats,
-    /// Requests a list of the devices.
-    Devices,
-    /// Requests a list of the messages that have not ended.
-    Unsent,
+    /// Asks what is, and is answered at once.
+    Question {
+        /// What its answer repeats.
+        id: Option<Id>,
+        about: Question,
+    },
     /// Closes the gateway, as at the end of the input.
     Close,
+}
+
+/// What a question is about.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Question {
+    /// The gateway's counters and current state.
+    Stats,
+    /// The devices.
+    Devices,
+    /// The messages that have not ended.
+    Unsent,
 }
 
 /// An operation with an id.

@@ -11,8 +11,10 @@ use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Dura
 
 use clap::{Parser, builder::BoolishValueParser, value_parser};
 use iotcore_gateway_tokio::{
-    Algorithm, Backoff, ClientId, DeviceId, KeyTokens, Location, Options, ProjectId, Proxy,
-    QueueLimit, Reconnect, RegistryId, Setup,
+    Algorithm, ClientId, DeviceId, KeyTokens, Options, Setup,
+    id::{Location, ProjectId, RegistryId},
+    options::{Backoff, QueueLimit, Reconnect},
+    proxy::Proxy,
 };
 
 pub(crate) use self::{
@@ -21,6 +23,7 @@ pub(crate) use self::{
     start_error::StartError,
 };
 use self::{proxy_option::ProxyOption, security_options::SecurityOptions};
+use crate::{device_keys::DeviceKeys, keys::Keys};
 
 /// How many times `--max-queued` messages may be open in total.
 const TOTAL_FACTOR: usize = 100;
@@ -90,6 +93,11 @@ pub(crate) struct Arguments {
     /// The algorithm of the key: RS256 or ES256
     #[arg(long, env = "IOTCORE_ALGORITHM", value_name = "NAME")]
     algorithm: Algorithm,
+
+    /// The folder with the private keys of devices that authenticate themselves: a file DEVICE.pem (RSA, or on P-256) for
+    /// each, read when the device needs a token, and on SIGHUP
+    #[arg(long, env = "IOTCORE_DEVICE_KEYS", value_name = "FOLDER")]
+    device_keys: Option<PathBuf>,
 
     #[command(flatten)]
     security: SecurityOptions,
@@ -228,9 +236,7 @@ pub(crate) struct Arguments {
 
 impl Arguments {
     /// Returns the relay's settings and the gateway's setup.
-    pub(crate) fn settings_and_setup(
-        self,
-    ) -> Result<(Settings, Setup<Arc<KeyTokens>>), StartError> {
+    pub(crate) fn settings_and_setup(self) -> Result<(Settings, Setup<Arc<Keys>>), StartError> {
         if self.backoff_max < self.backoff_min {
             return Err(StartError::Backoff {
                 min: self.backoff_min,
@@ -239,11 +245,7 @@ impl Arguments {
         }
         let device_queue = self.device_queue();
         let options = self.options(device_queue.urgent);
-        let tokens = self
-            .key_tokens()?
-            .lifetime(Duration::from_secs(self.token_lifetime))
-            .map_err(StartError::Lifetime)?;
-        let tokens = Arc::new(tokens);
+        let keys = Arc::new(self.keys()?);
         let settings = Settings {
             gateway: self.gateway.clone(),
             acknowledge: self.acknowledge,
@@ -253,7 +255,7 @@ impl Arguments {
             drain_timeout: self.drain_timeout(),
             metrics: self.metrics,
             key: self.key.clone(),
-            tokens: Arc::clone(&tokens),
+            keys: Arc::clone(&keys),
         };
         let security = self.security.security()?;
         let proxy = match self.proxy {
@@ -263,7 +265,7 @@ impl Arguments {
             None => Proxy::from_env(&self.host).map_err(StartError::ProxyVariable)?,
         };
         let client_id = ClientId::new(self.project, self.location, self.registry, self.gateway);
-        let setup = Setup::new(self.host, security, client_id, tokens)
+        let setup = Setup::new(self.host, security, client_id, keys)
             .port(self.port)
             .proxy(proxy)
             .options(options);
@@ -313,10 +315,10 @@ impl Arguments {
             bytes: MAX_TOTAL_BYTES,
         };
         if self.overflow == Overflow::DropOldest {
-            options.overflow = iotcore_gateway_tokio::Overflow::DropOldest;
+            options.overflow = iotcore_gateway_tokio::options::Overflow::DropOldest;
         }
         // The relay acknowledges a message after its line was written, because only the relay knows when that is.
-        options.acknowledge = iotcore_gateway_tokio::Acknowledge::Manual;
+        options.acknowledge = iotcore_gateway_tokio::options::Acknowledge::Manual;
         options.max_unacknowledged = MAX_UNACKNOWLEDGED;
         options.backoff = Backoff {
             min: Duration::from_millis(self.backoff_min.into()),
@@ -328,10 +330,18 @@ impl Arguments {
         options
     }
 
-    fn key_tokens(&self) -> Result<KeyTokens, StartError> {
+    fn keys(&self) -> Result<Keys, StartError> {
         if self.key.to_string_lossy().contains("-----") {
             return Err(StartError::NotAFile);
         }
-        KeyTokens::from_pem_file(&self.key, self.algorithm).map_err(StartError::Key)
+        let lifetime = Duration::from_secs(self.token_lifetime);
+        let gateway = KeyTokens::from_pem_file(&self.key, self.algorithm);
+        let gateway = gateway.map_err(StartError::Key)?.lifetime(lifetime);
+        let devices = self.device_keys.clone();
+        let devices = devices.map(|folder| DeviceKeys::open(folder, lifetime));
+        Ok(Keys {
+            gateway: gateway.map_err(StartError::Lifetime)?,
+            devices: devices.transpose().map_err(StartError::DeviceKeys)?,
+        })
     }
 }

@@ -1,26 +1,33 @@
 //! The events, and the writer for them.
 
+mod counters;
 mod device;
+#[cfg(test)]
+mod samples;
+mod writer;
 
-use std::{
-    io::{self, Write},
-    net::SocketAddr,
-    thread,
-    time::Duration,
-};
+use std::{net::SocketAddr, time::Duration};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use iotcore_gateway_tokio::{ErrorReport, MessageKind, QoS, Stats, Tag};
+use iotcore_gateway_tokio::{
+    MessageKind,
+    error_report::ErrorReport,
+    message::{QoS, Tag},
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
-use tokio::{sync::mpsc, time::Instant};
+use tokio::time::Instant;
 
-pub(crate) use self::device::{DeviceLine, device_state};
+pub(crate) use self::{
+    counters::{Counters, PastDisconnect},
+    device::{DeviceLine, device_state},
+    writer::Output,
+};
 use crate::{
+    codes::{CancelCode, CertaintyCode, DisconnectCode, InvalidCode},
     failure::Reason,
     operation::{Action, Id, Request},
-    stdio,
 };
 
 /// One line of output.
@@ -33,9 +40,9 @@ pub(crate) enum Event {
     Connected,
     /// A connection, or an attempt at one, ended.
     Disconnected {
-        reason: &'static str,
+        reason: DisconnectCode,
         detail: String,
-        certainty: &'static str,
+        certainty: CertaintyCode,
         /// Operations sent last and not yet answered, newest first: any of them may have made the bridge disconnect.
         suspects: Vec<Id>,
         /// Whether another client may be using the same gateway id.
@@ -113,18 +120,43 @@ pub(crate) enum Event {
     /// Commands were dropped.
     Dropped { device: String, messages: usize },
     /// The gateway's counters and current state.
-    Stats(Counters),
+    Stats {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        connected: bool,
+        /// Null if there was none.
+        last_disconnect: Option<PastDisconnect>,
+        #[serde(flatten)]
+        counters: Counters,
+    },
     /// All devices, and the gateway itself.
-    Devices { devices: Vec<DeviceLine> },
+    Devices {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        devices: Vec<DeviceLine>,
+    },
     /// Messages that have not ended, oldest first.
-    Unsent { operations: Vec<Message> },
+    Unsent {
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        operations: Vec<Message>,
+    },
     /// A line of input was invalid.
     Invalid {
         line: u64,
         /// Left out if it could not be read.
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<Id>,
-        error: String,
+        error: InvalidCode,
+        detail: String,
+    },
+    /// A message could not be cancelled.
+    NotCancelled {
+        /// Left out if it may be a misplaced token.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        id: Option<Id>,
+        error: CancelCode,
+        detail: String,
     },
     /// The gateway is closed; the last event.
     Closed { unsent: usize },
@@ -161,34 +193,6 @@ pub(crate) struct Message {
     expires_after: Option<f64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     tag: Option<String>,
-}
-
-/// Counters, which start at 0 with the program, and current values.
-#[derive(Debug, Serialize)]
-pub(crate) struct Counters {
-    connections: u64,
-    accepted: u64,
-    published: u64,
-    resent: u64,
-    probes: u64,
-    /// How often a message was delayed by a rate limit, and for how long in total.
-    delays: u64,
-    delayed_ms: u128,
-    dropped: u64,
-    unsolicited: u64,
-    duplicates: u64,
-    queued: usize,
-    queued_bytes: usize,
-    in_flight: usize,
-    skipped: usize,
-    /// How long the bridge takes to acknowledge a message: on average, and at most since the last `stats`; null if it has
-    /// acknowledged none.
-    latency_ms: Option<u128>,
-    worst_latency_ms: Option<u128>,
-    unacknowledged: usize,
-    /// How long nothing has been read from the bridge; null while it is read.
-    reading_paused_ms: Option<u128>,
-    devices: usize,
 }
 
 /// A payload: text if it is valid UTF-8, base64 otherwise.
@@ -283,34 +287,6 @@ impl From<&Bytes> for Payload {
     }
 }
 
-impl Counters {
-    pub(crate) fn new(stats: &Stats, now: std::time::Instant) -> Self {
-        let paused_since = stats.reading_paused_since;
-        let reading_paused = paused_since.map(|since| now.saturating_duration_since(since));
-        Self {
-            connections: stats.connections,
-            accepted: stats.accepted,
-            published: stats.published,
-            resent: stats.resent,
-            probes: stats.probes,
-            delays: stats.delays,
-            delayed_ms: stats.delayed.as_millis(),
-            dropped: stats.dropped,
-            unsolicited: stats.unsolicited,
-            duplicates: stats.duplicates,
-            queued: stats.queued,
-            queued_bytes: stats.queued_bytes,
-            in_flight: stats.in_flight,
-            skipped: stats.skipped,
-            latency_ms: stats.latency.map(|latency| latency.as_millis()),
-            worst_latency_ms: stats.worst_latency.map(|latency| latency.as_millis()),
-            unacknowledged: stats.unacknowledged,
-            reading_paused_ms: reading_paused.map(|paused| paused.as_millis()),
-            devices: stats.devices,
-        }
-    }
-}
-
 impl From<&ErrorReport> for Report {
     fn from(report: &ErrorReport) -> Self {
         let packet = report.message().map(|packet| ReportedPacket {
@@ -335,53 +311,4 @@ impl From<&ErrorReport> for Report {
 /// Returns a number of seconds, in whole milliseconds.
 fn seconds(time: Duration) -> f64 {
     Duration::from_millis(u64::try_from(time.as_millis()).unwrap_or(u64::MAX)).as_secs_f64()
-}
-
-/// Writes events to standard output, one per line, on a separate thread, which is not joined at the end: nobody may be
-/// reading them.
-#[derive(Debug)]
-pub(crate) struct Output {
-    lines: mpsc::Sender<Vec<u8>>,
-    /// What became of each line, and its buffer.
-    written: mpsc::Receiver<io::Result<Vec<u8>>>,
-    buffer: Vec<u8>,
-}
-
-impl Output {
-    pub(crate) fn new() -> Self {
-        let (lines, mut to_write) = mpsc::channel(1);
-        let (sender, written) = mpsc::channel(1);
-        thread::spawn(move || {
-            let mut stdout = stdio::output();
-            let mut write = |line: Vec<u8>| {
-                stdout.write_all(&line)?;
-                stdout.flush()?;
-                Ok(line)
-            };
-            while let Some(line) = to_write.blocking_recv() {
-                if sender.blocking_send(write(line)).is_err() {
-                    break;
-                }
-            }
-        });
-        Self {
-            lines,
-            written,
-            buffer: Vec::new(),
-        }
-    }
-
-    /// Writes the event as one line. Not cancel safe.
-    pub(crate) async fn write(&mut self, event: &Event) -> io::Result<()> {
-        let mut line = std::mem::take(&mut self.buffer);
-        line.clear();
-        serde_json::to_writer(&mut line, event)?;
-        line.push(b'\n');
-        let is_taken = self.lines.send(line).await.is_ok();
-        match self.written.recv().await {
-            Some(written) if is_taken => self.buffer = written?,
-            _ => return Err(io::ErrorKind::BrokenPipe.into()),
-        }
-        Ok(())
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::{fmt, io, net::SocketAddr, process::ExitCode, sync::Arc, time::Duration};
 
-use iotcore_gateway_tokio::{CloseCause, connect};
+use iotcore_gateway_tokio::{closed::CloseCause, connect};
 use tokio::{runtime::Builder, sync::Notify, time::timeout_at};
 
 use crate::{
@@ -49,8 +49,8 @@ async fn run_relay(arguments: Arguments) -> Result<u8, Error> {
     signals::listen(Arc::clone(&stop), FAILED.into()).map_err(Error::Signals)?;
     let notifier = Notifier::new().map_err(Error::Notifier)?;
     let (mut settings, setup) = arguments.settings_and_setup().map_err(Error::Start)?;
-    key_file::check_mode("--key", &settings.key);
-    key_file::reload_on_hangup(&settings.key, &settings.tokens).map_err(Error::Signals)?;
+    key_file::check_modes(&settings.key, &settings.keys);
+    key_file::reload_on_hangup(&settings.key, &settings.keys).map_err(Error::Signals)?;
     let (client, driver) =
         connect(setup).map_err(|error| Error::Start(StartError::Setup(error)))?;
     let vitals = Arc::new(Vitals::default());

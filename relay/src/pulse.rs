@@ -172,7 +172,10 @@ mod tests {
     #[cfg(unix)]
     fn client() -> Client {
         use iotcore_gateway_tokio::{
-            BoxError, ClientId, Security, Setup, Token, TokenRequest, TokenSource, connect,
+            ClientId, Security, Setup,
+            auth::Token,
+            connect,
+            token_source::{BoxError, TokenRequest, TokenSource},
         };
 
         struct Unused;

@@ -2,6 +2,7 @@
 
 mod cancellation;
 mod commands;
+mod connection;
 mod events;
 mod lanes;
 mod load;
@@ -17,7 +18,10 @@ use std::{
     sync::Arc,
 };
 
-use iotcore_gateway_tokio::{Client, Device, DeviceId, Failure, Message, QoS, Subscription};
+use iotcore_gateway_tokio::{
+    Client, Device, DeviceId, Failure, Message,
+    message::{QoS, Subscription},
+};
 use tokio::{
     sync::{Notify, mpsc},
     task::JoinSet,
@@ -25,6 +29,7 @@ use tokio::{
 };
 
 use self::{
+    connection::Connection,
     lanes::{Lanes, Place, Stage},
     open::Open,
     pause::Pause,
@@ -35,7 +40,7 @@ use crate::{
     input::{Gate, Line},
     operation::{Action, Id, InvalidLine, Operation, Request},
     options::Settings,
-    output::{Event, Output},
+    output::{self, Event, Output},
     pulse::Pulse,
     sources::{Ended, Next, Sources},
 };
@@ -45,6 +50,7 @@ pub(crate) struct Relay {
     client: Client,
     settings: Settings,
     output: Output,
+    connection: Connection,
     lanes: Lanes,
     open: Open,
     /// When the messages that wait before a detach fail, and the detach: its device and place.
@@ -91,6 +97,7 @@ impl Relay {
             client,
             settings,
             output: Output::new(),
+            connection: Connection::default(),
             lanes: Lanes::default(),
             open: Open::default(),
             drains: VecDeque::new(),
@@ -147,8 +154,12 @@ impl Relay {
             self.start_due().await?;
             self.continue_shutdown().await?;
         }
-        for id in self.open.all_ids() {
-            self.end(id, Err(Reason::closed())).await?;
+        for (id, is_accepted) in self.open.all_ids() {
+            let reason = match is_accepted {
+                true => Failure::Closed.into(),
+                false => Reason::closed(),
+            };
+            self.end(id, Err(reason)).await?;
         }
         let unsent = self.unsent;
         self.write(&Event::Closed { unsent }).await
@@ -197,11 +208,9 @@ impl Relay {
         let accepted = match line.content {
             Ok(Operation::Request(request)) => self.accept(request).await?,
             Ok(Operation::Refused { id, reason }) => self.refuse(id, reason).await?,
-            Ok(Operation::Cancel { id }) => self.cancel(id).await?,
+            Ok(Operation::Cancel { id }) => return self.cancel(id).await,
             Ok(Operation::Acknowledge { delivery }) => self.acknowledge(delivery),
-            Ok(Operation::Stats) => return self.report_stats().await,
-            Ok(Operation::Devices) => return self.report_devices().await,
-            Ok(Operation::Unsent) => return self.report_unsent().await,
+            Ok(Operation::Question { id, about }) => return self.answer(id, about).await,
             Ok(Operation::Close) => {
                 self.shutdown.finish();
                 Ok(())
@@ -211,11 +220,15 @@ impl Relay {
         match accepted {
             Ok(()) => Ok(()),
             Err(invalid) => {
-                let id = invalid.id().cloned().or(line.id);
+                let id = match &invalid {
+                    InvalidLine::IdInUse(id) => Some(id.clone()),
+                    _ => line.id,
+                };
                 let event = Event::Invalid {
                     line: line.number,
                     id: id.filter(|id| !id.may_be_token()),
-                    error: invalid.to_string(),
+                    error: invalid.code(),
+                    detail: invalid.to_string(),
                 };
                 self.write(&event).await
             }
@@ -235,6 +248,9 @@ impl Relay {
             Ok(device) => device,
             Err(error) => return self.refuse(request.id, error.into()).await,
         };
+        if self.messages.is_none() {
+            return self.refuse_closed(&request).await.map(Ok);
+        }
         if let Some(failed) = self.without_room(&request, &device) {
             return self.write(&failed).await.map(Ok);
         }
@@ -255,6 +271,14 @@ impl Relay {
         }
         let failed = Event::failed(id, reason, None);
         self.write(&failed).await.map(Ok)
+    }
+
+    /// Refuses a request that was read when the gateway was closed already.
+    async fn refuse_closed(&mut self, request: &Request) -> io::Result<()> {
+        let message = output::Message::of(request, Instant::now());
+        self.unsent += usize::from(message.is_some());
+        let failed = Event::failed(request.id.clone(), Reason::closed(), message);
+        self.write(&failed).await
     }
 
     fn acknowledge(&mut self, delivery: u64) -> Result<(), InvalidLine> {
@@ -306,6 +330,7 @@ impl Relay {
                 self.end(message.id, detached).await?;
             }
         }
+        self.shutdown.end_reading(now);
         match self.shutdown.is_due(now) {
             true => self.close().await,
             false => Ok(()),

@@ -9,8 +9,10 @@ use std::{
 };
 
 use iotcore_gateway_tokio::{
-    AttachError, Attaching, Device, DeviceId, Message, OperationError, QoS, Status, StatusChanges,
-    Subscription,
+    Device, DeviceId, Message, Status, StatusChanges,
+    error::{AttachError, OperationError},
+    message::{QoS, Subscription},
+    pending::Attaching,
 };
 use tokio::{
     sync::{Notify, mpsc},
@@ -131,10 +133,14 @@ impl Sources {
         check: Option<Instant>,
     ) -> Option<Next> {
         loop {
-            if self.status.is_none() && self.messages.is_none() && tasks.is_empty() {
+            let input = self.input.as_mut().filter(|_| is_reading);
+            if self.status.is_none()
+                && self.messages.is_none()
+                && tasks.is_empty()
+                && input.is_none()
+            {
                 return None;
             }
-            let input = self.input.as_mut().filter(|_| is_reading);
             let traffic = async {
                 tokio::select! {
                     message = or_never(self.messages.as_mut().map(mpsc::Receiver::recv)) => Traffic::Message(message),

@@ -23,6 +23,18 @@ pub(crate) fn wait_for_input() -> io::Result<()> {
     Ok(())
 }
 
+/// Returns whether something can be read from the input now, or it has ended.
+#[cfg(unix)]
+pub(crate) fn is_input_ready() -> bool {
+    unix::is_ready(&io::stdin(), rustix::event::PollFlags::IN)
+}
+
+/// Returns false, because it cannot be found out.
+#[cfg(windows)]
+pub(crate) fn is_input_ready() -> bool {
+    false
+}
+
 #[cfg(unix)]
 pub(crate) fn output() -> impl io::Write {
     unix::Waiting(io::stdout())

@@ -7,7 +7,7 @@ use std::{
 };
 
 use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
-use iotcore_gateway_tokio::{Token, TokenError, UnixTime};
+use iotcore_gateway_tokio::auth::{Token, TokenError, UnixTime};
 use serde::Deserialize;
 
 /// The limit of the remaining lifetime: later expiries are reduced to this one, because an `Instant` has a limited

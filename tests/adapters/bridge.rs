@@ -14,8 +14,13 @@ use iotcore_gateway_testkit::{
 
 use crate::runtime::{
     adapter::{
-        Algorithm, AttachError, Client, ClientId, Closed, DeviceId, ErrorType, Failure, KeyTokens,
-        MessageKind, OperationError, Options, Security, Setup, SigningKey, Tls, connect,
+        Algorithm, Client, ClientId, DeviceId, Failure, KeyTokens, MessageKind, Options, Security,
+        Setup, Tls,
+        auth::SigningKey,
+        closed::Closed,
+        connect,
+        error::{AttachError, OperationError},
+        error_report::ErrorType,
     },
     run, spawn, yield_now,
 };

@@ -21,8 +21,12 @@ use crate::{
     bridge::{Bridge, bridge},
     runtime::{
         adapter::{
-            Client, Closed, DeviceId, Options, Proxy, ProxyError, Reconnect, Status, StatusChanges,
-            TransportError, connect,
+            Client, DeviceId, Options, Status, StatusChanges,
+            closed::Closed,
+            connect,
+            error::TransportError,
+            options::Reconnect,
+            proxy::{Proxy, ProxyError},
         },
         run, spawn,
     },

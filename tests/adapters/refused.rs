@@ -18,7 +18,7 @@ use super::{
     trusting,
 };
 use crate::runtime::{
-    adapter::{Security, TransportError},
+    adapter::{Security, error::TransportError},
     run,
 };
 

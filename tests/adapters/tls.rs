@@ -14,9 +14,15 @@ use rustls::{
 use self::server::{Authority, serve, serve_an_alert, serve_something_else};
 use crate::runtime::{
     adapter::{
-        Attach, BoxError, Client, ClientId, CloseCause, Closed, DisconnectReason, QoS, Security,
-        Setup, Status, Telemetry, Tls, TlsError, Token, TokenRequest, TokenSource, TransportEnd,
-        TransportError, connect,
+        Attach, Client, ClientId, Security, Setup, Status, Telemetry, Tls,
+        auth::Token,
+        cause::{DisconnectReason, TransportEnd},
+        closed::{CloseCause, Closed},
+        connect,
+        error::TransportError,
+        message::QoS,
+        tls::TlsError,
+        token_source::{BoxError, TokenRequest, TokenSource},
     },
     run, spawn,
 };
@@ -204,7 +210,7 @@ fn roots_are_added_to_those_that_are_trusted_already() {
 #[cfg(feature = "rustls")]
 #[test]
 fn settings_of_rustls_are_used_as_they_are() {
-    use crate::runtime::adapter::rustls::{
+    use crate::runtime::adapter::tls::rustls::{
         ClientConfig, RootCertStore, crypto::ring, pki_types::pem::PemObject,
     };
 

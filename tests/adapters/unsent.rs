@@ -14,7 +14,7 @@ use rustls::{ServerConfig, ServerConnection, StreamOwned, version::TLS13};
 
 use crate::{
     runtime::{
-        adapter::{ClientId, Options, QoS, Security, Setup, Telemetry, connect},
+        adapter::{ClientId, Options, Security, Setup, Telemetry, connect, message::QoS},
         run, spawn, yield_now,
     },
     tls::{Tokens, server::Authority, trusting},

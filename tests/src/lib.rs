@@ -56,6 +56,7 @@
 //! assert!(link.bridge.attached("gateway-1").eq(["sensor-1"]));
 //! # Ok::<(), Box<dyn core::error::Error>>(())
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod bridge;
@@ -85,7 +86,11 @@ pub use bridge::service::Service;
 pub use bridge::settings::Settings;
 pub use bridge::{Bridge, ConnectionId};
 
-/// Compiles the code of the README, with the adapters, if the feature is on that only this project's tests enable.
+/// Compiles the code of the book, with the adapters, if the feature is on that only this project's tests enable.
 #[cfg(all(doctest, feature = "fuzzing"))]
-#[doc = include_str!("../../README.md")]
-pub struct Readme;
+pub mod book {
+    #[doc = include_str!("../../docs/book/gateway.md")]
+    pub struct Gateway;
+    #[doc = include_str!("../../docs/book/adapter.md")]
+    pub struct Adapter;
+}

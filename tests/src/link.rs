@@ -29,7 +29,11 @@ pub(crate) mod tokens;
 use core::time::Duration;
 use std::time::Instant;
 
-use iotcore_gateway::{ClientId, Event, Gateway, Options, Token, TransportEnd, UnixTime};
+use iotcore_gateway::{
+    ClientId, Event, Gateway, Options,
+    auth::{Token, UnixTime},
+    cause::TransportEnd,
+};
 
 pub use self::many::{device_id, registry_of};
 use self::network::Transport;

@@ -26,7 +26,7 @@ mod wire;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey, Event, Gateway, Options};
+use iotcore_gateway::{DeliveryId, DeviceKey, Event, Gateway, Options, options::Acknowledge};
 
 use self::device::Device;
 use self::device_info::LastFailure;

@@ -20,7 +20,8 @@ use std::collections::BTreeSet;
 use std::time::Instant;
 
 use iotcore_gateway::{
-    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, Publication, QoS, Subscription,
+    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, Publication,
+    message::{QoS, Subscription},
 };
 
 use crate::bridge::faults::PacketKind;

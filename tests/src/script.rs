@@ -11,7 +11,7 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use iotcore_gateway::QoS;
+//! use iotcore_gateway::message::QoS;
 //! use iotcore_gateway_testkit::script::{self, Command, NetworkFault, Script, Step, Terms, Tokens};
 //!
 //! let lifetime = Duration::from_secs(3_600);

@@ -15,7 +15,7 @@
 //!
 //! ```
 //! use core::time::Duration;
-//! use iotcore_gateway::{DeviceId, driver::{AttachError, Client, Runtime}};
+//! use iotcore_gateway::{DeviceId, driver::{Client, Runtime, error::AttachError}};
 //! use iotcore_gateway_testkit::simulation::Simulation;
 //!
 //! /// The code under test: a reading every minute, for an hour.
@@ -79,7 +79,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use iotcore_gateway::driver::{KeyTokens, Runtime, Security, Setup};
-use iotcore_gateway::{Algorithm, ClientId, SigningKey, UnixTime};
+use iotcore_gateway::{
+    Algorithm, ClientId,
+    auth::{SigningKey, UnixTime},
+};
 use rustls::ServerConfig;
 
 use self::executor::Executor;

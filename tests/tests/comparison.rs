@@ -13,7 +13,7 @@ use iotcore_gateway_testkit::link::{BOUND, GATEWAY, registry};
 use iotcore_gateway_testkit::serve::Server;
 use iotcore_gateway_testkit::{AuthMethod, Settings};
 use iotcore_gateway_tokio::{
-    Algorithm, ClientId, DeviceId, KeyTokens, Security, Setup, SigningKey, connect,
+    Algorithm, ClientId, DeviceId, KeyTokens, Security, Setup, auth::SigningKey, connect,
 };
 use rumqttc::{AsyncClient, Event, EventLoop, MqttOptions, Outgoing, Packet, QoS};
 use tokio::net::{TcpListener, TcpStream};

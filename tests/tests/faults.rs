@@ -5,7 +5,8 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 
 use iotcore_gateway::{
-    DeviceAuth, Event, Failure, OpId, Options, Outcome, Publication, QoS, Subscription,
+    DeviceAuth, Event, Failure, OpId, Options, Outcome, Publication,
+    message::{QoS, Subscription},
 };
 use iotcore_gateway_testkit::Fault;
 use iotcore_gateway_testkit::bridge::event::EventKind;

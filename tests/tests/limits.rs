@@ -4,8 +4,11 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    DeviceAuth, DeviceKey, Event, OpId, Options, Outcome, Publication, PublicationTopic,
-    PublishError, PublishErrorKind, QueueLimit, Quota,
+    DeviceAuth, DeviceKey, Event, OpId, Options, Outcome, Publication,
+    command_error::{PublishError, PublishErrorKind},
+    message::PublicationTopic,
+    options::QueueLimit,
+    quota::Quota,
 };
 use iotcore_gateway_testkit::link::{BOUND, Link};
 

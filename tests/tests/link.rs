@@ -4,8 +4,9 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    DisconnectReason, Disconnected, Event, Options, Outcome, Publication, QoS, Subscription,
-    TransportEnd,
+    Event, Options, Outcome, Publication,
+    cause::{DisconnectReason, Disconnected, TransportEnd},
+    message::{QoS, Subscription},
 };
 use iotcore_gateway_testkit::link::{Link, Network, Side};
 use iotcore_gateway_testkit::{CloseReason, EventKind};

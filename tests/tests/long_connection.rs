@@ -5,7 +5,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
-use iotcore_gateway::{QoS, Subscription};
+use iotcore_gateway::message::{QoS, Subscription};
 use iotcore_gateway_testkit::bridge::faults::{AnswerKind, FaultKind, Treatment};
 use iotcore_gateway_testkit::script::{
     self, CloudOperation, Command, History, NetworkFault, Script, Setup, Step, Terms, Tokens,

@@ -8,7 +8,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use iotcore_gateway::{Event, OpId, QoS};
+use iotcore_gateway::{Event, OpId, message::QoS};
 use iotcore_gateway_testkit::EventKind;
 use iotcore_gateway_testkit::packets;
 use iotcore_gateway_testkit::script::{

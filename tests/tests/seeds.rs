@@ -1,7 +1,7 @@
 //! Plays hundreds of generated scripts with every kind of fault, and all scripts that ever broke a guarantee.
 #![forbid(unsafe_code)]
 
-use iotcore_gateway::QoS;
+use iotcore_gateway::message::QoS;
 use iotcore_gateway_testkit::script::{
     self, CallPattern, Command, NetworkFault, Script, Setup, Step, Terms,
 };

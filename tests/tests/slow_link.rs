@@ -4,7 +4,10 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use iotcore_gateway::{DeviceAuth, DeviceKey, Gateway, Options, Publication, QoS, Subscription};
+use iotcore_gateway::{
+    DeviceAuth, DeviceKey, Gateway, Options, Publication,
+    message::{QoS, Subscription},
+};
 use iotcore_gateway_testkit::Settings;
 use iotcore_gateway_testkit::bridge::settings::ConfigRedelivery;
 use iotcore_gateway_testkit::link::{

@@ -6,8 +6,12 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    Algorithm, DetachCause, DeviceAuth, DeviceKey, DeviceState, ErrorType, Event, Failure, OpId,
-    Options, Outcome, Publication, QoS, SigningKey, Subscription, Token,
+    Algorithm, DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, Publication,
+    auth::{SigningKey, Token},
+    cause::DetachCause,
+    device::DeviceState,
+    error_report::ErrorType,
+    message::{QoS, Subscription},
 };
 use iotcore_gateway_testkit::bridge::event::EventKind;
 use iotcore_gateway_testkit::link::{BOUND, GATEWAY, Link, UNBOUND, registry};

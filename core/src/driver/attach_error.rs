@@ -4,16 +4,22 @@ use core::{error::Error, fmt};
 
 use crate::{
     driver::{
-        device::Device,
-        error::{OperationError, TokenFailure},
+        device::Device, not_connected::NotConnected, operation_error::OperationError,
+        transport_error::TokenFailure,
     },
     error::Failure,
 };
 
-/// A device that was not attached or not subscribed.
+/// A device that was not attached or not subscribed. [`Client::attach`](crate::driver::Client::attach) says what the gateway
+/// does about it afterwards.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AttachError {
+    /// The bridge has not accepted any connection of this gateway yet, and an attempt to connect has failed. The gateway
+    /// keeps trying, unless [`retry_in`](crate::cause::Disconnected::retry_in) is `None`, and attaches the device as soon as it is
+    /// connected; what the device sends meanwhile is kept. Does not end an attach that shall
+    /// [keep waiting](crate::driver::Attach::keep_waiting), nor one on a later connection.
+    NotConnected(NotConnected, Device),
     /// The token source failed, or did not answer within `dial_timeout`; nothing was sent.
     Token(TokenFailure),
     /// The attach was not accepted, also because the gateway was closed or the driver dropped while a token was fetched,
@@ -30,7 +36,7 @@ impl AttachError {
         match self {
             Self::Token(_) => None,
             Self::Attach(_, device) => device,
-            Self::Subscribe(_, device) => Some(device),
+            Self::NotConnected(_, device) | Self::Subscribe(_, device) => Some(device),
         }
     }
 
@@ -44,14 +50,25 @@ impl AttachError {
     }
 }
 
+/// One sentence, the reason included.
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Token(_) => f.write_str("no token for the device"),
-            Self::Attach(..) => f.write_str("the device was not attached"),
-            Self::Subscribe(..) => {
-                f.write_str("the device is attached, but a subscription did not succeed")
+            Self::NotConnected(error, device) => write!(
+                f,
+                "{} is not attached, because the gateway is {error}",
+                device.id()
+            ),
+            Self::Token(error) => write!(f, "the device was not attached: {error}"),
+            Self::Attach(error, None) => write!(f, "the device was not attached: {error}"),
+            Self::Attach(error, Some(device)) => {
+                write!(f, "{} was not attached: {error}", device.id())
             }
+            Self::Subscribe(error, device) => write!(
+                f,
+                "{} is attached, but a subscription did not succeed: {error}",
+                device.id()
+            ),
         }
     }
 }
@@ -59,8 +76,9 @@ impl fmt::Display for AttachError {
 impl Error for AttachError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Token(error) => Some(error),
-            Self::Attach(error, _) | Self::Subscribe(error, _) => Some(error),
+            Self::NotConnected(error, _) => error.source(),
+            Self::Token(error) => error.source(),
+            Self::Attach(error, _) | Self::Subscribe(error, _) => error.source(),
         }
     }
 }

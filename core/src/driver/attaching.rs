@@ -11,9 +11,11 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     command::{DeviceAuth, OpId, Subscription},
     driver::{
-        attach_error::AttachError, completion::Completion, device::Device, payloads::Attach,
-        runtime::BoxFuture, shared::Shared, token_wait::TokenWait,
+        attach_error::AttachError, completion::Completion, device::Device,
+        failed_attempt::FailedAttempt, not_connected::NotConnected, operation_error::Unsuccessful,
+        payloads::Attach, runtime::BoxFuture, shared::Shared, token_wait::TokenWait,
     },
+    event::Outcome,
     id::DeviceId,
     token::Token,
 };
@@ -25,6 +27,8 @@ use crate::{
 pub struct Attaching {
     attached: BoxFuture<Result<Device, AttachError>>,
     accepted: Arc<OnceLock<(OpId, Device)>>,
+    /// The result, if it came while [`accepted`](Self::accepted) was awaited.
+    ended: Option<Result<Device, AttachError>>,
 }
 
 impl Attaching {
@@ -39,11 +43,44 @@ impl Attaching {
                 attached
             }),
             accepted,
+            ended: None,
         }
     }
 
+    /// Waits until the gateway has accepted the attach, and returns the device: at once, with or without a connection, unless
+    /// the token source has to be waited for. What the device sends waits in its queue until the bridge has acknowledged the
+    /// attach. Await the attach itself to learn how it ends.
+    ///
+    /// # Errors
+    ///
+    /// [`AttachError`]: no token, or the gateway is closing or was closed, or the driver was dropped. The attach has ended then,
+    /// and is not awaited.
+    ///
+    /// # Panics
+    ///
+    /// When the attach has been awaited to its end without a device.
+    pub async fn accepted(&mut self) -> Result<Device, AttachError> {
+        poll_fn(|cx| {
+            if self.ended.is_none()
+                && self.accepted.get().is_none()
+                && let Poll::Ready(ended) = self.attached.as_mut().poll(cx)
+            {
+                self.ended = Some(ended);
+            }
+            match (self.device(), self.ended.take()) {
+                (Some(device), ended) => {
+                    self.ended = ended;
+                    Poll::Ready(Ok(device))
+                }
+                (None, Some(ended)) => Poll::Ready(ended),
+                (None, None) => Poll::Pending,
+            }
+        })
+        .await
+    }
+
     /// Returns the operation's id once the gateway has accepted the attach. It identifies the attach in
-    /// [`Disconnected::suspects`](crate::Disconnected::suspects).
+    /// [`Disconnected::suspects`](crate::cause::Disconnected::suspects).
     pub fn op(&self) -> Option<OpId> {
         Some(self.accepted.get()?.0)
     }
@@ -59,7 +96,10 @@ impl Future for Attaching {
     type Output = Result<Device, AttachError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.attached.as_mut().poll(cx)
+        match self.ended.take() {
+            Some(ended) => Poll::Ready(ended),
+            None => self.attached.as_mut().poll(cx),
+        }
     }
 }
 
@@ -98,6 +138,7 @@ async fn attach_device(
     attach: Attach,
     told: Arc<OnceLock<(OpId, Device)>>,
 ) -> Result<Device, AttachError> {
+    let failed_attempt = (!attach.keeps_waiting).then(|| FailedAttempt::new(Arc::clone(&shared)));
     let auth = match attach.token {
         Some(token) => DeviceAuth::Token(token),
         None => match device_token(&shared, &attach.device).await? {
@@ -120,8 +161,10 @@ async fn attach_device(
     let subscribed = accepted
         .subscribes
         .map(|op| op.map(|op| Completion::new(Arc::clone(&shared), op)));
-    if let Err(error) = attached.await {
-        return Err(AttachError::Attach(error.into(), Some(device)));
+    match unless_not_connected(attached, failed_attempt).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => return Err(AttachError::Attach(error.into(), Some(device))),
+        Err(not_connected) => return Err(AttachError::NotConnected(not_connected, device)),
     }
     for completion in subscribed.into_iter().flatten() {
         if let Err(error) = completion.await {
@@ -129,4 +172,20 @@ async fn attach_device(
         }
     }
     Ok(device)
+}
+
+/// Waits for the end of an attach, but no longer than for an attempt to connect that fails before the first connection.
+async fn unless_not_connected(
+    mut attached: Completion,
+    mut failed_attempt: Option<FailedAttempt>,
+) -> Result<Result<Outcome, Unsuccessful>, NotConnected> {
+    poll_fn(|cx| {
+        if let Some(failed_attempt) = &mut failed_attempt
+            && let Poll::Ready(not_connected) = Pin::new(failed_attempt).poll(cx)
+        {
+            return Poll::Ready(Err(not_connected));
+        }
+        Pin::new(&mut attached).poll(cx).map(Ok)
+    })
+    .await
 }

@@ -7,7 +7,7 @@ use crate::{
     command::OpId,
     driver::{
         attaching::Attaching, closed::Closed, closing::Closing, completion::Completion,
-        device::Device, error::OperationError, payloads::Attach, shared::Shared,
+        device::Device, operation_error::OperationError, payloads::Attach, shared::Shared,
         status_changes::StatusChanges,
     },
     gateway::DeviceInfo,
@@ -21,6 +21,27 @@ use crate::{
 /// Its futures are `Send` and cancel safe: a future that is dropped has either been accepted, and continues without its
 /// caller, or has changed nothing. When the last `Client`, [`Device`] and [`Attaching`] are dropped, the gateway closes as
 /// if [`close`](Self::close) had been called.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::{*, driver::*};
+/// # bridge::on_bridge(async |client, world| {
+/// client.connected().await?; // accepted by the bridge; the first attempt that fails is in the status
+/// client.gateway().report_state("running").await?.await?; // the gateway is a device itself
+///
+/// let boiler = client.attach("boiler-7".parse::<DeviceId>()?).await?;
+/// boiler.telemetry("71").await?.await?;
+/// for device in client.devices() {
+///     println!("{}: {:?}, {} queued", device.id, device.state, device.queued);
+/// }
+/// println!("acknowledged within {:?}", client.stats().latency);
+/// # assert_eq!(world.arrived("/devices/gateway-1/state"), ["running"]);
+///
+/// let closed = client.close().await;
+/// assert!(closed.unsent.is_empty());
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Client {
     shared: Arc<Shared>,
@@ -34,7 +55,8 @@ impl Client {
         Self { shared, own }
     }
 
-    /// Waits until the bridge has accepted a connection. Returns immediately while one is open.
+    /// Waits until the bridge has accepted a connection, however many attempts fail before; [`status`](Self::status)
+    /// reports each of them. Returns immediately while a connection is open.
     ///
     /// # Errors
     ///
@@ -46,14 +68,27 @@ impl Client {
     }
 
     /// Attaches a device, now and on every later connection, and subscribes it. Completes once the bridge has
-    /// acknowledged all of it.
+    /// acknowledged all of it, and waits through lost connections and reconnects until then.
     ///
     /// Attaching a device that is already attached returns another handle of it.
     ///
     /// # Errors
     ///
-    /// [`AttachError`](crate::driver::AttachError): no token, refused, not answered in time (then the gateway goes on trying),
-    /// the bridge closed the connection at each attempt, or the gateway is closing or was closed, or the driver was dropped.
+    /// An error ends the wait, and not always the attach:
+    ///
+    /// | [`AttachError`](crate::driver::error::AttachError) | the device afterwards |
+    /// |---|---|
+    /// | `NotConnected`: the bridge has not accepted any connection yet, and an attempt to connect has failed | will be attached as soon as there is a connection; the gateway keeps trying |
+    /// | `Attach`, [`Failure::TimedOut`](crate::Failure::TimedOut): the bridge did not answer in `attach_timeout` | is asked for again with backoff, and may be attached seconds later |
+    /// | `Subscribe`, `Failure::TimedOut` or `SubscriptionRefused` | is attached, and the subscription is tried again with backoff |
+    /// | `Attach`, [`Failure::Reported`](crate::Failure::Reported): refused; or [`Failure::Suspected`](crate::Failure::Suspected): the bridge closed the connection at each attempt | is not attached until it is attached or authorized again |
+    /// | `Token`, or `Attach` without a device: nothing was sent | is not known to the gateway |
+    /// | `Attach`, [`Failure::Closed`](crate::Failure::Closed) or `GaveUp`: the gateway ended | – |
+    ///
+    /// Where the gateway still has the device, [`AttachError::into_device`](crate::driver::error::AttachError::into_device) returns it:
+    /// what it sends waits in its queue until it is attached. [`Status`](crate::driver::Status) reports that, as it reports
+    /// every attempt to connect. [`Attach::keep_waiting`] lets the wait outlast attempts that fail before the first
+    /// connection.
     pub fn attach(&self, attach: impl Into<Attach>) -> Attaching {
         Attaching::new(Arc::clone(&self.shared), self.own.clone(), attach.into())
     }
@@ -84,7 +119,7 @@ impl Client {
     /// # Errors
     ///
     /// [`OperationError`]: the operation has ended, or is no message
-    /// ([`CommandError::NotCancellable`](crate::CommandError::NotCancellable)), or the driver was dropped.
+    /// ([`CommandError::NotCancellable`](crate::command_error::CommandError::NotCancellable)), or the driver was dropped.
     pub fn cancel(&self, op: OpId) -> Result<(), OperationError> {
         self.shared.with(|state, now| state.cancel(op, now))
     }
@@ -117,9 +152,15 @@ impl Client {
         self.shared.lock(|state| state.gateway().unsent().collect())
     }
 
-    /// Closes the gateway for good: sends accepted messages for at most `drain_timeout`, then disconnects. Completes
-    /// after that and returns the messages left unsent. Every other future has completed by then. If the driver was never
-    /// polled, nothing is sent, and it completes all the same; one that was polled has to be polled on, or dropped.
+    /// Closes the gateway for good: sends accepted messages for at most [`drain_timeout`](crate::Options::drain_timeout), then
+    /// disconnects, and returns the messages left unsent. Every other future has completed by then.
+    ///
+    /// Without a connection this takes all of `drain_timeout`, **10 s** by default, if anything is unsent: the network may come
+    /// back. With a `drain_timeout` of zero it returns at once. Dropping the [`Driver`](crate::driver::Driver) ends the wait
+    /// too, and what was unsent is returned.
+    ///
+    /// If the driver was never polled, nothing is sent, and it completes all the same; one that was polled has to be polled
+    /// on, or dropped.
     pub async fn close(&self) -> Closed {
         self.shared.with(|state, now| state.close(now));
         Closing::new(Arc::clone(&self.shared)).await

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::{
     command::OpId,
     driver::{
-        error::{OperationError, Unsuccessful},
+        operation_error::{OperationError, Unsuccessful},
         shared::Shared,
     },
     event::Outcome,

@@ -12,8 +12,8 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use crate::{
     driver::{
-        Driver, alarm::Alarm, dial::Dialed, environment::Environment, error::TransportError,
-        runtime::Runtime, state::State, tokens::TokenSource, transport::Transport,
+        Driver, alarm::Alarm, dial::Dialed, environment::Environment, runtime::Runtime,
+        state::State, tokens::TokenSource, transport::Transport, transport_error::TransportError,
     },
     time::{Duration, Instant},
 };

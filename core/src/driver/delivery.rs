@@ -11,8 +11,8 @@ use crate::{
     command::{OpId, Publication},
     driver::{
         completion::Completion,
-        error::{AcceptError, DeliveryError, OperationError},
         handle::Handle,
+        operation_error::{AcceptError, DeliveryError, OperationError},
         shared::Shared,
     },
 };
@@ -22,6 +22,24 @@ use crate::{
 ///
 /// Dropping it does not affect the message; a later failure is then reported as
 /// [`Status::Undelivered`](crate::driver::Status::Undelivered), which counts messages and does not return them.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::driver::{*, error::DeliveryError};
+/// # bridge::on_bridge(async |client, world| {
+/// let delivery = client.gateway().telemetry(Telemetry::new("71").tag("reading 17".parse()?)).await?;
+/// # world.unplug();
+/// # delivery.cancel()?;
+/// match delivery.await {
+///     Ok(()) => println!("the bridge has it"),
+///     Err(DeliveryError::Failed { failure, unsent }) => {
+///         eprintln!("{:?} was not delivered: {failure}", unsent.tag); // `failure.retry()`: is it worth another try?
+///     }
+///     Err(error) => return Err(error.into()), // the driver was dropped
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "the message is on its way, but only awaiting this tells whether it arrived"]
 pub struct Delivery {
@@ -36,7 +54,8 @@ impl Delivery {
     }
 
     /// Returns the operation's id, which identifies the message for [`Client::cancel`](crate::driver::Client::cancel), in
-    /// [`Disconnected::suspects`](crate::Disconnected::suspects) and in [`Closed::unsent`](crate::driver::Closed::unsent).
+    /// [`Disconnected::suspects`](crate::cause::Disconnected::suspects) and in
+    /// [`Closed::unsent`](crate::driver::closed::Closed::unsent).
     pub fn op(&self) -> OpId {
         self.completion.op()
     }
@@ -47,8 +66,8 @@ impl Delivery {
     /// # Errors
     ///
     /// [`OperationError`]: it has ended already
-    /// ([`CommandError::NotCancellable`](crate::CommandError::NotCancellable)), which awaiting this tells, or the driver was
-    /// dropped.
+    /// ([`CommandError::NotCancellable`](crate::command_error::CommandError::NotCancellable)), which awaiting this
+    /// tells, or the driver was dropped.
     pub fn cancel(&self) -> Result<(), OperationError> {
         self.completion.cancel()
     }

@@ -7,10 +7,10 @@ use crate::{
     command::{DeviceKey, OpId, Subscription},
     driver::{
         delivery::{Accepting, Delivery, try_accept},
-        error::{AcceptError, OperationError},
         handle::Handle,
         messages::Messages,
         operation::Operation,
+        operation_error::{AcceptError, OperationError},
         payloads::{ReportedState, Telemetry},
         shared::Shared,
         state::State,
@@ -20,6 +20,7 @@ use crate::{
     mqtt::QoS,
     time::Instant,
     token::Token,
+    unsent::Unsent,
 };
 
 /// A device that the gateway speaks for, or the gateway itself. Cheap to clone; all clones are one device.
@@ -27,6 +28,27 @@ use crate::{
 /// Its futures are `Send` and cancel safe: a future that is dropped has either been accepted, and continues without its
 /// caller, or has changed nothing. Dropping the handle does not detach the device; commands that arrive for it
 /// afterwards are acknowledged and dropped, its newest config is kept for a later handle.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::{*, device::DeviceState, driver::*, message::Subscription};
+/// # bridge::on_bridge(async |client, world| {
+/// let boiler = client.attach("boiler-7".parse::<DeviceId>()?).await?;
+/// assert_eq!(boiler.status(), Some(DeviceState::Attached));
+///
+/// let first = boiler.telemetry("71").await?; // accepted
+/// let second = boiler.telemetry(Telemetry::new("too hot").subfolder("alarms".parse()?)).await?;
+/// boiler.report_state(r#"{"valve":"open"}"#).await?;
+/// first.await?; // acknowledged
+/// second.await?;
+///
+/// boiler.unsubscribe(Subscription::Commands).await?;
+/// boiler.detach().await?;
+/// assert_eq!(boiler.status(), None);
+/// # assert_eq!(world.arrived("/devices/boiler-7/events/alarms"), ["too hot"]);
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone)]
 pub struct Device {
     handle: Arc<Handle>,
@@ -69,8 +91,8 @@ impl Device {
     ///
     /// # Errors
     ///
-    /// As for [`telemetry`](Self::telemetry), and [`PublishErrorKind::Blocked`](crate::PublishErrorKind::Blocked) while the
-    /// queues are full.
+    /// As for [`telemetry`](Self::telemetry), and
+    /// [`PublishErrorKind::Blocked`](crate::command_error::PublishErrorKind::Blocked) while the queues are full.
     pub fn try_telemetry(&self, event: impl Into<Telemetry>) -> Result<Delivery, AcceptError> {
         try_accept(
             &self.handle,
@@ -102,6 +124,18 @@ impl Device {
             &self.handle,
             state.into().into_publication(self.handle.key()),
         )
+    }
+
+    /// Sends again what was left unsent, telemetry or a state, by this gateway or one of an earlier run, with its priority, its
+    /// tag, and the time that it had left until it expires. Accepted and acknowledged as by [`telemetry`](Self::telemetry).
+    /// The device that it names is not looked at: [`Client::device`](crate::driver::Client::device) returns its handle.
+    ///
+    /// # Errors
+    ///
+    /// As for [`telemetry`](Self::telemetry).
+    pub fn send_again(&self, unsent: Unsent) -> Accepting {
+        let publication = unsent.into_publication(self.handle.key());
+        Accepting::new(Arc::clone(&self.handle), publication)
     }
 
     /// Returns the stream of its configs and commands, beginning with those that already wait.

@@ -4,9 +4,9 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
     driver::{
-        error::TokenFailure,
         runtime::{BoxFuture, Runtime, within},
         tokens::{BoxError, TokenRequest, TokenSource},
+        transport_error::TokenFailure,
         warnings::Warnings,
     },
     id::{ClientId, DeviceId},

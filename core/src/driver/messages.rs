@@ -29,6 +29,27 @@ use crate::{
 /// reads, `max_unacknowledged` otherwise.
 ///
 /// Streams of one device compete: each message goes to one of them.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::{*, driver::*};
+/// # bridge::on_bridge(async |client, world| {
+/// let boiler = client.attach("boiler-7".parse::<DeviceId>()?).await?;
+/// let mut messages = boiler.messages();
+/// # let mut taken = 0;
+/// while let Some(message) = messages.next().await {
+///     match &message.kind {
+///         MessageKind::Config if message.payload.is_empty() => println!("never configured"),
+///         MessageKind::Config => println!("the config is {:?}", message.payload),
+///         MessageKind::Command { subfolder } => println!("do {:?} in {subfolder:?}", message.payload),
+///         _ => {}
+///     }
+/// #     taken += 1;
+/// #     if taken == 2 { break }
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "messages gather until they are taken"]
 pub struct Messages {
@@ -112,10 +133,10 @@ impl Message {
             .lock(|state| state.gateway().awaits_acknowledgement(self.delivery))
     }
 
-    /// Acknowledges the message, with [`Acknowledge::Manual`](crate::Acknowledge::Manual). A config that was given up
-    /// ([`Status::AcknowledgementsOverdue`](crate::driver::Status::AcknowledgementsOverdue)) is asked for again, and
-    /// delivered again only with another payload. On a later connection, or when called again, it shows only that
-    /// somebody heeds the device.
+    /// Acknowledges the message, with [`Acknowledge::Manual`](crate::options::Acknowledge::Manual). A config that was
+    /// given up ([`Status::AcknowledgementsOverdue`](crate::driver::Status::AcknowledgementsOverdue)) is asked for
+    /// again, and delivered again only with another payload. On a later connection, or when called again, it shows only
+    /// that somebody heeds the device.
     pub fn acknowledge(&self) {
         let deliveries = self.replaced.iter().copied().chain([self.delivery]);
         self.shared

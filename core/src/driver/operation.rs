@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::{
     command::OpId,
-    driver::{completion::Completion, error::OperationError, shared::Shared},
+    driver::{completion::Completion, operation_error::OperationError, shared::Shared},
 };
 
 /// A command that was handed to the gateway. Awaiting it returns the command's result.
@@ -30,7 +30,8 @@ impl Operation {
     }
 
     /// Returns the operation's id, which identifies it in [`Status::Failed`](crate::driver::Status::Failed) and in
-    /// [`Disconnected::suspects`](crate::Disconnected::suspects), or `None` if the gateway did not accept the command.
+    /// [`Disconnected::suspects`](crate::cause::Disconnected::suspects), or `None` if the gateway did not accept the
+    /// command.
     pub fn op(&self) -> Option<OpId> {
         self.accepted.as_ref().ok().map(Completion::op)
     }

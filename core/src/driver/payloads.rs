@@ -118,8 +118,9 @@ macro_rules! sent {
             }
 
             /// Sets the time after which it is not sent any more, counted from its acceptance by the gateway: the time that
-            /// [`Accepting`](crate::driver::Accepting) waits for room before that does not count. If it is not in flight
-            /// when the time has passed, its delivery ends with [`Failure::Expired`](crate::Failure::Expired). See
+            /// [`Accepting`](crate::driver::pending::Accepting) waits for room before that does not count. If it is not
+            /// in flight when the time has passed, its delivery ends with
+            /// [`Failure::Expired`](crate::Failure::Expired). See
             /// [`Publication::expires_after`](crate::Publication::expires_after).
             #[must_use]
             pub fn expires_after(mut self, time: Duration) -> Self {
@@ -195,6 +196,7 @@ pub struct Attach {
     pub(crate) token: Option<Token>,
     pub(crate) config: Option<QoS>,
     pub(crate) commands: Option<QoS>,
+    pub(crate) keeps_waiting: bool,
 }
 
 impl Attach {
@@ -205,6 +207,7 @@ impl Attach {
             token: None,
             config: Some(QoS::AtLeastOnce),
             commands: Some(QoS::AtLeastOnce),
+            keeps_waiting: false,
         }
     }
 
@@ -227,6 +230,15 @@ impl Attach {
     #[must_use]
     pub fn commands(mut self, qos: impl Into<Option<QoS>>) -> Self {
         self.commands = qos.into();
+        self
+    }
+
+    /// Waits through failed attempts to connect, also before the first connection, instead of ending with
+    /// [`AttachError::NotConnected`](crate::driver::error::AttachError::NotConnected) after one. For a box that may start without a
+    /// network; [`Client::status`](crate::driver::Client::status) reports the attempts.
+    #[must_use]
+    pub fn keep_waiting(mut self) -> Self {
+        self.keeps_waiting = true;
         self
     }
 }

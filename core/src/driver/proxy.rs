@@ -26,13 +26,12 @@ pub use self::{invalid::InvalidProxy, tunnel_error::ProxyError};
 /// world.
 ///
 /// ```
-/// use iotcore_gateway::driver::Proxy;
-///
+/// # use iotcore_gateway::driver::proxy::Proxy;
 /// let proxy: Proxy = "socks5://plant:secret@proxy.example".parse()?;
 /// assert_eq!(proxy.to_string(), "socks5://proxy.example:1080");
 /// let same = Proxy::socks5("proxy.example", 1080)?.credentials("plant", "secret")?;
 /// assert_eq!(same, proxy);
-/// # Ok::<(), iotcore_gateway::driver::InvalidProxy>(())
+/// # Ok::<(), iotcore_gateway::driver::proxy::InvalidProxy>(())
 /// ```
 #[derive(Clone, PartialEq, Eq)]
 pub struct Proxy {

@@ -23,6 +23,49 @@ use crate::{
 /// [`Driver::run`](crate::driver::Driver::run) is for executors that move tasks between threads. So a runtime whose sockets
 /// or timers stay on one thread, such as a thread-per-core or a `wasm` one, cannot be a `Runtime`: run the driver on a thread
 /// of its own with another one, or drive a [`Gateway`](crate::Gateway) yourself, which needs no runtime.
+///
+/// A runtime that wraps another one, here to test how a program fares on a slow satellite link:
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::{auth::UnixTime, driver::*};
+/// # use std::{io, net::SocketAddr, time::{Duration, Instant}};
+/// struct Satellite<R>(R);
+///
+/// impl<R: Runtime> Runtime for Satellite<R> {
+///     type Stream = R::Stream;
+///
+///     async fn resolve(&self, host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+///         self.0.resolve(host, port).await
+///     }
+///
+///     async fn connect(&self, address: SocketAddr) -> io::Result<R::Stream> {
+///         self.0.sleep_until(self.0.now() + Duration::from_millis(1_200)).await;
+///         self.0.connect(address).await
+///     }
+///
+///     async fn sleep_until(&self, deadline: Instant) {
+///         self.0.sleep_until(deadline).await;
+///     }
+///
+///     fn now(&self) -> Instant {
+///         self.0.now()
+///     }
+///
+///     fn unix_now(&self) -> UnixTime {
+///         self.0.unix_now()
+///     }
+/// }
+///
+/// # let world = bridge::World::new();
+/// # let (setup, runtime) = (world.setup(), world.clone());
+/// # let begun = world.now();
+/// let (client, driver) = setup.start(Satellite(runtime))?;
+/// # world.spawn(async { drop(driver.run().await) });
+/// # world.run(async { Ok(client.connected().await?) });
+/// # assert_eq!(world.now() - begun, Duration::from_millis(1_200));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait Runtime: Send + Sync + 'static {
     /// A connected byte stream. Closing it closes the half that is written, so that the peer can read to its end.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
@@ -45,8 +88,8 @@ pub trait Runtime: Send + Sync + 'static {
     }
 
     /// Connects to this address over TCP, and sets the options of the socket as
-    /// [`set_up_socket`](crate::driver::set_up_socket) does. The driver connects to several addresses at once, and drops the
-    /// future of one that is too late.
+    /// [`set_up_socket`](crate::driver::sockets::set_up_socket) does. The driver connects to several addresses at once,
+    /// and drops the future of one that is too late.
     ///
     /// # Errors
     ///

@@ -8,9 +8,9 @@ use crate::{
         Driver, Target,
         client::Client,
         environment::RuntimeEnvironment,
-        error::SetupError,
         proxy::Proxy,
         runtime::Runtime,
+        setup_error::SetupError,
         shared::Shared,
         tls::{Checked, Security},
         tokens::TokenSource,
@@ -25,6 +25,30 @@ use crate::{
 const PORT: u16 = 8_883;
 
 /// The configuration of a gateway: where it connects, its identity, and its options.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::{*, driver::*, options::QueueLimit};
+/// # use std::time::Duration;
+/// # fn main() -> bridge::Example {
+/// # let world = bridge::World::new();
+/// # let (tokens, runtime) = (bridge::Tokens, world.clone());
+/// # let (host, security) = ("localhost", Security::PlainOnLoopback);
+/// let id = ClientId::new("plant".parse()?, "us-central1".parse()?, "sensors".parse()?, "gateway-1".parse()?);
+/// let mut options = Options::default();
+/// options.drain_timeout = Duration::from_secs(2); // how long a close takes at most
+/// options.device_queue = QueueLimit { messages: 100, bytes: 256 * 1024 };
+///
+/// let setup = Setup::new(host, security, id, tokens)
+///     .port(443)
+///     .options(options)
+///     .dial_timeout(Duration::from_secs(5));
+/// let (client, driver) = setup.start(runtime)?; // `connect(setup)?` of an adapter
+/// # world.spawn(async { drop(driver.run().await) });
+/// # world.run(async { Ok(client.connected().await?) });
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Clone, Debug)]
 #[must_use = "nothing happens until it is started"]
 pub struct Setup<T> {

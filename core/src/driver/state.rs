@@ -2,6 +2,7 @@
 
 mod commands;
 mod events;
+mod first_connection;
 mod inputs;
 mod mailbox;
 mod mailboxes;
@@ -18,6 +19,7 @@ use core::task::{Context, Poll};
 use std::sync::Arc;
 
 use self::{
+    first_connection::FirstConnection,
     mailboxes::Mailboxes,
     operations::Operations,
     shutdown::Shutdown,
@@ -33,9 +35,11 @@ use crate::{
     command::{DeviceKey, OpId},
     driver::{
         closed::{CloseCause, Closed},
-        error::{TransportError, Unsuccessful},
+        not_connected::NotConnected,
+        operation_error::Unsuccessful,
         received_message::ReceivedMessage,
         status::Status,
+        transport_error::TransportError,
     },
     event::Outcome,
     gateway::Gateway,
@@ -53,6 +57,7 @@ pub(crate) struct State {
     operations: Operations,
     mailboxes: Mailboxes,
     status_feeds: StatusFeeds,
+    first_connection: FirstConnection,
     shutdown: Shutdown,
     wakers: Wakers,
     /// Why the transport ended whose `Disconnected` event is still to come.
@@ -72,6 +77,7 @@ impl State {
             operations: Operations::new(reports_replaced_states),
             mailboxes: Mailboxes::new(acknowledge, options.max_unacknowledged),
             status_feeds: StatusFeeds::default(),
+            first_connection: FirstConnection::default(),
             shutdown: Shutdown::default(),
             wakers: Wakers::default(),
             transport_error: None,
@@ -170,6 +176,29 @@ impl State {
     pub(crate) fn stop_waiting_for(&mut self, op: OpId, waiter: Option<u64>) {
         self.operations
             .stop_waiting_for(op, waiter, &mut self.wakers);
+    }
+}
+
+/// The first connection.
+impl State {
+    /// Returns the mark from which [`poll_not_connected`](Self::poll_not_connected) waits for a failed attempt.
+    pub(crate) fn attempts_told(&self) -> u64 {
+        self.first_connection.told()
+    }
+
+    /// Waits for an attempt to connect that fails before the first connection.
+    pub(crate) fn poll_not_connected(
+        &mut self,
+        told: u64,
+        waiter: &mut Option<u64>,
+        cx: &Context<'_>,
+    ) -> Poll<NotConnected> {
+        self.first_connection
+            .poll(told, waiter, cx, &mut self.wakers)
+    }
+
+    pub(crate) fn stop_waiting_for_attempt(&mut self, waiter: Option<u64>) {
+        self.first_connection.stop_waiting(waiter, &mut self.wakers);
     }
 }
 

@@ -7,7 +7,7 @@ use bytes::Bytes;
 
 use crate::{
     command::{OpId, Subscription},
-    driver::error::{TokenFailure, TransportError},
+    driver::transport_error::{TokenFailure, TransportError},
     error::Failure,
     error_report::{ErrorReport, ErrorReportError},
     event::{DetachCause, Disconnected},
@@ -16,6 +16,20 @@ use crate::{
 };
 
 /// A change of the connection or of a device, or a message of the bridge about them.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::driver::*;
+/// # bridge::on_bridge(async |client, world| {
+/// # let mut changes = client.status();
+/// let change = changes.next().await.expect("the driver runs");
+/// match &change {
+///     Status::Disconnected { ended, .. } if ended.retry_in.is_none() => eprintln!("{change}: the end"),
+///     _ => println!("{change}"), // each displays as one sentence
+/// }
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Status {
@@ -98,7 +112,8 @@ pub enum Status {
         error: Arc<TokenFailure>,
     },
     /// The token source has answered, and reported something that needs attention, such as a key file that could not be read
-    /// again ([`TokenRequest::warn`](crate::driver::TokenRequest::warn)). Repeated for each token until it is mended.
+    /// again ([`TokenRequest::warn`](crate::driver::token_source::TokenRequest::warn)). Repeated for each token until
+    /// it is mended.
     TokenWarning {
         /// The device that the token is for; the gateway itself is one.
         device: DeviceId,
@@ -349,12 +364,12 @@ mod tests {
             (dropped, "3 messages for sensor-1 were dropped"),
             (
                 undelivered(1, None),
-                "#7 of sensor-1 failed: it had expired before it could be sent or acknowledged",
+                "#7 of sensor-1 failed: it had expired before it was acknowledged; if it had been sent, it may have arrived",
             ),
             (
                 undelivered(300, Some("reading 7")),
-                "300 messages of sensor-1 failed, the last of them #7 (\"reading 7\"): it had expired before it could be \
-                 sent or acknowledged",
+                "300 messages of sensor-1 failed, the last of them #7 (\"reading 7\"): it had expired before it was \
+                 acknowledged; if it had been sent, it may have arrived",
             ),
             (
                 paused,

@@ -16,6 +16,22 @@ use crate::driver::{shared::Shared, state::FeedId, status::Status};
 ///
 /// At most 1,024 changes wait. After that each change replaces the oldest, and [`Status::Missed`] reports how many were
 /// lost. The stream applies no back-pressure to the gateway, unless [`holding`](Self::holding) was called.
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::driver::*;
+/// # bridge::on_bridge(async |client, world| {
+/// # let spawn = |task| world.spawn(task);
+/// let mut changes = client.status(); // before the driver is spawned
+/// spawn(async move {
+///     while let Some(change) = changes.next().await {
+///         eprintln!("{change}");
+///     }
+/// });
+/// # client.connected().await?;
+/// # Ok(())
+/// # });
+/// ```
 #[derive(Debug)]
 #[must_use = "changes gather until it is read or dropped"]
 pub struct StatusChanges {

@@ -6,7 +6,7 @@ use core::{
 };
 use std::sync::Arc;
 
-use crate::driver::{environment::TokenAnswer, error::OperationError, shared::Shared};
+use crate::driver::{environment::TokenAnswer, operation_error::OperationError, shared::Shared};
 
 /// Waits for the answer to a request of an attach; dropping it withdraws the request.
 #[derive(Debug)]

@@ -30,6 +30,46 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// A token that has expired, by the monotonic clock or by the date, is a failure: a source that keeps tokens has to judge
 /// them by both clocks of the request, because the monotonic one may stand still while the machine sleeps.
 /// With the feature `jwt`, `KeyTokens` is the ready-made source, from a PEM key.
+///
+/// A source for a key that another process keeps:
+///
+/// ```
+/// # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+/// # use iotcore_gateway::{*, auth::*, driver::{*, token_source::*}, id::ProjectId};
+/// # use std::time::Duration;
+/// struct Vault;
+///
+/// impl Vault {
+///     /// Asks the vault to sign a token of an hour.
+///     async fn sign(&self, device: &DeviceId, audience: &ProjectId, issued: UnixTime) -> Result<String, BoxError> {
+/// #         let _ = (device, audience, issued);
+/// #         Ok("a.jwt.here".into()) /*
+///         …
+/// #         */
+///     }
+/// }
+///
+/// impl TokenSource for Vault {
+///     async fn gateway(&self, request: TokenRequest<'_>) -> Result<Token, BoxError> {
+///         const HOUR: Duration = Duration::from_secs(3_600);
+///         let (audience, issued) = (request.client_id.project(), request.unix_now);
+///         let jwt = self.sign(request.device, audience, issued).await?;
+///         Ok(Token::new(jwt, request.now + HOUR)?.with_lifetime(issued, issued.saturating_add(HOUR)))
+///     }
+///
+///     // Devices that attach with tokens of their own. Without this, all attach by their association with the gateway.
+///     async fn device(&self, request: TokenRequest<'_>) -> Option<Result<Token, BoxError>> {
+///         Some(self.gateway(request).await)
+///     }
+/// }
+/// # let world = bridge::World::new();
+/// # let setup = Setup::new("localhost", Security::PlainOnLoopback, bridge::client_id(), Vault);
+/// # let (client, driver) = setup.start(world.clone())?;
+/// # world.spawn(async { drop(driver.run().await) });
+/// # world.run(async { Ok(drop(client.attach("boiler-7".parse::<DeviceId>()?).await?)) });
+/// # assert_eq!(world.arrived("/devices/boiler-7/attach"), [r#"{"authorization":"a.jwt.here"}"#]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 pub trait TokenSource: Send + Sync + 'static {
     /// A token for the gateway's next connection.
     ///
@@ -103,6 +143,18 @@ impl<T: TokenSource> TokenSource for Arc<T> {
 ///
 /// Replace the file by renaming another one, so that nobody reads half of it, and register the new public key first: a good
 /// key that is not registered is used as well, the bridge refuses its tokens, and the old key is not tried again.
+///
+/// ```
+/// # use std::time::Duration;
+/// # use iotcore_gateway::{Algorithm, driver::KeyTokens};
+/// # let gateway_key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/p256.pkcs8.pem");
+/// # let meter_key = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/keys/rsa-2048.pkcs8.pem");
+/// let tokens = KeyTokens::from_pem_file(gateway_key, Algorithm::Es256)?
+///     .lifetime(Duration::from_secs(900))?
+///     .device_key_file("meter-4".parse()?, meter_key, Algorithm::Rs256)?; // a device with a key of its own
+/// assert!(tokens.reload().is_empty()); // no error: all files could be read again
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[cfg(feature = "jwt")]
 pub struct KeyTokens {
     gateway: Key,

@@ -12,6 +12,26 @@ use crate::{
     unsent::Unsent,
 };
 
+/// Getters: the current state.
+///
+/// ```
+/// # use std::time::{Duration, Instant};
+/// # use iotcore_gateway::{*, auth::UnixTime, device::DeviceState};
+/// # let id = ClientId::new("plant".try_into()?, "us-central1".try_into()?, "sensors".try_into()?, "gateway-1".try_into()?);
+/// # let (now, unix_now) = (Instant::now(), UnixTime::from_secs(1_795_374_000));
+/// let mut gateway = Gateway::new(id, Options::default(), 42)?;
+/// let (boiler, _) = gateway.attach("boiler-7".try_into()?, DeviceAuth::ByAssociation, unix_now, now)?;
+/// gateway.publish(Publication::telemetry(boiler, "71"), now)?;
+///
+/// assert_eq!(gateway.device_state(boiler), Some(DeviceState::Waiting)); // for a connection
+/// for device in gateway.devices() {
+///     println!("{}: {} queued, {} in flight", device.id, device.queued, device.in_flight);
+/// }
+/// let unsent: Vec<_> = gateway.unsent().collect(); // for the next process
+/// assert_eq!(unsent[0].payload, "71");
+/// assert_eq!(gateway.stats().connections, 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl Gateway {
     /// Returns the client id that the gateway connects with.
     pub fn client_id(&self) -> &ClientId {

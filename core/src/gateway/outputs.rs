@@ -4,6 +4,31 @@ use super::Gateway;
 use crate::{clock::Moment, event::Event, time::Instant};
 
 /// Outputs: what to do next.
+///
+/// ```
+/// # use std::time::{Duration, Instant};
+/// # use iotcore_gateway::{*, auth::{Token, UnixTime}};
+/// # let id = ClientId::new("plant".try_into()?, "us-central1".try_into()?, "sensors".try_into()?, "gateway-1".try_into()?);
+/// # let (now, unix_now) = (Instant::now(), UnixTime::from_secs(1_795_374_000));
+/// let mut gateway = Gateway::new(id, Options::default(), 42)?;
+/// assert!(!gateway.wants_transport());
+/// let opened = gateway.open(now)?;
+/// assert!(gateway.wants_transport()); // dial
+///
+/// # gateway.handle_connected(Token::new("a.jwt.here", now + Duration::from_secs(3_600))?, unix_now, now);
+/// let bytes = gateway.poll_transmit(); // write these, then report how many were taken
+/// assert_eq!(bytes[0], 0x10); // CONNECT
+/// # gateway.handle_transmitted(bytes.len(), now);
+/// let deadline = gateway.poll_timeout(); // wait for bytes, until then
+/// assert!(deadline >= Some(now + Duration::from_secs(20))); // when CONNACK should have come
+///
+/// assert!(gateway.wants_input()); // read
+/// gateway.handle_input(&[0x20, 2, 0, 0], now);
+/// assert_eq!(gateway.poll_event(), Some(Event::Connected));
+/// assert_eq!(gateway.poll_event(), Some(Event::Done { op: opened, outcome: Outcome::Opened }));
+/// assert_eq!(gateway.poll_event(), None);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 impl Gateway {
     /// Returns the bytes to hand over to the transport next; [`handle_transmitted`](Self::handle_transmitted) records
     /// how many it took. They remain here until then. Every input and command can change them.

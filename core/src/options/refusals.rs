@@ -1,11 +1,5 @@
 //! What follows a refusal by the bridge.
 
-use super::{Backoff, Options};
-use crate::time::Duration;
-
-/// The longest delay before something is asked for again that the bridge has refused or withdrawn.
-const LONGEST_AFTER_REFUSAL: Duration = Duration::from_secs(300);
-
 /// What happens to the publications of a device that the bridge has refused to attach, or at whose attach it closed the
 /// connection each time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -18,15 +12,4 @@ pub enum OnRefusal {
     /// attached it; a detach fails them at once. They count against the limits of the queues meanwhile. New ones are
     /// refused.
     KeepQueue,
-}
-
-impl Options {
-    /// Returns the delays before something is asked for again that the bridge has refused or withdrawn.
-    pub(crate) fn refusal_backoff(&self) -> Backoff {
-        let Backoff { min, max } = self.backoff;
-        Backoff {
-            min,
-            max: max.max(LONGEST_AFTER_REFUSAL),
-        }
-    }
 }

@@ -3,8 +3,10 @@
 use std::{fs, path::Path};
 
 use iotcore_gateway::{
-    Acknowledge, Answer, DeviceAuth, Event, Gateway, Input, Options, Publication, QoS,
-    Subscription, TransportEnd,
+    Answer, DeviceAuth, Event, Gateway, Input, Options, Publication,
+    cause::TransportEnd,
+    message::{QoS, Subscription},
+    options::Acknowledge,
 };
 
 use super::peer::{ATTACH, CONFIG, Harness, Sent, UNIX_NOW, publish, seconds};

@@ -1,8 +1,12 @@
 //! Attaching devices: one test for each row of the lifecycle table, and for the order of the answers.
 
 use iotcore_gateway::{
-    CommandError, DeviceAuth, DeviceId, DeviceState, ErrorType, Event, Failure, Options, Outcome,
-    Publication, PublishError, PublishErrorKind, QoS, Subscription, Token,
+    DeviceAuth, DeviceId, Event, Failure, Options, Outcome, Publication,
+    auth::Token,
+    command_error::{CommandError, PublishError, PublishErrorKind},
+    device::DeviceState,
+    error_report::ErrorType,
+    message::{QoS, Subscription},
 };
 
 use super::peer::{ATTACH, EVENTS, Harness, Sent, UNIX_NOW, failed, seconds};

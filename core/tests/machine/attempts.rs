@@ -2,7 +2,13 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use iotcore_gateway::{Options, QoS, Reconnect, Subscription, Token, TransportEnd};
+use iotcore_gateway::{
+    Options,
+    auth::Token,
+    cause::TransportEnd,
+    message::{QoS, Subscription},
+    options::Reconnect,
+};
 
 use super::peer::{Harness, Sent, UNIX_NOW, seconds};
 

@@ -3,7 +3,10 @@
 use std::time::{Duration, Instant};
 
 use iotcore_gateway::{
-    CommandError, DeviceState, Event, Failure, OpId, Options, Outcome, Publication, QoS, Unsent,
+    Event, Failure, OpId, Options, Outcome, Publication,
+    command_error::CommandError,
+    device::DeviceState,
+    message::{QoS, Unsent},
 };
 
 use super::peer::{Harness, seconds};

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Certainty, CommandError, DeviceAuth, DisconnectReason, Event, Failure, Options, Outcome,
-    Publication, PublishError, PublishErrorKind, QoS, Reconnect, Subscription, Token, TransportEnd,
+    DeviceAuth, Event, Failure, Options, Outcome, Publication,
+    auth::Token,
+    cause::{Certainty, DisconnectReason, TransportEnd},
+    command_error::{CommandError, PublishError, PublishErrorKind},
+    message::{QoS, Subscription},
+    options::Reconnect,
 };
 
 use super::peer::{Harness, Sent, UNIX_NOW, failed, seconds};

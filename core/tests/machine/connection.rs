@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Certainty, CommandError, DeviceAuth, DisconnectReason, Event, Failure, Options, Outcome,
-    Publication, QoS, Reconnect, Subscription, Token, TransportEnd, UnixTime, Violation,
+    DeviceAuth, Event, Failure, Options, Outcome, Publication,
+    auth::{Token, UnixTime},
+    cause::{Certainty, DisconnectReason, TransportEnd, Violation},
+    command_error::CommandError,
+    message::{QoS, Subscription},
+    options::Reconnect,
 };
 
 use super::peer::{Harness, Sent, UNIX_NOW, seconds};

@@ -1,6 +1,9 @@
 //! A device whose deliveries nobody acknowledges, and those that the user keeps for later: they hold up nobody.
 
-use iotcore_gateway::{DeliveryId, Options, QoS, Subscription};
+use iotcore_gateway::{
+    DeliveryId, Options,
+    message::{QoS, Subscription},
+};
 
 use super::{
     messages::{deliveries, manual, subscribed},

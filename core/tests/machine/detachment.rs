@@ -1,8 +1,10 @@
 //! Detaching devices: publications first, then the detach.
 
 use iotcore_gateway::{
-    CommandError, DetachCause, DeviceAuth, Event, Failure, OpId, Options, Outcome, Publication,
-    PublishError, PublishErrorKind, QoS, Subscription,
+    DeviceAuth, Event, Failure, OpId, Options, Outcome, Publication,
+    cause::DetachCause,
+    command_error::{CommandError, PublishError, PublishErrorKind},
+    message::{QoS, Subscription},
 };
 
 use super::peer::{EVENTS, Harness, UNIX_NOW, seconds};

@@ -1,7 +1,8 @@
 //! Device tokens: provided, refused, expired and requested.
 
 use iotcore_gateway::{
-    CommandError, DeviceAuth, DeviceState, Event, Failure, Options, Outcome, Token,
+    DeviceAuth, Event, Failure, Options, Outcome, auth::Token, command_error::CommandError,
+    device::DeviceState,
 };
 
 use super::peer::{ATTACH, Harness, UNIX_NOW, failed, seconds};

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Certainty, CommandError, DisconnectReason, ErrorReport, Failure, Options, Publication,
-    PublishError, PublishErrorKind, Subscription, TransportEnd, UnixTime,
+    Failure, Options, Publication,
+    auth::UnixTime,
+    cause::{Certainty, DisconnectReason, TransportEnd},
+    command_error::{CommandError, PublishError, PublishErrorKind},
+    error_report::ErrorReport,
+    message::Subscription,
 };
 
 use super::peer::{Harness, seconds};

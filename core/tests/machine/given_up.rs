@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{OpId, Options, Publication, TransportEnd};
+use iotcore_gateway::{OpId, Options, Publication, cause::TransportEnd};
 
 use super::{
     expiring::live,

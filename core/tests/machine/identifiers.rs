@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use iotcore_gateway::{DeviceKey, DisconnectReason, Event, Options, Quota};
+use iotcore_gateway::{DeviceKey, Event, Options, cause::DisconnectReason, quota::Quota};
 
 use super::peer::{ATTACH, Harness, seconds};
 

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{DeviceInfo, DeviceState, Failure, Options, QoS, Subscription};
+use iotcore_gateway::{
+    Failure, Options,
+    device::{DeviceInfo, DeviceState},
+    message::{QoS, Subscription},
+};
 
 use super::peer::{Harness, seconds};
 

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{Certainty, DisconnectReason, Options, Publication, QoS};
+use iotcore_gateway::{
+    Options, Publication,
+    cause::{Certainty, DisconnectReason},
+    message::QoS,
+};
 
 use super::peer::{Harness, Sent, seconds};
 

@@ -1,6 +1,9 @@
 //! Answers to SUBSCRIBE and UNSUBSCRIBE that arrive after their operation has ended.
 
-use iotcore_gateway::{DeviceKey, Event, Failure, OpId, Options, Outcome, QoS, Subscription};
+use iotcore_gateway::{
+    DeviceKey, Event, Failure, OpId, Options, Outcome,
+    message::{QoS, Subscription},
+};
 
 use super::peer::{CONFIG, Harness, Sent, seconds};
 

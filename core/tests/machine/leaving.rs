@@ -1,7 +1,8 @@
 //! Devices that leave before the bridge has attached them, or while they cannot send: everything ends.
 
 use iotcore_gateway::{
-    DeviceAuth, DeviceKey, DeviceState, Event, Failure, OnRefusal, OpId, Options, Outcome, Token,
+    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, auth::Token,
+    device::DeviceState, options::OnRefusal,
 };
 
 use super::peer::{ATTACH, EVENTS, Harness, Sent, failed, seconds};

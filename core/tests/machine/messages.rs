@@ -1,7 +1,9 @@
 //! Configs and commands: delivery, acknowledgement, back-pressure.
 
 use iotcore_gateway::{
-    Acknowledge, DeliveryId, DeviceKey, Event, Failure, Options, Outcome, QoS, Subscription,
+    DeliveryId, DeviceKey, Event, Failure, Options, Outcome,
+    message::{QoS, Subscription},
+    options::Acknowledge,
 };
 
 use super::peer::{ATTACH, CONFIG, Harness, Sent, seconds};

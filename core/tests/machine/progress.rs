@@ -4,7 +4,10 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DeviceAuth, DisconnectReason, Event, Options, Outcome, Publication, QoS, Subscription, UnixTime,
+    DeviceAuth, Event, Options, Outcome, Publication,
+    auth::UnixTime,
+    cause::DisconnectReason,
+    message::{QoS, Subscription},
 };
 
 use super::peer::{ATTACH, CONFIG, EVENTS, Harness, Sent, UNIX_NOW, packets::take, seconds};

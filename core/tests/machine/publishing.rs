@@ -1,8 +1,11 @@
 //! Publishing, from acceptance to acknowledgement: order, lost connections, windows, limits.
 
 use iotcore_gateway::{
-    DeviceAuth, Event, Options, Outcome, Overflow, Publication, PublishError, PublishErrorKind,
-    QoS, Subfolder, TransportEnd,
+    DeviceAuth, Event, Options, Outcome, Publication,
+    cause::TransportEnd,
+    command_error::{PublishError, PublishErrorKind},
+    message::{QoS, Subfolder},
+    options::Overflow,
 };
 
 use super::peer::{EVENTS, Harness, Sent, UNIX_NOW, seconds};

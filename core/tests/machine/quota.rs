@@ -4,8 +4,11 @@
 use std::{num::NonZeroU32, time::Duration};
 
 use iotcore_gateway::{
-    DeviceAuth, DeviceKey, Failure, Options, Outcome, Overflow, Publication, PublishError,
-    PublishErrorKind, QoS, QueueLimit, Quota, quota,
+    DeviceAuth, DeviceKey, Failure, Options, Outcome, Publication,
+    command_error::{PublishError, PublishErrorKind},
+    message::QoS,
+    options::{Overflow, QueueLimit},
+    quota::{self, Quota},
 };
 
 use super::peer::{Harness, UNIX_NOW, seconds};

@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 
 use iotcore_gateway::{
-    DetachCause, DeviceAuth, DeviceState, Event, Failure, Options, Outcome, QoS, Subscription,
+    DeviceAuth, Event, Failure, Options, Outcome,
+    cause::DetachCause,
+    device::DeviceState,
+    message::{QoS, Subscription},
 };
 
 use super::peer::{ATTACH, EVENTS, Harness, Sent, UNIX_NOW, seconds};

@@ -2,7 +2,11 @@
 
 use std::{num::NonZeroU32, time::Duration};
 
-use iotcore_gateway::{DisconnectReason, Event, Options, Outcome, Token, TransportEnd};
+use iotcore_gateway::{
+    Event, Options, Outcome,
+    auth::Token,
+    cause::{DisconnectReason, TransportEnd},
+};
 
 use super::peer::{Harness, Sent, UNIX_NOW, seconds};
 

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DetachCause, DeviceKey, DeviceState, Event, Failure, OnRefusal, OpId, Options,
-    Outcome, Publication, PublishErrorKind, QoS, Subscription,
+    DeviceKey, Event, Failure, OpId, Options, Outcome, Publication,
+    cause::DetachCause,
+    command_error::{CommandError, PublishErrorKind},
+    device::DeviceState,
+    message::{QoS, Subscription},
+    options::OnRefusal,
 };
 
 use super::peer::{ATTACH, CONFIG, EVENTS, Harness, Sent, failed, seconds};

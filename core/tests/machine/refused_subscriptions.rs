@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{DeviceKey, Event, Failure, OpId, Options, Outcome, QoS, Subscription};
+use iotcore_gateway::{
+    DeviceKey, Event, Failure, OpId, Options, Outcome,
+    message::{QoS, Subscription},
+};
 
 use super::peer::{CONFIG, Harness, Sent, seconds};
 

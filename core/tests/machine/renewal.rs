@@ -1,6 +1,6 @@
 //! Device tokens that the bridge refuses: which attach a report is about, and whether another token is asked for.
 
-use iotcore_gateway::{DeviceAuth, DeviceState, Event, Failure, OpId, Options};
+use iotcore_gateway::{DeviceAuth, Event, Failure, OpId, Options, device::DeviceState};
 
 use super::{
     peer::{ATTACH, EVENTS, Harness, failed, seconds},

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{Acknowledge, DeviceAuth, Event, Options, Publication, QoS, Subscription};
+use iotcore_gateway::{
+    DeviceAuth, Event, Options, Publication,
+    message::{QoS, Subscription},
+    options::Acknowledge,
+};
 use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
 
 use super::peer::{GATEWAY, Harness, UNIX_NOW, seconds};

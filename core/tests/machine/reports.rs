@@ -1,8 +1,11 @@
 //! Error reports: the effect of each code, in both formats.
 
 use iotcore_gateway::{
-    DetachCause, DeviceKey, DeviceState, ErrorReport, ErrorType, Event, Failure, OpId, Options,
-    Outcome, QoS, Subscription,
+    DeviceKey, Event, Failure, OpId, Options, Outcome,
+    cause::DetachCause,
+    device::DeviceState,
+    error_report::{ErrorReport, ErrorType},
+    message::{QoS, Subscription},
 };
 
 use super::peer::{CONFIG, GATEWAY, Harness, seconds};

@@ -1,7 +1,9 @@
 //! Room in the queues: each device has its reserve, and all share the rest.
 
 use iotcore_gateway::{
-    DeviceKey, Event, Failure, OpId, Options, Overflow, Publication, PublishErrorKind, QueueLimit,
+    DeviceKey, Event, Failure, OpId, Options, Publication,
+    command_error::PublishErrorKind,
+    options::{Overflow, QueueLimit},
 };
 
 use super::peer::{EVENTS, Harness, seconds};

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{DeviceKey, Event, Failure, Options, Outcome, QoS, Subscription};
+use iotcore_gateway::{
+    DeviceKey, Event, Failure, Options, Outcome,
+    message::{QoS, Subscription},
+};
 
 use super::peer::{ATTACH, CONFIG, EVENTS, Harness, Sent, seconds};
 

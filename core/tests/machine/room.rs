@@ -1,8 +1,12 @@
 //! Limits of the transmit buffer and the queues: what has no room waits, and resumes once there is some.
 
 use iotcore_gateway::{
-    DeviceAuth, Event, Options, Publication, PublishError, PublishErrorKind, QoS, QueueLimit,
-    Quota, Subfolder, Subscription, Token,
+    DeviceAuth, Event, Options, Publication,
+    auth::Token,
+    command_error::{PublishError, PublishErrorKind},
+    message::{QoS, Subfolder, Subscription},
+    options::QueueLimit,
+    quota::Quota,
 };
 
 use super::peer::{EVENTS, Harness, UNIX_NOW, seconds};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{DeviceKey, Failure, OpId, Options, Outcome, Publication, QoS};
+use iotcore_gateway::{DeviceKey, Failure, OpId, Options, Outcome, Publication, message::QoS};
 
 use super::peer::{Harness, seconds};
 

@@ -9,8 +9,11 @@ mod world;
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Certainty, DetachCause, DeviceState, Event, Failure, Options, Outcome, QoS, Retry,
-    Subscription, TransportEnd,
+    Event, Failure, Options, Outcome,
+    cause::{Certainty, DetachCause, TransportEnd},
+    device::DeviceState,
+    error_report::Retry,
+    message::{QoS, Subscription},
 };
 
 use self::world::{

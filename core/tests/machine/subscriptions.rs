@@ -1,6 +1,9 @@
 //! Subscribing and unsubscribing, for devices and the gateway itself.
 
-use iotcore_gateway::{DeviceKey, Event, Failure, OpId, Options, Outcome, QoS, Subscription};
+use iotcore_gateway::{
+    DeviceKey, Event, Failure, OpId, Options, Outcome,
+    message::{QoS, Subscription},
+};
 
 use super::peer::{CONFIG, Harness, Sent, seconds};
 

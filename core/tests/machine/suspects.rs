@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Certainty, DisconnectReason, Failure, Options, Publication, QoS, Subscription, TransportEnd,
+    Failure, Options, Publication,
+    cause::{Certainty, DisconnectReason, TransportEnd},
+    message::{QoS, Subscription},
 };
 
 use super::peer::{Harness, failed, seconds};

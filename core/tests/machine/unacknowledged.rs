@@ -1,6 +1,9 @@
 //! Deliveries that nobody acknowledges: whom they hold up, for how long, and what happens then.
 
-use iotcore_gateway::{DeliveryId, DeviceKey, Event, Options, QoS, Subscription};
+use iotcore_gateway::{
+    DeliveryId, DeviceKey, Event, Options,
+    message::{QoS, Subscription},
+};
 
 use super::{
     messages::{deliveries, manual, subscribe, subscribed},

@@ -1,7 +1,9 @@
 //! Publications not yet acknowledged, and the counters.
 
 use iotcore_gateway::{
-    Failure, Options, Outcome, Publication, PublicationTopic, QoS, Quota, Subfolder,
+    Failure, Options, Outcome, Publication,
+    message::{PublicationTopic, QoS, Subfolder},
+    quota::Quota,
 };
 
 use super::peer::Harness;

@@ -2,7 +2,11 @@
 
 use std::collections::VecDeque;
 
-use iotcore_gateway::{DeviceKey, Failure, OpId, Options, Overflow, Priority, Publication, QoS};
+use iotcore_gateway::{
+    DeviceKey, Failure, OpId, Options, Publication,
+    message::{Priority, QoS},
+    options::Overflow,
+};
 
 use super::peer::{Harness, seconds};
 

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DeviceAuth, DeviceKey, DisconnectReason, Event, OpId, Options, Outcome, Token,
-    UnixTime,
+    DeviceAuth, DeviceKey, Event, OpId, Options, Outcome,
+    auth::{Token, UnixTime},
+    cause::DisconnectReason,
+    command_error::CommandError,
 };
 
 use super::peer::{EVENTS, Harness, UNIX_NOW, seconds};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{Outcome, TransportEnd};
+use iotcore_gateway::{Outcome, cause::TransportEnd};
 
 use crate::{
     Expect, Row,

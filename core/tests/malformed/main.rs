@@ -16,7 +16,7 @@ mod stage;
 
 use std::{collections::BTreeSet, time::Duration};
 
-use iotcore_gateway::{DisconnectReason, Violation};
+use iotcore_gateway::cause::{DisconnectReason, Violation};
 
 use self::stage::Stage;
 

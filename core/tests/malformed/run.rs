@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{DisconnectReason, Event, Stats};
+use iotcore_gateway::{Event, Stats, cause::DisconnectReason};
 
 use crate::{
     Expect, Row, after,

@@ -1,8 +1,11 @@
 //! The stages at which a row's bytes arrive.
 
 use iotcore_gateway::{
-    Acknowledge, DeviceAuth, DeviceKey, Options, Publication, QoS, Subscription, Token,
-    TransportEnd,
+    DeviceAuth, DeviceKey, Options, Publication,
+    auth::Token,
+    cause::TransportEnd,
+    message::{QoS, Subscription},
+    options::Acknowledge,
 };
 
 use crate::peer::{GATEWAY, Harness, Sent, UNIX_NOW, publish, seconds};

@@ -13,8 +13,9 @@ pub mod packets;
 use std::time::{Duration, Instant};
 
 use iotcore_gateway::{
-    ClientId, DeviceAuth, DeviceKey, DisconnectReason, Disconnected, Event, Failure, Gateway, OpId,
-    Options, Outcome, Publication, Token, TransportEnd, UnixTime,
+    ClientId, DeviceAuth, DeviceKey, Event, Failure, Gateway, OpId, Options, Outcome, Publication,
+    auth::{Token, UnixTime},
+    cause::{DisconnectReason, Disconnected, TransportEnd},
 };
 
 pub use self::packets::{Sent, parse, publish};

@@ -3,7 +3,11 @@
 use std::time::Duration;
 
 use base64::{Engine as _, engine::general_purpose};
-use iotcore_gateway::{Algorithm, KeyError, ProjectId, SigningKey, UnixTime};
+use iotcore_gateway::{
+    Algorithm,
+    auth::{KeyError, SigningKey, UnixTime},
+    id::ProjectId,
+};
 
 use super::{
     assert_secret,

@@ -3,7 +3,10 @@
 use std::fs;
 
 use base64::{Engine as _, engine::general_purpose};
-use iotcore_gateway::{Algorithm, KeyError, SigningKey};
+use iotcore_gateway::{
+    Algorithm,
+    auth::{KeyError, SigningKey},
+};
 
 use super::{
     assert_secret,

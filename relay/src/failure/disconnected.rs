@@ -2,37 +2,47 @@
 
 use std::error::Error;
 
-use iotcore_gateway_tokio::{DialFailure, DisconnectReason, Disconnected, TransportError};
+use iotcore_gateway_tokio::{
+    cause::{DisconnectReason, Disconnected},
+    error::{DialFailure, TransportError},
+};
+
+use crate::codes::DisconnectCode;
 
 /// Returns the code, in snake case, of what ended a connection or a connection attempt.
 pub(crate) fn disconnect_code(
     ended: &Disconnected,
     error: Option<&TransportError>,
-) -> &'static str {
+) -> DisconnectCode {
     match error {
-        Some(TransportError::Token(_)) => return "token_failed",
-        Some(TransportError::Dial { .. }) => return "dial_failed",
-        Some(TransportError::Proxy { .. }) => return "proxy_failed",
-        Some(TransportError::Tls { .. } | TransportError::TlsBroken(_)) => return "tls_failed",
-        Some(TransportError::PeerClosed) => return "peer_closed",
-        Some(TransportError::Broken(_)) => return "broken",
+        Some(TransportError::Token(_)) => return DisconnectCode::TokenFailed,
+        Some(TransportError::Dial { .. }) => return DisconnectCode::DialFailed,
+        Some(TransportError::Proxy { .. }) => return DisconnectCode::ProxyFailed,
+        Some(TransportError::Tls { .. } | TransportError::TlsBroken(_)) => {
+            return DisconnectCode::TlsFailed;
+        }
+        Some(TransportError::PeerClosed) => return DisconnectCode::PeerClosed,
+        Some(TransportError::Broken(_)) => return DisconnectCode::Broken,
         _ => {}
     }
     match &ended.reason {
-        DisconnectReason::Transport(_) => "broken",
-        DisconnectReason::Refused(_) => "refused",
-        DisconnectReason::TokenExpired => "token_expired",
-        DisconnectReason::ConnAckTimedOut(_) => "connack_timed_out",
-        DisconnectReason::PingRespTimedOut(_) => "pingresp_timed_out",
-        DisconnectReason::PacketTimedOut(_) => "packet_timed_out",
-        DisconnectReason::WriteStalled(_) => "write_stalled",
-        DisconnectReason::Violation(_) => "protocol_violation",
-        DisconnectReason::PacketIdsExhausted => "packet_ids_exhausted",
-        DisconnectReason::TokenRefresh => "token_refresh",
-        DisconnectReason::Closed => "closed",
-        _ => "other",
+        DisconnectReason::Transport(_) => DisconnectCode::Broken,
+        DisconnectReason::Refused(_) => DisconnectCode::Refused,
+        DisconnectReason::TokenExpired => DisconnectCode::TokenExpired,
+        DisconnectReason::ConnAckTimedOut(_) => DisconnectCode::ConnAckTimedOut,
+        DisconnectReason::PingRespTimedOut(_) => DisconnectCode::PingRespTimedOut,
+        DisconnectReason::PacketTimedOut(_) => DisconnectCode::PacketTimedOut,
+        DisconnectReason::WriteStalled(_) => DisconnectCode::WriteStalled,
+        DisconnectReason::Violation(_) => DisconnectCode::ProtocolViolation,
+        DisconnectReason::PacketIdsExhausted => DisconnectCode::PacketIdsExhausted,
+        DisconnectReason::TokenRefresh => DisconnectCode::TokenRefresh,
+        DisconnectReason::Closed => DisconnectCode::Closed,
+        _ => DisconnectCode::Other,
     }
 }
+
+const CHECK_PORT: &str =
+    "; check --host and --port, and that both sides use TLS or, with --plain, neither does";
 
 /// What the relay knows about a connection that has ended.
 #[derive(Clone, Copy, Debug)]
@@ -55,6 +65,13 @@ pub(crate) fn disconnect_detail(
             error.to_string()
         }
         Some(error) => chain(error),
+        // How it violates MQTT says little: an alert of TLS is read as a packet.
+        None if is_no_bridge(ended, circumstances) => {
+            format!(
+                "what answers there is no MQTT bridge{CHECK_PORT}: {}",
+                ended.reason
+            )
+        }
         None => ended.reason.to_string(),
     };
     detail.push_str(advice(ended, error, circumstances));
@@ -66,13 +83,16 @@ pub(crate) fn disconnect_detail(
     detail
 }
 
+/// Returns whether the other side has violated MQTT since it was dialled.
+fn is_no_bridge(ended: &Disconnected, circumstances: Circumstances) -> bool {
+    !circumstances.was_connected && matches!(ended.reason, DisconnectReason::Violation(_))
+}
+
 fn advice(
     ended: &Disconnected,
     error: Option<&TransportError>,
     circumstances: Circumstances,
 ) -> &'static str {
-    const PORT: &str =
-        "; check --host and --port, and that both sides use TLS or, with --plain, neither does";
     let Circumstances {
         was_connected,
         was_attaching,
@@ -96,12 +116,10 @@ fn advice(
         (_, Some(error)) if error.may_need_client_certificate() => {
             "; a client certificate is given with --client-cert and --client-key"
         }
-        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => PORT,
-        (DisconnectReason::Violation(_) | DisconnectReason::ConnAckTimedOut(_), _)
-            if !was_connected =>
-        {
-            PORT
+        (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if !was_connected => {
+            CHECK_PORT
         }
+        (DisconnectReason::ConnAckTimedOut(_), _) => CHECK_PORT,
         (_, Some(TransportError::PeerClosed | TransportError::Broken(_))) if was_attaching => {
             "; a device was being attached: check that --gateway is registered as a gateway, not as a device"
         }
@@ -110,7 +128,7 @@ fn advice(
 }
 
 /// Formats an error and its causes, except for causes that its own text already includes.
-fn chain(error: &dyn Error) -> String {
+pub(super) fn chain(error: &dyn Error) -> String {
     let mut described = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
@@ -128,7 +146,10 @@ mod tests {
     use std::net::TcpListener;
 
     use iotcore_gateway_tokio::{
-        BoxError, ClientId, Security, Setup, Status, Token, TokenRequest, TokenSource, connect,
+        ClientId, Security, Setup, Status,
+        auth::Token,
+        connect,
+        token_source::{BoxError, TokenRequest, TokenSource},
     };
 
     use super::*;
@@ -160,7 +181,7 @@ mod tests {
             panic!("nothing but the end of the attempt is told");
         };
         let error = error.as_deref();
-        assert_eq!(disconnect_code(&ended, error), "token_failed");
+        assert_eq!(disconnect_code(&ended, error), DisconnectCode::TokenFailed);
         let circumstances = Circumstances {
             was_connected: false,
             was_attaching: false,

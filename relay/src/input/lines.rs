@@ -2,7 +2,7 @@
 
 use std::io::{self, Read};
 
-use super::gate::Gate;
+use super::gate::{Gate, Reading};
 use crate::{operation::MAX_LINE, stdio};
 
 /// How many bytes are read at once.
@@ -58,9 +58,9 @@ impl<'a, R: Read> Lines<'a, R> {
             }
             stdio::wait_for_input()?;
             let most = match (self.gate.open(), is_begun) {
-                (true, _) => CHUNK,
-                (false, true) => 1,
-                (false, false) => 0,
+                (Reading::Everything | Reading::WhatIsThere, _) => CHUNK,
+                (Reading::RestOfLine | Reading::Nothing, true) => 1,
+                (Reading::RestOfLine | Reading::Nothing, false) => 0,
             };
             self.start = 0;
             self.end = self.stream.read(&mut self.buffer[..most])?;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iotcore_gateway_tokio::{DeviceInfo, Stats};
+use iotcore_gateway_tokio::{Stats, device::DeviceInfo};
 use prometheus_client::{
     collector::Collector,
     encoding::{DescriptorEncoder, EncodeGaugeValue, NoLabelSet, prometheus_text},
@@ -200,7 +200,7 @@ impl Snapshot {
             devices.map(move |device| (labels(device), value(device) as u64))
         };
         let states = self.devices.iter().map(|device| {
-            let state = ("state", device_state(device.state).to_owned());
+            let state = ("state", device_state(device.state).as_str().to_owned());
             ([("device", device.id.to_string()), state], 1)
         });
         lines.gauges(

@@ -135,9 +135,13 @@ fn send_all(notices: &Receiver<Notice>) {
         {
             is_noted = true;
             let socket = env::var_os("NOTIFY_SOCKET").unwrap_or_default();
+            let socket = socket.to_string_lossy();
+            let advice = match socket.starts_with('@') {
+                true => "name a socket in the file system: abstract ones are not supported",
+                false => "unset the variable if there is none",
+            };
             note(format_args!(
-                "cannot reach the service manager at NOTIFY_SOCKET, {}: {error}; unset the variable if there is none",
-                socket.display()
+                "cannot reach the service manager at NOTIFY_SOCKET, {socket}: {error}; {advice}"
             ));
         }
     }

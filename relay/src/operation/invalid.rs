@@ -2,13 +2,25 @@
 
 use std::fmt;
 
-use super::{Control, Id, MAX_LINE};
+use serde::de::IgnoredAny;
+use serde_json::error::Category;
+
+use super::{Id, MAX_LINE};
+use crate::codes::InvalidCode;
 
 /// An error in a line of input.
 #[derive(Debug)]
 pub(crate) enum InvalidLine {
-    /// The line is not JSON, or not an operation.
-    Json(serde_json::Error),
+    /// The line is UTF-16.
+    Utf16,
+    /// The line is not UTF-8, from this byte on, counted from 1.
+    NotUtf8 { column: usize },
+    /// The line is not JSON.
+    NotJson(serde_json::Error),
+    /// The line is JSON, but not an object.
+    NotAnObject,
+    /// The line is an object, but not an operation.
+    NotAnOperation(serde_json::Error),
     /// The line has no payload, or more than one.
     Payload,
     /// The payload is not valid base64.
@@ -17,35 +29,44 @@ pub(crate) enum InvalidLine {
     NoQuality,
     /// The line is longer than [`MAX_LINE`].
     TooLong { len: usize },
-    /// The line is UTF-16.
-    Utf16,
     /// An operation with this id has not ended yet.
     IdInUse(Id),
     /// No config or command has this delivery number.
     NoDelivery(u64),
-    /// No operation with this id is open, to be cancelled.
-    NotOpen(Id),
-    /// The operation with this id is no message, and cannot be cancelled.
-    NotCancellable(Id, Control),
-    /// The message with this id ended before it could be cancelled.
-    Ended(Id),
 }
 
 impl InvalidLine {
-    /// Returns the id that the line has, if it was an operation.
-    pub(crate) fn id(&self) -> Option<&Id> {
+    /// Returns what is wrong with a line that does not begin as an object.
+    pub(super) fn no_object(line: &[u8]) -> Self {
+        match serde_json::from_slice::<IgnoredAny>(line) {
+            Ok(_) => Self::NotAnObject,
+            Err(error) => Self::unparsed(line, error),
+        }
+    }
+
+    /// Returns what is wrong with a line at which the parser fails.
+    pub(super) fn unparsed(line: &[u8], error: serde_json::Error) -> Self {
+        match (str::from_utf8(line), error.classify()) {
+            (Err(error), _) => Self::NotUtf8 {
+                column: error.valid_up_to() + 1,
+            },
+            (Ok(_), Category::Data) => Self::NotAnOperation(error),
+            (Ok(_), _) => Self::NotJson(error),
+        }
+    }
+
+    pub(crate) fn code(&self) -> InvalidCode {
         match self {
-            Self::IdInUse(id)
-            | Self::NotOpen(id)
-            | Self::NotCancellable(id, _)
-            | Self::Ended(id) => Some(id),
-            Self::Json(_)
+            Self::Utf16 | Self::NotUtf8 { .. } => InvalidCode::NotUtf8,
+            Self::NotJson(_) => InvalidCode::NotJson,
+            Self::NotAnObject
+            | Self::NotAnOperation(_)
             | Self::Payload
             | Self::Base64(_)
-            | Self::NoQuality
-            | Self::TooLong { .. }
-            | Self::Utf16
-            | Self::NoDelivery(_) => None,
+            | Self::NoQuality => InvalidCode::IllegalOperation,
+            Self::TooLong { .. } => InvalidCode::LineTooLong,
+            Self::IdInUse(_) => InvalidCode::IdInUse,
+            Self::NoDelivery(_) => InvalidCode::UnknownDelivery,
         }
     }
 }
@@ -53,11 +74,18 @@ impl InvalidLine {
 impl fmt::Display for InvalidLine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            // The parser sees one line at a time, so that its line number is always 1.
-            Self::Json(error) => f.write_str(
-                &without_long_words(&error.to_string())
-                    .replace(" at line 1 column ", " at column "),
+            Self::Utf16 => f.write_str("the input is UTF-16, and must be UTF-8"),
+            Self::NotUtf8 { column } => {
+                write!(f, "the line is not UTF-8, from its byte {column} on")
+            }
+            Self::NotJson(error) if error.is_eof() => f.write_str(
+                "the line is not JSON: it ends too early; an operation is one JSON object on one line",
             ),
+            Self::NotJson(error) => write!(f, "the line is not JSON: {}", message(error)),
+            Self::NotAnObject => f.write_str(
+                "the line is JSON, but not an object: an operation is one such as {\"op\":\"stats\"}",
+            ),
+            Self::NotAnOperation(error) => f.write_str(&message(error)),
             Self::Payload => {
                 f.write_str("give either `payload`, a text, or `payload_base64`, and not both")
             }
@@ -69,7 +97,6 @@ impl fmt::Display for InvalidLine {
                     "the line has {len} bytes, and may have at most {MAX_LINE}"
                 )
             }
-            Self::Utf16 => f.write_str("the input is UTF-16, and must be UTF-8"),
             Self::IdInUse(id) => {
                 write!(
                     f,
@@ -79,38 +106,19 @@ impl fmt::Display for InvalidLine {
             Self::NoDelivery(delivery) => {
                 write!(f, "no config or command had the delivery number {delivery}")
             }
-            // It may be a misplaced token.
-            Self::NotOpen(id) => write!(
-                f,
-                "no operation with the id {} is open: it has ended, as its `done` or `failed` said, or there was none; \
-                 cancel a message by the `id` of its line",
-                without_long_words(&id.to_string())
-            ),
-            Self::NotCancellable(id, control) => {
-                let (name, instead) = match control {
-                    Control::Attach => ("attach", "`detach` the device"),
-                    Control::Detach => ("detach", "`attach` the device again"),
-                    Control::Authorize => {
-                        ("authorize", "`authorize` the device with another token")
-                    }
-                };
-                write!(
-                    f,
-                    "the operation with the id {id} is `{name}`, and only `telemetry` and `state` can be cancelled: \
-                     {instead} instead"
-                )
-            }
-            Self::Ended(id) => write!(
-                f,
-                "the message with the id {id} has just ended, and cannot be cancelled: its `done` or `failed` follows"
-            ),
         }
     }
 }
 
-/// Shortens long words in the parser's message, which quotes unknown input. No name in this format is that long, but a
-/// misplaced token is.
-fn without_long_words(text: &str) -> String {
+/// Returns the parser's message, without its line number: it sees one line at a time.
+fn message(error: &serde_json::Error) -> String {
+    let position = format!(" at line {} column {}", error.line(), error.column());
+    let column = format!(" at column {}", error.column());
+    without_long_words(&error.to_string()).replace(&position, &column)
+}
+
+/// Shortens long words in a message that quotes unknown input. No name in this format is that long, but a misplaced token is.
+pub(super) fn without_long_words(text: &str) -> String {
     const LONGEST: usize = 32;
     let words = text.split_inclusive(['`', '"', ' ']);
     let short = words.map(|word| match word.char_indices().nth(LONGEST) {

@@ -4,12 +4,12 @@ use std::time::Duration;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
-use iotcore_gateway_tokio::{Priority, QoS, Tag};
+use iotcore_gateway_tokio::message::{Priority, QoS, Tag};
 use serde::{Deserialize, Deserializer, de::Error as _};
 use serde_json::{Number, Value};
 use tokio::time::Instant;
 
-use super::{Action, Id, InvalidLine, Operation, Publication, Request};
+use super::{Action, Id, InvalidLine, Operation, Publication, Question, Request};
 use crate::failure::Reason;
 
 /// The longest time after which a message expires, in seconds: a year. What is longer is in milliseconds, or a date.
@@ -81,9 +81,18 @@ enum JsonOperation {
         #[serde(deserialize_with = "delivery")]
         delivery: u64,
     },
-    Stats {},
-    Devices {},
-    Unsent {},
+    Stats {
+        #[serde(default)]
+        id: Option<Id>,
+    },
+    Devices {
+        #[serde(default)]
+        id: Option<Id>,
+    },
+    Unsent {
+        #[serde(default)]
+        id: Option<Id>,
+    },
     Close {},
 }
 
@@ -162,7 +171,12 @@ fn delivery<'de, D: Deserializer<'de>>(deserializer: D) -> Result<u64, D::Error>
 impl Operation {
     /// Parses one line, which was read at this time.
     pub(crate) fn parse(line: &[u8], read_at: Instant) -> Result<Self, InvalidLine> {
-        let written = serde_json::from_slice(line).map_err(InvalidLine::Json)?;
+        // The parser would take an array for an object with these members.
+        if !line.trim_ascii_start().starts_with(b"{") {
+            return Err(InvalidLine::no_object(line));
+        }
+        let written =
+            serde_json::from_slice(line).map_err(|error| InvalidLine::unparsed(line, error))?;
         let (id, device, action) = match written {
             JsonOperation::Attach {
                 id,
@@ -229,15 +243,19 @@ impl Operation {
             }
             JsonOperation::Cancel { id } => return Ok(Self::Cancel { id }),
             JsonOperation::Acknowledge { delivery } => return Ok(Self::Acknowledge { delivery }),
-            JsonOperation::Stats {} => return Ok(Self::Stats),
-            JsonOperation::Devices {} => return Ok(Self::Devices),
-            JsonOperation::Unsent {} => return Ok(Self::Unsent),
+            JsonOperation::Stats { id } => return Ok(Self::question(id, Question::Stats)),
+            JsonOperation::Devices { id } => return Ok(Self::question(id, Question::Devices)),
+            JsonOperation::Unsent { id } => return Ok(Self::question(id, Question::Unsent)),
             JsonOperation::Close {} => return Ok(Self::Close),
         };
         Ok(match action {
             Ok(action) => Self::Request(Request { id, device, action }),
             Err(reason) => Self::Refused { id, reason },
         })
+    }
+
+    fn question(id: Option<Id>, about: Question) -> Self {
+        Self::Question { id, about }
     }
 }
 

@@ -29,14 +29,16 @@ Operations: a JSON object per line of the input. The `id`, a number or a text,
 is yours: the operation ends in one event, `done` or `failed`, with this `id`.
 Without `device`, a telemetry or state is the gateway's own.
   {"op":"attach","id":1,"device":"boiler-7"}
-      with `token` if the device has one of its own; `config` and `commands` are
-      the QoS of its subscriptions, 0, 1 (if missing) or null for none
+      with `token` if the device has one of its own, and no key in
+      --device-keys; `config` and `commands` are the QoS of its subscriptions,
+      0, 1 (if missing) or null for none
   {"op":"telemetry","id":2,"device":"boiler-7","payload":"21.5"}
       or `payload_base64`; with `subfolder` and `qos` (0 or 1)
   {"op":"state","id":3,"device":"boiler-7","payload":"on"}
       both may have `expires_after` (seconds), `priority` ("urgent") and `tag`
   {"op":"cancel","id":3}
-      ends the telemetry or state with this id, unless it has ended
+      ends the telemetry or state with this id; if it has ended, the answer is
+      the event `not_cancelled`
   {"op":"authorize","id":4,"device":"boiler-7","token":"eyJhbGciOi..."}
       answers the event `token_needed`
   {"op":"detach","id":5,"device":"boiler-7"}
@@ -46,7 +48,7 @@ Without `device`, a telemetry or state is the gateway's own.
   {"op":"stats"}
   {"op":"devices"}
   {"op":"unsent"}
-      each is answered by the event of its name
+      each is answered by the event of its name, with the same `id` if it has one
   {"op":"close"}
       as the end of the input
 

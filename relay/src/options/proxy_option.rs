@@ -2,7 +2,7 @@
 
 use std::{convert::Infallible, str::FromStr};
 
-use iotcore_gateway_tokio::{InvalidProxy, Proxy};
+use iotcore_gateway_tokio::proxy::{InvalidProxy, Proxy};
 
 /// A proxy, no proxy, or why it is neither. Parsing it never fails, because clap would repeat an invalid value, which may
 /// contain a password.

@@ -3,10 +3,10 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc};
 
 use clap::ValueEnum;
-use iotcore_gateway_tokio::{DeviceId, KeyTokens, QueueLimit};
+use iotcore_gateway_tokio::{DeviceId, options::QueueLimit};
 
 use super::drain_timeout::DrainTimeout;
-use crate::operation::Publication;
+use crate::{keys::Keys, operation::Publication};
 
 /// When configs and commands are acknowledged to the bridge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -39,9 +39,9 @@ pub(crate) struct Settings {
     pub(crate) drain_timeout: DrainTimeout,
     /// Where the metrics are served.
     pub(crate) metrics: Option<SocketAddr>,
-    /// The file with the gateway's private key, and the tokens from it.
+    /// The file with the gateway's private key.
     pub(crate) key: PathBuf,
-    pub(crate) tokens: Arc<KeyTokens>,
+    pub(crate) keys: Arc<Keys>,
 }
 
 /// The limits of the messages of one device that the gateway holds.

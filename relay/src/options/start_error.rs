@@ -2,7 +2,14 @@
 
 use std::{error::Error, fmt, path::PathBuf};
 
-use iotcore_gateway_tokio::{InvalidProxy, KeyFileError, MintError, SetupError, TlsError};
+use iotcore_gateway_tokio::{
+    auth::MintError,
+    error::{KeyFileError, SetupError},
+    proxy::InvalidProxy,
+    tls::TlsError,
+};
+
+use crate::device_keys::DeviceKeysError;
 
 /// The reason why the relay cannot start, and what to do about it.
 #[derive(Debug)]
@@ -11,6 +18,8 @@ pub(crate) enum StartError {
     NotAFile,
     /// The file with the private key cannot be read, or contains none that fits the algorithm.
     Key(KeyFileError),
+    /// The keys of devices cannot be used.
+    DeviceKeys(DeviceKeysError),
     /// The CA certificates in this file, or the system's, cannot be used.
     Roots(Option<PathBuf>, TlsError),
     /// The client certificate or its key cannot be used.
@@ -31,7 +40,9 @@ impl StartError {
     /// Returns whether the command line is wrong, rather than a file or the machine.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Key(_) | Self::Roots(..) | Self::ClientCertificate(_) => false,
+            Self::Key(_) | Self::DeviceKeys(_) | Self::Roots(..) | Self::ClientCertificate(_) => {
+                false
+            }
             Self::NotAFile
             | Self::Proxy(_)
             | Self::ProxyVariable(_)
@@ -49,6 +60,7 @@ impl fmt::Display for StartError {
                 f.write_str("--key is the key itself, and must be the name of its file")
             }
             Self::Key(error) => write!(f, "--key: {error}"),
+            Self::DeviceKeys(error) => write!(f, "--device-keys: {error}"),
             Self::Roots(None, error) => {
                 of_tls(error, f)?;
                 f.write_str("; it is given with --ca")

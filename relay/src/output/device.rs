@@ -2,17 +2,17 @@
 
 use std::time::Instant;
 
-use iotcore_gateway_tokio::{DeviceInfo, DeviceState, LastFailure};
+use iotcore_gateway_tokio::device::{DeviceInfo, DeviceState, LastFailure};
 use serde::Serialize;
 
 use super::seconds;
-use crate::failure::Reason;
+use crate::{codes::StateCode, failure::Reason};
 
 /// A device, or the gateway itself.
 #[derive(Debug, Serialize)]
 pub(crate) struct DeviceLine {
     device: String,
-    state: &'static str,
+    state: StateCode,
     /// Its messages that have not ended.
     queued: usize,
     queued_bytes: usize,
@@ -32,6 +32,23 @@ struct PastFailure {
 }
 
 impl DeviceLine {
+    /// Returns one with every member.
+    #[cfg(test)]
+    pub(super) fn sample(reason: Reason) -> Self {
+        Self {
+            device: "boiler-7".to_owned(),
+            state: StateCode::Refused,
+            queued: 0,
+            queued_bytes: 0,
+            in_flight: 0,
+            suspected: 0,
+            last_failure: Some(PastFailure {
+                reason,
+                seconds_ago: 0.5,
+            }),
+        }
+    }
+
     pub(crate) fn new(info: DeviceInfo, now: Instant) -> Self {
         let past = |LastFailure { failure, at, .. }| PastFailure {
             reason: failure.into(),
@@ -49,17 +66,17 @@ impl DeviceLine {
     }
 }
 
-/// Returns the name of a device's state.
-pub(crate) fn device_state(state: DeviceState) -> &'static str {
+/// Returns the code of a device's state.
+pub(crate) fn device_state(state: DeviceState) -> StateCode {
     match state {
-        DeviceState::Waiting => "waiting",
-        DeviceState::Attaching => "attaching",
-        DeviceState::Attached => "attached",
-        DeviceState::Retrying => "retrying",
-        DeviceState::TokenNeeded => "token_needed",
-        DeviceState::Refused => "refused",
-        DeviceState::Dormant => "dormant",
-        DeviceState::Detaching => "detaching",
-        _ => "other",
+        DeviceState::Waiting => StateCode::Waiting,
+        DeviceState::Attaching => StateCode::Attaching,
+        DeviceState::Attached => StateCode::Attached,
+        DeviceState::Retrying => StateCode::Retrying,
+        DeviceState::TokenNeeded => StateCode::TokenNeeded,
+        DeviceState::Refused => StateCode::Refused,
+        DeviceState::Dormant => StateCode::Dormant,
+        DeviceState::Detaching => StateCode::Detaching,
+        _ => StateCode::Other,
     }
 }

@@ -5,23 +5,33 @@ use std::io;
 use iotcore_gateway_tokio::{DeviceId, Failure};
 
 use super::{Relay, lanes::Place, open::Whereabouts};
-use crate::operation::{Action, Id, InvalidLine};
+use crate::{
+    operation::{Action, Id, NotCancelled},
+    output::Event,
+};
 
 impl Relay {
-    /// Cancels a message, which then ends with its own `failed`.
-    pub(super) async fn cancel(&mut self, id: Id) -> io::Result<Result<(), InvalidLine>> {
-        match self.open.find_message(&id) {
-            Err(invalid) => Ok(Err(invalid)),
-            Ok(Whereabouts::Accepted(op)) => {
-                let cancelled = self.client.cancel(op);
-                // The end of a message that cannot be cancelled any more is on its way to the output.
-                Ok(cancelled.map_err(|_| InvalidLine::Ended(id)))
-            }
+    /// Cancels a message, which then ends with its own `failed`; otherwise writes why it cannot be cancelled.
+    pub(super) async fn cancel(&mut self, id: Id) -> io::Result<()> {
+        let not_cancelled = match self.open.find_message(&id) {
             Ok(Whereabouts::Waiting(device, place)) => {
                 self.lanes.take(&device, place);
-                self.end(id, Err(Failure::Cancelled.into())).await.map(Ok)
+                return self.end(id, Err(Failure::Cancelled.into())).await;
             }
-        }
+            Ok(Whereabouts::Accepted(op)) => match self.client.cancel(op) {
+                Ok(()) => return Ok(()),
+                // Its end is on its way to the output.
+                Err(_) => NotCancelled::TooLate(id),
+            },
+            Err(not_cancelled) => not_cancelled,
+        };
+        let id = not_cancelled.id().clone();
+        let event = Event::NotCancelled {
+            id: Some(id).filter(|id| !id.may_be_token()),
+            error: not_cancelled.code(),
+            detail: not_cancelled.to_string(),
+        };
+        self.write(&event).await
     }
 
     /// Ends the states of a device that a newer one, which the gateway has accepted, has passed because it is urgent: the

@@ -3,8 +3,9 @@
 use std::{io, time::Duration};
 
 use iotcore_gateway_tokio::{
-    Attach, AttachError, Delivery, Device, DeviceId, Failure, OpId, QoS, ReportedState, Subfolder,
-    Subscription, Telemetry,
+    Attach, Delivery, Device, DeviceId, Failure, OpId, ReportedState, Telemetry,
+    error::AttachError,
+    message::{QoS, Subfolder, Subscription},
 };
 use tokio::time::Instant;
 
@@ -57,8 +58,11 @@ impl Relay {
                 config,
                 commands,
             } => {
-                // Its subscriptions have events of their own.
-                let attach = Attach::new(device.clone()).config(None).commands(None);
+                // Its subscriptions have events of their own, and so have attempts to connect.
+                let attach = Attach::new(device.clone())
+                    .config(None)
+                    .commands(None)
+                    .keep_waiting();
                 let attach = match token {
                     Some(token) => attach.token(token::read(token.clone())?),
                     None => attach,

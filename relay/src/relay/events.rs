@@ -2,10 +2,15 @@
 
 use std::io;
 
-use iotcore_gateway_tokio::{CommandError, Disconnected, OperationError, Status, TransportError};
+use iotcore_gateway_tokio::{
+    Status,
+    cause::Disconnected,
+    command_error::CommandError,
+    error::{OperationError, TransportError},
+};
 use tokio::time::Instant;
 
-use super::{Relay, lanes::Stage, open::OpenMessage, statuses};
+use super::{Relay, connection::ConnectionEnd, lanes::Stage, open::OpenMessage, statuses};
 use crate::{
     failure::{Circumstances, Reason, certainty, disconnect_code, disconnect_detail},
     operation::Id,
@@ -108,7 +113,7 @@ impl Relay {
         }
         let event = match change {
             Status::Connected => {
-                self.pause.connected_since = Some(Instant::now());
+                self.connection.since = Some(Instant::now());
                 Some(Event::Connected)
             }
             Status::Disconnected { ended, error } => {
@@ -127,14 +132,20 @@ impl Relay {
         self.unacknowledged.clear();
         self.pause.forget();
         let circumstances = Circumstances {
-            was_connected: self.pause.connected_since.take().is_some(),
+            was_connected: self.connection.since.take().is_some(),
             was_attaching: self.open.is_attaching(),
         };
-        let wait = ended.retry_in.map(|wait| wait.as_millis());
-        Event::Disconnected {
+        let end = self.connection.last_end.insert(ConnectionEnd {
             reason: disconnect_code(ended, error),
             detail: disconnect_detail(ended, error, circumstances),
             certainty: certainty(ended.certainty),
+            at: Instant::now(),
+        });
+        let wait = ended.retry_in.map(|wait| wait.as_millis());
+        Event::Disconnected {
+            reason: end.reason,
+            detail: end.detail.clone(),
+            certainty: end.certainty,
             suspects: self.open.ids(&ended.suspects),
             takeover_suspected: ended.takeover_suspected,
             retry_in_ms: wait.map(|ms| u64::try_from(ms).unwrap_or(u64::MAX)),

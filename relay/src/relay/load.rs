@@ -1,6 +1,6 @@
 //! How much a number of messages holds.
 
-use iotcore_gateway_tokio::QueueLimit;
+use iotcore_gateway_tokio::options::QueueLimit;
 
 use crate::{operation::Request, vitals};
 

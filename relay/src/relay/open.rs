@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use iotcore_gateway_tokio::{DeviceId, OpId};
 
 use super::{lanes::Place, load::Load};
-use crate::operation::{Action, Control, Id, InvalidLine, Request};
+use crate::operation::{Action, Control, Id, NotCancelled, Request};
 
 /// Operations that have not ended.
 #[derive(Default)]
@@ -65,12 +65,12 @@ impl Open {
     }
 
     /// Returns where the message with this id is.
-    pub(super) fn find_message(&self, id: &Id) -> Result<Whereabouts, InvalidLine> {
+    pub(super) fn find_message(&self, id: &Id) -> Result<Whereabouts, NotCancelled> {
         let Some(operation) = self.all.get(id) else {
-            return Err(InvalidLine::NotOpen(id.clone()));
+            return Err(NotCancelled::NotOpen(id.clone()));
         };
         match (&operation.kind, operation.op) {
-            (Kind::Control(control), _) => Err(InvalidLine::NotCancellable(id.clone(), *control)),
+            (Kind::Control(control), _) => Err(NotCancelled::NotCancellable(id.clone(), *control)),
             (Kind::Message(_), Some(op)) => Ok(Whereabouts::Accepted(op)),
             (Kind::Message(_), None) => Ok(Whereabouts::Waiting(
                 operation.device.clone(),
@@ -102,11 +102,13 @@ impl Open {
         })
     }
 
-    /// Returns the ids of all open operations, in input order.
-    pub(super) fn all_ids(&self) -> Vec<Id> {
+    /// Returns the ids of all open operations, in input order, each with whether the gateway has accepted it.
+    pub(super) fn all_ids(&self) -> Vec<(Id, bool)> {
         let mut all: Vec<_> = self.all.iter().collect();
         all.sort_by_key(|(_, operation)| operation.place.number);
-        all.into_iter().map(|(id, _)| id.clone()).collect()
+        let all = all.into_iter();
+        all.map(|(id, operation)| (id.clone(), operation.op.is_some()))
+            .collect()
     }
 
     pub(super) fn contains(&self, id: &Id) -> bool {

@@ -19,8 +19,6 @@ const MAX_CONTROLS: usize = 10_000;
 /// What the input does not wait for.
 #[derive(Default)]
 pub(super) struct Pause {
-    /// When the bridge accepted the connection that is open.
-    pub(super) connected_since: Option<Instant>,
     /// When the devices that cannot send were looked for.
     checked_at: Option<Instant>,
     /// Their messages that the gateway holds, then.
@@ -55,7 +53,7 @@ impl Relay {
     /// Returns when to look for devices that cannot send, because reading pauses. Without a connection none can, and all are
     /// waited for.
     pub(super) fn next_check(&self) -> Option<Instant> {
-        let since = self.pause.connected_since?;
+        let since = self.connection.since?;
         let is_paused = self.shutdown.is_running() && self.is_full();
         is_paused.then(|| self.pause.checked_at.map_or(since, |at| at + PATIENCE))
     }
@@ -65,7 +63,7 @@ impl Relay {
         let now = Instant::now();
         self.pause.forget();
         self.pause.checked_at = Some(now);
-        let (Some(since), true) = (self.pause.connected_since, self.client.is_connected()) else {
+        let (Some(since), true) = (self.connection.since, self.client.is_connected()) else {
             return Ok(());
         };
         for device in self.lanes.unable_to_send(since, now) {

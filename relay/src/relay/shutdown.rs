@@ -27,11 +27,13 @@ pub(super) struct Shutdown {
     client: Client,
     /// Notified by a signal.
     stop: Arc<Notify>,
-    /// Closed by a signal.
+    /// Closed by a signal, and once the gateway has given up.
     gate: Arc<Gate>,
     notifier: Notifier,
     timeout: DrainTimeout,
     phase: Phase,
+    /// Until when lines are read for a gateway that has given up.
+    reads_until: Option<Instant>,
     /// When the program ends at the latest; `None` before a signal.
     ends_at: Option<Instant>,
 }
@@ -51,6 +53,7 @@ impl Shutdown {
             notifier,
             timeout,
             phase: Phase::Running,
+            reads_until: None,
             ends_at: None,
         }
     }
@@ -63,7 +66,8 @@ impl Shutdown {
         matches!(self.phase, Phase::Finishing(_) | Phase::Draining(_))
     }
 
-    /// Returns whether lines are still to be received that were read before a signal.
+    /// Returns whether lines are still to be received: those that were read before a signal, or that were there before the
+    /// gateway gave up.
     pub(super) fn has_lines_left(&self) -> bool {
         self.gate.has_left()
     }
@@ -73,9 +77,9 @@ impl Shutdown {
         self.ends_at
     }
 
-    /// Returns when the gateway is to be closed, or is no longer waited for.
+    /// Returns when the gateway is to be closed or is no longer waited for, or lines are no longer read.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        [self.closes_at(), self.gives_up_at()]
+        [self.closes_at(), self.gives_up_at(), self.reads_until]
             .into_iter()
             .flatten()
             .min()
@@ -145,10 +149,22 @@ impl Shutdown {
         self.notifier.stopping();
     }
 
-    /// Records that the gateway is closed.
+    /// Records that the gateway is closed. If nobody asked for that, the lines that are there already are read, so that each
+    /// operation has an end.
     pub(super) fn on_closed(&mut self) {
+        if self.is_running() {
+            self.gate.finish();
+            self.reads_until = Some(Instant::now() + self.timeout.half());
+        }
         self.phase = Phase::Closing;
         self.notifier.stopping();
+    }
+
+    /// Ends the reading of lines for a gateway that has given up, if it is time.
+    pub(super) fn end_reading(&mut self, now: Instant) {
+        if self.reads_until.take_if(|until| *until <= now).is_some() {
+            self.gate.close();
+        }
     }
 
     /// Heeds signals and deadlines for as long as this future is polled. Completes when the program has to end, although its

@@ -5,17 +5,36 @@ use std::{collections::BTreeSet, io};
 use tokio::time::Instant;
 
 use super::{Relay, lanes::Lane, load::Load};
-use crate::output::{Counters, DeviceLine, Event, Message};
+use crate::{
+    operation::{Id, Question},
+    output::{Counters, DeviceLine, Event, Message},
+};
 
 impl Relay {
-    /// Writes the counters and current values.
-    pub(super) async fn report_stats(&mut self) -> io::Result<()> {
-        let counters = Counters::new(&self.client.stats(), Instant::now().into_std());
-        self.write(&Event::Stats(counters)).await
+    /// Writes the answer to a question.
+    pub(super) async fn answer(&mut self, id: Option<Id>, about: Question) -> io::Result<()> {
+        let answer = match about {
+            Question::Stats => self.stats(id),
+            Question::Devices => self.devices(id),
+            Question::Unsent => self.unsent_messages(id),
+        };
+        self.write(&answer).await
     }
 
-    /// Writes all devices, the gateway itself among them.
-    pub(super) async fn report_devices(&mut self) -> io::Result<()> {
+    /// Returns the state of the connection, and the counters and current values.
+    fn stats(&self, id: Option<Id>) -> Event {
+        let now = Instant::now();
+        let last_end = self.connection.last_end.as_ref();
+        Event::Stats {
+            id,
+            connected: self.connection.since.is_some(),
+            last_disconnect: last_end.map(|end| end.seen_at(now)),
+            counters: Counters::new(&self.client.stats(), now.into_std()),
+        }
+    }
+
+    /// Returns all devices, the gateway itself among them.
+    fn devices(&self, id: Option<Id>) -> Event {
         let now = Instant::now().into_std();
         let devices = self.client.devices().into_iter();
         let devices = devices.map(|mut device| {
@@ -27,12 +46,12 @@ impl Relay {
             DeviceLine::new(device, now)
         });
         let devices = devices.collect();
-        self.write(&Event::Devices { devices }).await
+        Event::Devices { id, devices }
     }
 
-    /// Writes every message that has not ended, in input order, as an operation that can be submitted again. One that the
+    /// Returns every message that has not ended, in input order, as an operation that can be submitted again. One that the
     /// gateway has just ended is left out.
-    pub(super) async fn report_unsent(&mut self) -> io::Result<()> {
+    fn unsent_messages(&self, id: Option<Id>) -> Event {
         let now = Instant::now();
         let accepted = self.client.unsent();
         let accepted: BTreeSet<_> = accepted.iter().map(|unsent| unsent.op).collect();
@@ -40,6 +59,6 @@ impl Relay {
         let unsent = messages.filter(|(_, op)| op.is_none_or(|op| accepted.contains(&op)));
         let operations = unsent.filter_map(|(request, _)| Message::of(request, now));
         let operations = operations.collect();
-        self.write(&Event::Unsent { operations }).await
+        Event::Unsent { id, operations }
     }
 }

@@ -1,6 +1,8 @@
 //! Converts status changes to events for the program and notes for the operator.
 
-use iotcore_gateway_tokio::{DeviceId, Failure, OperationError, Status, Subscription};
+use iotcore_gateway_tokio::{
+    DeviceId, Failure, Status, error::OperationError, message::Subscription,
+};
 
 use crate::{
     failure::{Reason, detach_cause},
@@ -126,7 +128,7 @@ fn without_reports(failure: Failure) -> Reason {
 
 #[cfg(test)]
 mod tests {
-    use iotcore_gateway_tokio::Subscription;
+    use iotcore_gateway_tokio::message::Subscription;
     use serde_json::{Value, json};
 
     use super::*;

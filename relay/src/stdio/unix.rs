@@ -6,7 +6,7 @@ use std::{
 };
 
 use rustix::{
-    event::{PollFd, PollFlags, poll},
+    event::{PollFd, PollFlags, Timespec, poll},
     io::Errno,
 };
 
@@ -57,4 +57,13 @@ pub(super) fn wait_for(stream: &impl AsFd, readiness: PollFlags) -> io::Result<(
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// Returns whether a stream is ready, or a call returns why it never will be.
+pub(super) fn is_ready(stream: &impl AsFd, readiness: PollFlags) -> bool {
+    let now = Timespec::default();
+    matches!(
+        poll(&mut [PollFd::new(stream, readiness)], Some(&now)),
+        Ok(1..)
+    )
 }

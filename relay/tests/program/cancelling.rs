@@ -1,6 +1,6 @@
 //! Cancelling messages: in flight, accepted, or still waiting for room; and what cannot be cancelled.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Value, json};
 
@@ -94,25 +94,31 @@ fn what_cannot_be_cancelled_is_named_with_its_id_and_what_to_do() {
     let lines = [
         (
             json!(1),
+            "not_open",
             "no operation with the id 1 is open: it has ended",
             "cancel a message by the `id`",
         ),
         (
             json!("never"),
+            "not_open",
             "no operation with the id \"never\" is open",
             "or there was none",
         ),
         (
             json!("first"),
+            "not_cancellable",
             "the operation with the id \"first\" is `attach`, and only `telemetry` and `state`",
             "`detach` the device instead",
         ),
     ];
-    for (number, (id, what, advice)) in (4..).zip(lines) {
-        relay.send(cancel(id));
-        let invalid = relay.expect("invalid");
-        assert_eq!(invalid["line"], number);
-        let told = invalid["error"].as_str().unwrap();
+    for (id, error, what, advice) in lines {
+        relay.send(cancel(id.clone()));
+        let not_cancelled = relay.expect("not_cancelled");
+        assert_eq!(
+            (&not_cancelled["id"], &not_cancelled["error"]),
+            (&id, &error.into())
+        );
+        let told = not_cancelled["detail"].as_str().unwrap();
         assert!(told.contains(what) && told.contains(advice), "{told}");
     }
 }
@@ -137,8 +143,8 @@ fn a_detach_and_what_waits_behind_it_cannot_be_cancelled_unless_it_is_a_message(
         ),
     ] {
         relay.send(cancel(id));
-        let invalid = relay.expect("invalid");
-        let told = invalid["error"].as_str().unwrap();
+        let not_cancelled = relay.expect("not_cancelled");
+        let told = not_cancelled["detail"].as_str().unwrap();
         let what = format!("the operation with the id {id} is `{name}`, and only");
         assert!(told.contains(&what) && told.contains(advice), "{told}");
     }
@@ -162,7 +168,15 @@ fn each_cancel_is_answered_once_also_when_the_message_ends_at_the_same_time() {
     let end = relay.close();
     end.assert_closed(0);
     let mut answers = BTreeMap::new();
+    let mut ended = BTreeSet::new();
     for event in &end.events {
+        let is_known = ended.contains(&event["id"].to_string());
+        match event["event"].as_str() {
+            Some("done" | "failed") => assert!(ended.insert(event["id"].to_string()), "{event}"),
+            // What has just ended is told after it, and what has ended before it.
+            Some("not_cancelled") => assert_eq!(event["error"] == "not_open", is_known, "{event}"),
+            _ => {}
+        }
         let kind = match event["error"].as_str() {
             Some("cancelled") => "cancelled",
             _ => event["event"].as_str().unwrap(),
@@ -170,7 +184,11 @@ fn each_cancel_is_answered_once_also_when_the_message_ends_at_the_same_time() {
         *answers.entry(kind).or_insert(0) += 1;
     }
     let count = |kind| answers.get(kind).copied().unwrap_or(0);
-    assert_eq!(count("cancelled") + count("invalid"), COUNT, "{answers:?}");
+    assert_eq!(
+        count("cancelled") + count("not_cancelled"),
+        COUNT,
+        "{answers:?}"
+    );
     assert_eq!(count("cancelled") + count("done"), COUNT, "{answers:?}");
     assert_eq!(count("failed"), 0, "{answers:?}");
     for id in 0..COUNT {

@@ -11,6 +11,8 @@ use std::{
 
 use serde_json::Value;
 
+use crate::schema;
+
 /// The time limit for each event.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
@@ -19,10 +21,11 @@ pub(crate) struct Relay {
     child: Child,
     stdin: Option<PipeWriter>,
     stdout: Option<BufReader<PipeReader>>,
-    lines: Option<Receiver<Value>>,
+    lines: Option<Receiver<String>>,
     stderr: Option<JoinHandle<String>>,
     /// All events read so far.
     pub(crate) seen: Vec<Value>,
+    pub(crate) lines_sent: usize,
 }
 
 /// The result of a relay that has ended.
@@ -84,6 +87,7 @@ impl Relay {
             stderr: Some(stderr),
             child,
             seen: Vec::new(),
+            lines_sent: 0,
         }
     }
 
@@ -100,10 +104,9 @@ impl Relay {
         let stdout = self.stdout.take().expect("the output is read only once");
         let (sender, receiver) = mpsc::channel();
         thread::spawn(move || {
+            // No more than that, because the relay may be short of time to write.
             for line in stdout.lines() {
-                let line = line.unwrap();
-                let event = serde_json::from_str(&line).expect("each line is a JSON object");
-                if sender.send(event).is_err() {
+                if sender.send(line.unwrap()).is_err() {
                     break;
                 }
             }
@@ -114,6 +117,7 @@ impl Relay {
     pub(crate) fn send(&mut self, line: impl ToString) {
         let mut line = line.to_string();
         line.push('\n');
+        self.lines_sent += 1;
         let stdin = self.stdin.as_mut().expect("the input is open");
         stdin.write_all(line.as_bytes()).unwrap();
     }
@@ -131,7 +135,9 @@ impl Relay {
     pub(crate) fn next(&mut self) -> Option<Value> {
         let lines = self.lines.as_ref().expect("the output is read");
         match lines.recv_timeout(PATIENCE) {
-            Ok(event) => {
+            Ok(line) => {
+                let event: Value = serde_json::from_str(&line).expect("each line is a JSON object");
+                schema::assert_is_event(&event);
                 self.seen.push(event.clone());
                 Some(event)
             }

@@ -21,7 +21,10 @@ use iotcore_gateway_testkit::{
     packets::{self, Sent},
     serve::{Server, tls},
 };
-use iotcore_gateway_tokio::{Algorithm, SigningKey, UnixTime};
+use iotcore_gateway_tokio::{
+    Algorithm,
+    auth::{SigningKey, UnixTime},
+};
 use rustls::ServerConfig;
 
 /// A fleet: `gateway-1`, to which `boiler-7` and `pump-1` are bound; `stranger-1`, which is not; and `gateway-2`, whose

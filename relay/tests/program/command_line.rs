@@ -75,6 +75,7 @@ fn help_lists_every_option_and_its_variable() {
         "gateway",
         "key",
         "algorithm",
+        "device-keys",
         "ca",
         "client-cert",
         "client-key",
@@ -120,7 +121,7 @@ fn help_shows_every_operation() {
     let mut relay = Relay::start(&cloud.options(&[]));
     relay.send(json!({"op": "?"}));
     let invalid = relay.expect("invalid");
-    let (_, known) = invalid["error"]
+    let (_, known) = invalid["detail"]
         .as_str()
         .unwrap()
         .split_once("expected")
@@ -143,7 +144,7 @@ fn the_relay_understands_each_operation_that_help_shows() {
         .events
         .iter()
         .filter(|event| event["event"] == "invalid");
-    let errors: Vec<_> = invalid.map(|event| &event["error"]).collect();
+    let errors: Vec<_> = invalid.map(|event| &event["detail"]).collect();
     assert_eq!(errors, ["no config or command had the delivery number 7"]);
 }
 

@@ -1,8 +1,9 @@
 //! Shutdown: at the end of the input, on a signal, or because the relay may not reconnect.
 
 use std::{
-    io::Write,
+    io::{self, Write},
     net::TcpListener,
+    process::Command,
     sync::mpsc,
     thread::{self, JoinHandle},
     time::{Duration, Instant},
@@ -11,8 +12,8 @@ use std::{
 use serde_json::{Value, json};
 
 use crate::{
-    child::Relay,
-    cloud::{CLOSED_PORT, Cloud, folder, options, write_key},
+    child::{PROGRAM, Relay},
+    cloud::{CLOSED_PORT, Cloud, folder, offline, options, write_key},
     eventually,
     pressure::count_until_standstill,
     telemetry,
@@ -116,6 +117,64 @@ fn without_reconnect_every_open_operation_fails_once_when_the_gateway_gives_up()
         let error = ends[0]["error"].as_str().unwrap();
         assert!(["gave_up", "closed"].contains(&error), "{id}: {error}");
     }
+}
+
+/// Starts a relay that gives up at once, with this in its input, which stays open.
+#[cfg(unix)]
+fn start_without_hope(cloud: &Cloud, text: &str) -> Relay {
+    let (stdin, mut input) = io::pipe().unwrap();
+    input.write_all(text.as_bytes()).unwrap();
+    let (output, stdout) = io::pipe().unwrap();
+    let mut command = Command::new(PROGRAM);
+    command
+        .env_clear()
+        .args(offline(cloud, &["--no-reconnect", "--drain-timeout", "2"]));
+    Relay::spawn(command, stdin.into(), stdout.into(), Some(input), output)
+}
+
+#[cfg(unix)]
+#[test]
+fn every_line_that_is_there_when_the_gateway_gives_up_is_read_and_fails_once() {
+    let cloud = Cloud::plain();
+    let lines: String = (1..501)
+        .map(|id| telemetry(id, "x").to_string() + "\n")
+        .collect();
+    let attach = json!({"op": "attach", "id": 0, "device": "boiler-7"});
+    let begun = Instant::now();
+    let end = start_without_hope(&cloud, &format!("{attach}\n{lines}")).wait();
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(end.code, Some(1));
+    for id in 0..501 {
+        let ends = end.ends(id);
+        assert_eq!(ends.len(), 1, "{id}: {ends:?}");
+        let error = ends[0]["error"].as_str().unwrap();
+        assert!(["gave_up", "closed"].contains(&error), "{id}: {error}");
+        assert_eq!(ends[0].get("operation").is_some(), id > 0);
+    }
+    let closed = json!({"event": "closed", "unsent": 500});
+    assert_eq!(end.events.last(), Some(&closed));
+}
+
+#[cfg(unix)]
+#[test]
+fn half_a_line_keeps_a_gateway_that_has_given_up_for_half_the_drain_timeout_only() {
+    let cloud = Cloud::plain();
+    let begun = Instant::now();
+    let end = start_without_hope(&cloud, r#"{"op":"stats""#).wait();
+    assert!(
+        begun.elapsed() < Duration::from_secs(3),
+        "{:?}",
+        begun.elapsed()
+    );
+    assert_eq!(end.code, Some(1));
+    assert_eq!(
+        end.events.last(),
+        Some(&json!({"event": "closed", "unsent": 0}))
+    );
 }
 
 #[test]

@@ -202,3 +202,49 @@ fn a_peer_close_lists_the_suspected_operations() {
     assert_eq!(ended["certainty"], "suspected", "{ended}");
     assert_eq!(ended["takeover_suspected"], false);
 }
+
+#[test]
+fn an_answer_repeats_the_id_of_its_question_and_says_whether_there_is_a_connection_and_why_not() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&cloud.options(&["--backoff-min", "10"]));
+    let ask = |relay: &mut Relay, op: &str, id: Value| {
+        relay.send(json!({"op": op, "id": id}));
+        relay.expect(op)
+    };
+    relay.expect("connected");
+    let stats = ask(&mut relay, "stats", "first".into());
+    assert_eq!(
+        (&stats["id"], &stats["connected"], &stats["last_disconnect"]),
+        (&"first".into(), &true.into(), &Value::Null)
+    );
+    assert_eq!(ask(&mut relay, "devices", 7.into())["id"], 7);
+    assert_eq!(ask(&mut relay, "unsent", (-7).into())["id"], -7);
+    for without in [json!({"op": "unsent"}), json!({"op": "unsent", "id": null})] {
+        relay.send(without);
+        assert_eq!(
+            relay.expect("unsent"),
+            json!({"event": "unsent", "operations": []})
+        );
+    }
+    cloud.inject("refuse connack 5");
+    cloud.cut("gateway-1");
+    let ended = relay.expect_where("a refusal", |event| event["reason"] == "refused");
+    let stats = ask(&mut relay, "stats", "second".into());
+    assert_eq!(stats["connected"], false);
+    let last = &stats["last_disconnect"];
+    assert!(
+        (0.0..60.0).contains(&last["seconds_ago"].as_f64().unwrap()),
+        "{last}"
+    );
+    for member in ["reason", "detail", "certainty"] {
+        assert_eq!(last[member], ended[member]);
+    }
+    cloud.inject("clear");
+    relay.expect("connected");
+    let stats = ask(&mut relay, "stats", 3.into());
+    assert_eq!(
+        (&stats["connected"], &stats["last_disconnect"]["reason"]),
+        (&true.into(), &"refused".into())
+    );
+    relay.close().assert_closed(0);
+}

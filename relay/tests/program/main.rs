@@ -7,6 +7,7 @@ mod client_certificates;
 mod cloud;
 mod command_line;
 mod detaching;
+mod device_keys;
 mod devices;
 #[cfg(unix)]
 mod drain;
@@ -26,8 +27,12 @@ mod packaging;
 mod pressure;
 mod proxies;
 mod proxy_settings;
+mod reference;
 #[cfg(target_os = "linux")]
 mod resolver;
+#[path = "../../schema/schema.rs"]
+mod schema;
+mod schema_of_operations;
 #[cfg(unix)]
 mod service_manager;
 mod streams;
@@ -159,9 +164,12 @@ fn with_manual_acknowledgement_only_the_input_acknowledges() {
     assert_eq!(cloud.acknowledged("gateway-1"), None);
     relay.send(json!({"op": "acknowledge", "delivery": 999}));
     let invalid = relay.expect("invalid");
-    assert_eq!(invalid["line"], 2);
     assert_eq!(
-        invalid["error"],
+        (&invalid["line"], &invalid["error"]),
+        (&2.into(), &"unknown_delivery".into())
+    );
+    assert_eq!(
+        invalid["detail"],
         "no config or command had the delivery number 999"
     );
     relay.send(json!({"op": "acknowledge", "delivery": delivery}));

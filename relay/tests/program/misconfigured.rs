@@ -184,7 +184,8 @@ fn a_wrong_peer_is_reported_with_advice() {
         (
             changed(&unsecured, &[("--port", &port(&secure))]),
             "protocol_violation",
-            "both sides use TLS or, with --plain, neither does",
+            "what answers there is no MQTT bridge; check --host and --port, and that both sides use TLS or, with --plain, \
+             neither does: ",
         ),
         (
             changed(&unsecured, &[("--port", &CLOSED_PORT.to_string())]),

@@ -12,8 +12,25 @@ fn an_invalid_line_is_reported_with_its_number_and_changes_nothing() {
     let cloud = Cloud::plain();
     let mut relay = Relay::start(&cloud.options(&[]));
     let lines = [
-        ("nonsense", "expected ident at column 2"),
-        ("[1]", "invalid type"),
+        (
+            "nonsense",
+            "the line is not JSON: expected ident at column 2",
+        ),
+        (
+            "{'op':'stats'}",
+            "the line is not JSON: key must be a string at column 2",
+        ),
+        (
+            r#"{"op":"stats""#,
+            "the line is not JSON: it ends too early; an operation is one JSON object on one line",
+        ),
+        (
+            r#"{"op":"stats"} {"op":"stats"}"#,
+            "the line is not JSON: trailing characters at column 16",
+        ),
+        ("[1]", "the line is JSON, but not an object"),
+        (r#"["close"]"#, "the line is JSON, but not an object"),
+        ("7", "the line is JSON, but not an object"),
         ("{}", "missing field `op`"),
         (
             r#"{"op":"dance","id":1}"#,
@@ -92,11 +109,11 @@ fn an_invalid_line_is_reported_with_its_number_and_changes_nothing() {
         ),
         (
             r#"{"op":"telemetry","id":1,"expires_after":NaN,"payload":""}"#,
-            "expected value at column 42",
+            "the line is not JSON: expected value at column 42",
         ),
         (
             r#"{"op":"state","id":1,"payload":"","expires_after":1e999}"#,
-            "number out of range at column",
+            "the line is not JSON: number out of range at column",
         ),
         (
             r#"{"op":"telemetry","id":1,"payload":"","tag":7}"#,
@@ -113,8 +130,13 @@ fn an_invalid_line_is_reported_with_its_number_and_changes_nothing() {
     }
     for (number, (line, part)) in (2..).zip(lines) {
         let invalid = relay.expect("invalid");
-        let told = invalid["error"].as_str().unwrap();
+        let told = invalid["detail"].as_str().unwrap();
         assert!(told.contains(part), "{line}: {told}");
+        let code = match told.contains("not JSON") {
+            true => "not_json",
+            false => "illegal_operation",
+        };
+        assert_eq!(invalid["error"], code, "{line}: {told}");
         assert!(!told.contains("secret"), "{told}");
         assert_eq!(invalid["line"], number, "{line}");
         let has_id = line.contains(r#""id":1,"#) || line.contains(r#""id":1}"#);
@@ -131,7 +153,8 @@ fn an_invalid_line_is_reported_with_its_number_and_changes_nothing() {
         (&invalid["line"], &invalid["id"]),
         (&last.into(), &1.into())
     );
-    let told = invalid["error"].as_str().unwrap();
+    assert_eq!(invalid["error"], "line_too_long");
+    let told = invalid["detail"].as_str().unwrap();
     assert!(
         told.starts_with("the line has 3145767 bytes, and may have"),
         "{told}"
@@ -152,7 +175,11 @@ fn an_id_in_use_is_refused_and_can_be_reused_later() {
     for _ in 0..2 {
         relay.send(json!({"op": "telemetry", "id": "a", "payload": "x"}));
     }
-    assert_eq!(relay.expect("invalid")["line"], 2);
+    let invalid = relay.expect("invalid");
+    assert_eq!(
+        (&invalid["line"], &invalid["error"]),
+        (&2.into(), &"id_in_use".into())
+    );
     // Neither is its end written, whatever else is wrong.
     relay.send(json!({"op": "telemetry", "id": "a", "payload": "x", "expires_after": -1}));
     relay.send(json!({"op": "telemetry", "id": "a", "device": "a+b", "payload": "x"}));

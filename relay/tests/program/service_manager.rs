@@ -252,6 +252,17 @@ fn a_socket_that_is_not_there_is_noted_once() {
 }
 
 #[test]
+fn an_abstract_socket_is_told_as_one_that_is_not_supported() {
+    let cloud = Cloud::plain();
+    let environment = [("NOTIFY_SOCKET", "@iotcore-relay-nowhere")];
+    let end = Relay::start_unread(&cloud.options(&[]), &environment).close();
+    end.assert_closed(0);
+    let note = end.stderr.lines().next().unwrap();
+    let advice = "; name a socket in the file system: abstract ones are not supported";
+    assert!(note.ends_with(advice), "{note}");
+}
+
+#[test]
 fn without_a_service_manager_a_watchdog_of_the_environment_is_ignored() {
     let cloud = Cloud::plain();
     let environment = [("NOTIFY_SOCKET", ""), ("WATCHDOG_USEC", "0")];

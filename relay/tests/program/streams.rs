@@ -188,6 +188,15 @@ fn a_byte_order_mark_before_the_first_line_is_skipped() {
 }
 
 #[test]
+fn what_is_not_utf_8_is_told_with_its_place() {
+    let cloud = Cloud::plain();
+    let events = fed(&cloud, b"{\"op\":\"stats\",\"id\":\"\xff\"}\n");
+    let invalid = json!({"event": "invalid", "line": 1, "error": "not_utf8",
+                         "detail": "the line is not UTF-8, from its byte 21 on"});
+    assert!(events.contains(&invalid), "{events:#?}");
+}
+
+#[test]
 fn utf_16_is_told_as_such() {
     let cloud = Cloud::plain();
     let lines = format!("{0}\r\n{0}\r\n", json!({"op": "stats"}));
@@ -198,10 +207,13 @@ fn utf_16_is_told_as_such() {
         for bytes in [little.collect::<Vec<u8>>(), big.collect()] {
             let events = fed(&cloud, &bytes);
             let invalid = events.iter().filter(|event| event["event"] == "invalid");
-            let told: Vec<_> = invalid.map(|event| event["error"].clone()).collect();
+            let told: Vec<_> = invalid
+                .map(|event| (&event["error"], &event["detail"]))
+                .collect();
             assert!(told.len() >= 2, "{events:#?}");
-            for error in told {
-                assert_eq!(error, "the input is UTF-16, and must be UTF-8");
+            for (error, detail) in told {
+                assert_eq!(error, "not_utf8");
+                assert_eq!(detail, "the input is UTF-16, and must be UTF-8");
             }
         }
     }

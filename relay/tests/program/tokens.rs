@@ -1,6 +1,13 @@
 //! Tokens of devices.
 
-use iotcore_gateway_tokio::UnixTime;
+#[cfg(unix)]
+use std::{
+    fs,
+    io::{self, Write},
+    process::Command,
+};
+
+use iotcore_gateway_tokio::auth::UnixTime;
 use serde_json::json;
 
 use crate::{
@@ -176,4 +183,45 @@ fn two_connections_in_a_second_with_one_rsa_token_are_an_event_and_a_note() {
     assert!(end.events.contains(&unchanged), "{:#?}", end.events);
     let note = "iotcore-relay: two connections in one second have the same token";
     assert!(end.stderr.contains(note), "{}", end.stderr);
+}
+
+/// Returns the script of the book's chapter that mints a token.
+#[cfg(unix)]
+fn minting_script() -> &'static str {
+    let chapter = include_str!("../../../docs/book/relay.md");
+    let mut blocks = chapter.split("```sh\n").skip(1);
+    let script = blocks.find(|block| block.starts_with("b64()"));
+    script
+        .and_then(|script| script.split("```").next())
+        .unwrap()
+}
+
+#[cfg(unix)]
+#[test]
+fn the_script_in_the_book_mints_a_token_that_the_bridge_accepts() {
+    let cloud = Cloud::plain();
+    let public = include_str!("../../../core/tests/keys/rsa-2048.pub.pem");
+    cloud.act(|bridge, _| bridge.set_public_keys("boiler-7", &[public]));
+    let private = include_str!("../../../core/tests/keys/rsa-2048.pkcs8.pem");
+    fs::write(cloud.folder.join("device.pem"), private).unwrap();
+    let minted = Command::new("sh")
+        .args(["-ec", minting_script()])
+        .current_dir(&cloud.folder)
+        .env("IOTCORE_PROJECT", "plant")
+        .output()
+        .unwrap();
+    let stderr = String::from_utf8(minted.stderr).unwrap();
+    if stderr.contains("not found") {
+        let _ = writeln!(io::stderr(), "skipped: there is no openssl");
+        return;
+    }
+    let token = String::from_utf8(minted.stdout).unwrap();
+    let mut relay = Relay::start(&cloud.options_of_gateway_2(&[]));
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7", "token": token.trim()}));
+    assert_eq!(
+        relay.expect_end(1),
+        json!({"event": "done", "id": 1}),
+        "{stderr}"
+    );
+    relay.close().assert_closed(0);
 }

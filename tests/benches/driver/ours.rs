@@ -4,8 +4,8 @@ use std::{collections::VecDeque, time::Instant};
 
 use bytes::Bytes;
 use iotcore_gateway_tokio::{
-    Algorithm, ClientId, Device, DeviceId, KeyTokens, Options, Quota, Security, Setup, SigningKey,
-    connect,
+    Algorithm, ClientId, Device, DeviceId, KeyTokens, Options, Security, Setup, auth::SigningKey,
+    connect, quota::Quota,
 };
 
 use crate::{

@@ -7,7 +7,8 @@ use std::{
 };
 
 use iotcore_gateway::{
-    DeviceKey, Options, Publication, PublishErrorKind, QueueLimit, TransportEnd,
+    DeviceKey, Options, Publication, cause::TransportEnd, command_error::PublishErrorKind,
+    options::QueueLimit,
 };
 use iotcore_gateway_testkit::packets;
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use iotcore_gateway::{DeviceAuth, Options, Publication, TransportEnd};
+use iotcore_gateway::{DeviceAuth, Options, Publication, cause::TransportEnd};
 use iotcore_gateway_testkit::{
     AuthMethod, Settings,
     link::{self, GATEWAY, Link},

@@ -4,7 +4,7 @@
 //! cargo bench -p iotcore-gateway-testkit --bench machine
 //! ```
 //!
-//! prints the table and writes `machine.json` and `machine.svg` to `target/bench`, or, after `-- --into FOLDER`, to
+//! prints the table and writes `machine.json`, `machine.svg` and `machine.md` to `target/bench`, or, after `-- --into FOLDER`, to
 //! that folder of the workspace. Compare the ratios: the nanoseconds depend on the processor.
 //!
 //! `-- --only "64 B"` does the work of one row once, for use with a profiler: run under `valgrind --tool=callgrind
@@ -32,6 +32,7 @@ mod ending;
 mod floor;
 mod gateway;
 mod json;
+mod markdown;
 mod ours;
 mod peer;
 mod protocol_core;
@@ -110,6 +111,7 @@ fn measure(folder: &str) -> Result<(), Box<dyn Error>> {
     let json = serde_json::to_string_pretty(&report.json())?;
     fs::write(folder.join("machine.json"), json + "\n")?;
     fs::write(folder.join("machine.svg"), report.svg())?;
+    fs::write(folder.join("machine.md"), report.markdown())?;
     println!("Written to {}.", folder.display());
     Ok(())
 }

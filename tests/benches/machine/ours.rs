@@ -5,8 +5,11 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use iotcore_gateway::{
-    ClientId, DeviceAuth, DeviceKey, Event, Gateway, Options, Publication, QoS, QueueLimit, Quota,
-    Subscription, Token, UnixTime,
+    ClientId, DeviceAuth, DeviceKey, Event, Gateway, Options, Publication,
+    auth::{Token, UnixTime},
+    message::{QoS, Subscription},
+    options::QueueLimit,
+    quota::Quota,
 };
 
 use crate::{

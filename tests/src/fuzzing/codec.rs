@@ -4,8 +4,8 @@
 use core::num::NonZeroU16;
 
 use bytes::BytesMut;
-use iotcore_gateway::QoS;
 use iotcore_gateway::internals::{Decoder, Received, Sent};
+use iotcore_gateway::message::QoS;
 
 use super::source::Source;
 use crate::bridge::codec::{self as bridge, Packet, Reply, Version};

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use iotcore_gateway::{ErrorReport, ErrorReportError, Event};
+use iotcore_gateway::{
+    Event,
+    error_report::{ErrorReport, ErrorReportError},
+};
 use serde_json::{Map, Value};
 
 use super::machine::{GATEWAY, Machine, Setup, Stage};

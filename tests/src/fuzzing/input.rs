@@ -11,7 +11,11 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::{Acknowledge, OnRefusal, Options, Overflow, Reconnect, TransportEnd};
+use iotcore_gateway::{
+    Options,
+    cause::TransportEnd,
+    options::{Acknowledge, OnRefusal, Overflow, Reconnect},
+};
 
 use super::machine::{DEVICES, GATEWAY, LIFETIME, Machine, Output, Setup, Stage};
 use super::source::Source;

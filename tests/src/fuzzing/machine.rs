@@ -6,7 +6,10 @@ use std::time::Instant;
 
 use iotcore_gateway::{
     Answer, ClientId, DeliveryId, DeviceKey, Event, Gateway, Input, OpId, Options, Outcome,
-    Priority, Publication, QoS, Subscription, Token, TransportEnd, UnixTime,
+    Publication,
+    auth::{Token, UnixTime},
+    cause::TransportEnd,
+    message::{Priority, QoS, Subscription},
 };
 
 use super::start;

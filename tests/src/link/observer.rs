@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use iotcore_gateway::{Event, Gateway, TransportEnd};
+use iotcore_gateway::{Event, Gateway, cause::TransportEnd};
 
 use crate::ConnectionId;
 use crate::bridge::event::Event as BridgeEvent;

@@ -4,7 +4,7 @@ use core::time::Duration;
 use std::io;
 use std::time::Instant;
 
-use iotcore_gateway::{Answer, Event, Input, TransportEnd};
+use iotcore_gateway::{Answer, Event, Input, cause::TransportEnd};
 
 use super::network::Transport;
 use super::{Disturbance, Link, Observation, Observer, Side};

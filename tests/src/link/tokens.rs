@@ -5,7 +5,11 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use iotcore_gateway::{Algorithm, ProjectId, SigningKey, Token, UnixTime};
+use iotcore_gateway::{
+    Algorithm,
+    auth::{SigningKey, Token, UnixTime},
+    id::ProjectId,
+};
 
 const KEY: &[u8] = include_bytes!("rsa.key.pem");
 

@@ -1,6 +1,6 @@
 //! Rules about the bridge's events for a gateway, and about what it sent to its devices.
 
-use iotcore_gateway::{Acknowledge, DeliveryId, DeviceKey};
+use iotcore_gateway::{DeliveryId, DeviceKey, options::Acknowledge};
 
 use super::{DEVICES, Delivered, Device, Finding, Model};
 use crate::bridge::errors::ErrorType;

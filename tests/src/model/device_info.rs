@@ -1,6 +1,6 @@
 //! What `Gateway::devices` shows.
 
-use iotcore_gateway::{DeviceInfo, DeviceKey, Event, Failure, Gateway};
+use iotcore_gateway::{DeviceKey, Event, Failure, Gateway, device::DeviceInfo};
 
 use super::{DEVICES, Finding, Model};
 use crate::script::Rule;

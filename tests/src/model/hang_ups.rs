@@ -3,7 +3,10 @@
 use core::time::Duration;
 use std::collections::{BTreeMap, BTreeSet};
 
-use iotcore_gateway::{DetachCause, Disconnected, Event, Failure, TransportEnd};
+use iotcore_gateway::{
+    Event, Failure,
+    cause::{DetachCause, Disconnected, TransportEnd},
+};
 
 use super::publications::number_in;
 use super::wire::{Answer, Cut, Sent};

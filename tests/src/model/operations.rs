@@ -3,7 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use iotcore_gateway::{Failure, OpId, Outcome, Overflow, Reconnect};
+use iotcore_gateway::{
+    Failure, OpId, Outcome,
+    options::{Overflow, Reconnect},
+};
 
 use super::{Finding, Model};
 use crate::script::Rule;

@@ -3,7 +3,11 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use iotcore_gateway::{DeviceState, Gateway, Priority, QoS};
+use iotcore_gateway::{
+    Gateway,
+    device::DeviceState,
+    message::{Priority, QoS},
+};
 
 use super::publications::{Published, number_in};
 use super::terms::is_unsent;

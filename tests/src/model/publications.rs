@@ -3,7 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use iotcore_gateway::{DeviceKey, OpId, Outcome, Priority, QoS, Tag};
+use iotcore_gateway::{
+    DeviceKey, OpId, Outcome,
+    message::{Priority, QoS, Tag},
+};
 
 use super::{DEVICES, Finding, Model, OperationKind, PACKET_OVERHEAD};
 use crate::script::{Rule, Terms};

@@ -3,7 +3,11 @@
 use core::num::NonZeroU64;
 use std::time::Instant;
 
-use iotcore_gateway::{CommandError, Gateway, OpId, PublicationTopic, QoS, Unsent};
+use iotcore_gateway::{
+    Gateway, OpId,
+    command_error::CommandError,
+    message::{PublicationTopic, QoS, Unsent},
+};
 
 use super::publications::number_in;
 use super::{DEVICES, Finding, Model, OperationKind, tag};

@@ -7,7 +7,7 @@ use core::time::Duration;
 use std::time::Instant;
 
 use bytes::Bytes;
-use iotcore_gateway::{Event, Failure, Gateway, OpId, Options, Outcome, QoS};
+use iotcore_gateway::{Event, Failure, Gateway, OpId, Options, Outcome, message::QoS};
 
 use super::*;
 use crate::Service;
@@ -36,7 +36,7 @@ impl World {
 
     fn op(&mut self, kind: OperationKind) -> OpId {
         let device = self.gateway.own_key();
-        let subscription = iotcore_gateway::Subscription::Config;
+        let subscription = iotcore_gateway::message::Subscription::Config;
         let qos = [QoS::AtLeastOnce, QoS::AtMostOnce][self.model.pending().count() % 2];
         let op = self.gateway.subscribe(device, subscription, qos, self.now);
         let op = op.unwrap();

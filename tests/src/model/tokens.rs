@@ -4,7 +4,10 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use iotcore_gateway::{DeviceKey, Token, UnixTime};
+use iotcore_gateway::{
+    DeviceKey,
+    auth::{Token, UnixTime},
+};
 
 use super::{DEVICES, Device, Finding, Model};
 use crate::script::Rule;

@@ -14,7 +14,7 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::{QoS, Subscription};
+use iotcore_gateway::message::{QoS, Subscription};
 
 use super::broken::Rule;
 use super::run::{RECOVERY, Run};

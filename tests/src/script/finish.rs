@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::{DeviceState, OnRefusal, TransportEnd};
+use iotcore_gateway::{cause::TransportEnd, device::DeviceState, options::OnRefusal};
 
 use super::World;
 use super::broken::Rule;

@@ -4,7 +4,7 @@ use core::fmt::{self, Write as _};
 use core::time::Duration;
 use std::collections::BTreeMap;
 
-use iotcore_gateway::{Event, TransportEnd};
+use iotcore_gateway::{Event, cause::TransportEnd};
 
 use super::step::Step;
 use crate::ConnectionId;

@@ -3,7 +3,7 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::{DeviceState, Options, QoS};
+use iotcore_gateway::{Options, device::DeviceState, message::QoS};
 
 use super::broken::Rule;
 use super::calm::PAYLOAD;

@@ -4,7 +4,7 @@ use core::num::NonZeroU32;
 use core::time::Duration;
 use std::time::Instant;
 
-use iotcore_gateway::{DeliveryId, DeviceKey, DisconnectReason, Event, Failure, Gateway};
+use iotcore_gateway::{DeliveryId, DeviceKey, Event, Failure, Gateway, cause::DisconnectReason};
 
 use super::broken::{Broken, Rule};
 use super::history::{self, History, What};

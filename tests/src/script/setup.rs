@@ -4,7 +4,10 @@ use core::fmt;
 use core::num::NonZeroU32;
 use core::time::Duration;
 
-use iotcore_gateway::{Acknowledge, Backoff, OnRefusal, Options, Overflow, QueueLimit, Reconnect};
+use iotcore_gateway::{
+    Options,
+    options::{Acknowledge, Backoff, OnRefusal, Overflow, QueueLimit, Reconnect},
+};
 
 use super::step::{DEVICES, NESTED};
 use super::world::{CalmWorld, Ignored, World};

@@ -5,7 +5,10 @@ mod terms;
 
 use core::time::Duration;
 
-use iotcore_gateway::{QoS, Subscription, TransportEnd};
+use iotcore_gateway::{
+    cause::TransportEnd,
+    message::{QoS, Subscription},
+};
 
 pub use self::encoding::KINDS;
 use self::encoding::with_qos;

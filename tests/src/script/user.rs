@@ -3,8 +3,10 @@
 use core::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DeviceAuth, DeviceId, DeviceKey, Input, OpId, Publication, PublishError,
-    PublishErrorKind, QoS, Token, Unsent,
+    DeviceAuth, DeviceId, DeviceKey, Input, OpId, Publication,
+    auth::Token,
+    command_error::{CommandError, PublishError, PublishErrorKind},
+    message::{QoS, Unsent},
 };
 
 use super::broken::Rule;

@@ -3,7 +3,7 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use iotcore_gateway::UnixTime;
+use iotcore_gateway::auth::UnixTime;
 
 /// A monotonic clock that stands still while the machine sleeps, and a wall clock that goes on and can be set.
 pub(super) struct MachineClock {

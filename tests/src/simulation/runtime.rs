@@ -7,7 +7,7 @@ use core::task::{Context, Poll};
 use std::io;
 use std::time::Instant;
 
-use iotcore_gateway::UnixTime;
+use iotcore_gateway::auth::UnixTime;
 use iotcore_gateway::driver::Runtime;
 
 use super::network::Lookups;

@@ -5,8 +5,7 @@ use core::pin::Pin;
 use core::task::{Context, Waker};
 
 use futures_io::{AsyncRead, AsyncWrite};
-use iotcore_gateway::DeviceId;
-use iotcore_gateway::driver::Status;
+use iotcore_gateway::driver::{Attach, Status};
 
 use super::*;
 use crate::bridge::codec::Malformed;
@@ -24,7 +23,7 @@ fn session(trouble: impl FnOnce(&SimRuntime)) -> (Vec<EventKind>, Duration) {
     let (client, driver) = simulation.setup().start(world.clone()).unwrap();
     let driver = simulation.spawn(driver.run());
     simulation.run(async {
-        let device: DeviceId = BOUND[0].parse().unwrap();
+        let device = Attach::new(BOUND[0].parse().unwrap()).keep_waiting();
         let device = client.attach(device).await.unwrap();
         for n in 0..3 {
             device

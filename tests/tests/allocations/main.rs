@@ -7,8 +7,11 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use iotcore_gateway::{
-    ClientId, DeviceAuth, DeviceKey, Event, Gateway, OpId, Options, Publication, QoS, QueueLimit,
-    Quota, Subscription, Token, UnixTime,
+    ClientId, DeviceAuth, DeviceKey, Event, Gateway, OpId, Options, Publication,
+    auth::{Token, UnixTime},
+    message::{QoS, Subscription},
+    options::QueueLimit,
+    quota::Quota,
 };
 
 /// The wall-clock time.

@@ -6,7 +6,7 @@ use core::{
     time::Duration,
 };
 
-use iotcore_gateway::{DeviceAuth, OpId, Publication, TransportEnd};
+use iotcore_gateway::{DeviceAuth, OpId, Publication, cause::TransportEnd};
 use iotcore_gateway_testkit::simulation::{Network, Simulation};
 
 use super::{Bench, OWN_BYTES, PAYLOAD, bytes_kept, options, peer};

@@ -10,8 +10,14 @@ mod stage;
 use std::{cell::RefCell, future::poll_fn, rc::Rc, task::Poll, time::Duration};
 
 use iotcore_gateway::{
-    CommandError, Options, QoS, Subscription,
-    driver::{CloseCause, Closed, DeliveryError, OperationError, StatusChanges},
+    Options,
+    command_error::CommandError,
+    driver::{
+        StatusChanges,
+        closed::{CloseCause, Closed},
+        error::{DeliveryError, OperationError},
+    },
+    message::{QoS, Subscription},
 };
 use iotcore_gateway_testkit::{
     AuthMethod, Bridge, EventKind,

@@ -6,8 +6,12 @@ use std::{
 };
 
 use iotcore_gateway::{
-    Algorithm, DeviceId, Options, SigningKey, Token,
-    driver::{Attach, Client, CloseCause, Closed, Delivery, Device, MessageKind, Runtime},
+    Algorithm, DeviceId, Options,
+    auth::{SigningKey, Token},
+    driver::{
+        Attach, Client, Delivery, Device, MessageKind, Runtime,
+        closed::{CloseCause, Closed},
+    },
 };
 use iotcore_gateway_testkit::{
     AuthMethod, Bridge, EventKind, Settings,

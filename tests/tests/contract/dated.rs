@@ -10,7 +10,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iotcore_gateway::{UnixTime, driver::Runtime};
+use iotcore_gateway::{auth::UnixTime, driver::Runtime};
 
 /// A runtime with a date that has gone on while its machine slept, and a resolver of its own. Cheap to clone; all clones
 /// share both.

@@ -7,8 +7,12 @@ use std::{
 };
 
 use iotcore_gateway::{
-    Algorithm, SigningKey, Token,
-    driver::{BoxError, KeyTokens, TokenRequest, TokenSource},
+    Algorithm,
+    auth::{SigningKey, Token},
+    driver::{
+        KeyTokens,
+        token_source::{BoxError, TokenRequest, TokenSource},
+    },
 };
 
 use super::registry::{FAILING, FORGETTING, HANGING};

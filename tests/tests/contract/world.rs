@@ -9,9 +9,11 @@ use std::{
 };
 
 use iotcore_gateway::{
-    ClientId, DeviceId, Disconnected, Options,
+    ClientId, DeviceId, Options,
+    cause::Disconnected,
     driver::{
-        Client, Closed, Device, Runtime, Security, Setup, Status, StatusChanges, TransportError,
+        Client, Device, Runtime, Security, Setup, Status, StatusChanges, closed::Closed,
+        error::TransportError,
     },
 };
 use iotcore_gateway_testkit::{Bridge, Event, EventKind, link::GATEWAY};

@@ -9,7 +9,10 @@ use std::{
 
 use iotcore_gateway::{
     Options,
-    driver::{DialFailure, Security, Setup, Status, StatusChanges, Tls, TransportError},
+    driver::{
+        Security, Setup, Status, StatusChanges, Tls,
+        error::{DialFailure, TransportError},
+    },
 };
 use iotcore_gateway_testkit::simulation::{Dials, Lookups};
 

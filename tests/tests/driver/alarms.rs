@@ -3,8 +3,9 @@
 use std::{collections::VecDeque, time::Duration};
 
 use iotcore_gateway::{
-    Options, Priority,
+    Options,
     driver::{Delivery, Telemetry},
+    message::Priority,
 };
 
 use super::{Opened, open};

@@ -3,11 +3,17 @@
 use std::{error::Error, future::pending, io, sync::atomic::Ordering, time::Duration};
 
 use iotcore_gateway::{
-    DisconnectReason, Options, Reconnect, Token, TransportEnd,
+    Options,
+    auth::Token,
+    cause::{DisconnectReason, TransportEnd},
     driver::{
-        BoxError, CloseCause, HostError, Security, Setup, SetupError, Status, TokenFailure,
-        TokenRequest, TokenSource, TransportError,
+        Security, Setup, Status,
+        closed::CloseCause,
+        error::{SetupError, TokenFailure, TransportError},
+        tls::HostError,
+        token_source::{BoxError, TokenRequest, TokenSource},
     },
+    options::Reconnect,
 };
 
 use super::{Dials, Sent, Server, Tokens, World, client_id, open, read, setup_with, start};

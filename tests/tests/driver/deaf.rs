@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Acknowledge, Options,
+    Options,
     driver::{Messages, Status},
+    options::Acknowledge,
 };
 
 use super::{Opened, Sent, id, open, poll_once};

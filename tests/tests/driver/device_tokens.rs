@@ -3,10 +3,13 @@
 use std::{sync::atomic::Ordering, time::Duration};
 
 use iotcore_gateway::{
-    DeviceState, Options, Token,
+    Options,
+    auth::Token,
+    device::DeviceState,
     driver::{
-        Attach, AttachError, BoxError, OperationError, Runtime, Status, StatusChanges,
-        TokenFailure, TokenRequest, TokenSource,
+        Attach, Runtime, Status, StatusChanges,
+        error::{AttachError, OperationError, TokenFailure},
+        token_source::{BoxError, TokenRequest, TokenSource},
     },
 };
 

@@ -1,8 +1,14 @@
 //! Attaching and detaching.
 
 use iotcore_gateway::{
-    CommandError, DeviceState, Failure, Options, PublishError, PublishErrorKind, QoS, Subscription,
-    driver::{AcceptError, Attach, AttachError, DeliveryError, OperationError, Status},
+    Failure, Options,
+    command_error::{CommandError, PublishError, PublishErrorKind},
+    device::DeviceState,
+    driver::{
+        Attach, Status,
+        error::{AcceptError, AttachError, DeliveryError, OperationError},
+    },
+    message::{QoS, Subscription},
 };
 use iotcore_gateway_testkit::packets;
 

@@ -13,7 +13,9 @@ use std::{
 use iotcore_gateway::{
     Options,
     driver::{
-        AcceptError, AttachError, Client, CloseCause, DeliveryError, Device, Driver, OperationError,
+        Client, Device, Driver,
+        closed::CloseCause,
+        error::{AcceptError, AttachError, DeliveryError, OperationError},
     },
 };
 

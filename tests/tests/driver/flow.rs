@@ -3,8 +3,14 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Failure, Options, Overflow, PublishError, PublishErrorKind, QoS, QueueLimit,
-    driver::{AcceptError, DeliveryError, ReportedState, Status, Telemetry},
+    Failure, Options,
+    command_error::{PublishError, PublishErrorKind},
+    driver::{
+        ReportedState, Status, Telemetry,
+        error::{AcceptError, DeliveryError},
+    },
+    message::QoS,
+    options::{Overflow, QueueLimit},
 };
 
 use super::{Opened, Sent, Server, World, open, poll_once, read, setup, start};

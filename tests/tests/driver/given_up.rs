@@ -3,8 +3,13 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DeviceState, Failure, Options,
-    driver::{DeliveryError, OperationError, Status, Telemetry},
+    Failure, Options,
+    command_error::CommandError,
+    device::DeviceState,
+    driver::{
+        Status, Telemetry,
+        error::{DeliveryError, OperationError},
+    },
 };
 
 use super::{Dials, Opened, Server, World, id, open, poll_once, start};

@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DisconnectReason, Options, TransportEnd,
-    driver::{Status, StatusChanges, TransportError},
+    Options,
+    cause::{DisconnectReason, TransportEnd},
+    driver::{Status, StatusChanges, error::TransportError},
 };
 
 use super::{Opened, Server, open, poll_once, read};

@@ -3,8 +3,11 @@
 use std::{fs, path::PathBuf, sync::Arc, time::Duration};
 
 use iotcore_gateway::{
-    Algorithm, ClientId, KeyError,
-    driver::{Attach, Client, KeyFileError, KeyTokens, Security, Setup, Status, StatusChanges},
+    Algorithm, ClientId,
+    auth::KeyError,
+    driver::{
+        Attach, Client, KeyTokens, Security, Setup, Status, StatusChanges, error::KeyFileError,
+    },
 };
 use iotcore_gateway_testkit::{
     AuthMethod, Settings,

@@ -10,6 +10,7 @@ mod device_tokens;
 mod devices;
 mod ending;
 mod errors;
+mod first_connection;
 mod flow;
 mod given_up;
 mod holding;
@@ -17,6 +18,7 @@ mod key_files;
 mod messages;
 mod proxied;
 mod refused;
+mod restart;
 mod server;
 mod suspects;
 mod token_dates;
@@ -33,10 +35,12 @@ use std::sync::{
 use std::time::Duration;
 
 use iotcore_gateway::{
-    ClientId, Options, Token,
+    ClientId, Options,
+    auth::Token,
     driver::{
-        Attach, BoxError, Client, Closed, Device, Driver, Security, Setup, Status, StatusChanges,
-        TokenRequest, TokenSource,
+        Attach, Client, Device, Driver, Security, Setup, Status, StatusChanges,
+        closed::Closed,
+        token_source::{BoxError, TokenRequest, TokenSource},
     },
 };
 use iotcore_gateway_testkit::{

@@ -1,8 +1,9 @@
 //! Configs and commands: who reads them, and when they are acknowledged.
 
 use iotcore_gateway::{
-    Acknowledge, Options,
+    Options,
     driver::{Attach, MessageKind, Status},
+    options::Acknowledge,
 };
 
 use super::{Opened, Server, World, id, open, poll_once, setup};

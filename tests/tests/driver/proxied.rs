@@ -1,12 +1,14 @@
 //! Connecting through a proxy that the test implements.
 
-use std::{error::Error, net::IpAddr, time::Duration};
+use std::{error::Error, net::IpAddr, sync::Arc, time::Duration};
 
 use iotcore_gateway::{
-    DisconnectReason, Options, TransportEnd,
+    Options,
+    cause::{DisconnectReason, TransportEnd},
     driver::{
-        Client, Driver, Proxy, ProxyError, Security, Setup, SetupError, Status, StatusChanges, Tls,
-        TransportError,
+        Client, Driver, Security, Setup, Status, StatusChanges, Tls,
+        error::{SetupError, TransportError},
+        proxy::{Proxy, ProxyError},
     },
 };
 use iotcore_gateway_testkit::{
@@ -35,7 +37,7 @@ fn http() -> Proxy {
 
 /// Returns the error of the only disconnection, which must be one of the proxy.
 #[track_caller]
-fn proxy_error(world: &World, status: &mut StatusChanges) -> (String, ProxyError) {
+fn proxy_error(world: &World, status: &mut StatusChanges) -> (String, Arc<TransportError>) {
     let changes = read(world, status);
     let Ok([Status::Disconnected { ended, error }]) = <[Status; 1]>::try_from(changes) else {
         panic!("not a disconnection");
@@ -46,8 +48,13 @@ fn proxy_error(world: &World, status: &mut StatusChanges) -> (String, ProxyError
     let shown = error.to_string();
     let told = error.source().unwrap().to_string();
     assert!(shown.ends_with(&told), "{shown}: {told}");
-    match std::sync::Arc::into_inner(error) {
-        Some(TransportError::Proxy { source, .. }) => (shown, source),
+    (shown, error)
+}
+
+#[track_caller]
+fn of_proxy(error: &TransportError) -> &ProxyError {
+    match error {
+        TransportError::Proxy { source, .. } => source,
         other => panic!("{other:?}"),
     }
 }
@@ -101,7 +108,8 @@ fn a_refusal_is_told_with_the_proxy_and_the_host_and_tried_again() {
     proxy.send(b"HTTP/1.1 407 Proxy Authentication Required\r\n\r\n");
     world.run_until_idle();
     assert_eq!(proxy.gateway_end(), GatewayEnd::Reset);
-    let (shown, source) = proxy_error(&world, &mut status);
+    let (shown, error) = proxy_error(&world, &mut status);
+    let source = of_proxy(&error);
     assert!(
         matches!(source, ProxyError::CredentialsRefused),
         "{source:?}"
@@ -123,7 +131,8 @@ fn a_proxy_that_cannot_be_reached_is_told_apart_from_the_bridge() {
     let (client, driver) = proxied(&world, http());
     let mut status = client.status();
     let _driver = world.spawn(driver.run());
-    let (shown, source) = proxy_error(&world, &mut status);
+    let (shown, error) = proxy_error(&world, &mut status);
+    let source = of_proxy(&error);
     assert!(matches!(source, ProxyError::Dial(_)), "{source:?}");
     assert!(shown.contains("the proxy cannot be reached: "), "{shown}");
 }
@@ -136,7 +145,8 @@ fn the_dial_of_a_proxy_and_its_answer_have_a_deadline_each() {
     let mut status = client.status();
     let _driver = world.spawn(driver.run());
     world.pass(Duration::from_secs(20));
-    let (_, source) = proxy_error(&world, &mut status);
+    let (_, error) = proxy_error(&world, &mut status);
+    let source = of_proxy(&error);
     let ProxyError::Dial(error) = source else {
         panic!("{source:?}");
     };
@@ -153,7 +163,8 @@ fn the_dial_of_a_proxy_and_its_answer_have_a_deadline_each() {
     world.pass(Duration::from_secs(17));
     assert!(read(&world, &mut status).is_empty());
     world.pass(Duration::from_secs(3));
-    let (shown, source) = proxy_error(&world, &mut status);
+    let (shown, error) = proxy_error(&world, &mut status);
+    let source = of_proxy(&error);
     assert!(matches!(source, ProxyError::TimedOut(_)), "{source:?}");
     let part = "http://proxy.example:3128: no complete answer within 20s: ";
     assert!(shown.contains(part), "{shown}");

@@ -3,8 +3,16 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DetachCause, DeviceState, Failure, OnRefusal, Options, QoS, Subscription,
-    driver::{Attach, DeliveryError, OperationError, Status},
+    Failure, Options,
+    cause::DetachCause,
+    command_error::CommandError,
+    device::DeviceState,
+    driver::{
+        Attach, Status,
+        error::{DeliveryError, OperationError},
+    },
+    message::{QoS, Subscription},
+    options::OnRefusal,
 };
 use iotcore_gateway_testkit::packets;
 

@@ -4,7 +4,7 @@ use std::{io, time::Duration};
 
 use iotcore_gateway::{
     Failure, Options,
-    driver::{DeliveryError, Status},
+    driver::{Status, error::DeliveryError},
 };
 use iotcore_gateway_testkit::packets::Sent;
 

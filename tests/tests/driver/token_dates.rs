@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Algorithm, ClientId, SigningKey, UnixTime,
+    Algorithm, ClientId,
+    auth::{SigningKey, UnixTime},
     driver::{Attach, Client, KeyTokens, Runtime, Security, Setup, Status},
 };
 use iotcore_gateway_testkit::{
@@ -73,7 +74,8 @@ fn tokens_minted_in_1970_are_minted_anew_once_the_clock_is_set() {
     let right = simulation.runtime().unix_now();
     simulation.runtime().set_date(UnixTime::from_secs(60));
     let (world, client) = start(&simulation);
-    let attaching = simulation.spawn(client.attach(Attach::new(id(BOUND[0]))));
+    let attach = Attach::new(id(BOUND[0])).keep_waiting();
+    let attaching = simulation.spawn(client.attach(attach));
     simulation.pass(Duration::from_secs(60));
     assert!(!attaching.is_finished(), "the bridge refuses the gateway");
 

@@ -8,8 +8,13 @@ use std::{
 };
 
 use iotcore_gateway::{
-    Options, Token,
-    driver::{BoxError, Client, Status, TokenFailure, TokenRequest, TokenSource},
+    Options,
+    auth::Token,
+    driver::{
+        Client, Status,
+        error::TokenFailure,
+        token_source::{BoxError, TokenRequest, TokenSource},
+    },
 };
 use iotcore_gateway_testkit::simulation::SimRuntime;
 

@@ -8,10 +8,15 @@ use std::{
 };
 
 use iotcore_gateway::{
-    CommandError, DeviceState, Options, Token,
+    Options,
+    auth::Token,
+    command_error::CommandError,
+    device::DeviceState,
     driver::{
-        AttachError, BoxError, Client, Closed, OperationError, Status, TokenFailure, TokenRequest,
-        TokenSource,
+        Client, Status,
+        closed::Closed,
+        error::{AttachError, OperationError, TokenFailure},
+        token_source::{BoxError, TokenRequest, TokenSource},
     },
 };
 use iotcore_gateway_testkit::simulation::{SimRuntime, Task};

@@ -7,7 +7,8 @@ use std::{
 };
 
 use iotcore_gateway::{
-    Options, Token,
+    Options,
+    auth::Token,
     driver::{Attach, Runtime, Telemetry},
 };
 use tracing::{

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{Acknowledge, DeviceId, Options, driver::Status};
+use iotcore_gateway::{DeviceId, Options, driver::Status, options::Acknowledge};
 use iotcore_gateway_testkit::packets;
 
 use super::{Opened, Sent, id, messages::send_commands, open, poll_once, topics};

@@ -1,4 +1,4 @@
-//! The example registry, which is the README's.
+//! The example registry, which is the book's, and the README's commands.
 
 use std::fs;
 use std::io::Write;
@@ -12,16 +12,17 @@ use crate::executables::executable;
 use crate::folder::Folder;
 
 const README: &str = include_str!("../../../README.md");
+const CHAPTER: &str = include_str!("../../../docs/book/emulator.md");
 
-/// Returns the registry in the README.
-fn readme_registry() -> Value {
-    let (_, rest) = README.split_once("```json\n").unwrap();
+/// Returns the registry in the book.
+fn registry_of_the_book() -> Value {
+    let (_, rest) = CHAPTER.split_once("```json\n").unwrap();
     let (json, _) = rest.split_once("```").unwrap();
     serde_json::from_str(json).unwrap()
 }
 
 #[test]
-fn the_example_registry_is_the_readmes_and_is_written_once() {
+fn the_example_registry_is_the_books_and_is_written_once() {
     let folder = Folder::new("example");
     let arguments = ["--plain", "--example-registry", &folder.path("new/example")];
     for is_new in [true, false] {
@@ -36,7 +37,7 @@ fn the_example_registry_is_the_readmes_and_is_written_once() {
         if is_new {
             let written = folder.read("new/example/registry.json");
             let written: Value = serde_json::from_str(&written).unwrap();
-            assert_eq!(written, readme_registry());
+            assert_eq!(written, registry_of_the_book());
             let key = fs::metadata(folder.path("new/example/gateway.pem")).unwrap();
             assert_eq!(key.permissions().mode() & 0o777, 0o600);
         }

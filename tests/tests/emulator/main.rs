@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod child;
+mod clients;
 mod example;
 #[path = "../programs/mod.rs"]
 mod executables;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use iotcore_gateway::{DetachCause, DeviceKey, Event, Failure, OpId, Outcome};
+use iotcore_gateway::{DeviceKey, Event, Failure, OpId, Outcome, cause::DetachCause};
 
 use super::{connection::Connection, wire::Packet};
 

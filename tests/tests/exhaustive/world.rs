@@ -9,8 +9,12 @@ use std::{
 };
 
 use iotcore_gateway::{
-    ClientId, CommandError, DeviceAuth, DeviceKey, DeviceState, Gateway, OpId, Options,
-    Publication, QoS, Subscription, Token, TransportEnd, UnixTime,
+    ClientId, DeviceAuth, DeviceKey, Gateway, OpId, Options, Publication,
+    auth::{Token, UnixTime},
+    cause::TransportEnd,
+    command_error::CommandError,
+    device::DeviceState,
+    message::{QoS, Subscription},
 };
 
 use super::{
@@ -390,10 +394,5 @@ impl World {
 
     fn line_mut(&mut self) -> &mut Line {
         self.line.as_mut().expect("a transport is up")
-    }
-
-    /// Returns the hash of all outputs since the beginning.
-    pub(crate) fn transcript(&self) -> u64 {
-        self.transcript.finish()
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use iotcore_gateway::{
-    DeviceAuth, DeviceKey, DeviceState, Event, OpId, Options, Outcome, Publication,
+    DeviceAuth, DeviceKey, Event, OpId, Options, Outcome, Publication, device::DeviceState,
 };
 use iotcore_gateway_testkit::bridge::service::Service;
 use iotcore_gateway_testkit::link::{Link, Observer, device_id};

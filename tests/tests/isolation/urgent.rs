@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use iotcore_gateway::{DeviceKey, Gateway, Options, Priority, Publication, QueueLimit};
+use iotcore_gateway::{
+    DeviceKey, Gateway, Options, Publication, message::Priority, options::QueueLimit,
+};
 use iotcore_gateway_testkit::{
     bridge::{service::Service, settings::Settings},
     link::{Link, Observation, Observer, registry_of},

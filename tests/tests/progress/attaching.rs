@@ -1,7 +1,7 @@
 //! Attaches and subscriptions at a slow bridge.
 
 use iotcore_gateway::{
-    DetachCause, DeviceAuth, DeviceKey, DeviceState, Event, Failure, OpId, Options,
+    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, cause::DetachCause, device::DeviceState,
 };
 use iotcore_gateway_testkit::Fault;
 use iotcore_gateway_testkit::bridge::faults::PacketKind;

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::{DeviceState, Options};
+use iotcore_gateway::{Options, device::DeviceState};
 use iotcore_gateway_testkit::bridge::faults::PacketKind;
 use iotcore_gateway_testkit::bridge::service::Service;
 use iotcore_gateway_testkit::link::{Link, device_id};

@@ -5,7 +5,10 @@ use core::time::Duration;
 use std::collections::BTreeMap;
 use std::time::Instant;
 
-use iotcore_gateway::{DeviceAuth, DeviceKey, Gateway, Options, Publication, QoS, Subscription};
+use iotcore_gateway::{
+    DeviceAuth, DeviceKey, Gateway, Options, Publication,
+    message::{QoS, Subscription},
+};
 use iotcore_gateway_testkit::Settings;
 use iotcore_gateway_testkit::bridge::service::{Service, ServiceKind};
 use iotcore_gateway_testkit::link::{Link, Observation, Observer, device_id, registry_of};

@@ -1,6 +1,9 @@
 //! Links that carry few bytes a second, behind kernel buffers that take many at once.
 
-use iotcore_gateway::{Event, Options, QoS, Subscription};
+use iotcore_gateway::{
+    Event, Options,
+    message::{QoS, Subscription},
+};
 use iotcore_gateway_testkit::bridge::faults::PacketKind;
 use iotcore_gateway_testkit::bridge::settings::ConfigRedelivery;
 use iotcore_gateway_testkit::link::{GATEWAY, Link, Rate};

@@ -4,10 +4,14 @@ use core::time::Duration;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use iotcore_gateway::driver::{
-    Attach, BoxError, Client, Device, Runtime, Security, Setup, Status, Tls, TokenRequest,
-    TokenSource,
+    Attach, Client, Device, Runtime, Security, Setup, Status, Tls,
+    token_source::{BoxError, TokenRequest, TokenSource},
 };
-use iotcore_gateway::{Algorithm, DeviceId, Options, QoS, SigningKey, Subscription, Token};
+use iotcore_gateway::{
+    Algorithm, DeviceId, Options,
+    auth::{SigningKey, Token},
+    message::{QoS, Subscription},
+};
 use iotcore_gateway_testkit::keys::ServerIdentity;
 use iotcore_gateway_testkit::link::{BOUND, UNBOUND, registry};
 use iotcore_gateway_testkit::simulation::{SimRuntime, Simulation};

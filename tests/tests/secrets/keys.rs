@@ -1,7 +1,10 @@
 //! Unusable keys: the error says what is wrong, and contains nothing of the key.
 
 use iotcore_gateway::driver::{KeyTokens, Tls};
-use iotcore_gateway::{Algorithm, SigningKey, Token};
+use iotcore_gateway::{
+    Algorithm,
+    auth::{SigningKey, Token},
+};
 use iotcore_gateway_testkit::Registry;
 use iotcore_gateway_testkit::bridge::registry::file;
 use iotcore_gateway_testkit::keys::{DeviceKey, ServerIdentity};

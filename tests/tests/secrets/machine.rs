@@ -5,7 +5,10 @@ use std::time::Instant;
 
 use iotcore_gateway::{
     Algorithm, ClientId, DeviceAuth, DeviceId, DeviceKey, Event, Gateway, OpId, Options,
-    Publication, QoS, SigningKey, Subscription, Token, TransportEnd, UnixTime,
+    Publication,
+    auth::{SigningKey, Token, UnixTime},
+    cause::TransportEnd,
+    message::{QoS, Subscription},
 };
 use iotcore_gateway_testkit::bridge::event::Event as BridgeEvent;
 use iotcore_gateway_testkit::link::{BOUND, GATEWAY, UNBOUND, registry};

@@ -8,7 +8,10 @@ use std::sync::{Arc, Mutex, mpsc};
 use std::thread;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use iotcore_gateway::{Algorithm, SigningKey, UnixTime};
+use iotcore_gateway::{
+    Algorithm,
+    auth::{SigningKey, UnixTime},
+};
 use iotcore_gateway_testkit::keys::{DeviceKey, ServerIdentity};
 use iotcore_gateway_testkit::serve::{Server, tls};
 use iotcore_gateway_testkit::{AuthMethod, Event, Registry, Settings};

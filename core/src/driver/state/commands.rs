@@ -5,7 +5,7 @@ use core::task::Context;
 use crate::{
     command::{DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, Subscription},
     driver::{
-        error::{AcceptError, OperationError},
+        operation_error::{AcceptError, OperationError},
         state::State,
     },
     error::{PublishError, PublishErrorKind},

@@ -39,7 +39,7 @@ impl State {
 
     fn distribute(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Connected => self.report(&Status::Connected),
+            Event::Connected => self.on_connected(),
             Event::Disconnected(ended) => self.on_disconnected(ended),
             Event::Attached { device } => {
                 self.report_of(device, |device| Status::Attached { device });
@@ -135,8 +135,15 @@ impl State {
         }
     }
 
+    fn on_connected(&mut self) {
+        self.first_connection.succeed();
+        self.report(&Status::Connected);
+    }
+
     fn on_disconnected(&mut self, ended: Disconnected) {
         let error = self.transport_error.take();
+        self.first_connection
+            .fail(&ended, error.as_ref(), &mut self.wakers);
         self.report(&Status::Disconnected { ended, error });
         self.mailboxes.end_connection();
     }

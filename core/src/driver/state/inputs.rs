@@ -4,7 +4,7 @@ use core::task::Poll;
 use std::{io, sync::Arc};
 
 use crate::{
-    driver::{error::TransportError, state::State},
+    driver::{state::State, transport_error::TransportError},
     event::TransportEnd,
     input::Input,
     time::{Instant, UnixTime},

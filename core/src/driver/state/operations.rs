@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use crate::{
     command::{DeviceKey, OpId},
     driver::{
-        error::Unsuccessful,
+        operation_error::Unsuccessful,
         state::{waiters::Waiters, wakers::Wakers},
     },
     error::Failure,

@@ -5,7 +5,7 @@ use core::task::{Context, Poll};
 use crate::{
     driver::{
         closed::{CloseCause, Closed},
-        error::{DriverStopped, OperationError},
+        operation_error::{DriverStopped, OperationError},
         state::{waiters::Waiters, wakers::Wakers},
     },
     error::CommandError,

@@ -7,7 +7,7 @@ use crate::{
     command::DeviceKey,
     driver::{
         environment::{TokenAnswer, TokenFetch},
-        error::OperationError,
+        operation_error::OperationError,
         state::{Asker, NextFetch, State},
         status::Status,
         tokens::BoxError,

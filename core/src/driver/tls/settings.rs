@@ -26,9 +26,8 @@ use crate::{driver::secret_file, pem};
 /// A root counts as long as it is listed: its own dates are not looked at, so a CA is no longer trusted once it is taken out.
 ///
 /// ```no_run
-/// use iotcore_gateway::driver::Tls;
-///
-/// # fn main() -> Result<(), iotcore_gateway::driver::TlsError> {
+/// # use iotcore_gateway::driver::Tls;
+/// # fn main() -> Result<(), iotcore_gateway::driver::tls::TlsError> {
 /// let tls = Tls::platform()?
 ///     .trust_pem_file("company-ca.pem")?
 ///     .client_certificate_files("client.pem", "client.key.pem")?;

@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, Publication, QoS, Subscription,
-    TransportEnd, UnixTime,
+    DeviceAuth, DeviceKey, Event, Failure, OpId, Options, Outcome, Publication,
+    auth::UnixTime,
+    cause::TransportEnd,
+    message::{QoS, Subscription},
 };
 
 use super::{
@@ -111,7 +113,7 @@ fn an_expired_token_is_renewed_before_a_suspected_attach() {
     let mut world = World::new(Options::default(), closes_at_attach);
     let token = |world: &World, lasts| {
         let expires_at = world.harness.now + lasts;
-        iotcore_gateway::Token::new("a.b.c", expires_at).unwrap()
+        iotcore_gateway::auth::Token::new("a.b.c", expires_at).unwrap()
     };
     let unix_now = UnixTime::from_secs(1_795_374_000);
     let (id, first) = ("bad".try_into().unwrap(), token(&world, seconds(8)));

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::{DeviceKey, Failure, OpId, Options, Outcome, Publication, QoS, TransportEnd};
+use iotcore_gateway::{
+    DeviceKey, Failure, OpId, Options, Outcome, Publication, cause::TransportEnd, message::QoS,
+};
 
 use super::{
     HOUR, SUSPECTED,

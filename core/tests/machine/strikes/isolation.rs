@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use iotcore_gateway::{DeviceKey, Event, Failure, Options, Publication, Subscription};
+use iotcore_gateway::{DeviceKey, Event, Failure, Options, Publication, message::Subscription};
 
 use super::{
     super::peer::{Sent, seconds},

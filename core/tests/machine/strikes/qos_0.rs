@@ -4,7 +4,8 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DeviceKey, Event, Failure, OpId, Options, Outcome, Priority, Publication, QoS,
+    DeviceKey, Event, Failure, OpId, Options, Outcome, Publication,
+    message::{Priority, QoS},
 };
 
 use super::{

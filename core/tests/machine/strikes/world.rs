@@ -3,7 +3,9 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DeviceKey, Event, Failure, OpId, Options, Outcome, QoS, Subscription, TransportEnd,
+    DeviceKey, Event, Failure, OpId, Options, Outcome,
+    cause::TransportEnd,
+    message::{QoS, Subscription},
 };
 
 use super::super::peer::{Harness, Sent, parse, seconds};

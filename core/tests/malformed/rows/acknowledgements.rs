@@ -3,7 +3,7 @@
 //! An acknowledgement that matches nothing in flight is counted and ignored, although MQTT-4.8.0-1 would allow a close:
 //! a resent PUBLISH may be acknowledged twice, and by then its identifier may belong to another packet.
 
-use iotcore_gateway::{PacketType, Violation};
+use iotcore_gateway::cause::{PacketType, Violation};
 
 use crate::{
     Expect::{Closes, Ignores, Tolerates},

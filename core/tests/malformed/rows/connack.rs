@@ -1,6 +1,6 @@
 //! CONNACK: what arrives before it or instead of it, and a second one.
 
-use iotcore_gateway::{PacketType, Violation};
+use iotcore_gateway::cause::{PacketType, Violation};
 
 use crate::{
     Expect::{Closes, Ignores, Refuses, Tolerates},

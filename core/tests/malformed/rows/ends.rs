@@ -1,6 +1,6 @@
 //! Input while a connection ends, after its end, and without a connection.
 
-use iotcore_gateway::{PacketType, Violation};
+use iotcore_gateway::cause::{PacketType, Violation};
 
 use crate::{
     Expect::{Closes, Ignores, Tolerates},

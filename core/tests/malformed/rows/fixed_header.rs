@@ -1,7 +1,7 @@
 //! The first byte and the remaining length of any packet. A gateway rejects input that no server may send at the first
 //! byte that shows it, so most of these rows end there.
 
-use iotcore_gateway::{PacketType, Violation};
+use iotcore_gateway::cause::{PacketType, Violation};
 
 use crate::{
     Expect::{self, Closes, TimesOut},
@@ -253,7 +253,7 @@ fn sizes() -> Vec<Row> {
 
 /// The rest of the packet never arrives, so that no PINGRESP to the next PINGREQ can.
 fn no_pong() -> Expect {
-    TimesOut(iotcore_gateway::DisconnectReason::PingRespTimedOut(
+    TimesOut(iotcore_gateway::cause::DisconnectReason::PingRespTimedOut(
         crate::peer::seconds(20),
     ))
 }

@@ -1,6 +1,6 @@
 //! PUBLISH: its topic, its identifier, its flags, and when it arrives.
 
-use iotcore_gateway::{PacketType, Violation};
+use iotcore_gateway::cause::{PacketType, Violation};
 
 use crate::{
     Expect::{Closes, Tolerates},

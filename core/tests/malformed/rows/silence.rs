@@ -1,6 +1,6 @@
 //! Answers that a server must send and does not.
 
-use iotcore_gateway::DisconnectReason;
+use iotcore_gateway::cause::DisconnectReason;
 
 use crate::{
     Expect::{TimesOut, Tolerates},

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use iotcore_gateway_tokio::{Device, DeviceState};
+use iotcore_gateway_tokio::{Device, device::DeviceState};
 use tokio::time::Instant;
 
 use super::{
@@ -10,6 +10,7 @@ use super::{
     place::{Place, Rank},
 };
 use crate::{
+    codes::StateCode,
     operation::{Action, Request},
     options::DeviceQueue,
     output::device_state,
@@ -160,9 +161,11 @@ impl Lane {
     pub(in super::super) fn state(&self) -> &'static str {
         match &self.stage {
             Stage::Unknown => "unknown",
-            Stage::Ready(device) => device.status().map_or("unknown", device_state),
-            Stage::Accepting(_) => device_state(DeviceState::Waiting),
-            Stage::Detaching => device_state(DeviceState::Detaching),
+            Stage::Ready(device) => device
+                .status()
+                .map_or("unknown", |state| device_state(state).as_str()),
+            Stage::Accepting(_) => StateCode::Waiting.as_str(),
+            Stage::Detaching => StateCode::Detaching.as_str(),
         }
     }
 

@@ -1,6 +1,6 @@
 //! Tests of the queues of devices.
 
-use iotcore_gateway_tokio::QueueLimit;
+use iotcore_gateway_tokio::options::QueueLimit;
 
 use super::*;
 use crate::operation::{Id, Operation};

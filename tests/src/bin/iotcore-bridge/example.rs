@@ -1,4 +1,4 @@
-//! The example registry: that of the README, with keys of its own.
+//! The example registry: that of the book, with keys of its own.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use crate::files;
 use crate::options::Options;
 use crate::output::Printer;
 
-/// The registry file, which is the README's.
+/// The registry file, which is the book's.
 const REGISTRY: &str = include_str!("example.json");
 
 /// The clients that have keys: `NAME.pem` and `NAME.pub.pem`.

@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use iotcore_gateway::UnixTime;
+use iotcore_gateway::auth::UnixTime;
 
 use super::harness::{DEVICES, START};
 use crate::fuzzing::source::Source;

@@ -1,6 +1,9 @@
 //! Suspects, and tokens that are asked for.
 
-use iotcore_gateway::{Token, TransportEnd, UnixTime};
+use iotcore_gateway::{
+    auth::{Token, UnixTime},
+    cause::TransportEnd,
+};
 
 use super::*;
 

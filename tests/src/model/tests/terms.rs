@@ -1,6 +1,11 @@
 //! Cancels, deadlines and priorities.
 
-use iotcore_gateway::{CommandError, Failure, Priority, Publication, Tag, Token, UnixTime, Unsent};
+use iotcore_gateway::{
+    Failure, Publication,
+    auth::{Token, UnixTime},
+    command_error::CommandError,
+    message::{Priority, Tag, Unsent},
+};
 
 use super::*;
 

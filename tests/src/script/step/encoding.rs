@@ -4,7 +4,10 @@ mod faults;
 
 use core::time::Duration;
 
-use iotcore_gateway::{QoS, Subscription, TransportEnd};
+use iotcore_gateway::{
+    cause::TransportEnd,
+    message::{QoS, Subscription},
+};
 
 use super::terms;
 use super::{

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::{Priority, QoS};
+use iotcore_gateway::message::{Priority, QoS};
 
 use super::{Command, with_qos};
 

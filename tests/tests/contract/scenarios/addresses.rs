@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::driver::{Client, DialFailure, TransportError};
+use iotcore_gateway::driver::{
+    Client,
+    error::{DialFailure, TransportError},
+};
 
 use crate::world::{At, Plan, World, close, disconnection, in_time};
 

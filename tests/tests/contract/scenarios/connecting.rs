@@ -1,6 +1,6 @@
 //! Connecting, from the dial to CONNACK.
 
-use iotcore_gateway::{DisconnectReason, driver::TransportError};
+use iotcore_gateway::{cause::DisconnectReason, driver::error::TransportError};
 use iotcore_gateway_testkit::EventKind;
 
 use crate::{

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    ErrorType, Failure,
-    driver::{Attach, AttachError, OperationError, Status},
+    Failure,
+    driver::{
+        Attach, Status,
+        error::{AttachError, OperationError},
+    },
+    error_report::ErrorType,
 };
 use iotcore_gateway_testkit::{
     EventKind,

@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    Failure, QoS,
+    Failure,
     driver::{
-        AcceptError, AttachError, Client, CloseCause, Closed, Delivery, DeliveryError, MessageKind,
-        OperationError, Telemetry,
+        Client, Delivery, MessageKind, Telemetry,
+        closed::{CloseCause, Closed},
+        error::{AcceptError, AttachError, DeliveryError, OperationError},
     },
+    message::QoS,
 };
 use iotcore_gateway_testkit::{CloseReason, EventKind, link::BOUND};
 

@@ -3,8 +3,14 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    CommandError, DeviceInfo, DeviceState, Failure, OpId, Priority, Unsent,
-    driver::{Client, Delivery, DeliveryError, Device, OperationError, Status, Telemetry},
+    Failure, OpId,
+    command_error::CommandError,
+    device::{DeviceInfo, DeviceState},
+    driver::{
+        Client, Delivery, Device, Status, Telemetry,
+        error::{DeliveryError, OperationError},
+    },
+    message::{Priority, Unsent},
 };
 use iotcore_gateway_testkit::link::BOUND;
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use iotcore_gateway::{
     Failure,
-    driver::{Client, DeliveryError, Device},
+    driver::{Client, Device, error::DeliveryError},
 };
 use iotcore_gateway_testkit::{EventKind, Service};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use iotcore_gateway::{
-    DisconnectReason,
+    cause::DisconnectReason,
     driver::{Client, Delivery, Device, StatusChanges},
 };
 use iotcore_gateway_testkit::{CloseReason, EventKind, link::BOUND};

@@ -1,6 +1,6 @@
 //! Liveness: after any steps, a cooperative peer makes every operation end.
 
-use iotcore_gateway::DeviceState;
+use iotcore_gateway::device::DeviceState;
 
 use super::World;
 use crate::{

@@ -1,4 +1,4 @@
-//! When two paths are the same from now on.
+//! When two paths are the same: so far, and from now on.
 
 use std::{
     fmt::Write as _,
@@ -8,6 +8,11 @@ use std::{
 use super::World;
 
 impl World {
+    /// Returns the hash of all outputs since the beginning.
+    pub(crate) fn transcript(&self) -> u64 {
+        self.transcript.finish()
+    }
+
     /// Returns a fingerprint of the state of the gateway and of everything around it.
     ///
     /// Two paths with the same fingerprint continue identically, because it includes everything that the behaviour

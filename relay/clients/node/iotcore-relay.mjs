@@ -1,0 +1,217 @@
+/**
+ * A client of iotcore-relay, which it runs as a child process. Node 18 or newer, standard library only.
+ *
+ * @typedef {{ op: string, id?: number, [member: string]: unknown }} Operation
+ * @typedef {{ event: string, [member: string]: any }} RelayEvent
+ * @typedef {{ kind: "config" | "command", device: string | null, subfolder: string | null, payload: Buffer, delivery: number }} Message
+ *   A config or command; `device` is null for the gateway itself, as in `telemetry`.
+ * @typedef {{ qos?: 0 | 1, priority?: "ordinary" | "urgent", expires_after?: number, tag?: string, signal?: AbortSignal }} PublishOptions
+ */
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { createInterface } from "node:readline";
+
+/** Base of all errors: `code` for programs, the message for people. */
+export class RelayError extends Error {
+  /** @param {string} code @param {string} detail */
+  constructor(code, detail) {
+    super(`${code}: ${detail}`);
+    this.name = new.target.name;
+    this.code = code;
+  }
+}
+/** The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference. */
+export class OperationFailed extends RelayError {
+  /** @param {RelayEvent} event */
+  constructor(event) {
+    super(event.error, event.detail);
+    this.certainty = event.certainty;
+    this.retry = event.retry;
+    /** @type {Operation | undefined} Of a message: the line that sends it again. */
+    this.operation = event.operation;
+  }
+}
+/** The relay answered `invalid`: a mistake of the caller. */
+export class InvalidOperation extends RelayError {}
+/** An attempt to connect failed: the code is the `reason`, the message says what to check. The relay goes on trying. */
+export class NotConnected extends RelayError {}
+/** The relay has ended: the message has its exit code and the last lines of its standard error. */
+export class RelayEnded extends RelayError {
+  /** @param {number | null} exitCode @param {string} detail */
+  constructor(exitCode, detail) {
+    super("relay_ended", detail);
+    /** 0 or 3 after `close`, 3 with messages left unsent; null if a signal ended it or it could not be run. */
+    this.exitCode = exitCode;
+  }
+  get isFailure() { return this.exitCode !== 0 && this.exitCode !== 3; }
+}
+
+/**
+ * A running relay. Its options are those of the command line, such as `{ host: "localhost", deviceKeys: "keys", plain: true }`;
+ * those that are not given come from the environment, IOTCORE_HOST and so on. What the relay writes to standard error, and
+ * why a connection ended, is a warning of the process. Every method rejects with RelayEnded if the relay has ended.
+ */
+export class Relay {
+  #process; #ended; #nextId = 1; #open = new Map(); #connecting = []; #feeds = new Set(); #notes = []; #unsent = 0; #drained;
+  /** @type {RelayEnded | undefined} */ #end;
+  isConnected = false;
+  /** @type {RelayEvent | undefined} The last event `disconnected`. */ lastDisconnect;
+
+  /** @param {Record<string, string | number | boolean | undefined>} options @param {string} program */
+  constructor(options = {}, program = "iotcore-relay") {
+    const given = Object.entries(options).filter(([, value]) => value !== undefined && value !== false);
+    const command = given.map(([name, value]) => {
+      const option = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
+      return value === true ? option : `${option}=${value}`;
+    });
+    this.#process = spawn(program, command);
+    this.#process.stdin.on("error", () => {}); // the end of the process tells more
+    createInterface({ input: this.#process.stdout }).on("line", (line) => this.#onLine(line));
+    createInterface({ input: this.#process.stderr }).on("line", (line) => {
+      this.#notes = [...this.#notes.slice(-19), line];
+      warn(line);
+    });
+    this.#ended = new Promise((resolve) => {
+      this.#process.on("error", (error) => resolve(this.#onEnd(null, `could not be run: ${error.message}`)));
+      this.#process.on("close", (code, signal) => resolve(this.#onEnd(code, `ended with ${signal ?? `exit code ${code}`}`)));
+    });
+  }
+
+  /** Ends the relay once what is open has ended, as far as that succeeds.
+   * @returns {Promise<number>} How many messages are left unsent: each has failed, with its `operation`. */
+  async close() {
+    this.#process.stdin.end();
+    const end = await this.#ended;
+    if (end.isFailure) throw end;
+    return this.#unsent;
+  }
+  /** Ends the relay at once: what is open rejects with RelayEnded. */
+  kill() { this.#process.kill("SIGKILL"); }
+  /** Waits for a connection. Rejects with NotConnected when the next attempt fails: call it again to go on waiting.
+   * @returns {Promise<void>} */
+  async connected() {
+    if (this.#end) throw this.#end;
+    if (!this.isConnected) await new Promise((resolve, reject) => this.#connecting.push({ resolve, reject }));
+  }
+  /** Attaches a device now and on each later connection; `config` and `commands` are a QoS, or null for none of them.
+   * @param {string} device @param {{ token?: string, config?: 0 | 1 | null, commands?: 0 | 1 | null }} options @returns {Promise<void>} */
+  attach(device, options = {}) { return this.#request({ op: "attach", device, ...options }); }
+  /** @param {string} device @returns {Promise<void>} */
+  detach(device) { return this.#request({ op: "detach", device }); }
+  /** Gives the device a new token, which answers the event `token_needed`.
+   * @param {string} device @param {string} token @returns {Promise<void>} */
+  authorize(device, token) { return this.#request({ op: "authorize", device, token }); }
+  /** Publishes, and resolves once the bridge has it; `device` is null for the gateway itself. The signal takes it back.
+   * @param {string | null} device @param {string | Uint8Array} payload @param {PublishOptions & { subfolder?: string }} options */
+  telemetry(device, payload, options = {}) { return this.#publish("telemetry", device, payload, options); }
+  /** Publishes the device's state likewise; a newer one makes it fail, `superseded`.
+   * @param {string | null} device @param {string | Uint8Array} payload @param {PublishOptions} options */
+  state(device, payload, options = {}) { return this.#publish("state", device, payload, options); }
+  /** With `acknowledge: "manual"`: tells the bridge that it was taken. @param {Message} message */
+  acknowledge(message) { return this.#send({ op: "acknowledge", delivery: message.delivery }); }
+  /** @returns {Promise<RelayEvent>} */
+  stats() { return this.#request({ op: "stats" }); }
+  /** @returns {Promise<RelayEvent[]>} */
+  async devices() { return (await this.#request({ op: "devices" })).devices; }
+  /** Returns the operations of the messages that have not ended. @returns {Promise<Operation[]>} */
+  async unsent() { return (await this.#request({ op: "unsent" })).operations; }
+  /** Configs and commands from now on, of these devices (null: the gateway itself) or of all. Call it before `attach`.
+   * @param {(string | null)[]} devices @returns {AsyncGenerator<Message, void>} */
+  messages(...devices) { return this.#feed((event) => message(event, devices)); }
+  /** All events from now on. @returns {AsyncGenerator<RelayEvent, void>} */
+  events() { return this.#feed((event) => event); }
+
+  /** Ends with `close`, and throws RelayEnded if the relay ends by itself. What is not read is kept. */
+  #feed(pick) {
+    const feed = { pick, items: [], wake: () => {} };
+    this.#feeds.add(feed);
+    return this.#read(feed);
+  }
+  async *#read(feed) {
+    try {
+      for (;;) {
+        while (feed.items.length > 0) yield feed.items.shift();
+        if (this.#end?.isFailure) throw this.#end;
+        if (this.#end) return;
+        await new Promise((resolve) => { feed.wake = resolve; });
+      }
+    } finally { this.#feeds.delete(feed); }
+  }
+  async #publish(op, device, payload, /** @type {PublishOptions} */ { signal, ...options }) {
+    signal?.throwIfAborted();
+    const id = this.#nextId++;
+    const cancel = () => void this.#send({ op: "cancel", id }).catch(() => {});
+    signal?.addEventListener("abort", cancel, { once: true });
+    const content = typeof payload === "string" ? { payload } : { payload_base64: Buffer.from(payload).toString("base64") };
+    try { await this.#request({ op, device, ...content, ...options }, id); } finally { signal?.removeEventListener("abort", cancel); }
+  }
+  #request(line, id = this.#nextId++) {
+    return new Promise((resolve, reject) => {
+      this.#open.set(id, { resolve, reject });
+      this.#send({ ...line, id }).catch((error) => { this.#open.delete(id); reject(error); });
+    });
+  }
+  /** Resolves once the pipe has room: the relay reads no more while too much is open. */
+  async #send(line) {
+    const { stdin } = this.#process;
+    if (!this.#end && stdin.writableEnded) await this.#ended;
+    if (this.#end) throw this.#end;
+    if (stdin.write(`${JSON.stringify(line)}\n`)) return;
+    this.#drained ??= once(stdin, "drain").catch(() => {}).finally(() => { this.#drained = undefined; });
+    await Promise.race([this.#drained, this.#ended]);
+  }
+  #onLine(line) {
+    try {
+      const event = JSON.parse(line);
+      if (typeof event.event !== "string") throw new Error("it is no event");
+      this.#onEvent(event);
+    } catch (error) { // it is no relay
+      this.#notes.push(`its output cannot be read: ${error}`);
+      this.kill();
+    }
+  }
+  #onEvent(event) {
+    const { event: name, id } = event;
+    if (name === "connected" || name === "disconnected") this.#onConnection(event);
+    if (name === "closed") this.#unsent = event.unsent;
+    const answered = ANSWERS.includes(name) ? this.#open.get(id) : undefined;
+    if (answered) this.#open.delete(id);
+    if (name === "failed") answered?.reject(new OperationFailed(event));
+    else if (name === "invalid") answered?.reject(new InvalidOperation(event.error, event.detail));
+    else answered?.resolve(name === "done" ? undefined : event);
+    for (const feed of this.#feeds) {
+      const item = feed.pick(event);
+      if (item) feed.items.push(item);
+      feed.wake();
+    }
+  }
+  #onConnection(event) {
+    this.isConnected = event.event === "connected";
+    if (!this.isConnected) {
+      this.lastDisconnect = event;
+      if (event.reason !== "closed" && event.reason !== "token_refresh") warn(event.detail);
+    }
+    for (const { resolve, reject } of this.#connecting.splice(0)) {
+      if (this.isConnected) resolve(undefined);
+      else reject(new NotConnected(event.reason, event.detail));
+    }
+  }
+  #onEnd(exitCode, how) {
+    if (exitCode !== 0 && exitCode !== 3 && this.lastDisconnect) this.#notes.push(this.lastDisconnect.detail);
+    const end = this.#end ??= new RelayEnded(exitCode, [`iotcore-relay ${how}`, ...this.#notes].join("\n"));
+    this.isConnected = false;
+    for (const { reject } of [...this.#connecting, ...this.#open.values()]) reject(end);
+    for (const feed of this.#feeds) feed.wake();
+    return end;
+  }
+}
+
+const ANSWERS = ["done", "failed", "invalid", "stats", "devices", "unsent"];
+
+function warn(text) { process.emitWarning(text, "RelayWarning"); }
+
+/** @param {RelayEvent} event @param {(string | null)[]} devices @returns {Message | undefined} */
+function message({ event: kind, device, subfolder, payload, payload_base64, delivery }, devices) {
+  if (kind !== "config" && kind !== "command" || devices.length > 0 && !devices.includes(device)) return undefined;
+  return { kind, device, subfolder, payload: payload === undefined ? Buffer.from(payload_base64, "base64") : Buffer.from(payload), delivery };
+}

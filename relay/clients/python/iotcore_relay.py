@@ -1,0 +1,311 @@
+"""A typed asyncio client of iotcore-relay, which it runs as a child process. Python 3.9 or newer, standard library only."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import itertools
+import json
+import logging
+import os
+import weakref
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, AsyncIterator, Callable, Generic, Optional, TypeVar, Union
+
+_log = logging.getLogger("iotcore_relay")
+_T = TypeVar("_T")
+_ANSWERS = ("done", "failed", "invalid", "stats", "devices", "unsent")
+
+
+class RelayError(Exception):
+    """Base of all errors: `code` for programs, the text for people."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code = code
+
+
+class OperationFailed(RelayError):
+    """The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference."""
+
+    def __init__(self, event: dict[str, Any]) -> None:
+        super().__init__(event["error"], event["detail"])
+        self.certainty: str = event["certainty"]
+        self.retry: str = event["retry"]
+        self.operation: Optional[dict[str, Any]] = event.get("operation")  # of a message: the line that sends it again
+
+
+class InvalidOperation(RelayError):
+    """The relay answered `invalid`: a mistake of the caller."""
+
+
+class NotConnected(RelayError):
+    """An attempt to connect failed: the code is the `reason`, the text says what to check. The relay goes on trying."""
+
+
+class RelayEnded(RelayError):
+    """The relay has ended: the text has its exit code and the last lines of its standard error."""
+
+    def __init__(self, exit_code: int, detail: str) -> None:
+        super().__init__("relay_ended", detail)
+        self.exit_code = exit_code  # 0 or 3 after `close`, 3 with messages left unsent; negative: the signal that ended it
+
+    @property
+    def is_failure(self) -> bool:
+        return self.exit_code not in (0, 3)
+
+
+@dataclass(frozen=True)
+class Message:
+    """A config or a command."""
+
+    kind: str  # "config" or "command"
+    device: Optional[str]  # None for the gateway itself, as in `telemetry`
+    subfolder: Optional[str]
+    payload: bytes
+    delivery: int
+
+    @property
+    def text(self) -> str:
+        return self.payload.decode()
+
+
+class Feed(Generic[_T]):
+    """An async iterator. It ends with `close`, and raises RelayEnded if the relay ends by itself. What is not read is kept."""
+
+    def __init__(self, pick: Callable[[dict[str, Any]], Optional[_T]]) -> None:
+        self._pick = pick
+        self._queue: asyncio.Queue[Any] = asyncio.Queue()
+
+    def _end(self, end: RelayEnded) -> None:
+        self._queue.put_nowait(end if end.is_failure else StopAsyncIteration())
+
+    def __aiter__(self) -> AsyncIterator[_T]:
+        return self
+
+    async def __anext__(self) -> _T:
+        item = await self._queue.get()
+        if isinstance(item, Exception):
+            self._queue.put_nowait(item)
+            raise item
+        return item  # type: ignore[no-any-return]
+
+
+class Relay:
+    """A running relay: `async with Relay(host="localhost", plain=True) as relay:`.
+
+    The keywords are the options of the command line, such as `device_keys` for `--device-keys`; those that are not given come
+    from the environment, IOTCORE_HOST and so on. What the relay writes to standard error, and why a connection ended, goes to
+    the logger `iotcore_relay`. Every method raises RelayEnded if the relay has ended.
+    """
+
+    def __init__(self, program: str = "iotcore-relay", **options: Union[str, int, os.PathLike[str], None]) -> None:
+        given = [(name.replace("_", "-"), value) for name, value in options.items() if value is not None and value is not False]
+        self._command = [program, *(f"--{name}" if value is True else f"--{name}={value}" for name, value in given)]
+        self._ids = itertools.count(1)
+        self._open: dict[Any, asyncio.Future[dict[str, Any]]] = {}  # by their ids
+        self._connecting: list[asyncio.Future[None]] = []
+        self._feeds: weakref.WeakSet[Feed[Any]] = weakref.WeakSet()
+        self._notes: deque[str] = deque(maxlen=20)
+        self._unsent = 0
+        self._end: Optional[RelayEnded] = None
+        self.is_connected = False
+        self.last_disconnect: Optional[dict[str, Any]] = None  # the last event `disconnected`
+
+    async def __aenter__(self) -> Relay:
+        pipe = asyncio.subprocess.PIPE
+        process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=2**30)
+        assert process.stdin and process.stdout and process.stderr
+        self._process, self._input = process, process.stdin
+        self._draining = asyncio.Lock()
+        self._reading = asyncio.create_task(self._read(process.stdout, process.stderr))
+        return self
+
+    async def __aexit__(self, error_type: Any, *_: Any) -> None:
+        try:
+            await self.close()
+        except RelayEnded:
+            if error_type is None:  # otherwise that says more
+                raise
+
+    async def close(self) -> int:
+        """Ends the relay once what is open has ended, as far as that succeeds; returns how many messages are left unsent: each
+        has failed, with its `operation`."""
+        self._input.close()
+        end = await asyncio.shield(self._reading)
+        if end.is_failure:
+            raise end
+        return self._unsent
+
+    def kill(self) -> None:
+        """Ends the relay at once: what is open raises RelayEnded."""
+        if self._process.returncode is None:
+            self._process.kill()
+
+    async def connected(self) -> None:
+        """Waits for a connection. Raises NotConnected when the next attempt fails: call it again to go on waiting."""
+        if self._end:
+            raise self._end
+        if not self.is_connected:
+            attempt = asyncio.get_running_loop().create_future()
+            self._connecting.append(attempt)
+            await attempt
+
+    async def attach(
+        self, device: str, *, token: Optional[str] = None, config: Optional[int] = 1, commands: Optional[int] = 1
+    ) -> None:
+        """Attaches a device now and on each later connection; `config` and `commands` are a QoS, or None for none of them."""
+        await self._request("attach", device=device, token=token, config=config, commands=commands)
+
+    async def detach(self, device: str) -> None:
+        await self._request("detach", device=device)
+
+    async def authorize(self, device: str, token: str) -> None:
+        """Gives the device a new token, which answers the event `token_needed`."""
+        await self._request("authorize", device=device, token=token)
+
+    async def telemetry(
+        self, device: Optional[str], payload: Union[str, bytes], *, subfolder: Optional[str] = None, qos: int = 1,
+        priority: str = "ordinary", expires_after: Optional[float] = None, tag: Optional[str] = None,
+    ) -> None:  # fmt: skip
+        """Publishes, and returns once the bridge has it. Cancelling this, as `asyncio.wait_for` does, takes the message back."""
+        await self._publish("telemetry", device, payload, qos, priority, expires_after, tag, subfolder=subfolder)
+
+    async def state(
+        self, device: Optional[str], payload: Union[str, bytes], *, qos: int = 1, priority: str = "ordinary",
+        expires_after: Optional[float] = None, tag: Optional[str] = None,
+    ) -> None:  # fmt: skip
+        """Publishes the device's state likewise; a newer one makes it fail, `superseded`."""
+        await self._publish("state", device, payload, qos, priority, expires_after, tag)
+
+    async def acknowledge(self, message: Message) -> None:
+        """With `acknowledge="manual"`: tells the bridge that the config or command was taken."""
+        await self._send({"op": "acknowledge", "delivery": message.delivery})
+
+    async def stats(self) -> dict[str, Any]:
+        return await self._request("stats")
+
+    async def devices(self) -> list[dict[str, Any]]:
+        devices: list[dict[str, Any]] = (await self._request("devices"))["devices"]
+        return devices
+
+    async def unsent(self) -> list[dict[str, Any]]:
+        """Returns the operations of the messages that have not ended."""
+        operations: list[dict[str, Any]] = (await self._request("unsent"))["operations"]
+        return operations
+
+    def messages(self, *devices: Optional[str]) -> Feed[Message]:
+        """Configs and commands from now on, of these devices (None: the gateway itself) or of all. Call it before `attach`."""
+        return self._feed(lambda event: _message(event, devices))
+
+    def events(self) -> Feed[dict[str, Any]]:
+        """All events from now on, as dicts."""
+        return self._feed(lambda event: event)
+
+    def _feed(self, pick: Callable[[dict[str, Any]], Optional[_T]]) -> Feed[_T]:
+        feed = Feed(pick)
+        self._feeds.add(feed)
+        if self._end:
+            feed._end(self._end)
+        return feed
+
+    async def _publish(self, op: str, device: Optional[str], payload: Union[str, bytes], qos: int, priority: str,
+                       expires_after: Optional[float], tag: Optional[str], **more: Any) -> None:  # fmt: skip
+        content = {"payload": payload} if isinstance(payload, str) else {"payload_base64": base64.b64encode(payload).decode()}
+        await self._request(op, device=device, qos=qos, priority=priority, expires_after=expires_after, tag=tag, **content, **more)
+
+    async def _request(self, op: str, **members: Any) -> dict[str, Any]:
+        id = next(self._ids)
+        ended: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        self._open[id] = ended
+        ended.add_done_callback(lambda _: ended.cancelled() or ended.exception())  # it may end while its line is being sent
+        try:
+            await self._send({"op": op, "id": id, **members})
+            return await ended
+        except asyncio.CancelledError:
+            if op in ("telemetry", "state") and not self._end:
+                self._input.write(b'{"op":"cancel","id":%d}\n' % id)
+            raise
+        finally:
+            self._open.pop(id, None)
+            ended.cancel()
+
+    async def _send(self, line: dict[str, Any]) -> None:
+        if self._end:
+            raise self._end
+        try:
+            self._input.write(json.dumps(line).encode() + b"\n")
+            async with self._draining:  # by one at a time, as Python 3.9 demands
+                await self._input.drain()  # back-pressure: the relay reads no more while too much is open
+        except (ConnectionError, RuntimeError):  # closed by its end, or by `close`
+            raise await asyncio.shield(self._reading) from None
+
+    async def _read(self, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> RelayEnded:
+        notes = asyncio.create_task(self._read_notes(stderr))
+        try:
+            async for line in stdout:
+                self._on_event(json.loads(line))
+        except Exception as error:  # it is no relay
+            self._notes.append(f"its output cannot be read: {error!r}")
+            self.kill()
+        await notes
+        code = await self._process.wait()
+        if code not in (0, 3) and self.last_disconnect:
+            self._notes.append(self.last_disconnect["detail"])
+        why = "\n".join(["", *self._notes])
+        self._end = RelayEnded(code, f"iotcore-relay ended with exit code {code}{why}")
+        self.is_connected = False
+        waiting: list[asyncio.Future[Any]] = [*self._connecting, *self._open.values()]
+        for future in waiting:
+            if not future.done():
+                future.set_exception(self._end)
+        for feed in self._feeds:
+            feed._end(self._end)
+        return self._end
+
+    async def _read_notes(self, stderr: asyncio.StreamReader) -> None:
+        async for line in stderr:
+            note = line.decode(errors="replace").rstrip()
+            self._notes.append(note)
+            _log.warning("%s", note)
+
+    def _on_event(self, event: dict[str, Any]) -> None:
+        name = event["event"]
+        if name in ("connected", "disconnected"):
+            self._on_connection(event)
+        elif name == "closed":
+            self._unsent = event["unsent"]
+        answered = self._open.get(event.get("id")) if name in _ANSWERS else None
+        if answered and not answered.done():
+            if name == "failed":
+                answered.set_exception(OperationFailed(event))
+            elif name == "invalid":
+                answered.set_exception(InvalidOperation(event["error"], event["detail"]))
+            else:
+                answered.set_result(event)
+        for feed in self._feeds:
+            item = feed._pick(event)
+            if item is not None:
+                feed._queue.put_nowait(item)
+
+    def _on_connection(self, event: dict[str, Any]) -> None:
+        self.is_connected = event["event"] == "connected"
+        if not self.is_connected:
+            self.last_disconnect = event
+            if event["reason"] not in ("closed", "token_refresh"):
+                _log.warning("%s", event["detail"])
+        for attempt in self._connecting:
+            if not attempt.done():
+                if self.is_connected:
+                    attempt.set_result(None)
+                else:
+                    attempt.set_exception(NotConnected(event["reason"], event["detail"]))
+        self._connecting.clear()
+
+
+def _message(event: dict[str, Any], devices: tuple[Optional[str], ...]) -> Optional[Message]:
+    if event["event"] not in ("config", "command") or devices and event["device"] not in devices:
+        return None
+    payload = base64.b64decode(event["payload_base64"]) if "payload_base64" in event else event["payload"].encode()
+    return Message(event["event"], event["device"], event["subfolder"], payload, event["delivery"])
