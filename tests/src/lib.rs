@@ -2,8 +2,9 @@
 //!
 //! [`bridge`] emulates the cloud's side: registry, tokens, attached devices, error reports, config, commands and
 //! limits. It is a pure state machine that tests run in virtual time. With the feature `serve` (on by default)
-//! [`serve`](mod@serve) runs it on TCP and TLS for clients in any language, as the program `iotcore-bridge` or inside
-//! another program.
+//! [`serve`](mod@serve) runs it on TCP and TLS for clients in any language, inside another program. The feature `programs`
+//! (on by default, too) provides the program `iotcore-bridge`, which does so with a registry file; a library that depends on
+//! the testkit leaves it out with `default-features = false`.
 //!
 //! It is intended for a developer's machine and listens on loopback by default. It is not a production server: nothing
 //! is persisted, it does not defend against large numbers of hostile clients, and where the service's behaviour is

@@ -1,5 +1,8 @@
-//! The command lines of the testkit's programs; that of the relay is tested beside it.
+//! The command lines of the testkit's programs and what the demo prints; the relay's are tested beside it.
 #![forbid(unsafe_code)]
+
+#[path = "programs/mod.rs"]
+mod executables;
 
 use std::process::Command;
 
@@ -43,4 +46,39 @@ fn no_progress_is_shown_where_no_terminal_is() {
     let (out, err) = run(program, &["--seeds", "40"]);
     assert!(out.contains("every guarantee held"), "{out}");
     assert_eq!(err, "");
+}
+
+/// The report of a refused device, without spaces.
+const REPORT: &str = "ERRORstranger-1GATEWAY_ATTACHMENT_ERROR:Device\"stranger-1\"wasnotattached:itisnotboundtothegateway.";
+
+fn without_spaces(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
+#[test]
+fn the_demo_prints_a_report_as_one_line_to_a_file() {
+    let demo = executables::executable("gateway").to_str().unwrap();
+    let (out, _) = run(demo, &[]);
+    let line = out.lines().find(|line| line.contains("ERROR  ")).unwrap();
+    assert!(without_spaces(line).ends_with(REPORT), "{line}");
+}
+
+/// Needs `script`, of util-linux: without it, it is skipped.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_demo_wraps_its_lines_on_a_terminal_and_cuts_none() {
+    const COLUMNS: usize = 60;
+    let demo = executables::executable("gateway");
+    let mut script = Command::new("script");
+    script.args(["-qec", "stty rows 24 cols 60; exec \"$DEMO\"", "/dev/null"]);
+    let Ok(output) = script.env("DEMO", demo).env("NO_COLOR", "1").output() else {
+        return println!("skipped, because the program `script` is missing");
+    };
+    assert!(output.status.success(), "{output:?}");
+    let out = String::from_utf8(output.stdout).unwrap();
+    assert!(without_spaces(&out).contains(REPORT), "{out}");
+    let timeline = out.lines().filter(|line| !line.starts_with("  projects/"));
+    for line in timeline {
+        assert!(line.chars().count() <= COLUMNS, "{line}");
+    }
 }
