@@ -15,11 +15,12 @@ use crate::{
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// The bridge has not accepted any connection of this gateway yet, and an attempt to connect has failed. The gateway
-    /// keeps trying, unless [`retry_in`](crate::cause::Disconnected::retry_in) is `None`, and attaches the device as soon as it is
-    /// connected; what the device sends meanwhile is kept. Does not end an attach that shall
-    /// [keep waiting](crate::driver::Attach::keep_waiting), nor one on a later connection.
-    NotConnected(NotConnected, Device),
+    /// The bridge has not answered anything yet but CONNECT, and an attempt to connect has failed, or a connection has ended.
+    /// The gateway keeps trying, unless [`retry_in`](crate::cause::Disconnected::retry_in) is `None`, and attaches the device as
+    /// soon as it is connected; what the device sends meanwhile is kept. Does not end an attach that shall
+    /// [keep waiting](crate::driver::Attach::keep_waiting), unless the gateway gives up, nor one on a later connection. There is
+    /// no device if the gateway had given up before.
+    NotConnected(NotConnected, Option<Device>),
     /// The token source failed, or did not answer within `dial_timeout`; nothing was sent.
     Token(TokenFailure),
     /// The attach was not accepted, also because the gateway was closed or the driver dropped while a token was fetched,
@@ -35,8 +36,8 @@ impl AttachError {
     pub fn into_device(self) -> Option<Device> {
         match self {
             Self::Token(_) => None,
-            Self::Attach(_, device) => device,
-            Self::NotConnected(_, device) | Self::Subscribe(_, device) => Some(device),
+            Self::NotConnected(_, device) | Self::Attach(_, device) => device,
+            Self::Subscribe(_, device) => Some(device),
         }
     }
 
@@ -54,11 +55,13 @@ impl AttachError {
 impl fmt::Display for AttachError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NotConnected(error, device) => write!(
-                f,
-                "{} is not attached, because the gateway is {error}",
-                device.id()
-            ),
+            Self::NotConnected(error, device) => {
+                match device {
+                    Some(device) => device.id().fmt(f)?,
+                    None => f.write_str("the device")?,
+                }
+                write!(f, " is not attached, because the gateway is {error}")
+            }
             Self::Token(error) => write!(f, "the device was not attached: {error}"),
             Self::Attach(error, None) => write!(f, "the device was not attached: {error}"),
             Self::Attach(error, Some(device)) => {

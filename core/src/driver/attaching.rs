@@ -11,9 +11,16 @@ use std::sync::{Arc, OnceLock};
 use crate::{
     command::{DeviceAuth, OpId, Subscription},
     driver::{
-        attach_error::AttachError, completion::Completion, device::Device,
-        failed_attempt::FailedAttempt, not_connected::NotConnected, operation_error::Unsuccessful,
-        payloads::Attach, runtime::BoxFuture, shared::Shared, token_wait::TokenWait,
+        attach_error::AttachError,
+        completion::Completion,
+        device::Device,
+        failed_attempt::FailedAttempt,
+        not_connected::NotConnected,
+        operation_error::{OperationError, Unsuccessful},
+        payloads::Attach,
+        runtime::BoxFuture,
+        shared::Shared,
+        token_wait::TokenWait,
     },
     event::Outcome,
     id::DeviceId,
@@ -118,7 +125,7 @@ async fn device_token(
     device: &DeviceId,
 ) -> Result<Option<Token>, AttachError> {
     let asked = shared.with(|state, now| state.ask_for_token(device, now));
-    let (request, begins) = asked.map_err(|error| AttachError::Attach(error, None))?;
+    let (request, begins) = asked.map_err(|error| attach_error(shared, error, None))?;
     let answered = TokenWait::new(Arc::clone(shared), request);
     if begins {
         let mut fetch = Arc::clone(shared.environment()).device_token(device.clone());
@@ -129,7 +136,7 @@ async fn device_token(
     }
     let answer = answered.await;
     answer
-        .map_err(|error| AttachError::Attach(error, None))?
+        .map_err(|error| attach_error(shared, error, None))?
         .map_err(AttachError::Token)
 }
 
@@ -154,7 +161,7 @@ async fn attach_device(
     let unix_now = shared.environment().unix_now();
     let accepted = shared
         .with(|state, now| state.attach(&id, auth, &subscriptions, unix_now, now))
-        .map_err(|error| AttachError::Attach(error, None))?;
+        .map_err(|error| attach_error(&shared, error, None))?;
     let device = Device::new(Arc::clone(&shared), accepted.device, id);
     told.get_or_init(|| (accepted.attach, device.clone()));
     let attached = Completion::new(Arc::clone(&shared), accepted.attach);
@@ -163,8 +170,8 @@ async fn attach_device(
         .map(|op| op.map(|op| Completion::new(Arc::clone(&shared), op)));
     match unless_not_connected(attached, failed_attempt).await {
         Ok(Ok(_)) => {}
-        Ok(Err(error)) => return Err(AttachError::Attach(error.into(), Some(device))),
-        Err(not_connected) => return Err(AttachError::NotConnected(not_connected, device)),
+        Ok(Err(error)) => return Err(attach_error(&shared, error.into(), Some(device))),
+        Err(not_connected) => return Err(AttachError::NotConnected(not_connected, Some(device))),
     }
     for completion in subscribed.into_iter().flatten() {
         if let Err(error) = completion.await {
@@ -188,4 +195,12 @@ async fn unless_not_connected(
         Pin::new(&mut attached).poll(cx).map(Ok)
     })
     .await
+}
+
+/// Returns why an attach failed: of a gateway that has given up before its first connection, why it is not connected.
+fn attach_error(shared: &Shared, error: OperationError, device: Option<Device>) -> AttachError {
+    match shared.lock(|state| state.gave_up()) {
+        Some(not_connected) => AttachError::NotConnected(not_connected, device),
+        None => AttachError::Attach(error, device),
+    }
 }

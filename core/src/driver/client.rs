@@ -78,7 +78,7 @@ impl Client {
     ///
     /// | [`AttachError`](crate::driver::error::AttachError) | the device afterwards |
     /// |---|---|
-    /// | `NotConnected`: the bridge has not accepted any connection yet, and an attempt to connect has failed | will be attached as soon as there is a connection; the gateway keeps trying |
+    /// | `NotConnected`: the bridge has not answered anything yet but CONNECT, and an attempt to connect has failed, or a connection has ended | will be attached as soon as there is a connection; the gateway keeps trying |
     /// | `Attach`, [`Failure::TimedOut`](crate::Failure::TimedOut): the bridge did not answer in `attach_timeout` | is asked for again with backoff, and may be attached seconds later |
     /// | `Subscribe`, `Failure::TimedOut` or `SubscriptionRefused` | is attached, and the subscription is tried again with backoff |
     /// | `Attach`, [`Failure::Reported`](crate::Failure::Reported): refused; or [`Failure::Suspected`](crate::Failure::Suspected): the bridge closed the connection at each attempt | is not attached until it is attached or authorized again |

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::{driver::transport_error::TransportError, event::Disconnected};
 
-/// An attempt to connect failed, and the bridge has not accepted a connection of this gateway yet.
+/// An attempt to connect failed, or a connection ended, before the bridge had answered anything but CONNECT.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct NotConnected {

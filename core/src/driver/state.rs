@@ -197,6 +197,12 @@ impl State {
             .poll(told, waiter, cx, &mut self.wakers)
     }
 
+    /// Returns why the gateway was never connected, once it has given up.
+    pub(crate) fn gave_up(&self) -> Option<NotConnected> {
+        let has_closed = self.shutdown.closed()?.cause == CloseCause::GaveUp;
+        self.first_connection.last().filter(|_| has_closed).cloned()
+    }
+
     pub(crate) fn stop_waiting_for_attempt(&mut self, waiter: Option<u64>) {
         self.first_connection.stop_waiting(waiter, &mut self.wakers);
     }

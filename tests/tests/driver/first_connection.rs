@@ -35,7 +35,7 @@ fn serve(world: &World) -> Server {
 #[track_caller]
 fn not_connected(attached: Attached) -> (NotConnected, Device) {
     match attached.ended() {
-        Err(AttachError::NotConnected(error, device)) => (error, device),
+        Err(AttachError::NotConnected(error, Some(device))) => (error, device),
         other => panic!("{other:?}"),
     }
 }
@@ -159,11 +159,13 @@ fn an_attach_that_keeps_waiting_outlasts_failed_attempts() {
 }
 
 #[test]
-fn an_attach_after_a_first_connection_waits_through_outages() {
+fn an_attach_after_a_first_answer_waits_through_outages() {
     let world = World::new();
     let (client, driver) = start(&world, Options::default());
     let _driver = world.spawn(driver.run());
-    Server::open(&world).close(&world);
+    let _delivery = client.gateway().try_telemetry("x").unwrap();
+    let server = serve(&world);
+    server.close(&world);
     world.dials(Dials::Fail);
     let attach = Attach::new(id("device-1")).config(None).commands(None);
     let attached = world.spawn(client.attach(attach));
@@ -184,6 +186,42 @@ fn the_last_attempt_says_that_no_other_follows() {
     let _driver = world.spawn(driver.run());
     let (error, _) = not_connected(attached);
     assert_eq!(error.ended.retry_in, None);
+}
+
+#[test]
+fn a_bridge_that_accepts_and_drops_the_first_connection_has_not_connected() {
+    let world = World::new();
+    let (client, driver) = start(&world, Options::default());
+    let _driver = world.spawn(driver.run());
+    let attached = world.spawn(client.attach(id("device-1")));
+    let server = Server::accept(&world);
+    server.send(&world, &[0x20, 2, 0, 0]);
+    assert!(client.is_connected());
+    server.close(&world);
+    let (error, _) = not_connected(attached);
+    let end = TransportEnd::PeerClosed;
+    assert_eq!(error.ended.reason, DisconnectReason::Transport(end));
+}
+
+#[test]
+fn a_gateway_that_has_given_up_says_why_to_every_attach() {
+    let world = unreachable();
+    let mut options = Options::default();
+    options.reconnect = Reconnect::Attempts(0);
+    let (client, driver) = start(&world, options);
+    let keeping = Attach::new(id("device-1")).keep_waiting();
+    let keeping = world.spawn(client.attach(keeping));
+    let _driver = world.spawn(driver.run());
+    not_connected(keeping);
+    let late = world.spawn(client.attach(id("device-2")));
+    let Err(error @ AttachError::NotConnected(_, None)) = late.ended() else {
+        panic!("attached by a gateway that has given up");
+    };
+    let shown = error.to_string();
+    assert!(
+        shown.starts_with("the device is not attached, because the gateway is not connected: "),
+        "{shown}"
+    );
 }
 
 #[test]

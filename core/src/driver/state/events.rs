@@ -39,7 +39,7 @@ impl State {
 
     fn distribute(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Connected => self.on_connected(),
+            Event::Connected => self.report(&Status::Connected),
             Event::Disconnected(ended) => self.on_disconnected(ended),
             Event::Attached { device } => {
                 self.report_of(device, |device| Status::Attached { device });
@@ -135,11 +135,6 @@ impl State {
         }
     }
 
-    fn on_connected(&mut self) {
-        self.first_connection.succeed();
-        self.report(&Status::Connected);
-    }
-
     fn on_disconnected(&mut self, ended: Disconnected) {
         let error = self.transport_error.take();
         self.first_connection
@@ -149,6 +144,9 @@ impl State {
     }
 
     fn on_done(&mut self, op: OpId, outcome: Outcome) {
+        if let Outcome::Attached | Outcome::Subscribed(_) | Outcome::Acknowledged = outcome {
+            self.first_connection.succeed(&mut self.wakers);
+        }
         self.end_detach(op);
         self.operations.succeed(op, outcome, &mut self.wakers);
     }

@@ -12,7 +12,8 @@ use crate::{
     event::{DisconnectReason, Disconnected},
 };
 
-/// Whether the bridge has ever accepted a connection, and if not, how the last attempt failed.
+/// Whether there was ever a connection on which the bridge has answered more than CONNECT, and if not, how the last attempt
+/// ended. A bridge that accepts and drops each connection is none: two gateways with one id see that.
 #[derive(Default)]
 pub(crate) struct FirstConnection {
     was_made: bool,
@@ -25,22 +26,31 @@ pub(crate) struct FirstConnection {
 }
 
 impl FirstConnection {
-    /// Records a connection. Nobody is told of attempts any more.
-    pub(crate) fn succeed(&mut self) {
-        *self = Self {
-            was_made: true,
-            ..Self::default()
-        };
+    /// Records an answer of the bridge. Nobody is told of attempts any more.
+    pub(crate) fn succeed(&mut self, wakers: &mut Wakers) {
+        self.was_made = true;
+        self.last = None;
+        self.waiters.wake_all(wakers);
     }
 
-    /// Records the end of an attempt, which is a failure unless the gateway was closed.
+    /// Returns how the last attempt failed, unless a connection was made.
+    pub(crate) fn last(&self) -> Option<&NotConnected> {
+        self.last.as_ref()
+    }
+
+    /// Records the end of an attempt, or of a connection on which nothing was answered: a failure, unless the gateway itself
+    /// ended it.
     pub(crate) fn fail(
         &mut self,
         ended: &Disconnected,
         error: Option<&Arc<TransportError>>,
         wakers: &mut Wakers,
     ) {
-        if self.was_made || ended.reason == DisconnectReason::Closed {
+        let is_own = matches!(
+            ended.reason,
+            DisconnectReason::Closed | DisconnectReason::TokenRefresh
+        );
+        if self.was_made || is_own {
             return;
         }
         self.failed += 1;
