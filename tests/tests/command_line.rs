@@ -4,7 +4,10 @@
 #[path = "programs/mod.rs"]
 mod executables;
 
-use std::process::Command;
+use std::{
+    io::{self, Write},
+    process::Command,
+};
 
 const PROGRAMS: [(&str, &str); 2] = [
     ("iotcore-bridge", env!("CARGO_BIN_EXE_iotcore-bridge")),
@@ -72,7 +75,8 @@ fn the_demo_wraps_its_lines_on_a_terminal_and_cuts_none() {
     let mut script = Command::new("script");
     script.args(["-qec", "stty rows 24 cols 60; exec \"$DEMO\"", "/dev/null"]);
     let Ok(output) = script.env("DEMO", demo).env("NO_COLOR", "1").output() else {
-        return println!("skipped, because the program `script` is missing");
+        let _ = writeln!(io::stderr(), "skipped: there is no program `script`");
+        return;
     };
     assert!(output.status.success(), "{output:?}");
     let out = String::from_utf8(output.stdout).unwrap();
