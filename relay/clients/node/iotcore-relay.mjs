@@ -209,7 +209,8 @@ export class Relay {
     this.isConnected = event.event === "connected";
     if (!this.isConnected) {
       this.lastDisconnect = event;
-      if (event.reason !== "closed" && event.reason !== "token_refresh") warn(event.detail);
+      const next = event.retry_in_ms === null ? "" : `; the next attempt is in ${(event.retry_in_ms / 1000).toFixed(1)} s`;
+      if (event.reason !== "closed" && event.reason !== "token_refresh") warn(event.detail + next);
     }
     for (const { resolve, reject } of this.#connecting.splice(0)) {
       if (this.isConnected) resolve(undefined);

@@ -213,10 +213,14 @@ async function untilSignal() {
 }
 
 async function withoutAConnectionItIsToldWhy() {
+  const warnings = [];
+  process.on("warning", ({ message }) => warnings.push(message));
   let relay = bridge.relay({ port: CLOSED_PORT, drainTimeout: 1 });
   for (let attempt = 0; attempt < 2; attempt += 1) {
     await assert.rejects(relay.connected(), (error) => error instanceof NotConnected && error.code === "dial_failed"
       && error.message.includes("check --host and --port"));
+    await relay.stats();
+    assert.match(warnings.at(-1), /check --host and --port.*; the next attempt is in \d+\.\d s$/);
   }
   assert.equal((await relay.stats()).last_disconnect.reason, "dial_failed");
   assert.deepEqual(await relay.close(), []);

@@ -351,7 +351,8 @@ class Relay:
         if not self.is_connected:
             self.last_disconnect = event
             if event["reason"] not in ("closed", "token_refresh"):
-                _log.warning("%s", event["detail"])
+                wait = event["retry_in_ms"]
+                _log.warning("%s%s", event["detail"], "" if wait is None else f"; the next attempt is in {wait / 1000:.1f} s")
         for attempt in self._connecting:
             if not attempt.done():
                 if self.is_connected:

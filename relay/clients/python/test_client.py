@@ -5,6 +5,7 @@ import json
 import logging
 import os
 import pathlib
+import re
 import signal
 import sys
 import tempfile
@@ -17,6 +18,7 @@ RELAY = os.path.abspath(os.environ["RELAY"])
 BRIDGE = os.path.abspath(os.environ["BRIDGE"])
 SENSORS = [f"sensor-{number}" for number in range(20)]
 CLOSED_PORT = 1  # reserved and unused
+LOGGED: "list[str]" = []
 
 
 class Bridge:
@@ -268,6 +270,7 @@ async def without_a_connection_it_is_told_why_and_one_that_comes_is_used(bridge:
         for _ in range(2):
             error = await error_of(relay.connected(), NotConnected)
             assert error.code == "dial_failed" and "check --host and --port" in str(error), error
+            assert re.search(r"check --host and --port.*; the next attempt is in \d+\.\d s$", LOGGED[-1]), LOGGED
         assert (await relay.stats())["last_disconnect"]["reason"] == "dial_failed"
     async with bridge.relay(gateway="boiler-7") as relay:
         error = await error_of(relay.connected(), NotConnected)
@@ -371,5 +374,7 @@ async def main() -> None:
             await bridge.stop()
 
 
-logging.disable()
+handler = logging.Handler()
+handler.emit = lambda record: LOGGED.append(record.getMessage())
+logging.basicConfig(handlers=[handler])
 asyncio.run(until_signal(sys.argv[2], int(sys.argv[3])) if sys.argv[1:2] == ["until-signal"] else main())
