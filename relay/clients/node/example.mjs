@@ -7,7 +7,10 @@ const READINGS = 3; // of each device; a gateway goes on for ever
 async function run(relay, device) {
   const messages = relay.messages(device); // before the attach: the config comes at once
   await relay.attach(device);
-  follow(relay, messages).catch((error) => console.error(error.message));
+  await Promise.race([publish(relay, device), follow(relay, messages)]); // an error of either ends the program
+}
+
+async function publish(relay, device) {
   for (let number = 0; number < READINGS; number += 1) {
     await relay.telemetry(device, JSON.stringify({ celsius: 70 + number }));
     console.log(device, "published", number);

@@ -35,25 +35,27 @@ export class OperationFailed extends RelayError {
 export class InvalidOperation extends RelayError {}
 /** An attempt to connect failed: the code is the `reason`, the message says what to check. The relay goes on trying. */
 export class NotConnected extends RelayError {}
-/** The relay has ended: the message has its exit code and the last lines of its standard error. */
+/** The relay has failed: the message has its exit code and the last lines of its standard error. */
 export class RelayEnded extends RelayError {
   /** @param {number | null} exitCode @param {string} detail */
   constructor(exitCode, detail) {
     super("relay_ended", detail);
-    /** 0 or 3 after `close`, 3 with messages left unsent; null if a signal ended it or it could not be run. */
+    /** 1 or 2, as in the relay's documentation; null if a signal ended it or it could not be run. */
     this.exitCode = exitCode;
   }
-  get isFailure() { return this.exitCode !== 0 && this.exitCode !== 3; }
 }
 
 /**
  * A running relay. Its options are those of the command line, such as `{ host: "localhost", deviceKeys: "keys", plain: true }`;
  * those that are not given come from the environment, IOTCORE_HOST and so on. What the relay writes to standard error, and
- * why a connection ended, is a warning of the process. Every method rejects with RelayEnded if the relay has ended.
+ * why a connection ended, is a warning of the process. Every method rejects with RelayEnded if the relay has failed, and once
+ * `close` has begun, with OperationFailed and the code `closed`.
  */
 export class Relay {
-  #process; #ended; #nextId = 1; #open = new Map(); #connecting = []; #feeds = new Set(); #notes = []; #unsent = 0; #drained;
-  /** @type {RelayEnded | undefined} */ #end;
+  #process; #ended; #nextId = 1; #connecting = []; #feeds = new Set(); #notes = []; #drained;
+  #open = new Map(); // with their lines, by their ids
+  /** @type {Map<number, Operation>} Operations of messages that the relay's end leaves unsent, by their ids. */ #left = new Map();
+  /** @type {{ code: number | null, detail: string } | undefined} */ #exit;
   isConnected = false;
   /** @type {RelayEvent | undefined} The last event `disconnected`. */ lastDisconnect;
 
@@ -64,7 +66,7 @@ export class Relay {
       const option = `--${name.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`)}`;
       return value === true ? option : `${option}=${value}`;
     });
-    this.#process = spawn(program, command);
+    this.#process = spawn(program, command, { detached: process.platform !== "win32" }); // Ctrl-C is the program's
     this.#process.stdin.on("error", () => {}); // the end of the process tells more
     createInterface({ input: this.#process.stdout }).on("line", (line) => this.#onLine(line));
     createInterface({ input: this.#process.stderr }).on("line", (line) => {
@@ -72,25 +74,25 @@ export class Relay {
       warn(line);
     });
     this.#ended = new Promise((resolve) => {
-      this.#process.on("error", (error) => resolve(this.#onEnd(null, `could not be run: ${error.message}`)));
-      this.#process.on("close", (code, signal) => resolve(this.#onEnd(code, `ended with ${signal ?? `exit code ${code}`}`)));
+      this.#process.on("error", (error) => resolve(this.#onExit(null, `could not be run: ${error.message}`)));
+      this.#process.on("close", (code, signal) => resolve(this.#onExit(code, `ended with ${signal ?? `exit code ${code}`}`)));
     });
   }
 
-  /** Ends the relay once what is open has ended, as far as that succeeds.
-   * @returns {Promise<number>} How many messages are left unsent: each has failed, with its `operation`. */
+  /** Ends the relay once what is open has ended, as far as that succeeds. Rejects with RelayEnded if the relay has failed.
+   * @returns {Promise<Operation[]>} Those of the messages that are left unsent, as `unsent` returns them from then on. */
   async close() {
     this.#process.stdin.end();
-    const end = await this.#ended;
-    if (end.isFailure) throw end;
-    return this.#unsent;
+    await this.#ended;
+    if (this.#hasFailed()) throw this.#over();
+    return this.unsent();
   }
   /** Ends the relay at once: what is open rejects with RelayEnded. */
   kill() { this.#process.kill("SIGKILL"); }
   /** Waits for a connection. Rejects with NotConnected when the next attempt fails: call it again to go on waiting.
    * @returns {Promise<void>} */
   async connected() {
-    if (this.#end) throw this.#end;
+    if (this.#exit || this.#process.stdin.writableEnded) throw this.#over();
     if (!this.isConnected) await new Promise((resolve, reject) => this.#connecting.push({ resolve, reject }));
   }
   /** Attaches a device now and on each later connection; `config` and `commands` are a QoS, or null for none of them.
@@ -113,8 +115,17 @@ export class Relay {
   stats() { return this.#request({ op: "stats" }); }
   /** @returns {Promise<RelayEvent[]>} */
   async devices() { return (await this.#request({ op: "devices" })).devices; }
-  /** Returns the operations of the messages that have not ended. @returns {Promise<Operation[]>} */
-  async unsent() { return (await this.#request({ op: "unsent" })).operations; }
+  /** Sends a message that another relay has left unsent, one of its `unsent`; otherwise as `telemetry` and `state`.
+   * @param {Operation} operation @returns {Promise<void>} */
+  sendAgain({ id, ...operation }) { return this.#request(operation); }
+  /** Returns the operations of the messages that have not ended, for `sendAgain`. Once the relay has ended, however it has, of
+   * all those that it has left unsent or was given too late; once `close` has begun, waits for the end.
+   * @returns {Promise<Operation[]>} */
+  async unsent() {
+    if (this.#process.stdin.writableEnded) await this.#ended;
+    if (this.#exit) return [...this.#left.values()].sort((a, b) => a.id - b.id);
+    return (await this.#request({ op: "unsent" })).operations;
+  }
   /** Configs and commands from now on, of these devices (null: the gateway itself) or of all. Call it before `attach`.
    * @param {(string | null)[]} devices @returns {AsyncGenerator<Message, void>} */
   messages(...devices) { return this.#feed((event) => message(event, devices)); }
@@ -131,8 +142,8 @@ export class Relay {
     try {
       for (;;) {
         while (feed.items.length > 0) yield feed.items.shift();
-        if (this.#end?.isFailure) throw this.#end;
-        if (this.#end) return;
+        if (this.#hasFailed()) throw this.#over();
+        if (this.#exit) return;
         await new Promise((resolve) => { feed.wake = resolve; });
       }
     } finally { this.#feeds.delete(feed); }
@@ -145,20 +156,29 @@ export class Relay {
     const content = typeof payload === "string" ? { payload } : { payload_base64: Buffer.from(payload).toString("base64") };
     try { await this.#request({ op, device, ...content, ...options }, id); } finally { signal?.removeEventListener("abort", cancel); }
   }
-  #request(line, id = this.#nextId++) {
+  #request(operation, id = this.#nextId++) {
+    const line = { ...operation, id };
     return new Promise((resolve, reject) => {
-      this.#open.set(id, { resolve, reject });
-      this.#send({ ...line, id }).catch((error) => { this.#open.delete(id); reject(error); });
+      this.#open.set(id, { line, resolve, reject });
+      this.#send(line).catch((error) => { this.#open.delete(id); reject(error); });
     });
   }
   /** Resolves once the pipe has room: the relay reads no more while too much is open. */
   async #send(line) {
     const { stdin } = this.#process;
-    if (!this.#end && stdin.writableEnded) await this.#ended;
-    if (this.#end) throw this.#end;
+    if (this.#exit || stdin.writableEnded) throw this.#over(line);
     if (stdin.write(`${JSON.stringify(line)}\n`)) return;
     this.#drained ??= once(stdin, "drain").catch(() => {}).finally(() => { this.#drained = undefined; });
     await Promise.race([this.#drained, this.#ended]);
+  }
+  #hasFailed() { return this.#exit !== undefined && this.#exit.code !== 0 && this.#exit.code !== 3; }
+  /** Why `line` cannot be sent or is not answered; it is kept if it is a message. */
+  #over(line = undefined) {
+    const operation = line && MESSAGES.includes(line.op) ? line : undefined;
+    if (operation && !this.#left.has(operation.id)) this.#left.set(operation.id, operation);
+    if (this.#exit && this.#hasFailed()) return new RelayEnded(this.#exit.code, this.#exit.detail);
+    return new OperationFailed({ event: "failed", error: "closed", detail: "the relay has ended, or had begun to", certainty: "confirmed",
+      retry: "backoff", operation });
   }
   #onLine(line) {
     try {
@@ -173,9 +193,9 @@ export class Relay {
   #onEvent(event) {
     const { event: name, id } = event;
     if (name === "connected" || name === "disconnected") this.#onConnection(event);
-    if (name === "closed") this.#unsent = event.unsent;
     const answered = ANSWERS.includes(name) ? this.#open.get(id) : undefined;
     if (answered) this.#open.delete(id);
+    if (answered && event.operation && UNSENT.includes(event.error)) this.#left.set(id, event.operation);
     if (name === "failed") answered?.reject(new OperationFailed(event));
     else if (name === "invalid") answered?.reject(new InvalidOperation(event.error, event.detail));
     else answered?.resolve(name === "done" ? undefined : event);
@@ -189,24 +209,28 @@ export class Relay {
     this.isConnected = event.event === "connected";
     if (!this.isConnected) {
       this.lastDisconnect = event;
-      if (event.reason !== "closed" && event.reason !== "token_refresh") warn(event.detail);
+      const next = event.retry_in_ms === null ? "" : `; the next attempt is in ${(event.retry_in_ms / 1000).toFixed(1)} s`;
+      if (event.reason !== "closed" && event.reason !== "token_refresh") warn(event.detail + next);
     }
     for (const { resolve, reject } of this.#connecting.splice(0)) {
       if (this.isConnected) resolve(undefined);
       else reject(new NotConnected(event.reason, event.detail));
     }
   }
-  #onEnd(exitCode, how) {
-    if (exitCode !== 0 && exitCode !== 3 && this.lastDisconnect) this.#notes.push(this.lastDisconnect.detail);
-    const end = this.#end ??= new RelayEnded(exitCode, [`iotcore-relay ${how}`, ...this.#notes].join("\n"));
+  #onExit(code, how) {
+    if (this.#exit) return;
+    if (code !== 0 && code !== 3 && this.lastDisconnect) this.#notes.push(this.lastDisconnect.detail);
+    this.#exit = { code, detail: [`iotcore-relay ${how}`, ...this.#notes].join("\n") };
     this.isConnected = false;
-    for (const { reject } of [...this.#connecting, ...this.#open.values()]) reject(end);
+    for (const { reject } of this.#connecting) reject(this.#over());
+    for (const { line, reject } of this.#open.values()) reject(this.#over(line));
     for (const feed of this.#feeds) feed.wake();
-    return end;
   }
 }
 
 const ANSWERS = ["done", "failed", "invalid", "stats", "devices", "unsent"];
+const MESSAGES = ["telemetry", "state"];
+const UNSENT = ["closed", "gave_up", "stopped"];
 
 function warn(text) { process.emitWarning(text, "RelayWarning"); }
 

@@ -12,12 +12,19 @@ READINGS = 3  # of each device; a gateway goes on for ever
 async def run(relay: Relay, device: str) -> None:
     messages = relay.messages(device)  # before the attach: the config comes at once
     await relay.attach(device)
-    following = asyncio.create_task(follow(relay, messages))
+    tasks = [asyncio.create_task(publish(relay, device)), asyncio.create_task(follow(relay, messages))]
+    ended, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in tasks:
+        task.cancel()
+    for task in ended:
+        task.result()  # raises what it has raised: what a task raises that nobody awaits is not seen
+
+
+async def publish(relay: Relay, device: str) -> None:
     for number in range(READINGS):
         await relay.telemetry(device, json.dumps({"celsius": 70 + number}))
         print(device, "published", number)
         await asyncio.sleep(1)
-    following.cancel()
 
 
 async def follow(relay: Relay, messages: "Feed[Message]") -> None:
@@ -28,7 +35,7 @@ async def follow(relay: Relay, messages: "Feed[Message]") -> None:
                 await relay.state(message.device, message.payload)
             except OperationFailed as error:
                 if error.code != "superseded":  # by a newer state
-                    print(error, file=sys.stderr)
+                    raise
 
 
 async def main(devices: "list[str]") -> None:

@@ -16,6 +16,7 @@ from typing import Any, AsyncIterator, Callable, Generic, Optional, TypeVar, Uni
 _log = logging.getLogger("iotcore_relay")
 _T = TypeVar("_T")
 _ANSWERS = ("done", "failed", "invalid", "stats", "devices", "unsent")
+_MESSAGES = ("telemetry", "state")
 
 
 class RelayError(Exception):
@@ -46,16 +47,12 @@ class NotConnected(RelayError):
 
 
 class RelayEnded(RelayError):
-    """The relay has ended: the text has its exit code and the last lines of its standard error."""
+    """The relay has failed: the text has its exit code and the last lines of its standard error."""
 
     def __init__(self, exit_code: Optional[int], detail: str) -> None:
         super().__init__("relay_ended", detail)
-        #: 0 or 3 after `close`, 3 with messages left unsent; negative: the signal that ended it; None: it could not be run
+        #: 1 or 2, as in the relay's documentation; negative: the signal that ended it; None: it could not be run
         self.exit_code = exit_code
-
-    @property
-    def is_failure(self) -> bool:
-        return self.exit_code not in (0, 3)
 
 
 @dataclass(frozen=True)
@@ -77,22 +74,20 @@ class Message:
 class Feed(Generic[_T]):
     """An async iterator. It ends with `close`, and raises RelayEnded if the relay ends by itself. What is not read is kept."""
 
-    def __init__(self, pick: Callable[[dict[str, Any]], Optional[_T]]) -> None:
+    def __init__(self, pick: Callable[[dict[str, Any]], Optional[_T]], end: Callable[[], Exception]) -> None:
         self._pick = pick
-        self._queue: asyncio.Queue[Any] = asyncio.Queue()
-
-    def _end(self, end: RelayEnded) -> None:
-        self._queue.put_nowait(end if end.is_failure else StopAsyncIteration())
+        self._end = end
+        self._queue: asyncio.Queue[Optional[_T]] = asyncio.Queue()  # None at the end
 
     def __aiter__(self) -> AsyncIterator[_T]:
         return self
 
     async def __anext__(self) -> _T:
         item = await self._queue.get()
-        if isinstance(item, Exception):
-            self._queue.put_nowait(item)
-            raise item
-        return item  # type: ignore[no-any-return]
+        if item is None:
+            self._queue.put_nowait(None)
+            raise self._end()
+        return item
 
 
 class Relay:
@@ -102,7 +97,7 @@ class Relay:
     `program` is the path of `iotcore-relay`, if that is not in the PATH. The keywords are the options of the command line,
     such as `device_keys` for `--device-keys`; those that are not given come from the environment, IOTCORE_HOST and so on. What
     the relay writes to standard error, and why a connection ended, goes to the logger `iotcore_relay`. Every method raises
-    RelayEnded if the relay has ended.
+    RelayEnded if the relay has failed, and once `close` has begun, OperationFailed with the code `closed`.
 
     `is_connected` tells whether there is a connection, and `last_disconnect` is the last event `disconnected`, or None.
     """
@@ -111,14 +106,15 @@ class Relay:
         given = [(name.replace("_", "-"), value) for name, value in options.items() if value is not None and value is not False]
         self._command = [program, *(f"--{name}" if value is True else f"--{name}={value}" for name, value in given)]
         self._ids = itertools.count(1)
-        self._open: dict[Any, asyncio.Future[dict[str, Any]]] = {}  # by their ids
+        self._open: dict[Any, tuple[asyncio.Future[dict[str, Any]], dict[str, Any]]] = {}  # with their lines, by their ids
+        self._left: dict[Any, dict[str, Any]] = {}  # operations of messages that the relay's end leaves unsent, by their ids
         self._connecting: list[asyncio.Future[None]] = []
         self._feeds: weakref.WeakSet[Feed[Any]] = weakref.WeakSet()
         self._notes: deque[str] = deque(maxlen=20)
-        self._unsent = 0
         self._process: Optional[asyncio.subprocess.Process] = None
         self._input: Optional[asyncio.StreamWriter] = None
-        self._end: Optional[RelayEnded] = None
+        self._closing = False
+        self._exit: Optional[tuple[Optional[int], str]] = None  # its code, and the detail
         self.is_connected = False
         self.last_disconnect: Optional[dict[str, Any]] = None
 
@@ -126,11 +122,13 @@ class Relay:
         """Runs the relay, which begins to connect. Raises RelayEnded if it cannot be run."""
         pipe = asyncio.subprocess.PIPE
         try:
-            process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=2**30)
+            process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=pipe, stdout=pipe, stderr=pipe, limit=2**30, start_new_session=True  # Ctrl-C is the program's
+            )
         except OSError as error:
             detail = f"{self._command[0]} cannot be run: {error.strerror}; install it, or give its path as `program`"
-            self._end = RelayEnded(None, detail)
-            raise self._end from error
+            self._exit = (None, detail)
+            raise self._over() from error
         assert process.stdin and process.stdout and process.stderr
         self._process, self._input = process, process.stdin
         self._draining = asyncio.Lock()
@@ -147,14 +145,16 @@ class Relay:
             if error_type is None:  # otherwise that says more
                 raise
 
-    async def close(self) -> int:
-        """Ends the relay once what is open has ended, as far as that succeeds; returns how many messages are left unsent: each
-        has failed, with its `operation`."""
-        self._writer().close()
-        end = await asyncio.shield(self._reading)
-        if end.is_failure:
-            raise end
-        return self._unsent
+    async def close(self) -> list[dict[str, Any]]:
+        """Ends the relay once what is open has ended, as far as that succeeds; returns the operations of the messages that are
+        left unsent, as `unsent` does from then on. Raises RelayEnded if the relay has failed."""
+        writer = self._writer()
+        self._closing = True
+        writer.close()
+        await asyncio.shield(self._reading)
+        if self._has_failed():
+            raise self._over()
+        return await self.unsent()
 
     def kill(self) -> None:
         """Ends the relay at once: what is open raises RelayEnded."""
@@ -164,8 +164,8 @@ class Relay:
     async def connected(self) -> None:
         """Waits for a connection. Raises NotConnected when the next attempt fails: call it again to go on waiting."""
         self._writer()
-        if self._end:
-            raise self._end
+        if self._closing or self._exit:
+            raise self._over()
         if not self.is_connected:
             attempt = asyncio.get_running_loop().create_future()
             self._connecting.append(attempt)
@@ -210,8 +210,17 @@ class Relay:
         devices: list[dict[str, Any]] = (await self._request("devices"))["devices"]
         return devices
 
+    async def send_again(self, operation: dict[str, Any]) -> None:
+        """Sends a message that another relay has left unsent, one of its `unsent`; otherwise as `telemetry` and `state`."""
+        await self._request(**{name: value for name, value in operation.items() if name != "id"})
+
     async def unsent(self) -> list[dict[str, Any]]:
-        """Returns the operations of the messages that have not ended."""
+        """Returns the operations of the messages that have not ended, for `send_again`. Once the relay has ended, however it
+        has, of all those that it has left unsent or was given too late; once `close` has begun, waits for the end."""
+        if self._closing:
+            await asyncio.shield(self._reading)
+        if self._exit:
+            return [operation for _, operation in sorted(self._left.items())]
         operations: list[dict[str, Any]] = (await self._request("unsent"))["operations"]
         return operations
 
@@ -224,27 +233,30 @@ class Relay:
         return self._feed(lambda event: event)
 
     def _feed(self, pick: Callable[[dict[str, Any]], Optional[_T]]) -> Feed[_T]:
-        feed = Feed(pick)
+        feed = Feed(pick, lambda: self._over() if self._has_failed() else StopAsyncIteration())
         self._feeds.add(feed)
-        if self._end:
-            feed._end(self._end)
+        if self._exit:
+            feed._queue.put_nowait(None)
         return feed
 
     async def _publish(self, op: str, device: Optional[str], payload: Union[str, bytes], qos: int, priority: str,
-                       expires_after: Optional[float], tag: Optional[str], **more: Any) -> None:  # fmt: skip
+                       expires_after: Optional[float], tag: Optional[str], subfolder: Optional[str] = None) -> None:  # fmt: skip
         content = {"payload": payload} if isinstance(payload, str) else {"payload_base64": base64.b64encode(payload).decode()}
-        await self._request(op, device=device, qos=qos, priority=priority, expires_after=expires_after, tag=tag, **content, **more)
+        optional = {"device": device, "subfolder": subfolder, "expires_after": expires_after, "tag": tag}
+        given = {name: value for name, value in optional.items() if value is not None}
+        await self._request(op, qos=qos, priority=priority, **content, **given)
 
     async def _request(self, op: str, **members: Any) -> dict[str, Any]:
         id = next(self._ids)
+        line = {"op": op, "id": id, **members}
         ended: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._open[id] = ended
         ended.add_done_callback(lambda _: ended.cancelled() or ended.exception())  # it may end while its line is being sent
         try:
-            await self._send({"op": op, "id": id, **members})
+            self._open[id] = ended, line
+            await self._send(line)
             return await ended
         except asyncio.CancelledError:
-            if op in ("telemetry", "state") and not self._end:
+            if op in _MESSAGES and not self._closing and not self._exit:
                 self._writer().write(b'{"op":"cancel","id":%d}\n' % id)
             raise
         finally:
@@ -253,21 +265,38 @@ class Relay:
 
     async def _send(self, line: dict[str, Any]) -> None:
         writer = self._writer()
-        if self._end:
-            raise self._end
+        if not self._closing and writer.is_closing():  # the relay has ended by itself
+            await asyncio.shield(self._reading)
+        if self._closing or self._exit:
+            raise self._over(line)
+        writer.write(json.dumps(line).encode() + b"\n")
         try:
-            writer.write(json.dumps(line).encode() + b"\n")
             async with self._draining:  # by one at a time, as Python 3.9 demands
                 await writer.drain()  # back-pressure: the relay reads no more while too much is open
-        except (ConnectionError, RuntimeError):  # closed by its end, or by `close`
-            raise await asyncio.shield(self._reading) from None
+        except ConnectionError:  # what became of the line is told by the answer, or at the end
+            await asyncio.shield(self._reading)
 
     def _writer(self) -> asyncio.StreamWriter:
         if self._input is None:
-            raise self._end or RelayError("not_started", "use `async with Relay(...) as relay:`, or `await relay.start()`")
+            how = "use `async with Relay(...) as relay:`, or `await relay.start()`"
+            raise self._over() if self._exit else RelayError("not_started", how)
         return self._input
 
-    async def _read(self, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> RelayEnded:
+    def _has_failed(self) -> bool:
+        return self._exit is not None and self._exit[0] not in (0, 3)
+
+    def _over(self, line: Optional[dict[str, Any]] = None) -> RelayError:
+        """Why `line` cannot be sent or is not answered; it is kept if it is a message. Each raise has an error of its own,
+        because it adds to its traceback."""
+        operation = line if line and line["op"] in _MESSAGES else None
+        if operation:
+            self._left.setdefault(operation["id"], operation)
+        if self._exit and self._has_failed():
+            return RelayEnded(*self._exit)
+        closed = {"error": "closed", "detail": "the relay has ended, or had begun to", "certainty": "confirmed", "retry": "backoff"}
+        return OperationFailed({**closed, "operation": operation})
+
+    async def _read(self, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> None:
         notes = asyncio.create_task(self._read_notes(stderr))
         try:
             async for line in stdout:
@@ -281,15 +310,16 @@ class Relay:
         if code not in (0, 3) and self.last_disconnect:
             self._notes.append(self.last_disconnect["detail"])
         why = "\n".join(["", *self._notes])
-        self._end = RelayEnded(code, f"iotcore-relay ended with exit code {code}{why}")
+        self._exit = (code, f"iotcore-relay ended with exit code {code}{why}")
         self.is_connected = False
-        waiting: list[asyncio.Future[Any]] = [*self._connecting, *self._open.values()]
-        for future in waiting:
-            if not future.done():
-                future.set_exception(self._end)
+        for attempt in self._connecting:
+            if not attempt.done():
+                attempt.set_exception(self._over())
+        for ended, line in self._open.values():
+            if not ended.done():
+                ended.set_exception(self._over(line))
         for feed in self._feeds:
-            feed._end(self._end)
-        return self._end
+            feed._queue.put_nowait(None)
 
     async def _read_notes(self, stderr: asyncio.StreamReader) -> None:
         async for line in stderr:
@@ -301,11 +331,11 @@ class Relay:
         name = event["event"]
         if name in ("connected", "disconnected"):
             self._on_connection(event)
-        elif name == "closed":
-            self._unsent = event["unsent"]
-        answered = self._open.get(event.get("id")) if name in _ANSWERS else None
+        answered = self._open[event["id"]][0] if name in _ANSWERS and event.get("id") in self._open else None
         if answered and not answered.done():
             if name == "failed":
+                if event["error"] in ("closed", "gave_up", "stopped") and "operation" in event:
+                    self._left[event["id"]] = event["operation"]
                 answered.set_exception(OperationFailed(event))
             elif name == "invalid":
                 answered.set_exception(InvalidOperation(event["error"], event["detail"]))
@@ -321,7 +351,8 @@ class Relay:
         if not self.is_connected:
             self.last_disconnect = event
             if event["reason"] not in ("closed", "token_refresh"):
-                _log.warning("%s", event["detail"])
+                wait = event["retry_in_ms"]
+                _log.warning("%s%s", event["detail"], "" if wait is None else f"; the next attempt is in {wait / 1000:.1f} s")
         for attempt in self._connecting:
             if not attempt.done():
                 if self.is_connected:

@@ -5,8 +5,12 @@ import json
 import logging
 import os
 import pathlib
+import re
+import signal
+import sys
 import tempfile
 import time
+import traceback
 
 from iotcore_relay import InvalidOperation, Message, NotConnected, OperationFailed, Relay, RelayEnded, RelayError
 
@@ -14,6 +18,7 @@ RELAY = os.path.abspath(os.environ["RELAY"])
 BRIDGE = os.path.abspath(os.environ["BRIDGE"])
 SENSORS = [f"sensor-{number}" for number in range(20)]
 CLOSED_PORT = 1  # reserved and unused
+LOGGED: "list[str]" = []
 
 
 class Bridge:
@@ -23,6 +28,7 @@ class Bridge:
         self.folder = folder
         self.port = 0
         self.arrived: dict[str, list[str]] = {}
+        self.connections: set[int] = set()
 
     async def start(self) -> None:
         pipe = asyncio.subprocess.PIPE
@@ -39,6 +45,10 @@ class Bridge:
             event = json.loads(line)
             if event["event"] == "telemetry":
                 self.arrived.setdefault(event["device"], []).append(event.get("payload", ""))
+            elif event["event"] == "connected":
+                self.connections.add(event["connection"])
+            elif event["event"] == "closed":
+                self.connections.discard(event["connection"])
 
     def tell(self, command: str) -> None:
         self._process.stdin.write(command.encode() + b"\n")
@@ -100,7 +110,7 @@ async def messages_and_answers_are_what_the_bridge_says(bridge: Bridge) -> None:
         states = {device["device"]: device["state"] for device in await relay.devices()}
         assert states == {"boiler-7": "attached", "my-gateway": "attached", "roaming-sensor": "refused"}, states
         await relay.detach("boiler-7")
-        assert await relay.close() == 0
+        assert await relay.close() == []
         assert [message async for message in messages] == []
 
 
@@ -141,10 +151,118 @@ async def what_is_cancelled_is_taken_back(bridge: Bridge) -> None:
         waiting = asyncio.create_task(relay.telemetry(None, "unsent"))
         while len(await relay.unsent()) != 1:
             pass
-        assert await relay.close() == 1
+        left = await relay.close()
         unsent = await error_of(waiting, OperationFailed)
-        assert unsent.code == "closed" and unsent.operation["payload"] == "unsent", unsent
+        assert unsent.code == "closed" and [unsent.operation] == left and left[0]["payload"] == "unsent", unsent
     assert bridge.arrived == {}
+
+
+async def what_a_relay_leaves_unsent_the_next_one_sends(bridge: Bridge) -> None:
+    relay = bridge.relay(port=CLOSED_PORT)
+    await relay.start()
+    sends = [asyncio.ensure_future(relay.telemetry(None, b"%d" % number, tag=str(number))) for number in range(20)]
+    while len(await relay.unsent()) != 20:
+        pass
+    relay.kill()
+    ended = await asyncio.gather(*sends, return_exceptions=True)
+    assert {type(end) for end in ended} == {RelayEnded}, ended
+    late = await error_of(relay.state(None, "late"), RelayEnded)
+    assert late.exit_code == -9, late
+    left = await relay.unsent()
+    assert [operation["op"] for operation in left] == ["telemetry"] * 20 + ["state"], left
+    bridge.arrived.clear()
+    async with bridge.relay() as relay:
+        await asyncio.gather(*map(relay.send_again, json.loads(json.dumps(left))))
+        assert await relay.unsent() == []
+    assert bridge.arrived == {"my-gateway": [str(number) for number in range(20)]}, bridge.arrived
+
+
+async def what_is_given_too_late_fails_at_once(bridge: Bridge) -> None:
+    relay = bridge.relay(port=CLOSED_PORT, drain_timeout=2)
+    await relay.start()
+    early = asyncio.ensure_future(relay.telemetry(None, "early"))
+    while len(await relay.unsent()) != 1:
+        pass
+    closing = asyncio.ensure_future(relay.close())
+    await asyncio.sleep(0)
+    for _ in range(2):  # while it closes, and once it has
+        begun = time.monotonic()
+        late = await error_of(relay.telemetry(None, "late", tag="t"), OperationFailed)
+        assert (late.code, late.certainty, late.retry) == ("closed", "confirmed", "backoff"), late
+        assert late.operation["payload"] == "late" and late.operation["tag"] == "t", late.operation
+        for call in (relay.attach("boiler-7"), relay.stats(), relay.connected()):
+            late = await error_of(call, OperationFailed)
+            assert late.code == "closed" and late.operation is None, late
+        assert time.monotonic() - begun < 0.5
+        left = await closing
+    assert [operation["payload"] for operation in left] == ["early", "late"], left
+    assert [operation["payload"] for operation in await relay.unsent()] == ["early", "late", "late"]
+    await error_of(early, OperationFailed)
+
+
+async def each_error_has_a_traceback_of_its_own(bridge: Bridge) -> None:
+    relay = bridge.relay()
+    await relay.start()
+    relay.kill()
+    await error_of(relay.events().__anext__(), RelayEnded)
+    for use in (relay.stats, relay.connected, relay.close, relay.events().__anext__):
+        errors = [await error_of(use(), RelayEnded) for _ in range(2)]
+        first, second = (len(traceback.extract_tb(error.__traceback__)) for error in errors)
+        assert first == second and errors[0] is not errors[1], (use, first, second)
+
+
+async def a_ctrl_c_is_the_programs_and_its_end_the_relays(bridge: Bridge) -> None:
+    pipe = asyncio.subprocess.PIPE
+    script = [sys.executable, __file__, "until-signal", bridge.folder, str(bridge.port)]
+    program = await asyncio.create_subprocess_exec(*script, stdout=pipe, start_new_session=True)
+    assert await program.stdout.readline() == b"connected\n"
+    os.killpg(program.pid, signal.SIGINT)  # as a terminal does
+    assert await program.stdout.read() == b"sent\nleft []\n"
+    await program.wait()
+    program = await asyncio.create_subprocess_exec(*script, stdout=pipe, start_new_session=True)
+    assert await program.stdout.readline() == b"connected\n"
+    program.kill()
+    assert bridge.connections
+    while bridge.connections:  # a relay whose program is gone ends, too
+        await asyncio.sleep(0.05)
+    await program.wait()
+
+
+async def until_signal(folder: str, port: int) -> None:
+    bridge = Bridge(folder)
+    bridge.port = port
+    signalled = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, signalled.set)
+    async with bridge.relay() as relay:
+        await relay.connected()
+        print("connected", flush=True)
+        await signalled.wait()
+        await asyncio.sleep(0.3)  # what the relay does with a signal, it has done
+        await relay.telemetry(None, "last")
+        print("sent", flush=True)
+    print("left", await relay.unsent(), flush=True)
+
+
+async def what_the_example_keeps_its_next_start_sends(bridge: Bridge) -> None:
+    bridge.arrived.clear()
+    kept = []
+    for port, seconds in ((CLOSED_PORT, 1.5), (bridge.port, 0.5)):
+        script = str(pathlib.Path(__file__).resolve().with_name("example_keep.py"))
+        names = dict(host="localhost", port=port, ca="ca.pem", key="gateway.pem", algorithm="ES256", project="my-project")
+        names.update(location="us-central1", registry="my-registry", gateway="my-gateway", drain_timeout=1)
+        environment = {**os.environ, **{f"IOTCORE_{name.upper()}": str(value) for name, value in names.items()}}
+        environment["PATH"] = os.pathsep.join([os.path.dirname(RELAY), os.environ["PATH"]])
+        program = await asyncio.create_subprocess_exec(
+            sys.executable, script, cwd=bridge.folder, env=environment, stderr=asyncio.subprocess.DEVNULL
+        )
+        await asyncio.sleep(seconds)
+        program.terminate()
+        assert await program.wait() == 0
+        kept.append(json.loads(pathlib.Path(bridge.folder, "unsent.json").read_text()))
+    assert len(kept[0]) >= 4 and kept[1] == [], kept
+    for device in ("boiler-7", "bound-sensor"):
+        before = [operation["payload"] for operation in kept[0] if operation["device"] == device]
+        assert bridge.arrived[device][: len(before)] == before and len(bridge.arrived[device]) > len(before), bridge.arrived
 
 
 async def without_a_connection_it_is_told_why_and_one_that_comes_is_used(bridge: Bridge) -> None:
@@ -152,6 +270,7 @@ async def without_a_connection_it_is_told_why_and_one_that_comes_is_used(bridge:
         for _ in range(2):
             error = await error_of(relay.connected(), NotConnected)
             assert error.code == "dial_failed" and "check --host and --port" in str(error), error
+            assert re.search(r"check --host and --port.*; the next attempt is in \d+\.\d s$", LOGGED[-1]), LOGGED
         assert (await relay.stats())["last_disconnect"]["reason"] == "dial_failed"
     async with bridge.relay(gateway="boiler-7") as relay:
         error = await error_of(relay.connected(), NotConnected)
@@ -206,7 +325,7 @@ async def a_relay_that_is_not_started_says_so(bridge: Bridge) -> None:
         assert "not_started" in str(await error_of(use, RelayError))
     await relay.start()
     await relay.connected()
-    assert await relay.close() == 0
+    assert await relay.close() == []
 
 
 async def a_full_pipe_is_waited_for_and_given_up_with_the_relay(bridge: Bridge) -> None:
@@ -226,8 +345,13 @@ async def run_tests(bridge: Bridge) -> None:
         messages_and_answers_are_what_the_bridge_says,
         twenty_devices_lose_nothing_over_cuts_and_a_restart_of_the_bridge,
         what_is_cancelled_is_taken_back,
+        what_a_relay_leaves_unsent_the_next_one_sends,
+        what_is_given_too_late_fails_at_once,
+        what_the_example_keeps_its_next_start_sends,
         without_a_connection_it_is_told_why_and_one_that_comes_is_used,
         whatever_ends_the_relay_is_an_error_of_all_that_waits,
+        each_error_has_a_traceback_of_its_own,
+        a_ctrl_c_is_the_programs_and_its_end_the_relays,
         what_is_no_relay_is_an_error,
         a_relay_that_is_not_started_says_so,
         a_full_pipe_is_waited_for_and_given_up_with_the_relay,
@@ -250,5 +374,7 @@ async def main() -> None:
             await bridge.stop()
 
 
-logging.disable()
-asyncio.run(main())
+handler = logging.Handler()
+handler.emit = lambda record: LOGGED.append(record.getMessage())
+logging.basicConfig(handlers=[handler])
+asyncio.run(until_signal(sys.argv[2], int(sys.argv[3])) if sys.argv[1:2] == ["until-signal"] else main())
