@@ -27,6 +27,9 @@ use crate::{
 /// tasks of any executor whose wakers may be used from other threads. Or drive a [`Gateway`](crate::Gateway) yourself, which
 /// needs no runtime.
 ///
+/// `iotcore_gateway_testkit::runtime_check` checks what the driver relies on: that no timer is early, that dropped connects
+/// leave nothing open, and that `poll_close` closes one half.
+///
 /// A runtime that wraps another one, here to test how a program fares on a slow satellite link:
 ///
 /// ```

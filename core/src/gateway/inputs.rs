@@ -36,11 +36,12 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Gateway {
-    /// Records that the transport is up, over which CONNECT can be sent: queues CONNECT with this token, also if the events
-    /// have reached their limit since the dial began. The time limit for CONNACK begins once CONNECT is handed over. A TLS
-    /// handshake may come before this call, with a time limit of your own, or after it: TLS then takes CONNECT at once, and
-    /// the handshake is part of the time for CONNACK. While [`wants_transport`](Self::wants_transport) is false, this transmits nothing and does
+    /// Records that the transport is up: queues CONNECT with this token, also if the events have reached their limit
+    /// since the dial began. While [`wants_transport`](Self::wants_transport) is false, this transmits nothing and does
     /// not count as an attempt. A token that has expired, by either clock, counts as a failed attempt.
+    ///
+    /// The time limit for CONNACK begins once CONNECT is handed over. A TLS handshake may come before this call, with a time
+    /// limit of your own, or after it: TLS then takes CONNECT at once, and the handshake is part of the time for CONNACK.
     ///
     /// `unix_now` is the time of the machine's wall clock. Tokens are judged by it, and it is shown in a
     /// [`Refusal`](crate::cause::Refusal). It may jump: the newest counts, and goes on with `now`.
