@@ -10,7 +10,7 @@ use std::{process, process::ExitCode, sync::Arc, thread};
 
 use iotcore_gateway::{Algorithm, ClientId, DeviceAuth, Gateway, Options, Publication};
 use iotcore_gateway::{auth::SigningKey, cause::TransportEnd};
-use rustls::pki_types::{CertificateDer, pem::PemObject};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject};
 use rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned, crypto::ring};
 
 const USAGE: &str = "usage: blocking HOST PORT CA PROJECT LOCATION REGISTRY GATEWAY KEY DEVICE";
@@ -33,6 +33,7 @@ fn main() -> ExitCode {
 fn start() -> Result<()> {
     let arg = |n| env::args().nth(n).ok_or(USAGE);
     let (host, port, mut roots) = (arg(1)?, arg(2)?.parse()?, RootCertStore::empty());
+    let name = ServerName::try_from(host.clone())?;
     roots.add(CertificateDer::from_pem_slice(&contents(arg(3)?)?)?)?;
     let tls = ClientConfig::builder_with_provider(Arc::new(ring::default_provider())); // rustls panics if it has two
     let tls = tls.with_safe_default_protocol_versions()?;
@@ -57,7 +58,7 @@ fn start() -> Result<()> {
         let socket = TcpStream::connect((&*host, port))?;
         socket.set_nodelay(true)?;
         socket.set_write_timeout(Some(BRIEFLY))?;
-        let tls = ClientConnection::new(Arc::clone(&tls), host.clone().try_into()?)?;
+        let tls = ClientConnection::new(Arc::clone(&tls), name.clone())?;
         let (audience, date) = (gateway.client_id().project(), SystemTime::now().try_into()?);
         let token = key.token(audience, HOUR, Instant::now(), date)?; // a fresh one, because the bridge refuses expired tokens
         gateway.handle_connected(token, date, Instant::now());
@@ -80,11 +81,15 @@ fn run(gateway: &mut Gateway, dial: impl Fn(&mut Gateway) -> Result<Line>) -> Re
             writeln!(io::stdout(), "{event:?}")?;
         }
         let is_stuck = line.as_mut().is_some_and(|up| !write(up, gateway));
+        let is_wanted = gateway.wants_transport();
+        if let Some(up) = line.take_if(|_| !is_wanted) {
+            let _ = hang_up(up); // nothing depends on how it ends: what is not acknowledged is sent again
+            gateway.handle_disconnected(TransportEnd::HungUp, Instant::now());
+            continue;
+        }
         let due = gateway.poll_timeout().filter(|_| !is_stuck);
         let left = due.map_or(BRIEFLY, |due| due.saturating_duration_since(Instant::now()));
-        let is_wanted = gateway.wants_transport();
         let moved = match &mut line {
-            Some(up) if !is_wanted => hang_up(up),
             Some(up) if gateway.wants_input() => read(up, left.max(BRIEFLY), gateway),
             None if is_wanted => dial(gateway).map(|up| line = Some(up)),
             None if gateway.is_closed() => return Ok(()),
@@ -94,19 +99,29 @@ fn run(gateway: &mut Gateway, dial: impl Fn(&mut Gateway) -> Result<Line>) -> Re
             }
         };
         let Err(error) = moved else { continue };
-        let end = match error.downcast_ref().map(io::Error::kind) {
-            _ if !is_wanted && line.is_some() => TransportEnd::HungUp,
-            Some(WouldBlock | TimedOut | Interrupted) if line.is_some() => continue,
-            Some(UnexpectedEof) => TransportEnd::PeerClosed,
-            Some(_) if line.is_some() => TransportEnd::Broken,
-            Some(_) => TransportEnd::DialFailed,
-            None if error.is::<rustls::Error>() => TransportEnd::TlsFailed,
-            None => TransportEnd::TokenFailed,
+        let Some(end) = end_of(line.as_ref(), &*error) else {
+            continue;
         };
         writeln!(io::stderr(), "{end}: {error}")?;
         let _ = line.take().map(|mut up| up.conn.write_tls(&mut up.sock)); // a TLS alert, if there is one
         gateway.handle_disconnected(end, Instant::now());
     }
+}
+
+/// Returns what an error means for the connection, or for the dial if there is none; `None` if it ends nothing.
+fn end_of(line: Option<&Line>, error: &(dyn Error + 'static)) -> Option<TransportEnd> {
+    let of_socket = error.downcast_ref::<io::Error>();
+    let of_tls = error.downcast_ref::<rustls::Error>();
+    Some(match (line, of_socket, of_tls) {
+        (None, Some(_), _) => TransportEnd::DialFailed,
+        (None, None, Some(_)) => TransportEnd::TlsFailed,
+        (None, None, None) => TransportEnd::TokenFailed,
+        (_, Some(e), _) if matches!(e.kind(), WouldBlock | TimedOut | Interrupted) => return None,
+        (Some(up), ..) if up.conn.is_handshaking() => TransportEnd::TlsFailed,
+        (_, Some(error), _) => TransportEnd::of_stream(error),
+        (_, _, Some(rustls::Error::AlertReceived(_))) => TransportEnd::PeerClosed, // and it has said why
+        _ => TransportEnd::Broken,
+    })
 }
 
 /// Writes; returns whether everything was written. Bytes stay in the gateway until TLS takes them, so that a short write
@@ -132,13 +147,15 @@ fn read(line: &mut Line, wait: Duration, gateway: &mut Gateway) -> Result<()> {
 
 /// Sends what TLS has buffered, DISCONNECT last, and reads to the end of the peer's stream: dropping the socket at once
 /// could lose data.
-fn hang_up(line: &mut Line) -> Result<()> {
+fn hang_up(mut line: Line) -> io::Result<()> {
     let deadline = Instant::now() + LINGER;
     line.conn.send_close_notify();
     line.sock.set_write_timeout(Some(LINGER))?;
     line.sock.set_read_timeout(Some(LINGER))?;
-    line.conn.write_tls(&mut line.sock)?;
+    while line.conn.wants_write() {
+        line.conn.write_tls(&mut line.sock)?;
+    }
     line.sock.shutdown(Shutdown::Write)?;
     while Instant::now() < deadline && line.sock.read(&mut [0; 1024])? > 0 {}
-    Err(io::Error::from(UnexpectedEof).into())
+    Ok(())
 }

@@ -23,8 +23,10 @@
 //! # A run loop
 //!
 //! The methods may be called in any order. [`Gateway::apply`] takes each of them as plain data, an [`Input`], which can
-//! be recorded and replayed. Read before you report the time, so that an answer that has arrived does not time out. In
-//! this example the transport is a pair of queues, with a bridge on the other side that acknowledges everything.
+//! be recorded and replayed. A loop reports the time, takes the events, writes, hangs up, waits, and reads or dials: it has read
+//! before it reports the time, so that an answer that has arrived does not time out. In this example the transport is a
+//! pair of queues, with a bridge on the other side that acknowledges everything. The errors of a real one are judged by
+//! [`TransportEnd::of_stream`](cause::TransportEnd::of_stream).
 //!
 //! ```
 //! use std::{collections::VecDeque, time::{Duration, Instant, SystemTime}};
@@ -67,32 +69,30 @@
 //! let mut is_up = false;
 //! let mut is_delivered = false;
 //! while !gateway.is_closed() {
-//!     if gateway.wants_transport() && !is_up {
-//!         is_up = true; // dial here; a fresh token for every connection
-//!         let token = Token::new("a.jwt.here", now + Duration::from_secs(3600))?;
-//!         gateway.handle_connected(token, unix_now, now);
-//!     }
-//!     if is_up && gateway.wants_input() {
-//!         gateway.handle_input(&transport.read(), now);
-//!     }
-//!     if is_up {
-//!         let taken = transport.write(gateway.poll_transmit());
-//!         gateway.handle_transmitted(taken, now);
-//!     }
+//!     gateway.handle_timeout(now); // spurious calls change nothing
 //!     while let Some(event) = gateway.poll_event() {
 //!         if event == (Event::Done { op: reading, outcome: Outcome::Acknowledged }) {
 //!             is_delivered = true;
 //!             gateway.close(now);
 //!         }
 //!     }
-//!     if !gateway.wants_transport() && is_up {
+//!     if is_up {
+//!         let taken = transport.write(gateway.poll_transmit());
+//!         gateway.handle_transmitted(taken, now);
+//!     }
+//!     if is_up && !gateway.wants_transport() {
 //!         is_up = false; // hang up here
 //!         gateway.handle_disconnected(TransportEnd::HungUp, now);
 //!     }
-//!     if gateway.poll_timeout().is_some_and(|deadline| deadline <= now) {
-//!         gateway.handle_timeout(now);
+//!     now += Duration::from_millis(1); // wait here: for bytes, or until `poll_timeout`
+//!     if is_up && gateway.wants_input() {
+//!         gateway.handle_input(&transport.read(), now);
 //!     }
-//!     now += Duration::from_millis(1); // wait for bytes, or for the deadline, here
+//!     if !is_up && gateway.wants_transport() {
+//!         is_up = true; // dial here; a fresh token for every connection
+//!         let token = Token::new("a.jwt.here", now + Duration::from_secs(3600))?;
+//!         gateway.handle_connected(token, unix_now, now);
+//!     }
 //! }
 //! assert!(is_delivered);
 //! # Ok::<(), Box<dyn std::error::Error>>(())

@@ -17,7 +17,8 @@
 //! With the feature `simulation` (also on by default) [`simulation`] runs the async driver and the code that uses it on
 //! a virtual clock and network, against the bridge: an hour takes milliseconds, a test decides where connections break,
 //! and every run is identical. The module documentation contains a complete example. Code that uses the bare
-//! [`Gateway`](iotcore_gateway::Gateway) is tested with [`link`].
+//! [`Gateway`](iotcore_gateway::Gateway) is tested with [`link`]. An adapter for another async runtime is tested with
+//! [`runtime_check`] and [`serve`](mod@serve), on real sockets.
 //!
 //! # Scripts and seeds
 //!
@@ -70,6 +71,8 @@ pub mod model;
 pub mod packets;
 mod pipe;
 pub mod progress;
+#[cfg(feature = "simulation")]
+pub mod runtime_check;
 pub mod script;
 pub mod seeds;
 #[cfg(feature = "serve")]

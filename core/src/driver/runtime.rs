@@ -21,8 +21,14 @@ use crate::{
 ///
 /// The runtime, its streams and its futures are [`Send`], because handles on any thread use its clock and its timers, and
 /// [`Driver::run`](crate::driver::Driver::run) is for executors that move tasks between threads. So a runtime whose sockets
-/// or timers stay on one thread, such as a thread-per-core or a `wasm` one, cannot be a `Runtime`: run the driver on a thread
-/// of its own with another one, or drive a [`Gateway`](crate::Gateway) yourself, which needs no runtime.
+/// or timers stay on one thread, such as a thread-per-core or a `wasm` one, cannot be a `Runtime`; the compiler says that
+/// something in it "cannot be sent between threads safely". Run the driver on a thread of its own **with another runtime**,
+/// for example with `iotcore-gateway-smol` and `std::thread::spawn(|| smol::block_on(driver.run()))`: the handles work in
+/// tasks of any executor whose wakers may be used from other threads. Or drive a [`Gateway`](crate::Gateway) yourself, which
+/// needs no runtime.
+///
+/// `iotcore_gateway_testkit::runtime_check` checks what the driver relies on: that no timer is early, that dropped connects
+/// leave nothing open, and that `poll_close` closes one half.
 ///
 /// A runtime that wraps another one, here to test how a program fares on a slow satellite link:
 ///
@@ -67,7 +73,10 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub trait Runtime: Send + Sync + 'static {
-    /// A connected byte stream. Closing it closes the half that is written, so that the peer can read to its end.
+    /// A connected byte stream. `poll_close` ends the half that is written, with a FIN (`shutdown(Write)`), so that the peer
+    /// can read to its end, and leaves the other half open: the driver reads to the end of it, for at most 2 s. One that does
+    /// nothing leaves a peer waiting for those 2 s; one that ends both halves resets the connection if the peer still sends,
+    /// and the peer loses what it has not read.
     type Stream: AsyncRead + AsyncWrite + Send + Unpin + 'static;
 
     /// Resolves `host`, a name or an address without brackets, to addresses with this port, the best one first. Called for

@@ -15,7 +15,8 @@ use socket2::SockRef;
 const MAX_UNSENT: u32 = 16 * 1024;
 
 /// Sets the options of a TCP socket that the driver writes to. An implementation of
-/// [`Runtime::connect`](crate::driver::Runtime::connect) calls it for each connected socket.
+/// [`Runtime::connect`](crate::driver::Runtime::connect) calls it for each connected socket, of any library: what has the
+/// trait [`AsFd`](std::os::fd::AsFd), on Windows `std::os::windows::io::AsSocket`.
 ///
 /// * No Nagle's delay (`TCP_NODELAY`).
 /// * On Linux and Android, the socket takes no more while 16 KiB or more wait in it that are not sent yet

@@ -31,6 +31,14 @@ pub type BoxError = Box<dyn Error + Send + Sync>;
 /// them by both clocks of the request, because the monotonic one may stand still while the machine sleeps.
 /// With the feature `jwt`, `KeyTokens` is the ready-made source, from a PEM key.
 ///
+/// [`Driver::run`](crate::driver::Driver::run) polls the futures, wherever it was spawned, and the task that awaits an attach
+/// polls that of [`device`](Self::device) once, at first. A source that needs the context of a runtime, such as Tokio's timers
+/// or a client for HTTP on it, has it only if both run there; with the driver on a thread of its own, let it spawn its
+/// work with a handle of that runtime, and await the result.
+///
+/// A panic goes through the task that polls. In `run` it drops the driver, so all handles fail with
+/// [`DriverStopped`](crate::driver::error::DriverStopped): look at the driver's task or thread for the reason.
+///
 /// A source for a key that another process keeps:
 ///
 /// ```
@@ -81,7 +89,9 @@ pub trait TokenSource: Send + Sync + 'static {
 
     /// A token for a device that is about to be attached, whose token has expired or is in doubt, or whose token the bridge
     /// has refused. Up to 16 are asked for at once, never two for one device, those first that have needed one for longest.
-    /// The driver polls this; only its first poll may be on the task that attaches the device.
+    /// The task that awaits the attach polls this once, with the attach's first poll; all else is for the driver to poll, on
+    /// its own task, and so is each renewal from the first poll on. A panic in that one poll is one of the attaching task,
+    /// and ends that attach alone.
     ///
     /// An error ends an attach that waits for the token. Any other is reported with the status, and the device is asked for
     /// again after a backoff of its own, for which no other device waits. `None`, the default: this source has none for it,

@@ -101,13 +101,11 @@ pub enum TransportError {
 
 impl TransportError {
     /// Classifies an error of reading or writing. An end without close_notify is a normal end, because MQTT frames its
-    /// own packets; a write to a connection that the peer has closed fails as a broken pipe.
+    /// own packets.
     pub(crate) fn of_stream(error: io::Error) -> Self {
-        match error.kind() {
+        match TransportEnd::of_stream(&error) {
             _ if tls_error(&error).is_some() => Self::TlsBroken(error),
-            io::ErrorKind::UnexpectedEof
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::BrokenPipe => Self::PeerClosed,
+            TransportEnd::PeerClosed => Self::PeerClosed,
             _ => Self::Broken(error),
         }
     }

@@ -40,6 +40,9 @@ impl Gateway {
     /// since the dial began. While [`wants_transport`](Self::wants_transport) is false, this transmits nothing and does
     /// not count as an attempt. A token that has expired, by either clock, counts as a failed attempt.
     ///
+    /// The time limit for CONNACK begins once CONNECT is handed over. A TLS handshake may come before this call, with a time
+    /// limit of your own, or after it: TLS then takes CONNECT at once, and the handshake is part of the time for CONNACK.
+    ///
     /// `unix_now` is the time of the machine's wall clock. Tokens are judged by it, and it is shown in a
     /// [`Refusal`](crate::cause::Refusal). It may jump: the newest counts, and goes on with `now`.
     pub fn handle_connected(&mut self, token: Token, unix_now: UnixTime, now: Instant) {
@@ -87,8 +90,12 @@ impl Gateway {
         true
     }
 
-    /// Records that the first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed over to the transport.
-    /// A larger `len` counts as all of them.
+    /// Records that the first `len` bytes of [`poll_transmit`](Self::poll_transmit) were handed over to the transport,
+    /// which sends them without being asked again: a library for TLS takes bytes into a buffer of its own, which you flush
+    /// also while `poll_transmit` is empty. A larger `len` counts as all of them.
+    ///
+    /// A write that fails hands over 0 bytes. Report its error only after what the peer has sent is read to the end: a peer
+    /// that refuses the gateway sends the reason and closes.
     pub fn handle_transmitted(&mut self, len: usize, now: Instant) {
         let now = self.observe_time(now);
         if let State::Online(online) = &mut self.lifecycle.state {
@@ -107,7 +114,8 @@ impl Gateway {
         self.flush_probes(now);
     }
 
-    /// Records that the transport is down or could not be established. Call this whichever side ended it. A failed dial
+    /// Records that the transport is down or could not be established. Call this whichever side ended it. The
+    /// [`TransportEnd`] decides who is blamed; [`TransportEnd::of_stream`] chooses it for an error of a socket. A failed dial
     /// while [`wants_transport`](Self::wants_transport) is false does not count as an attempt.
     pub fn handle_disconnected(&mut self, end: TransportEnd, now: Instant) {
         let now = self.observe_time(now);

@@ -11,6 +11,7 @@ mod others;
 mod programs;
 mod proxy;
 mod registry;
+mod runtime_check;
 mod scenarios;
 mod simulated;
 mod sockets;

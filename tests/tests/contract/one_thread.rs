@@ -38,7 +38,9 @@ const READING: [&str; 1] = ["21.5"];
 
 pub(crate) fn connects_over_tls() {
     let stage = Stage::new("localhost");
-    stage.start(DEVICE).succeeds();
+    let (status, output, errors) = stage.start(DEVICE).ended();
+    assert!(status.success(), "{output}{errors}");
+    assert_eq!(errors, "", "a success has no error to tell of");
     let connected = |event: &_| matches!(event, EventKind::Connected { gateway: true, .. });
     stage.saw(|events| count(events, connected) == 1);
 }
@@ -138,6 +140,16 @@ fn retries_when_the_connection_is_refused() {
         let output = program.next_error();
         assert!(output.contains("the host could not be reached"), "{output}");
     }
+}
+
+/// Not through the proxy, which would pass a reset on as an end of the stream.
+#[test]
+fn takes_a_reset_for_a_close_by_the_peer() {
+    let stage = Stage::new("localhost");
+    stage.fault("refuse 1 reset");
+    let port = stage.server.local_addr().port();
+    let output = stage.start_at(port, DEVICE).succeeds();
+    assert!(output.contains("Transport(PeerClosed)"), "{output}");
 }
 
 #[test]
