@@ -60,9 +60,7 @@ impl DeviceKeys {
             return Some(Ok(Arc::clone(opened)));
         }
         let path = self.folder.join(format!("{device}.{EXTENSION}"));
-        // What is there and cannot be read is told.
-        let is_there = path.try_exists().unwrap_or(true);
-        is_there.then(|| self.key(device, &path))
+        is_file(&path).then(|| self.key(device, &path))
     }
 
     /// Reads all keys again, and those that are new. Returns how many can be used, and the errors of the others: the last keys
@@ -89,13 +87,14 @@ impl DeviceKeys {
         let entries = fs::read_dir(&self.folder).and_then(Iterator::collect::<io::Result<Vec<_>>>);
         let paths = entries.map_err(DeviceKeysError::Folder)?.into_iter();
         let paths = paths.map(|entry| entry.path());
-        let keys = paths.filter(|path| path.extension().is_some_and(|end| end == EXTENSION));
-        let keys = keys.map(|path| {
-            let name = path.file_stem().unwrap_or_default().to_string_lossy();
-            let device = DeviceId::try_from(&*name);
-            let device = device.map_err(|error| DeviceKeysError::Name(path.clone(), error));
-            DeviceKeyFile { path, device }
-        });
+        let keys = paths
+            .filter(|path| is_named_as_key(path) && is_file(path))
+            .map(|path| {
+                let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                let device = DeviceId::try_from(&*name);
+                let device = device.map_err(|error| DeviceKeysError::Name(path.clone(), error));
+                DeviceKeyFile { path, device }
+            });
         Ok(keys.collect())
     }
 
@@ -116,6 +115,21 @@ impl DeviceKeys {
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<DeviceId, Arc<KeyTokens>>> {
         self.opened.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns whether a name is that of a private key: not of a public one beside it, nor hidden, as editors name their copies.
+fn is_named_as_key(path: &Path) -> bool {
+    let name = path.file_name().unwrap_or_default().to_string_lossy();
+    !name.starts_with('.') && name.ends_with(".pem") && !name.ends_with(".pub.pem")
+}
+
+/// Returns whether there is a file to read: not a FIFO, on which reading would wait. What is there and cannot be looked at is
+/// read, so that the error is told.
+fn is_file(path: &Path) -> bool {
+    match fs::metadata(path) {
+        Ok(found) => found.is_file(),
+        Err(error) => error.kind() != io::ErrorKind::NotFound,
     }
 }
 

@@ -9,7 +9,6 @@
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
-import { createInterface } from "node:readline";
 
 /** Base of all errors: `code` for programs, the message for people. */
 export class RelayError extends Error {
@@ -68,8 +67,8 @@ export class Relay {
     });
     this.#process = spawn(program, command, { detached: process.platform !== "win32" }); // Ctrl-C is the program's
     this.#process.stdin.on("error", () => {}); // the end of the process tells more
-    createInterface({ input: this.#process.stdout }).on("line", (line) => this.#onLine(line));
-    createInterface({ input: this.#process.stderr }).on("line", (line) => {
+    onLines(this.#process.stdout, (line) => this.#onLine(line));
+    onLines(this.#process.stderr, (line) => {
       this.#notes = [...this.#notes.slice(-19), line];
       warn(line);
     });
@@ -150,6 +149,7 @@ export class Relay {
   }
   async #publish(op, device, payload, /** @type {PublishOptions} */ { signal, ...options }) {
     signal?.throwIfAborted();
+    if (device === undefined) throw new TypeError("the device is undefined; null is the gateway itself");
     const id = this.#nextId++;
     const cancel = () => void this.#send({ op: "cancel", id }).catch(() => {});
     signal?.addEventListener("abort", cancel, { once: true });
@@ -157,7 +157,10 @@ export class Relay {
     try { await this.#request({ op, device, ...content, ...options }, id); } finally { signal?.removeEventListener("abort", cancel); }
   }
   #request(operation, id = this.#nextId++) {
-    const line = { ...operation, id };
+    for (const [name, value] of Object.entries(operation)) {
+      if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${name} is ${value}`); // null in JSON
+    }
+    const line = Object.assign({ id }, operation, { id }); // the id comes first, so that a line that is too long is answered
     return new Promise((resolve, reject) => {
       this.#open.set(id, { line, resolve, reject });
       this.#send(line).catch((error) => { this.#open.delete(id); reject(error); });
@@ -193,6 +196,7 @@ export class Relay {
   #onEvent(event) {
     const { event: name, id } = event;
     if (name === "connected" || name === "disconnected") this.#onConnection(event);
+    if (name === "invalid" && id === undefined) warn(event.detail);
     const answered = ANSWERS.includes(name) ? this.#open.get(id) : undefined;
     if (answered) this.#open.delete(id);
     if (answered && event.operation && UNSENT.includes(event.error)) this.#left.set(id, event.operation);
@@ -231,6 +235,16 @@ export class Relay {
 const ANSWERS = ["done", "failed", "invalid", "stats", "devices", "unsent"];
 const MESSAGES = ["telemetry", "state"];
 const UNSENT = ["closed", "gave_up", "stopped"];
+
+/** Lines end at \n alone: JSON leaves U+2028 and U+2029, at which readline splits, too, as they are. */
+function onLines(stream, onLine) {
+  let rest = "";
+  stream.setEncoding("utf8").on("data", (text) => {
+    const lines = (rest + text).split("\n");
+    rest = lines.pop();
+    lines.forEach(onLine);
+  });
+}
 
 function warn(text) { process.emitWarning(text, "RelayWarning"); }
 

@@ -251,6 +251,19 @@ async function whateverEndsTheRelayIsAnErrorOfAllThatWaits() {
   await assert.rejects(relay.close(), RelayEnded);
 }
 
+async function everyTextArrivesAndWhatCannotBeSentSaysSo() {
+  const relay = bridge.relay();
+  const commands = relay.messages("boiler-7");
+  await relay.attach("boiler-7", { config: null });
+  bridge.tell("command boiler-7 line\u2028separator");
+  const { value } = await commands.next();
+  assert.equal(value.payload.toString(), "line\u2028separator");
+  await assert.rejects(relay.telemetry("boiler-7", "x".repeat(3 << 20)), (error) => error.code === "line_too_long");
+  await assert.rejects(relay.telemetry(undefined, "x"), TypeError);
+  await assert.rejects(relay.telemetry("boiler-7", "x", { expires_after: NaN }), TypeError);
+  await relay.close();
+}
+
 async function whatIsNoRelayIsAnError() {
   await assert.rejects(new Relay({}, "cat").stats(), /output cannot be read/);
   await assert.rejects(new Relay({}, "no-such-program").stats(), /could not be run: .*no-such-program/);
@@ -292,7 +305,7 @@ async function runTests() {
       withoutAConnectionItIsToldWhy,
       whateverEndsTheRelayIsAnErrorOfAllThatWaits,
       aCtrlCIsTheProgramsAndItsEndTheRelays,
-      whatIsNoRelayIsAnError,
+      everyTextArrivesAndWhatCannotBeSentSaysSo, whatIsNoRelayIsAnError,
       aFullPipeIsWaitedForAndGivenUpWithTheRelay,
     ]) {
       const begun = performance.now();

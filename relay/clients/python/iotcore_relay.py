@@ -331,6 +331,8 @@ class Relay:
         name = event["event"]
         if name in ("connected", "disconnected"):
             self._on_connection(event)
+        if name == "invalid" and event.get("id") is None:
+            _log.warning("%s", event["detail"])
         answered = self._open[event["id"]][0] if name in _ANSWERS and event.get("id") in self._open else None
         if answered and not answered.done():
             if name == "failed":

@@ -1,6 +1,6 @@
 //! The keys of devices that authenticate themselves, in a folder: used, added, replaced, damaged.
 
-use std::{fs, path::PathBuf};
+use std::{fs, path::PathBuf, process::Command};
 
 use serde_json::json;
 
@@ -141,6 +141,22 @@ fn a_key_of_a_device_that_others_may_read_is_noted() {
         keys.display()
     );
     assert!(end.stderr.contains(&note), "{}", end.stderr);
+}
+
+#[cfg(unix)]
+#[test]
+fn what_is_no_key_file_in_the_folder_is_left_alone() {
+    let cloud = Cloud::plain();
+    let keys = keys(&cloud);
+    write(&keys.join("boiler-7.pub.pem"), "a public key");
+    write(&keys.join(".boiler-7.pem"), "an editor's copy");
+    let fifo = Command::new("mkfifo").arg(keys.join("pump-1.pem")).status();
+    assert!(fifo.unwrap().success());
+    let options = ["--device-keys", keys.to_str().unwrap()];
+    let mut relay = Relay::start(&cloud.options_of_gateway_2(&options));
+    relay.send(attach(1, "boiler-7"));
+    relay.expect_end(1);
+    relay.close().assert_closed(0);
 }
 
 #[test]
