@@ -224,6 +224,11 @@ impl From<&AttachError> for Reason {
             AttachError::Attach(error, _) | AttachError::Subscribe(error, _) => {
                 error.clone().into()
             }
+            // Of an attach that keeps waiting: the gateway has given up.
+            AttachError::NotConnected(..) => Self {
+                detail: error.to_string(),
+                ..Failure::GaveUp.into()
+            },
             _ => Self::refused_now(ErrorCode::NoToken, disconnected::chain(error)),
         }
     }

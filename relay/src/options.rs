@@ -47,7 +47,7 @@ const MAX_UNACKNOWLEDGED: usize = 256;
 /// input, events on standard output.
 ///
 /// Closes at the end of the input, on SIGTERM and on SIGINT; a second signal ends it at once. Exit codes: 0 closed,
-/// 1 failed, 2 usage, 3 closed with messages left unsent.
+/// 1 failed, 2 usage, 3 closed before all operations had ended.
 #[derive(Debug, Parser)]
 #[command(
     name = "iotcore-relay",

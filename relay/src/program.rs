@@ -21,7 +21,7 @@ use crate::{
 const CLOSED: u8 = 0;
 const FAILED: u8 = 1;
 const USAGE: u8 = 2;
-const UNSENT: u8 = 3;
+const CUT_SHORT: u8 = 3;
 
 /// How long the end waits for notes to be read.
 const MAX_FLUSH: Duration = Duration::from_secs(1);
@@ -87,8 +87,8 @@ async fn run_relay(arguments: Arguments) -> Result<u8, Error> {
     end.output.map_err(Error::Output)?;
     end.input.map_err(Error::Input)?;
     Ok(match cause {
-        Ok(CloseCause::Requested) | Err(_) if end.unsent == 0 => CLOSED,
-        Ok(CloseCause::Requested) | Err(_) => UNSENT,
+        Ok(CloseCause::Requested) | Err(_) if end.is_cut_short => CUT_SHORT,
+        Ok(CloseCause::Requested) | Err(_) => CLOSED,
         Ok(_) => FAILED,
     })
 }

@@ -64,15 +64,18 @@ pub(crate) struct Relay {
     pause: Pause,
     shutdown: Shutdown,
     pulse: Pulse,
+    /// The number of messages left unsent.
     unsent: usize,
+    /// Whether the end of the relay has ended an operation, of any kind.
+    is_cut_short: bool,
     /// Why the input cannot be read any more.
     input: io::Result<()>,
 }
 
 /// How the relay ended.
 pub(crate) struct End {
-    /// The number of messages left unsent.
-    pub(crate) unsent: usize,
+    /// Whether it has ended an operation.
+    pub(crate) is_cut_short: bool,
     /// An error when the input cannot be read.
     pub(crate) input: io::Result<()>,
     /// An error when the output cannot be written. The gateway may not be closed in that case.
@@ -109,6 +112,7 @@ impl Relay {
             shutdown,
             pulse,
             unsent: 0,
+            is_cut_short: false,
             input: Ok(()),
         };
         (relay, receiver)
@@ -118,7 +122,7 @@ impl Relay {
     pub(crate) async fn run(mut self, sources: Sources) -> End {
         let output = self.process(sources).await;
         End {
-            unsent: self.unsent,
+            is_cut_short: self.is_cut_short,
             input: self.input,
             output,
             ends_at: self.shutdown.ends_at(),
@@ -276,7 +280,7 @@ impl Relay {
     /// Refuses a request that was read when the gateway was closed already.
     async fn refuse_closed(&mut self, request: &Request) -> io::Result<()> {
         let message = output::Message::of(request, Instant::now());
-        self.unsent += usize::from(message.is_some());
+        self.count_unfinished(message.is_some());
         let failed = Event::failed(request.id.clone(), Reason::closed(), message);
         self.write(&failed).await
     }

@@ -149,7 +149,8 @@ fn listen() -> Result<(TcpListener, SocketAddr), RuntimeFault> {
 fn ends(stream: &mut TcpStream, bytes: &mut Vec<u8>) -> io::Result<bool> {
     stream.set_read_timeout(Some(PATIENCE))?;
     match stream.read_to_end(bytes).map_err(|error| error.kind()) {
-        Ok(_) | Err(ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted) => Ok(true),
+        Ok(_) => Ok(true),
+        Err(kind) if is_reset(kind) => Ok(true),
         Err(ErrorKind::WouldBlock | ErrorKind::TimedOut) => Ok(false),
         Err(kind) => Err(kind.into()),
     }
@@ -170,15 +171,25 @@ async fn write_all(stream: &mut (impl AsyncWrite + Unpin), mut bytes: &[u8]) -> 
 }
 
 /// Returns how many bytes there were.
+/// Reads to the end, or to a reset, which answers what the peer sends to a half that is shut down.
 async fn read_to_end(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<usize> {
     let (mut buffer, mut len) = (vec![0; 16 * 1024], 0);
     poll_fn(|cx| {
         loop {
-            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer))? {
-                0 => return Poll::Ready(Ok(len)),
-                read => len += read,
+            match ready!(Pin::new(&mut *stream).poll_read(cx, &mut buffer)) {
+                Ok(0) => return Poll::Ready(Ok(len)),
+                Ok(read) => len += read,
+                Err(error) if is_reset(error.kind()) => return Poll::Ready(Ok(len)),
+                Err(error) => return Poll::Ready(Err(error)),
             }
         }
     })
     .await
+}
+
+fn is_reset(kind: ErrorKind) -> bool {
+    matches!(
+        kind,
+        ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted
+    )
 }

@@ -34,7 +34,9 @@ impl Relay {
                 Event::Done { id }
             }
             Err(reason) => {
-                self.unsent += usize::from(message.is_some() && reason.is_unsent());
+                if reason.is_unsent() {
+                    self.count_unfinished(message.is_some());
+                }
                 let is_repeated =
                     |message: &&OpenMessage| message.op.is_some() || !reason.is_mistake();
                 let repeated = message.as_ref().filter(is_repeated);
@@ -44,6 +46,12 @@ impl Relay {
             }
         };
         self.write(&event).await
+    }
+
+    /// Counts an operation that the end of the relay has ended.
+    pub(super) fn count_unfinished(&mut self, is_message: bool) {
+        self.is_cut_short = true;
+        self.unsent += usize::from(is_message);
     }
 
     pub(super) async fn on_ended(&mut self, ended: Ended) -> io::Result<()> {

@@ -167,7 +167,7 @@ fn help_explains_the_errors_that_need_an_answer() {
 fn help_lists_the_exit_codes() {
     let help = String::from_utf8(answer("--help").stdout).unwrap();
     let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
-    let codes = "0 closed, 1 failed, 2 usage, 3 closed with messages left unsent";
+    let codes = "0 closed, 1 failed, 2 usage, 3 closed before all operations had ended";
     assert!(help.contains(codes), "{help}");
 }
 

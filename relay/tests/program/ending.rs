@@ -119,6 +119,23 @@ fn without_reconnect_every_open_operation_fails_once_when_the_gateway_gives_up()
     }
 }
 
+#[test]
+fn an_attach_that_the_end_has_ended_is_no_success() {
+    let cloud = Cloud::plain();
+    let peer = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let port = peer.local_addr().unwrap().port();
+    drop(peer);
+    let mut options = options(&cloud.folder, "127.0.0.1", port);
+    options.extend(["--plain", "--drain-timeout", "1"].map(str::to_owned));
+    let mut relay = Relay::start(&options);
+    relay.send(json!({"op": "attach", "id": 1, "device": "boiler-7"}));
+    let end = relay.close();
+    assert_eq!(end.code, Some(3));
+    assert_eq!(end.ends(1)[0]["error"], "closed");
+    let closed = json!({"event": "closed", "unsent": 0});
+    assert_eq!(end.events.last(), Some(&closed));
+}
+
 /// Starts a relay that gives up at once, with this in its input, which stays open.
 #[cfg(unix)]
 fn start_without_hope(cloud: &Cloud, text: &str) -> Relay {
