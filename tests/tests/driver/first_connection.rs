@@ -32,6 +32,21 @@ fn serve(world: &World) -> Server {
     server
 }
 
+/// Lets a minute pass in which nothing can be connected to; then the bridge is there.
+#[track_caller]
+fn is_attached_after_a_minute(world: &World, attached: Attached) {
+    world.pass(60 * SECOND);
+    assert!(!attached.is_finished());
+    world.dials(Dials::Succeed);
+    let _server = serve(world);
+    attached.ended().unwrap();
+}
+
+/// A device that only sends, so that its attach is all that has to be answered.
+fn sender(name: &str) -> Attach {
+    Attach::new(id(name)).config(None).commands(None)
+}
+
 #[track_caller]
 fn not_connected(attached: Attached) -> (NotConnected, Device) {
     match attached.ended() {
@@ -96,8 +111,7 @@ fn the_device_is_attached_all_the_same_once_there_is_a_connection() {
     let world = unreachable();
     let (client, driver) = start(&world, Options::default());
     let _driver = world.spawn(driver.run());
-    let attach = Attach::new(id("device-1")).config(None).commands(None);
-    let (_, device) = not_connected(world.spawn(client.attach(attach)));
+    let (_, device) = not_connected(world.spawn(client.attach(sender("device-1"))));
     let delivery = {
         let device = device.clone();
         world.spawn(async move { device.telemetry("kept").await.unwrap().await })
@@ -149,13 +163,8 @@ fn an_attach_that_keeps_waiting_outlasts_failed_attempts() {
     let world = unreachable();
     let (client, driver) = start(&world, Options::default());
     let _driver = world.spawn(driver.run());
-    let attach = Attach::new(id("device-1")).config(None).commands(None);
-    let attached = world.spawn(client.attach(attach.keep_waiting()));
-    world.pass(60 * SECOND);
-    assert!(!attached.is_finished());
-    world.dials(Dials::Succeed);
-    let _server = serve(&world);
-    attached.ended().unwrap();
+    let attached = world.spawn(client.attach(sender("device-1").keep_waiting()));
+    is_attached_after_a_minute(&world, attached);
 }
 
 #[test]
@@ -167,13 +176,8 @@ fn an_attach_after_a_first_answer_waits_through_outages() {
     let server = serve(&world);
     server.close(&world);
     world.dials(Dials::Fail);
-    let attach = Attach::new(id("device-1")).config(None).commands(None);
-    let attached = world.spawn(client.attach(attach));
-    world.pass(60 * SECOND);
-    assert!(!attached.is_finished());
-    world.dials(Dials::Succeed);
-    let _server = serve(&world);
-    attached.ended().unwrap();
+    let attached = world.spawn(client.attach(sender("device-1")));
+    is_attached_after_a_minute(&world, attached);
 }
 
 #[test]

@@ -5,51 +5,23 @@
 //! can be counted in the history is also counted here, without the model.
 #![forbid(unsafe_code)]
 
+mod counts;
+mod kinds;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use iotcore_gateway::{Event, OpId, message::QoS};
+use iotcore_gateway::{Event, OpId};
 use iotcore_gateway_testkit::EventKind;
-use iotcore_gateway_testkit::packets;
 use iotcore_gateway_testkit::script::{
-    CallPattern, Command, History, KINDS, Script, Setup, Step, What, run, run_with,
+    CallPattern, History, KINDS, Script, Setup, Step, What, run, run_with,
 };
 use proptest::{collection::vec, prelude::*, sample::select, test_runner::RngSeed};
 
-/// Kinds of steps, by their first byte.
-const WAIT: u8 = 0;
-const OPEN: u8 = 1;
-const ATTACH: u8 = 2;
-const DETACH: u8 = 4;
-const TELEMETRY: u8 = 5;
-const STATE: u8 = 6;
-const SUBSCRIBE: u8 = 7;
-const UNSUBSCRIBE: u8 = 8;
-const CLOSE: u8 = 10;
-const CONFIG: u8 = 12;
-const COMMAND: u8 = 13;
-const CLOUD_DETACH: u8 = 14;
-const BLOCK: u8 = 16;
-const HOLD: u8 = 24;
-const DOUBLE: u8 = 26;
-const REORDER: u8 = 27;
-const RELEASE: u8 = 28;
-const LOSE_REPORTS: u8 = 30;
-const CUT_AT_PACKET: u8 = 31;
-const STRAY: u8 = 33;
-const REPORT: u8 = 34;
-const CUT: u8 = 38;
-const CUT_AFTER: u8 = 39;
-const FLIP: u8 = 41;
-const LEAVE_UNPOLLED: u8 = 44;
-const FAIL_DIALS: u8 = 43;
-const CLOCK_OR_LIFETIME: u8 = 45;
-/// Telemetry and states that may be urgent or expire.
-const WITH_TERMS: [u8; 2] = [53, 54];
-const CANCEL: u8 = 55;
-
-/// The steps that every script contains.
-const COMMON: [u8; 5] = [WAIT, WAIT, TELEMETRY, TELEMETRY, ATTACH];
+use self::{
+    counts::{at_qos_1, deadline, number_in, operations, written},
+    kinds::*,
+};
 
 /// Returns scripts of any steps.
 fn any_script() -> impl Strategy<Value = Script> {
@@ -91,32 +63,6 @@ fn outputs(script: &Script, pattern: CallPattern) -> Result<(Vec<Event>, Vec<u8>
     let history = run_with(script, pattern)
         .map_err(|broken| TestCaseError::fail(format!("{broken}\nscript {script}")))?;
     Ok((history.events().cloned().collect(), history.written()))
-}
-
-/// Returns, for each process, the operations that were started, and those that ended with their number of ends.
-fn operations(history: &History) -> Vec<(BTreeSet<String>, BTreeMap<OpId, u32>)> {
-    let mut processes = vec![Default::default()];
-    for entry in history.entries() {
-        let Some((given, ended)): Option<&mut (BTreeSet<String>, BTreeMap<OpId, u32>)> =
-            processes.last_mut()
-        else {
-            break;
-        };
-        match &entry.what {
-            What::Step { step, answer } => {
-                if *step == Step::from_bytes([11, 0, 0, 0]) {
-                    processes.push(Default::default());
-                } else if let Some(op) = answer.split(',').next().filter(|op| op.starts_with('#')) {
-                    given.insert(op.to_owned());
-                }
-            }
-            What::Event(Event::Done { op, .. } | Event::Failed { op, .. }) => {
-                *ended.entry(*op).or_default() += 1;
-            }
-            _ => {}
-        }
-    }
-    processes
 }
 
 /// The same cases each time, unless `PROPTEST_RNG_SEED` asks for others: a test that fails must fail again.
@@ -333,62 +279,6 @@ proptest! {
 fn on_a_fast_link(mut script: Script) -> Script {
     script.setup = Setup::from_bytes(&script.setup.as_bytes()[..Setup::PLAIN_KNOBS]);
     script
-}
-
-/// Returns the number of a publication in its payload.
-fn number_in(payload: &[u8]) -> Option<u32> {
-    let text = core::str::from_utf8(payload).ok()?;
-    text.strip_prefix('p')?.split_once('.')?.0.parse().ok()
-}
-
-/// Returns the numbers of the publications in written bytes, in order.
-fn written(bytes: &[u8]) -> Vec<u32> {
-    let (mut rest, mut numbers) = (bytes, Vec::new());
-    while let Some((first, body, behind)) = packets::split(rest) {
-        let topic = body
-            .split_first_chunk()
-            .map(|(length, _)| u16::from_be_bytes(*length));
-        let id = if first & 0b0110 == 0 { 0 } else { 2 };
-        let payload = topic.and_then(|topic| body.get(2 + usize::from(topic) + id..));
-        if first >> 4 == 3 {
-            numbers.extend(payload.and_then(number_in));
-        }
-        rest = behind;
-    }
-    numbers
-}
-
-/// Returns the number of a publication that was accepted and expires, and when.
-fn deadline(step: &Step, answer: &str, at: Duration) -> Option<(u32, Duration)> {
-    let (Step::User(Command::Telemetry { terms, .. }) | Step::User(Command::State { terms, .. })) =
-        step
-    else {
-        return None;
-    };
-    let (_, number) = answer.split_once(", number ")?;
-    Some((number.parse().ok()?, at + terms.expires_after?))
-}
-
-/// Returns how many publications were accepted at QoS 1.
-fn at_qos_1(history: &History) -> u64 {
-    let accepted = history.entries().iter().filter(|entry| match &entry.what {
-        What::Step {
-            step:
-                Step::User(
-                    Command::Telemetry {
-                        qos: QoS::AtLeastOnce,
-                        ..
-                    }
-                    | Command::State {
-                        qos: QoS::AtLeastOnce,
-                        ..
-                    },
-                ),
-            answer,
-        } => answer.contains("number"),
-        _ => false,
-    });
-    accepted.count() as u64
 }
 
 /// Checks that the scripts of the properties exercise what they are meant to.
