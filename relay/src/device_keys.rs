@@ -125,7 +125,7 @@ fn is_named_as_key(path: &Path) -> bool {
 }
 
 /// Returns whether there is a file to read: not a FIFO, on which reading would wait. What is there and cannot be looked at is
-/// read, so that the error is told.
+/// read, so that its error is reported.
 fn is_file(path: &Path) -> bool {
     match fs::metadata(path) {
         Ok(found) => found.is_file(),

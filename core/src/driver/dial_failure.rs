@@ -14,7 +14,7 @@ const MAX_SHOWN: usize = 4;
 pub enum DialFailure {
     /// The host could not be resolved, with the error of the resolver: the host is misspelt, or DNS does not work.
     Lookup(io::Error),
-    /// The resolver gave no answer within this time.
+    /// The resolver did not answer within this time.
     LookupTimedOut(Duration),
     /// The resolver knows the host, but no address of it.
     NoAddress,

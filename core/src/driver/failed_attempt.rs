@@ -8,19 +8,19 @@ use std::sync::Arc;
 
 use crate::driver::{not_connected::NotConnected, shared::Shared};
 
-/// Waits for an attempt to connect that fails before the first connection; pending for ever once that was made.
+/// Waits for a failed attempt before the first connection; pending for ever once that was made.
 #[derive(Debug)]
 pub(crate) struct FailedAttempt {
     shared: Arc<Shared>,
-    told: u64,
+    reported: u64,
     waiter: Option<u64>,
 }
 
 impl FailedAttempt {
-    /// Waits for a failure that nobody was told of yet, which may have happened already.
+    /// Waits for the next failure, which may have happened already if none has ended another future.
     pub(crate) fn new(shared: Arc<Shared>) -> Self {
         Self {
-            told: shared.lock(|state| state.attempts_told()),
+            reported: shared.lock(|state| state.reported_attempts()),
             shared,
             waiter: None,
         }
@@ -33,10 +33,10 @@ impl Future for FailedAttempt {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let Self {
             shared,
-            told,
+            reported,
             waiter,
         } = self.get_mut();
-        shared.lock(|state| state.poll_not_connected(*told, waiter, cx))
+        shared.lock(|state| state.poll_not_connected(*reported, waiter, cx))
     }
 }
 

@@ -233,7 +233,7 @@ impl Attach {
         self
     }
 
-    /// Waits through failed attempts to connect, also before the first connection, instead of ending with
+    /// Waits through failed attempts, also before the first connection, instead of ending with
     /// [`AttachError::NotConnected`](crate::driver::error::AttachError::NotConnected) after one. For a box that may start without a
     /// network; [`Client::status`](crate::driver::Client::status) reports the attempts.
     #[must_use]

@@ -182,19 +182,19 @@ impl State {
 /// The first connection.
 impl State {
     /// Returns the mark from which [`poll_not_connected`](Self::poll_not_connected) waits for a failed attempt.
-    pub(crate) fn attempts_told(&self) -> u64 {
-        self.first_connection.told()
+    pub(crate) fn reported_attempts(&self) -> u64 {
+        self.first_connection.reported()
     }
 
     /// Waits for an attempt to connect that fails before the first connection.
     pub(crate) fn poll_not_connected(
         &mut self,
-        told: u64,
+        reported: u64,
         waiter: &mut Option<u64>,
         cx: &Context<'_>,
     ) -> Poll<NotConnected> {
         self.first_connection
-            .poll(told, waiter, cx, &mut self.wakers)
+            .poll(reported, waiter, cx, &mut self.wakers)
     }
 
     /// Returns why the gateway was never connected, once it has given up.

@@ -1,6 +1,10 @@
 //! The keys of devices that authenticate themselves, in a folder: used, added, replaced, damaged.
 
-use std::{fs, path::PathBuf, process::Command};
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Command,
+};
 
 use serde_json::json;
 
@@ -24,21 +28,24 @@ fn attach(id: u64, device: &str) -> serde_json::Value {
     json!({"op": "attach", "id": id, "device": device})
 }
 
+/// Starts a relay with these keys and options, and attaches `boiler-7`, which has one.
+fn start(cloud: &Cloud, keys: &Path, options: &[&str]) -> Relay {
+    let options = [&["--device-keys", keys.to_str().unwrap()], options].concat();
+    let mut relay = Relay::start(&cloud.options_of_gateway_2(&options));
+    relay.send(attach(1, "boiler-7"));
+    assert_eq!(relay.expect_end(1)["event"], "done");
+    relay
+}
+
 #[test]
 fn a_device_with_a_key_is_attached_on_each_connection_and_asks_for_no_token() {
     let cloud = Cloud::plain();
     let keys = keys(&cloud);
-    let options = [
-        "--device-keys",
-        keys.to_str().unwrap(),
-        "--token-lifetime",
-        "2",
-        "--backoff-min",
-        "10",
-    ];
-    let mut relay = Relay::start(&cloud.options_of_gateway_2(&options));
-    relay.send(attach(1, "boiler-7"));
-    assert_eq!(relay.expect_end(1)["event"], "done");
+    let mut relay = start(
+        &cloud,
+        &keys,
+        &["--token-lifetime", "2", "--backoff-min", "10"],
+    );
     // Longer than its first token lives.
     for id in 2..5 {
         relay.expect("connected");
@@ -91,15 +98,7 @@ fn a_key_of_either_kind_that_is_added_later_is_found() {
 fn a_hangup_reads_the_keys_of_devices_again_and_says_which_cannot_be_used() {
     let cloud = Cloud::plain();
     let keys = keys(&cloud);
-    let options = [
-        "--device-keys",
-        keys.to_str().unwrap(),
-        "--backoff-min",
-        "10",
-    ];
-    let mut relay = Relay::start(&cloud.options_of_gateway_2(&options));
-    relay.send(attach(1, "boiler-7"));
-    relay.expect_end(1);
+    let mut relay = start(&cloud, &keys, &["--backoff-min", "10"]);
     write(&keys.join("boiler-7.pem"), "");
     write(&keys.join("pump-1.pem"), &cloud.device_key.private_pem);
     write(&keys.join("x.pem"), &cloud.device_key.private_pem);
@@ -152,10 +151,7 @@ fn what_is_no_key_file_in_the_folder_is_left_alone() {
     write(&keys.join(".boiler-7.pem"), "an editor's copy");
     let fifo = Command::new("mkfifo").arg(keys.join("pump-1.pem")).status();
     assert!(fifo.unwrap().success());
-    let options = ["--device-keys", keys.to_str().unwrap()];
-    let mut relay = Relay::start(&cloud.options_of_gateway_2(&options));
-    relay.send(attach(1, "boiler-7"));
-    relay.expect_end(1);
+    let mut relay = start(&cloud, &keys, &[]);
     relay.close().assert_closed(0);
 }
 

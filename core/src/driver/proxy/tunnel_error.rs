@@ -33,7 +33,7 @@ pub enum ProxyError {
     Status {
         /// The code.
         code: u16,
-        /// The reason that it gave, at most 64 printable characters of it.
+        /// The reason in its answer, at most 64 printable characters of it.
         reason: String,
     },
     /// A SOCKS5 proxy answered with this code, which is not 0.

@@ -1,4 +1,4 @@
-//! The attempts to connect before the first connection, and who waits to be told of one that failed.
+//! The attempts to connect before the first connection, and the futures that end when one fails.
 
 use core::task::{Context, Poll};
 use std::sync::Arc;
@@ -13,24 +13,26 @@ use crate::{
 };
 
 /// Whether there was ever a connection on which the bridge has answered more than CONNECT, and if not, how the last attempt
-/// ended. A bridge that accepts and drops each connection is none: two gateways with one id see that.
+/// failed. A connection that the bridge accepts and closes at once does not count: two gateways with one id see that.
 #[derive(Default)]
 pub(crate) struct FirstConnection {
     was_made: bool,
-    /// How many attempts have failed.
+    /// The number of attempts that have failed.
     failed: u64,
-    /// How many had failed when somebody was last told of one.
-    told: u64,
+    /// `failed` when a failure was last reported to a future.
+    reported: u64,
     last: Option<NotConnected>,
     waiters: Waiters,
 }
 
 impl FirstConnection {
-    /// Records an answer of the bridge. Nobody is told of attempts any more.
+    /// Records an answer of the bridge. No failures are reported any more.
     pub(crate) fn succeed(&mut self, wakers: &mut Wakers) {
-        self.was_made = true;
-        self.last = None;
-        self.waiters.wake_all(wakers);
+        if !self.was_made {
+            self.was_made = true;
+            self.last = None;
+            self.waiters.wake_all(wakers);
+        }
     }
 
     /// Returns how the last attempt failed, unless a connection was made.
@@ -61,23 +63,23 @@ impl FirstConnection {
         self.waiters.wake_all(wakers);
     }
 
-    /// Returns how many failures somebody was told of: one who begins to wait now is told of the next, which may have
-    /// happened already.
-    pub(crate) fn told(&self) -> u64 {
-        self.told
+    /// Returns the number of failures up to the last one that was reported. A future that begins with it ends with the next
+    /// failure, which may have happened already.
+    pub(crate) fn reported(&self) -> u64 {
+        self.reported
     }
 
-    /// Waits for a failure after the first `told`. Does not end once a connection was made.
+    /// Waits for a failure after the first `reported` ones. Does not end once a connection was made.
     pub(crate) fn poll(
         &mut self,
-        told: u64,
+        reported: u64,
         waiter: &mut Option<u64>,
         cx: &Context<'_>,
         wakers: &mut Wakers,
     ) -> Poll<NotConnected> {
         match &self.last {
-            Some(last) if self.failed > told => {
-                self.told = self.failed;
+            Some(last) if self.failed > reported => {
+                self.reported = self.failed;
                 Poll::Ready(last.clone())
             }
             _ => {
