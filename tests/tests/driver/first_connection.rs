@@ -12,7 +12,7 @@ use iotcore_gateway::{
     options::Reconnect,
 };
 
-use super::{Dials, Server, Task, World, id, start};
+use super::{Dials, Sent, Server, Task, World, id, open, start};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -249,4 +249,40 @@ fn a_close_before_the_first_connection_is_no_failed_attempt() {
         ),
         "{ended:?}"
     );
+}
+
+#[test]
+fn a_close_on_a_connection_without_an_answer_is_no_failed_attempt() {
+    let opened = open(Options::default());
+    let attached = opened.world.spawn(opened.client.attach(sender("device-1")));
+    let client = opened.client.clone();
+    let closed = opened.world.spawn(async move { client.close().await });
+    opened.world.pass(30 * SECOND);
+    closed.ended();
+    let ended = attached.ended();
+    assert!(
+        matches!(
+            ended,
+            Err(AttachError::Attach(
+                OperationError::Failed(Failure::Closed),
+                _
+            ))
+        ),
+        "{ended:?}"
+    );
+}
+
+#[test]
+fn a_token_refresh_before_any_answer_is_no_failed_attempt() {
+    let opened = open(Options::default());
+    let is_refreshed = (0..3_600).any(|_| {
+        opened.world.pass(SECOND);
+        let sent = opened.server.serve(&opened.world);
+        sent.contains(&Sent::Disconnect)
+    });
+    assert!(is_refreshed, "its token lives for an hour");
+    opened.server.close(&opened.world);
+    let attached = opened.world.spawn(opened.client.attach(sender("device-1")));
+    let _server = serve(&opened.world);
+    attached.ended().unwrap();
 }

@@ -1,6 +1,11 @@
 //! The sentences of changes.
 
 use super::*;
+use crate::{
+    error::Certainty,
+    event::{DisconnectReason, TransportEnd},
+    time::Duration,
+};
 
 #[test]
 fn a_change_is_one_sentence_that_names_its_device() {
@@ -72,5 +77,31 @@ fn a_change_is_one_sentence_that_names_its_device() {
         ),
     ] {
         assert_eq!(status.to_string(), shown);
+    }
+}
+
+#[test]
+fn an_attempt_that_failed_is_told_apart_from_the_end_of_a_connection() {
+    let ended = |end| Status::Disconnected {
+        ended: Disconnected {
+            reason: DisconnectReason::Transport(end),
+            certainty: Certainty::Confirmed,
+            retry_in: Some(Duration::from_secs(1)),
+            suspects: Vec::new(),
+            takeover_suspected: false,
+        },
+        error: None,
+    };
+    for (end, shown) in [
+        (
+            TransportEnd::DialFailed,
+            "not connected: the host could not be reached; connecting again in 1s",
+        ),
+        (
+            TransportEnd::PeerClosed,
+            "disconnected: the peer closed the connection; connecting again in 1s",
+        ),
+    ] {
+        assert_eq!(ended(end).to_string(), shown);
     }
 }
