@@ -151,7 +151,7 @@ fn what_is_no_key_file_in_the_folder_is_left_alone() {
     write(&keys.join(".boiler-7.pem"), "an editor's copy");
     let fifo = Command::new("mkfifo").arg(keys.join("pump-1.pem")).status();
     assert!(fifo.unwrap().success());
-    let mut relay = start(&cloud, &keys, &[]);
+    let relay = start(&cloud, &keys, &[]);
     relay.close().assert_closed(0);
 }
 
