@@ -210,6 +210,8 @@ mod pem;
 mod private_key;
 pub mod quota;
 mod stats;
+#[cfg(feature = "store")]
+pub mod store;
 mod tag;
 mod time;
 mod timers;
