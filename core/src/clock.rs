@@ -97,7 +97,7 @@ impl Clock {
 pub(crate) struct Moment(NonZeroU64);
 
 impl Moment {
-    const START: Self = Self(NonZeroU64::MIN);
+    pub(crate) const START: Self = Self(NonZeroU64::MIN);
 
     fn after(origin: Instant, instant: Instant) -> Self {
         Self::START + instant.saturating_duration_since(origin)

@@ -2,6 +2,8 @@
 
 use core::fmt;
 
+#[cfg(feature = "store")]
+use crate::store::StoreSeq;
 use crate::{
     command::{OpId, Publication, Subscription},
     error_report::{ErrorReport, Retry},
@@ -163,6 +165,10 @@ pub enum PublishErrorKind {
     Detaching,
     /// The bridge has refused to attach the device, or closed the connection at each attempt; attach or authorize it again.
     DeviceRefused,
+    /// The store cannot be written, and the options say to refuse publications meanwhile;
+    /// [`Event::StoreRecovered`](crate::Event::StoreRecovered) follows.
+    #[cfg(feature = "store")]
+    StoreFailed,
     /// The gateway is closing or closed.
     Closed,
 }
@@ -181,6 +187,10 @@ impl fmt::Display for PublishError {
             PublishErrorKind::UnknownDevice => CommandError::UnknownDevice.fmt(f),
             PublishErrorKind::Detaching => CommandError::Detaching.fmt(f),
             PublishErrorKind::DeviceRefused => Failure::DeviceRefused.fmt(f),
+            #[cfg(feature = "store")]
+            PublishErrorKind::StoreFailed => f.write_str(
+                "the store cannot be written: mend what it reported, and publish it again once it has recovered",
+            ),
             PublishErrorKind::Closed => CommandError::Closed.fmt(f),
         }
     }
@@ -207,6 +217,10 @@ pub enum CommandError {
     /// Only a publication that waits or is in flight can be cancelled, and this operation is another command, or has ended: an
     /// error of the caller, or too late.
     NotCancellable(OpId),
+    /// Records are restored before the first publication, and only with a store
+    /// ([`Durability::linger`](crate::options::Durability::linger)): an error of the caller.
+    #[cfg(feature = "store")]
+    NotRestorable(StoreSeq),
     /// The gateway is closing or closed.
     Closed,
 }
@@ -237,6 +251,12 @@ impl fmt::Display for CommandError {
             Self::NotCancellable(op) => write!(
                 f,
                 "{op} cannot be cancelled: it has ended, or is no publication"
+            ),
+            #[cfg(feature = "store")]
+            Self::NotRestorable(seq) => write!(
+                f,
+                "record {seq} cannot be restored: restore all before the first publication, with a store \
+                 (`durability.linger`)"
             ),
             Self::Closed => f.write_str("the gateway is closing or closed"),
         }

@@ -8,6 +8,8 @@ use core::fmt;
 use bytes::Bytes;
 
 pub use self::{disconnected::Disconnected, transport_end::TransportEnd};
+#[cfg(feature = "store")]
+use crate::store::StoreFailure;
 use crate::{
     command::{DeliveryId, DeviceKey, OpId, Subscription},
     error::Failure,
@@ -154,6 +156,23 @@ pub enum Event {
         /// The device.
         device: DeviceKey,
     },
+    /// This publication is in the store: it is restored after a restart if the bridge has not acknowledged it by then.
+    /// Reported at most once, before its end; never for one that was acknowledged first, at QoS 0, or restored.
+    #[cfg(feature = "store")]
+    Stored {
+        /// The publication.
+        op: OpId,
+    },
+    /// The store could not be written: what was to be stored meanwhile is in memory only. All of it is put again, with
+    /// backoff. Reported once until [`StoreRecovered`](Self::StoreRecovered).
+    #[cfg(feature = "store")]
+    StoreFailed {
+        /// Why.
+        failure: StoreFailure,
+    },
+    /// The store can be written again, and has everything that it did not have.
+    #[cfg(feature = "store")]
+    StoreRecovered,
     /// The gateway is permanently closed. This is the last event, except the end of a [`close`](crate::Gateway::close)
     /// that is called after the gateway gave up connecting.
     Closed {
@@ -349,7 +368,7 @@ impl fmt::Display for Refusal {
 
 /// 2020-01-01: no token that this library minted with a correct clock is older. Machines without a clock battery boot in
 /// 1970.
-const PLAUSIBLE: UnixTime = UnixTime::from_secs(1_577_836_800);
+pub(crate) const PLAUSIBLE: UnixTime = UnixTime::from_secs(1_577_836_800);
 
 #[cfg(test)]
 mod tests {

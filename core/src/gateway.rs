@@ -29,6 +29,8 @@ mod publications;
 mod reports;
 mod send;
 mod session;
+#[cfg(feature = "store")]
+mod store;
 mod strikes;
 mod subscriptions;
 mod suspects;

@@ -1,5 +1,7 @@
 //! Every input and command of a gateway as plain data, and the one method that takes them.
 
+#[cfg(feature = "store")]
+use crate::store::{Record, StoreFailure, StoreSeq};
 use crate::{
     command::{DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, Subscription},
     error::{CommandError, PublishError},
@@ -50,6 +52,12 @@ pub enum Input<'a> {
     Timeout,
     /// [`Gateway::handle_disconnected`].
     Disconnected(TransportEnd),
+    /// [`Gateway::handle_stored`].
+    #[cfg(feature = "store")]
+    Stored(StoreSeq),
+    /// [`Gateway::handle_store_failed`].
+    #[cfg(feature = "store")]
+    StoreFailed(StoreFailure),
     /// [`Gateway::open`].
     Open,
     /// [`Gateway::attach`].
@@ -74,6 +82,16 @@ pub enum Input<'a> {
     },
     /// [`Gateway::publish`].
     Publish(Publication),
+    /// [`Gateway::restore`].
+    #[cfg(feature = "store")]
+    Restore {
+        /// Its number in the store.
+        seq: StoreSeq,
+        /// What was found.
+        record: Record<'a>,
+        /// The time of the wall clock.
+        unix_now: UnixTime,
+    },
     /// [`Gateway::cancel`].
     Cancel(OpId),
     /// [`Gateway::subscribe`].
@@ -109,10 +127,11 @@ pub enum Input<'a> {
 #[non_exhaustive]
 pub enum Answer {
     /// Of [`Input::Connected`], [`Input::Received`], [`Input::Transmitted`], [`Input::Timeout`], [`Input::Disconnected`],
-    /// [`Input::Acknowledge`], [`Input::Postpone`] and [`Input::ResetWorstLatency`]: they are never refused.
+    /// [`Input::Acknowledge`], [`Input::Postpone`], [`Input::ResetWorstLatency`], and with the feature `store`
+    /// `Input::Stored` and `Input::StoreFailed`: they are never refused.
     None,
-    /// Of [`Input::Open`], [`Input::Detach`], [`Input::Authorize`], [`Input::Subscribe`], [`Input::Unsubscribe`] and
-    /// [`Input::Close`], which is never refused.
+    /// Of [`Input::Open`], [`Input::Detach`], [`Input::Authorize`], [`Input::Subscribe`], [`Input::Unsubscribe`], with the
+    /// feature `store` `Input::Restore`, and [`Input::Close`], which is never refused.
     Op(Result<OpId, CommandError>),
     /// Of [`Input::Attach`].
     Attached(Result<(DeviceKey, OpId), CommandError>),
@@ -230,6 +249,10 @@ impl Gateway {
             Input::Disconnected(end) => self.handle_disconnected(end, now),
             Input::Acknowledge(delivery) => self.acknowledge(delivery, now),
             Input::Postpone(delivery) => self.postpone(delivery, now),
+            #[cfg(feature = "store")]
+            Input::Stored(through) => self.handle_stored(through, now),
+            #[cfg(feature = "store")]
+            Input::StoreFailed(failure) => self.handle_store_failed(failure, now),
             Input::Open => return Answer::Op(self.open(now)),
             Input::Attach {
                 device,
@@ -245,6 +268,12 @@ impl Gateway {
             Input::Publish(publication) => {
                 return Answer::Published(self.publish(publication, now));
             }
+            #[cfg(feature = "store")]
+            Input::Restore {
+                seq,
+                record,
+                unix_now,
+            } => return Answer::Op(self.restore(seq, record, unix_now, now)),
             Input::Cancel(op) => return Answer::Cancelled(self.cancel(op, now)),
             Input::Subscribe {
                 device,

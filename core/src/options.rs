@@ -1,9 +1,15 @@
 //! The values of [`Options`]: queues, backoff, reconnects, and what happens when something is full or refused.
 
+#[cfg(feature = "store")]
+mod durability;
 mod error;
 pub(crate) mod gateway_options;
 mod refusals;
 
+#[cfg(feature = "store")]
+pub(crate) use self::durability::RECORD_OVERHEAD;
+#[cfg(feature = "store")]
+pub use self::durability::{Durability, OnStoreFailure};
 pub(crate) use self::gateway_options::Options;
 pub use self::{error::OptionsError, refusals::OnRefusal};
 use crate::time::Duration;

@@ -33,6 +33,13 @@ pub struct Stats {
     pub queued: usize,
     /// Bytes of their payloads, now.
     pub queued_bytes: usize,
+    /// Publications in the store, now. Their removal may not be durable yet.
+    #[cfg(feature = "store")]
+    pub stored: usize,
+    /// Bytes that are reserved in the store, now: see
+    /// [`Durability::max_bytes`](crate::options::Durability::max_bytes).
+    #[cfg(feature = "store")]
+    pub stored_bytes: usize,
     /// Publications in flight, now: at most the window, those outside, and one for each probe since the last
     /// acknowledgement.
     pub in_flight: usize,

@@ -21,14 +21,26 @@ impl Session {
         if matches!(device.life, Life::Refused) {
             return Err(PublishErrorKind::DeviceRefused);
         }
-        let limit = self.payload_limit(&publication.topic);
-        if publication.payload.len() > limit {
-            return Err(PublishErrorKind::TooLarge { limit });
+        if publication.payload.len() >= self.outbox.admits_below(&publication.topic) {
+            self.look_closer(publication)?;
         }
         if !self.make_room(publication) {
             self.outbox.block(publication);
             return Err(PublishErrorKind::Blocked);
         }
+        Ok(())
+    }
+
+    /// Checks a publication that is too large, or that the store may have no room for. Never inlined: usually there is none
+    /// such.
+    #[inline(never)]
+    fn look_closer(&mut self, publication: &Publication) -> Result<(), PublishErrorKind> {
+        let limit = self.payload_limit(&publication.topic);
+        if publication.payload.len() > limit {
+            return Err(PublishErrorKind::TooLarge { limit });
+        }
+        #[cfg(feature = "store")]
+        self.admit_to_store(publication)?;
         Ok(())
     }
 

@@ -44,6 +44,8 @@ impl Gateway {
             session.run_device_timers(online, now);
         }
         session.expire(online.as_deref_mut(), now);
+        #[cfg(feature = "store")]
+        session.outbox.run_store(now);
         session.run_drains(online.as_deref_mut(), now);
         // After the drains, during which there are no trials.
         if let Some(online) = online.as_deref_mut() {

@@ -69,10 +69,11 @@ impl Session {
         match self.devices.find(id.as_str()) {
             Some(OWN) => Err(CommandError::OwnDevice(id)),
             Some(slot) if self.devices.at(slot).detach.is_some() => Err(CommandError::Detaching),
-            Some(slot) => Ok(slot),
-            None if self.devices.len() >= self.options.quota.max_devices => {
+            Some(slot) if self.devices.at(slot).is_claimed() => Ok(slot),
+            _ if self.has_all_devices() => {
                 Err(CommandError::TooManyDevices(self.options.quota.max_devices))
             }
+            Some(slot) => Ok(slot),
             None => {
                 let slot = self.devices.insert(id, Life::Waiting);
                 self.outbox.add_device(slot, &self.devices.at(slot).id);
@@ -82,6 +83,13 @@ impl Session {
                 Ok(slot)
             }
         }
+    }
+
+    /// Returns whether there are as many devices as there may be. Those that something was restored for do not count before
+    /// the user has attached them.
+    fn has_all_devices(&self) -> bool {
+        let most = self.options.quota.max_devices;
+        self.devices.len() >= most && self.devices.claimed() >= most
     }
 
     pub(super) fn check_token(&self, token: &Token) -> Result<(), CommandError> {
@@ -126,6 +134,8 @@ impl Session {
         let life = self.devices.at(slot).life;
         match life {
             Life::Retrying(_) | Life::Refused | Life::NeedsToken | Life::Dormant => {}
+            #[cfg(feature = "store")]
+            Life::Unclaimed => {}
             Life::Own
             | Life::Waiting
             | Life::Suspected

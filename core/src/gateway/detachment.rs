@@ -84,6 +84,8 @@ impl Session {
             | Life::NeedsToken
             | Life::Refused
             | Life::Dormant => self.leave(online, slot),
+            #[cfg(feature = "store")]
+            Life::Unclaimed => self.leave(online, slot),
         }
     }
 

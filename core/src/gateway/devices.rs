@@ -164,6 +164,12 @@ impl Devices {
         self.devices.len() - 1
     }
 
+    /// Returns the number of devices that the user has attached, not counting the gateway.
+    pub(crate) fn claimed(&self) -> usize {
+        let claimed = self.iter().filter(|(_, device)| device.is_claimed());
+        claimed.count() - 1
+    }
+
     /// Returns every device, the gateway first.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Slot, &Device)> {
         self.devices.iter()

@@ -39,6 +39,8 @@ impl Session {
         self.note_failure(slot, &failure);
         let device = self.devices.key(slot);
         let unsent = self.unsent_of(key);
+        #[cfg(feature = "store")]
+        self.outbox.note_failure(key, &failure);
         self.emit(Event::Failed {
             op: unsent.op,
             device,

@@ -130,6 +130,10 @@ impl Gateway {
             reading_paused_since: online.and_then(|online| session.reading_paused_since(online)),
             received: online.map_or(0, |online| online.link.received()),
             devices: session.devices.len(),
+            #[cfg(feature = "store")]
+            stored: session.outbox.stored().0,
+            #[cfg(feature = "store")]
+            stored_bytes: session.outbox.stored().1,
             ..session.stats
         }
     }

@@ -21,6 +21,8 @@ mod ending;
 mod refresh;
 
 use self::refresh::{LastToken, Novelty, refresh_after};
+#[cfg(feature = "store")]
+use super::outbox::StorePhase;
 use super::{
     Gateway,
     diagnosis::QuickEnds,
@@ -57,6 +59,12 @@ pub(crate) enum State {
     Online(Box<Online>),
     /// Requests that the transport end.
     HangingUp(AfterHangUp),
+    /// Waits, without a transport, until the store has what is left.
+    #[cfg(feature = "store")]
+    Saving {
+        /// When it closes at the latest.
+        until: Moment,
+    },
     Closed,
 }
 
@@ -126,7 +134,7 @@ impl Lifecycle {
 
     /// Returns whether the connection, or the gateway, is shutting down gracefully.
     fn is_winding_down(&self) -> bool {
-        self.close_op.is_some() || self.online().is_some_and(Online::is_winding_down)
+        self.is_closing() || self.online().is_some_and(Online::is_winding_down)
     }
 
     /// Refuses a command once the gateway is closing.
@@ -139,6 +147,10 @@ impl Lifecycle {
 
     /// Returns whether commands are refused because the gateway is closing.
     pub(crate) fn is_closing(&self) -> bool {
+        #[cfg(feature = "store")]
+        if matches!(self.state, State::Saving { .. }) {
+            return true;
+        }
         self.close_op.is_some() || self.is_closed()
     }
 
@@ -163,6 +175,8 @@ fn earliest(state: &State, close_by: Option<Moment>) -> Option<Moment> {
     let of_state = match state {
         State::Waiting { until } | State::HangingUp(AfterHangUp::Wait { until }) => Some(*until),
         State::Online(online) => online.next_lifecycle_deadline(),
+        #[cfg(feature = "store")]
+        State::Saving { until } => Some(*until),
         _ => None,
     };
     [of_state, close_by].into_iter().flatten().min()
@@ -209,6 +223,8 @@ impl Gateway {
         }
         let op = self.session.new_op();
         self.lifecycle.close_op = Some(op);
+        #[cfg(feature = "store")]
+        self.session.outbox.set_store_phase(StorePhase::Closing);
         if let State::Online(online) = &mut self.lifecycle.state {
             self.session.end_trials(online);
         }
@@ -297,6 +313,8 @@ impl Gateway {
         online.stable_at = Some(stable_at);
         online.refresh_at = Some(now + lasts);
         session.stats.connections += 1;
+        #[cfg(feature = "store")]
+        session.outbox.set_store_phase(StorePhase::Connected);
         session.emit(Event::Connected);
         if novelty == Novelty::Unchanged {
             session.emit(Event::TokenUnchanged);
@@ -345,6 +363,8 @@ impl Gateway {
         if matches!(phase, Some(Phase::Leaving { until, .. }) if until <= now) {
             self.end_leaving(now);
         }
+        #[cfg(feature = "store")]
+        self.finish_if_saved(now);
     }
 
     /// Handles the end of the transport, whichever side ended it.
@@ -358,13 +378,15 @@ impl Gateway {
                 self.end_connection(DisconnectReason::Transport(end), now);
             }
             State::HangingUp(_) => {}
+            #[cfg(feature = "store")]
+            State::Saving { .. } => return,
         }
         match self.lifecycle.state {
             State::HangingUp(AfterHangUp::Redial) => self.lifecycle.state = State::Due,
             State::HangingUp(AfterHangUp::Wait { until }) => {
                 self.lifecycle.state = State::Waiting { until };
             }
-            State::HangingUp(AfterHangUp::Close) => self.finish(),
+            State::HangingUp(AfterHangUp::Close) => self.end(now),
             _ => {}
         }
     }

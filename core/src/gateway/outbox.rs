@@ -5,6 +5,7 @@
 //! during a connection, that connection's [`Flight`]. Devices that can send take turns.
 
 mod accepting;
+mod admitted;
 mod blocked;
 mod entries;
 mod entry;
@@ -16,15 +17,22 @@ mod pace;
 mod packing;
 mod probation;
 mod queue;
+#[cfg(feature = "store")]
+mod records;
 mod returned;
 mod ring;
 mod room;
 mod round;
+#[cfg(feature = "store")]
+mod storing;
 mod suspects;
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "store")]
+use self::records::Records;
 use self::{
+    admitted::Admitted,
     blocked::Waiting,
     entries::Entries,
     extras::Extras,
@@ -38,6 +46,11 @@ pub(crate) use self::{
     flight::{Flight, Window},
     pace::Delays,
     returned::Returned,
+};
+#[cfg(feature = "store")]
+pub(crate) use self::{
+    records::{Found, Phase as StorePhase, RecordOp},
+    storing::NoStoreRoom,
 };
 use crate::{
     clock::Moment,
@@ -70,7 +83,12 @@ pub(crate) struct Outbox {
     waiting: Waiting,
     extras: Extras,
     index: Index,
-    /// Whether publications have ended for whose room users wait.
+    #[cfg(feature = "store")]
+    records: Option<Box<Records>>,
+    /// Whether the index or the records have all publications, not only the few with extras.
+    follows_all: bool,
+    admitted: Admitted,
+    /// Whether publications have ended for whose room users wait, or there may be something to store.
     is_look_due: bool,
 }
 
@@ -101,6 +119,10 @@ impl Outbox {
             waiting: Waiting::default(),
             extras: Extras::default(),
             index: Index::default(),
+            #[cfg(feature = "store")]
+            records: Self::records_of(options),
+            follows_all: options.keeps_records(),
+            admitted: Admitted::new(&options.quota),
             is_look_due: false,
         }
     }
@@ -128,17 +150,23 @@ impl Outbox {
         }
         let pace = core::mem::take(&mut queue.pace);
         self.unblock(device);
+        #[cfg(feature = "store")]
+        self.forget_device_records(device);
         self.forget_probation(device);
         self.queues.add(device);
         self.departed.insert(id, pace);
         self.departed.retain(|_, pace| !pace.is_over(now));
     }
 
-    /// Forgets what few publications have.
+    /// Forgets what is kept of a publication besides its entry. Never inlined: usually nothing is.
     #[inline(never)]
-    fn forget_rare(&mut self, op: OpId) {
-        self.index.remove(op);
+    fn forget_followed(&mut self, key: EntryKey, op: OpId, device: Slot) {
+        self.forget_in_index(op);
         self.extras.remove(op);
+        #[cfg(feature = "store")]
+        self.forget_record(key, op, device);
+        #[cfg(not(feature = "store"))]
+        let _ = (key, device);
     }
 
     /// Ends a publication that waits in its queue or among the suspects.
@@ -156,8 +184,8 @@ impl Outbox {
     fn remove(&mut self, key: EntryKey, whence: Whence<'_>) -> (OpId, Slot) {
         let entry = self.entries.at(key);
         let (op, device, bytes) = (entry.op, entry.device, entry.payload.len());
-        if entry.has_extras || self.index.is_kept() {
-            self.forget_rare(op);
+        if entry.has_extras || self.follows_all {
+            self.forget_followed(key, op, device);
         }
         let queue = self.queues.at_mut(device);
         match whence {

@@ -63,6 +63,8 @@ impl Gateway {
             self.session.drains.next(),
             self.session.outbox.paced_until(),
             self.session.outbox.next_expiry(),
+            #[cfg(feature = "store")]
+            self.session.outbox.next_store_deadline(),
         ]
         .into_iter()
         .flatten()

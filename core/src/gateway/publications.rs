@@ -54,11 +54,16 @@ impl Session {
             Overflow::DropOldest => self.outbox.droppable(publication),
             Overflow::Reject => None,
         };
-        for key in oldest.iter().flatten() {
-            self.fail_waiting(*key, Failure::Dropped);
+        self.drop_all(oldest.as_deref().unwrap_or_default());
+        oldest.is_some()
+    }
+
+    /// Drops publications that wait, for a newer one.
+    pub(super) fn drop_all(&mut self, keys: &[EntryKey]) {
+        for &key in keys {
+            self.fail_waiting(key, Failure::Dropped);
             self.stats.dropped += 1;
         }
-        oldest.is_some()
     }
 
     /// Ends a publication on a connection well: it was acknowledged, or handed over at QoS 0.
@@ -142,7 +147,7 @@ impl Session {
     }
 
     /// Ends a state that a newer one has replaced, which is in no queue any more.
-    fn fail_superseded(&mut self, key: EntryKey) {
+    pub(super) fn fail_superseded(&mut self, key: EntryKey) {
         self.fail_unsent(key, Failure::Superseded);
         self.outbox.release(key);
     }
@@ -229,6 +234,8 @@ impl Session {
                 self.emit(Event::Writable { device });
             }
         }
+        #[cfg(feature = "store")]
+        self.do_store_chores();
         match online {
             Some(Online { flight, link, .. }) => self.outbox.pack(Some(flight), |id, key| {
                 link.rename(id, PacketOwner::Publication(key));

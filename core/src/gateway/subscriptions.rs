@@ -49,7 +49,7 @@ impl Session {
         let op = self.new_op();
         self.devices.subscription_mut(key).op = Some(op);
         self.pursue_subscription(online, key);
-        if matches!(self.devices.at(key.device).life, Life::Dormant) {
+        if self.devices.at(key.device).life.is_left_to_user() {
             self.fail_subscriptions_of(key.device, &Failure::NotAttached);
         }
         op

@@ -1,5 +1,7 @@
 //! The options of a gateway as a whole, and what they may be.
 
+#[cfg(feature = "store")]
+use crate::options::Durability;
 use crate::{
     options::{
         Acknowledge, Backoff, MAX_DURATION, OnRefusal, OptionsError, Overflow, QueueLimit,
@@ -99,6 +101,9 @@ pub struct Options {
     pub overflow: Overflow,
     /// The largest packet accepted from the bridge, in bytes (default: a payload of 256 KiB and its topic).
     pub frame_limit: usize,
+    /// What is kept in a store (default: nothing).
+    #[cfg(feature = "store")]
+    pub durability: Durability,
 }
 
 impl Default for Options {
@@ -133,6 +138,8 @@ impl Default for Options {
             quota: Quota::default(),
             overflow: Overflow::Reject,
             frame_limit: crate::mqtt::DEFAULT_FRAME_LIMIT,
+            #[cfg(feature = "store")]
+            durability: Durability::default(),
         }
     }
 }
@@ -156,7 +163,56 @@ impl Options {
                 max: self.max_ack_timeout,
             });
         }
+        #[cfg(feature = "store")]
+        self.check_durability()?;
         Ok(())
+    }
+
+    #[cfg(feature = "store")]
+    fn check_durability(&self) -> Result<(), OptionsError> {
+        let Durability {
+            linger: Some(linger),
+            max_bytes,
+            ..
+        } = self.durability
+        else {
+            return Ok(());
+        };
+        let least = self.largest_record();
+        if linger > MAX_DURATION {
+            return Err(OptionsError::TooLong {
+                name: "durability.linger",
+                value: linger,
+            });
+        }
+        if max_bytes < least {
+            return Err(OptionsError::TooSmall {
+                name: "durability.max_bytes",
+                value: max_bytes,
+                least,
+            });
+        }
+        Ok(())
+    }
+
+    /// Returns what the largest publication reserves in a store.
+    #[cfg(feature = "store")]
+    pub(crate) fn largest_record(&self) -> usize {
+        Durability::largest_record(self.largest_payload())
+    }
+
+    /// Returns whether there is a store.
+    pub(crate) fn keeps_records(&self) -> bool {
+        #[cfg(feature = "store")]
+        return self.durability.linger.is_some();
+        #[cfg(not(feature = "store"))]
+        false
+    }
+
+    /// Returns the largest payload that the quota allows.
+    fn largest_payload(&self) -> usize {
+        let quota = &self.quota;
+        quota.max_telemetry_bytes.max(quota.max_state_bytes)
     }
 
     fn check_durations(&self) -> Result<(), OptionsError> {
@@ -190,10 +246,7 @@ impl Options {
         ]
         .map(usize::from);
         let (device, total) = (self.device_queue, self.total_queue);
-        let largest = self
-            .quota
-            .max_telemetry_bytes
-            .max(self.quota.max_state_bytes);
+        let largest = self.largest_payload();
         for (name, value, least, limit) in [
             ("window", window, 1, MAX_WINDOW),
             ("device_window", device_window, 1, usize::MAX),

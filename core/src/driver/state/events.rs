@@ -105,6 +105,8 @@ impl State {
                     mailbox.wake_publishers(&mut self.wakers);
                 }
             }
+            #[cfg(feature = "store")]
+            Event::Stored { .. } | Event::StoreFailed { .. } | Event::StoreRecovered => {}
             Event::Closed { unsent } => {
                 let cause = self.shutdown.cause();
                 self.finish(Closed { cause, unsent });

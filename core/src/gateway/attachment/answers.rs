@@ -285,7 +285,8 @@ impl Session {
                     self.forget(None, slot, Ok(Outcome::Detached));
                 }
                 (Some(_), _) => device.life = device.to_be_attached(),
-                (None, Life::NeedsToken | Life::Refused | Life::Dormant) => {}
+                (None, Life::NeedsToken | Life::Refused) => {}
+                (None, life) if life.is_left_to_user() => {}
                 (None, _) => device.life = device.to_be_attached(),
             }
         }

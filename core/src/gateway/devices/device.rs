@@ -72,6 +72,9 @@ pub(crate) enum Life {
     Refused,
     /// The bridge detached it, and it is not attached again until the user asks for it.
     Dormant,
+    /// Something was restored for it, and the user has not asked for it yet.
+    #[cfg(feature = "store")]
+    Unclaimed,
     /// It may be attached, and is to be detached: waits for its turn.
     Leaving,
     /// The detach was queued and waits for its PUBACK.
@@ -79,6 +82,15 @@ pub(crate) enum Life {
 }
 
 impl Life {
+    /// Returns whether it is not attached before the user asks for it, although the bridge has not refused it.
+    pub(crate) fn is_left_to_user(&self) -> bool {
+        #[cfg(feature = "store")]
+        if matches!(self, Self::Unclaimed) {
+            return true;
+        }
+        matches!(self, Self::Dormant)
+    }
+
     pub(crate) fn state(&self, is_open: bool) -> DeviceState {
         match self {
             Self::Own if is_open => DeviceState::Attached,
@@ -89,6 +101,8 @@ impl Life {
             Self::NeedsToken => DeviceState::TokenNeeded,
             Self::Refused => DeviceState::Refused,
             Self::Dormant => DeviceState::Dormant,
+            #[cfg(feature = "store")]
+            Self::Unclaimed => DeviceState::Unclaimed,
             Self::Leaving | Self::Detaching(_) => DeviceState::Detaching,
         }
     }
@@ -113,6 +127,9 @@ pub enum DeviceState {
     Refused,
     /// The bridge detached it, and the options say not to attach it again automatically.
     Dormant,
+    /// Something was restored for it, and waits until it is attached, or dropped by a detach.
+    #[cfg(feature = "store")]
+    Unclaimed,
     /// The detach waits for its turn, or was sent and waits for its PUBACK.
     Detaching,
 }
@@ -145,6 +162,14 @@ impl Device {
             config: SubscriptionState::default(),
             commands: SubscriptionState::default(),
         }
+    }
+
+    /// Returns whether the user has asked for it.
+    pub(crate) fn is_claimed(&self) -> bool {
+        #[cfg(feature = "store")]
+        return !matches!(self.life, Life::Unclaimed);
+        #[cfg(not(feature = "store"))]
+        true
     }
 
     /// Returns the state of a device that is to be attached: suspects wait apart.
@@ -181,6 +206,8 @@ impl Device {
     pub(crate) fn may_send(&self) -> bool {
         match self.life {
             Life::Refused | Life::Dormant => false,
+            #[cfg(feature = "store")]
+            Life::Unclaimed => false,
             Life::NeedsToken => self.asked.is_some(),
             Life::Own
             | Life::Waiting

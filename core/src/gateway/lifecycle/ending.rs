@@ -1,5 +1,7 @@
 //! The end of a connection, and of the gateway with its last one.
 
+#[cfg(feature = "store")]
+use super::super::outbox::StorePhase;
 use super::super::{
     Gateway,
     devices::OWN,
@@ -37,6 +39,8 @@ impl Gateway {
         if self.lifecycle.is_winding_down() {
             self.leave_if_drained(now);
             self.hang_up_if_handed_over(now);
+            #[cfg(feature = "store")]
+            self.finish_if_saved(now);
         }
     }
 
@@ -66,7 +70,7 @@ impl Gateway {
         let lifecycle = &mut self.lifecycle;
         lifecycle.close_by = None;
         match &mut lifecycle.state {
-            State::Idle | State::Waiting { .. } | State::Due | State::Dialing => self.finish(),
+            State::Idle | State::Waiting { .. } | State::Due | State::Dialing => self.end(now),
             State::Online(online) => match &mut online.phase {
                 Phase::Connecting => self.end_connection(DisconnectReason::Closed, now),
                 Phase::Open | Phase::Refreshing { .. } => {
@@ -80,6 +84,8 @@ impl Gateway {
                 Phase::Leaving { for_good, .. } => *for_good = true,
             },
             State::HangingUp(then) => *then = AfterHangUp::Close,
+            #[cfg(feature = "store")]
+            State::Saving { .. } => {}
             State::Closed => {}
         }
     }
@@ -197,8 +203,19 @@ impl Gateway {
         (AfterHangUp::Wait { until }, Some(until.since(now)))
     }
 
+    /// Closes the gateway, now that it has no transport: once the store has what is left, if there is one.
+    pub(super) fn end(&mut self, now: Moment) {
+        #[cfg(feature = "store")]
+        self.save_and_finish(now);
+        #[cfg(not(feature = "store"))]
+        {
+            let _ = now;
+            self.finish();
+        }
+    }
+
     /// Closes the gateway: ends every pending operation.
-    pub(super) fn finish(&mut self) {
+    pub(in crate::gateway) fn finish(&mut self) {
         let is_closing = self.lifecycle.close_op.is_some();
         let failure = if is_closing {
             Failure::Closed
@@ -219,6 +236,8 @@ impl Session {
         let Online {
             link, flight, owed, ..
         } = online;
+        #[cfg(feature = "store")]
+        self.outbox.set_store_phase(StorePhase::Offline);
         self.stats.unsolicited += link.unsolicited();
         self.latency = self.latency.followed_by(link.round_trip());
         self.next_delivery = owed.next();
@@ -248,6 +267,8 @@ impl Session {
     /// Ends every pending operation, the close last.
     fn finish(&mut self, open_op: Option<OpId>, close_op: Option<OpId>, failure: &Failure) {
         self.drains = Schedule::default();
+        #[cfg(feature = "store")]
+        self.outbox.set_store_phase(StorePhase::Closed);
         let unsent = self.unsent().collect();
         for key in self.outbox.all() {
             self.fail_waiting(key, failure.clone());

@@ -1,5 +1,7 @@
 //! Taking publications in, and the room that they need.
 
+#[cfg(feature = "store")]
+use super::records::Accepted;
 use super::{
     Outbox,
     entry::{Entry, EntryKey},
@@ -13,6 +15,12 @@ use crate::{
 };
 
 impl Outbox {
+    /// Returns below how many bytes a payload to this topic is admitted without a closer look.
+    #[inline]
+    pub(crate) fn admits_below(&self, topic: &PublicationTopic) -> usize {
+        self.admitted.below(topic)
+    }
+
     /// Returns whether a publication would be accepted. A state needs no more room than the one that it replaces.
     #[inline]
     pub(crate) fn has_room(&self, publication: &Publication) -> bool {
@@ -62,21 +70,37 @@ impl Outbox {
         publication: Publication,
         now: Moment,
     ) -> Option<EntryKey> {
-        match publication.extras.is_some() || self.index.is_kept() {
-            true => self.accept_rare(flight, op, publication, now),
+        match publication.extras.is_some() || self.follows_all {
+            true => self.accept_followed(flight, op, publication, now),
             false => self.take_in(flight, op, publication, false).1,
         }
     }
 
-    /// Does the same for one of the few that are urgent, have a deadline or a tag, or can be found by their operation.
+    /// Does the same for one of the few that are urgent, have a deadline or a tag, can be found by their operation, or may be
+    /// stored.
     #[inline(never)]
-    fn accept_rare(
+    fn accept_followed(
+        &mut self,
+        flight: Option<&mut Flight>,
+        op: OpId,
+        publication: Publication,
+        now: Moment,
+    ) -> Option<EntryKey> {
+        #[cfg(feature = "store")]
+        let accepted = Accepted::new(op, &publication);
+        let taken = self.take_in_followed(flight, op, publication, now);
+        #[cfg(feature = "store")]
+        self.record(taken.0, &accepted, now);
+        taken.1
+    }
+
+    pub(super) fn take_in_followed(
         &mut self,
         flight: Option<&mut Flight>,
         op: OpId,
         mut publication: Publication,
         now: Moment,
-    ) -> Option<EntryKey> {
+    ) -> (EntryKey, Option<EntryKey>) {
         let is_urgent = publication.is_urgent();
         let extras = publication.extras.take();
         let (key, replaced) = self.take_in(flight, op, publication, is_urgent);
@@ -85,7 +109,7 @@ impl Outbox {
             self.entries.at_mut(key).has_extras = true;
             self.extras.add(op, key, *extras, now);
         }
-        replaced
+        (key, replaced)
     }
 
     /// Appends a publication to its queue; returns its key, and the state that it replaced.
@@ -125,6 +149,6 @@ impl Outbox {
     }
 }
 
-fn is_state(publication: &Publication) -> bool {
+pub(super) fn is_state(publication: &Publication) -> bool {
     matches!(publication.topic, PublicationTopic::State)
 }

@@ -147,7 +147,7 @@ impl Entries {
     }
 
     /// Returns how many entries have memory.
-    #[cfg(test)]
+    #[cfg(any(test, feature = "store"))]
     pub(super) fn places(&self) -> usize {
         self.blocks.len() * BLOCK
     }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+#[cfg(feature = "store")]
+use super::entry::Entry;
 use super::{
     Outbox,
     entry::{EntryKey, Place},
@@ -47,6 +49,16 @@ impl Extras {
         if let Some(at) = self.expires_at(op) {
             self.expiries.add(at, op);
         }
+    }
+
+    /// Returns when a publication expires, and its tag.
+    #[cfg(feature = "store")]
+    pub(super) fn of(&self, entry: &Entry) -> (Option<Moment>, Option<&Tag>) {
+        let extra = match entry.has_extras {
+            true => self.by_op.get(&entry.op),
+            false => None,
+        };
+        extra.map_or((None, None), |extra| (extra.expires_at, extra.tag.as_ref()))
     }
 
     /// Records the new key of a publication.

@@ -24,7 +24,7 @@ impl Index {
         }
     }
 
-    pub(super) fn remove(&mut self, op: OpId) {
+    fn remove(&mut self, op: OpId) {
         if let Some(by_op) = &mut self.by_op {
             by_op.remove(&op);
             if by_op.is_empty() {
@@ -35,6 +35,22 @@ impl Index {
 }
 
 impl Outbox {
+    /// Forgets the operation of a publication that ends.
+    pub(super) fn forget_in_index(&mut self, op: OpId) {
+        self.index.remove(op);
+        self.follows_all = self.index.is_kept() || self.keeps_records();
+    }
+
+    #[cfg(feature = "store")]
+    fn keeps_records(&self) -> bool {
+        self.has_store()
+    }
+
+    #[cfg(not(feature = "store"))]
+    fn keeps_records(&self) -> bool {
+        false
+    }
+
     /// Returns the publication of an operation, if it has not ended. The first search takes a pass over all.
     pub(crate) fn find(&mut self, op: OpId) -> Option<EntryKey> {
         if self.len() == 0 {
@@ -42,6 +58,7 @@ impl Outbox {
         }
         let entries = self.entries.iter(self.load.messages);
         let all = || entries.map(|(key, entry)| (entry.op, key)).collect();
+        self.follows_all = true;
         let by_op = self.index.by_op.get_or_insert_with(all);
         by_op.get(&op).copied()
     }

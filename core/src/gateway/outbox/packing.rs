@@ -23,11 +23,15 @@ impl Outbox {
         let mut packing = self.entries.pack(self.load.messages);
         while let Some((old, new)) = self.entries.move_next(&mut packing) {
             self.rename(flight.as_deref_mut(), old, new);
+            #[cfg(feature = "store")]
+            self.rename_record(old, new);
             if let Some(packet_id) = self.entry(new).packet_id() {
                 rename(packet_id, new);
             }
         }
         self.entries.packed(packing);
+        #[cfg(feature = "store")]
+        self.shrink_records();
     }
 
     /// Replaces the key of a publication wherever the outbox has it.

@@ -1,0 +1,184 @@
+//! Which operations are made durable together, and when.
+
+use super::Records;
+use crate::{
+    clock::Moment,
+    gateway::outbox::entry::EntryKey,
+    store::{StoreFailure, StoreSeq},
+    time::Duration,
+};
+
+/// How long a removal waits at most for another reason to commit.
+const REMOVAL_WAIT: Duration = Duration::from_secs(1);
+
+/// So many removals are a reason to commit.
+const MANY_REMOVALS: usize = 1_000;
+
+/// An operation on the store, by the key of its publication.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum RecordOp {
+    Put(EntryKey, StoreSeq),
+    Remove(StoreSeq),
+    Commit(StoreSeq),
+}
+
+/// The group that is to be made durable, and what has become of the last one.
+#[derive(Debug, Default)]
+pub(super) struct Groups {
+    current: Option<Group>,
+    trouble: Option<Trouble>,
+}
+
+/// Operations that are made durable together.
+#[derive(Clone, Copy, Debug)]
+struct Group {
+    /// The last number that is put.
+    through: StoreSeq,
+    /// The number of removals.
+    removals: usize,
+    /// How many of these were taken.
+    removed: usize,
+    /// Whether its commit was taken.
+    is_taken: bool,
+}
+
+/// The store could not be written.
+#[derive(Debug)]
+struct Trouble {
+    failure: StoreFailure,
+    /// How often it was tried.
+    attempts: u32,
+    retry_at: Moment,
+}
+
+impl Groups {
+    /// Returns how many removals belong to the group.
+    fn removals(&self) -> usize {
+        self.current.map_or(0, |group| group.removals)
+    }
+}
+
+impl Records {
+    /// Returns whether the store could not be written, and has not been since.
+    pub(in super::super) fn is_in_trouble(&self) -> bool {
+        self.groups.trouble.is_some()
+    }
+
+    /// Returns how often the store was tried since it could be written.
+    pub(in super::super) fn attempts(&self) -> u32 {
+        let trouble = self.groups.trouble.as_ref();
+        trouble.map_or(0, |trouble| trouble.attempts)
+    }
+
+    /// Returns whether there may be removals to notice, or to commit.
+    pub(super) fn has_new_removals(&self) -> bool {
+        let ungrouped = self.removals.len() - self.groups.removals();
+        match self.removals.since() {
+            None => ungrouped > 0,
+            Some(_) => ungrouped >= MANY_REMOVALS,
+        }
+    }
+
+    /// Returns when there is something to do without an input.
+    pub(in super::super) fn next_deadline(&self) -> Option<Moment> {
+        let of_group = match (&self.groups.current, &self.groups.trouble) {
+            (Some(_), _) => None,
+            (None, Some(trouble)) => Some(trouble.retry_at),
+            (None, None) => self.removals.since().map(|since| since + REMOVAL_WAIT),
+        };
+        [of_group, self.next_old()].into_iter().flatten().min()
+    }
+
+    /// Begins a group, if there is none and it is time for one. After a failure, an empty one shows whether the store can be
+    /// written again.
+    pub(in super::super) fn begin_group(&mut self, now: Moment) {
+        self.removals.notice(self.groups.removals(), now);
+        if self.groups.current.is_some() {
+            return;
+        }
+        let is_due = match &self.groups.trouble {
+            Some(trouble) => trouble.retry_at <= now,
+            None => self.line.first_to_put().is_some() || self.are_removals_due(now),
+        };
+        if let Some(through) = self.last.filter(|_| is_due) {
+            self.groups.current = Some(Group {
+                through,
+                removals: self.removals.group(),
+                removed: 0,
+                is_taken: false,
+            });
+        }
+    }
+
+    fn are_removals_due(&self, now: Moment) -> bool {
+        let since = self.removals.since();
+        let has_waited = since.is_some_and(|since| since + REMOVAL_WAIT <= now);
+        let is_closing = self.is_closing() && self.removals.len() > 0;
+        has_waited || is_closing || self.removals.len() >= MANY_REMOVALS
+    }
+
+    /// Takes the next operation of the group.
+    pub(in super::super) fn next_op(&mut self) -> Option<RecordOp> {
+        let group = self.groups.current.as_mut()?;
+        if group.is_taken {
+            return None;
+        }
+        if let Some(key) = self.line.first_to_put()
+            && let Some(seq) = self.items.at(key).seq
+            && seq <= group.through
+        {
+            self.line.put(&mut self.items, key);
+            return Some(RecordOp::Put(key, seq));
+        }
+        if group.removed < group.removals {
+            let seq = self.removals.get(group.removed)?;
+            group.removed += 1;
+            return Some(RecordOp::Remove(seq));
+        }
+        group.is_taken = true;
+        Some(RecordOp::Commit(group.through))
+    }
+
+    /// Records that all through this number is durable, if that is the answer to the group. Returns whether the store could
+    /// not be written before; `None` if it is no answer.
+    pub(in super::super) fn confirm(&mut self, through: StoreSeq) -> Option<bool> {
+        let answers = |group: &mut Group| group.is_taken && through >= group.through;
+        let group = self.groups.current.take_if(answers)?;
+        self.durable = Some(group.through);
+        self.removals.forget(group.removals);
+        Some(self.groups.trouble.take().is_some())
+    }
+
+    /// Takes the next publication that has become durable.
+    pub(in super::super) fn next_durable(&mut self) -> Option<EntryKey> {
+        let key = self.line.first_numbered()?;
+        let is_durable = self.items.at(key).seq <= self.durable;
+        is_durable.then(|| {
+            self.line.remove(&mut self.items, key);
+            key
+        })
+    }
+
+    /// Records that the group could not be made durable, and everything in it is to be put again. Returns whether that is
+    /// news; `None` if there is no group.
+    pub(in super::super) fn fail(
+        &mut self,
+        failure: &StoreFailure,
+        retry_at: Moment,
+    ) -> Option<bool> {
+        self.groups.current.take()?;
+        self.line.put_again();
+        let attempts = self.attempts() + 1;
+        let before = self.groups.trouble.replace(Trouble {
+            failure: failure.clone(),
+            attempts,
+            retry_at,
+        });
+        Some(before.is_none_or(|before| before.failure.kind != failure.kind))
+    }
+
+    /// Returns whether nothing is left to be made durable.
+    pub(in super::super) fn is_settled(&self) -> bool {
+        self.line.is_empty() && self.removals.len() == 0 && self.groups.current.is_none()
+    }
+}
