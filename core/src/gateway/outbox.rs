@@ -160,9 +160,13 @@ impl Outbox {
 
     /// Forgets what is kept of a publication besides its entry. Never inlined: usually nothing is.
     #[inline(never)]
-    fn forget_followed(&mut self, key: EntryKey, op: OpId, device: Slot) {
-        self.forget_in_index(op);
-        self.extras.remove(op);
+    fn forget_followed(&mut self, key: EntryKey, op: OpId, device: Slot, has_extras: bool) {
+        if self.index.is_kept() {
+            self.forget_in_index(op);
+        }
+        if has_extras {
+            self.extras.remove(op);
+        }
         #[cfg(feature = "store")]
         self.forget_record(key, op, device);
         #[cfg(not(feature = "store"))]
@@ -184,8 +188,9 @@ impl Outbox {
     fn remove(&mut self, key: EntryKey, whence: Whence<'_>) -> (OpId, Slot) {
         let entry = self.entries.at(key);
         let (op, device, bytes) = (entry.op, entry.device, entry.payload.len());
-        if entry.has_extras || self.follows_all {
-            self.forget_followed(key, op, device);
+        let has_extras = entry.has_extras;
+        if has_extras || self.follows_all {
+            self.forget_followed(key, op, device, has_extras);
         }
         let queue = self.queues.at_mut(device);
         match whence {

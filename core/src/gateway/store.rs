@@ -160,6 +160,7 @@ impl Gateway {
 }
 
 impl Session {
+    #[inline]
     fn poll_store(&mut self) -> Option<StoreOp<'_>> {
         let (key, seq) = match self.outbox.next_store_op()? {
             RecordOp::Put(key, seq) => (key, seq),
@@ -229,11 +230,16 @@ impl Session {
 
     /// Returns the record of a publication. Its deadline becomes a date, unless the date is not known: a machine without a
     /// clock battery boots in 1970.
+    #[inline]
     fn record_of(&mut self, key: EntryKey) -> Option<Record<'_>> {
-        let date = self.clock.date().filter(|date| *date >= PLAUSIBLE);
+        let clock = &self.clock;
+        let date_of = |at: Moment| {
+            let date = clock.date().filter(|date| *date >= PLAUSIBLE)?;
+            Some(date.saturating_add(at.since(clock.now())))
+        };
         let device = self.outbox.entry(key).device;
         let device = &self.devices.at(device).id;
-        self.outbox.record_of(key, device, date, self.clock.now())
+        self.outbox.record_of(key, device, date_of)
     }
 
     fn restore(

@@ -104,7 +104,9 @@ impl Outbox {
         let is_urgent = publication.is_urgent();
         let extras = publication.extras.take();
         let (key, replaced) = self.take_in(flight, op, publication, is_urgent);
-        self.index.add(op, key);
+        if self.index.is_kept() {
+            self.index.add(op, key);
+        }
         if let Some(extras) = extras.filter(|extras| extras.has_more()) {
             self.entries.at_mut(key).has_extras = true;
             self.extras.add(op, key, *extras, now);

@@ -32,6 +32,13 @@ impl Admitted {
         self.state = below(self.quota.max_state_bytes);
     }
 
+    /// Returns whether anything that the quota allows is admitted.
+    #[cfg(feature = "store")]
+    #[inline]
+    pub(super) fn is_open(&self) -> bool {
+        self.state > 0
+    }
+
     /// Returns below how many bytes a payload to this topic is admitted.
     #[inline]
     pub(super) fn below(&self, topic: &PublicationTopic) -> usize {

@@ -53,11 +53,18 @@ impl Extras {
 
     /// Returns when a publication expires, and its tag.
     #[cfg(feature = "store")]
+    #[inline]
     pub(super) fn of(&self, entry: &Entry) -> (Option<Moment>, Option<&Tag>) {
-        let extra = match entry.has_extras {
-            true => self.by_op.get(&entry.op),
-            false => None,
-        };
+        match entry.has_extras {
+            true => self.of_op(entry.op),
+            false => (None, None),
+        }
+    }
+
+    #[cfg(feature = "store")]
+    #[inline(never)]
+    fn of_op(&self, op: OpId) -> (Option<Moment>, Option<&Tag>) {
+        let extra = self.by_op.get(&op);
         extra.map_or((None, None), |extra| (extra.expires_at, extra.tag.as_ref()))
     }
 

@@ -152,12 +152,14 @@ impl Records {
             self.store(key, accepted.op, accepted.device);
             return true;
         }
-        self.line.push_back(&mut self.items, key);
         let is_put = self.phase != Phase::Connected || self.linger.is_zero();
         if is_put {
-            self.number_all();
+            let seq = self.last.map_or(StoreSeq::FIRST, StoreSeq::next);
+            self.last = Some(seq);
+            item.seq = Some(seq);
         }
-        is_put
+        self.line.push_back(&mut self.items, key);
+        is_put && !self.has_group()
     }
 
     /// Records that a publication is durable.
@@ -178,17 +180,18 @@ impl Records {
 
     /// Ends a publication; returns whether there may be something to do.
     pub(super) fn end(&mut self, key: EntryKey, op: OpId, device: Slot) -> bool {
-        let item = *self.items.at(key);
+        let item = self.items.at(key);
+        let (stage, bytes, is_state) = (item.stage, item.bytes as usize, item.is_state);
+        let (seq, ending) = (item.may_be_stored(), item.ending);
         if item.is_in_line() {
             self.line.remove(&mut self.items, key);
         }
         if self.phase == Phase::Closed {
             return false;
         }
-        self.stored -= usize::from(item.stage == Stage::Stored);
-        let bytes = item.bytes as usize;
-        match item.may_be_stored() {
-            Some(seq) if item.ending == Ending::Superseded => {
+        self.stored -= usize::from(stage == Stage::Stored);
+        match seq {
+            Some(seq) if ending == Ending::Superseded => {
                 if !self.states.replace(device, op, seq, bytes) {
                     self.remove(seq, bytes);
                 }
@@ -196,12 +199,13 @@ impl Records {
             Some(seq) => self.remove(seq, bytes),
             None => self.room.release(bytes),
         }
-        if item.is_state {
-            self.end_state(op, device, item.ending);
+        if is_state {
+            self.end_state(op, device, ending);
         }
         self.room.is_look_due() || self.has_new_removals()
     }
 
+    #[inline(never)]
     fn end_state(&mut self, op: OpId, device: Slot, ending: Ending) {
         if ending == Ending::Delivered {
             let replaced = self.states.settle(device, op);

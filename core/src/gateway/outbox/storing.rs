@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     clock::Moment,
-    command::{OpId, Publication, Slot},
+    command::{OpId, Publication, PublicationTopic, Slot},
     error::Failure,
     id::DeviceId,
     mqtt::QoS,
@@ -48,6 +48,9 @@ impl Outbox {
     pub(super) fn record(&mut self, key: EntryKey, accepted: &Accepted, now: Moment) {
         if let Some(records) = &mut self.records {
             self.is_look_due |= records.add(key, accepted, now);
+        }
+        // What is added only takes room.
+        if self.admitted.is_open() {
             self.judge_store();
         }
     }
@@ -56,6 +59,9 @@ impl Outbox {
     pub(super) fn forget_record(&mut self, key: EntryKey, op: OpId, device: Slot) {
         if let Some(records) = &mut self.records {
             self.is_look_due |= records.end(key, op, device);
+        }
+        // What ends only makes room.
+        if !self.admitted.is_open() {
             self.judge_store();
         }
     }
@@ -72,12 +78,15 @@ impl Outbox {
     }
 
     /// Decides whether publications are admitted without a look at the store.
+    #[inline]
     fn judge_store(&mut self) {
-        let is_open = match &self.records {
-            Some(records) => records.room.has_plenty() && !records.is_refusing(),
-            None => true,
+        let Some(records) = &self.records else {
+            return;
         };
-        self.admitted.set(is_open);
+        let is_open = records.room.has_plenty() && !records.is_refusing();
+        if is_open != self.admitted.is_open() {
+            self.admitted.set(is_open);
+        }
     }
 
     /// Returns whether a publication is refused because the store cannot be written.
@@ -111,26 +120,34 @@ impl Outbox {
         replaced
     }
 
-    /// Returns the record of a publication. `device` is the id of its device; `date` is the date now, if it is known.
+    /// Returns the record of a publication. `device` is the id of its device; `date_of` returns the date of a moment, if that
+    /// is known.
+    #[inline]
     pub(crate) fn record_of<'a>(
         &'a mut self,
         key: EntryKey,
         device: &'a DeviceId,
-        date: Option<UnixTime>,
-        now: Moment,
+        date_of: impl FnOnce(Moment) -> Option<UnixTime>,
     ) -> Option<Record<'a>> {
         let records = self.records.as_mut()?;
         let entry = self.entries.at(key);
         let (expires_at, tag) = self.extras.of(entry);
-        let left = expires_at.map(|at| at.since(now));
-        records.topic = entry.topic();
+        let accepted = records.acceptance(entry.op);
+        let topic = match (entry.is_state, &entry.subfolder) {
+            (true, _) => &PublicationTopic::State,
+            (false, None) => &PublicationTopic::Telemetry(None),
+            (false, Some(_)) => {
+                records.topic = entry.topic();
+                &records.topic
+            }
+        };
         Some(Record {
-            accepted: records.acceptance(entry.op),
+            accepted,
             device,
-            topic: &records.topic,
+            topic,
             qos: entry.qos,
             payload: &entry.payload,
-            deadline: date.zip(left).map(|(date, left)| date.saturating_add(left)),
+            deadline: expires_at.and_then(date_of),
             priority: entry.priority(),
             tag,
         })

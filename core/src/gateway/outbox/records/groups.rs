@@ -70,6 +70,12 @@ impl Records {
         trouble.map_or(0, |trouble| trouble.attempts)
     }
 
+    /// Returns whether the store has a group that it has not answered.
+    #[inline]
+    pub(super) fn has_group(&self) -> bool {
+        self.groups.current.is_some()
+    }
+
     /// Returns whether there may be removals to notice, or to commit.
     pub(super) fn has_new_removals(&self) -> bool {
         let ungrouped = self.removals.len() - self.groups.removals();
@@ -154,7 +160,7 @@ impl Records {
         let key = self.line.first_numbered()?;
         let is_durable = self.items.at(key).seq <= self.durable;
         is_durable.then(|| {
-            self.line.remove(&mut self.items, key);
+            self.line.remove_first(&mut self.items);
             key
         })
     }

@@ -51,19 +51,21 @@ impl Line {
         (self.next != self.young).then_some(self.next)
     }
 
-    /// Adds one without a number.
+    /// Adds one: with a number, if no other is without.
     #[inline]
     pub(super) fn push_back(&mut self, items: &mut Items, key: EntryKey) {
         let item = items.at_mut(key);
-        (item.stage, item.previous, item.next) = (Stage::Lined, self.tail, NONE);
+        (item.stage, item.previous) = (Stage::Lined, self.tail);
+        let is_young = item.seq.is_none();
         match self.tail {
             NONE => self.head = key,
             tail => items.at_mut(tail).next = key,
         }
-        for first in [&mut self.next, &mut self.young] {
-            if *first == NONE {
-                *first = key;
-            }
+        if self.next == NONE {
+            self.next = key;
+        }
+        if is_young && self.young == NONE {
+            self.young = key;
         }
         self.tail = key;
     }
@@ -84,6 +86,16 @@ impl Line {
             if *first == key {
                 *first = next;
             }
+        }
+    }
+
+    /// Removes the first of all, which was put.
+    #[inline]
+    pub(super) fn remove_first(&mut self, items: &mut Items) {
+        self.head = items.at(self.head).next;
+        match self.head {
+            NONE => self.tail = NONE,
+            head => items.at_mut(head).previous = NONE,
         }
     }
 
