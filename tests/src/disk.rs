@@ -85,6 +85,22 @@ pub struct DiskCounts {
     pub flipped_bits: u64,
 }
 
+impl DiskCounts {
+    /// Adds those of another disk.
+    pub fn add(&mut self, other: &Self) {
+        self.operations += other.operations;
+        self.syncs += other.syncs;
+        self.device_bytes += other.device_bytes;
+        self.failed += other.failed;
+        self.failed_syncs += other.failed_syncs;
+        self.power_cuts += other.power_cuts;
+        self.lost_pages += other.lost_pages;
+        self.torn_pages += other.torn_pages;
+        self.lost_entries += other.lost_entries;
+        self.flipped_bits += other.flipped_bits;
+    }
+}
+
 /// The result of an operation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Executed {
