@@ -3,8 +3,29 @@
 //! The [`Gateway`](crate::Gateway) decides what is kept, and until when: it returns a [`StoreOp`] at a time from
 //! [`poll_store`](crate::Gateway::poll_store), and is informed of what is durable.
 
+mod disk_op;
+mod format;
+mod index;
+mod log_options;
+mod record_too_large;
+mod recovery;
+mod scan;
+mod segment_log;
+mod segment_number;
+mod segments;
+mod stored_record;
+
 use core::{fmt, num::NonZeroU64};
 
+pub use self::{
+    disk_op::DiskOp,
+    log_options::LogOptions,
+    record_too_large::RecordTooLarge,
+    recovery::{Damage, OpenError, Recovered, Recovery},
+    segment_log::{LogEvent, LogStats, SegmentLog},
+    segment_number::SegmentNumber,
+    stored_record::StoredRecord,
+};
 use crate::{
     command::{Priority, PublicationTopic},
     id::DeviceId,

@@ -61,6 +61,7 @@
 #![forbid(unsafe_code)]
 
 pub mod bridge;
+pub mod disk;
 #[cfg(feature = "fuzzing")]
 #[doc(hidden)]
 pub mod fuzzing;
@@ -71,6 +72,7 @@ pub mod model;
 pub mod packets;
 mod pipe;
 pub mod progress;
+pub mod random;
 #[cfg(feature = "simulation")]
 pub mod runtime_check;
 pub mod script;

@@ -1,0 +1,92 @@
+//! The header of a segment: whose it is, and which one.
+
+use super::padded;
+use crate::store::SegmentNumber;
+
+const MAGIC: [u8; 8] = *b"iotgwseg";
+
+/// The format that is written and read here.
+const VERSION: u32 = 1;
+
+/// The bytes before the client id: the magic, the version and their checksum, which are the same in every version; then the
+/// number, from where on all segments are unproven, and the length of the client id.
+const FIXED: usize = 34;
+
+/// A header that is intact and may be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Header {
+    /// The segment's own number; another than that of its name if the file has been renamed since.
+    pub(crate) number: SegmentNumber,
+    /// All segments with smaller numbers were durable when this one was begun.
+    pub(crate) proven_below: SegmentNumber,
+}
+
+/// Why there is no header to go by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum HeaderProblem {
+    /// It is of a newer version: nothing else of the file can be read.
+    Newer(u32),
+    /// It is another client's.
+    OtherClient(Box<str>),
+    /// There is none, or it is damaged.
+    Unreadable,
+}
+
+/// Returns the bytes of a header with its padding.
+pub(crate) fn header_len(client: &str) -> usize {
+    padded(FIXED + client.len() + 4)
+}
+
+/// Replaces the content of `out` by a header.
+pub(crate) fn write_header(out: &mut Vec<u8>, client: &str, header: Header) {
+    out.clear();
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&VERSION.to_le_bytes());
+    out.extend_from_slice(&crc32fast::hash(out).to_le_bytes());
+    let start = out.len();
+    out.extend_from_slice(&header.number.as_u64().to_le_bytes());
+    out.extend_from_slice(&header.proven_below.as_u64().to_le_bytes());
+    // A client id has four parts of at most 255 bytes each.
+    out.extend_from_slice(&(client.len() as u16).to_le_bytes());
+    out.extend_from_slice(client.as_bytes());
+    let checksum = crc32fast::hash(out.get(start..).unwrap_or_default());
+    out.extend_from_slice(&checksum.to_le_bytes());
+    out.resize(header_len(client), 0);
+}
+
+/// Reads the header that a file begins with.
+pub(crate) fn read_header(bytes: &[u8], client: &str) -> Result<Header, HeaderProblem> {
+    let version = read_version(bytes).ok_or(HeaderProblem::Unreadable)?;
+    if version > VERSION {
+        return Err(HeaderProblem::Newer(version));
+    }
+    let (header, owner) = read_rest(bytes).ok_or(HeaderProblem::Unreadable)?;
+    if owner != client {
+        return Err(HeaderProblem::OtherClient(owner.into()));
+    }
+    Ok(header)
+}
+
+fn read_version(bytes: &[u8]) -> Option<u32> {
+    let (covered, rest) = bytes.split_first_chunk::<12>()?;
+    let version = covered.strip_prefix(&MAGIC)?.first_chunk()?;
+    let checksum = u32::from_le_bytes(*rest.first_chunk()?);
+    (crc32fast::hash(covered) == checksum).then(|| u32::from_le_bytes(*version))
+}
+
+fn read_rest(bytes: &[u8]) -> Option<(Header, &str)> {
+    let fields = bytes.get(16..)?;
+    let number = u64::from_le_bytes(*fields.first_chunk()?);
+    let proven_below = u64::from_le_bytes(*fields.get(8..)?.first_chunk()?);
+    let len = usize::from(u16::from_le_bytes(*fields.get(16..)?.first_chunk()?));
+    let (covered, rest) = fields.split_at_checked(18 + len)?;
+    if crc32fast::hash(covered) != u32::from_le_bytes(*rest.first_chunk()?) {
+        return None;
+    }
+    let client = core::str::from_utf8(covered.get(18..)?).ok()?;
+    let header = Header {
+        number: SegmentNumber::from_u64(number),
+        proven_below: SegmentNumber::from_u64(proven_below),
+    };
+    Some((header, client))
+}

@@ -1,0 +1,341 @@
+//! Reads what a folder holds, at the start.
+
+mod replay;
+mod report;
+
+use core::num::NonZeroU64;
+
+use self::replay::{Place, Replay};
+pub use self::report::{Damage, OpenError, Recovered};
+use super::{
+    DiskOp, LogOptions, SegmentLog, SegmentNumber, StoreFailure, StoredRecord,
+    format::{HeaderProblem, Kind, RECORD_HEADER, Seal, header_len, read_header, read_put},
+    index::Slot,
+    scan::{Scan, Scanned},
+    segments::Segments,
+};
+use crate::id::ClientId;
+
+/// The start of a [`SegmentLog`]: reads a folder, whatever is in it, and changes nothing.
+///
+/// Execute each operation of [`poll_disk`](Self::poll_disk), and take each record of [`poll_record`](Self::poll_record)
+/// before the next operation; once there is neither, [`finish`](Self::finish) returns the log. All segments are read once to
+/// find what lives, and once more, in the order of acceptance, to return it: of the payloads, only a chunk of 64 KiB is
+/// held, or one larger record. Besides, it holds 12 bytes for each number between the first and the last, and up to 32 for
+/// each Put that is found.
+#[derive(Debug)]
+pub struct Recovery {
+    client: Box<str>,
+    options: LogOptions,
+    segments: Segments,
+    phase: Phase,
+    /// From where on nothing is relied on, by the last header.
+    proven_below: Option<SegmentNumber>,
+    /// The last segment that was ever written to.
+    last_used: Option<SegmentNumber>,
+    places: Vec<Place>,
+    /// What is damaged for sure if the segment is proven, and may be an unfinished write otherwise.
+    doubtful: Vec<(SegmentNumber, Damage)>,
+    /// Segments without any content that could be read, although something is in them.
+    unreadable: Vec<(SegmentNumber, u64)>,
+    report: Recovered,
+    refusal: Option<OpenError>,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// Reads a segment. Its header has not been read if `is_new`.
+    Scan {
+        place: u32,
+        number: SegmentNumber,
+        scan: Scan,
+        is_new: bool,
+        is_blank: bool,
+    },
+    Replay(Replay),
+}
+
+impl Recovery {
+    /// Starts with the files that are in the folder, with their sizes, in any order. `client` is whose the folder should be.
+    #[must_use]
+    pub fn new(
+        client: &ClientId,
+        options: LogOptions,
+        files: impl IntoIterator<Item = (SegmentNumber, u64)>,
+    ) -> Self {
+        let mut files: Vec<_> = files.into_iter().collect();
+        files.sort_unstable();
+        files.dedup_by_key(|(number, _)| *number);
+        let mut segments = Segments::default();
+        for (number, size) in files {
+            segments.push(number, size);
+        }
+        let mut recovery = Self {
+            client: client.to_string().into(),
+            options: options.in_range(),
+            segments,
+            phase: Phase::Replay(Replay::default()),
+            proven_below: None,
+            last_used: None,
+            places: Vec::new(),
+            doubtful: Vec::new(),
+            unreadable: Vec::new(),
+            report: Recovered::default(),
+            refusal: None,
+        };
+        recovery.next_segment(0);
+        recovery
+    }
+
+    /// Returns the next operation, a [`DiskOp::Read`]. `None` once all is read or the folder is refused, and while
+    /// [`poll_record`](Self::poll_record) has a record.
+    #[must_use]
+    pub fn poll_disk(&self) -> Option<DiskOp<'_>> {
+        if self.refusal.is_some() {
+            return None;
+        }
+        let (segment, offset, len) = match &self.phase {
+            Phase::Scan {
+                number,
+                scan,
+                is_new: true,
+                ..
+            } => {
+                let wanted = scan.wanted().map_or(0, |(_, len)| len);
+                (*number, 0, header_len(&self.client) + wanted)
+            }
+            Phase::Scan { number, scan, .. } => {
+                let (offset, len) = scan.wanted()?;
+                (*number, offset, len)
+            }
+            Phase::Replay(replay) => replay.wanted(&self.segments)?,
+        };
+        Some(DiskOp::Read {
+            segment,
+            offset: offset.into(),
+            len,
+        })
+    }
+
+    /// Takes the bytes that were asked for.
+    pub fn handle_read(&mut self, bytes: &[u8]) {
+        match &mut self.phase {
+            Phase::Scan {
+                number,
+                is_new,
+                is_blank,
+                ..
+            } => {
+                let mut rest = bytes;
+                if core::mem::take(is_new) {
+                    let number = *number;
+                    *is_blank = bytes.iter().all(|byte| *byte == 0);
+                    match read_header(bytes, &self.client) {
+                        Ok(header) if header.number == number => {
+                            self.proven_below = Some(header.proven_below);
+                            self.last_used = Some(number);
+                        }
+                        // It was renamed, and nothing was written since: what is in it is gone.
+                        Ok(_) => {
+                            *is_blank = true;
+                            return self.end_segment();
+                        }
+                        Err(HeaderProblem::Unreadable) => {}
+                        Err(HeaderProblem::Newer(version)) => {
+                            self.refusal = Some(OpenError::NewerVersion { version });
+                            return;
+                        }
+                        Err(HeaderProblem::OtherClient(client)) => {
+                            self.refusal = Some(OpenError::OtherClient { client });
+                            return;
+                        }
+                    }
+                    rest = bytes.get(header_len(&self.client)..).unwrap_or_default();
+                }
+                self.feed(rest);
+                self.end_segment_if_over();
+            }
+            Phase::Replay(replay) => replay.read(bytes),
+        }
+    }
+
+    /// Takes the failure of a read: what could not be read counts as damaged.
+    pub fn handle_failed(&mut self, _failure: &StoreFailure) {
+        match &mut self.phase {
+            Phase::Scan { scan, is_new, .. } => {
+                *is_new = false;
+                scan.skip();
+                self.end_segment_if_over();
+            }
+            Phase::Replay(replay) => replay.read(&[]),
+        }
+    }
+
+    /// Returns the next record that lives, in the order of acceptance. `None` while another operation is needed for it.
+    pub fn poll_record(&mut self) -> Option<StoredRecord> {
+        let Phase::Replay(replay) = &mut self.phase else {
+            return None;
+        };
+        if self.refusal.is_some() {
+            return None;
+        }
+        let record = replay.next(&self.client, &mut self.segments, &mut self.report.damaged)?;
+        self.report.records += 1;
+        Some(record)
+    }
+
+    /// Returns the log, and what was found. It is opened whatever the folder holds, unless it is refused.
+    ///
+    /// # Errors
+    ///
+    /// The folder is another client's or of a newer version, which nothing can be done about here: nothing was changed. Or
+    /// not all has been read yet, which is the caller's fault.
+    pub fn finish(mut self) -> Result<(SegmentLog, Recovered), OpenError> {
+        if let Some(refusal) = self.refusal {
+            return Err(refusal);
+        }
+        match &self.phase {
+            Phase::Replay(replay) if replay.is_over() => {}
+            _ => return Err(OpenError::Unfinished),
+        }
+        let unproven = match self.proven_below {
+            Some(first) => first,
+            None => SegmentNumber::from_u64(0),
+        };
+        self.judge_damage(unproven);
+        let least = header_len(&self.client) + RECORD_HEADER;
+        self.segments.distrust_from(unproven, least as u64);
+        let log = SegmentLog::recovered(self.client, self.options, self.segments, self.last_used);
+        Ok((log, self.report))
+    }
+
+    /// Reads the segment at this place, or starts to return the records.
+    fn next_segment(&mut self, place: u32) {
+        self.phase = match self.segments.get(place) {
+            Some(segment) => {
+                let seal = Seal::new(&self.client, segment.number);
+                Phase::Scan {
+                    place,
+                    number: segment.number,
+                    scan: Scan::new(seal, header_len(&self.client), segment.capacity),
+                    is_new: true,
+                    is_blank: false,
+                }
+            }
+            None => {
+                let places = core::mem::take(&mut self.places);
+                Phase::Replay(Replay::new(places, &self.segments))
+            }
+        };
+    }
+
+    fn feed(&mut self, bytes: &[u8]) {
+        let Self {
+            phase,
+            segments,
+            places,
+            report,
+            ..
+        } = self;
+        let Phase::Scan { place, scan, .. } = phase else {
+            return;
+        };
+        scan.feed(bytes, |header, offset, record| {
+            let Some(seq) = NonZeroU64::new(header.seq) else {
+                return;
+            };
+            report.highest_seq = report.highest_seq.max(Some(seq.into()));
+            if header.kind == Kind::Remove {
+                segments.remove(header.seq);
+                return;
+            }
+            let Some(fields) = read_put(header.flags, record) else {
+                report.damaged.add(u64::from(header.len));
+                return;
+            };
+            report.highest_accepted = report.highest_accepted.max(Some(fields.accepted));
+            let slot = Slot {
+                segment: *place,
+                offset,
+                len: header.len,
+            };
+            segments.put(header.seq, slot);
+            places.push(Place {
+                accepted: fields.accepted,
+                seq,
+                slot,
+            });
+        });
+    }
+
+    fn end_segment_if_over(&mut self) {
+        if let Phase::Scan { scan, .. } = &self.phase
+            && scan.wanted().is_none()
+        {
+            self.end_segment();
+        }
+    }
+
+    fn end_segment(&mut self) {
+        let replay = Phase::Replay(Replay::default());
+        let phase = core::mem::replace(&mut self.phase, replay);
+        let Phase::Scan {
+            place,
+            number,
+            scan,
+            is_blank,
+            ..
+        } = phase
+        else {
+            return;
+        };
+        let scanned = scan.into_result();
+        if scanned.has_content {
+            self.last_used = Some(number);
+        }
+        if self.last_used == Some(number) {
+            self.count_damage(number, &scanned);
+        } else if !is_blank {
+            let size = self
+                .segments
+                .get(place)
+                .map_or(0, |segment| segment.capacity);
+            self.unreadable.push((number, size));
+        }
+        self.next_segment(place + 1);
+    }
+
+    /// Counts the damage to a segment. What was written last need not have been durable, and its end is missing then.
+    fn count_damage(&mut self, number: SegmentNumber, scanned: &Scanned) {
+        let mut doubtful = Damage::default();
+        let durable = scanned.last_write.unwrap_or(0);
+        for (offset, len) in &scanned.gaps {
+            match *offset < durable {
+                true => self.report.damaged.add(u64::from(*len)),
+                false => doubtful.add(u64::from(*len)),
+            }
+        }
+        if scanned.last_write.is_none() {
+            doubtful.add(0);
+        }
+        if doubtful != Damage::default() {
+            self.doubtful.push((number, doubtful));
+        }
+    }
+
+    /// Decides what the doubtful damage is, now that it is known which segments are proven.
+    fn judge_damage(&mut self, unproven: SegmentNumber) {
+        for (number, doubtful) in &self.doubtful {
+            match *number < unproven {
+                true => self.report.damaged.merge(doubtful),
+                false => self.report.unfinished.merge(doubtful),
+            }
+        }
+        for (number, size) in &self.unreadable {
+            match Some(*number) < self.last_used {
+                true => self.report.damaged.add(*size),
+                false => self.report.unfinished.add(*size),
+            }
+        }
+    }
+}

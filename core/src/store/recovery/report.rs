@@ -1,0 +1,83 @@
+//! What a folder held.
+
+use core::{error::Error, fmt, num::NonZeroU64};
+
+use crate::store::StoreSeq;
+
+/// Something in a folder that could not be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Damage {
+    /// The number of places. Where a length could be read, a place is one record.
+    pub places: u64,
+    /// The bytes that were left out, as far as that is known.
+    pub bytes: u64,
+}
+
+impl Damage {
+    pub(crate) fn add(&mut self, bytes: u64) {
+        self.merge(&Self { places: 1, bytes });
+    }
+
+    pub(crate) fn merge(&mut self, other: &Self) {
+        self.places += other.places;
+        self.bytes = self.bytes.saturating_add(other.bytes);
+    }
+
+    /// Returns whether there is none.
+    #[must_use]
+    pub const fn is_none(&self) -> bool {
+        self.places == 0
+    }
+}
+
+/// What a folder held, in the result of [`Recovery::finish`](super::Recovery::finish).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Recovered {
+    /// The number of records that live.
+    pub records: u64,
+    /// The highest number of a record, also of one that was removed. Those that follow have to be above.
+    pub highest_seq: Option<StoreSeq>,
+    /// The highest place in the order of acceptance. Those that follow have to be above.
+    pub highest_accepted: Option<NonZeroU64>,
+    /// What was durable once and could not be read: each place may have cost a record, and nothing else did.
+    pub damaged: Damage,
+    /// The same in what was written last. A power cut explains it: then none of it was confirmed.
+    pub unfinished: Damage,
+}
+
+/// Why a folder is not opened. Nothing in it was changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum OpenError {
+    /// Another client wrote it: an error of the caller, who named the wrong folder or the wrong client.
+    OtherClient {
+        /// The client id of the gateway that it belongs to.
+        client: Box<str>,
+    },
+    /// A newer version of this library wrote it.
+    NewerVersion {
+        /// The version of its format.
+        version: u32,
+    },
+    /// Not all has been read yet: an error of the caller.
+    Unfinished,
+}
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OtherClient { client } => write!(
+                f,
+                "the store belongs to the gateway {client:?}: give each gateway a folder of its own"
+            ),
+            Self::NewerVersion { version } => write!(
+                f,
+                "the store was written by a newer version (format {version}): update this program"
+            ),
+            Self::Unfinished => f.write_str("the store has not been read to its end yet"),
+        }
+    }
+}
+
+impl Error for OpenError {}

@@ -1,0 +1,360 @@
+//! The log: takes operations in, and asks a disk for what makes them durable.
+
+mod copying;
+mod group;
+mod upkeep;
+mod writing;
+
+use std::collections::VecDeque;
+
+use self::{copying::Copying, group::Group, writing::Tail};
+use super::{
+    DiskOp, LogOptions, RecordTooLarge, SegmentNumber, StoreFailure, StoreOp, StoreSeq,
+    format::{append_put, append_remove},
+    segments::Segments,
+};
+
+/// How many segments are kept for later, once nothing lives in them any more.
+const SPARES: usize = 2;
+
+/// The memory that a buffer keeps, once more was needed for an exceptional group.
+const ALWAYS_KEPT: usize = 1024 * 1024;
+
+/// Keeps records on a disk: takes the operations of a gateway, and asks for those of a disk, one at a time.
+///
+/// It is made by [`Recovery`](super::Recovery), also in an empty folder. Nothing is executed here: see the example of
+/// [`store`](crate::store). One folder has one log at a time, which is up to the caller (a lock file, which is not a segment).
+///
+/// Memory: 12 bytes for each number from the first record that lives to the last, at most four times 12 bytes for each record
+/// that lives and 40 bytes for each old one beside them; the operations since the last Commit and those of the Commit under
+/// way, with 32 to 63 bytes for each beside its texts and payload; 64 KiB or one record while records are written anew, and
+/// up to one segment of them; 1 MiB that buffers keep.
+#[derive(Debug)]
+pub struct SegmentLog {
+    client: Box<str>,
+    options: LogOptions,
+    segments: Segments,
+    /// Files for later, by number. Nothing in them is valid.
+    spares: VecDeque<SegmentNumber>,
+    /// The number of the next new file. `None` once there is none: only a folder that somebody made up gets there.
+    next_number: Option<SegmentNumber>,
+    /// The highest number that was written to.
+    newest: Option<SegmentNumber>,
+    tail: Option<Tail>,
+    /// What was applied and is not being written yet.
+    gathered: Vec<u8>,
+    gathered_puts: bool,
+    /// The Commit that waits.
+    commit: Option<StoreSeq>,
+    /// What is being written.
+    group: Group,
+    /// Whose records are being written anew.
+    copying: Option<Copying>,
+    step: Step,
+    /// Whether entries of the folder are not durable yet.
+    folder_dirty: bool,
+    /// Whether upkeep has failed, and waits for the next Commit.
+    is_upkeep_paused: bool,
+    /// How many more segments may be written anew to make room for the Commit.
+    squeezes: usize,
+    /// A file that could not be created as a whole.
+    leftover: Option<SegmentNumber>,
+    lost: u64,
+    events: VecDeque<LogEvent>,
+}
+
+/// The operation that the disk is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Idle,
+    Create {
+        segment: SegmentNumber,
+        bytes: u64,
+    },
+    WriteHeader,
+    WriteRecords,
+    WriteEnd,
+    Sync,
+    /// In the middle of a write, or as upkeep.
+    SyncFolder {
+        is_upkeep: bool,
+    },
+    Read,
+    Recycle {
+        place: u32,
+        segment: SegmentNumber,
+        to: SegmentNumber,
+    },
+    DeleteSegment {
+        place: u32,
+        segment: SegmentNumber,
+    },
+    DeleteSpare {
+        segment: SegmentNumber,
+    },
+    DeleteLeftover {
+        segment: SegmentNumber,
+    },
+}
+
+/// What became of a [`StoreOp::Commit`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum LogEvent {
+    /// All that was applied before it is durable.
+    Committed {
+        /// The number of the Commit.
+        through: StoreSeq,
+    },
+    /// Nothing that was applied since the last Commit that succeeded is relied on, nor kept, also if it was applied after the
+    /// Commit that failed: all of it has to be applied again. What was durable before still is.
+    Failed(StoreFailure),
+}
+
+/// What is on the disk.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct LogStats {
+    /// The bytes of all files.
+    pub disk_bytes: u64,
+    /// The number of files.
+    pub files: usize,
+    /// The number of records that live and are durable.
+    pub records: usize,
+    /// Their bytes.
+    pub live_bytes: u64,
+    /// Records that were durable once, and could not be read when they were to be written anew.
+    pub lost: u64,
+}
+
+impl SegmentLog {
+    pub(crate) fn recovered(
+        client: Box<str>,
+        options: LogOptions,
+        segments: Segments,
+        last_used: Option<SegmentNumber>,
+    ) -> Self {
+        let last = segments.iter().map(|(_, segment)| segment.number).last();
+        let mut log = Self {
+            client,
+            options,
+            spares: VecDeque::new(),
+            next_number: last.map_or(Some(SegmentNumber::first()), SegmentNumber::next),
+            newest: last_used,
+            segments,
+            tail: None,
+            gathered: Vec::new(),
+            gathered_puts: false,
+            commit: None,
+            group: Group::default(),
+            copying: None,
+            step: Step::Idle,
+            // A process that was killed may have changed them.
+            folder_dirty: true,
+            is_upkeep_paused: false,
+            squeezes: 0,
+            leftover: None,
+            lost: 0,
+            events: VecDeque::new(),
+        };
+        log.take_spares();
+        log.next();
+        log
+    }
+
+    /// Takes the next operation of the gateway. A [`StoreOp::Commit`] is answered by an event; one that comes before that is
+    /// answered together with it.
+    ///
+    /// # Errors
+    ///
+    /// The payload is larger than any quota allows: an error of the caller. Nothing has changed.
+    pub fn apply(&mut self, op: StoreOp<'_>) -> Result<(), RecordTooLarge> {
+        match op {
+            StoreOp::Put { seq, record } => {
+                append_put(&mut self.gathered, seq.into(), &record)?;
+                self.gathered_puts = true;
+            }
+            StoreOp::Remove { seq } => append_remove(&mut self.gathered, seq.into()),
+            StoreOp::Commit { through } => {
+                self.commit = self.commit.max(Some(through));
+                self.is_upkeep_paused = false;
+                self.squeezes = self.segments.iter().count();
+                if self.step == Step::Idle {
+                    self.next();
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the operation that the disk has to execute, the same until its answer comes. `None` while there is nothing to
+    /// do.
+    #[must_use]
+    pub fn poll_disk(&self) -> Option<DiskOp<'_>> {
+        Some(match self.step {
+            Step::Idle => return None,
+            Step::Create { segment, bytes } => DiskOp::Create { segment, bytes },
+            Step::WriteHeader | Step::WriteRecords | Step::WriteEnd => {
+                let (segment, offset, bytes) = self.pending_write()?;
+                DiskOp::Write {
+                    segment,
+                    offset,
+                    bytes,
+                }
+            }
+            Step::Sync => DiskOp::Sync {
+                segment: self.tail.as_ref()?.number(),
+            },
+            Step::SyncFolder { .. } => DiskOp::SyncFolder,
+            Step::Read => {
+                let (segment, offset, len) = self.copying.as_ref()?.wanted()?;
+                DiskOp::Read {
+                    segment,
+                    offset,
+                    len,
+                }
+            }
+            Step::Recycle { segment, to, .. } => DiskOp::Recycle { segment, to },
+            Step::DeleteSegment { segment, .. }
+            | Step::DeleteSpare { segment }
+            | Step::DeleteLeftover { segment } => DiskOp::Delete { segment },
+        })
+    }
+
+    /// Records that the operation was executed. Ignored if there is none, or if it was a read.
+    pub fn handle_done(&mut self) {
+        match self.step {
+            Step::Idle | Step::Read => {}
+            Step::Create { segment, bytes } => self.created(segment, bytes),
+            Step::WriteHeader => self.header_written(),
+            Step::WriteRecords => self.step = Step::WriteEnd,
+            Step::WriteEnd => self.step = Step::Sync,
+            Step::Sync if self.folder_dirty => self.step = Step::SyncFolder { is_upkeep: false },
+            Step::Sync => self.part_durable(),
+            Step::SyncFolder { is_upkeep } => {
+                self.folder_dirty = false;
+                match is_upkeep {
+                    true => self.next(),
+                    false => self.part_durable(),
+                }
+            }
+            Step::Recycle { place, to, .. } => {
+                self.spares.push_back(to);
+                self.next_number = to.next();
+                self.retired(place);
+            }
+            Step::DeleteSegment { place, .. } => self.retired(place),
+            Step::DeleteSpare { segment } => {
+                self.spares.retain(|spare| *spare != segment);
+                self.folder_dirty = true;
+                self.next();
+            }
+            Step::DeleteLeftover { .. } => {
+                self.leftover = None;
+                self.next();
+            }
+        }
+    }
+
+    /// Takes the bytes that a [`DiskOp::Read`] asked for. Ignored if that was not the operation.
+    pub fn handle_read(&mut self, bytes: &[u8]) {
+        if self.step == Step::Read {
+            self.copy_records(bytes);
+        }
+    }
+
+    /// Records that the operation failed, whether or not a part of it was done.
+    pub fn handle_failed(&mut self, failure: StoreFailure) {
+        match self.step {
+            Step::Idle => {}
+            Step::Read => self.skip_unreadable(),
+            Step::Create { segment, .. } => {
+                self.leftover = Some(segment);
+                self.fail_group(failure);
+            }
+            Step::WriteHeader
+            | Step::WriteRecords
+            | Step::WriteEnd
+            | Step::Sync
+            | Step::SyncFolder { is_upkeep: false } => {
+                self.abandon_tail();
+                self.fail_group(failure);
+            }
+            Step::DeleteLeftover { .. } => {
+                self.leftover = None;
+                self.next();
+            }
+            Step::SyncFolder { is_upkeep: true }
+            | Step::Recycle { .. }
+            | Step::DeleteSegment { .. }
+            | Step::DeleteSpare { .. } => {
+                self.is_upkeep_paused = true;
+                self.next();
+            }
+        }
+    }
+
+    /// Returns the next event.
+    pub fn poll_event(&mut self) -> Option<LogEvent> {
+        self.events.pop_front()
+    }
+
+    /// Returns the bytes of the operations that wait for a Commit, or for the one under way to end.
+    #[must_use]
+    pub fn gathered_bytes(&self) -> usize {
+        self.gathered.len()
+    }
+
+    /// Returns what is on the disk.
+    #[must_use]
+    pub fn stats(&self) -> LogStats {
+        let live = self.segments.iter().map(|(_, segment)| segment.live_bytes);
+        LogStats {
+            disk_bytes: self.disk_bytes(),
+            files: self.segments.iter().count() + self.spares.len(),
+            records: self.segments.index().len(),
+            live_bytes: live.sum(),
+            lost: self.lost,
+        }
+    }
+
+    fn disk_bytes(&self) -> u64 {
+        let sizes = self.segments.iter().map(|(_, segment)| segment.capacity);
+        sizes.sum::<u64>() + self.spares.len() as u64 * self.segment_bytes()
+    }
+
+    fn segment_bytes(&self) -> u64 {
+        self.options.segment_bytes.into()
+    }
+
+    fn retired(&mut self, place: u32) {
+        self.segments.retire(place);
+        self.folder_dirty = true;
+        self.next();
+    }
+
+    /// Ends the group that is being written: nothing of it is relied on.
+    fn fail_group(&mut self, failure: StoreFailure) {
+        self.group.clear();
+        match self.copying.take() {
+            None => self.fail_commit(failure),
+            Some(copying) => {
+                self.is_upkeep_paused = true;
+                if copying.is_repair() && self.commit.is_some() {
+                    self.fail_commit(failure);
+                }
+            }
+        }
+        self.next();
+    }
+
+    /// Ends the Commit, and drops what was applied since the last one that succeeded.
+    fn fail_commit(&mut self, failure: StoreFailure) {
+        self.commit = None;
+        self.gathered.clear();
+        self.gathered.shrink_to(ALWAYS_KEPT);
+        self.gathered_puts = false;
+        self.is_upkeep_paused = true;
+        self.events.push_back(LogEvent::Failed(failure));
+    }
+}

@@ -1,0 +1,116 @@
+//! Writes anew what lives in a segment.
+
+use super::{SegmentLog, Step};
+use crate::store::{
+    SegmentNumber,
+    format::{Kind, Seal, header_len, padded},
+    index::Slot,
+    scan::Scan,
+    segments::Trust,
+};
+
+/// The segment whose records are read.
+#[derive(Debug)]
+pub(super) struct Copying {
+    place: u32,
+    number: SegmentNumber,
+    scan: Scan,
+    is_repair: bool,
+}
+
+impl Copying {
+    pub(super) fn place(&self) -> u32 {
+        self.place
+    }
+
+    /// Returns whether it is written anew because it is not relied on.
+    pub(super) fn is_repair(&self) -> bool {
+        self.is_repair
+    }
+
+    pub(super) fn wanted(&self) -> Option<(SegmentNumber, u64, usize)> {
+        let (offset, len) = self.scan.wanted()?;
+        Some((self.number, offset.into(), len))
+    }
+}
+
+impl SegmentLog {
+    /// Starts to write anew what lives in a segment, and with `is_repair` what was removed in it.
+    pub(super) fn start_copying(&mut self, place: u32, is_repair: bool) {
+        let Some(segment) = self.segments.get(place) else {
+            return;
+        };
+        let seal = Seal::new(&self.client, segment.number);
+        self.copying = Some(Copying {
+            place,
+            number: segment.number,
+            scan: Scan::new(seal, header_len(&self.client), segment.capacity),
+            is_repair,
+        });
+        self.read_on();
+    }
+
+    pub(super) fn copy_records(&mut self, bytes: &[u8]) {
+        let Self {
+            copying,
+            segments,
+            group,
+            ..
+        } = self;
+        if let Some(Copying {
+            place,
+            scan,
+            is_repair,
+            ..
+        }) = copying
+        {
+            scan.feed(bytes, |header, offset, record| {
+                let found = segments.index().get(header.seq);
+                let here = Slot {
+                    segment: *place,
+                    offset,
+                    len: header.len,
+                };
+                let is_needed = match header.kind {
+                    Kind::Put => found == Some(here),
+                    // A Remove of a number that lives was never confirmed: the record was put again, or still lives.
+                    Kind::Remove => *is_repair && found.is_none(),
+                    Kind::End => false,
+                };
+                if is_needed {
+                    group.bytes.extend_from_slice(record);
+                    group.bytes.resize(padded(group.bytes.len()), 0);
+                }
+            });
+        }
+        self.read_on();
+    }
+
+    pub(super) fn skip_unreadable(&mut self) {
+        if let Some(copying) = &mut self.copying {
+            copying.scan.skip();
+        }
+        self.read_on();
+    }
+
+    /// Records that what lived in a segment is durable elsewhere. What still seems to live there could not be read.
+    pub(super) fn copied(&mut self, place: u32, is_repair: bool) {
+        self.lost += self.segments.give_up(place);
+        if let Some(segment) = self.segments.get_mut(place)
+            && is_repair
+        {
+            segment.trust = Trust::Replaced;
+        }
+    }
+
+    fn read_on(&mut self) {
+        let is_over = self
+            .copying
+            .as_ref()
+            .is_none_or(|copying| copying.wanted().is_none());
+        match is_over {
+            false => self.step = Step::Read,
+            true => self.place_records(),
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! What the log does next: writes anew what is not relied on, reclaims segments, or writes what waits for a Commit.
+
+use super::{SPARES, SegmentLog, Step};
+use crate::store::{
+    StoreFailure, StoreFailureKind,
+    format::header_len,
+    segments::{Segment, Trust},
+};
+
+/// The head is written anew when less than one part in so many of it lives.
+const SPARSE: u64 = 4;
+
+impl SegmentLog {
+    /// Chooses the next operation.
+    ///
+    /// Nothing is written for a Commit, and nothing is reclaimed, while something that lives is not relied on: a Remove could
+    /// become durable, or outlive, what it was issued for.
+    pub(super) fn next(&mut self) {
+        self.step = Step::Idle;
+        if let Some(segment) = self.leftover {
+            self.step = Step::DeleteLeftover { segment };
+            return;
+        }
+        let may_tidy = !self.is_upkeep_paused;
+        if may_tidy && let Some(step) = self.tidy() {
+            self.step = step;
+            return;
+        }
+        if let Some((place, _)) = self.segments.first_unproven() {
+            if may_tidy || self.commit.is_some() {
+                self.start_copying(place, true);
+            }
+            return;
+        }
+        if may_tidy && let Some(place) = self.sparse_head() {
+            return self.start_copying(place, false);
+        }
+        if self.commit.is_some() {
+            self.make_room();
+        }
+    }
+
+    /// Makes the trailing files that were never written to spares.
+    pub(super) fn take_spares(&mut self) {
+        let size = self.segment_bytes();
+        let is_spare = |segment: &Segment| Some(segment.number) > self.newest;
+        let unused: Vec<_> = self
+            .segments
+            .iter()
+            .filter(|(_, segment)| is_spare(segment) && segment.capacity == size)
+            .map(|(place, segment)| (place, segment.number))
+            .collect();
+        for (place, number) in unused {
+            self.segments.retire(place);
+            self.spares.push_back(number);
+        }
+    }
+
+    /// Returns what makes the folder smaller, or keeps its entries in order: each change of it is durable before the next, so
+    /// that no segment comes back whose Removes are gone.
+    fn tidy(&mut self) -> Option<Step> {
+        if self.folder_dirty {
+            return Some(Step::SyncFolder { is_upkeep: true });
+        }
+        let superfluous = match self.spares.len() > SPARES {
+            true => self.spares.back().copied(),
+            false => self
+                .spares
+                .iter()
+                .copied()
+                .find(|spare| Some(*spare) < self.newest),
+        };
+        if let Some(segment) = superfluous {
+            return Some(Step::DeleteSpare { segment });
+        }
+        let place = self.reclaimable()?;
+        let segment = self.segments.get(place)?;
+        let (number, is_usual) = (segment.number, segment.capacity == self.segment_bytes());
+        let to = self
+            .next_number
+            .filter(|_| is_usual && self.spares.len() < SPARES);
+        Some(match to {
+            Some(to) => Step::Recycle {
+                place,
+                segment: number,
+                to,
+            },
+            None => Step::DeleteSegment {
+                place,
+                segment: number,
+            },
+        })
+    }
+
+    /// Returns a segment that is of no use any more: one that has been replaced, or the oldest, if all is relied on.
+    fn reclaimable(&self) -> Option<u32> {
+        let mut replaced = self
+            .segments
+            .iter()
+            .filter(|(_, segment)| segment.trust == Trust::Replaced);
+        if let Some((place, _)) = replaced.next() {
+            return Some(place);
+        }
+        let (place, _) = self.head().filter(|(_, head)| head.live_bytes == 0)?;
+        self.segments.first_unproven().is_none().then_some(place)
+    }
+
+    fn sparse_head(&self) -> Option<u32> {
+        let (place, head) = self.head()?;
+        (head.live_bytes < head.capacity / SPARSE).then_some(place)
+    }
+
+    /// Returns the oldest segment, unless it is written to.
+    fn head(&self) -> Option<(u32, &Segment)> {
+        let tail = self.tail.as_ref().map(|tail| tail.place());
+        self.segments
+            .iter()
+            .next()
+            .filter(|(place, _)| Some(*place) != tail)
+    }
+
+    /// Starts the Commit if there is room for it, or makes room.
+    fn make_room(&mut self) {
+        let (needed, largest) = self.space_needed();
+        if needed == 0 {
+            return self.start_commit();
+        }
+        let sizes = self.segments.iter().map(|(_, segment)| segment.capacity);
+        let reserve = sizes
+            .max()
+            .unwrap_or(0)
+            .max(largest)
+            .max(self.segment_bytes());
+        let reserves = if self.gathered_puts { 2 } else { 1 };
+        if self.disk_bytes() + needed + reserves * reserve <= self.options.max_bytes {
+            return self.start_commit();
+        }
+        if let Some(segment) = self.spares.back().copied()
+            && largest > self.segment_bytes()
+        {
+            self.step = Step::DeleteSpare { segment };
+            return;
+        }
+        if self.squeezes > 0
+            && self.dead_bytes() >= self.segment_bytes()
+            && let Some((place, _)) = self.head()
+        {
+            self.squeezes -= 1;
+            return self.start_copying(place, false);
+        }
+        self.fail_commit(StoreFailure {
+            kind: StoreFailureKind::Full,
+            detail: format!("its files may have {} bytes", self.options.max_bytes).into(),
+        });
+    }
+
+    /// Returns the bytes of all segments but the one that is written to in which nothing lives.
+    fn dead_bytes(&self) -> u64 {
+        let tail = self.tail.as_ref().map(|tail| tail.place());
+        let sealed = self
+            .segments
+            .iter()
+            .filter(|(place, _)| Some(*place) != tail);
+        let dead = sealed.map(|(_, segment)| {
+            let used = header_len(&self.client) as u64 + segment.live_bytes;
+            segment.capacity.saturating_sub(used)
+        });
+        dead.sum()
+    }
+}

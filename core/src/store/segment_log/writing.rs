@@ -1,0 +1,235 @@
+//! Writes a group: gives its records a place, seals them, and makes them durable.
+
+use super::{ALWAYS_KEPT, SegmentLog, Step, group::Part};
+use crate::store::{
+    LogEvent, SegmentNumber, StoreFailure, StoreFailureKind,
+    format::{Header, RECORD_HEADER, RecordHeader, Seal, header_len, write_header},
+    segments::Trust,
+};
+
+/// The segment that is written to.
+#[derive(Debug)]
+pub(super) struct Tail {
+    place: u32,
+    number: SegmentNumber,
+    seal: Seal,
+    capacity: u64,
+    /// Where the next record begins.
+    end: u32,
+    /// The header, or the mark behind the last record, while it is written.
+    small: Vec<u8>,
+    /// Whether anything in it is relied on.
+    is_confirmed: bool,
+}
+
+impl Tail {
+    pub(super) fn number(&self) -> SegmentNumber {
+        self.number
+    }
+
+    pub(super) fn place(&self) -> u32 {
+        self.place
+    }
+
+    /// Returns whether so many bytes fit, with the mark behind them.
+    #[inline]
+    fn has_room(&self, offset: u32, bytes: usize) -> bool {
+        u64::from(offset) + (bytes + RECORD_HEADER) as u64 <= self.capacity
+    }
+}
+
+impl SegmentLog {
+    /// Returns the write that is under way.
+    pub(super) fn pending_write(&self) -> Option<(SegmentNumber, u64, &[u8])> {
+        let tail = self.tail.as_ref()?;
+        let part = self.group.parts.last();
+        let (offset, bytes) = match self.step {
+            Step::WriteHeader => (0, &tail.small[..]),
+            Step::WriteRecords => {
+                let part = part?;
+                (part.offset, self.group.bytes.get(part.start..part.end)?)
+            }
+            _ => (tail.end, &tail.small[..]),
+        };
+        Some((tail.number, offset.into(), bytes))
+    }
+
+    /// Gives the next records a place in the tail, or begins another segment.
+    pub(super) fn place_records(&mut self) {
+        let start = self.group.placed;
+        if self.group.is_placed() {
+            return self.group_durable();
+        }
+        let Some(tail) = &mut self.tail else {
+            return self.begin_segment();
+        };
+        let (mut at, mut offset) = (start, tail.end);
+        while let Some(header) = self.group.header(at) {
+            let occupied = header.occupied();
+            if !tail.has_room(offset, occupied) {
+                break;
+            }
+            let record = self.group.bytes.get_mut(at..at + header.len as usize);
+            tail.seal.seal(&header, record.unwrap_or_default());
+            at += occupied;
+            offset += occupied as u32;
+        }
+        if at == start {
+            return self.begin_segment();
+        }
+        self.group.parts.push(Part {
+            start,
+            end: at,
+            segment: tail.place,
+            offset: tail.end,
+        });
+        tail.small.clear();
+        tail.small.extend_from_slice(&tail.seal.end_mark(tail.end));
+        tail.end = offset;
+        self.group.placed = at;
+        self.step = Step::WriteRecords;
+    }
+
+    pub(super) fn created(&mut self, segment: SegmentNumber, bytes: u64) {
+        self.next_number = segment.next();
+        self.folder_dirty = true;
+        self.begin_tail(segment, bytes);
+    }
+
+    pub(super) fn header_written(&mut self) {
+        self.place_records();
+    }
+
+    /// Records that a part is durable.
+    pub(super) fn part_durable(&mut self) {
+        self.place_records();
+    }
+
+    /// Returns the bytes of the segments that must be created for what is gathered, and the largest of them.
+    pub(super) fn space_needed(&self) -> (u64, u64) {
+        let (mut needed, mut largest) = (0, 0);
+        let (mut offset, mut capacity) = match &self.tail {
+            Some(tail) => (u64::from(tail.end), tail.capacity),
+            None => (0, 0),
+        };
+        if offset + (self.gathered.len() + RECORD_HEADER) as u64 <= capacity {
+            return (0, 0);
+        }
+        let mut spares = self.usable_spares().count();
+        let mut rest = &self.gathered[..];
+        while let Some(header) = RecordHeader::read(rest) {
+            let occupied = header.occupied();
+            if offset + (occupied + RECORD_HEADER) as u64 > capacity {
+                offset = header_len(&self.client) as u64;
+                capacity = self.capacity_for(occupied);
+                largest = capacity.max(largest);
+                match capacity == self.segment_bytes() && spares > 0 {
+                    true => spares -= 1,
+                    false => needed += capacity,
+                }
+            }
+            offset += occupied as u64;
+            rest = rest.get(occupied..).unwrap_or_default();
+        }
+        (needed, largest)
+    }
+
+    /// Gives up the tail after a failure: what was confirmed in it has to be written anew, and it may be of no use at all.
+    pub(super) fn abandon_tail(&mut self) {
+        let Some(tail) = self.tail.take() else {
+            return;
+        };
+        if let Some(segment) = self.segments.get_mut(tail.place) {
+            segment.trust = match tail.is_confirmed {
+                true => Trust::Unproven,
+                false => Trust::Replaced,
+            };
+        }
+    }
+
+    /// Returns the spares that come after everything that was written.
+    pub(super) fn usable_spares(&self) -> impl Iterator<Item = SegmentNumber> {
+        let newest = self.newest;
+        self.spares
+            .iter()
+            .copied()
+            .filter(move |spare| Some(*spare) > newest)
+    }
+
+    /// Returns the size of a segment that has room for a record.
+    fn capacity_for(&self, occupied: usize) -> u64 {
+        let least = header_len(&self.client) + occupied + RECORD_HEADER;
+        self.segment_bytes().max(least as u64)
+    }
+
+    /// Begins a segment that has room for the next record. Those that were begun for this group before are durable.
+    fn begin_segment(&mut self) {
+        let at = self.group.placed;
+        let occupied = self.group.header(at).map_or(0, |header| header.occupied());
+        let bytes = self.capacity_for(occupied);
+        let spare = self
+            .usable_spares()
+            .next()
+            .filter(|_| bytes == self.segment_bytes());
+        if let Some(segment) = spare {
+            self.spares.retain(|spare| *spare != segment);
+            return self.begin_tail(segment, bytes);
+        }
+        match self.next_number {
+            Some(segment) => self.step = Step::Create { segment, bytes },
+            None => self.fail_group(StoreFailure {
+                kind: StoreFailureKind::Broken,
+                detail: "there is no higher number for a segment".into(),
+            }),
+        }
+    }
+
+    fn begin_tail(&mut self, number: SegmentNumber, capacity: u64) {
+        let unproven = self.segments.first_unproven();
+        let proven_below = unproven.map_or(number, |(_, segment)| segment.number);
+        let mut small = Vec::new();
+        let header = Header {
+            number,
+            proven_below,
+        };
+        write_header(&mut small, &self.client, header);
+        self.newest = Some(number);
+        self.tail = Some(Tail {
+            place: self.segments.push(number, capacity),
+            number,
+            seal: Seal::new(&self.client, number),
+            capacity,
+            end: small.len() as u32,
+            small,
+            is_confirmed: false,
+        });
+        self.step = Step::WriteHeader;
+    }
+
+    fn group_durable(&mut self) {
+        self.group.confirm(&mut self.segments);
+        if let Some(tail) = self.tail.as_mut()
+            && !self.group.parts.is_empty()
+        {
+            tail.is_confirmed = true;
+        }
+        if let Some(through) = self.group.through {
+            self.events.push_back(LogEvent::Committed { through });
+        }
+        self.group.clear();
+        if let Some(copying) = self.copying.take() {
+            self.copied(copying.place(), copying.is_repair());
+        }
+        self.next();
+    }
+
+    /// Starts to write what is gathered.
+    pub(super) fn start_commit(&mut self) {
+        self.group.through = self.commit.take();
+        core::mem::swap(&mut self.group.bytes, &mut self.gathered);
+        self.gathered.clear();
+        self.gathered.shrink_to(ALWAYS_KEPT);
+        self.gathered_puts = false;
+        self.place_records();
+    }
+}

@@ -1,0 +1,7 @@
+//! The segment log on a disk that loses what was not synced.
+#![forbid(unsafe_code)]
+
+mod model;
+mod random;
+
+use model::World;

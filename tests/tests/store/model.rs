@@ -1,0 +1,318 @@
+//! A user of the log that knows what must be there afterwards.
+
+use std::collections::BTreeMap;
+use std::num::NonZeroU64;
+
+use iotcore_gateway::{
+    ClientId, DeviceId,
+    auth::UnixTime,
+    message::{Priority, PublicationTopic, QoS, Tag},
+    store::{
+        Damage, LogEvent, LogOptions, Record, Recovered, Recovery, SegmentLog, StoreOp, StoreSeq,
+        StoredRecord,
+    },
+};
+use iotcore_gateway_testkit::disk::LossyDisk;
+
+pub(crate) fn client() -> ClientId {
+    ClientId::new(
+        "plant".try_into().unwrap(),
+        "us-central1".try_into().unwrap(),
+        "sensors".try_into().unwrap(),
+        "gateway-1".try_into().unwrap(),
+    )
+}
+
+pub(crate) fn seq(number: u64) -> StoreSeq {
+    NonZeroU64::new(number).unwrap().into()
+}
+
+/// What is put: all that a record may have follows from these numbers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Content {
+    pub(crate) accepted: u64,
+    pub(crate) device: u8,
+    pub(crate) len: usize,
+}
+
+impl Content {
+    pub(crate) fn put(&self, log: &mut SegmentLog, number: u64) {
+        self.with_record(|record| {
+            let op = StoreOp::Put {
+                seq: seq(number),
+                record,
+            };
+            log.apply(op).unwrap();
+        });
+    }
+
+    pub(crate) fn with_record<T>(&self, with: impl FnOnce(Record<'_>) -> T) -> T {
+        let device = DeviceId::try_from(format!("device-{}", self.device)).unwrap();
+        let variant = self.accepted % 8;
+        let topic = match variant {
+            0 => PublicationTopic::State,
+            1 => PublicationTopic::Telemetry(Some("alerts/é".try_into().unwrap())),
+            _ => PublicationTopic::Telemetry(None),
+        };
+        let tag = Tag::try_from(format!("tag {}", self.accepted)).unwrap();
+        let payload: Vec<u8> = (0..self.len)
+            .map(|at| (self.accepted as usize * 31 + at * 7) as u8)
+            .collect();
+        with(Record {
+            accepted: NonZeroU64::new(self.accepted).unwrap(),
+            device: &device,
+            topic: &topic,
+            qos: QoS::AtLeastOnce,
+            payload: &payload,
+            deadline: (variant == 2).then(|| UnixTime::from_secs(self.accepted)),
+            priority: match variant {
+                3 => Priority::Urgent,
+                _ => Priority::Ordinary,
+            },
+            tag: (variant == 4).then_some(&tag),
+        })
+    }
+
+    fn is(&self, stored: &StoredRecord) -> bool {
+        self.with_record(|record| record == stored.record())
+    }
+}
+
+/// A record that was put.
+#[derive(Clone, Debug)]
+struct Kept {
+    content: Content,
+    /// A Commit after its Put has succeeded.
+    is_confirmed: bool,
+    /// It was removed: by then it may be gone.
+    is_removed: bool,
+    /// A Commit after its Remove has succeeded: it must not come back.
+    is_gone: bool,
+}
+
+/// A log on a disk, and what the user was told.
+#[derive(Debug)]
+pub(crate) struct World {
+    pub(crate) disk: LossyDisk,
+    pub(crate) options: LogOptions,
+    pub(crate) log: SegmentLog,
+    records: BTreeMap<u64, Kept>,
+    /// The numbers of Puts and of Removes that the Commit under way, if any, is about, and of those after it.
+    under_way: Option<Changes>,
+    since: Changes,
+    next: u64,
+    pub(crate) commits: u64,
+    pub(crate) failures: u64,
+    pub(crate) recoveries: u64,
+    pub(crate) damage: Damage,
+    /// Bits were flipped: records may be missing, as many as are reported, and removed ones may be back.
+    pub(crate) is_damaged: bool,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Changes {
+    puts: Vec<u64>,
+    removes: Vec<u64>,
+}
+
+impl World {
+    pub(crate) fn new(seed: u64, options: LogOptions) -> Self {
+        let disk = LossyDisk::new(seed);
+        let recovery = Recovery::new(&client(), options, []);
+        let (log, recovered) = recovery.finish().unwrap();
+        assert_eq!(recovered, Recovered::default());
+        Self {
+            disk,
+            options,
+            log,
+            records: BTreeMap::new(),
+            under_way: None,
+            since: Changes::default(),
+            next: 1,
+            commits: 0,
+            failures: 0,
+            recoveries: 0,
+            damage: Damage::default(),
+            is_damaged: false,
+        }
+    }
+
+    /// Returns the numbers of the records that were not removed.
+    pub(crate) fn live(&self) -> Vec<u64> {
+        let live = self.records.iter().filter(|(_, kept)| !kept.is_removed);
+        live.map(|(number, _)| *number).collect()
+    }
+
+    pub(crate) fn put(&mut self, device: u8, len: usize) -> u64 {
+        let number = self.next;
+        self.next += 1;
+        // The order of acceptance is not that of the numbers.
+        let content = Content {
+            accepted: number ^ 1,
+            device,
+            len,
+        };
+        let content = Content {
+            accepted: content.accepted + 2,
+            ..content
+        };
+        content.put(&mut self.log, number);
+        let kept = Kept {
+            content,
+            is_confirmed: false,
+            is_removed: false,
+            is_gone: false,
+        };
+        self.records.insert(number, kept);
+        self.since.puts.push(number);
+        number
+    }
+
+    pub(crate) fn remove(&mut self, number: u64) {
+        self.log
+            .apply(StoreOp::Remove { seq: seq(number) })
+            .unwrap();
+        self.since.removes.push(number);
+        if let Some(kept) = self.records.get_mut(&number) {
+            kept.is_removed = true;
+        }
+    }
+
+    /// Asks for a Commit, unless one is under way.
+    pub(crate) fn commit(&mut self) {
+        if self.under_way.is_none() {
+            self.under_way = Some(std::mem::take(&mut self.since));
+            let through = seq(self.next);
+            self.log.apply(StoreOp::Commit { through }).unwrap();
+            self.take_events();
+        }
+    }
+
+    pub(crate) fn is_committing(&self) -> bool {
+        self.under_way.is_some()
+    }
+
+    /// Executes one operation; returns whether there was one.
+    pub(crate) fn step(&mut self) -> bool {
+        let was_one = self.disk.step(&mut self.log);
+        self.take_events();
+        let used = self.log.stats().disk_bytes;
+        assert!(used <= self.options.max_bytes, "{used} bytes");
+        was_one
+    }
+
+    /// Executes operations until there is none.
+    pub(crate) fn run(&mut self) {
+        let mut steps = 0;
+        while self.step() {
+            steps += 1;
+            assert!(steps < 100_000, "it never ends: {:?}", self.log.poll_disk());
+        }
+        assert!(!self.is_committing(), "a Commit was not answered");
+    }
+
+    fn take_events(&mut self) {
+        while let Some(event) = self.log.poll_event() {
+            let changes = self.under_way.take().expect("an answer nobody waits for");
+            match event {
+                LogEvent::Committed { .. } => {
+                    self.commits += 1;
+                    self.confirm(&changes);
+                }
+                LogEvent::Failed(_) => {
+                    self.failures += 1;
+                    self.apply_again(changes);
+                }
+                event => panic!("{event:?}"),
+            }
+        }
+    }
+
+    fn confirm(&mut self, changes: &Changes) {
+        for number in &changes.puts {
+            if let Some(kept) = self.records.get_mut(number) {
+                kept.is_confirmed = true;
+            }
+        }
+        for number in &changes.removes {
+            if let Some(kept) = self.records.get_mut(number) {
+                kept.is_gone = true;
+            }
+        }
+    }
+
+    /// Puts again what is not confirmed and not removed. Some Removes are lost, and that must be harmless.
+    fn apply_again(&mut self, mut changes: Changes) {
+        let since = std::mem::take(&mut self.since);
+        changes.puts.extend(since.puts);
+        changes.removes.extend(since.removes);
+        for number in changes.puts {
+            let kept = &self.records[&number];
+            if !kept.is_removed && !kept.is_confirmed {
+                kept.content.clone().put(&mut self.log, number);
+                self.since.puts.push(number);
+            }
+        }
+        for number in changes.removes {
+            if !number.is_multiple_of(5) {
+                self.remove(number);
+            }
+        }
+    }
+
+    /// Ends the process, and starts another on the same disk.
+    pub(crate) fn restart(&mut self) {
+        self.recoveries += 1;
+        self.under_way = None;
+        self.since = Changes::default();
+        let mut recovery = Recovery::new(&client(), self.options, self.disk.files());
+        let found = self.disk.read_all(&mut recovery);
+        let (log, recovered) = recovery.finish().expect("it always opens");
+        self.log = log;
+        self.check(&found, &recovered);
+        self.damage.places += recovered.damaged.places + recovered.unfinished.places;
+        self.damage.bytes += recovered.damaged.bytes + recovered.unfinished.bytes;
+        let found: BTreeMap<u64, StoredRecord> = found
+            .into_iter()
+            .map(|record| (record.seq().as_u64(), record))
+            .collect();
+        self.records.retain(|number, kept| {
+            // What was removed and is found lives again, unless that was confirmed.
+            let is_found = found.contains_key(number);
+            kept.is_removed &= !is_found;
+            kept.is_gone &= !is_found;
+            is_found || kept.is_removed
+        });
+    }
+
+    fn check(&self, found: &[StoredRecord], recovered: &Recovered) {
+        assert_eq!(recovered.records, found.len() as u64);
+        let order = |record: &StoredRecord| (record.record().accepted, record.seq());
+        assert!(found.is_sorted_by_key(order), "out of order");
+        for record in found {
+            let number = record.seq().as_u64();
+            let kept = self.records.get(&number);
+            let kept = kept.unwrap_or_else(|| panic!("{number} was never put, or lost before"));
+            assert!(kept.content.is(record), "{number} has changed: {record:?}");
+            assert!(!kept.is_gone || self.is_damaged, "{number} is back");
+            assert!(recovered.highest_seq >= Some(record.seq()));
+            assert!(recovered.highest_accepted >= Some(record.record().accepted));
+        }
+        let is_found = |number: u64| found.iter().any(|record| record.seq().as_u64() == number);
+        let missing = self
+            .records
+            .iter()
+            .filter(|(number, kept)| kept.is_confirmed && !kept.is_removed && !is_found(**number));
+        let missing: Vec<_> = missing.map(|(number, _)| *number).collect();
+        if self.is_damaged {
+            let places = recovered.damaged.places + recovered.unfinished.places;
+            assert!(
+                missing.len() as u64 <= places,
+                "{missing:?} of {recovered:?}"
+            );
+        } else {
+            assert_eq!(missing, [0; 0], "confirmed, and lost: {recovered:?}");
+            assert!(recovered.damaged.is_none(), "{recovered:?}");
+        }
+    }
+}
