@@ -14,6 +14,9 @@ const REMOVAL_WAIT: Duration = Duration::from_secs(1);
 /// So many removals are a reason to commit.
 const MANY_REMOVALS: usize = 1_000;
 
+/// A group with so many bytes takes no more: who carries it out may have to copy it.
+const MOST_OF_A_GROUP: usize = 1024 * 1024;
+
 /// An operation on the store, by the key of its publication.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RecordOp {
@@ -106,7 +109,7 @@ impl Records {
             Some(trouble) => trouble.retry_at <= now,
             None => self.line.first_to_put().is_some() || self.are_removals_due(now),
         };
-        if let Some(through) = self.last.filter(|_| is_due) {
+        if is_due && let Some(through) = self.last_of_group() {
             self.groups.current = Some(Group {
                 through,
                 removals: self.removals.group(),
@@ -114,6 +117,26 @@ impl Records {
                 is_taken: false,
             });
         }
+    }
+
+    /// Returns the last number of the next group: so much that it is not too large.
+    fn last_of_group(&self) -> Option<StoreSeq> {
+        if self.room.reserved() <= MOST_OF_A_GROUP {
+            return self.last;
+        }
+        let mut bytes = 0;
+        let mut last = self.last;
+        let mut next = self.line.first_to_put();
+        while let Some(key) = next {
+            let item = self.items.at(key);
+            bytes += item.bytes as usize;
+            last = item.seq;
+            next = match bytes < MOST_OF_A_GROUP {
+                true => self.line.numbered_after(item),
+                false => None,
+            };
+        }
+        last
     }
 
     fn are_removals_due(&self, now: Moment) -> bool {

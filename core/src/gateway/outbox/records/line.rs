@@ -51,6 +51,11 @@ impl Line {
         (self.next != self.young).then_some(self.next)
     }
 
+    /// Returns the next one that has a number.
+    pub(super) fn numbered_after(&self, item: &Item) -> Option<EntryKey> {
+        (item.next != self.young).then_some(item.next)
+    }
+
     /// Adds one: with a number, if no other is without.
     #[inline]
     pub(super) fn push_back(&mut self, items: &mut Items, key: EntryKey) {
