@@ -187,7 +187,7 @@ impl Records {
         }
         self.stored -= usize::from(item.stage == Stage::Stored);
         let bytes = item.bytes as usize;
-        match item.may_be_stored() {
+        match item.may_be_stored(self.groups.begun()) {
             Some(seq) if item.ending == Ending::Superseded => {
                 if !self.states.replace(device, op, seq, bytes) {
                     self.remove(seq, bytes);
@@ -274,12 +274,12 @@ impl Records {
         self.stored
     }
 
-    /// Returns what a publication has reserved that was not put yet.
-    pub(super) fn unput_bytes(&self, key: EntryKey) -> usize {
+    /// Returns what a publication has reserved, if it belongs to no group yet.
+    pub(super) fn ungrouped_bytes(&self, key: EntryKey) -> usize {
         let item = self.items.at(key);
-        match item.stage {
-            Stage::Lined => item.bytes as usize,
-            _ => 0,
+        match item.may_be_stored(self.groups.begun()) {
+            Some(_) => 0,
+            None => item.bytes as usize,
         }
     }
 

@@ -136,8 +136,8 @@ impl Outbox {
         })
     }
 
-    /// Returns whether the store has no room for a publication. A state takes that of one that it replaces and that was not
-    /// put.
+    /// Returns whether the store has no room for a publication. A state takes that of one that it replaces and that belongs
+    /// to no group yet.
     pub(crate) fn lacks_store_room(
         &self,
         publication: &Publication,
@@ -146,7 +146,7 @@ impl Outbox {
         let (records, bytes) = (self.records.as_ref()?, record_bytes(publication)?);
         let queue = self.queues.at(publication.device.slot);
         let replaced = queue.state.filter(|_| is_state(publication));
-        let mut room = records.room.left() + replaced.map_or(0, |key| records.unput_bytes(key));
+        let mut room = records.room.left() + replaced.map_or(0, |key| records.ungrouped_bytes(key));
         if bytes <= room {
             return None;
         }

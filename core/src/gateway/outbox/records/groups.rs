@@ -26,6 +26,9 @@ pub(crate) enum RecordOp {
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     current: Option<Group>,
+    /// The last number of the newest group: all through it may be in the store, whether or not their puts were taken, so
+    /// that when they are makes no difference.
+    begun: Option<StoreSeq>,
     trouble: Option<Trouble>,
 }
 
@@ -52,6 +55,11 @@ struct Trouble {
 }
 
 impl Groups {
+    /// Returns the last number that may be in the store.
+    pub(super) fn begun(&self) -> Option<StoreSeq> {
+        self.begun
+    }
+
     /// Returns how many removals belong to the group.
     fn removals(&self) -> usize {
         self.current.map_or(0, |group| group.removals)
@@ -101,6 +109,7 @@ impl Records {
             None => self.line.first_to_put().is_some() || self.are_removals_due(now),
         };
         if let Some(through) = self.last.filter(|_| is_due) {
+            self.groups.begun = Some(through);
             self.groups.current = Some(Group {
                 through,
                 removals: self.removals.group(),
@@ -127,7 +136,7 @@ impl Records {
             && let Some(seq) = self.items.at(key).seq
             && seq <= group.through
         {
-            self.line.put(&mut self.items, key);
+            self.line.put(&self.items, key);
             return Some(RecordOp::Put(key, seq));
         }
         if group.removed < group.removals {
@@ -142,7 +151,7 @@ impl Records {
     /// Records that all through this number is durable, if that is the answer to the group. Returns whether the store could
     /// not be written before; `None` if it is no answer.
     pub(in super::super) fn confirm(&mut self, through: StoreSeq) -> Option<bool> {
-        let answers = |group: &mut Group| group.is_taken && through >= group.through;
+        let answers = |group: &mut Group| group.through == through;
         let group = self.groups.current.take_if(answers)?;
         self.durable = Some(group.through);
         self.removals.forget(group.removals);
