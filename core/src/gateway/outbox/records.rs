@@ -250,14 +250,20 @@ impl Records {
         }
     }
 
-    /// Records what the gateway does. One that closes does nothing else any more.
+    /// Records what the gateway does. One that closes does nothing else any more; once it is closed, there are no more
+    /// operations, and no answer counts.
     pub(super) fn set_phase(&mut self, phase: Phase) {
         if self.is_closing() && phase != Phase::Closed {
             return;
         }
         self.phase = phase;
-        if phase != Phase::Connected {
-            self.number_all();
+        match phase {
+            Phase::Connected => {}
+            Phase::Offline | Phase::Closing => self.number_all(),
+            Phase::Closed => {
+                self.groups = Groups::default();
+                self.removals = Removals::default();
+            }
         }
     }
 
