@@ -194,7 +194,9 @@ impl Session {
     }
 
     fn on_store_failed(&mut self, failure: StoreFailure, now: Moment) {
-        let attempts = self.outbox.store_attempts();
+        let Some(attempts) = self.outbox.failed_store_attempts() else {
+            return;
+        };
         let wait = self.options.backoff.wait(attempts, &mut self.jitter);
         if self.outbox.fail_store(&failure, now + wait) {
             self.emit(Event::StoreFailed { failure });

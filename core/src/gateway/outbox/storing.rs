@@ -227,10 +227,10 @@ impl Outbox {
         Some(op)
     }
 
-    /// Returns how often the store was tried since it could be written.
-    pub(crate) fn store_attempts(&self) -> u32 {
-        let records = self.records.as_ref();
-        records.map_or(0, |records| records.attempts())
+    /// Returns how often the store was tried in vain before the operations that are under way; `None` if none are.
+    pub(crate) fn failed_store_attempts(&self) -> Option<u32> {
+        let records = self.records.as_ref()?;
+        records.is_in_group().then(|| records.attempts())
     }
 
     /// Records that the store could not be written. Returns whether that is news.

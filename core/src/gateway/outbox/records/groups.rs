@@ -72,6 +72,11 @@ impl Records {
         self.groups.trouble.is_some()
     }
 
+    /// Returns whether a group has begun and was not answered.
+    pub(in super::super) fn is_in_group(&self) -> bool {
+        self.groups.current.is_some()
+    }
+
     /// Returns how often the store was tried since it could be written.
     pub(in super::super) fn attempts(&self) -> u32 {
         let trouble = self.groups.trouble.as_ref();
