@@ -151,7 +151,8 @@ impl Outbox {
             return None;
         }
         let mut dropped = Vec::new();
-        for key in queue.droppable(&self.entries, publication.is_urgent()) {
+        let droppable = queue.droppable(&self.entries, publication.is_urgent());
+        for key in droppable.filter(|key| records.bytes(*key) > 0) {
             room += records.bytes(key);
             dropped.push(key);
             if bytes <= room && may_drop {
