@@ -18,7 +18,10 @@ use self::{
     room::StoreRoom,
     states::States,
 };
-pub(super) use self::{items::Ending, room::record_bytes};
+pub(super) use self::{
+    items::Ending,
+    room::{bytes_in_store, record_bytes},
+};
 use super::entry::EntryKey;
 use crate::{
     clock::Moment,

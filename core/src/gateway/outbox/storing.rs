@@ -4,7 +4,7 @@ use super::{
     Flight, Outbox,
     accepting::is_state,
     entry::{Entry, EntryKey},
-    records::{Accepted, Ending, Found, Phase, RecordOp, Records, record_bytes},
+    records::{Accepted, Ending, Found, Phase, RecordOp, Records, bytes_in_store, record_bytes},
 };
 use crate::{
     clock::Moment,
@@ -104,6 +104,7 @@ impl Outbox {
     ) -> Option<EntryKey> {
         let accepted = Accepted {
             found: Some(found),
+            bytes: Some(bytes_in_store(&publication)),
             ..Accepted::new(op, &publication)
         };
         let (key, replaced) = self.take_in_followed(flight, op, publication, now);
