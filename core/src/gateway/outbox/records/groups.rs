@@ -29,6 +29,9 @@ pub(crate) enum RecordOp {
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     current: Option<Group>,
+    /// The last number of the newest group: all through it may be in the store, whether or not their puts were taken, so
+    /// that when they are makes no difference.
+    begun: Option<StoreSeq>,
     trouble: Option<Trouble>,
 }
 
@@ -55,6 +58,11 @@ struct Trouble {
 }
 
 impl Groups {
+    /// Returns the last number that may be in the store.
+    pub(super) fn begun(&self) -> Option<StoreSeq> {
+        self.begun
+    }
+
     /// Returns how many removals belong to the group.
     fn removals(&self) -> usize {
         self.current.map_or(0, |group| group.removals)
@@ -65,6 +73,11 @@ impl Records {
     /// Returns whether the store could not be written, and has not been since.
     pub(in super::super) fn is_in_trouble(&self) -> bool {
         self.groups.trouble.is_some()
+    }
+
+    /// Returns whether a group has begun and was not answered.
+    pub(in super::super) fn is_in_group(&self) -> bool {
+        self.groups.current.is_some()
     }
 
     /// Returns how often the store was tried since it could be written.
@@ -110,6 +123,7 @@ impl Records {
             None => self.line.first_to_put().is_some() || self.are_removals_due(now),
         };
         if is_due && let Some(through) = self.last_of_group() {
+            self.groups.begun = Some(through);
             self.groups.current = Some(Group {
                 through,
                 removals: self.removals.group(),
@@ -156,7 +170,7 @@ impl Records {
             && let Some(seq) = self.items.at(key).seq
             && seq <= group.through
         {
-            self.line.put(&mut self.items, key);
+            self.line.put(&self.items, key);
             return Some(RecordOp::Put(key, seq));
         }
         if group.removed < group.removals {
@@ -171,7 +185,7 @@ impl Records {
     /// Records that all through this number is durable, if that is the answer to the group. Returns whether the store could
     /// not be written before; `None` if it is no answer.
     pub(in super::super) fn confirm(&mut self, through: StoreSeq) -> Option<bool> {
-        let answers = |group: &mut Group| group.is_taken && through >= group.through;
+        let answers = |group: &mut Group| group.through == through;
         let group = self.groups.current.take_if(answers)?;
         self.durable = Some(group.through);
         self.removals.forget(group.removals);

@@ -136,10 +136,8 @@ impl Line {
 
     /// Records that the first that is to be put is being put.
     #[inline]
-    pub(super) fn put(&mut self, items: &mut Items, key: EntryKey) {
-        let item = items.at_mut(key);
-        item.stage = Stage::Written;
-        self.next = item.next;
+    pub(super) fn put(&mut self, items: &Items, key: EntryKey) {
+        self.next = items.at(key).next;
     }
 
     /// Begins again: everything in the line is to be put.
