@@ -33,6 +33,8 @@ const ALWAYS_KEPT: usize = 1024 * 1024;
 pub struct SegmentLog {
     client: Box<str>,
     options: LogOptions,
+    /// Limit on the bytes of all files.
+    limit: u64,
     segments: Segments,
     /// Files for later, by number. Nothing in them is valid.
     spares: VecDeque<SegmentNumber>,
@@ -138,6 +140,7 @@ impl SegmentLog {
         let mut log = Self {
             client,
             options,
+            limit: options.max_bytes,
             spares: VecDeque::new(),
             next_number: last.map_or(Some(SegmentNumber::first()), SegmentNumber::next),
             newest: last_used,
@@ -158,6 +161,13 @@ impl SegmentLog {
             events: VecDeque::new(),
         };
         log.take_spares();
+        let found = log.disk_bytes();
+        if found > log.limit {
+            // The limit was higher before. What is removed can only be reclaimed if there is room to work in.
+            let sizes = log.segments.iter().map(|(_, segment)| segment.capacity);
+            let largest = sizes.max().unwrap_or(0).max(log.segment_bytes());
+            log.limit = found.saturating_add(2 * largest);
+        }
         log.next();
         log
     }

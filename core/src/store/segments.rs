@@ -94,6 +94,14 @@ impl Segments {
         }
     }
 
+    /// Returns the number from which on segments are not proven, whether or not they have been replaced.
+    pub(crate) fn proven_below(&self) -> Option<SegmentNumber> {
+        let mut others = self
+            .iter()
+            .filter(|(_, segment)| segment.trust != Trust::Proven);
+        others.next().map(|(_, segment)| segment.number)
+    }
+
     pub(crate) fn first_unproven(&self) -> Option<(u32, &Segment)> {
         self.iter()
             .find(|(_, segment)| segment.trust == Trust::Unproven)

@@ -132,7 +132,7 @@ impl SegmentLog {
             .max(largest)
             .max(self.segment_bytes());
         let reserves = if self.gathered_puts { 2 } else { 1 };
-        if self.disk_bytes() + needed + reserves * reserve <= self.options.max_bytes {
+        if self.disk_bytes() + needed + reserves * reserve <= self.limit {
             return self.start_commit();
         }
         if let Some(segment) = self.spares.back().copied()
@@ -148,10 +148,14 @@ impl SegmentLog {
             self.squeezes -= 1;
             return self.start_copying(place, false);
         }
-        self.fail_commit(StoreFailure {
+        self.fail_commit(self.over_limit());
+    }
+
+    pub(super) fn over_limit(&self) -> StoreFailure {
+        StoreFailure {
             kind: StoreFailureKind::Full,
-            detail: format!("its files may have {} bytes", self.options.max_bytes).into(),
-        });
+            detail: format!("its files may have {} bytes", self.limit).into(),
+        }
     }
 
     /// Returns the bytes of all segments but the one that is written to in which nothing lives.

@@ -176,6 +176,7 @@ impl SegmentLog {
             return self.begin_tail(segment, bytes);
         }
         match self.next_number {
+            _ if self.disk_bytes() + bytes > self.limit => self.fail_group(self.over_limit()),
             Some(segment) => self.step = Step::Create { segment, bytes },
             None => self.fail_group(StoreFailure {
                 kind: StoreFailureKind::Broken,
@@ -185,8 +186,7 @@ impl SegmentLog {
     }
 
     fn begin_tail(&mut self, number: SegmentNumber, capacity: u64) {
-        let unproven = self.segments.first_unproven();
-        let proven_below = unproven.map_or(number, |(_, segment)| segment.number);
+        let proven_below = self.segments.proven_below().unwrap_or(number);
         let mut small = Vec::new();
         let header = Header {
             number,
