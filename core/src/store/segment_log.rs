@@ -161,13 +161,10 @@ impl SegmentLog {
             events: VecDeque::new(),
         };
         log.take_spares();
-        let found = log.disk_bytes();
-        if found > log.limit {
-            // The limit was higher before. What is removed can only be reclaimed if there is room to work in.
-            let sizes = log.segments.iter().map(|(_, segment)| segment.capacity);
-            let largest = sizes.max().unwrap_or(0).max(log.segment_bytes());
-            log.limit = found.saturating_add(2 * largest);
-        }
+        // The limit may have been higher before, or the power was cut while records were written anew.
+        let sizes = log.segments.iter().map(|(_, segment)| segment.capacity);
+        let largest = sizes.max().unwrap_or(0).max(log.segment_bytes());
+        log.limit = log.limit.max(log.disk_bytes().saturating_add(largest));
         log.next();
         log
     }

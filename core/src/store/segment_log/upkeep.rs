@@ -14,7 +14,8 @@ impl SegmentLog {
     /// Chooses the next operation.
     ///
     /// Nothing is written for a Commit, and nothing is reclaimed, while something that lives is not relied on: a Remove could
-    /// become durable, or outlive, what it was issued for.
+    /// become durable, or outlive, what it was issued for. The newest of such segments is written anew first: what it only
+    /// seems to hold after a restart may be durable in an older one.
     pub(super) fn next(&mut self) {
         self.step = Step::Idle;
         if let Some(segment) = self.leftover {
@@ -26,7 +27,7 @@ impl SegmentLog {
             self.step = step;
             return;
         }
-        if let Some((place, _)) = self.segments.first_unproven() {
+        if let Some(place) = self.segments.last_unproven() {
             if may_tidy || self.commit.is_some() {
                 self.start_copying(place, true);
             }
@@ -94,15 +95,13 @@ impl SegmentLog {
 
     /// Returns a segment that is of no use any more: one that has been replaced, or the oldest, if all is relied on.
     fn reclaimable(&self) -> Option<u32> {
-        let mut replaced = self
-            .segments
-            .iter()
-            .filter(|(_, segment)| segment.trust == Trust::Replaced);
-        if let Some((place, _)) = replaced.next() {
+        let mut segments = self.segments.iter();
+        let useless = segments.find(|(_, segment)| segment.trust == Trust::Useless);
+        if let Some((place, _)) = useless {
             return Some(place);
         }
         let (place, _) = self.head().filter(|(_, head)| head.live_bytes == 0)?;
-        self.segments.first_unproven().is_none().then_some(place)
+        self.segments.last_unproven().is_none().then_some(place)
     }
 
     fn sparse_head(&self) -> Option<u32> {

@@ -142,7 +142,7 @@ impl SegmentLog {
         if let Some(segment) = self.segments.get_mut(tail.place) {
             segment.trust = match tail.is_confirmed {
                 true => Trust::Unproven,
-                false => Trust::Replaced,
+                false => Trust::Useless,
             };
         }
     }
