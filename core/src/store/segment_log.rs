@@ -162,8 +162,7 @@ impl SegmentLog {
         };
         log.take_spares();
         // The limit may have been higher before, or the power was cut while records were written anew.
-        let sizes = log.segments.iter().map(|(_, segment)| segment.capacity);
-        let largest = sizes.max().unwrap_or(0).max(log.segment_bytes());
+        let largest = log.largest();
         log.limit = log.limit.max(log.disk_bytes().saturating_add(largest));
         log.next();
         log

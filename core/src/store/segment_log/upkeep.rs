@@ -2,7 +2,7 @@
 
 use super::{SPARES, SegmentLog, Step};
 use crate::store::{
-    StoreFailure, StoreFailureKind,
+    SegmentNumber, StoreFailure, StoreFailureKind,
     format::header_len,
     segments::{Segment, Trust},
 };
@@ -63,15 +63,7 @@ impl SegmentLog {
         if self.folder_dirty {
             return Some(Step::SyncFolder { is_upkeep: true });
         }
-        let superfluous = match self.spares.len() > SPARES {
-            true => self.spares.back().copied(),
-            false => self
-                .spares
-                .iter()
-                .copied()
-                .find(|spare| Some(*spare) < self.newest),
-        };
-        if let Some(segment) = superfluous {
+        if let Some(segment) = self.superfluous_spare() {
             return Some(Step::DeleteSpare { segment });
         }
         let place = self.reclaimable()?;
@@ -91,6 +83,20 @@ impl SegmentLog {
                 segment: number,
             },
         })
+    }
+
+    /// Returns a spare that is one too many, or cannot be used, or takes the room that a larger segment may need.
+    fn superfluous_spare(&self) -> Option<SegmentNumber> {
+        let largest = self.largest();
+        let is_tight = largest > self.segment_bytes() && self.disk_bytes() + largest > self.limit;
+        match self.spares.len() > SPARES || is_tight {
+            true => self.spares.back().copied(),
+            false => self
+                .spares
+                .iter()
+                .copied()
+                .find(|spare| Some(*spare) < self.newest),
+        }
     }
 
     /// Returns a segment that is of no use any more: one that has been replaced, or the oldest, if all is relied on.
@@ -124,21 +130,20 @@ impl SegmentLog {
         if needed == 0 {
             return self.start_commit();
         }
-        let sizes = self.segments.iter().map(|(_, segment)| segment.capacity);
-        let reserve = sizes
-            .max()
-            .unwrap_or(0)
-            .max(largest)
-            .max(self.segment_bytes());
+        let reserve = self.largest().max(largest);
         let reserves = if self.gathered_puts { 2 } else { 1 };
-        if self.disk_bytes() + needed + reserves * reserve <= self.limit {
-            return self.start_commit();
-        }
-        if let Some(segment) = self.spares.back().copied()
-            && largest > self.segment_bytes()
-        {
-            self.step = Step::DeleteSpare { segment };
-            return;
+        let spare_bytes = self.spares.len() as u64 * self.segment_bytes();
+        if self.disk_bytes() - spare_bytes + needed + reserves * reserve <= self.limit {
+            let is_in_the_way = self.disk_bytes() + largest > self.limit;
+            match self.spares.back().copied() {
+                Some(segment) if largest > self.segment_bytes() && is_in_the_way => {
+                    if !self.is_upkeep_paused {
+                        self.step = Step::DeleteSpare { segment };
+                        return;
+                    }
+                }
+                _ => return self.start_commit(),
+            }
         }
         if self.squeezes > 0
             && self.dead_bytes() >= self.segment_bytes()
@@ -148,6 +153,12 @@ impl SegmentLog {
             return self.start_copying(place, false);
         }
         self.fail_commit(self.over_limit());
+    }
+
+    /// Returns the size of the largest segment, at least that of a usual one.
+    pub(super) fn largest(&self) -> u64 {
+        let sizes = self.segments.iter().map(|(_, segment)| segment.capacity);
+        sizes.max().unwrap_or(0).max(self.segment_bytes())
     }
 
     pub(super) fn over_limit(&self) -> StoreFailure {

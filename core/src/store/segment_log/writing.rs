@@ -105,7 +105,7 @@ impl SegmentLog {
         self.place_records();
     }
 
-    /// Returns the bytes of the segments that must be created for what is gathered, and the largest of them.
+    /// Returns the bytes of the segments that must be begun for what is gathered, and the largest of them.
     pub(super) fn space_needed(&self) -> (u64, u64) {
         let (mut needed, mut largest) = (0, 0);
         let (mut offset, mut capacity) = match &self.tail {
@@ -115,7 +115,6 @@ impl SegmentLog {
         if offset + (self.gathered.len() + RECORD_HEADER) as u64 <= capacity {
             return (0, 0);
         }
-        let mut spares = self.usable_spares().count();
         let mut rest = &self.gathered[..];
         while let Some(header) = RecordHeader::read(rest) {
             let occupied = header.occupied();
@@ -123,10 +122,7 @@ impl SegmentLog {
                 offset = header_len(&self.client) as u64;
                 capacity = self.capacity_for(occupied);
                 largest = capacity.max(largest);
-                match capacity == self.segment_bytes() && spares > 0 {
-                    true => spares -= 1,
-                    false => needed += capacity,
-                }
+                needed += capacity;
             }
             offset += occupied as u64;
             rest = rest.get(occupied..).unwrap_or_default();
