@@ -290,11 +290,30 @@ impl Session {
         self.model.check(&self.kit);
         self.model.check_at_rest(&self.kit);
     }
+
+    /// Closes, while the store works and the bridge says nothing more.
+    fn close(&mut self) {
+        let now = self.kit.now;
+        self.kit.gateway.close(now);
+        for _ in 0..40 {
+            self.read();
+            self.answer();
+            self.kit.wait(Duration::from_millis(500));
+        }
+        self.kit.lose_connection();
+        self.answer();
+        self.answer();
+        self.read();
+        assert!(self.kit.gateway.is_closed());
+        assert_eq!(self.kit.gateway.poll_timeout(), None);
+        self.model.check(&self.kit);
+        self.model.check_at_rest(&self.kit);
+    }
 }
 
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig {
-        cases: 2_000,
+        cases: 1_500,
         failure_persistence: None,
         ..ProptestConfig::default()
     };
@@ -311,11 +330,15 @@ proptest! {
     fn the_disk_has_what_must_be_there_in_any_session(
         options in options(),
         steps in vec(step(), 1..80),
+        closes: bool,
     ) {
         let mut session = Session::new(options);
         for step in &steps {
             session.run(step);
         }
-        session.come_to_rest();
+        match closes {
+            true => session.close(),
+            false => session.come_to_rest(),
+        }
     }
 }

@@ -18,6 +18,8 @@ enum End {
     Delivered,
     Superseded,
     Failed,
+    /// The gateway was closed before.
+    Closed,
 }
 
 #[derive(Clone, Debug)]
@@ -32,6 +34,13 @@ struct Publication {
     /// Whether all states of its device had ended at any time since.
     is_released: bool,
     end: Option<End>,
+}
+
+impl Publication {
+    /// Returns whether it has not ended, or by a close.
+    fn is_left(&self) -> bool {
+        matches!(self.end, None | Some(End::Closed))
+    }
 }
 
 #[derive(Debug, Default)]
@@ -127,6 +136,7 @@ impl Model {
             Event::Done { op, .. } => self.end(op, End::Delivered),
             Event::Failed { op, failure, .. } => match failure {
                 Failure::Superseded => self.end(op, End::Superseded),
+                Failure::Closed => self.end(op, End::Closed),
                 _ => self.end(op, End::Failed),
             },
             _ => {}
@@ -200,13 +210,13 @@ impl Model {
         );
     }
 
-    /// Checks that the disk has what has not ended, and nothing else but states that were replaced by one at QoS 0 that
+    /// Checks that the disk has what has not ended otherwise than by a close, and nothing else but states that were replaced by one at QoS 0 that
     /// waits.
     pub(super) fn check_at_rest(&self, kit: &Kit) {
         let durable = kit.disk.durable.values().map(label);
         let durable: Vec<_> = durable.filter(|label| !self.is_replaced(*label)).collect();
         let kept = self.publications.iter();
-        let kept = kept.filter(|(_, one)| one.end.is_none() && !one.is_volatile);
+        let kept = kept.filter(|(_, one)| one.is_left() && !one.is_volatile);
         let kept: Vec<_> = kept.map(|(label, _)| *label).collect();
         assert_eq!(durable, kept);
         let stats = kit.gateway.stats();
@@ -225,7 +235,6 @@ impl Model {
         let of = &self.publications[&label];
         let newer = self.publications.range(label + 1..);
         let mut newer = newer.filter(|(_, one)| one.is_state && one.device == of.device);
-        of.end == Some(End::Superseded)
-            && newer.any(|(_, one)| one.is_volatile && one.end.is_none())
+        of.end == Some(End::Superseded) && newer.any(|(_, one)| one.is_volatile && one.is_left())
     }
 }
