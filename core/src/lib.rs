@@ -143,7 +143,7 @@
 //! At most 64 KiB for the machine itself; 1 KiB and the last failure for each device of those that were attached at the
 //! same time, subscribed, with ids of up to 100 characters; 100 bytes and the payload for each publication that has not
 //! ended, 120 more and the tag if it expires or has a tag, and 30 more while publications can be found by operation,
-//! from a [`cancel`](Gateway::cancel) until none is left, and with a store 48, and 8 for each removal that is not durable; 12 bytes for each packet identifier that this connection has
+//! from a [`cancel`](Gateway::cancel) until none is left, and with a store 88, and 16 for each removal that is not durable; 12 bytes for each packet identifier that this connection has
 //! used, of 65,535, and 56 for each packet that was unanswered at the same time; 80 bytes for each delivery that is not
 //! acknowledged, and 64 for each device whose config was given up; 88 bytes and its contents for each event that was
 //! not taken, and the rest of its packet if that arrived in several pieces; the packet that has not completely arrived,

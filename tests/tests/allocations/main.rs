@@ -23,6 +23,7 @@ mod allocator;
 mod peer;
 
 mod peaks;
+mod stored;
 
 /// The number of messages that uses every packet identifier.
 const ALL_IDENTIFIERS: usize = 65_536;
@@ -49,6 +50,10 @@ struct Bench {
 impl Bench {
     /// Creates a gateway that was opened and is not connected.
     fn new() -> Self {
+        Self::with(options())
+    }
+
+    fn with(options: Options) -> Self {
         let part = "part-of-a-name";
         let id = ClientId::new(
             part.try_into().unwrap(),
@@ -61,7 +66,7 @@ impl Bench {
             reason = "virtual time has to start somewhere"
         )]
         let now = Instant::now();
-        let mut gateway = Gateway::new(id, options(), 1).unwrap();
+        let mut gateway = Gateway::new(id, options, 1).unwrap();
         gateway.open(now).unwrap();
         Self {
             gateway,

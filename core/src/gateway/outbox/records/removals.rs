@@ -1,18 +1,22 @@
 //! The records that are to be removed.
 
-use std::collections::VecDeque;
-
-use crate::{clock::Moment, store::StoreSeq};
-
-/// With so many in memory, it is given back once none is left.
-const KEPT: usize = 1_024;
+use crate::{clock::Moment, fifo::Fifo, store::StoreSeq};
 
 /// The numbers of the records that are to be removed, oldest first.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Removals {
-    seqs: VecDeque<StoreSeq>,
+    seqs: Fifo<StoreSeq>,
     /// When the oldest was noticed that belongs to no group.
     since: Option<Moment>,
+}
+
+impl Default for Removals {
+    fn default() -> Self {
+        Self {
+            seqs: Fifo::new(),
+            since: None,
+        }
+    }
 }
 
 impl Removals {
@@ -26,7 +30,7 @@ impl Removals {
     }
 
     pub(super) fn get(&self, index: usize) -> Option<StoreSeq> {
-        self.seqs.get(index).copied()
+        self.seqs.values().get(index).copied()
     }
 
     /// Returns when the oldest was noticed that belongs to no group.
@@ -50,9 +54,8 @@ impl Removals {
 
     /// Forgets the oldest, which are durably removed.
     pub(super) fn forget(&mut self, removed: usize) {
-        self.seqs.drain(..removed);
-        if self.seqs.is_empty() && self.seqs.capacity() > KEPT {
-            self.seqs = VecDeque::new();
+        for _ in 0..removed {
+            self.seqs.pop_front();
         }
     }
 }
