@@ -210,13 +210,14 @@ impl Kit {
     /// Executes and answers until there is nothing to do; returns all operations.
     fn save(&mut self) -> Vec<String> {
         let mut all = Vec::new();
-        loop {
+        for _ in 0..100 {
             all.extend(self.ops());
             if self.disk.commit.is_none() {
                 return all;
             }
             self.commit();
         }
+        panic!("it does not come to rest: {all:?}");
     }
 
     /// Answers that nothing since the last answer is durable: the disk is as it was.

@@ -129,6 +129,22 @@ fn one_stays_until_the_newer_one_is_acknowledged_if_that_is_first() {
 }
 
 #[test]
+fn one_is_removed_once_a_newer_one_is_acknowledged_although_the_newest_waits() {
+    let (mut kit, device) = Kit::attached(seconds(60));
+    kit.lose_connection();
+    kit.publish_state(device, "1");
+    kit.save();
+    kit.redial();
+    kit.publish_state(device, "2");
+    kit.acknowledge_attach("device-1");
+    let sent = kit.sent_payloads();
+    assert_eq!(sent[0].0, "2");
+    kit.publish_state(device, "3");
+    kit.puback(sent[0].1);
+    assert_eq!(settle(&mut kit), ["remove 1", "commit 1"]);
+}
+
+#[test]
 fn one_stays_until_the_newer_one_at_qos_0_was_handed_over() {
     let mut options = lingering(seconds(60));
     options.quota = Quota::unpaced();
