@@ -91,6 +91,8 @@ pub use self::{
     tls::{security::Security, settings::Tls},
 };
 use self::{closed::Closed, proxy::Proxy};
+#[cfg(feature = "store")]
+use crate::time::Duration;
 use crate::time::Instant;
 
 pub mod error {
@@ -128,6 +130,10 @@ pub mod token_source {
 
     pub use super::tokens::{BoxError, TokenRequest, TokenSource};
 }
+
+/// How long the end of a driver waits for its store at most.
+#[cfg(feature = "store")]
+const STORE_RELEASE: Duration = Duration::from_secs(2);
 
 /// Runs one gateway: connects, reads, writes, handles its deadlines, and wakes the futures of the handles.
 #[must_use = "nothing is sent or received until `run` is spawned"]
@@ -182,8 +188,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         self
     }
 
-    /// Runs until the gateway is closed, and returns the unsent messages. Spawn it, or await it concurrently with the
-    /// program's own work. Dropped before it completes, it ends every pending future with
+    /// Runs until the gateway is closed, and its store can be opened again, and returns the unsent messages. Spawn it, or
+    /// await it concurrently with the program's own work. Dropped before it completes, it ends every pending future with
     /// [`DriverStopped`](error::DriverStopped).
     #[expect(
         clippy::manual_async_fn,
@@ -197,14 +203,15 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
                     let step =
                         |state: &mut State| (state.closed().cloned(), state.awaits_status_reader());
                     match self.shared.lock(|state| step(state)) {
-                        (Some(closed), _) if self.is_store_at_rest() => Poll::Ready(Some(closed)),
-                        (Some(_), _) => Poll::Pending,
+                        (Some(closed), _) => Poll::Ready(Some(closed)),
                         // The end of the last connection is reported before the next one begins.
                         (None, false) if wants_transport => Poll::Ready(None),
                         (None, _) => Poll::Pending,
                     }
                 });
                 if let Some(closed) = closed.await {
+                    #[cfg(feature = "store")]
+                    self.release_store().await;
                     return closed;
                 }
                 self.connect().await;
@@ -242,13 +249,23 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         }
     }
 
-    /// Returns whether the store can be dropped, so that it can be opened again.
-    fn is_store_at_rest(&self) -> bool {
-        #[cfg(feature = "store")]
-        if let Some(store) = &self.store {
-            return store.is_at_rest();
-        }
-        true
+    /// Waits until the store can be opened again: it may still write, or give space back. A disk that does not answer is not
+    /// waited for.
+    #[cfg(feature = "store")]
+    async fn release_store(&mut self) {
+        let Some(store) = self.store.take() else {
+            return;
+        };
+        let deadline = self.environment.now() + STORE_RELEASE;
+        let alarm = &mut self.alarm;
+        poll_fn(move |cx| {
+            drop(store.poll_answer(cx));
+            match store.is_idle() || alarm.rings(Some(deadline), cx) {
+                true => Poll::Ready(()),
+                false => Poll::Pending,
+            }
+        })
+        .await;
     }
 
     #[cfg(not(feature = "store"))]

@@ -56,7 +56,9 @@
 //! [`Simulation::with_bridge`].
 
 mod clock;
+mod disk;
 mod executor;
+mod jobs;
 mod names;
 mod network;
 mod peer;
@@ -85,8 +87,10 @@ use iotcore_gateway::{
 };
 use rustls::ServerConfig;
 
+pub use self::disk::SimDisk;
 use self::executor::Executor;
 pub use self::executor::Task;
+pub use self::jobs::JobTime;
 pub use self::network::{Dials, Lookups, Network};
 pub use self::peer::{GatewayEnd, Peer};
 pub use self::stream::SimStream;
@@ -182,7 +186,7 @@ impl Simulation {
     /// If a future panics, if nothing can wake the remaining tasks (a deadlock), or if one wakes itself for ever
     /// without letting time pass (a busy loop).
     pub fn run<T>(&self, future: impl Future<Output = T>) -> T {
-        let idle = || self.runtime.with_world(World::advance);
+        let idle = || self.runtime.do_jobs() || self.runtime.with_world(World::advance);
         self.executor.run(pin!(future), idle)
     }
 
@@ -203,6 +207,9 @@ impl Simulation {
     /// As [`run`](Self::run), except for the deadlock, which is the state that this waits for.
     pub fn run_until_idle(&self) {
         self.executor.run_until_idle();
+        while self.runtime.do_jobs() {
+            self.executor.run_until_idle();
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::io;
 use std::time::Instant;
 
 use iotcore_gateway::auth::UnixTime;
-use iotcore_gateway::driver::Runtime;
+use iotcore_gateway::driver::{Runtime, store::Worker};
 
 use super::network::Lookups;
 use super::world::World;
@@ -49,6 +49,10 @@ impl Runtime for SimRuntime {
             runtime: self.clone(),
             wire,
         })
+    }
+
+    fn worker(&self) -> io::Result<Box<dyn Worker>> {
+        Ok(self.new_worker())
     }
 
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send {

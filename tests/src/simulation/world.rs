@@ -10,6 +10,7 @@ use std::time::Instant;
 use rustls::ServerConfig;
 
 use super::clock::MachineClock;
+use super::jobs::Jobs;
 use super::names::Names;
 use super::tls::Layer;
 use super::wire::{BridgeEnd, StreamEnd, Wire};
@@ -39,6 +40,7 @@ pub(super) struct World {
     /// By what the monotonic clock of the machine shows.
     timers: BTreeMap<(Instant, u64), Waker>,
     last_timer: u64,
+    pub(super) jobs: Jobs,
     /// Pending damage to the bytes of any connection; a cut ends all connections.
     pub(super) damage: Damage,
     /// How often time has advanced.
@@ -68,6 +70,7 @@ impl World {
             unaccepted: VecDeque::new(),
             timers: BTreeMap::new(),
             last_timer: 0,
+            jobs: Jobs::default(),
             damage: Damage::default(),
             steps: 0,
             watchers: Vec::new(),
@@ -128,11 +131,12 @@ impl World {
         self.last_wire
     }
 
-    /// Advances time to the next event and executes it; returns `false` if there is none.
+    /// Advances time to the next event and executes it, unless it is a job; returns `false` if there is none.
     pub(super) fn advance(&mut self) -> bool {
-        let timer = self.timers.keys().next();
-        let timer = timer.map(|(at, _)| self.clock.when(*at));
-        let Some(next) = self.next_outside().into_iter().chain(timer).min() else {
+        let timer = self.timers.keys().next().map(|(at, _)| *at);
+        let inside = timer.into_iter().chain(self.jobs.next_due()).min();
+        let inside = inside.map(|at| self.clock.when(at));
+        let Some(next) = self.next_outside().into_iter().chain(inside).min() else {
             return false;
         };
         self.advance_to(next);

@@ -13,8 +13,6 @@ pub(crate) type Answer = Result<StoreSeq, StoreFailure>;
 pub(crate) struct StoreRunner {
     worker: Box<dyn Worker>,
     desk: Arc<Desk>,
-    /// Whether a group was begun and not answered.
-    is_awaiting: bool,
 }
 
 /// Where the driver and the worker meet.
@@ -83,39 +81,37 @@ impl StoreRunner {
         Self {
             worker,
             desk: Arc::new(desk),
-            is_awaiting: false,
         }
     }
 
     /// Returns the answer to the last group, if there is one that was not taken; registers the task for the next change.
-    pub(crate) fn poll_answer(&mut self, cx: &Context<'_>) -> Option<Answer> {
+    pub(crate) fn poll_answer(&self, cx: &Context<'_>) -> Option<Answer> {
         let mut state = self.desk.lock();
         state.driver = Some(cx.waker().clone());
-        let answer = state.answer.take();
-        self.is_awaiting &= answer.is_none();
-        answer
+        state.answer.take()
     }
 
-    /// Returns whether the store can take a group.
+    /// Returns whether the store can take a group, or be dropped.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.desk.lock();
         state.store.is_some() || state.is_lost
     }
 
-    /// Returns whether nothing has to be waited for before the store is dropped: it tidies up for a moment only, but a disk
-    /// may never answer.
-    pub(crate) fn is_at_rest(&self) -> bool {
-        self.is_idle() || self.is_awaiting
-    }
-
     /// Begins to carry a group out. Only while it is idle.
     pub(crate) fn begin(&mut self, group: Group) {
-        self.is_awaiting = true;
         let store = self.desk.lock().store.take();
         match store {
             Some(store) => self.worker.start(job(Arc::clone(&self.desk), store, group)),
             None => self.desk.change(|state| state.answer = Some(Err(lost()))),
         }
+    }
+}
+
+/// The worker may still hold the desk for a moment after its last job: the store is not to be in use any longer than this.
+impl Drop for StoreRunner {
+    fn drop(&mut self) {
+        let store = self.desk.lock().store.take();
+        drop(store);
     }
 }
 

@@ -61,11 +61,6 @@ impl<D: Disk> SegmentStore<D> {
         self
     }
 
-    /// Returns the disk.
-    pub fn disk_mut(&mut self) -> &mut D {
-        &mut self.disk
-    }
-
     /// Does what the log asks the disk for next; returns whether there was anything.
     fn step(disk: &mut D, log: &mut SegmentLog) -> bool {
         let Some(op) = log.poll_disk() else {
