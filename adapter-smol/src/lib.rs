@@ -99,6 +99,14 @@ pub use iotcore_gateway::{Algorithm, driver::KeyTokens};
 pub use self::runtime::{SmolRuntime, SmolStream};
 use self::{error::SetupError, token_source::TokenSource};
 
+#[cfg(feature = "store")]
+pub mod store {
+    //! Stores, which keep accepted messages over the end of the process and a power cut, and what is in one:
+    //! [`driver::store`](iotcore_gateway::driver::store) and [`iotcore_gateway::store`].
+
+    pub use iotcore_gateway::{driver::store::*, store::*};
+}
+
 /// Creates a client and the driver to spawn: `smol::spawn(driver.run())`.
 ///
 /// # Errors

@@ -26,6 +26,8 @@ pub use self::{
     segment_number::SegmentNumber,
     stored_record::StoredRecord,
 };
+#[cfg(feature = "driver")]
+pub(crate) use self::{format::LONGEST_HEADER, recovery::read_owner};
 use crate::{
     command::{Priority, PublicationTopic},
     id::DeviceId,

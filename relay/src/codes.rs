@@ -46,6 +46,7 @@ codes! {
         Superseded = "superseded",
         Dropped = "dropped",
         QueueFull = "queue_full",
+        StoreFailed = "store_failed",
         PayloadTooLarge = "payload_too_large",
         IllegalId = "illegal_id",
         IllegalSubfolder = "illegal_subfolder",
@@ -132,6 +133,16 @@ codes! {
         Refused = "refused",
         Dormant = "dormant",
         Detaching = "detaching",
+        Unclaimed = "unclaimed",
         Other = "other",
+    }
+}
+
+codes! {
+    /// What keeps the store from being written.
+    StoreCode {
+        Full = "full",
+        ReadOnly = "read_only",
+        Broken = "broken",
     }
 }

@@ -167,6 +167,7 @@ impl From<PublishError> for Reason {
             PublishErrorKind::Detaching => CommandError::Detaching.into(),
             PublishErrorKind::DeviceRefused => Failure::DeviceRefused.into(),
             PublishErrorKind::Closed => CommandError::Closed.into(),
+            PublishErrorKind::StoreFailed => Self::refused_now(ErrorCode::StoreFailed, error),
             _ => Self::refused(ErrorCode::Refused, error),
         }
     }

@@ -24,13 +24,17 @@ mod schema;
 mod signals;
 mod sources;
 mod stdio;
+mod store_tool;
 mod token;
 mod vitals;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use options::CommandLine;
 
 fn main() -> ExitCode {
-    program::run(options::Arguments::parse())
+    match CommandLine::parse() {
+        CommandLine::Relay(arguments) => program::run(*arguments),
+        CommandLine::Store(arguments) => store_tool::run(&arguments),
+    }
 }

@@ -8,7 +8,7 @@ mod not_cancelled;
 use std::{fmt, time::Duration};
 
 use bytes::Bytes;
-use iotcore_gateway_tokio::message::{Priority, QoS, Tag};
+use iotcore_gateway_tokio::message::{Priority, PublicationTopic, QoS, Subfolder, Tag};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -29,6 +29,11 @@ pub(crate) enum Id {
 }
 
 impl Id {
+    /// Returns the id of the nth message that was found in the store.
+    pub(crate) fn of_restored(n: usize) -> Self {
+        Self::Text(format!("restored-{n}"))
+    }
+
     /// Returns whether it is as long as a token, which may be misplaced.
     pub(crate) fn may_be_token(&self) -> bool {
         const SHORTEST_TOKEN: usize = 128;
@@ -113,6 +118,25 @@ pub(crate) enum Control {
     Attach,
     Detach,
     Authorize,
+}
+
+impl Request {
+    /// Constructs the request of a message that was accepted before; `device` is `None` for the gateway itself.
+    pub(crate) fn of_message(
+        id: Id,
+        device: Option<String>,
+        topic: &PublicationTopic,
+        publication: Publication,
+    ) -> Self {
+        let action = match topic {
+            PublicationTopic::State => Action::State(publication),
+            PublicationTopic::Telemetry(subfolder) => Action::Telemetry {
+                subfolder: subfolder.as_ref().map(Subfolder::to_string),
+                publication,
+            },
+        };
+        Self { id, device, action }
+    }
 }
 
 impl Action {

@@ -1,11 +1,13 @@
 //! Parses the command line and the environment, and sets up the gateway accordingly.
 
+mod command_line;
 mod drain_timeout;
 mod help;
 mod proxy_option;
 mod security_options;
 mod settings;
 mod start_error;
+mod store_options;
 
 use std::{net::SocketAddr, num::NonZeroU32, path::PathBuf, sync::Arc, time::Duration};
 
@@ -18,11 +20,14 @@ use iotcore_gateway_tokio::{
 };
 
 pub(crate) use self::{
+    command_line::{CommandLine, StoreArguments, StoreTask},
     drain_timeout::DrainTimeout,
     settings::{Acknowledge, DeviceQueue, Overflow, Settings},
     start_error::StartError,
 };
-use self::{proxy_option::ProxyOption, security_options::SecurityOptions};
+use self::{
+    proxy_option::ProxyOption, security_options::SecurityOptions, store_options::StoreOptions,
+};
 use crate::{device_keys::DeviceKeys, keys::Keys};
 
 /// How many times `--max-queued` messages may be open in total.
@@ -47,7 +52,7 @@ const MAX_UNACKNOWLEDGED: usize = 256;
 /// input, events on standard output.
 ///
 /// Closes at the end of the input, on SIGTERM and on SIGINT; a second signal ends it at once. Exit codes: 0 closed,
-/// 1 failed, 2 usage, 3 closed before all operations had ended.
+/// 1 failed, 2 usage, 3 closed before all operations had ended, 4 the same, but all of them are in the store.
 #[derive(Debug, Parser)]
 #[command(
     name = "iotcore-relay",
@@ -173,6 +178,9 @@ pub(crate) struct Arguments {
     )]
     overflow: Overflow,
 
+    #[command(flatten)]
+    store: StoreOptions,
+
     /// The minimum time between two states of a device; 0 for none
     #[arg(long, env = "IOTCORE_STATE_INTERVAL", value_name = "MS", default_value_t = 1_250,
           value_parser = value_parser!(u32).range(..=86_400_000))]
@@ -253,6 +261,7 @@ impl Arguments {
             total_queue: options.total_queue,
             overflow: self.overflow,
             drain_timeout: self.drain_timeout(),
+            has_store: self.store.is_given(),
             metrics: self.metrics,
             key: self.key.clone(),
             keys: Arc::clone(&keys),
@@ -271,6 +280,10 @@ impl Arguments {
             .options(options);
         let setup = match self.seed {
             Some(seed) => setup.seed(seed),
+            None => setup,
+        };
+        let setup = match self.store.open().map_err(StartError::Store)? {
+            Some(store) => setup.store(store),
             None => setup,
         };
         Ok((settings, setup))
@@ -320,6 +333,7 @@ impl Arguments {
         // The relay acknowledges a message after its line was written, because only the relay knows when that is.
         options.acknowledge = iotcore_gateway_tokio::options::Acknowledge::Manual;
         options.max_unacknowledged = MAX_UNACKNOWLEDGED;
+        options.durability = self.store.durability();
         options.backoff = Backoff {
             min: Duration::from_millis(self.backoff_min.into()),
             max: Duration::from_millis(self.backoff_max.into()),

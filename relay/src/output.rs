@@ -11,7 +11,7 @@ use std::{net::SocketAddr, time::Duration};
 use base64::{Engine, engine::general_purpose::STANDARD};
 use bytes::Bytes;
 use iotcore_gateway_tokio::{
-    MessageKind,
+    DeviceId, MessageKind,
     error_report::ErrorReport,
     message::{QoS, Tag},
 };
@@ -25,9 +25,9 @@ pub(crate) use self::{
     writer::Output,
 };
 use crate::{
-    codes::{CancelCode, CertaintyCode, DisconnectCode, InvalidCode},
+    codes::{CancelCode, CertaintyCode, DisconnectCode, InvalidCode, StoreCode},
     failure::Reason,
-    operation::{Action, Id, Request},
+    operation::{Action, Id, Publication, Request},
 };
 
 /// One line of output.
@@ -50,6 +50,22 @@ pub(crate) enum Event {
         /// The time until the next attempt; null if there is none.
         retry_in_ms: Option<u64>,
     },
+    /// A message was found in the store, under an id that the relay gives it.
+    Restored(Restored),
+    /// Something in the store was damaged at the start, and was set aside.
+    StoreDamaged {
+        places: u64,
+        bytes: u64,
+        detail: String,
+    },
+    /// Messages of a device were found in the store, and the input has not attached it.
+    Unclaimed { device: String, messages: usize },
+    /// A message is in the store.
+    Stored { id: Id },
+    /// The store cannot be written.
+    StoreFailed { error: StoreCode, detail: String },
+    /// The store can be written again.
+    StoreRecovered,
     /// An operation succeeded.
     Done { id: Id },
     /// An operation failed.
@@ -159,7 +175,23 @@ pub(crate) enum Event {
         detail: String,
     },
     /// The gateway is closed; the last event.
-    Closed { unsent: usize },
+    Closed {
+        unsent: usize,
+        /// How many of them the store has; left out if there is none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stored: Option<usize>,
+    },
+}
+
+/// A message that was found in the store, without its payload.
+#[derive(Debug, Serialize)]
+pub(crate) struct Restored {
+    id: Id,
+    device: String,
+    kind: &'static str,
+    subfolder: Option<String>,
+    bytes: usize,
+    tag: Option<String>,
 }
 
 /// A message from the cloud.
@@ -253,14 +285,7 @@ impl Event {
 impl Message {
     /// Constructs the line of a request, if that is a message.
     pub(crate) fn of(request: &Request, now: Instant) -> Option<Self> {
-        let (op, subfolder, publication) = match &request.action {
-            Action::Telemetry {
-                subfolder,
-                publication,
-            } => ("telemetry", subfolder.clone(), publication),
-            Action::State(publication) => ("state", None, publication),
-            Action::Attach { .. } | Action::Detach | Action::Authorize { .. } => return None,
-        };
+        let (op, subfolder, publication) = parts(&request.action)?;
         Some(Self {
             op,
             id: request.id.clone(),
@@ -273,6 +298,39 @@ impl Message {
                 .time_left(now)
                 .filter(|left| !left.is_zero())
                 .map(seconds),
+            tag: publication.tag.as_ref().map(Tag::to_string),
+        })
+    }
+
+    /// Sets when it expires, also if that is now: in so many seconds.
+    pub(crate) fn expires_after(mut self, seconds: Option<f64>) -> Self {
+        self.expires_after = seconds;
+        self
+    }
+}
+
+/// Returns the kind, subfolder and rest of a message.
+fn parts(action: &Action) -> Option<(&'static str, Option<String>, &Publication)> {
+    match action {
+        Action::Telemetry {
+            subfolder,
+            publication,
+        } => Some(("telemetry", subfolder.clone(), publication)),
+        Action::State(publication) => Some(("state", None, publication)),
+        Action::Attach { .. } | Action::Detach | Action::Authorize { .. } => None,
+    }
+}
+
+impl Restored {
+    /// Constructs the event of a request, if that is a message, of this device.
+    pub(crate) fn of(request: &Request, device: &DeviceId) -> Option<Self> {
+        let (kind, subfolder, publication) = parts(&request.action)?;
+        Some(Self {
+            id: request.id.clone(),
+            device: device.to_string(),
+            kind,
+            subfolder,
+            bytes: publication.payload.len(),
             tag: publication.tag.as_ref().map(Tag::to_string),
         })
     }

@@ -19,12 +19,13 @@ use crate::{
 };
 
 const CLOSED: u8 = 0;
-const FAILED: u8 = 1;
+pub(crate) const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 const CUT_SHORT: u8 = 3;
+const KEPT: u8 = 4;
 
 /// How long the end waits for notes to be read.
-const MAX_FLUSH: Duration = Duration::from_secs(1);
+pub(crate) const MAX_FLUSH: Duration = Duration::from_secs(1);
 
 /// Runs until the gateway is closed; returns the exit code.
 pub(crate) fn run(arguments: Arguments) -> ExitCode {
@@ -67,11 +68,13 @@ async fn run_relay(arguments: Arguments) -> Result<u8, Error> {
         Arc::clone(&stop),
         Arc::clone(&gate),
     );
+    // Before the driver runs, so that none is missed.
+    let restored = client.restored();
     let input = Input::read(gate);
     let sources = Sources::new(client.status().holding(), messages, input, stop);
     notifier.ready();
     let driver = tokio::spawn(driver.run());
-    let end = relay.run(sources).await;
+    let end = relay.run(sources, restored).await;
     notifier.stopping();
     let closing = async {
         // If the events are no longer read, accepted messages are still sent.
@@ -88,6 +91,7 @@ async fn run_relay(arguments: Arguments) -> Result<u8, Error> {
     end.input.map_err(Error::Input)?;
     Ok(match cause {
         Ok(CloseCause::Requested) | Err(_) if end.is_cut_short => CUT_SHORT,
+        Ok(CloseCause::Requested) | Err(_) if end.has_kept => KEPT,
         Ok(CloseCause::Requested) | Err(_) => CLOSED,
         Ok(_) => FAILED,
     })

@@ -11,6 +11,7 @@ mod pause;
 mod shutdown;
 mod snapshot;
 mod statuses;
+mod storing;
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -19,11 +20,11 @@ use std::{
 };
 
 use iotcore_gateway_tokio::{
-    Client, Device, DeviceId, Failure, Message,
-    message::{QoS, Subscription},
+    Client, Delivery, Device, DeviceId, Failure, Message,
+    message::{QoS, Subscription, Unsent},
 };
 use tokio::{
-    sync::{Notify, mpsc},
+    sync::{Notify, mpsc, watch},
     task::JoinSet,
     time::Instant,
 };
@@ -31,7 +32,7 @@ use tokio::{
 use self::{
     connection::Connection,
     lanes::{Lanes, Place, Stage},
-    open::Open,
+    open::{Open, Origin},
     pause::Pause,
     shutdown::Shutdown,
 };
@@ -64,9 +65,13 @@ pub(crate) struct Relay {
     pause: Pause,
     shutdown: Shutdown,
     pulse: Pulse,
+    /// Notified when the store can be written again; `None` if there is none.
+    store_recovered: Option<watch::Sender<()>>,
     /// The number of messages left unsent.
     unsent: usize,
-    /// Whether the end of the relay has ended an operation, of any kind.
+    /// How many of them the store has.
+    kept: usize,
+    /// Whether the end of the relay has ended an operation, of any kind, that the store does not have.
     is_cut_short: bool,
     /// Why the input cannot be read any more.
     input: io::Result<()>,
@@ -74,8 +79,10 @@ pub(crate) struct Relay {
 
 /// How the relay ended.
 pub(crate) struct End {
-    /// Whether it has ended an operation.
+    /// Whether it has ended an operation that the store does not have.
     pub(crate) is_cut_short: bool,
+    /// Whether the store has messages that were not sent.
+    pub(crate) has_kept: bool,
     /// An error when the input cannot be read.
     pub(crate) input: io::Result<()>,
     /// An error when the output cannot be written. The gateway may not be closed in that case.
@@ -96,6 +103,7 @@ impl Relay {
         let (messages, receiver) = mpsc::channel(1);
         let notifier = pulse.notifier().clone();
         let shutdown = Shutdown::new(client.clone(), stop, gate, notifier, settings.drain_timeout);
+        let store_recovered = settings.has_store.then(|| watch::Sender::new(()));
         let relay = Self {
             client,
             settings,
@@ -111,28 +119,36 @@ impl Relay {
             pause: Pause::default(),
             shutdown,
             pulse,
+            store_recovered,
             unsent: 0,
+            kept: 0,
             is_cut_short: false,
             input: Ok(()),
         };
         (relay, receiver)
     }
 
-    /// Runs to the end; the last event is `closed`.
-    pub(crate) async fn run(mut self, sources: Sources) -> End {
-        let output = self.process(sources).await;
+    /// Runs to the end; the last event is `closed`. `restored` was found in the store.
+    pub(crate) async fn run(mut self, sources: Sources, restored: Vec<(Unsent, Delivery)>) -> End {
+        let output = self.process(sources, restored).await;
         End {
             is_cut_short: self.is_cut_short,
+            has_kept: self.kept > 0,
             input: self.input,
             output,
             ends_at: self.shutdown.ends_at(),
         }
     }
 
-    async fn process(&mut self, mut sources: Sources) -> io::Result<()> {
+    async fn process(
+        &mut self,
+        mut sources: Sources,
+        restored: Vec<(Unsent, Delivery)>,
+    ) -> io::Result<()> {
         if let Some(address) = self.settings.metrics {
             self.write(&Event::Metrics { address }).await?;
         }
+        self.take_restored(restored).await?;
         self.subscribe_gateway();
         while !self.shutdown.is_overdue(Instant::now()) {
             self.pulse.vitals().set_open(self.open.messages().into());
@@ -165,8 +181,11 @@ impl Relay {
             };
             self.end(id, Err(reason)).await?;
         }
-        let unsent = self.unsent;
-        self.write(&Event::Closed { unsent }).await
+        let closed = Event::Closed {
+            unsent: self.unsent,
+            stored: self.settings.has_store.then_some(self.kept),
+        };
+        self.write(&closed).await
     }
 
     fn subscribe_gateway(&mut self) {
@@ -259,7 +278,8 @@ impl Relay {
             return self.write(&failed).await.map(Ok);
         }
         let place = self.lanes.next_place(&device, &request.action);
-        self.open.add(&request, device.clone(), place);
+        self.open
+            .add(&request, device.clone(), place, Origin::Input);
         if matches!(request.action, Action::Detach) {
             let deadline = Instant::now() + self.settings.drain_timeout.half();
             self.drains.push_back((deadline, device.clone(), place));
@@ -280,7 +300,7 @@ impl Relay {
     /// Refuses a request that was read when the gateway was closed already.
     async fn refuse_closed(&mut self, request: &Request) -> io::Result<()> {
         let message = output::Message::of(request, Instant::now());
-        self.count_unfinished(message.is_some());
+        self.count_unfinished(message.is_some(), false);
         let failed = Event::failed(request.id.clone(), Reason::closed(), message);
         self.write(&failed).await
     }
@@ -305,10 +325,16 @@ impl Relay {
 
     /// Closes the gateway once the input has ended and so has everything that it asked for.
     async fn continue_shutdown(&mut self) -> io::Result<()> {
-        if self.shutdown.is_draining() && self.open.is_empty() && !self.shutdown.has_lines_left() {
+        if self.shutdown.is_draining() && self.is_all_done() && !self.shutdown.has_lines_left() {
             return self.close().await;
         }
         Ok(())
+    }
+
+    /// Returns whether nothing is open any more but messages that were found in the store, of devices that the input has not
+    /// attached.
+    fn is_all_done(&self) -> bool {
+        self.open.has_only_restored() && self.open.restored().messages == self.lanes.unclaimed()
     }
 
     /// Returns the next deadline: of the shutdown, of a detach, or of a message that waits.

@@ -9,7 +9,7 @@ use std::{
 };
 
 use iotcore_gateway_tokio::{
-    Device, DeviceId, Message, Status, StatusChanges,
+    Delivery, Device, DeviceId, Message, Status, StatusChanges,
     error::{AttachError, OperationError},
     message::{QoS, Subscription},
     pending::Attaching,
@@ -66,6 +66,8 @@ pub(crate) enum Ended {
     /// A message, an authorisation, or an attach that the gateway had accepted.
     Other(Id, Result<(), Reason>),
     Accepted(Accepted),
+    /// A message that is stored, and goes on or has failed since.
+    Stored(Id, Result<Delivery, Reason>),
     Detached {
         id: Id,
         device: Device,

@@ -3,6 +3,8 @@
 use core::fmt;
 use std::sync::Arc;
 
+#[cfg(feature = "store")]
+use crate::driver::{delivery::Delivery, state::State};
 use crate::{
     command::OpId,
     driver::{
@@ -150,6 +152,21 @@ impl Client {
     /// them across a restart of the process.
     pub fn unsent(&self) -> Vec<Unsent> {
         self.shared.lock(|state| state.gateway().unsent().collect())
+    }
+
+    /// Returns every message that was found in the store at the start and has not ended, in the order of acceptance, each with
+    /// its [`Delivery`], which tells how it ends. Call it before the driver runs to miss none; what had expired by the start
+    /// is not among them, and is [`Status::Undelivered`](crate::driver::Status::Undelivered).
+    #[cfg(feature = "store")]
+    pub fn restored(&self) -> Vec<(Unsent, Delivery)> {
+        let restored = self.shared.lock(State::wait_for_restored).into_iter();
+        let delivery = |unsent: &Unsent| Delivery::new(&self.shared, unsent.op, unsent.qos);
+        restored
+            .map(|unsent| {
+                let delivery = delivery(&unsent);
+                (unsent, delivery)
+            })
+            .collect()
     }
 
     /// Closes the gateway for good: sends accepted messages for at most [`drain_timeout`](crate::Options::drain_timeout), then

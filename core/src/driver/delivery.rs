@@ -55,7 +55,8 @@ pub struct Delivery {
 }
 
 impl Delivery {
-    fn new(shared: &Arc<Shared>, op: OpId, qos: QoS) -> Self {
+    /// Waits for `op`, which [`State`](crate::driver::state::State) has counted as waited for.
+    pub(crate) fn new(shared: &Arc<Shared>, op: OpId, qos: QoS) -> Self {
         Self {
             completion: Completion::new(Arc::clone(shared), op),
             qos,

@@ -15,7 +15,7 @@ mod worker;
 
 pub use self::{
     disk::{Disk, Executed},
-    folder::Folder,
+    folder::{Folder, ReadOnlyFolder},
     segment_store::SegmentStore,
     store_error::StoreError,
     worker::{Job, Worker, WorkerThread},

@@ -69,6 +69,20 @@ impl ClientId {
         &self.gateway
     }
 
+    /// Returns the client id that is displayed as this path; `None` if there is none.
+    #[cfg(feature = "store")]
+    pub(crate) fn from_path(path: &str) -> Option<Self> {
+        let mut parts = path.split('/');
+        let mut after = |name: &str| parts.next().filter(|part| *part == name).and(parts.next());
+        let id = Self {
+            project: after("projects")?.parse().ok()?,
+            location: after("locations")?.parse().ok()?,
+            registry: after("registries")?.parse().ok()?,
+            gateway: after("devices")?.parse().ok()?,
+        };
+        parts.next().is_none().then_some(id)
+    }
+
     /// Returns a hash of the whole path, for what must differ between gateways and be the same on every machine.
     pub(crate) fn fingerprint(&self) -> u32 {
         fnv1a(self.to_string().as_bytes())

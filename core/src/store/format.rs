@@ -9,7 +9,10 @@ use crc32fast::Hasher;
 
 pub(crate) use self::{
     fields::{Fields, append_put, read_put},
-    header::{Header, HeaderProblem, header_len, read_header, write_header},
+    header::{
+        Header, HeaderProblem, LONGEST_HEADER, header_len, read_any_header, read_header,
+        write_header,
+    },
 };
 use super::SegmentNumber;
 

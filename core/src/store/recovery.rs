@@ -1,10 +1,12 @@
 //! Reads what a folder holds, at the start.
 
+mod owner;
 mod replay;
 mod report;
 
 use core::num::NonZeroU64;
 
+pub(crate) use self::owner::read_owner;
 use self::replay::{Place, Replay};
 pub use self::report::{Damage, OpenError, Recovered};
 use super::{

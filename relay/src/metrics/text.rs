@@ -161,6 +161,16 @@ impl Snapshot {
             stats.queued_bytes as u64,
         )?;
         lines.gauge(
+            "stored_messages",
+            "Messages in the store.",
+            stats.stored as u64,
+        )?;
+        lines.gauge(
+            "stored_bytes",
+            "Bytes reserved in the store, of --store-limit.",
+            stats.stored_bytes as u64,
+        )?;
+        lines.gauge(
             "in_flight_messages",
             "Messages sent and not acknowledged.",
             stats.in_flight as u64,

@@ -37,6 +37,7 @@ pub(crate) struct Settings {
     pub(crate) total_queue: QueueLimit,
     pub(crate) overflow: Overflow,
     pub(crate) drain_timeout: DrainTimeout,
+    pub(crate) has_store: bool,
     /// Where the metrics are served.
     pub(crate) metrics: Option<SocketAddr>,
     /// The file with the gateway's private key.

@@ -4,7 +4,7 @@ use std::{error::Error, fmt, path::PathBuf};
 
 use iotcore_gateway_tokio::{
     auth::MintError,
-    error::{KeyFileError, SetupError},
+    error::{KeyFileError, SetupError, StoreError},
     proxy::InvalidProxy,
     tls::TlsError,
 };
@@ -32,6 +32,8 @@ pub(crate) enum StartError {
     Lifetime(MintError),
     /// `--backoff-max` is less than `--backoff-min`; both in milliseconds.
     Backoff { min: u32, max: u32 },
+    /// The store cannot be used.
+    Store(StoreError),
     /// The host or another option is invalid.
     Setup(SetupError),
 }
@@ -40,9 +42,12 @@ impl StartError {
     /// Returns whether the command line is wrong, rather than a file or the machine.
     pub(crate) fn is_usage(&self) -> bool {
         match self {
-            Self::Key(_) | Self::DeviceKeys(_) | Self::Roots(..) | Self::ClientCertificate(_) => {
-                false
-            }
+            Self::Key(_)
+            | Self::DeviceKeys(_)
+            | Self::Roots(..)
+            | Self::ClientCertificate(_)
+            | Self::Store(_)
+            | Self::Setup(SetupError::Store(_) | SetupError::NoThread(_)) => false,
             Self::NotAFile
             | Self::Proxy(_)
             | Self::ProxyVariable(_)
@@ -96,6 +101,9 @@ impl fmt::Display for StartError {
                 f,
                 "--backoff-max is {max} ms: it must not be below --backoff-min, {min} ms"
             ),
+            Self::Store(error) | Self::Setup(SetupError::Store(error)) => {
+                write!(f, "--store: {error}")
+            }
             Self::Setup(SetupError::Host(error)) => write!(f, "--host: {error}"),
             Self::Setup(error @ SetupError::PlainThroughProxy) => {
                 write!(f, "--plain with --proxy: {error}")

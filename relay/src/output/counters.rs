@@ -33,6 +33,9 @@ pub(crate) struct Counters {
     duplicates: u64,
     queued: usize,
     queued_bytes: usize,
+    /// How many of them are in the store, and how much is reserved there.
+    stored: usize,
+    stored_bytes: usize,
     in_flight: usize,
     skipped: usize,
     /// How long the bridge takes to acknowledge a message: on average, and at most since the last `stats`; null if it has
@@ -78,6 +81,8 @@ impl Counters {
             duplicates: stats.duplicates,
             queued: stats.queued,
             queued_bytes: stats.queued_bytes,
+            stored: stats.stored,
+            stored_bytes: stats.stored_bytes,
             in_flight: stats.in_flight,
             skipped: stats.skipped,
             latency_ms: stats.latency.map(|latency| latency.as_millis()),

@@ -77,6 +77,7 @@ pub(crate) fn device_state(state: DeviceState) -> StateCode {
         DeviceState::Refused => StateCode::Refused,
         DeviceState::Dormant => StateCode::Dormant,
         DeviceState::Detaching => StateCode::Detaching,
+        DeviceState::Unclaimed => StateCode::Unclaimed,
         _ => StateCode::Other,
     }
 }

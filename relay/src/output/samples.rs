@@ -12,6 +12,7 @@ use super::*;
 use crate::{
     codes::{
         CancelCode, CertaintyCode, DisconnectCode, ErrorCode, InvalidCode, RetryCode, StateCode,
+        StoreCode,
     },
     failure, schema,
 };
@@ -19,7 +20,7 @@ use crate::{
 /// Returns what must be among the samples. A new event does not compile here until it is counted, and has a sample below.
 fn number(event: &Event) -> usize {
     match event {
-        Event::Metrics { .. } => 26,
+        Event::Metrics { .. } => 32,
         Event::Connected => 0,
         Event::Disconnected { .. } => 1,
         Event::Done { .. } => 2,
@@ -46,6 +47,12 @@ fn number(event: &Event) -> usize {
         Event::Invalid { .. } => 23,
         Event::NotCancelled { .. } => 24,
         Event::Closed { .. } => 25,
+        Event::Restored(_) => 26,
+        Event::StoreDamaged { .. } => 27,
+        Event::Unclaimed { .. } => 28,
+        Event::Stored { .. } => 29,
+        Event::StoreFailed { .. } => 30,
+        Event::StoreRecovered => 31,
     }
 }
 
@@ -184,7 +191,33 @@ fn samples() -> Vec<Event> {
             error: CancelCode::TooLate,
             detail: String::new(),
         },
-        Event::Closed { unsent: 0 },
+        Event::Closed {
+            unsent: 1,
+            stored: Some(1),
+        },
+        Event::Restored(Restored {
+            id: Id::of_restored(1),
+            device: device(),
+            kind: "telemetry",
+            subfolder: Some("a/b".to_owned()),
+            bytes: 2,
+            tag: Some("t".to_owned()),
+        }),
+        Event::StoreDamaged {
+            places: 1,
+            bytes: 2,
+            detail: String::new(),
+        },
+        Event::Unclaimed {
+            device: device(),
+            messages: 1,
+        },
+        Event::Stored { id: Id::Number(1) },
+        Event::StoreFailed {
+            error: StoreCode::Full,
+            detail: String::new(),
+        },
+        Event::StoreRecovered,
     ]
 }
 
@@ -238,6 +271,10 @@ fn the_schema_has_exactly_the_codes_that_are_written_each_with_a_sentence() {
         (
             "cancel_code",
             CancelCode::ALL.iter().map(|code| code.as_str()).collect(),
+        ),
+        (
+            "store_code",
+            StoreCode::ALL.iter().map(|code| code.as_str()).collect(),
         ),
         (
             "disconnect_reason",

@@ -9,7 +9,7 @@ use iotcore_gateway_tokio::{
 };
 use tokio::time::Instant;
 
-use super::{Relay, lanes::Stage};
+use super::{Relay, lanes::Stage, storing};
 use crate::{
     failure::Reason,
     operation::{Action, Id, Publication, Request},
@@ -25,8 +25,12 @@ impl Relay {
         let may_overflow = self.settings.overflow == Overflow::DropOldest;
         while let Some((place, request)) = self.lanes.pop_startable(device, may_overflow, limit) {
             if matches!(request.action, Action::Detach) && self.lanes.is_unknown(device) {
-                // The bridge, too, confirms the detach of a device that is not attached.
-                self.end(request.id, Ok(())).await?;
+                match self.client.device(device) {
+                    // Messages of it were found in the store.
+                    Some(unclaimed) => self.detach(request.id, unclaimed),
+                    // The bridge, too, confirms the detach of a device that is not attached.
+                    None => self.end(request.id, Ok(())).await?,
+                }
                 continue;
             }
             match self.command(device, &request) {
@@ -191,10 +195,18 @@ impl Relay {
     /// Records that the gateway has accepted a message.
     fn accepted(&mut self, device: &DeviceId, request: &Request, delivery: Delivery) {
         self.lanes.on_accepted(device, request);
-        self.await_end(request.id.clone(), Some(delivery.op()), delivery);
+        match &self.store_recovered {
+            Some(recovered) => {
+                self.open.set_op(&request.id, Some(delivery.op()));
+                let ended =
+                    storing::stored_or_ended(request.id.clone(), delivery, recovered.subscribe());
+                self.tasks.spawn(ended);
+            }
+            None => self.await_end(request.id.clone(), Some(delivery.op()), delivery),
+        }
     }
 
-    fn await_end<E: Into<Reason>>(
+    pub(super) fn await_end<E: Into<Reason>>(
         &mut self,
         id: Id,
         op: Option<OpId>,

@@ -10,7 +10,13 @@ use iotcore_gateway_tokio::{
 };
 use tokio::time::Instant;
 
-use super::{Relay, connection::ConnectionEnd, lanes::Stage, open::OpenMessage, statuses};
+use super::{
+    Relay,
+    connection::ConnectionEnd,
+    lanes::Stage,
+    open::{OpenMessage, Origin},
+    statuses,
+};
 use crate::{
     failure::{Circumstances, Reason, certainty, disconnect_code, disconnect_detail},
     operation::Id,
@@ -26,7 +32,12 @@ impl Relay {
         if let Some(message) = &message
             && message.op.is_some()
         {
-            self.lanes.on_ended(&message.device, &message.request);
+            match message.origin {
+                Origin::Input => self.lanes.on_ended(&message.device, &message.request),
+                Origin::Store => self
+                    .lanes
+                    .on_restored_ended(&message.device, &message.request),
+            }
         }
         let event = match result {
             Ok(()) => {
@@ -35,7 +46,8 @@ impl Relay {
             }
             Err(reason) => {
                 if reason.is_unsent() {
-                    self.count_unfinished(message.is_some());
+                    let is_stored = message.as_ref().is_some_and(|message| message.is_stored);
+                    self.count_unfinished(message.is_some(), is_stored);
                 }
                 let is_repeated =
                     |message: &&OpenMessage| message.op.is_some() || !reason.is_mistake();
@@ -49,9 +61,10 @@ impl Relay {
     }
 
     /// Counts an operation that the end of the relay has ended.
-    pub(super) fn count_unfinished(&mut self, is_message: bool) {
-        self.is_cut_short = true;
+    pub(super) fn count_unfinished(&mut self, is_message: bool, is_stored: bool) {
+        self.is_cut_short |= !is_stored;
         self.unsent += usize::from(is_message);
+        self.kept += usize::from(is_stored);
     }
 
     pub(super) async fn on_ended(&mut self, ended: Ended) -> io::Result<()> {
@@ -68,6 +81,7 @@ impl Relay {
                 }
             }
             Ended::Other(id, result) => self.end(id, result).await,
+            Ended::Stored(id, rest) => self.on_stored(id, rest).await,
             Ended::Accepted(accepted) => self.on_accepted(accepted).await,
             Ended::Detached { id, device, result } => {
                 let result = match result {
@@ -117,6 +131,7 @@ impl Relay {
         match &change {
             Status::Attached { .. } => self.pause.forget(),
             Status::Detached { device, .. } => self.lanes.on_detached(device),
+            Status::StoreRecovered => self.on_store_recovered(),
             _ => {}
         }
         let event = match change {

@@ -148,6 +148,26 @@ impl Lanes {
         self.crowded.end_offer();
     }
 
+    /// Records that the gateway has a message that was found in the store.
+    pub(super) fn on_restored(&mut self, device: &DeviceId, message: &Request) {
+        let lane = self.get_mut(device);
+        lane.accepted.add_request(message);
+        lane.restored.add_request(message);
+    }
+
+    /// Records that a message that was found in the store has ended.
+    pub(super) fn on_restored_ended(&mut self, device: &DeviceId, message: &Request) {
+        self.get_mut(device).restored.remove_request(message);
+        self.on_ended(device, message);
+    }
+
+    /// Returns how many messages were found in the store of devices that the input has not attached.
+    pub(super) fn unclaimed(&self) -> usize {
+        let lanes = self.lanes.values();
+        let unclaimed = lanes.filter(|lane| matches!(lane.stage, Stage::Unknown));
+        unclaimed.map(|lane| lane.restored.messages).sum()
+    }
+
     /// Records that a message that the gateway had accepted has ended: its room may be what another one waits for.
     pub(super) fn on_ended(&mut self, device: &DeviceId, message: &Request) {
         self.get_mut(device).accepted.remove_request(message);

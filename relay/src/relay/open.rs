@@ -12,6 +12,8 @@ use crate::operation::{Action, Control, Id, NotCancelled, Request};
 pub(super) struct Open {
     all: BTreeMap<Id, OpenOperation>,
     messages: Load,
+    /// How much the messages among them hold that were found in the store.
+    restored: Load,
 }
 
 /// One open operation.
@@ -21,6 +23,17 @@ struct OpenOperation {
     device: DeviceId,
     /// The gateway's id of the operation, once accepted.
     op: Option<OpId>,
+    origin: Origin,
+    /// Whether it is a message that is in the store.
+    is_stored: bool,
+}
+
+/// Where an operation comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum Origin {
+    Input,
+    /// It is a message that was found in the store.
+    Store,
 }
 
 /// A message to the cloud.
@@ -29,6 +42,8 @@ pub(super) struct OpenMessage {
     pub(super) device: DeviceId,
     /// The gateway's id of the message, once accepted.
     pub(super) op: Option<OpId>,
+    pub(super) origin: Origin,
+    pub(super) is_stored: bool,
 }
 
 enum Kind {
@@ -46,9 +61,18 @@ pub(super) enum Whereabouts {
 }
 
 impl Open {
-    /// Adds an operation, which waits at this place.
-    pub(super) fn add(&mut self, request: &Request, device: DeviceId, place: Place) {
+    /// Adds an operation, which waits at this place, or was accepted long ago.
+    pub(super) fn add(
+        &mut self,
+        request: &Request,
+        device: DeviceId,
+        place: Place,
+        origin: Origin,
+    ) {
         self.messages.add_request(request);
+        if origin == Origin::Store {
+            self.restored.add_request(request);
+        }
         let kind = match &request.action {
             Action::Attach { .. } => Kind::Control(Control::Attach),
             Action::Detach => Kind::Control(Control::Detach),
@@ -60,6 +84,8 @@ impl Open {
             place,
             device,
             op: None,
+            origin,
+            is_stored: origin == Origin::Store,
         };
         self.all.insert(request.id.clone(), operation);
     }
@@ -86,19 +112,36 @@ impl Open {
         }
     }
 
+    /// Records that a message is in the store.
+    pub(super) fn set_stored(&mut self, id: &Id) {
+        if let Some(operation) = self.all.get_mut(id) {
+            operation.is_stored = true;
+        }
+    }
+
     /// Removes an operation; returns it if it was a message.
     pub(super) fn remove(&mut self, id: &Id) -> Option<OpenMessage> {
         let OpenOperation {
-            kind, device, op, ..
+            kind,
+            device,
+            op,
+            origin,
+            is_stored,
+            ..
         } = self.all.remove(id)?;
         let Kind::Message(request) = kind else {
             return None;
         };
         self.messages.remove_request(&request);
+        if origin == Origin::Store {
+            self.restored.remove_request(&request);
+        }
         Some(OpenMessage {
             request,
             device,
             op,
+            origin,
+            is_stored,
         })
     }
 
@@ -115,10 +158,6 @@ impl Open {
         self.all.contains_key(id)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.all.is_empty()
-    }
-
     pub(super) fn is_attaching(&self) -> bool {
         self.all
             .values()
@@ -128,6 +167,16 @@ impl Open {
     /// Returns how much the open messages to the cloud hold.
     pub(super) fn messages(&self) -> Load {
         self.messages
+    }
+
+    /// Returns how much those among them hold that were found in the store.
+    pub(super) fn restored(&self) -> Load {
+        self.restored
+    }
+
+    /// Returns whether everything that the input has asked for has ended.
+    pub(super) fn has_only_restored(&self) -> bool {
+        self.all.len() == self.restored.messages
     }
 
     /// Returns the number of other open operations.

@@ -41,10 +41,14 @@ impl Relay {
         self.shutdown.has_lines_left() || self.shutdown.is_running() && has_room()
     }
 
-    /// Returns whether too many messages are open, of devices that can send as far as that is known.
+    /// Returns whether too many messages are open, of devices that can send as far as that is known. What was found in the
+    /// store does not count: it may be for devices that the input has yet to attach.
     fn is_full(&self) -> bool {
         let messages = match self.settings.overflow {
-            Overflow::Wait => self.open.messages().without(self.pause.unmoved),
+            Overflow::Wait => {
+                let messages = self.open.messages().without(self.open.restored());
+                messages.without(self.pause.unmoved)
+            }
             Overflow::DropOldest => self.lanes.waiting_load(),
         };
         messages.reaches(self.settings.total_queue)
@@ -68,7 +72,9 @@ impl Relay {
         };
         for device in self.lanes.unable_to_send(since, now) {
             let lane = self.lanes.get_mut(&device);
-            self.pause.unmoved.add_all(lane.accepted);
+            self.pause
+                .unmoved
+                .add_all(lane.accepted.without(lane.restored));
             let reason = Reason::unable_to_send(&device, lane.state());
             for message in self.lanes.take_messages(&device) {
                 self.end(message.id, Err(reason.clone())).await?;

@@ -2,9 +2,11 @@
 
 use iotcore_gateway_tokio::{
     DeviceId, Failure, Status, error::OperationError, message::Subscription,
+    store::StoreFailureKind,
 };
 
 use crate::{
+    codes::StoreCode,
     failure::{Reason, detach_cause},
     notes::note,
     output::Event,
@@ -64,6 +66,26 @@ pub(super) fn event(change: Status, own: &DeviceId) -> Option<Event> {
             device: device.to_string(),
             messages,
         },
+        Status::StoreDamaged { damage } => Event::StoreDamaged {
+            places: damage.places,
+            bytes: damage.bytes,
+            detail: Status::StoreDamaged { damage }.to_string(),
+        },
+        Status::Unclaimed { device, messages } => Event::Unclaimed {
+            device: device.to_string(),
+            messages,
+        },
+        Status::StoreFailed { failure } => Event::StoreFailed {
+            error: match failure.kind {
+                StoreFailureKind::Full => StoreCode::Full,
+                StoreFailureKind::ReadOnly => StoreCode::ReadOnly,
+                _ => StoreCode::Broken,
+            },
+            detail: failure.to_string(),
+        },
+        Status::StoreRecovered => Event::StoreRecovered,
+        // Each of them has had its event.
+        Status::Restored { .. } => return None,
         // With a budget of its own: a bridge may send any number of them, and a program cannot do anything about it.
         change @ Status::Unrequested { .. } => {
             note(change);

@@ -34,11 +34,12 @@ validator.validate({\"event\": \"connected\"})
 ```
 ";
 
-const CODES: [(&str, &str); 10] = [
+const CODES: [(&str, &str); 11] = [
     ("error_code", "`error`: codes of the relay"),
     ("reported_code", "`error`: codes that the bridge reports"),
     ("invalid_code", "`error` in `invalid`"),
     ("cancel_code", "`error` in `not_cancelled`"),
+    ("store_code", "`error` in `store_failed`"),
     ("disconnect_reason", "`reason` in `disconnected`"),
     ("certainty", "`certainty`"),
     ("retry", "`retry`"),

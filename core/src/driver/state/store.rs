@@ -16,6 +16,7 @@ use crate::{
     mqtt::QoS,
     store::{Recovered, StoreFailure},
     time::{Instant, UnixTime},
+    unsent::Unsent,
 };
 
 /// The store, as handles and the status see it.
@@ -23,6 +24,8 @@ use crate::{
 pub(super) struct StoreView {
     /// Whether there is one.
     is_there: bool,
+    /// The last operation that was restored.
+    last_restored: Option<OpId>,
     /// What was found at the start and is to be reported.
     found: Option<Found>,
     /// Why it cannot be written.
@@ -53,7 +56,8 @@ impl State {
                 unix_now,
             };
             let restored = self.apply(restore, now).op();
-            restored.expect("a new gateway with a store takes what is in it");
+            let op = restored.expect("a new gateway with a store takes what is in it");
+            self.store.last_restored = Some(op);
             messages += 1;
         })?;
         self.store.is_there = true;
@@ -130,6 +134,19 @@ impl State {
 
 /// Handles.
 impl State {
+    /// Returns what was restored and has not ended, each counted as waited for.
+    pub(crate) fn wait_for_restored(&mut self) -> Vec<Unsent> {
+        let Some(last) = self.store.last_restored else {
+            return Vec::new();
+        };
+        let unsent = self.gateway.unsent().filter(|unsent| unsent.op <= last);
+        let restored: Vec<_> = unsent.collect();
+        for unsent in &restored {
+            self.operations.wait_for(unsent.op);
+        }
+        restored
+    }
+
     /// Waits until a publication with this quality of service is durable or was acknowledged.
     pub(crate) fn poll_stored(
         &mut self,

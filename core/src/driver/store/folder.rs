@@ -1,5 +1,7 @@
 //! A folder of segments on a real disk.
 
+mod read_only;
+
 use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions, TryLockError},
@@ -7,6 +9,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+pub use self::read_only::ReadOnlyFolder;
 use super::{Disk, Executed, StoreError};
 use crate::store::{DiskOp, SegmentNumber, StoreFailure, StoreFailureKind};
 
@@ -105,11 +108,7 @@ impl Folder {
     }
 
     fn read(&mut self, segment: SegmentNumber, offset: u64, len: usize) -> io::Result<Vec<u8>> {
-        let file = self.file(segment)?;
-        file.seek(SeekFrom::Start(offset))?;
-        let mut bytes = Vec::with_capacity(len);
-        file.take(len as u64).read_to_end(&mut bytes)?;
-        Ok(bytes)
+        read_from(self.file(segment)?, offset, len)
     }
 
     fn write(&mut self, segment: SegmentNumber, offset: u64, bytes: &[u8]) -> io::Result<()> {
@@ -132,18 +131,6 @@ impl Folder {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }
-    }
-
-    fn list(&self) -> io::Result<Vec<(SegmentNumber, u64)>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.path)? {
-            let entry = entry?;
-            let name = entry.file_name();
-            if let Some(segment) = name.to_str().and_then(SegmentNumber::from_file_name) {
-                files.push((segment, entry.metadata()?.len()));
-            }
-        }
-        Ok(files)
     }
 
     fn perform(&mut self, op: &DiskOp<'_>) -> io::Result<Executed> {
@@ -170,12 +157,32 @@ impl Folder {
 
 impl Disk for Folder {
     fn files(&mut self) -> Result<Vec<(SegmentNumber, u64)>, StoreFailure> {
-        self.list().map_err(|error| failure(&error))
+        list(&self.path).map_err(|error| failure(&error))
     }
 
     fn execute(&mut self, op: &DiskOp<'_>) -> Result<Executed, StoreFailure> {
         self.perform(op).map_err(|error| failure(&error))
     }
+}
+
+/// Returns the segments in a folder, with their sizes.
+fn list(path: &Path) -> io::Result<Vec<(SegmentNumber, u64)>> {
+    let mut files = Vec::new();
+    for entry in fs::read_dir(path)? {
+        let entry = entry?;
+        let name = entry.file_name();
+        if let Some(segment) = name.to_str().and_then(SegmentNumber::from_file_name) {
+            files.push((segment, entry.metadata()?.len()));
+        }
+    }
+    Ok(files)
+}
+
+fn read_from(file: &mut File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::with_capacity(len);
+    file.take(len as u64).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Makes the entries of a folder durable, where that is possible.

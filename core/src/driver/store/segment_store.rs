@@ -2,12 +2,12 @@
 
 use std::path::PathBuf;
 
-use super::{Disk, Executed, Folder, Store, StoreError};
+use super::{Disk, Executed, Folder, ReadOnlyFolder, Store, StoreError};
 use crate::{
     id::ClientId,
     store::{
-        LogEvent, LogOptions, Record, Recovered, Recovery, SegmentLog, StoreFailure,
-        StoreFailureKind, StoreOp, StoreSeq,
+        DiskOp, LONGEST_HEADER, LogEvent, LogOptions, Record, Recovered, Recovery, SegmentLog,
+        StoreFailure, StoreFailureKind, StoreOp, StoreSeq, read_owner,
     },
 };
 
@@ -42,6 +42,18 @@ impl SegmentStore {
     pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
         Ok(Self::on(Folder::open(folder.into())?))
     }
+
+    /// Opens the store in this folder for a tool, which reads it with [`owner`](Self::owner) and
+    /// [`restore`](Store::restore). Nothing in it is changed.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] names the folder: it does not exist or cannot be read, or a gateway uses it.
+    pub fn open_read_only(
+        folder: impl Into<PathBuf>,
+    ) -> Result<SegmentStore<ReadOnlyFolder>, StoreError> {
+        Ok(SegmentStore::on(ReadOnlyFolder::open(folder.into())?))
+    }
 }
 
 impl<D: Disk> SegmentStore<D> {
@@ -59,6 +71,30 @@ impl<D: Disk> SegmentStore<D> {
     pub fn options(mut self, options: LogOptions) -> Self {
         self.options = options;
         self
+    }
+
+    /// Returns the gateway that the store belongs to, as its newest segment says that is intact; `None` if none is.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it cannot be read, or was written by a newer version.
+    pub fn owner(&mut self) -> Result<Option<ClientId>, StoreError> {
+        let mut files = self.disk.files().map_err(StoreError::Unreadable)?;
+        files.sort_unstable();
+        for (segment, _) in files.into_iter().rev() {
+            let head = self.disk.execute(&DiskOp::Read {
+                segment,
+                offset: 0,
+                len: LONGEST_HEADER,
+            });
+            let Ok(Executed::Read(head)) = head else {
+                continue;
+            };
+            if let Some(owner) = read_owner(&head).map_err(StoreError::Unsuitable)? {
+                return Ok(Some(owner));
+            }
+        }
+        Ok(None)
     }
 
     /// Does what the log asks the disk for next; returns whether there was anything.

@@ -12,6 +12,9 @@ const VERSION: u32 = 1;
 /// number, from where on all segments are unproven, and the length of the client id.
 const FIXED: usize = 34;
 
+/// The bytes that hold any header: a client id has four parts of at most 255 bytes each.
+pub(crate) const LONGEST_HEADER: usize = 4 * 1024;
+
 /// A header that is intact and may be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Header {
@@ -54,17 +57,22 @@ pub(crate) fn write_header(out: &mut Vec<u8>, client: &str, header: Header) {
     out.resize(header_len(client), 0);
 }
 
-/// Reads the header that a file begins with.
+/// Reads the header that a file of this client begins with.
 pub(crate) fn read_header(bytes: &[u8], client: &str) -> Result<Header, HeaderProblem> {
-    let version = read_version(bytes).ok_or(HeaderProblem::Unreadable)?;
-    if version > VERSION {
-        return Err(HeaderProblem::Newer(version));
-    }
-    let (header, owner) = read_rest(bytes).ok_or(HeaderProblem::Unreadable)?;
+    let (header, owner) = read_any_header(bytes)?;
     if owner != client {
         return Err(HeaderProblem::OtherClient(owner.into()));
     }
     Ok(header)
+}
+
+/// Reads the header that a file of any client begins with; returns it with its client.
+pub(crate) fn read_any_header(bytes: &[u8]) -> Result<(Header, &str), HeaderProblem> {
+    let version = read_version(bytes).ok_or(HeaderProblem::Unreadable)?;
+    if version > VERSION {
+        return Err(HeaderProblem::Newer(version));
+    }
+    read_rest(bytes).ok_or(HeaderProblem::Unreadable)
 }
 
 fn read_version(bytes: &[u8]) -> Option<u32> {

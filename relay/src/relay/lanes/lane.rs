@@ -41,6 +41,8 @@ pub(in super::super) struct Lane {
     since: Option<Instant>,
     /// Its messages that the gateway has accepted and that have not ended.
     pub(in super::super) accepted: Load,
+    /// Those among them that were found in the store.
+    pub(in super::super) restored: Load,
     /// Requests that wait for the device or for room.
     waiting: BTreeMap<Place, Request>,
     /// How much the messages among them hold.

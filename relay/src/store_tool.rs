@@ -1,0 +1,100 @@
+//! `iotcore-relay store`: looks at a store that no relay uses, and changes nothing.
+
+mod content;
+mod lines;
+
+use std::{
+    fmt,
+    io::{self, BufWriter, Write},
+    path::Path,
+    process::ExitCode,
+    time::SystemTime,
+};
+
+use iotcore_gateway_tokio::{
+    auth::UnixTime,
+    error::StoreError,
+    store::{Damage, Recovered},
+};
+
+use self::content::Content;
+use crate::{
+    notes::{self, note},
+    options::{StoreArguments, StoreTask},
+    program::{FAILED, MAX_FLUSH},
+};
+
+const INTACT: u8 = 0;
+const DAMAGED: u8 = 3;
+
+/// Does what is asked for; returns the exit code.
+pub(crate) fn run(arguments: &StoreArguments) -> ExitCode {
+    let code = look_at(arguments).unwrap_or_else(|error| {
+        note(error);
+        FAILED
+    });
+    notes::flush(MAX_FLUSH);
+    ExitCode::from(code)
+}
+
+fn look_at(arguments: &StoreArguments) -> Result<u8, Error> {
+    let folder = arguments.task.folder();
+    let content = Content::read(folder).map_err(|error| Error::of(folder, &error))?;
+    let now = UnixTime::try_from(SystemTime::now()).map_err(|_| Error::Clock)?;
+    let mut output = BufWriter::new(io::stdout().lock());
+    let written = match &arguments.task {
+        StoreTask::Check { .. } => lines::check(&mut output, &content),
+        StoreTask::Show { .. } => lines::show(&mut output, &content, now),
+        StoreTask::Export { .. } => lines::export(&mut output, &content, now),
+    };
+    let written = written.and_then(|()| output.flush());
+    match written {
+        // Whoever reads it has seen enough.
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+        written => written.map_err(Error::Output)?,
+    }
+    Ok(judge(&content.recovered))
+}
+
+/// Notes what is damaged; returns the exit code.
+fn judge(recovered: &Recovered) -> u8 {
+    let Damage { places, bytes } = recovered.damaged;
+    if recovered.damaged.is_none() {
+        return INTACT;
+    }
+    note(format_args!(
+        "damaged in {places} places, at least {bytes} bytes in all: what was there is lost, the rest is there"
+    ));
+    DAMAGED
+}
+
+/// The reason why a store cannot be looked at.
+#[derive(Debug)]
+enum Error {
+    Store(String),
+    Clock,
+    Output(io::Error),
+}
+
+impl Error {
+    fn of(folder: &Path, error: &StoreError) -> Self {
+        let folder = folder.display();
+        Self::Store(match error {
+            StoreError::Folder { detail, .. } => format!("{folder}: {detail}"),
+            StoreError::InUse { .. } => format!(
+                "{folder} is in use: end the relay first, because the store changes while it is read"
+            ),
+            other => format!("{folder}: {other}"),
+        })
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Store(text) => f.write_str(text),
+            Self::Clock => f.write_str("the clock of this machine is before 1970: set it"),
+            Self::Output(error) => write!(f, "cannot write to standard output: {error}"),
+        }
+    }
+}

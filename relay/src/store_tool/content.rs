@@ -1,0 +1,79 @@
+//! What a store holds.
+
+use std::path::Path;
+
+use iotcore_gateway_tokio::{
+    ClientId, DeviceId,
+    auth::UnixTime,
+    error::StoreError,
+    store::{Recovered, SegmentStore, Store},
+};
+use tokio::time::Instant;
+
+use crate::operation::{Id, Publication, Request};
+
+/// What was read.
+pub(super) struct Content {
+    /// The gateway that the store belongs to; `None` if nothing in it says so.
+    pub(super) owner: Option<ClientId>,
+    /// In the order of acceptance.
+    pub(super) messages: Vec<StoredMessage>,
+    pub(super) recovered: Recovered,
+}
+
+/// A message, as the operation that sends it.
+pub(super) struct StoredMessage {
+    pub(super) device: DeviceId,
+    pub(super) request: Request,
+    pub(super) deadline: Option<UnixTime>,
+}
+
+impl Content {
+    pub(super) fn read(folder: &Path) -> Result<Self, StoreError> {
+        let mut store = SegmentStore::open_read_only(folder)?;
+        let owner = store.owner()?;
+        let mut content = Self {
+            owner,
+            messages: Vec::new(),
+            recovered: Recovered::default(),
+        };
+        if let Some(owner) = content.owner.clone() {
+            content.recovered = store.restore(&owner, &mut |_, record| {
+                let is_own = record.device == owner.gateway();
+                let publication = Publication {
+                    qos: record.qos,
+                    payload: record.payload.to_vec().into(),
+                    priority: record.priority,
+                    expires_at: None,
+                    tag: record.tag.cloned(),
+                };
+                content.messages.push(StoredMessage {
+                    device: record.device.clone(),
+                    request: Request::of_message(
+                        Id::Number(record.accepted.get().into()),
+                        (!is_own).then(|| record.device.to_string()),
+                        record.topic,
+                        publication,
+                    ),
+                    deadline: record.deadline,
+                });
+            })?;
+        }
+        Ok(content)
+    }
+}
+
+impl StoredMessage {
+    /// Returns the seconds until it expires, if it does.
+    pub(super) fn seconds_left(&self, now: UnixTime) -> Option<u64> {
+        let deadline = self.deadline?;
+        Some(deadline.as_secs().saturating_sub(now.as_secs()))
+    }
+
+    /// Returns the operation, as a relay reads it.
+    pub(super) fn operation(&self, now: UnixTime) -> Option<crate::output::Message> {
+        let message = crate::output::Message::of(&self.request, Instant::now())?;
+        let seconds = self.seconds_left(now).map(|seconds| seconds as f64);
+        Some(message.expires_after(seconds))
+    }
+}
