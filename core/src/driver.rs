@@ -44,6 +44,8 @@ pub mod sockets;
 mod state;
 mod status;
 mod status_changes;
+#[cfg(feature = "store")]
+pub mod store;
 pub mod tls;
 mod token_wait;
 mod tokens;
@@ -59,6 +61,8 @@ use core::{
 };
 use std::sync::Arc;
 
+#[cfg(feature = "store")]
+use self::store::StoreRunner;
 #[cfg(feature = "jwt")]
 pub use self::tokens::KeyTokens;
 use self::{
@@ -105,6 +109,8 @@ pub mod error {
         setup_error::SetupError,
         transport_error::{TokenFailure, TransportError},
     };
+    #[cfg(feature = "store")]
+    pub use super::{operation_error::StoredError, store::StoreError};
 }
 
 pub mod pending {
@@ -112,6 +118,8 @@ pub mod pending {
     //!
     //! What was accepted goes on when its future is dropped.
 
+    #[cfg(feature = "store")]
+    pub use super::delivery::Storing;
     pub use super::{attaching::Attaching, delivery::Accepting, operation::Operation};
 }
 
@@ -135,6 +143,8 @@ pub struct Driver<R: Runtime, T: TokenSource> {
     buffer: Box<[u8]>,
     /// Consecutive turns that stopped reading at their bound.
     unread_turns: u32,
+    #[cfg(feature = "store")]
+    store: Option<StoreRunner>,
 }
 
 /// Where to connect.
@@ -161,7 +171,15 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             dialer: Dialer::default(),
             buffer: vec![0; READ_BYTES].into(),
             unread_turns: 0,
+            #[cfg(feature = "store")]
+            store: None,
         }
+    }
+
+    #[cfg(feature = "store")]
+    fn with_store(mut self, store: Option<StoreRunner>) -> Self {
+        self.store = store;
+        self
     }
 
     /// Runs until the gateway is closed, and returns the unsent messages. Spawn it, or await it concurrently with the
@@ -179,7 +197,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
                     let step =
                         |state: &mut State| (state.closed().cloned(), state.awaits_status_reader());
                     match self.shared.lock(|state| step(state)) {
-                        (Some(closed), _) => Poll::Ready(Some(closed)),
+                        (Some(closed), _) if self.is_store_at_rest() => Poll::Ready(Some(closed)),
+                        (Some(_), _) => Poll::Pending,
                         // The end of the last connection is reported before the next one begins.
                         (None, false) if wants_transport => Poll::Ready(None),
                         (None, _) => Poll::Pending,
@@ -198,10 +217,47 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         self.register_waker(cx);
         let now = self.environment.now();
         let wants_transport = self.advance(now);
+        self.run_store(cx);
         self.fetch_tokens(cx);
         self.set_alarm(cx);
         wants_transport
     }
+
+    /// Passes on what the store has answered, and what it is to do next. Called after what may have changed that.
+    #[cfg(feature = "store")]
+    fn run_store(&mut self, cx: &mut Context<'_>) {
+        let Some(store) = &mut self.store else {
+            return;
+        };
+        if let Some(answer) = store.poll_answer(cx) {
+            self.shared
+                .with(|state, now| state.handle_store_answer(answer, now));
+            // It may have ended the gateway, or let something be sent.
+            cx.waker().wake_by_ref();
+        }
+        if store.is_idle()
+            && let Some(group) = self.shared.lock(State::take_group)
+        {
+            store.begin(group);
+        }
+    }
+
+    /// Returns whether the store can be dropped, so that it can be opened again.
+    fn is_store_at_rest(&self) -> bool {
+        #[cfg(feature = "store")]
+        if let Some(store) = &self.store {
+            return store.is_at_rest();
+        }
+        true
+    }
+
+    #[cfg(not(feature = "store"))]
+    #[expect(
+        clippy::unused_self,
+        clippy::needless_pass_by_ref_mut,
+        reason = "there is no store"
+    )]
+    fn run_store(&mut self, _: &mut Context<'_>) {}
 
     /// Registers the waker that handles notify. Called first in each turn, so that no notification is missed.
     fn register_waker(&mut self, cx: &mut Context<'_>) {

@@ -170,7 +170,7 @@ pub enum Event {
         /// Why.
         failure: StoreFailure,
     },
-    /// The store can be written again, and has everything that it did not have.
+    /// The store can be written again, and has what it did not have when it failed.
     #[cfg(feature = "store")]
     StoreRecovered,
     /// The gateway is permanently closed. This is the last event, except the end of a [`close`](crate::Gateway::close)

@@ -120,6 +120,9 @@
 //! 12. Progress: what the bridge answers at some rate is done in about the time that this rate and the link need, with
 //!     hardly a packet more.
 //! 13. Isolation: no device's trouble costs the others more than a tenth.
+//! 14. Durability, with a store: what was reported as `Stored` survives the end of the process, and a power cut. It is
+//!     restored in the order of acceptance, until it is acknowledged or ends otherwise. What is damaged on the disk costs no
+//!     more than itself, and is reported.
 //!
 //! # Suspects
 //!
@@ -140,7 +143,7 @@
 //! At most 64 KiB for the machine itself; 1 KiB and the last failure for each device of those that were attached at the
 //! same time, subscribed, with ids of up to 100 characters; 100 bytes and the payload for each publication that has not
 //! ended, 120 more and the tag if it expires or has a tag, and 30 more while publications can be found by operation,
-//! from a [`cancel`](Gateway::cancel) until none is left; 12 bytes for each packet identifier that this connection has
+//! from a [`cancel`](Gateway::cancel) until none is left, and with a store 48, and 8 for each removal that is not durable; 12 bytes for each packet identifier that this connection has
 //! used, of 65,535, and 56 for each packet that was unanswered at the same time; 80 bytes for each delivery that is not
 //! acknowledged, and 64 for each device whose config was given up; 88 bytes and its contents for each event that was
 //! not taken, and the rest of its packet if that arrived in several pieces; the packet that has not completely arrived,
@@ -163,7 +166,8 @@
 //! [`Gateway::close`] sends what can still be sent within [`Options::drain_timeout`], disconnects, and ends every
 //! operation; [`Event::Closed`] is the last event, and contains what was left unsent. Only the end of a `close` that is
 //! called after the gateway gave up connecting follows it. [`Gateway::unsent`] returns what is unsent at any time: publish
-//! it again after a restart of the process. A gateway that is dropped sends nothing more.
+//! it again after a restart of the process. A gateway that is dropped sends nothing more. With a store, a close puts what is
+//! left, and waits until that is durable, for `drain_timeout` at most.
 //!
 //! # Test your own code
 //!
@@ -178,6 +182,8 @@
 //! * `driver`: the module `driver`, an async loop over any runtime with TLS, and handles to command the machine from
 //!   any number of tasks.
 //! * `serde`: [`Unsent`](message::Unsent) can be written to a file and read back.
+//! * `store`: records of accepted publications that survive a power cut, as further effects of the machine, and the module
+//!   `store` with a log of segments that keeps them. With `driver` it is carried out on a real disk.
 //! * `tracing`: spans for the driver's connections and devices, and events for what happens to them, without secrets.
 //! * `internals`: what the project's own fuzzing needs of the codec. Not an API: it changes without notice, outside of
 //!   semantic versioning, and nothing else may use it.

@@ -33,6 +33,11 @@ impl Completion {
         }
     }
 
+    #[cfg(feature = "store")]
+    pub(crate) fn shared(&self) -> &Shared {
+        &self.shared
+    }
+
     pub(crate) fn op(&self) -> OpId {
         self.op
     }

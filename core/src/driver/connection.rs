@@ -144,6 +144,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         if may_go_on {
             cx.waker().wake_by_ref();
         }
+        self.run_store(cx);
         self.fetch_tokens(cx);
         self.set_alarm(cx);
         Poll::Pending

@@ -7,6 +7,8 @@ use core::{
 };
 use std::sync::Arc;
 
+#[cfg(feature = "store")]
+use crate::driver::operation_error::StoredError;
 use crate::{
     command::{OpId, Publication},
     driver::{
@@ -15,6 +17,7 @@ use crate::{
         operation_error::{AcceptError, DeliveryError, OperationError},
         shared::Shared,
     },
+    mqtt::QoS,
 };
 
 /// A message that the gateway has accepted. Awaiting it returns the result: acknowledged by the bridge (QoS 1) or
@@ -44,12 +47,18 @@ use crate::{
 #[must_use = "the message is on its way, but only awaiting this tells whether it arrived"]
 pub struct Delivery {
     completion: Completion,
+    #[cfg_attr(
+        not(feature = "store"),
+        expect(dead_code, reason = "only a store asks for it")
+    )]
+    qos: QoS,
 }
 
 impl Delivery {
-    fn new(shared: &Arc<Shared>, op: OpId) -> Self {
+    fn new(shared: &Arc<Shared>, op: OpId, qos: QoS) -> Self {
         Self {
             completion: Completion::new(Arc::clone(shared), op),
+            qos,
         }
     }
 
@@ -71,6 +80,17 @@ impl Delivery {
     pub fn cancel(&self) -> Result<(), OperationError> {
         self.completion.cancel()
     }
+
+    /// Waits until the message is safe from a power cut: acknowledged by the bridge, or durable in the store
+    /// ([`Setup::store`](crate::driver::Setup::store)), whichever comes first. With its linger of 1 s, that takes about 1 s and
+    /// the time of a sync, if the bridge does not acknowledge it before.
+    #[cfg(feature = "store")]
+    pub fn stored(&self) -> Storing<'_> {
+        Storing {
+            delivery: self,
+            waiter: None,
+        }
+    }
 }
 
 impl Future for Delivery {
@@ -80,6 +100,39 @@ impl Future for Delivery {
         Pin::new(&mut self.completion)
             .poll(cx)
             .map(|ended| ended.map(drop).map_err(Into::into))
+    }
+}
+
+/// Waits until a message is safe from a power cut; see [`Delivery::stored`].
+///
+/// It ends with [`StoredError`]: at once, if the message is not kept in a store; if the store cannot be written, or the message
+/// fails, or the driver is dropped.
+#[cfg(feature = "store")]
+#[derive(Debug)]
+#[must_use = "only awaiting this tells whether it is stored"]
+pub struct Storing<'a> {
+    delivery: &'a Delivery,
+    waiter: Option<u64>,
+}
+
+#[cfg(feature = "store")]
+impl Future for Storing<'_> {
+    type Output = Result<(), StoredError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let Self { delivery, waiter } = self.get_mut();
+        let (op, qos) = (delivery.op(), delivery.qos);
+        let shared = delivery.completion.shared();
+        shared.lock(|state| state.poll_stored(op, qos, waiter, cx))
+    }
+}
+
+#[cfg(feature = "store")]
+impl Drop for Storing<'_> {
+    fn drop(&mut self) {
+        let (op, waiter) = (self.delivery.op(), self.waiter);
+        let shared = self.delivery.completion.shared();
+        shared.lock(|state| state.stop_waiting_for_store(op, waiter));
     }
 }
 
@@ -113,11 +166,12 @@ impl Future for Accepting {
         let this = self.get_mut();
         let publication = this.publication.take();
         let publication = publication.expect("an ended future is not polled again");
+        let qos = publication.quality();
         let shared = this.device.shared();
         let polled =
             shared.with(|state, now| state.poll_publish(publication, &mut this.waiter, now, cx));
         match polled {
-            Ok(result) => Poll::Ready(result.map(|op| Delivery::new(shared, op))),
+            Ok(result) => Poll::Ready(result.map(|op| Delivery::new(shared, op, qos))),
             Err(publication) => {
                 this.publication = Some(publication);
                 Poll::Pending
@@ -149,6 +203,7 @@ pub(crate) fn try_accept(
     publication: Publication,
 ) -> Result<Delivery, AcceptError> {
     let shared = device.shared();
+    let qos = publication.quality();
     let op = shared.with(|state, now| state.publish(publication, now))?;
-    Ok(Delivery::new(shared, op))
+    Ok(Delivery::new(shared, op, qos))
 }

@@ -4,6 +4,8 @@ use core::{error::Error, fmt};
 
 use bytes::Bytes;
 
+#[cfg(feature = "store")]
+use crate::store::StoreFailure;
 use crate::{
     command::Publication,
     error::{CommandError, Failure, PublishError, PublishErrorKind},
@@ -83,6 +85,48 @@ impl DeliveryError {
         }
     }
 }
+
+/// A message that is not known to be in the store.
+#[cfg(feature = "store")]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoredError {
+    /// There is no store, or the message is at QoS 0, which is never stored.
+    NotKept,
+    /// The store cannot be written. It is tried again: the message may be stored later, or acknowledged before.
+    StoreFailed(StoreFailure),
+    /// The message has failed. Its [`Delivery`](crate::driver::Delivery) returns it.
+    Failed(Failure),
+    /// The driver was dropped.
+    DriverStopped,
+}
+
+#[cfg(feature = "store")]
+impl From<Unsuccessful> for StoredError {
+    fn from(error: Unsuccessful) -> Self {
+        match error {
+            Unsuccessful::Failed { failure, .. } => Self::Failed(failure),
+            Unsuccessful::DriverStopped => Self::DriverStopped,
+        }
+    }
+}
+
+#[cfg(feature = "store")]
+impl fmt::Display for StoredError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotKept => f.write_str(
+                "it is not kept in a store: there is none (`Setup::store`), or it is at QoS 0",
+            ),
+            Self::StoreFailed(failure) => failure.fmt(f),
+            Self::Failed(failure) => failure.fmt(f),
+            Self::DriverStopped => DriverStopped.fmt(f),
+        }
+    }
+}
+
+#[cfg(feature = "store")]
+impl Error for StoredError {}
 
 /// An operation that was accepted and did not succeed, of any kind.
 #[derive(Clone, Debug)]

@@ -9,6 +9,8 @@ use std::{io, net::SocketAddr};
 
 use futures_io::{AsyncRead, AsyncWrite};
 
+#[cfg(feature = "store")]
+use crate::driver::store::{Worker, WorkerThread};
 use crate::{
     driver::resolver,
     time::{Duration, Instant, UnixTime},
@@ -105,6 +107,18 @@ pub trait Runtime: Send + Sync + 'static {
     /// Fails with the error of the operating system.
     fn connect(&self, address: SocketAddr)
     -> impl Future<Output = io::Result<Self::Stream>> + Send;
+
+    /// Starts what carries out the jobs of a store, which block for as long as a disk takes; by default a thread, which lives
+    /// until the driver is dropped and its last job is done. A runtime whose clock is not the machine's has to do them by its
+    /// own means.
+    ///
+    /// # Errors
+    ///
+    /// Fails with the error of the operating system.
+    #[cfg(feature = "store")]
+    fn worker(&self) -> io::Result<Box<dyn Worker>> {
+        Ok(Box::new(WorkerThread::start()?))
+    }
 
     /// Ends at `deadline` or soon after, never before; at once for one that has passed.
     fn sleep_until(&self, deadline: Instant) -> impl Future<Output = ()> + Send;

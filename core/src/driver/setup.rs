@@ -3,6 +3,11 @@
 use core::hash::{BuildHasher, Hasher};
 use std::{hash::RandomState, sync::Arc};
 
+#[cfg(feature = "store")]
+use crate::driver::{
+    environment::Environment,
+    store::{Store, StoreRunner, StoreSlot},
+};
 use crate::{
     driver::{
         Driver, Target,
@@ -23,6 +28,10 @@ use crate::{
 
 /// Port of the bridge for MQTT over TLS.
 const PORT: u16 = 8_883;
+
+/// How long a message may wait for its acknowledgement before it is put into the store, if the options do not say.
+#[cfg(feature = "store")]
+const STORE_LINGER: Duration = Duration::from_secs(1);
 
 /// The configuration of a gateway: where it connects, its identity, and its options.
 ///
@@ -62,6 +71,8 @@ pub struct Setup<T> {
     dial_timeout: Duration,
     reports_replaced_states: bool,
     seed: Option<u64>,
+    #[cfg(feature = "store")]
+    store: Option<StoreSlot>,
 }
 
 impl<T: TokenSource> Setup<T> {
@@ -83,6 +94,8 @@ impl<T: TokenSource> Setup<T> {
             dial_timeout: Duration::from_secs(20),
             reports_replaced_states: false,
             seed: None,
+            #[cfg(feature = "store")]
+            store: None,
         }
     }
 
@@ -120,6 +133,18 @@ impl<T: TokenSource> Setup<T> {
         self
     }
 
+    /// Keeps accepted messages in this store, so that they survive the end of the process, and a power cut. What is in it is
+    /// restored by [`start`](Self::start) and goes out first.
+    ///
+    /// [`Options::durability`] says when a message is put, and how much; without a
+    /// [`linger`](crate::options::Durability::linger) there, a message is put that was not acknowledged for 1 s, or at once
+    /// while there is no connection. Each gateway needs a store of its own.
+    #[cfg(feature = "store")]
+    pub fn store(mut self, store: impl Store) -> Self {
+        self.store = Some(StoreSlot::new(store));
+        self
+    }
+
     /// Sets the seed of the jitter in all delays, to make them reproducible (default: a random seed). The client id is
     /// mixed into it, so that a fleet may share a seed.
     pub fn seed(mut self, seed: u64) -> Self {
@@ -131,7 +156,8 @@ impl<T: TokenSource> Setup<T> {
     ///
     /// # Errors
     ///
-    /// [`SetupError`] names the host, time limit or option that is invalid, and what it must be.
+    /// [`SetupError`] names the host, time limit or option that is invalid, and what it must be; or why the store cannot be
+    /// used. Reading a store blocks: a million messages take about a second.
     pub fn start<R: Runtime>(self, runtime: R) -> Result<(Client, Driver<R, T>), SetupError> {
         let security = self.security.check(&self.host).map_err(SetupError::Host)?;
         if self.dial_timeout.is_zero() || self.dial_timeout > MAX_DURATION {
@@ -150,6 +176,8 @@ impl<T: TokenSource> Setup<T> {
         let acknowledge = options.acknowledge;
         // The driver does it for the machine.
         options.acknowledge = Acknowledge::Manual;
+        #[cfg(feature = "store")]
+        let store = take_store(self.store.as_ref(), &mut options)?;
         let seed = self.seed.unwrap_or_else(random_seed);
         let gateway = Gateway::new(self.client_id.clone(), options.clone(), seed)
             .map_err(SetupError::Options)?;
@@ -166,10 +194,41 @@ impl<T: TokenSource> Setup<T> {
             self.reports_replaced_states,
             Arc::clone(&environment),
         ));
+        #[cfg(feature = "store")]
+        let store = match store {
+            Some(mut store) => {
+                let (client, unix_now) = (environment.client_id(), environment.unix_now());
+                shared
+                    .with(|state, now| state.restore(&mut *store, client, unix_now, now))
+                    .map_err(SetupError::Store)?;
+                let worker = environment.runtime().worker();
+                let worker = worker.map_err(|error| SetupError::NoThread(error.to_string().into()));
+                Some(StoreRunner::new(store, worker?))
+            }
+            None => None,
+        };
         shared.with(|state, now| state.start(now));
         let client = Client::new(Arc::clone(&shared));
         let driver = Driver::new(shared, environment, target);
+        #[cfg(feature = "store")]
+        let driver = driver.with_store(store);
         Ok((client, driver))
+    }
+}
+
+/// Takes the store of a setup, and sets what its options leave open.
+#[cfg(feature = "store")]
+fn take_store(
+    slot: Option<&StoreSlot>,
+    options: &mut Options,
+) -> Result<Option<Box<dyn Store>>, SetupError> {
+    match slot {
+        Some(slot) => {
+            options.durability.linger.get_or_insert(STORE_LINGER);
+            slot.take().map(Some).map_err(SetupError::Store)
+        }
+        None if options.durability.linger.is_some() => Err(SetupError::NoStore),
+        None => Ok(None),
     }
 }
 

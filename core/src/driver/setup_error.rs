@@ -2,6 +2,8 @@
 
 use core::{error::Error, fmt};
 
+#[cfg(feature = "store")]
+use crate::driver::store::StoreError;
 use crate::{driver::tls::HostError, options::OptionsError, time::Duration};
 
 /// An invalid setup, which is a mistake of the caller.
@@ -16,6 +18,16 @@ pub enum SetupError {
     PlainThroughProxy,
     /// An option of the gateway is invalid.
     Options(OptionsError),
+    /// The store cannot be used.
+    #[cfg(feature = "store")]
+    Store(StoreError),
+    /// [`Durability::linger`](crate::options::Durability::linger) is set, and there is no
+    /// [`Setup::store`](crate::driver::Setup::store).
+    #[cfg(feature = "store")]
+    NoStore,
+    /// The operating system has no thread left for the store.
+    #[cfg(feature = "store")]
+    NoThread(Box<str>),
 }
 
 impl fmt::Display for SetupError {
@@ -31,6 +43,14 @@ impl fmt::Display for SetupError {
                  proxy's loopback is another one: use TLS, or no proxy",
             ),
             Self::Options(error) => error.fmt(f),
+            #[cfg(feature = "store")]
+            Self::Store(error) => error.fmt(f),
+            #[cfg(feature = "store")]
+            Self::NoStore => f.write_str(
+                "durability.linger is set, and there is no store: set one with `Setup::store`, or no linger",
+            ),
+            #[cfg(feature = "store")]
+            Self::NoThread(detail) => write!(f, "no thread for the store: {detail}"),
         }
     }
 }

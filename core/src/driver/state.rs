@@ -9,6 +9,8 @@ mod mailboxes;
 mod operations;
 mod shutdown;
 mod status_feeds;
+#[cfg(feature = "store")]
+mod store;
 mod token_fetches;
 mod token_requests;
 mod unread_changes;
@@ -18,6 +20,8 @@ mod wakers;
 use core::task::{Context, Poll};
 use std::sync::Arc;
 
+#[cfg(feature = "store")]
+use self::store::StoreView;
 use self::{
     first_connection::FirstConnection,
     mailboxes::Mailboxes,
@@ -63,6 +67,8 @@ pub(crate) struct State {
     /// Why the transport ended whose `Disconnected` event is still to come.
     transport_error: Option<Arc<TransportError>>,
     token_requests: TokenRequests,
+    #[cfg(feature = "store")]
+    store: StoreView,
 }
 
 impl State {
@@ -82,6 +88,8 @@ impl State {
             wakers: Wakers::default(),
             transport_error: None,
             token_requests: TokenRequests::default(),
+            #[cfg(feature = "store")]
+            store: StoreView::default(),
         }
     }
 

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+#[cfg(feature = "store")]
+use crate::store::{Damage, StoreFailure};
 use crate::{
     command::{OpId, Subscription},
     driver::transport_error::{TokenFailure, TransportError},
@@ -170,6 +172,39 @@ pub enum Status {
         /// The number of messages.
         messages: usize,
     },
+    /// So many messages were found in the store at the start. They go out first, once their devices are attached.
+    #[cfg(feature = "store")]
+    Restored {
+        /// The number of messages.
+        messages: usize,
+    },
+    /// Something in the store was damaged at the start, and was set aside: at least so much is lost.
+    #[cfg(feature = "store")]
+    StoreDamaged {
+        /// In how many places, and how many bytes.
+        damage: Damage,
+    },
+    /// Messages of this device were found in the store, and nobody has attached it: they are kept. Attach it, and they are
+    /// sent; or drop them with [`Client::device`](crate::driver::Client::device) and
+    /// [`Device::detach`](crate::driver::Device::detach). Reported on each connection.
+    #[cfg(feature = "store")]
+    Unclaimed {
+        /// The device.
+        device: DeviceId,
+        /// The number of messages.
+        messages: usize,
+    },
+    /// The store cannot be written: what was accepted and is not acknowledged is in memory only. It is tried again, with
+    /// backoff. What happens to new messages, the options say
+    /// ([`Durability::on_failure`](crate::options::Durability::on_failure)).
+    #[cfg(feature = "store")]
+    StoreFailed {
+        /// Why.
+        failure: StoreFailure,
+    },
+    /// The store can be written again, and has what it did not have when it failed.
+    #[cfg(feature = "store")]
+    StoreRecovered,
     /// This number of the oldest changes was dropped, because this reader was too slow.
     Missed(u64),
 }
@@ -322,6 +357,26 @@ impl fmt::Display for Status {
             Self::Dropped { device, messages } => {
                 write!(f, "{messages} messages for {device} were dropped")
             }
+            #[cfg(feature = "store")]
+            Self::Restored { messages } => {
+                write!(f, "{messages} messages were found in the store")
+            }
+            #[cfg(feature = "store")]
+            Self::StoreDamaged { damage } => write!(
+                f,
+                "the store was damaged in {} places, {} bytes in all: they were set aside, and the rest is there",
+                damage.places, damage.bytes
+            ),
+            #[cfg(feature = "store")]
+            Self::Unclaimed { device, messages } => write!(
+                f,
+                "{messages} messages of {device} were found in the store, and nobody has attached it: attach it, or drop \
+                 them by detaching it"
+            ),
+            #[cfg(feature = "store")]
+            Self::StoreFailed { failure } => failure.fmt(f),
+            #[cfg(feature = "store")]
+            Self::StoreRecovered => f.write_str("the store can be written again"),
             Self::Missed(changes) => write!(f, "{changes} changes were missed"),
         }
     }

@@ -172,6 +172,12 @@ mod on {
             Status::Dropped { device, messages } => {
                 warn!(parent: span, %device, messages, "messages dropped");
             }
+            #[cfg(feature = "store")]
+            change @ (Status::Restored { .. }
+            | Status::StoreDamaged { .. }
+            | Status::Unclaimed { .. }
+            | Status::StoreFailed { .. }
+            | Status::StoreRecovered) => warn!(parent: span, "{change}"),
             Status::Missed(count) => warn!(parent: span, count, "changes missed"),
             Status::Connected
             | Status::Disconnected { .. }

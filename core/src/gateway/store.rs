@@ -2,14 +2,14 @@
 //! them is queued here and in `outbox/storing`, by inputs and commands, and nowhere else.
 //!
 //! A publication at QoS 1 is put when it has waited `linger` for its acknowledgement, or at once while no connection is
-//! open, or the gateway closes. All that is to be put makes the next group, which is committed once the last one was
-//! answered. What ends before its put was taken leaves no trace.
+//! open, or the gateway closes. All that is to be put makes the next group, which begins once the last one was answered.
+//! What ends before its group begins leaves no trace; when the operations are taken makes no difference.
 //!
 //! | what happens to a publication | its record |
 //! |---|---|
-//! | acknowledged before it is put | never written |
+//! | acknowledged before its group begins | never written |
 //! | acknowledged later | removed |
-//! | acknowledged after its put was taken, and before that is durable | removed, with a later group |
+//! | acknowledged after its group has begun, and before that is durable | removed, with a later group |
 //! | at QoS 0 | never written |
 //! | the group is durable | stays; `Stored`, unless it has ended |
 //! | the group has failed | put again, with the same number, with the next group; a removal is repeated, too |
@@ -17,7 +17,7 @@
 //! | its device is detached | removed |
 //! | expired | removed; a deadline is kept as a date, so time counts that passes while the machine is off |
 //! | replaced by a newer state | removed once a newer one of its device is durable or delivered, or all have ended |
-//! | replaced by a newer state before it was put | never written |
+//! | replaced by a newer state before its group begins | never written |
 //! | urgent | as any other: it is put in the order of acceptance |
 //! | the gateway closes, or has given up connecting | put if it was not, committed before `Closed`, and kept |
 //! | restored | stays, with its number; what replaces it, or ends it, removes it |
@@ -96,7 +96,8 @@ impl Gateway {
         self.session.poll_store()
     }
 
-    /// Records that all operations through a [`StoreOp::Commit`] are durable: its `through`. Anything else is ignored.
+    /// Records that all operations through a [`StoreOp::Commit`] are durable: its `through`. Anything else is ignored. As a
+    /// poll changes nothing, it is not checked whether that commit was taken.
     pub fn handle_stored(&mut self, through: StoreSeq, now: Instant) {
         let now = self.observe_time(now);
         self.session.on_stored(through);
@@ -194,7 +195,9 @@ impl Session {
     }
 
     fn on_store_failed(&mut self, failure: StoreFailure, now: Moment) {
-        let attempts = self.outbox.store_attempts();
+        let Some(attempts) = self.outbox.failed_store_attempts() else {
+            return;
+        };
         let wait = self.options.backoff.wait(attempts, &mut self.jitter);
         if self.outbox.fail_store(&failure, now + wait) {
             self.emit(Event::StoreFailed { failure });

@@ -30,7 +30,7 @@ pub enum DiskOp<'a> {
     },
     /// Makes the entries of the folder durable.
     SyncFolder,
-    /// Renames a file; nothing has the new name. Need not be durable yet.
+    /// Renames a file; replaces one that has the new name. Need not be durable yet.
     Recycle {
         /// The old name.
         segment: SegmentNumber,

@@ -14,8 +14,8 @@ pub struct LogOptions {
     /// larger record gets a segment of its own, of its size.
     pub segment_bytes: u32,
     /// Limit on all files together, by default 1 GiB: at least four segments, less counts as that. Of this, twice the
-    /// largest segment is not used for Puts, so that Removes and what is written anew always have room; and up to three
-    /// quarters of a segment may be dead.
+    /// largest segment is not used for Puts, so that Removes and what is written anew always have room. A folder that holds
+    /// more at the start, or so much that nothing could be written anew, may grow by one segment until the next start.
     pub max_bytes: u64,
 }
 

@@ -36,8 +36,6 @@ pub struct Recovery {
     places: Vec<Place>,
     /// What is damaged for sure if the segment is proven, and may be an unfinished write otherwise.
     doubtful: Vec<(SegmentNumber, Damage)>,
-    /// Segments without any content that could be read, although something is in them.
-    unreadable: Vec<(SegmentNumber, u64)>,
     report: Recovered,
     refusal: Option<OpenError>,
 }
@@ -79,7 +77,6 @@ impl Recovery {
             last_used: None,
             places: Vec::new(),
             doubtful: Vec::new(),
-            unreadable: Vec::new(),
             report: Recovered::default(),
             refusal: None,
         };
@@ -300,7 +297,13 @@ impl Recovery {
                 .segments
                 .get(place)
                 .map_or(0, |segment| segment.capacity);
-            self.unreadable.push((number, size));
+            self.doubtful.push((
+                number,
+                Damage {
+                    places: 1,
+                    bytes: size,
+                },
+            ));
         }
         self.next_segment(place + 1);
     }
@@ -329,12 +332,6 @@ impl Recovery {
             match *number < unproven {
                 true => self.report.damaged.merge(doubtful),
                 false => self.report.unfinished.merge(doubtful),
-            }
-        }
-        for (number, size) in &self.unreadable {
-            match Some(*number) < self.last_used {
-                true => self.report.damaged.add(*size),
-                false => self.report.unfinished.add(*size),
             }
         }
     }

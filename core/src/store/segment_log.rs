@@ -33,6 +33,8 @@ const ALWAYS_KEPT: usize = 1024 * 1024;
 pub struct SegmentLog {
     client: Box<str>,
     options: LogOptions,
+    /// Limit on the bytes of all files.
+    limit: u64,
     segments: Segments,
     /// Files for later, by number. Nothing in them is valid.
     spares: VecDeque<SegmentNumber>,
@@ -138,6 +140,7 @@ impl SegmentLog {
         let mut log = Self {
             client,
             options,
+            limit: options.max_bytes,
             spares: VecDeque::new(),
             next_number: last.map_or(Some(SegmentNumber::first()), SegmentNumber::next),
             newest: last_used,
@@ -158,6 +161,9 @@ impl SegmentLog {
             events: VecDeque::new(),
         };
         log.take_spares();
+        // The limit may have been higher before, or the power was cut while records were written anew.
+        let largest = log.largest();
+        log.limit = log.limit.max(log.disk_bytes().saturating_add(largest));
         log.next();
         log
     }

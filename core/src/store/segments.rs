@@ -28,7 +28,7 @@ pub(crate) enum Trust {
     /// What lives in it has to be written anew.
     Unproven,
     /// That was done, or nothing of it was ever confirmed: it is of no use any more.
-    Replaced,
+    Useless,
 }
 
 /// The segments and the records that live in them.
@@ -87,16 +87,27 @@ impl Segments {
     pub(crate) fn distrust_from(&mut self, number: SegmentNumber, least: u64) {
         for segment in &mut self.list {
             if segment.capacity < least {
-                segment.trust = Trust::Replaced;
+                segment.trust = Trust::Useless;
             } else if segment.number >= number {
                 segment.trust = Trust::Unproven;
             }
         }
     }
 
-    pub(crate) fn first_unproven(&self) -> Option<(u32, &Segment)> {
-        self.iter()
-            .find(|(_, segment)| segment.trust == Trust::Unproven)
+    /// Returns the number from which on segments are not proven, whether or not they have been replaced.
+    pub(crate) fn proven_below(&self) -> Option<SegmentNumber> {
+        let mut others = self
+            .iter()
+            .filter(|(_, segment)| segment.trust != Trust::Proven);
+        others.next().map(|(_, segment)| segment.number)
+    }
+
+    /// Returns the newest segment that is unproven.
+    pub(crate) fn last_unproven(&self) -> Option<u32> {
+        let unproven = self
+            .iter()
+            .filter(|(_, segment)| segment.trust == Trust::Unproven);
+        unproven.last().map(|(place, _)| place)
     }
 
     /// Records that a record lives in a slot, and nowhere else.

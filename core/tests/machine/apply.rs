@@ -121,7 +121,9 @@ fn every_method_that_changes_a_gateway_has_an_input() {
         .filter(|line| !line.trim_start().starts_with("//"))
         .collect();
     methods.retain(|method| !apply.contains(&format!("self.{method}(")));
-    assert_eq!(methods, ["apply"], "these methods have no input");
+    // The operations on the store are queued by inputs: taking them changes neither the events nor what is sent.
+    let others = ["apply", "poll_store"];
+    assert_eq!(methods, others, "these methods have no input");
 }
 
 /// How inputs are passed to the gateway.

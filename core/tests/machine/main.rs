@@ -37,6 +37,8 @@ mod retries;
 mod room;
 mod shares;
 mod states;
+#[cfg(feature = "store")]
+mod store;
 mod strikes;
 mod subscriptions;
 mod suspects;

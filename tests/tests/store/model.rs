@@ -95,6 +95,8 @@ struct Kept {
 pub(crate) struct World {
     pub(crate) disk: LossyDisk,
     pub(crate) options: LogOptions,
+    /// Limit on the bytes of all files. A restart needs room for one more.
+    limit: u64,
     pub(crate) log: SegmentLog,
     records: BTreeMap<u64, Kept>,
     /// The numbers of Puts and of Removes that the Commit under way, if any, is about, and of those after it.
@@ -124,6 +126,7 @@ impl World {
         Self {
             disk,
             options,
+            limit: options.max_bytes,
             log,
             records: BTreeMap::new(),
             under_way: None,
@@ -197,7 +200,7 @@ impl World {
         let was_one = self.disk.step(&mut self.log);
         self.take_events();
         let used = self.log.stats().disk_bytes;
-        assert!(used <= self.options.max_bytes, "{used} bytes");
+        assert!(used <= self.limit, "{used} bytes");
         was_one
     }
 
@@ -263,6 +266,12 @@ impl World {
     /// Ends the process, and starts another on the same disk.
     pub(crate) fn restart(&mut self) {
         self.recoveries += 1;
+        let sizes = self.disk.files().into_iter().map(|(_, size)| size);
+        let largest = sizes
+            .max()
+            .unwrap_or(0)
+            .max(u64::from(self.options.segment_bytes));
+        self.limit = self.options.max_bytes.max(self.disk.used() + largest);
         self.under_way = None;
         self.since = Changes::default();
         let mut recovery = Recovery::new(&client(), self.options, self.disk.files());

@@ -22,6 +22,8 @@ impl State {
     /// Distributes the gateway's events, and reports the messages that were dropped, once for each device. Events stay in
     /// the gateway while a reader of the status applies back-pressure.
     pub(crate) fn distribute_events(&mut self, now: Instant) {
+        #[cfg(feature = "store")]
+        self.report_found();
         while !self.awaits_status_reader()
             && let Some(event) = self.apply(Input::PollEvent, now).event()
         {
@@ -39,7 +41,7 @@ impl State {
 
     fn distribute(&mut self, event: Event, now: Instant) {
         match event {
-            Event::Connected => self.report(&Status::Connected),
+            Event::Connected => self.on_connected(),
             Event::Disconnected(ended) => self.on_disconnected(ended),
             Event::Attached { device } => {
                 self.report_of(device, |device| Status::Attached { device });
@@ -106,7 +108,11 @@ impl State {
                 }
             }
             #[cfg(feature = "store")]
-            Event::Stored { .. } | Event::StoreFailed { .. } | Event::StoreRecovered => {}
+            Event::Stored { op } => self.operations.store(op, &mut self.wakers),
+            #[cfg(feature = "store")]
+            Event::StoreFailed { failure } => self.on_store_failed(failure),
+            #[cfg(feature = "store")]
+            Event::StoreRecovered => self.on_store_recovered(),
             Event::Closed { unsent } => {
                 let cause = self.shutdown.cause();
                 self.finish(Closed { cause, unsent });
@@ -118,6 +124,12 @@ impl State {
         if let Some(mailbox) = self.mailboxes.get(device) {
             self.report(&status(mailbox.device().clone()));
         }
+    }
+
+    fn on_connected(&mut self) {
+        self.report(&Status::Connected);
+        #[cfg(feature = "store")]
+        self.report_unclaimed();
     }
 
     fn on_reading_paused(&mut self, device: Option<DeviceKey>) {

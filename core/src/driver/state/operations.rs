@@ -28,6 +28,8 @@ struct Pending {
     waiters: usize,
     tasks: Waiters,
     result: Option<Result<Outcome, Unsuccessful>>,
+    #[cfg(feature = "store")]
+    is_stored: bool,
 }
 
 impl Pending {
@@ -90,6 +92,31 @@ impl Operations {
     pub(crate) fn succeed(&mut self, op: OpId, outcome: Outcome, wakers: &mut Wakers) {
         if let Some(pending) = self.pending.get_mut(&op) {
             pending.finish(Ok(outcome), wakers);
+        }
+    }
+
+    /// Records that a publication is durable.
+    #[cfg(feature = "store")]
+    pub(crate) fn store(&mut self, op: OpId, wakers: &mut Wakers) {
+        if let Some(pending) = self.pending.get_mut(&op) {
+            pending.is_stored = true;
+            pending.tasks.wake_all(wakers);
+        }
+    }
+
+    /// Returns whether a publication is known to be durable.
+    #[cfg(feature = "store")]
+    pub(crate) fn is_stored(&self, op: OpId) -> bool {
+        self.pending
+            .get(&op)
+            .is_some_and(|pending| pending.is_stored)
+    }
+
+    /// Forgets the task of a future, whose operation is still waited for.
+    #[cfg(feature = "store")]
+    pub(crate) fn forget_task(&mut self, op: OpId, waiter: Option<u64>, wakers: &mut Wakers) {
+        if let Some(pending) = self.pending.get_mut(&op) {
+            pending.tasks.forget(waiter, wakers);
         }
     }
 

@@ -223,6 +223,7 @@ impl Gateway {
             Failure::GaveUp
         };
         self.lifecycle.state = State::Closed;
+        self.lifecycle.close_by = None;
         let open_op = self.lifecycle.open_op.take();
         self.session
             .finish(open_op, self.lifecycle.close_op, &failure);

@@ -18,7 +18,10 @@ use self::{
     room::StoreRoom,
     states::States,
 };
-pub(super) use self::{items::Ending, room::record_bytes};
+pub(super) use self::{
+    items::Ending,
+    room::{bytes_in_store, record_bytes},
+};
 use super::entry::EntryKey;
 use crate::{
     clock::Moment,
@@ -182,7 +185,7 @@ impl Records {
     pub(super) fn end(&mut self, key: EntryKey, op: OpId, device: Slot) -> bool {
         let item = self.items.at(key);
         let (stage, bytes, is_state) = (item.stage, item.bytes as usize, item.is_state);
-        let (seq, ending) = (item.may_be_stored(), item.ending);
+        let (seq, ending) = (item.may_be_stored(self.groups.begun()), item.ending);
         if item.is_in_line() {
             self.line.remove(&mut self.items, key);
         }
@@ -254,14 +257,20 @@ impl Records {
         }
     }
 
-    /// Records what the gateway does. One that closes does nothing else any more.
+    /// Records what the gateway does. One that closes does nothing else any more; once it is closed, there are no more
+    /// operations, and no answer counts.
     pub(super) fn set_phase(&mut self, phase: Phase) {
         if self.is_closing() && phase != Phase::Closed {
             return;
         }
         self.phase = phase;
-        if phase != Phase::Connected {
-            self.number_all();
+        match phase {
+            Phase::Connected => {}
+            Phase::Offline | Phase::Closing => self.number_all(),
+            Phase::Closed => {
+                self.groups = Groups::default();
+                self.removals = Removals::default();
+            }
         }
     }
 
@@ -278,12 +287,12 @@ impl Records {
         self.stored
     }
 
-    /// Returns what a publication has reserved that was not put yet.
-    pub(super) fn unput_bytes(&self, key: EntryKey) -> usize {
+    /// Returns what a publication has reserved, if it belongs to no group yet.
+    pub(super) fn ungrouped_bytes(&self, key: EntryKey) -> usize {
         let item = self.items.at(key);
-        match item.stage {
-            Stage::Lined => item.bytes as usize,
-            _ => 0,
+        match item.may_be_stored(self.groups.begun()) {
+            Some(_) => 0,
+            None => item.bytes as usize,
         }
     }
 

@@ -4,7 +4,7 @@ use super::{
     Flight, Outbox,
     accepting::is_state,
     entry::{Entry, EntryKey},
-    records::{Accepted, Ending, Found, Phase, RecordOp, Records, record_bytes},
+    records::{Accepted, Ending, Found, Phase, RecordOp, Records, bytes_in_store, record_bytes},
 };
 use crate::{
     clock::Moment,
@@ -113,6 +113,7 @@ impl Outbox {
     ) -> Option<EntryKey> {
         let accepted = Accepted {
             found: Some(found),
+            bytes: Some(bytes_in_store(&publication)),
             ..Accepted::new(op, &publication)
         };
         let (key, replaced) = self.take_in_followed(flight, op, publication, now);
@@ -153,8 +154,8 @@ impl Outbox {
         })
     }
 
-    /// Returns whether the store has no room for a publication. A state takes that of one that it replaces and that was not
-    /// put.
+    /// Returns whether the store has no room for a publication. A state takes that of one that it replaces and that belongs
+    /// to no group yet.
     pub(crate) fn lacks_store_room(
         &self,
         publication: &Publication,
@@ -163,12 +164,13 @@ impl Outbox {
         let (records, bytes) = (self.records.as_ref()?, record_bytes(publication)?);
         let queue = self.queues.at(publication.device.slot);
         let replaced = queue.state.filter(|_| is_state(publication));
-        let mut room = records.room.left() + replaced.map_or(0, |key| records.unput_bytes(key));
+        let mut room = records.room.left() + replaced.map_or(0, |key| records.ungrouped_bytes(key));
         if bytes <= room {
             return None;
         }
         let mut dropped = Vec::new();
-        for key in queue.droppable(&self.entries, publication.is_urgent()) {
+        let droppable = queue.droppable(&self.entries, publication.is_urgent());
+        for key in droppable.filter(|key| records.bytes(*key) > 0) {
             room += records.bytes(key);
             dropped.push(key);
             if bytes <= room && may_drop {
@@ -244,10 +246,10 @@ impl Outbox {
         Some(op)
     }
 
-    /// Returns how often the store was tried since it could be written.
-    pub(crate) fn store_attempts(&self) -> u32 {
-        let records = self.records.as_ref();
-        records.map_or(0, |records| records.attempts())
+    /// Returns how often the store was tried in vain before the operations that are under way; `None` if none are.
+    pub(crate) fn failed_store_attempts(&self) -> Option<u32> {
+        let records = self.records.as_ref()?;
+        records.is_in_group().then(|| records.attempts())
     }
 
     /// Records that the store could not be written. Returns whether that is news.

@@ -99,7 +99,7 @@ impl SegmentLog {
         if let Some(segment) = self.segments.get_mut(place)
             && is_repair
         {
-            segment.trust = Trust::Replaced;
+            segment.trust = Trust::Useless;
         }
     }
 

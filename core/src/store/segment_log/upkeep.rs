@@ -2,7 +2,7 @@
 
 use super::{SPARES, SegmentLog, Step};
 use crate::store::{
-    StoreFailure, StoreFailureKind,
+    SegmentNumber, StoreFailure, StoreFailureKind,
     format::header_len,
     segments::{Segment, Trust},
 };
@@ -14,7 +14,8 @@ impl SegmentLog {
     /// Chooses the next operation.
     ///
     /// Nothing is written for a Commit, and nothing is reclaimed, while something that lives is not relied on: a Remove could
-    /// become durable, or outlive, what it was issued for.
+    /// become durable, or outlive, what it was issued for. The newest of such segments is written anew first: what it only
+    /// seems to hold after a restart may be durable in an older one.
     pub(super) fn next(&mut self) {
         self.step = Step::Idle;
         if let Some(segment) = self.leftover {
@@ -26,7 +27,7 @@ impl SegmentLog {
             self.step = step;
             return;
         }
-        if let Some((place, _)) = self.segments.first_unproven() {
+        if let Some(place) = self.segments.last_unproven() {
             if may_tidy || self.commit.is_some() {
                 self.start_copying(place, true);
             }
@@ -62,15 +63,7 @@ impl SegmentLog {
         if self.folder_dirty {
             return Some(Step::SyncFolder { is_upkeep: true });
         }
-        let superfluous = match self.spares.len() > SPARES {
-            true => self.spares.back().copied(),
-            false => self
-                .spares
-                .iter()
-                .copied()
-                .find(|spare| Some(*spare) < self.newest),
-        };
-        if let Some(segment) = superfluous {
+        if let Some(segment) = self.superfluous_spare() {
             return Some(Step::DeleteSpare { segment });
         }
         let place = self.reclaimable()?;
@@ -92,17 +85,29 @@ impl SegmentLog {
         })
     }
 
+    /// Returns a spare that is one too many, or cannot be used, or takes the room that a larger segment may need.
+    fn superfluous_spare(&self) -> Option<SegmentNumber> {
+        let largest = self.largest();
+        let is_tight = largest > self.segment_bytes() && self.disk_bytes() + largest > self.limit;
+        match self.spares.len() > SPARES || is_tight {
+            true => self.spares.back().copied(),
+            false => self
+                .spares
+                .iter()
+                .copied()
+                .find(|spare| Some(*spare) < self.newest),
+        }
+    }
+
     /// Returns a segment that is of no use any more: one that has been replaced, or the oldest, if all is relied on.
     fn reclaimable(&self) -> Option<u32> {
-        let mut replaced = self
-            .segments
-            .iter()
-            .filter(|(_, segment)| segment.trust == Trust::Replaced);
-        if let Some((place, _)) = replaced.next() {
+        let mut segments = self.segments.iter();
+        let useless = segments.find(|(_, segment)| segment.trust == Trust::Useless);
+        if let Some((place, _)) = useless {
             return Some(place);
         }
         let (place, _) = self.head().filter(|(_, head)| head.live_bytes == 0)?;
-        self.segments.first_unproven().is_none().then_some(place)
+        self.segments.last_unproven().is_none().then_some(place)
     }
 
     fn sparse_head(&self) -> Option<u32> {
@@ -125,21 +130,20 @@ impl SegmentLog {
         if needed == 0 {
             return self.start_commit();
         }
-        let sizes = self.segments.iter().map(|(_, segment)| segment.capacity);
-        let reserve = sizes
-            .max()
-            .unwrap_or(0)
-            .max(largest)
-            .max(self.segment_bytes());
+        let reserve = self.largest().max(largest);
         let reserves = if self.gathered_puts { 2 } else { 1 };
-        if self.disk_bytes() + needed + reserves * reserve <= self.options.max_bytes {
-            return self.start_commit();
-        }
-        if let Some(segment) = self.spares.back().copied()
-            && largest > self.segment_bytes()
-        {
-            self.step = Step::DeleteSpare { segment };
-            return;
+        let spare_bytes = self.spares.len() as u64 * self.segment_bytes();
+        if self.disk_bytes() - spare_bytes + needed + reserves * reserve <= self.limit {
+            let is_in_the_way = self.disk_bytes() + largest > self.limit;
+            match self.spares.back().copied() {
+                Some(segment) if largest > self.segment_bytes() && is_in_the_way => {
+                    if !self.is_upkeep_paused {
+                        self.step = Step::DeleteSpare { segment };
+                        return;
+                    }
+                }
+                _ => return self.start_commit(),
+            }
         }
         if self.squeezes > 0
             && self.dead_bytes() >= self.segment_bytes()
@@ -148,10 +152,20 @@ impl SegmentLog {
             self.squeezes -= 1;
             return self.start_copying(place, false);
         }
-        self.fail_commit(StoreFailure {
+        self.fail_commit(self.over_limit());
+    }
+
+    /// Returns the size of the largest segment, at least that of a usual one.
+    pub(super) fn largest(&self) -> u64 {
+        let sizes = self.segments.iter().map(|(_, segment)| segment.capacity);
+        sizes.max().unwrap_or(0).max(self.segment_bytes())
+    }
+
+    pub(super) fn over_limit(&self) -> StoreFailure {
+        StoreFailure {
             kind: StoreFailureKind::Full,
-            detail: format!("its files may have {} bytes", self.options.max_bytes).into(),
-        });
+            detail: format!("its files may have {} bytes", self.limit).into(),
+        }
     }
 
     /// Returns the bytes of all segments but the one that is written to in which nothing lives.

@@ -105,7 +105,7 @@ impl SegmentLog {
         self.place_records();
     }
 
-    /// Returns the bytes of the segments that must be created for what is gathered, and the largest of them.
+    /// Returns the bytes of the segments that must be begun for what is gathered, and the largest of them.
     pub(super) fn space_needed(&self) -> (u64, u64) {
         let (mut needed, mut largest) = (0, 0);
         let (mut offset, mut capacity) = match &self.tail {
@@ -115,7 +115,6 @@ impl SegmentLog {
         if offset + (self.gathered.len() + RECORD_HEADER) as u64 <= capacity {
             return (0, 0);
         }
-        let mut spares = self.usable_spares().count();
         let mut rest = &self.gathered[..];
         while let Some(header) = RecordHeader::read(rest) {
             let occupied = header.occupied();
@@ -123,10 +122,7 @@ impl SegmentLog {
                 offset = header_len(&self.client) as u64;
                 capacity = self.capacity_for(occupied);
                 largest = capacity.max(largest);
-                match capacity == self.segment_bytes() && spares > 0 {
-                    true => spares -= 1,
-                    false => needed += capacity,
-                }
+                needed += capacity;
             }
             offset += occupied as u64;
             rest = rest.get(occupied..).unwrap_or_default();
@@ -142,7 +138,7 @@ impl SegmentLog {
         if let Some(segment) = self.segments.get_mut(tail.place) {
             segment.trust = match tail.is_confirmed {
                 true => Trust::Unproven,
-                false => Trust::Replaced,
+                false => Trust::Useless,
             };
         }
     }
@@ -176,6 +172,7 @@ impl SegmentLog {
             return self.begin_tail(segment, bytes);
         }
         match self.next_number {
+            _ if self.disk_bytes() + bytes > self.limit => self.fail_group(self.over_limit()),
             Some(segment) => self.step = Step::Create { segment, bytes },
             None => self.fail_group(StoreFailure {
                 kind: StoreFailureKind::Broken,
@@ -185,8 +182,7 @@ impl SegmentLog {
     }
 
     fn begin_tail(&mut self, number: SegmentNumber, capacity: u64) {
-        let unproven = self.segments.first_unproven();
-        let proven_below = unproven.map_or(number, |(_, segment)| segment.number);
+        let proven_below = self.segments.proven_below().unwrap_or(number);
         let mut small = Vec::new();
         let header = Header {
             number,

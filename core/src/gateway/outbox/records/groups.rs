@@ -14,6 +14,9 @@ const REMOVAL_WAIT: Duration = Duration::from_secs(1);
 /// So many removals are a reason to commit.
 const MANY_REMOVALS: usize = 1_000;
 
+/// A group with so many bytes takes no more: who carries it out may have to copy it.
+const MOST_OF_A_GROUP: usize = 1024 * 1024;
+
 /// An operation on the store, by the key of its publication.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum RecordOp {
@@ -26,6 +29,9 @@ pub(crate) enum RecordOp {
 #[derive(Debug, Default)]
 pub(super) struct Groups {
     current: Option<Group>,
+    /// The last number of the newest group: all through it may be in the store, whether or not their puts were taken, so
+    /// that when they are makes no difference.
+    begun: Option<StoreSeq>,
     trouble: Option<Trouble>,
 }
 
@@ -52,6 +58,11 @@ struct Trouble {
 }
 
 impl Groups {
+    /// Returns the last number that may be in the store.
+    pub(super) fn begun(&self) -> Option<StoreSeq> {
+        self.begun
+    }
+
     /// Returns how many removals belong to the group.
     fn removals(&self) -> usize {
         self.current.map_or(0, |group| group.removals)
@@ -62,6 +73,11 @@ impl Records {
     /// Returns whether the store could not be written, and has not been since.
     pub(in super::super) fn is_in_trouble(&self) -> bool {
         self.groups.trouble.is_some()
+    }
+
+    /// Returns whether a group has begun and was not answered.
+    pub(in super::super) fn is_in_group(&self) -> bool {
+        self.groups.current.is_some()
     }
 
     /// Returns how often the store was tried since it could be written.
@@ -95,8 +111,7 @@ impl Records {
         [of_group, self.next_old()].into_iter().flatten().min()
     }
 
-    /// Begins a group, if there is none and it is time for one. After a failure, an empty one shows whether the store can be
-    /// written again.
+    /// Begins a group, if there is none and it is time for one: after a failure, once the backoff is over.
     pub(in super::super) fn begin_group(&mut self, now: Moment) {
         self.removals.notice(self.groups.removals(), now);
         if self.groups.current.is_some() {
@@ -106,7 +121,8 @@ impl Records {
             Some(trouble) => trouble.retry_at <= now,
             None => self.line.first_to_put().is_some() || self.are_removals_due(now),
         };
-        if let Some(through) = self.last.filter(|_| is_due) {
+        if is_due && let Some(through) = self.last_of_group() {
+            self.groups.begun = Some(through);
             self.groups.current = Some(Group {
                 through,
                 removals: self.removals.group(),
@@ -114,6 +130,26 @@ impl Records {
                 is_taken: false,
             });
         }
+    }
+
+    /// Returns the last number of the next group: so much that it is not too large.
+    fn last_of_group(&self) -> Option<StoreSeq> {
+        if self.room.reserved() <= MOST_OF_A_GROUP {
+            return self.last;
+        }
+        let mut bytes = 0;
+        let mut last = self.last;
+        let mut next = self.line.first_to_put();
+        while let Some(key) = next {
+            let item = self.items.at(key);
+            bytes += item.bytes as usize;
+            last = item.seq;
+            next = match bytes < MOST_OF_A_GROUP {
+                true => self.line.numbered_after(item),
+                false => None,
+            };
+        }
+        last
     }
 
     fn are_removals_due(&self, now: Moment) -> bool {
@@ -133,7 +169,7 @@ impl Records {
             && let Some(seq) = self.items.at(key).seq
             && seq <= group.through
         {
-            self.line.put(&mut self.items, key);
+            self.line.put(&self.items, key);
             return Some(RecordOp::Put(key, seq));
         }
         if group.removed < group.removals {
@@ -148,7 +184,7 @@ impl Records {
     /// Records that all through this number is durable, if that is the answer to the group. Returns whether the store could
     /// not be written before; `None` if it is no answer.
     pub(in super::super) fn confirm(&mut self, through: StoreSeq) -> Option<bool> {
-        let answers = |group: &mut Group| group.is_taken && through >= group.through;
+        let answers = |group: &mut Group| group.through == through;
         let group = self.groups.current.take_if(answers)?;
         self.durable = Some(group.through);
         self.removals.forget(group.removals);

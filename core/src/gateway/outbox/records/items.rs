@@ -31,10 +31,8 @@ pub(super) struct Item {
 pub(super) enum Stage {
     /// It is not stored, because of its quality of service.
     Volatile,
-    /// It is in the line, and its put was not taken.
+    /// It is in the line.
     Lined,
-    /// It is in the line. Its put was taken at least once, so it may be in the store.
-    Written,
     /// It is durable.
     Stored,
 }
@@ -61,18 +59,19 @@ impl Item {
         ending: Ending::Delivered,
     };
 
-    /// Returns its number, if it may be in the store.
+    /// Returns its number, if it may be in the store, where all through `begun` may be.
     #[inline]
-    pub(super) fn may_be_stored(&self) -> Option<StoreSeq> {
+    pub(super) fn may_be_stored(&self, begun: Option<StoreSeq>) -> Option<StoreSeq> {
         match self.stage {
-            Stage::Written | Stage::Stored => self.seq,
-            Stage::Volatile | Stage::Lined => None,
+            Stage::Volatile => None,
+            Stage::Lined => self.seq.filter(|seq| Some(*seq) <= begun),
+            Stage::Stored => self.seq,
         }
     }
 
     #[inline]
     pub(super) fn is_in_line(&self) -> bool {
-        matches!(self.stage, Stage::Lined | Stage::Written)
+        self.stage == Stage::Lined
     }
 }
 

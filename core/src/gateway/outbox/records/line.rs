@@ -51,6 +51,11 @@ impl Line {
         (self.next != self.young).then_some(self.next)
     }
 
+    /// Returns the next one that has a number.
+    pub(super) fn numbered_after(&self, item: &Item) -> Option<EntryKey> {
+        (item.next != self.young).then_some(item.next)
+    }
+
     /// Adds one: with a number, if no other is without.
     #[inline]
     pub(super) fn push_back(&mut self, items: &mut Items, key: EntryKey) {
@@ -131,10 +136,8 @@ impl Line {
 
     /// Records that the first that is to be put is being put.
     #[inline]
-    pub(super) fn put(&mut self, items: &mut Items, key: EntryKey) {
-        let item = items.at_mut(key);
-        item.stage = Stage::Written;
-        self.next = item.next;
+    pub(super) fn put(&mut self, items: &Items, key: EntryKey) {
+        self.next = items.at(key).next;
     }
 
     /// Begins again: everything in the line is to be put.

@@ -23,9 +23,14 @@ pub(in super::super) struct StoreRoom {
 
 /// Returns what a publication reserves; `None` if it is not stored.
 pub(in super::super) fn record_bytes(publication: &Publication) -> Option<usize> {
-    if publication.qos == QoS::AtMostOnce {
-        return None;
+    match publication.qos {
+        QoS::AtMostOnce => None,
+        _ => Some(bytes_in_store(publication)),
     }
+}
+
+/// Returns what a publication reserves that is in the store, whatever its quality of service.
+pub(in super::super) fn bytes_in_store(publication: &Publication) -> usize {
     let subfolder = match &publication.topic {
         PublicationTopic::Telemetry(Some(subfolder)) => subfolder.as_str().len(),
         PublicationTopic::Telemetry(None) | PublicationTopic::State => 0,
@@ -33,7 +38,7 @@ pub(in super::super) fn record_bytes(publication: &Publication) -> Option<usize>
     let extras = publication.extras.as_ref();
     let tag = extras.and_then(|extras| extras.tag.as_ref());
     let tag = tag.map_or(0, |tag| tag.as_str().len());
-    Some(publication.payload.len() + subfolder + tag + RECORD_OVERHEAD)
+    publication.payload.len() + subfolder + tag + RECORD_OVERHEAD
 }
 
 impl StoreRoom {

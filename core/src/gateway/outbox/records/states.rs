@@ -62,7 +62,8 @@ impl States {
         let Some(states) = self.of(device) else {
             return false;
         };
-        let stays = states.settled < Some(op);
+        // It may be the settled one itself, which is no reason to remove it.
+        let stays = states.settled <= Some(op);
         if stays {
             let older = states.replaced.partition_point(|replaced| replaced.op < op);
             states.replaced.insert(older, Replaced { op, seq, bytes });

@@ -1,0 +1,209 @@
+//! A folder of segments on a real disk.
+
+use std::{
+    collections::BTreeMap,
+    fs::{self, File, OpenOptions, TryLockError},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+};
+
+use super::{Disk, Executed, StoreError};
+use crate::store::{DiskOp, SegmentNumber, StoreFailure, StoreFailureKind};
+
+/// The file that is locked while the folder is in use.
+const LOCK: &str = "lock";
+
+/// As many files are kept open.
+const OPEN_FILES: usize = 4;
+
+/// A segment is filled with zeros in pieces of this size.
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+
+/// A folder of segments, locked against other processes, and other stores of this one.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    /// Locked until it is dropped.
+    _lock: File,
+    open: BTreeMap<SegmentNumber, File>,
+}
+
+impl Folder {
+    /// Opens a folder, and creates it if it does not exist.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`]: it cannot be created, read or written, or it is in use.
+    pub fn open(path: PathBuf) -> Result<Self, StoreError> {
+        match Self::lock(&path) {
+            Ok(Some(lock)) => Ok(Self {
+                path,
+                _lock: lock,
+                open: BTreeMap::new(),
+            }),
+            Ok(None) => Err(StoreError::InUse { folder: path }),
+            Err(error) => Err(StoreError::of_folder(path, &error)),
+        }
+    }
+
+    /// Returns the locked file; `None` if another has locked it.
+    fn lock(path: &Path) -> io::Result<Option<File>> {
+        if !path.is_dir() {
+            fs::create_dir(path)?;
+            if let Some(parent) = path.parent() {
+                sync_folder(parent)?;
+            }
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true);
+        let file = options.open(path.join(LOCK))?;
+        match file.try_lock() {
+            Ok(()) => Ok(Some(file)),
+            Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn file_path(&self, segment: SegmentNumber) -> PathBuf {
+        self.path.join(segment.file_name())
+    }
+
+    /// Returns the file of a segment.
+    fn file(&mut self, segment: SegmentNumber) -> io::Result<&mut File> {
+        if !self.open.contains_key(&segment) {
+            let path = self.file_path(segment);
+            let file = OpenOptions::new().read(true).write(true).open(path)?;
+            self.keep(segment, file);
+        }
+        self.open
+            .get_mut(&segment)
+            .ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    /// Keeps a file open, and closes the oldest segment instead.
+    fn keep(&mut self, segment: SegmentNumber, file: File) {
+        if self.open.len() >= OPEN_FILES {
+            self.open.pop_first();
+        }
+        self.open.insert(segment, file);
+    }
+
+    fn create(&mut self, segment: SegmentNumber, bytes: u64) -> io::Result<()> {
+        let path = self.file_path(segment);
+        let mut options = OpenOptions::new();
+        options.read(true).write(true).create(true).truncate(true);
+        let mut file = options.open(path)?;
+        let mut left = bytes;
+        while left > 0 {
+            let len = left.min(ZEROS.len() as u64);
+            let zeros = ZEROS.get(..len as usize).unwrap_or(&ZEROS);
+            file.write_all(zeros)?;
+            left -= len;
+        }
+        self.keep(segment, file);
+        Ok(())
+    }
+
+    fn read(&mut self, segment: SegmentNumber, offset: u64, len: usize) -> io::Result<Vec<u8>> {
+        let file = self.file(segment)?;
+        file.seek(SeekFrom::Start(offset))?;
+        let mut bytes = Vec::with_capacity(len);
+        file.take(len as u64).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    }
+
+    fn write(&mut self, segment: SegmentNumber, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        let file = self.file(segment)?;
+        file.seek(SeekFrom::Start(offset))?;
+        file.write_all(bytes)
+    }
+
+    fn recycle(&mut self, segment: SegmentNumber, to: SegmentNumber) -> io::Result<()> {
+        fs::rename(self.file_path(segment), self.file_path(to))?;
+        if let Some(file) = self.open.remove(&segment) {
+            self.keep(to, file);
+        }
+        Ok(())
+    }
+
+    fn delete(&mut self, segment: SegmentNumber) -> io::Result<()> {
+        self.open.remove(&segment);
+        match fs::remove_file(self.file_path(segment)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn list(&self) -> io::Result<Vec<(SegmentNumber, u64)>> {
+        let mut files = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            let entry = entry?;
+            let name = entry.file_name();
+            if let Some(segment) = name.to_str().and_then(SegmentNumber::from_file_name) {
+                files.push((segment, entry.metadata()?.len()));
+            }
+        }
+        Ok(files)
+    }
+
+    fn perform(&mut self, op: &DiskOp<'_>) -> io::Result<Executed> {
+        match *op {
+            DiskOp::Create { segment, bytes } => self.create(segment, bytes)?,
+            DiskOp::Write {
+                segment,
+                offset,
+                bytes,
+            } => self.write(segment, offset, bytes)?,
+            DiskOp::Sync { segment } => self.file(segment)?.sync_data()?,
+            DiskOp::SyncFolder => sync_folder(&self.path)?,
+            DiskOp::Recycle { segment, to } => self.recycle(segment, to)?,
+            DiskOp::Delete { segment } => self.delete(segment)?,
+            DiskOp::Read {
+                segment,
+                offset,
+                len,
+            } => return Ok(Executed::Read(self.read(segment, offset, len)?)),
+        }
+        Ok(Executed::Done)
+    }
+}
+
+impl Disk for Folder {
+    fn files(&mut self) -> Result<Vec<(SegmentNumber, u64)>, StoreFailure> {
+        self.list().map_err(|error| failure(&error))
+    }
+
+    fn execute(&mut self, op: &DiskOp<'_>) -> Result<Executed, StoreFailure> {
+        self.perform(op).map_err(|error| failure(&error))
+    }
+}
+
+/// Makes the entries of a folder durable, where that is possible.
+fn sync_folder(path: &Path) -> io::Result<()> {
+    // An empty path is the current folder.
+    let path = match path.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => path,
+    };
+    if cfg!(unix) {
+        return File::open(path)?.sync_all();
+    }
+    Ok(())
+}
+
+fn failure(error: &io::Error) -> StoreFailure {
+    let kind = match error.kind() {
+        io::ErrorKind::StorageFull
+        | io::ErrorKind::QuotaExceeded
+        | io::ErrorKind::FileTooLarge
+        | io::ErrorKind::WriteZero => StoreFailureKind::Full,
+        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+            StoreFailureKind::ReadOnly
+        }
+        _ => StoreFailureKind::Broken,
+    };
+    StoreFailure {
+        kind,
+        detail: error.to_string().into(),
+    }
+}

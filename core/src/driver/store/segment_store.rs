@@ -1,0 +1,137 @@
+//! A store in segments.
+
+use std::path::PathBuf;
+
+use super::{Disk, Executed, Folder, Store, StoreError};
+use crate::{
+    id::ClientId,
+    store::{
+        LogEvent, LogOptions, Record, Recovered, Recovery, SegmentLog, StoreFailure,
+        StoreFailureKind, StoreOp, StoreSeq,
+    },
+};
+
+/// A store that keeps its records in segments: files of 4 MiB to which it only appends, in a folder of its own.
+///
+/// It always starts: what is damaged is set aside and counted. After an outage, the folder shrinks to a few segments. The
+/// folder belongs to one gateway, by its client id, and to one process at a time.
+///
+/// ```no_run
+/// # use iotcore_gateway::{ClientId, driver::{*, store::SegmentStore}};
+/// # fn setup<T: token_source::TokenSource>(setup: Setup<T>) -> Result<Setup<T>, Box<dyn std::error::Error>> {
+/// let store = SegmentStore::open("/var/lib/gateway/store")?;
+/// let setup = setup.store(store);
+/// # Ok(setup)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct SegmentStore<D = Folder> {
+    disk: D,
+    options: LogOptions,
+    /// There once the store was read.
+    log: Option<SegmentLog>,
+}
+
+impl SegmentStore {
+    /// Opens the store in this folder, and creates the folder if it does not exist; the one that it is in has to. It is read
+    /// by [`Setup::start`](crate::driver::Setup::start).
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError`] names the folder: it cannot be created, read or written, or it is in use.
+    pub fn open(folder: impl Into<PathBuf>) -> Result<Self, StoreError> {
+        Ok(Self::on(Folder::open(folder.into())?))
+    }
+}
+
+impl<D: Disk> SegmentStore<D> {
+    /// Keeps the segments on this disk.
+    pub fn on(disk: D) -> Self {
+        Self {
+            disk,
+            options: LogOptions::default(),
+            log: None,
+        }
+    }
+
+    /// Sets the sizes of the segments and of all of them together.
+    #[must_use]
+    pub fn options(mut self, options: LogOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Returns the disk.
+    pub fn disk_mut(&mut self) -> &mut D {
+        &mut self.disk
+    }
+
+    /// Does what the log asks the disk for next; returns whether there was anything.
+    fn step(disk: &mut D, log: &mut SegmentLog) -> bool {
+        let Some(op) = log.poll_disk() else {
+            return false;
+        };
+        match disk.execute(&op) {
+            Ok(Executed::Done) => log.handle_done(),
+            Ok(Executed::Read(bytes)) => log.handle_read(&bytes),
+            Err(failure) => log.handle_failed(failure),
+        }
+        true
+    }
+}
+
+impl<D: Disk> Store for SegmentStore<D> {
+    fn restore(
+        &mut self,
+        client: &ClientId,
+        each: &mut dyn FnMut(StoreSeq, Record<'_>),
+    ) -> Result<Recovered, StoreError> {
+        let files = self.disk.files().map_err(StoreError::Unreadable)?;
+        let mut recovery = Recovery::new(client, self.options, files);
+        loop {
+            while let Some(found) = recovery.poll_record() {
+                each(found.seq(), found.record());
+            }
+            let Some(op) = recovery.poll_disk() else {
+                break;
+            };
+            match self.disk.execute(&op) {
+                Ok(Executed::Read(bytes)) => recovery.handle_read(&bytes),
+                Ok(Executed::Done) => recovery.handle_read(&[]),
+                Err(failure) => recovery.handle_failed(&failure),
+            }
+        }
+        let (log, recovered) = recovery.finish().map_err(StoreError::Unsuitable)?;
+        self.log = Some(log);
+        Ok(recovered)
+    }
+
+    fn apply(&mut self, op: StoreOp<'_>) -> Result<(), StoreFailure> {
+        let failed = |detail: &str| StoreFailure {
+            kind: StoreFailureKind::Broken,
+            detail: detail.into(),
+        };
+        let Some(log) = &mut self.log else {
+            return Err(failed("it was not read before"));
+        };
+        let is_commit = matches!(op, StoreOp::Commit { .. });
+        log.apply(op).map_err(|error| failed(&error.to_string()))?;
+        if !is_commit {
+            return Ok(());
+        }
+        loop {
+            match log.poll_event() {
+                Some(LogEvent::Committed { .. }) => return Ok(()),
+                Some(LogEvent::Failed(failure)) => return Err(failure),
+                _ if Self::step(&mut self.disk, log) => {}
+                _ => return Err(failed("a commit was not answered")),
+            }
+        }
+    }
+
+    fn tidy(&mut self) {
+        if let Some(log) = &mut self.log {
+            while Self::step(&mut self.disk, log) {}
+        }
+    }
+}

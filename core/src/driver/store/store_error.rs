@@ -1,0 +1,89 @@
+//! Why a store cannot be used.
+
+use core::{error::Error, fmt};
+use std::{io, path::PathBuf};
+
+use crate::store::{OpenError, StoreFailure};
+
+/// A store cannot be used. Nothing in it was touched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StoreError {
+    /// The folder cannot be created, read or written.
+    Folder {
+        /// The folder.
+        folder: PathBuf,
+        /// What is in the way.
+        kind: io::ErrorKind,
+        /// What the operating system said.
+        detail: Box<str>,
+    },
+    /// Another process has the folder, or another store of this one.
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// The store belongs to another gateway, or was written by a newer version.
+    Unsuitable(OpenError),
+    /// It cannot be read.
+    Unreadable(StoreFailure),
+    /// The setup is a clone of one that was started with this store.
+    Taken,
+}
+
+impl StoreError {
+    pub(crate) fn of_folder(folder: PathBuf, error: &io::Error) -> Self {
+        Self::Folder {
+            folder,
+            kind: error.kind(),
+            detail: error.to_string().into(),
+        }
+    }
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Folder {
+                folder,
+                kind,
+                detail,
+            } => {
+                let advice = match kind {
+                    io::ErrorKind::PermissionDenied => {
+                        "give this user the right to read and write it"
+                    }
+                    io::ErrorKind::ReadOnlyFilesystem => {
+                        "mount its file system so that it can be written"
+                    }
+                    io::ErrorKind::NotADirectory | io::ErrorKind::AlreadyExists => {
+                        "name a folder, not a file"
+                    }
+                    io::ErrorKind::NotFound => "create the folder that it is to be in",
+                    _ => "mend that, or name another folder",
+                };
+                write!(f, "the store {}: {detail}: {advice}", folder.display())
+            }
+            Self::InUse { folder } => write!(
+                f,
+                "the store {} is in use: give each gateway a folder of its own, and start it once",
+                folder.display()
+            ),
+            Self::Unsuitable(error) => error.fmt(f),
+            Self::Unreadable(failure) => failure.fmt(f),
+            Self::Taken => f.write_str(
+                "the store was started with a clone of this setup: open one for each that is started",
+            ),
+        }
+    }
+}
+
+impl Error for StoreError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Unsuitable(error) => Some(error),
+            Self::Unreadable(failure) => Some(failure),
+            Self::Folder { .. } | Self::InUse { .. } | Self::Taken => None,
+        }
+    }
+}
