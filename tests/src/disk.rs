@@ -162,6 +162,11 @@ impl LossyDisk {
         self.fault = Some(fault);
     }
 
+    /// Takes a fault back that has not happened yet.
+    pub fn fail_nothing(&mut self) {
+        self.fault = None;
+    }
+
     /// Puts a file into the folder, durably.
     pub fn insert(&mut self, segment: SegmentNumber, bytes: Vec<u8>) {
         let key = self.add_file(File::durable(bytes));

@@ -19,6 +19,7 @@ pub mod error_report;
 pub mod input;
 mod machine;
 mod source;
+pub mod store;
 
 use std::time::Instant;
 
@@ -56,6 +57,10 @@ pub const TARGETS: &[Target] = &[
     Target {
         name: "script",
         run: crate::script::run_bytes,
+    },
+    Target {
+        name: "store",
+        run: store::run,
     },
 ];
 

@@ -40,7 +40,7 @@ pub struct SegmentLog {
     spares: VecDeque<SegmentNumber>,
     /// The number of the next new file. `None` once there is none: only a folder that somebody made up gets there.
     next_number: Option<SegmentNumber>,
-    /// The highest number that was written to.
+    /// The highest number of a segment that is no spare.
     newest: Option<SegmentNumber>,
     tail: Option<Tail>,
     /// What was applied and is not being written yet.
@@ -143,7 +143,7 @@ impl SegmentLog {
             limit: options.max_bytes,
             spares: VecDeque::new(),
             next_number: last.map_or(Some(SegmentNumber::first()), SegmentNumber::next),
-            newest: last_used,
+            newest: None,
             segments,
             tail: None,
             gathered: Vec::new(),
@@ -160,7 +160,7 @@ impl SegmentLog {
             lost: 0,
             events: VecDeque::new(),
         };
-        log.take_spares();
+        log.take_spares(last_used);
         // The limit may have been higher before, or the power was cut while records were written anew.
         let largest = log.largest();
         log.limit = log.limit.max(log.disk_bytes().saturating_add(largest));

@@ -66,9 +66,9 @@ impl Segments {
     }
 
     /// Returns all segments that have a file, with their places, oldest first.
-    pub(crate) fn iter(&self) -> impl Iterator<Item = (u32, &Segment)> {
-        let places = self.list.iter().zip(0..);
-        let places = places.map(|(segment, at)| (self.first.wrapping_add(at), segment));
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = (u32, &Segment)> {
+        let places = self.list.iter().enumerate();
+        let places = places.map(|(at, segment)| (self.first.wrapping_add(at as u32), segment));
         places.filter(|(_, segment)| !segment.is_gone)
     }
 
@@ -76,6 +76,9 @@ impl Segments {
     pub(crate) fn retire(&mut self, place: u32) {
         if let Some(segment) = self.get_mut(place) {
             segment.is_gone = true;
+        }
+        while self.list.back().is_some_and(|segment| segment.is_gone) {
+            self.list.pop_back();
         }
         while self.list.front().is_some_and(|segment| segment.is_gone) {
             self.list.pop_front();
@@ -104,10 +107,10 @@ impl Segments {
 
     /// Returns the newest segment that is unproven.
     pub(crate) fn last_unproven(&self) -> Option<u32> {
-        let unproven = self
+        let mut unproven = self
             .iter()
             .filter(|(_, segment)| segment.trust == Trust::Unproven);
-        unproven.last().map(|(place, _)| place)
+        unproven.next_back().map(|(place, _)| place)
     }
 
     /// Records that a record lives in a slot, and nowhere else.

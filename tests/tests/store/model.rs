@@ -285,9 +285,16 @@ impl World {
             .into_iter()
             .map(|record| (record.seq().as_u64(), record))
             .collect();
+        let since = &mut self.since;
         self.records.retain(|number, kept| {
             // What was removed and is found lives again, unless that was confirmed.
             let is_found = found.contains_key(number);
+            if is_found && (kept.is_removed || !kept.is_confirmed) {
+                // The Remove may still take effect, and the Put be lost, until the log has written it anew, which it does
+                // before it answers a Commit.
+                kept.is_confirmed = false;
+                since.puts.push(*number);
+            }
             kept.is_removed &= !is_found;
             kept.is_gone &= !is_found;
             is_found || kept.is_removed

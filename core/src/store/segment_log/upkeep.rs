@@ -4,7 +4,7 @@ use super::{SPARES, SegmentLog, Step};
 use crate::store::{
     SegmentNumber, StoreFailure, StoreFailureKind,
     format::header_len,
-    segments::{Segment, Trust},
+    segments::{Segment, Segments, Trust},
 };
 
 /// The head is written anew when less than one part in so many of it lives.
@@ -41,19 +41,19 @@ impl SegmentLog {
         }
     }
 
-    /// Makes the trailing files that were never written to spares.
-    pub(super) fn take_spares(&mut self) {
-        let size = self.segment_bytes();
-        let is_spare = |segment: &Segment| Some(segment.number) > self.newest;
-        let unused: Vec<_> = self
-            .segments
-            .iter()
-            .filter(|(_, segment)| is_spare(segment) && segment.capacity == size)
-            .map(|(place, segment)| (place, segment.number))
-            .collect();
-        for (place, number) in unused {
+    /// Makes spares of the files that were never written to and come after all others.
+    pub(super) fn take_spares(&mut self, last_used: Option<SegmentNumber>) {
+        let last = |segments: &Segments| {
+            let last = segments.iter().next_back();
+            last.map(|(place, segment)| (place, segment.number, segment.capacity))
+        };
+        while let Some((place, number, capacity)) = last(&self.segments) {
+            if Some(number) <= last_used || capacity != self.segment_bytes() {
+                self.newest = Some(number);
+                break;
+            }
             self.segments.retire(place);
-            self.spares.push_back(number);
+            self.spares.push_front(number);
         }
     }
 
