@@ -68,6 +68,8 @@ pub mod fuzzing;
 #[cfg(feature = "serve")]
 pub mod keys;
 pub mod link;
+#[cfg(feature = "simulation")]
+pub mod lives;
 pub mod model;
 pub mod packets;
 mod pipe;

@@ -1,0 +1,187 @@
+//! The end of a life, and what is found at the start of the next one.
+
+use iotcore_gateway::{
+    OpId,
+    store::{Recovered, StoredRecord},
+};
+
+use super::{Group, Model};
+use crate::lives::message::{End, Message, Status, number};
+
+impl Model {
+    /// Records that a bit was flipped: it may cost one record.
+    pub(in super::super) fn flip(&mut self) {
+        self.counts.one("flipped bits");
+        self.losses_left += 1;
+        self.comebacks_left += 1;
+    }
+
+    /// Ends a life. `lost` are the records that its log could not read any more.
+    pub(in super::super) fn die(&mut self, lost: u64) {
+        self.counts.one("lives");
+        self.reported += lost;
+        self.ops.clear();
+        self.unstored.clear();
+        self.group = Group::default();
+        self.is_in_trouble = false;
+        self.was_open = false;
+        self.last_put = None;
+        self.offline_before = self.messages.len();
+        for message in &mut self.messages {
+            message.strikes = 0;
+            message.is_stored = false;
+        }
+    }
+
+    /// Checks what is found after that. `is_unread`: a read has failed.
+    pub(in super::super) fn recover(
+        &mut self,
+        found: &[StoredRecord],
+        recovered: &Recovered,
+        is_unread: bool,
+    ) {
+        self.note(|| format!("recovered: {recovered:?}"));
+        let places = recovered.damaged.places + recovered.unfinished.places;
+        self.reported += places;
+        self.counts.many("places reported", places);
+        self.counts.many("restored", found.len() as u64);
+        let may_be_damaged =
+            self.comebacks_left > 0 || self.is_unreadable || is_unread || self.lost > 0;
+        if !may_be_damaged && !recovered.damaged.is_none() {
+            self.find(format!("nothing is damaged: {recovered:?}"));
+        }
+        let numbers: Vec<_> = found.iter().map(|record| self.identify(record)).collect();
+        self.check_missing(&numbers, is_unread);
+        self.is_unreadable |= is_unread;
+        self.seqs.clear();
+        (self.found_seq, self.found_place) = (0, 0);
+        let mut last = None;
+        for (number, record) in numbers.iter().zip(found) {
+            let Some(number) = *number else {
+                return;
+            };
+            self.find_again(number, record);
+            if !self.messages[number].is_back && last.replace(number) >= Some(number) {
+                self.find(format!("{number} is found after {last:?}"));
+            }
+        }
+    }
+
+    fn identify(&mut self, record: &StoredRecord) -> Option<usize> {
+        let record = record.record();
+        let number = number(record.payload).filter(|number| *number < self.messages.len());
+        let is_right = number.is_some_and(|number| self.messages[number].draft.is(&record));
+        if !is_right {
+            self.find(format!("{record:?} was never published"));
+        }
+        number
+    }
+
+    fn check_missing(&mut self, found: &[Option<usize>], is_unread: bool) {
+        let mut missing = Vec::new();
+        for (number, message) in self.messages.iter_mut().enumerate() {
+            if found.contains(&Some(number)) {
+                continue;
+            }
+            if message.must_be_there() {
+                missing.push(number);
+                message.status = Status::Damaged;
+            } else {
+                message.forget();
+            }
+        }
+        if missing.is_empty() || is_unread || self.is_unreadable {
+            return;
+        }
+        let count = missing.len() as u64;
+        self.lost += count;
+        self.counts.many("lost to flipped bits", count);
+        if count > self.losses_left {
+            self.find(format!("{missing:?} must be in the store, and are not"));
+        } else if self.lost > self.reported {
+            self.find(format!("{missing:?} are lost, and that is not reported"));
+        }
+        self.losses_left = self.losses_left.saturating_sub(count);
+    }
+
+    /// Records that a message was found.
+    fn find_again(&mut self, number: usize, record: &StoredRecord) {
+        let seq = record.seq().as_u64();
+        let place = record.record().accepted.get();
+        self.found_seq = self.found_seq.max(seq);
+        self.found_place = self.found_place.max(place);
+        let message = &mut self.messages[number];
+        let was_gone = core::mem::take(&mut message.is_gone);
+        let was_lost = message.status == Status::Lost;
+        message.is_back |= matches!(message.status, Status::Ended(end) if end != End::Closed);
+        message.is_back |= message.status == Status::Damaged;
+        let has_other = message.seq != Some(seq) || message.place != Some(place);
+        if has_other {
+            self.find(format!("{number} is found as {seq}"));
+        }
+        if self.seqs.insert(seq, number).is_some() {
+            self.find(format!("{seq} is found twice"));
+        }
+        if (was_gone || was_lost) && !self.is_unreadable {
+            if self.comebacks_left == 0 {
+                self.find(format!("{number} was gone, and is back"));
+            }
+            self.counts.one("back because of flipped bits");
+            self.comebacks_left = self.comebacks_left.saturating_sub(1);
+        }
+    }
+
+    /// Records that the next of those that were found is restored.
+    pub(in super::super) fn restore(&mut self, record: &StoredRecord, op: OpId) {
+        let Some(number) = number(record.record().payload) else {
+            return;
+        };
+        self.note(|| format!("{op} restores {number}"));
+        self.ops.insert(op, number);
+        let message = &mut self.messages[number];
+        message.status = Status::Live(op);
+        message.is_stored = true;
+        message.accepted_at = self.now;
+    }
+
+    /// Records that the log has repaired itself: all that was found is durable.
+    pub(in super::super) fn repaired(&mut self) {
+        let found: Vec<_> = self.seqs.values().copied().collect();
+        for number in found {
+            let message = &self.messages[number];
+            if message.is_stored && matches!(message.status, Status::Live(_)) {
+                self.keep(number);
+            }
+        }
+    }
+
+    /// Checks that everything has ended.
+    pub(in super::super) fn check_ended(&mut self) {
+        let is_left = |message: &Message| matches!(message.status, Status::Live(_));
+        if let Some(number) = self.messages.iter().position(is_left) {
+            self.find(format!("{number} is not delivered"));
+        }
+    }
+}
+
+impl Message {
+    /// Returns whether it is in the store, whatever has happened.
+    fn must_be_there(&self) -> bool {
+        let stays = match self.status {
+            Status::Live(_) => true,
+            Status::Ended(end) => matches!(end, End::Closed | End::Superseded),
+            Status::Lost | Status::Damaged => false,
+        };
+        stays && self.is_durable
+    }
+
+    /// It is not in the store, and need not be.
+    fn forget(&mut self) {
+        self.status = match self.status {
+            Status::Live(_) | Status::Ended(End::Closed) => Status::Lost,
+            // It may be found later: its removal need not be durable.
+            Status::Ended(End::Superseded) => Status::Ended(End::Failed),
+            other => other,
+        };
+    }
+}

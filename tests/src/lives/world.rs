@@ -1,0 +1,202 @@
+//! A gateway with its log, the disk, the bridge, and the model that watches them.
+
+use core::time::Duration;
+use std::time::Instant;
+
+use iotcore_gateway::{DeviceKey, Input, store::LogEvent, store::SegmentLog};
+
+use super::{Broken, Counts, DEVICES, Model, life::empty_log, setup::Setup};
+use crate::{disk::LossyDisk, link::Link, random::Random};
+
+#[derive(Debug)]
+pub(super) struct World {
+    pub(super) random: Random,
+    pub(super) setup: Setup,
+    pub(super) link: Link,
+    pub(super) disk: LossyDisk,
+    pub(super) log: SegmentLog,
+    pub(super) model: Model,
+    /// How long the disk takes for an operation.
+    pub(super) disk_time: Duration,
+    /// When it has executed the one that it is asked for.
+    disk_due: Option<Instant>,
+    /// The life ends once the disk has executed so many more operations.
+    pub(super) dies_after: Option<u64>,
+    pub(super) is_dead: bool,
+    /// Operations of the disk that had failed when the life began.
+    pub(super) failed_before: u64,
+    /// The limit on what the gateway reserves in the store.
+    pub(super) max_bytes: usize,
+    pub(super) keys: [Option<DeviceKey>; DEVICES.len()],
+}
+
+impl World {
+    pub(super) fn new(seed: u64) -> Self {
+        let mut random = Random::new(seed);
+        let setup = Setup::draw(&mut random);
+        Self::with_setup(setup, random, LossyDisk::new(seed))
+    }
+
+    pub(super) fn with_setup(setup: Setup, random: Random, disk: LossyDisk) -> Self {
+        let link = Link::new(setup.calm_options(Duration::ZERO));
+        let log = empty_log(&link, setup.log);
+        let model = Model::new(link.now());
+        Self {
+            random,
+            setup,
+            link,
+            disk,
+            log,
+            model,
+            disk_time: Duration::ZERO,
+            disk_due: None,
+            dies_after: None,
+            is_dead: false,
+            failed_before: 0,
+            max_bytes: 0,
+            keys: [None; DEVICES.len()],
+        }
+    }
+
+    /// Returns whether the life goes on.
+    pub(super) fn is_alive(&self) -> bool {
+        !self.is_dead && !self.model.is_broken()
+    }
+
+    /// Lets time pass, as long as the life goes on.
+    pub(super) fn run(&mut self, duration: Duration) {
+        self.run_until(duration, |_| false);
+    }
+
+    /// Does the same until a condition holds; returns whether it does.
+    pub(super) fn run_until(&mut self, limit: Duration, condition: impl Fn(&Self) -> bool) -> bool {
+        let end = self.link.now() + limit;
+        loop {
+            let due = self.serve_store();
+            if condition(self) {
+                return true;
+            }
+            if !self.is_alive() {
+                return false;
+            }
+            let until = due.map_or(end, |due| due.min(end));
+            if !self.link.step(until) && self.link.now() >= end {
+                self.serve_store();
+                return condition(self);
+            }
+        }
+    }
+
+    /// Passes on what the gateway asks of the store, as far as the disk is done with it. Returns when that is done with the
+    /// next operation.
+    pub(super) fn serve_store(&mut self) -> Option<Instant> {
+        loop {
+            self.take_events();
+            self.pass_on();
+            if !self.is_alive() {
+                return None;
+            }
+            if self.log.poll_disk().is_none() {
+                self.disk_due = None;
+                self.rest();
+                return None;
+            }
+            let now = self.link.now();
+            let due = *self.disk_due.get_or_insert(now + self.disk_time);
+            if due > now {
+                return Some(due);
+            }
+            if self.dies_after == Some(0) {
+                self.is_dead = true;
+                return None;
+            }
+            self.dies_after = self.dies_after.map(|operations| operations - 1);
+            self.disk_due = None;
+            self.disk.step(&mut self.log);
+            self.answer();
+        }
+    }
+
+    /// Takes the events of both sides.
+    fn take_events(&mut self) {
+        self.model.now = self.link.now();
+        for event in self.link.bridge_events() {
+            self.model.take_of_bridge(&event);
+        }
+        for event in self.link.events() {
+            self.model.take(&event);
+        }
+        self.model.observe(self.link.gateway.is_open());
+    }
+
+    fn pass_on(&mut self) {
+        while let Some(op) = self.link.gateway.poll_store() {
+            self.model.apply(&op);
+            self.log.apply(op).expect("no payload is so large");
+        }
+        self.answer();
+    }
+
+    fn answer(&mut self) {
+        while let Some(event) = self.log.poll_event() {
+            match event {
+                LogEvent::Committed { through } => {
+                    self.model.committed();
+                    self.link.apply(Input::Stored(through));
+                }
+                LogEvent::Failed(failure) => {
+                    self.model.note(|| failure.to_string());
+                    self.model.commit_failed();
+                    self.link.apply(Input::StoreFailed(failure));
+                }
+                event => self.model.find(format!("{event:?}")),
+            }
+        }
+    }
+
+    /// Checks what holds while the disk has nothing to do.
+    fn rest(&mut self) {
+        let used = self.log.stats().disk_bytes;
+        if used > self.setup.log.max_bytes {
+            self.model.find(format!("{used} bytes on the disk"));
+        }
+        if self.has_failed() {
+            return;
+        }
+        if used != self.disk.used() {
+            let really = self.disk.used();
+            self.model
+                .find(format!("{used} bytes on the disk, really {really}"));
+        }
+        self.model.repaired();
+        self.model.check_rest(self.link.gateway.is_open());
+    }
+
+    /// Returns whether an operation of the disk has failed in this life.
+    pub(super) fn has_failed(&self) -> bool {
+        self.disk.counts().failed > self.failed_before
+    }
+
+    /// Ends the world, and returns what has happened.
+    pub(super) fn finish(mut self, seed: u64) -> Result<Counts, Broken> {
+        let counts = self.disk.counts();
+        for (what, times) in [
+            ("power cuts", counts.power_cuts),
+            ("pages lost", counts.lost_pages),
+            ("pages torn", counts.torn_pages),
+            ("entries lost", counts.lost_entries),
+            ("operations of the disk", counts.operations),
+            ("failed operations of the disk", counts.failed),
+            ("failed syncs", counts.failed_syncs),
+        ] {
+            self.model.counts.many(what, times);
+        }
+        self.model.counts.one("seeds");
+        let result = self.model.into_result();
+        result.map_err(|(what, history)| Broken {
+            seed,
+            what,
+            history,
+        })
+    }
+}
