@@ -303,7 +303,6 @@ impl Records {
 
     /// Forgets a device, all of whose publications have ended.
     pub(super) fn forget_device(&mut self, device: Slot) {
-        self.states.forget(device);
         self.room.unblock(device);
     }
 

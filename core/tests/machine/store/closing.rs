@@ -173,9 +173,9 @@ fn a_failure_that_comes_after_the_close_is_none_any_more() {
     let op = kit.publish_own("1");
     kit.publish_own("2");
     kit.save();
-    kit.cancel(op);
     kit.publish_own("3");
     kit.ops();
+    kit.cancel(op);
     close_in_vain(&mut kit);
     kit.wait(seconds(10));
     kit.events();
@@ -258,6 +258,21 @@ fn assert_over_after_events(kit: &mut Kit) {
     let events = kit.events();
     assert!(matches!(events.last(), Some(Event::Closed { .. })));
     assert_over(kit);
+}
+
+#[test]
+fn a_close_during_an_attempt_to_connect_removes_at_once_what_is_acknowledged_then() {
+    let mut kit = Kit::from(Harness::dialing(lingering(seconds(60))));
+    kit.publish_own("1");
+    kit.publish_own("2");
+    kit.save();
+    kit.transport_up();
+    close(&mut kit);
+    kit.connack(0);
+    let ids = kit.sent_ids();
+    kit.puback(ids[0]);
+    assert!(kit.gateway.is_open());
+    assert_eq!(kit.save(), ["remove 1", "commit 2"]);
 }
 
 #[test]

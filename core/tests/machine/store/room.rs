@@ -181,6 +181,23 @@ fn with_drop_oldest_nothing_is_dropped_in_vain() {
 }
 
 #[test]
+fn with_drop_oldest_nothing_is_dropped_for_room_in_the_store_if_the_queues_have_none() {
+    let mut options = roomy(1_420);
+    options.overflow = Overflow::DropOldest;
+    options.quota.max_devices = 1;
+    (options.total_queue.bytes, options.device_queue.bytes) = (24, 24);
+    let mut kit = Kit::from(Harness::new(options));
+    let (device, _) = kit.begin_attach("device-1");
+    let oldest = kit.publish(device, "");
+    for payload in ["123456789012", "123456", ""] {
+        kit.publish_own(payload);
+    }
+    let refused = try_publish(&mut kit, Publication::telemetry(device, "123456789012"));
+    assert_eq!(refused, Err(PublishErrorKind::Blocked));
+    assert_eq!(failed(&kit.events(), oldest), None);
+}
+
+#[test]
 fn with_drop_oldest_what_is_not_in_the_store_is_not_dropped_for_room_there() {
     let mut options = roomy(5 * (LEAST + 12));
     options.overflow = Overflow::DropOldest;

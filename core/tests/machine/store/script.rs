@@ -313,7 +313,7 @@ impl Session {
 
 fn config() -> ProptestConfig {
     let mut config = ProptestConfig {
-        cases: 1_500,
+        cases: 1_000,
         failure_persistence: None,
         ..ProptestConfig::default()
     };

@@ -25,7 +25,7 @@ struct OfDevice {
     replaced: Vec<Replaced>,
 }
 
-/// The states of all devices, by slot.
+/// The states of all devices, by slot. Of a device that has left, nothing remains that matters to the next one in its slot.
 #[derive(Debug, Default)]
 pub(super) struct States {
     devices: Vec<OfDevice>,
@@ -80,13 +80,6 @@ impl States {
         match states.unended {
             0 => core::mem::take(&mut states.replaced),
             _ => Vec::new(),
-        }
-    }
-
-    /// Forgets a device, all of whose states have ended.
-    pub(super) fn forget(&mut self, device: Slot) {
-        if let Some(states) = self.of(device) {
-            *states = OfDevice::default();
         }
     }
 }
