@@ -11,7 +11,7 @@ use self::{copying::Copying, group::Group, writing::Tail};
 use super::{
     DiskOp, LogOptions, RecordTooLarge, SegmentNumber, StoreFailure, StoreOp, StoreSeq,
     format::{append_put, append_remove},
-    segments::Segments,
+    segments::{Segments, Trust},
 };
 
 /// How many segments are kept for later, once nothing lives in them any more.
@@ -55,6 +55,8 @@ pub struct SegmentLog {
     step: Step,
     /// Whether entries of the folder are not durable yet.
     folder_dirty: bool,
+    /// The lowest number of a segment that was of no use, and may come back if the power is cut now.
+    returning: Option<SegmentNumber>,
     /// Whether upkeep has failed, and waits for the next Commit.
     is_upkeep_paused: bool,
     /// How many more segments may be written anew to make room for the Commit.
@@ -154,6 +156,7 @@ impl SegmentLog {
             step: Step::Idle,
             // A process that was killed may have changed them.
             folder_dirty: true,
+            returning: None,
             is_upkeep_paused: false,
             squeezes: 0,
             leftover: None,
@@ -239,6 +242,7 @@ impl SegmentLog {
             Step::Sync => self.part_durable(),
             Step::SyncFolder { is_upkeep } => {
                 self.folder_dirty = false;
+                self.returning = None;
                 match is_upkeep {
                     true => self.next(),
                     false => self.part_durable(),
@@ -334,6 +338,14 @@ impl SegmentLog {
     }
 
     fn retired(&mut self, place: u32) {
+        if let Some(segment) = self.segments.get(place)
+            && segment.trust == Trust::Useless
+        {
+            let lowest = self
+                .returning
+                .map_or(segment.number, |number| number.min(segment.number));
+            self.returning = Some(lowest);
+        }
         self.segments.retire(place);
         self.folder_dirty = true;
         self.next();
