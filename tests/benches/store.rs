@@ -6,13 +6,17 @@
 #![deny(unsafe_code)] // An allocator cannot be implemented without it.
 #![expect(clippy::print_stdout, reason = "a benchmark prints its figures")]
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use iotcore_gateway::{
     ClientId, DeviceId,
     message::{Priority, PublicationTopic, QoS},
-    store::{DiskOp, LogEvent, LogOptions, Record, Recovery, SegmentLog, StoreOp, StoreSeq},
+    store::{
+        DiskOp, LogEvent, LogOptions, Record, Recovery, SegmentLog, SegmentNumber, StoreOp,
+        StoreSeq,
+    },
 };
 use iotcore_gateway_testkit::disk::LossyDisk;
 
@@ -42,6 +46,7 @@ struct Bench {
     device: DeviceId,
     payload: [u8; PAYLOAD],
     next: NonZeroU64,
+    files: BTreeMap<SegmentNumber, Vec<u8>>,
 }
 
 impl Bench {
@@ -53,6 +58,7 @@ impl Bench {
             device: "sensor-17".try_into().unwrap(),
             payload: [7; PAYLOAD],
             next: NonZeroU64::MIN,
+            files: BTreeMap::new(),
         }
     }
 
@@ -92,10 +98,39 @@ impl Bench {
         );
     }
 
-    /// Does as if all operations were executed.
-    fn pretend(&mut self) {
+    /// Executes all operations in memory.
+    fn run(&mut self) {
         while let Some(op) = self.log.poll_disk() {
-            assert!(!matches!(op, DiskOp::Read { .. }), "nothing is to be read");
+            match op {
+                DiskOp::Create { segment, bytes } => {
+                    self.files.insert(segment, vec![0; bytes as usize]);
+                }
+                DiskOp::Write {
+                    segment,
+                    offset,
+                    bytes,
+                } => {
+                    let file = self.files.get_mut(&segment).unwrap();
+                    file[offset as usize..][..bytes.len()].copy_from_slice(bytes);
+                }
+                DiskOp::Recycle { segment, to } => {
+                    let file = self.files.remove(&segment).unwrap();
+                    self.files.insert(to, file);
+                }
+                DiskOp::Delete { segment } => {
+                    self.files.remove(&segment);
+                }
+                DiskOp::Read {
+                    segment,
+                    offset,
+                    len,
+                } => {
+                    let file = &self.files[&segment][offset as usize..];
+                    self.log.handle_read(&file[..len.min(file.len())]);
+                    continue;
+                }
+                DiskOp::Sync { .. } | DiskOp::SyncFolder => {}
+            }
             self.log.handle_done();
         }
     }
@@ -141,7 +176,7 @@ fn message(group: u64) -> (Duration, f64) {
     let mut round = |messages: u64| {
         for _ in 0..messages / group {
             bench.group(group);
-            bench.pretend();
+            bench.run();
             bench.committed();
         }
     };
@@ -205,7 +240,7 @@ fn main() {
         let mut bench = Bench::new();
         for _ in 0..messages / 100 {
             bench.group(100);
-            bench.pretend();
+            bench.run();
             bench.committed();
         }
         return;

@@ -63,6 +63,8 @@ pub struct SegmentLog {
     squeezes: usize,
     /// A file that could not be created as a whole.
     leftover: Option<SegmentNumber>,
+    /// Reads that have failed since records were last written anew.
+    read_failures: u32,
     lost: u64,
     events: VecDeque<LogEvent>,
 }
@@ -160,6 +162,7 @@ impl SegmentLog {
             is_upkeep_paused: false,
             squeezes: 0,
             leftover: None,
+            read_failures: 0,
             lost: 0,
             events: VecDeque::new(),
         };
@@ -277,7 +280,7 @@ impl SegmentLog {
     pub fn handle_failed(&mut self, failure: StoreFailure) {
         match self.step {
             Step::Idle => {}
-            Step::Read => self.skip_unreadable(),
+            Step::Read => self.read_failed(failure),
             Step::Create { segment, .. } => {
                 self.leftover = Some(segment);
                 self.fail_group(failure);

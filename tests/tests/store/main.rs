@@ -1,7 +1,9 @@
 //! The segment log on a disk that loses what was not synced.
 #![forbid(unsafe_code)]
 
+mod exhaustive;
 mod model;
 mod random;
+mod rules;
 
 use model::World;
