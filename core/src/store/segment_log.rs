@@ -55,7 +55,7 @@ pub struct SegmentLog {
     step: Step,
     /// Whether entries of the folder are not durable yet.
     folder_dirty: bool,
-    /// The lowest number of a segment that was of no use, and may come back if the power is cut now.
+    /// The lowest number of a file that was of no use, and may come back if the power is cut now.
     returning: Option<SegmentNumber>,
     /// Whether upkeep has failed, and waits for the next Commit.
     is_upkeep_paused: bool,
@@ -140,7 +140,10 @@ impl SegmentLog {
         segments: Segments,
         last_used: Option<SegmentNumber>,
     ) -> Self {
-        let last = segments.iter().map(|(_, segment)| segment.number).last();
+        let last = segments
+            .iter()
+            .map(|(_, segment)| segment.number)
+            .next_back();
         let mut log = Self {
             client,
             options,
@@ -259,7 +262,7 @@ impl SegmentLog {
             Step::DeleteSegment { place, .. } => self.retired(place),
             Step::DeleteSpare { segment } => {
                 self.spares.retain(|spare| *spare != segment);
-                self.folder_dirty = true;
+                self.may_come_back(segment);
                 self.next();
             }
             Step::DeleteLeftover { .. } => {
@@ -341,17 +344,19 @@ impl SegmentLog {
     }
 
     fn retired(&mut self, place: u32) {
-        if let Some(segment) = self.segments.get(place)
-            && segment.trust == Trust::Useless
-        {
-            let lowest = self
-                .returning
-                .map_or(segment.number, |number| number.min(segment.number));
-            self.returning = Some(lowest);
+        if let Some(segment) = self.segments.get(place) {
+            match segment.trust {
+                Trust::Useless => self.may_come_back(segment.number),
+                Trust::Proven | Trust::Unproven => self.folder_dirty = true,
+            }
         }
         self.segments.retire(place);
-        self.folder_dirty = true;
         self.next();
+    }
+
+    fn may_come_back(&mut self, number: SegmentNumber) {
+        self.folder_dirty = true;
+        self.returning = Some(self.returning.map_or(number, |lowest| lowest.min(number)));
     }
 
     /// Ends the group that is being written: nothing of it is relied on.
