@@ -1,7 +1,131 @@
-//! What survives a power cut: the records of accepted publications, and the operations that keep them.
+//! What survives a power cut: the records of accepted publications, the operations that keep them, and a log that does so.
 //!
 //! The [`Gateway`](crate::Gateway) decides what is kept, and until when: it returns a [`StoreOp`] at a time from
-//! [`poll_store`](crate::Gateway::poll_store), and is informed of what is durable.
+//! [`poll_store`](crate::Gateway::poll_store), and is informed of what is durable. [`SegmentLog`] takes these operations, and
+//! asks for those of a disk, a [`DiskOp`] at a time, which one thread can execute with `std::fs`:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use iotcore_gateway::store::{DiskOp, LogEvent, LogOptions, Recovery, SegmentLog, SegmentNumber, StoreOp, StoreSeq};
+//! # use iotcore_gateway::{ClientId, message::{Priority, PublicationTopic, QoS}, store::Record};
+//! # use std::num::NonZeroU64;
+//!
+//! /// A folder in memory: a program has files here, and reports what fails with `handle_failed`.
+//! #[derive(Default)]
+//! struct Folder(BTreeMap<SegmentNumber, Vec<u8>>);
+//!
+//! impl Folder {
+//!     /// Executes an operation; returns what it reads.
+//!     fn execute(&mut self, op: DiskOp<'_>) -> Option<Vec<u8>> {
+//!         match op {
+//!             DiskOp::Create { segment, bytes } => {
+//!                 self.0.insert(segment, vec![0; bytes as usize]);
+//!             }
+//!             DiskOp::Write { segment, offset, bytes } => {
+//!                 let start = offset as usize;
+//!                 self.0.get_mut(&segment)?[start..start + bytes.len()].copy_from_slice(bytes);
+//!             }
+//!             DiskOp::Sync { .. } | DiskOp::SyncFolder => {}
+//!             DiskOp::Recycle { segment, to } => {
+//!                 let file = self.0.remove(&segment)?;
+//!                 self.0.insert(to, file);
+//!             }
+//!             DiskOp::Delete { segment } => {
+//!                 self.0.remove(&segment);
+//!             }
+//!             DiskOp::Read { segment, offset, len } => {
+//!                 return Some(self.0[&segment].iter().skip(offset as usize).take(len).copied().collect());
+//!             }
+//!         }
+//!         None
+//!     }
+//!
+//!     fn run(&mut self, log: &mut SegmentLog) {
+//!         while let Some(op) = log.poll_disk() {
+//!             match self.execute(op) {
+//!                 Some(bytes) => log.handle_read(&bytes),
+//!                 None => log.handle_done(),
+//!             }
+//!         }
+//!     }
+//! }
+//!
+//! # let client = ClientId::new("p".parse()?, "us-central1".parse()?, "reg".parse()?, "gw-1".parse()?);
+//! # let device = "sensor-1".parse()?;
+//! # let record = Record {
+//! #     accepted: NonZeroU64::MIN, device: &device, topic: &PublicationTopic::State, qos: QoS::AtLeastOnce,
+//! #     payload: b"on", deadline: None, priority: Priority::Ordinary, tag: None,
+//! # };
+//! let mut folder = Folder::default();
+//! let (mut log, _) = Recovery::new(&client, LogOptions::default(), []).finish()?;
+//! log.apply(StoreOp::Put { seq: StoreSeq::FIRST, record })?;
+//! log.apply(StoreOp::Commit { through: StoreSeq::FIRST })?;
+//! folder.run(&mut log);
+//! assert_eq!(log.poll_event(), Some(LogEvent::Committed { through: StoreSeq::FIRST }));
+//!
+//! // After a restart:
+//! let files = folder.0.iter().map(|(segment, bytes)| (*segment, bytes.len() as u64));
+//! let mut recovery = Recovery::new(&client, LogOptions::default(), files);
+//! let mut found = Vec::new();
+//! loop {
+//!     while let Some(record) = recovery.poll_record() {
+//!         found.push(record);
+//!     }
+//!     let Some(op) = recovery.poll_disk() else { break };
+//!     recovery.handle_read(&folder.execute(op).unwrap_or_default());
+//! }
+//! let (log, recovered) = recovery.finish()?;
+//! assert_eq!(found[0].record(), record);
+//! assert!(recovered.damaged.is_none());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # The files
+//!
+//! A folder holds segments, of 4 MiB each, which are appended to and recycled; a larger record has one of its own. All
+//! numbers are little-endian. A segment begins with a header:
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 8 | `iotgwseg` |
+//! | 8 | 4 | version of the format, 1; a newer one is refused |
+//! | 12 | 4 | CRC-32 of the 12 bytes before; up to here, every version is the same |
+//! | 16 | 8 | number of the segment, as in the name of its file |
+//! | 24 | 8 | all segments with smaller numbers were durable when this one was begun |
+//! | 32 | 2 | length of the client id |
+//! | 34 | n | client id; another one is refused |
+//! | 34 + n | 4 | CRC-32 of all from offset 16 on |
+//!
+//! Records follow, each at a multiple of 4:
+//!
+//! | offset | bytes | what |
+//! |---|---|---|
+//! | 0 | 4 | CRC-32 of all that follows, started with that of the client id and the segment's number |
+//! | 4 | 4 | length of the record, without padding |
+//! | 8 | 2 | check of this header, so that a damaged length is not believed |
+//! | 10 | 1 | kind: 1 Put, 2 Remove, 3 end |
+//! | 11 | 1 | flags of a Put: 1 QoS 1, 2 urgent, 4 state, 8 subfolder, 16 deadline, 32 tag |
+//! | 12 | 8 | number; of an end: the offset of the write that it ends |
+//! | 20 | 8 | Put: place in the order of acceptance |
+//! | 28 | 1, 1, 2 | Put: lengths of the device id, the tag and the subfolder |
+//! | 32 | 8 | Put with a deadline: seconds since 1970 |
+//! | | | Put: device id, subfolder, tag, payload |
+//!
+//! An end follows each write, and is overwritten by the next: so all that was durable is followed by something that is
+//! valid, and damage to it is noticed.
+//!
+//! # The rules
+//!
+//! * Records count in the order of the segments and their offsets: the last one about a number decides.
+//! * A segment is reclaimed only as the oldest, and once nothing lives in it: so a Remove outlives its Put. The oldest is
+//!   written anew at the end once less than a quarter of it lives. It gets a new number, under which nothing in it is valid;
+//!   two such segments are kept for later.
+//! * The folder is synced after each change of its entries, before the next one, and before a Commit that needs it.
+//! * What lives in a segment of which a write or a sync has failed, and after a restart in the last one, is written anew with
+//!   the Removes there, the newest such segment first, before a Commit is answered or anything reclaimed. Such a segment may
+//!   be reclaimed in between.
+//! * After a restart, a new segment is begun: nothing is appended to what may be torn.
+//! * Damage is left out: a record whose length is intact is skipped, otherwise the next valid one is searched for.
 
 mod disk_op;
 mod format;

@@ -14,16 +14,13 @@ pub(crate) use self::{
         write_header,
     },
 };
-use super::SegmentNumber;
+use super::{SegmentNumber, record_too_large::MAX_PAYLOAD};
 
 /// The bytes that each record begins with; a record without fields has no others.
 pub(crate) const RECORD_HEADER: usize = 20;
 
 /// Records begin at multiples of this, from the start of the segment.
 const ALIGNMENT: usize = 4;
-
-/// The largest payload of a record: also the largest that any quota allows.
-pub(crate) const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
 
 /// The largest record: its payload, and less than this of everything else.
 pub(crate) const MAX_RECORD: usize = MAX_PAYLOAD + 4 * 1024;

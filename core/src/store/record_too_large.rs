@@ -2,7 +2,8 @@
 
 use core::{error::Error, fmt};
 
-use super::format::MAX_PAYLOAD;
+/// The largest payload of a record: also the largest that any quota allows.
+pub(crate) const MAX_PAYLOAD: usize = 64 * 1024 * 1024;
 
 /// A payload is larger than any quota allows: an error of the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

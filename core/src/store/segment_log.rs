@@ -11,7 +11,7 @@ use self::{copying::Copying, group::Group, writing::Tail};
 use super::{
     DiskOp, LogOptions, RecordTooLarge, SegmentNumber, StoreFailure, StoreOp, StoreSeq,
     format::{append_put, append_remove},
-    segments::Segments,
+    segments::{Segments, Trust},
 };
 
 /// How many segments are kept for later, once nothing lives in them any more.
@@ -55,12 +55,16 @@ pub struct SegmentLog {
     step: Step,
     /// Whether entries of the folder are not durable yet.
     folder_dirty: bool,
+    /// The lowest number of a file that was of no use, and may come back if the power is cut now.
+    returning: Option<SegmentNumber>,
     /// Whether upkeep has failed, and waits for the next Commit.
     is_upkeep_paused: bool,
     /// How many more segments may be written anew to make room for the Commit.
     squeezes: usize,
     /// A file that could not be created as a whole.
     leftover: Option<SegmentNumber>,
+    /// Reads that have failed since records were last written anew.
+    read_failures: u32,
     lost: u64,
     events: VecDeque<LogEvent>,
 }
@@ -136,7 +140,10 @@ impl SegmentLog {
         segments: Segments,
         last_used: Option<SegmentNumber>,
     ) -> Self {
-        let last = segments.iter().map(|(_, segment)| segment.number).last();
+        let last = segments
+            .iter()
+            .map(|(_, segment)| segment.number)
+            .next_back();
         let mut log = Self {
             client,
             options,
@@ -154,9 +161,11 @@ impl SegmentLog {
             step: Step::Idle,
             // A process that was killed may have changed them.
             folder_dirty: true,
+            returning: None,
             is_upkeep_paused: false,
             squeezes: 0,
             leftover: None,
+            read_failures: 0,
             lost: 0,
             events: VecDeque::new(),
         };
@@ -239,6 +248,7 @@ impl SegmentLog {
             Step::Sync => self.part_durable(),
             Step::SyncFolder { is_upkeep } => {
                 self.folder_dirty = false;
+                self.returning = None;
                 match is_upkeep {
                     true => self.next(),
                     false => self.part_durable(),
@@ -252,7 +262,7 @@ impl SegmentLog {
             Step::DeleteSegment { place, .. } => self.retired(place),
             Step::DeleteSpare { segment } => {
                 self.spares.retain(|spare| *spare != segment);
-                self.folder_dirty = true;
+                self.may_come_back(segment);
                 self.next();
             }
             Step::DeleteLeftover { .. } => {
@@ -273,7 +283,7 @@ impl SegmentLog {
     pub fn handle_failed(&mut self, failure: StoreFailure) {
         match self.step {
             Step::Idle => {}
-            Step::Read => self.skip_unreadable(),
+            Step::Read => self.read_failed(failure),
             Step::Create { segment, .. } => {
                 self.leftover = Some(segment);
                 self.fail_group(failure);
@@ -334,9 +344,19 @@ impl SegmentLog {
     }
 
     fn retired(&mut self, place: u32) {
+        if let Some(segment) = self.segments.get(place) {
+            match segment.trust {
+                Trust::Useless => self.may_come_back(segment.number),
+                Trust::Proven | Trust::Unproven => self.folder_dirty = true,
+            }
+        }
         self.segments.retire(place);
-        self.folder_dirty = true;
         self.next();
+    }
+
+    fn may_come_back(&mut self, number: SegmentNumber) {
+        self.folder_dirty = true;
+        self.returning = Some(self.returning.map_or(number, |lowest| lowest.min(number)));
     }
 
     /// Ends the group that is being written: nothing of it is relied on.

@@ -1,9 +1,11 @@
 //! The segment log on a disk that loses what was not synced.
 #![forbid(unsafe_code)]
 
+mod exhaustive;
 #[cfg(feature = "simulation")]
 mod lives;
 mod model;
 mod random;
+mod rules;
 
 use model::World;

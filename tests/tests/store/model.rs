@@ -286,7 +286,7 @@ impl World {
             .map(|record| (record.seq().as_u64(), record))
             .collect();
         let since = &mut self.since;
-        self.records.retain(|number, kept| {
+        for (number, kept) in &mut self.records {
             // What was removed and is found lives again, unless that was confirmed.
             let is_found = found.contains_key(number);
             if is_found && (kept.is_removed || !kept.is_confirmed) {
@@ -295,10 +295,10 @@ impl World {
                 kept.is_confirmed = false;
                 since.puts.push(*number);
             }
-            kept.is_removed &= !is_found;
+            // A Put that was never confirmed and is not found may still come back, in a file whose new name is lost.
+            kept.is_removed = !is_found;
             kept.is_gone &= !is_found;
-            is_found || kept.is_removed
-        });
+        }
     }
 
     fn check(&self, found: &[StoredRecord], recovered: &Recovered) {

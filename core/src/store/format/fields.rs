@@ -2,11 +2,14 @@
 
 use core::num::NonZeroU64;
 
-use super::{Kind, MAX_PAYLOAD, RECORD_HEADER, RecordHeader, padded};
+use super::{Kind, RECORD_HEADER, RecordHeader, padded};
 use crate::{
     command::{Priority, PublicationTopic},
     mqtt::QoS,
-    store::{Record, RecordTooLarge},
+    store::{
+        Record,
+        record_too_large::{MAX_PAYLOAD, RecordTooLarge},
+    },
     time::UnixTime,
 };
 

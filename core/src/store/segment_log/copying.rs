@@ -2,12 +2,15 @@
 
 use super::{SegmentLog, Step};
 use crate::store::{
-    SegmentNumber,
+    SegmentNumber, StoreFailure,
     format::{Kind, Seal, header_len, padded},
     index::Slot,
     scan::Scan,
     segments::Trust,
 };
+
+/// How often a read is attempted before what it was for counts as damaged.
+const READ_ATTEMPTS: u32 = 3;
 
 /// The segment whose records are read.
 #[derive(Debug)]
@@ -86,7 +89,12 @@ impl SegmentLog {
         self.read_on();
     }
 
-    pub(super) fn skip_unreadable(&mut self) {
+    /// Gives up until the next Commit, for a read may succeed then; and leaves out what cannot be read again and again.
+    pub(super) fn read_failed(&mut self, failure: StoreFailure) {
+        self.read_failures += 1;
+        if self.read_failures < READ_ATTEMPTS {
+            return self.fail_group(failure);
+        }
         if let Some(copying) = &mut self.copying {
             copying.scan.skip();
         }
@@ -95,6 +103,7 @@ impl SegmentLog {
 
     /// Records that what lived in a segment is durable elsewhere. What still seems to live there could not be read.
     pub(super) fn copied(&mut self, place: u32, is_repair: bool) {
+        self.read_failures = 0;
         self.lost += self.segments.give_up(place);
         if let Some(segment) = self.segments.get_mut(place)
             && is_repair

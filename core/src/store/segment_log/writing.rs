@@ -182,7 +182,12 @@ impl SegmentLog {
     }
 
     fn begin_tail(&mut self, number: SegmentNumber, capacity: u64) {
-        let proven_below = self.segments.proven_below().unwrap_or(number);
+        let doubtful = self
+            .segments
+            .proven_below()
+            .into_iter()
+            .chain(self.returning);
+        let proven_below = doubtful.min().unwrap_or(number);
         let mut small = Vec::new();
         let header = Header {
             number,
