@@ -36,6 +36,10 @@ impl World {
         if !is_over {
             self.model.check_ended();
         }
+        // An operation may still fail once.
+        self.run_until(Duration::from_secs(60), |world| {
+            world.log.stats().records == 0
+        });
         self.run(Duration::from_secs(3));
         self.check_empty();
         self.stay_healthy();

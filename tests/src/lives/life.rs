@@ -36,6 +36,7 @@ impl World {
         self.is_dead = false;
         self.dies_after = None;
         self.disk_time = Duration::ZERO;
+        self.was_slow = false;
         self.model.linger = options.durability.linger;
         self.max_bytes = options.durability.max_bytes;
         self.link.restart(options);
@@ -134,8 +135,7 @@ impl World {
 
     /// Checks what a closed gateway has left in the store, if the disk could take it in time.
     pub(super) fn check_closed(&mut self) {
-        let is_slow = !self.disk_time.is_zero();
-        if !self.model.is_in_trouble && !self.has_failed() && !is_slow {
+        if !self.model.is_in_trouble && !self.has_failed() && !self.was_slow {
             self.model.check_closed();
         }
     }

@@ -3,7 +3,10 @@
 use core::time::Duration;
 use std::time::Instant;
 
-use iotcore_gateway::{DeviceKey, Input, store::LogEvent, store::SegmentLog};
+use iotcore_gateway::{
+    DeviceKey, Input,
+    store::{DiskOp, LogEvent, SegmentLog},
+};
 
 use super::{Broken, Counts, DEVICES, Model, life::empty_log, setup::Setup};
 use crate::{disk::LossyDisk, link::Link, random::Random};
@@ -18,6 +21,8 @@ pub(super) struct World {
     pub(super) model: Model,
     /// How long the disk takes for an operation.
     pub(super) disk_time: Duration,
+    /// Whether it took long for one in this life.
+    pub(super) was_slow: bool,
     /// When it has executed the one that it is asked for.
     disk_due: Option<Instant>,
     /// The life ends once the disk has executed so many more operations.
@@ -49,6 +54,7 @@ impl World {
             log,
             model,
             disk_time: Duration::ZERO,
+            was_slow: false,
             disk_due: None,
             dies_after: None,
             is_dead: false,
@@ -112,7 +118,12 @@ impl World {
             }
             self.dies_after = self.dies_after.map(|operations| operations - 1);
             self.disk_due = None;
+            let (op, failed) = (self.log.poll_disk().map(described), self.disk.counts().failed);
             self.disk.step(&mut self.log);
+            let has_failed = self.disk.counts().failed > failed;
+            let end = if has_failed { ", which fails" } else { "" };
+            self.model
+                .note(|| format!("  {}{end}", op.unwrap_or_default()));
             self.answer();
         }
     }
@@ -198,5 +209,17 @@ impl World {
             what,
             history,
         })
+    }
+}
+
+/// Describes an operation without its bytes.
+fn described(op: DiskOp<'_>) -> String {
+    match op {
+        DiskOp::Write {
+            segment,
+            offset,
+            bytes,
+        } => format!("write {} at {offset} of {segment}", bytes.len()),
+        op => format!("{op:?}"),
     }
 }

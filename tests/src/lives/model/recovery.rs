@@ -20,6 +20,8 @@ impl Model {
     pub(in super::super) fn die(&mut self, lost: u64) {
         self.counts.one("lives");
         self.reported += lost;
+        // A read has failed, if not because of a flipped bit.
+        self.losses_left = self.losses_left.max(lost);
         self.ops.clear();
         self.unstored.clear();
         self.group = Group::default();

@@ -110,6 +110,7 @@ impl World {
                 self.model.counts.one("slow disks");
                 self.model.note(|| format!("the disk takes {time:?}"));
                 self.disk_time = time;
+                self.was_slow = true;
             }
             7 => {
                 let rate = 1 + self.random.below(40) as u8;
