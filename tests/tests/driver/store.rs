@@ -2,6 +2,7 @@
 
 mod durable;
 mod failing;
+mod folders;
 mod foreign;
 mod left;
 mod power_cuts;
