@@ -7,6 +7,9 @@ mod bridge;
 #[cfg(all(feature = "jwt", target_os = "linux"))]
 #[path = "../../tests/adapters/proxies.rs"]
 mod proxies;
+#[cfg(all(feature = "jwt", target_os = "linux"))]
+#[path = "../../tests/adapters/store.rs"]
+mod store;
 #[path = "../../tests/adapters/tls.rs"]
 mod tls;
 #[cfg(target_os = "linux")]

@@ -83,6 +83,8 @@ pub mod seeds;
 pub mod serve;
 #[cfg(feature = "simulation")]
 pub mod simulation;
+#[cfg(feature = "simulation")]
+pub mod store_check;
 
 pub use bridge::close::CloseReason;
 pub use bridge::event::{Event, EventKind};

@@ -229,3 +229,67 @@
 //! With the feature `serde`, what is left can be written to a file meanwhile. Dropping every handle closes the gateway
 //! as well, and nobody gets what is unsent. Dropping the driver ends every pending future with
 //! [`DriverStopped`](crate::driver::error::DriverStopped), and sends nothing.
+//!
+//! # Messages that survive a power cut
+//!
+//! With the feature `store` and a [`Setup::store`](crate::driver::Setup::store), what is accepted survives the end of the
+//! process, and of the power. [`Delivery::stored`](crate::driver::Delivery::stored) completes once the message is safe:
+//! acknowledged by the bridge, or on the disk, whichever comes first. What the bridge acknowledges within
+//! [`linger`](crate::options::Durability::linger), 1 s, is never written, so that a healthy link wears out no flash.
+//!
+//! ```
+//! # mod bridge { include!(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/doctests/bridge.rs")); }
+//! # #[cfg(feature = "store")] {
+//! # use iotcore_gateway::{*, driver::{*, error::*, store::SegmentStore}};
+//! # let folder = std::env::temp_dir().join(format!("iotcore-gateway-guide-{}", std::process::id()));
+//! # let world = bridge::World::new();
+//! # let (setup, runtime) = (world.setup(), world.clone());
+//! # let begun = driver::Runtime::now(&world);
+//! # world.unplug();
+//! # world.run(async {
+//! let store = SegmentStore::open(&folder)?; // "/var/lib/gateway/store": of this gateway alone
+//! let (client, driver) = setup.store(store).start(runtime)?;
+//! # let driver = driver.run();
+//! # let (stop, stopped) = std::sync::mpsc::channel::<()>();
+//! # let mut driver = Box::pin(driver);
+//! # world.spawn(std::future::poll_fn(move |cx| match stopped.try_recv() {
+//! #     Err(std::sync::mpsc::TryRecvError::Empty) => driver.as_mut().poll(cx).map(drop),
+//! #     _ => std::task::Poll::Ready(()),
+//! # }));
+//! let boiler = client.attach(Attach::new("boiler-7".parse()?).keep_waiting()).accepted().await?;
+//! let delivery = boiler.telemetry("71").await?; // there is no network
+//! match delivery.stored().await {
+//!     Ok(()) => println!("it arrives, whatever happens to this machine's power"),
+//!     Err(StoredError::StoreFailed(failure)) => eprintln!("in memory only: {failure}"),
+//!     Err(error) => return Err(error.into()),
+//! }
+//! # drop((delivery, boiler, client, stop));
+//! # driver::Runtime::sleep_until(&world, begun + std::time::Duration::from_secs(60)).await;
+//!
+//! // After the power cut, when the network is up again:
+//! # world.plug_in();
+//! # let (setup, runtime) = (world.setup(), world.clone());
+//! let (client, driver) = setup.store(SegmentStore::open(&folder)?).start(runtime)?;
+//! let mut status = client.status();
+//! # world.spawn(async { drop(driver.run().await) });
+//! while let Some(change) = status.next().await {
+//!     match change {
+//!         Status::Restored { messages } => println!("{messages} messages were left"),
+//!         Status::Unclaimed { device, .. } => {
+//!             let boiler = client.attach(device).await?; // or drop them: `client.device(&device)`, then `detach`
+//! #           driver::Runtime::sleep_until(&world, begun + std::time::Duration::from_secs(120)).await;
+//! #           break;
+//!         }
+//!         other => eprintln!("{other}"),
+//!     }
+//! }
+//! # assert_eq!(world.arrived("/devices/boiler-7/events"), ["71"]);
+//! # std::fs::remove_dir_all(folder)?;
+//! # Ok(())
+//! # });
+//! # }
+//! ```
+//!
+//! When the disk is full or fails, [`Status::StoreFailed`](crate::driver::Status::StoreFailed) says so, and by default
+//! nothing more is accepted until it works ([`OnStoreFailure`](crate::options::OnStoreFailure)). It is never only in memory
+//! without being reported.

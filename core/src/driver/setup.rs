@@ -177,10 +177,16 @@ impl<T: TokenSource> Setup<T> {
         // The driver does it for the machine.
         options.acknowledge = Acknowledge::Manual;
         #[cfg(feature = "store")]
-        let store = take_store(self.store.as_ref(), &mut options)?;
+        check_store(self.store.as_ref(), &mut options)?;
         let seed = self.seed.unwrap_or_else(random_seed);
         let gateway = Gateway::new(self.client_id.clone(), options.clone(), seed)
             .map_err(SetupError::Options)?;
+        #[cfg(feature = "store")]
+        let store = self
+            .store
+            .map(|slot| slot.take())
+            .transpose()
+            .map_err(SetupError::Store)?;
         let environment = Arc::new(RuntimeEnvironment::new(
             runtime,
             self.tokens,
@@ -216,20 +222,17 @@ impl<T: TokenSource> Setup<T> {
     }
 }
 
-/// Takes the store of a setup, and sets what its options leave open.
+/// Checks that a store is there if one is needed, and sets what its options leave open.
 #[cfg(feature = "store")]
-fn take_store(
-    slot: Option<&StoreSlot>,
-    options: &mut Options,
-) -> Result<Option<Box<dyn Store>>, SetupError> {
-    match slot {
-        Some(slot) => {
-            options.durability.linger.get_or_insert(STORE_LINGER);
-            slot.take().map(Some).map_err(SetupError::Store)
-        }
-        None if options.durability.linger.is_some() => Err(SetupError::NoStore),
-        None => Ok(None),
+fn check_store(store: Option<&StoreSlot>, options: &mut Options) -> Result<(), SetupError> {
+    let linger = &mut options.durability.linger;
+    if store.is_none() && linger.is_some() {
+        return Err(SetupError::NoStore);
     }
+    if store.is_some() {
+        linger.get_or_insert(STORE_LINGER);
+    }
+    Ok(())
 }
 
 /// Returns a seed that spreads the reconnects of a fleet. No secret depends on it.

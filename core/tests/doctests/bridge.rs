@@ -190,6 +190,12 @@ impl Runtime for World {
         })
     }
 
+    /// A thread would need time of the machine's clock.
+    #[cfg(feature = "store")]
+    fn worker(&self) -> io::Result<Box<dyn iotcore_gateway::driver::store::Worker>> {
+        Ok(Box::new(AtOnce))
+    }
+
     async fn sleep_until(&self, deadline: Instant) {
         poll_fn(|cx| {
             let mut things = self.lock();
@@ -208,6 +214,16 @@ impl Runtime for World {
 
     fn unix_now(&self) -> UnixTime {
         UnixTime::from_secs(1_795_374_000)
+    }
+}
+
+#[cfg(feature = "store")]
+struct AtOnce;
+
+#[cfg(feature = "store")]
+impl iotcore_gateway::driver::store::Worker for AtOnce {
+    fn start(&mut self, job: iotcore_gateway::driver::store::Job) {
+        job();
     }
 }
 

@@ -20,6 +20,7 @@ mod proxied;
 mod refused;
 mod restart;
 mod server;
+mod store;
 mod suspects;
 mod token_dates;
 mod token_fetches;

@@ -121,8 +121,11 @@ impl State {
     }
 
     fn report_of(&mut self, device: DeviceKey, status: impl FnOnce(DeviceId) -> Status) {
-        if let Some(mailbox) = self.mailboxes.get(device) {
-            self.report(&status(mailbox.device().clone()));
+        let mailbox = self.mailboxes.get(device);
+        // What was restored may be of a device that nobody has had a handle of.
+        let id = mailbox.map(|mailbox| mailbox.device());
+        if let Some(id) = id.or_else(|| self.gateway.device_id(device)).cloned() {
+            self.report(&status(id));
         }
     }
 
