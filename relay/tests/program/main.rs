@@ -35,6 +35,11 @@ mod schema;
 mod schema_of_operations;
 #[cfg(unix)]
 mod service_manager;
+mod store;
+mod store_folders;
+#[cfg(unix)]
+mod store_kills;
+mod store_tool;
 mod streams;
 mod subscribing;
 mod suspects;

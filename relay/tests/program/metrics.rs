@@ -79,7 +79,7 @@ fn values(text: &str) -> BTreeMap<String, f64> {
 }
 
 /// The metric of each member of `stats`.
-const METRICS: [(&str, &str); 20] = [
+const METRICS: [(&str, &str); 22] = [
     ("connected", "connected"),
     ("connections", "connections_total"),
     ("accepted", "messages_accepted_total"),
@@ -93,6 +93,8 @@ const METRICS: [(&str, &str); 20] = [
     ("duplicates", "duplicates_total"),
     ("queued", "queued_messages"),
     ("queued_bytes", "queued_bytes"),
+    ("stored", "stored_messages"),
+    ("stored_bytes", "stored_bytes"),
     ("in_flight", "in_flight_messages"),
     ("skipped", "skipped_messages"),
     ("latency_ms", "latency_seconds"),

@@ -129,6 +129,10 @@ impl<D: Disk> Store for SegmentStore<D> {
             match self.disk.execute(&op) {
                 Ok(Executed::Read(bytes)) => recovery.handle_read(&bytes),
                 Ok(Executed::Done) => recovery.handle_read(&[]),
+                // It is intact, and belongs to somebody else: it must not be taken for damaged, and be reclaimed.
+                Err(failure) if failure.kind == StoreFailureKind::ReadOnly => {
+                    return Err(StoreError::Unreadable(failure));
+                }
                 Err(failure) => recovery.handle_failed(&failure),
             }
         }
