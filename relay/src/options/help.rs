@@ -52,6 +52,12 @@ Without `device`, a telemetry or state is the gateway's own.
   {"op":"close"}
       as the end of the input
 
+With --store, a message is kept on the disk until the bridge has it:
+  {"event":"stored","id":2}
+      it survives a crash and a power cut, and the next relay sends it
+  {"event":"restored","id":"restored-1","device":"boiler-7",...}
+      it was found at the start: it is sent once the device is attached
+
 Why an operation `failed`, by its `error`:
   suspected       the bridge closed five connections at it, two of them while it
                   was alone
@@ -68,8 +74,9 @@ Why an operation `failed`, by its `error`:
   dropped         the queue was full (--overflow drop-oldest)
   queue_full      its device cannot send (no token, not attached), and
                   --max-queued of its messages wait already
+  store_failed    the store cannot be written, as the event `store_failed` says
   timed_out       the bridge did not answer an attach or a SUBSCRIBE; it is asked
                   again
-  closed, gave_up the relay ended first
+  closed, gave_up the relay ended first; if it was `stored`, the next one sends it
 Any other code is explained in the `detail`. The event `token_needed` asks for
 `authorize`: the device's token has expired, and its messages wait."#;
