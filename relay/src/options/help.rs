@@ -52,11 +52,9 @@ Without `device`, a telemetry or state is the gateway's own.
   {"op":"close"}
       as the end of the input
 
-With --store, a message is kept on the disk until the bridge has it:
-  {"event":"stored","id":2}
-      it survives a crash and a power cut, and the next relay sends it
-  {"event":"restored","id":"restored-1","device":"boiler-7",...}
-      it was found at the start: it is sent once the device is attached
+With --store, a message is kept on the disk until the bridge has it. The event
+`stored` has its `id`: it survives a crash and a power cut, and the next relay
+sends it. An event `restored` for each that was found at the start has its `tag`.
 
 Why an operation `failed`, by its `error`:
   suspected       the bridge closed five connections at it, two of them while it
