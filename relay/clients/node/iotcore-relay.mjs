@@ -5,7 +5,8 @@
  * @typedef {{ event: string, [member: string]: any }} RelayEvent
  * @typedef {{ kind: "config" | "command", device: string | null, subfolder: string | null, payload: Buffer, delivery: number }} Message
  *   A config or command; `device` is null for the gateway itself, as in `telemetry`.
- * @typedef {{ qos?: 0 | 1, priority?: "ordinary" | "urgent", expires_after?: number, tag?: string, signal?: AbortSignal }} PublishOptions
+ * @typedef {{ qos?: 0 | 1, priority?: "ordinary" | "urgent", expires_after?: number, tag?: string, signal?: AbortSignal,
+ *   until?: "done" | "stored" }} PublishOptions
  */
 import { spawn } from "node:child_process";
 import { once } from "node:events";
@@ -21,13 +22,15 @@ export class RelayError extends Error {
 }
 /** The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference. */
 export class OperationFailed extends RelayError {
-  /** @param {RelayEvent} event */
-  constructor(event) {
+  /** @param {RelayEvent} event @param {boolean} isStored */
+  constructor(event, isStored = false) {
     super(event.error, event.detail);
     this.certainty = event.certainty;
     this.retry = event.retry;
     /** @type {Operation | undefined} Of a message: the line that sends it again. */
     this.operation = event.operation;
+    /** Whether the next relay on the same store sends it, so that you need not. */
+    this.isStored = isStored;
   }
 }
 /** The relay answered `invalid`: a mistake of the caller. */
@@ -54,6 +57,7 @@ export class Relay {
   #process; #ended; #nextId = 1; #connecting = []; #feeds = new Set(); #notes = []; #drained;
   #open = new Map(); // with their lines, by their ids
   /** @type {Map<number, Operation>} Operations of messages that the relay's end leaves unsent, by their ids. */ #left = new Map();
+  #stored = new Set(); // the ids of messages in the store that have not ended
   /** @type {{ code: number | null, detail: string } | undefined} */ #exit;
   isConnected = false;
   /** @type {RelayEvent | undefined} The last event `disconnected`. */ lastDisconnect;
@@ -102,7 +106,8 @@ export class Relay {
   /** Gives the device a new token, which answers the event `token_needed`.
    * @param {string} device @param {string} token @returns {Promise<void>} */
   authorize(device, token) { return this.#request({ op: "authorize", device, token }); }
-  /** Publishes, and resolves once the bridge has it; `device` is null for the gateway itself. The signal takes it back.
+  /** Publishes, and resolves once the bridge has it; with `until: "stored"`, once either that or the relay's store has it.
+   * `device` is null for the gateway itself. The signal takes it back.
    * @param {string | null} device @param {string | Uint8Array} payload @param {PublishOptions & { subfolder?: string }} options */
   telemetry(device, payload, options = {}) { return this.#publish("telemetry", device, payload, options); }
   /** Publishes the device's state likewise; a newer one makes it fail, `superseded`.
@@ -118,12 +123,15 @@ export class Relay {
    * @param {Operation} operation @returns {Promise<void>} */
   sendAgain({ id, ...operation }) { return this.#request(operation); }
   /** Returns the operations of the messages that have not ended, for `sendAgain`. Once the relay has ended, however it has, of
-   * all those that it has left unsent or was given too late; once `close` has begun, waits for the end.
+   * all those that it has left unsent or was given too late; once `close` has begun, waits for the end. What is in the relay's
+   * store is left out: the next relay on it sends that by itself.
    * @returns {Promise<Operation[]>} */
   async unsent() {
     if (this.#process.stdin.writableEnded) await this.#ended;
     if (this.#exit) return [...this.#left.values()].sort((a, b) => a.id - b.id);
-    return (await this.#request({ op: "unsent" })).operations;
+    const { operations } = await this.#request({ op: "unsent" });
+    // The ids of what was restored are texts.
+    return operations.filter(({ id }) => typeof id === "number" && !this.#stored.has(id));
   }
   /** Configs and commands from now on, of these devices (null: the gateway itself) or of all. Call it before `attach`.
    * @param {(string | null)[]} devices @returns {AsyncGenerator<Message, void>} */
@@ -147,22 +155,23 @@ export class Relay {
       }
     } finally { this.#feeds.delete(feed); }
   }
-  async #publish(op, device, payload, /** @type {PublishOptions} */ { signal, ...options }) {
+  async #publish(op, device, payload, /** @type {PublishOptions} */ { signal, until = "done", ...options }) {
     signal?.throwIfAborted();
+    if (until !== "done" && until !== "stored") throw new TypeError(`until must be "done" or "stored", not ${until}`);
     if (device === undefined) throw new TypeError("the device is undefined; null is the gateway itself");
     const id = this.#nextId++;
     const cancel = () => void this.#send({ op: "cancel", id }).catch(() => {});
     signal?.addEventListener("abort", cancel, { once: true });
     const content = typeof payload === "string" ? { payload } : { payload_base64: Buffer.from(payload).toString("base64") };
-    try { await this.#request({ op, device, ...content, ...options }, id); } finally { signal?.removeEventListener("abort", cancel); }
+    try { await this.#request({ op, device, ...content, ...options }, id, until); } finally { signal?.removeEventListener("abort", cancel); }
   }
-  #request(operation, id = this.#nextId++) {
+  #request(operation, id = this.#nextId++, until = "done") {
     for (const [name, value] of Object.entries(operation)) {
       if (typeof value === "number" && !Number.isFinite(value)) throw new TypeError(`${name} is ${value}`); // null in JSON
     }
     const line = Object.assign({ id }, operation, { id }); // the id comes first, so that a line that is too long is answered
     return new Promise((resolve, reject) => {
-      this.#open.set(id, { line, resolve, reject });
+      this.#open.set(id, { line, until, resolve, reject });
       this.#send(line).catch((error) => { this.#open.delete(id); reject(error); });
     });
   }
@@ -174,14 +183,15 @@ export class Relay {
     this.#drained ??= once(stdin, "drain").catch(() => {}).finally(() => { this.#drained = undefined; });
     await Promise.race([this.#drained, this.#ended]);
   }
-  #hasFailed() { return this.#exit !== undefined && this.#exit.code !== 0 && this.#exit.code !== 3; }
+  #hasFailed() { return this.#exit !== undefined && !CLOSED.includes(this.#exit.code); }
   /** Why `line` cannot be sent or is not answered; it is kept if it is a message. */
   #over(line = undefined) {
     const operation = line && MESSAGES.includes(line.op) ? line : undefined;
-    if (operation && !this.#left.has(operation.id)) this.#left.set(operation.id, operation);
+    const isStored = operation !== undefined && this.#stored.has(operation.id);
+    if (operation && !isStored && !this.#left.has(operation.id)) this.#left.set(operation.id, operation);
     if (this.#exit && this.#hasFailed()) return new RelayEnded(this.#exit.code, this.#exit.detail);
     return new OperationFailed({ event: "failed", error: "closed", detail: "the relay has ended, or had begun to", certainty: "confirmed",
-      retry: "backoff", operation });
+      retry: "backoff", operation }, isStored);
   }
   #onLine(line) {
     try {
@@ -197,10 +207,14 @@ export class Relay {
     const { event: name, id } = event;
     if (name === "connected" || name === "disconnected") this.#onConnection(event);
     if (name === "invalid" && id === undefined) warn(event.detail);
-    const answered = ANSWERS.includes(name) ? this.#open.get(id) : undefined;
+    if (name === "stored") this.#stored.add(id);
+    const isStored = (name === "done" || name === "failed") && this.#stored.delete(id);
+    const isAnswer = ANSWERS.includes(name) || name === "stored" && this.#open.get(id)?.until === "stored";
+    const answered = isAnswer ? this.#open.get(id) : undefined;
     if (answered) this.#open.delete(id);
-    if (answered && event.operation && UNSENT.includes(event.error)) this.#left.set(id, event.operation);
-    if (name === "failed") answered?.reject(new OperationFailed(event));
+    const isKept = isStored && UNSENT.includes(event.error);
+    if (answered && event.operation && UNSENT.includes(event.error) && !isKept) this.#left.set(id, event.operation);
+    if (name === "failed") answered?.reject(new OperationFailed(event, isKept));
     else if (name === "invalid") answered?.reject(new InvalidOperation(event.error, event.detail));
     else answered?.resolve(name === "done" ? undefined : event);
     for (const feed of this.#feeds) {
@@ -223,7 +237,7 @@ export class Relay {
   }
   #onExit(code, how) {
     if (this.#exit) return;
-    if (code !== 0 && code !== 3 && this.lastDisconnect) this.#notes.push(this.lastDisconnect.detail);
+    if (!CLOSED.includes(code) && this.lastDisconnect) this.#notes.push(this.lastDisconnect.detail);
     this.#exit = { code, detail: [`iotcore-relay ${how}`, ...this.#notes].join("\n") };
     this.isConnected = false;
     for (const { reject } of this.#connecting) reject(this.#over());
@@ -234,6 +248,8 @@ export class Relay {
 
 const ANSWERS = ["done", "failed", "invalid", "stats", "devices", "unsent"];
 const MESSAGES = ["telemetry", "state"];
+/** @type {(number | null)[]} Exit codes. */
+const CLOSED = [0, 3, 4];
 const UNSENT = ["closed", "gave_up", "stopped"];
 
 /** Lines end at \n alone: JSON leaves U+2028 and U+2029, at which readline splits, too, as they are. */

@@ -137,6 +137,33 @@ async function whatARelayLeavesUnsentTheNextOneSends() {
   assert.deepEqual(bridge.arrived, { "my-gateway": numbers });
 }
 
+async function whatIsInTheStoreIsLeftToTheNextRelay() {
+  const store = join(folder, "store-node");
+  let relay = bridge.relay({ port: CLOSED_PORT, store });
+  for (const tag of ["0", "1", "2"]) await relay.telemetry(null, tag, { tag, until: "stored" });
+  assert.deepEqual(await relay.unsent(), []);
+  let events = relay.events();
+  const late = assert.rejects(relay.telemetry(null, "3", { tag: "3" }), RelayEnded);
+  await eventOf(events, "stored");
+  relay.kill();
+  await late;
+  assert.deepEqual(await relay.unsent(), []);
+  relay = bridge.relay({ port: CLOSED_PORT, store, drainTimeout: 1 });
+  events = relay.events();
+  const last = assert.rejects(relay.telemetry(null, "4"), ({ code, isStored }) => code === "closed" && isStored);
+  await eventOf(events, "stored");
+  assert.deepEqual(await relay.close(), []);
+  await last;
+  bridge.arrived = {};
+  relay = bridge.relay({ store });
+  events = relay.events();
+  const tags = [];
+  for (let n = 0; n < 5; n++) tags.push((await eventOf(events, "restored")).tag);
+  assert.deepEqual(tags, ["0", "1", "2", "3", null]);
+  assert.deepEqual(await relay.close(), []);
+  assert.deepEqual(bridge.arrived, { "my-gateway": ["0", "1", "2", "3", "4"] });
+}
+
 async function whatIsGivenTooLateFailsAtOnce() {
   const relay = bridge.relay({ port: CLOSED_PORT, drainTimeout: 2 });
   const early = assert.rejects(relay.telemetry(null, "early"), { code: "closed" });
@@ -300,6 +327,7 @@ async function runTests() {
       twentyDevicesLoseNothingOverCutsAndARestartOfTheBridge,
       whatIsCancelledIsTakenBack,
       whatARelayLeavesUnsentTheNextOneSends,
+      whatIsInTheStoreIsLeftToTheNextRelay,
       whatIsGivenTooLateFailsAtOnce,
       whatTheExampleKeepsItsNextStartSends,
       withoutAConnectionItIsToldWhy,

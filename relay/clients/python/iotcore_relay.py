@@ -17,6 +17,8 @@ _log = logging.getLogger("iotcore_relay")
 _T = TypeVar("_T")
 _ANSWERS = ("done", "failed", "invalid", "stats", "devices", "unsent")
 _MESSAGES = ("telemetry", "state")
+_UNSENT = ("closed", "gave_up", "stopped")
+_CLOSED = (0, 3, 4)  # exit codes
 
 
 class RelayError(Exception):
@@ -29,13 +31,14 @@ class RelayError(Exception):
 
 class OperationFailed(RelayError):
     """The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference. `operation` is the line that
-    sends a message again, or None."""
+    sends a message again, or None. `is_stored` tells that the next relay on the same store sends it, and you need not."""
 
-    def __init__(self, event: dict[str, Any]) -> None:
+    def __init__(self, event: dict[str, Any], is_stored: bool = False) -> None:
         super().__init__(event["error"], event["detail"])
         self.certainty: str = event["certainty"]
         self.retry: str = event["retry"]
         self.operation: Optional[dict[str, Any]] = event.get("operation")
+        self.is_stored = is_stored
 
 
 class InvalidOperation(RelayError):
@@ -108,6 +111,8 @@ class Relay:
         self._ids = itertools.count(1)
         self._open: dict[Any, tuple[asyncio.Future[dict[str, Any]], dict[str, Any]]] = {}  # with their lines, by their ids
         self._left: dict[Any, dict[str, Any]] = {}  # operations of messages that the relay's end leaves unsent, by their ids
+        self._stored: set[Any] = set()  # the ids of messages in the store that have not ended
+        self._until_stored: set[Any] = set()  # the ids of open operations that are awaited only until they are stored
         self._connecting: list[asyncio.Future[None]] = []
         self._feeds: weakref.WeakSet[Feed[Any]] = weakref.WeakSet()
         self._notes: deque[str] = deque(maxlen=20)
@@ -187,17 +192,18 @@ class Relay:
 
     async def telemetry(
         self, device: Optional[str], payload: Union[str, bytes], *, subfolder: Optional[str] = None, qos: int = 1,
-        priority: str = "ordinary", expires_after: Optional[float] = None, tag: Optional[str] = None,
+        priority: str = "ordinary", expires_after: Optional[float] = None, tag: Optional[str] = None, until: str = "done",
     ) -> None:  # fmt: skip
-        """Publishes, and returns once the bridge has it. Cancelling this, as `asyncio.wait_for` does, takes the message back."""
-        await self._publish("telemetry", device, payload, qos, priority, expires_after, tag, subfolder=subfolder)
+        """Publishes, and returns once the bridge has it; with `until="stored"`, once either that or the relay's store has it.
+        Cancelling this, as `asyncio.wait_for` does, takes the message back."""
+        await self._publish("telemetry", device, payload, qos, priority, expires_after, tag, until, subfolder=subfolder)
 
     async def state(
         self, device: Optional[str], payload: Union[str, bytes], *, qos: int = 1, priority: str = "ordinary",
-        expires_after: Optional[float] = None, tag: Optional[str] = None,
+        expires_after: Optional[float] = None, tag: Optional[str] = None, until: str = "done",
     ) -> None:  # fmt: skip
         """Publishes the device's state likewise; a newer one makes it fail, `superseded`."""
-        await self._publish("state", device, payload, qos, priority, expires_after, tag)
+        await self._publish("state", device, payload, qos, priority, expires_after, tag, until)
 
     async def acknowledge(self, message: Message) -> None:
         """With `acknowledge="manual"`: tells the bridge that the config or command was taken."""
@@ -216,13 +222,15 @@ class Relay:
 
     async def unsent(self) -> list[dict[str, Any]]:
         """Returns the operations of the messages that have not ended, for `send_again`. Once the relay has ended, however it
-        has, of all those that it has left unsent or was given too late; once `close` has begun, waits for the end."""
+        has, of all those that it has left unsent or was given too late; once `close` has begun, waits for the end. What is in
+        the relay's store is left out: the next relay on it sends that by itself."""
         if self._closing:
             await asyncio.shield(self._reading)
         if self._exit:
             return [operation for _, operation in sorted(self._left.items())]
         operations: list[dict[str, Any]] = (await self._request("unsent"))["operations"]
-        return operations
+        is_restored = lambda id: isinstance(id, str)  # ours are numbers
+        return [line for line in operations if not is_restored(line["id"]) and line["id"] not in self._stored]
 
     def messages(self, *devices: Optional[str]) -> Feed[Message]:
         """Configs and commands from now on, of these devices (None: the gateway itself) or of all. Call it before `attach`."""
@@ -240,14 +248,23 @@ class Relay:
         return feed
 
     async def _publish(self, op: str, device: Optional[str], payload: Union[str, bytes], qos: int, priority: str,
-                       expires_after: Optional[float], tag: Optional[str], subfolder: Optional[str] = None) -> None:  # fmt: skip
+                       expires_after: Optional[float], tag: Optional[str], until: str,
+                       subfolder: Optional[str] = None) -> None:  # fmt: skip
+        if until not in ("done", "stored"):
+            raise ValueError(f'until must be "done" or "stored", not {until!r}')
         content = {"payload": payload} if isinstance(payload, str) else {"payload_base64": base64.b64encode(payload).decode()}
         optional = {"device": device, "subfolder": subfolder, "expires_after": expires_after, "tag": tag}
         given = {name: value for name, value in optional.items() if value is not None}
-        await self._request(op, qos=qos, priority=priority, **content, **given)
-
-    async def _request(self, op: str, **members: Any) -> dict[str, Any]:
         id = next(self._ids)
+        if until == "stored":
+            self._until_stored.add(id)
+        try:
+            await self._request(op, id, qos=qos, priority=priority, **content, **given)
+        finally:
+            self._until_stored.discard(id)
+
+    async def _request(self, op: str, id: Optional[int] = None, **members: Any) -> dict[str, Any]:
+        id = next(self._ids) if id is None else id
         line = {"op": op, "id": id, **members}
         ended: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
         ended.add_done_callback(lambda _: ended.cancelled() or ended.exception())  # it may end while its line is being sent
@@ -283,18 +300,19 @@ class Relay:
         return self._input
 
     def _has_failed(self) -> bool:
-        return self._exit is not None and self._exit[0] not in (0, 3)
+        return self._exit is not None and self._exit[0] not in _CLOSED
 
     def _over(self, line: Optional[dict[str, Any]] = None) -> RelayError:
         """Why `line` cannot be sent or is not answered; it is kept if it is a message. Each raise has an error of its own,
         because it adds to its traceback."""
         operation = line if line and line["op"] in _MESSAGES else None
-        if operation:
+        is_stored = bool(operation) and operation["id"] in self._stored
+        if operation and not is_stored:
             self._left.setdefault(operation["id"], operation)
         if self._exit and self._has_failed():
             return RelayEnded(*self._exit)
         closed = {"error": "closed", "detail": "the relay has ended, or had begun to", "certainty": "confirmed", "retry": "backoff"}
-        return OperationFailed({**closed, "operation": operation})
+        return OperationFailed({**closed, "operation": operation}, is_stored)
 
     async def _read(self, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> None:
         notes = asyncio.create_task(self._read_notes(stderr))
@@ -307,7 +325,7 @@ class Relay:
         await notes
         assert self._process
         code = await self._process.wait()
-        if code not in (0, 3) and self.last_disconnect:
+        if code not in _CLOSED and self.last_disconnect:
             self._notes.append(self.last_disconnect["detail"])
         why = "\n".join(["", *self._notes])
         self._exit = (code, f"iotcore-relay ended with exit code {code}{why}")
@@ -333,12 +351,18 @@ class Relay:
             self._on_connection(event)
         if name == "invalid" and event.get("id") is None:
             _log.warning("%s", event["detail"])
+        if name == "stored":
+            self._on_stored(event)
+        is_stored = name in ("done", "failed") and event["id"] in self._stored
+        if is_stored:
+            self._stored.remove(event["id"])
         answered = self._open[event["id"]][0] if name in _ANSWERS and event.get("id") in self._open else None
         if answered and not answered.done():
             if name == "failed":
-                if event["error"] in ("closed", "gave_up", "stopped") and "operation" in event:
+                is_kept = is_stored and event["error"] in _UNSENT
+                if event["error"] in _UNSENT and "operation" in event and not is_kept:
                     self._left[event["id"]] = event["operation"]
-                answered.set_exception(OperationFailed(event))
+                answered.set_exception(OperationFailed(event, is_kept))
             elif name == "invalid":
                 answered.set_exception(InvalidOperation(event["error"], event["detail"]))
             else:
@@ -347,6 +371,12 @@ class Relay:
             item = feed._pick(event)
             if item is not None:
                 feed._queue.put_nowait(item)
+
+    def _on_stored(self, event: dict[str, Any]) -> None:
+        id = event["id"]
+        self._stored.add(id)
+        if id in self._until_stored and id in self._open and not self._open[id][0].done():
+            self._open[id][0].set_result(event)
 
     def _on_connection(self, event: dict[str, Any]) -> None:
         self.is_connected = event["event"] == "connected"

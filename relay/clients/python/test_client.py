@@ -177,6 +177,34 @@ async def what_a_relay_leaves_unsent_the_next_one_sends(bridge: Bridge) -> None:
     assert bridge.arrived == {"my-gateway": [str(number) for number in range(20)]}, bridge.arrived
 
 
+async def what_is_in_the_store_is_left_to_the_next_relay(bridge: Bridge) -> None:
+    store = os.path.join(bridge.folder, "store-python")
+    relay = bridge.relay(port=CLOSED_PORT, store=store)
+    await relay.start()
+    for number in range(3):
+        await relay.telemetry(None, str(number), tag=str(number), until="stored")
+    assert await relay.unsent() == []
+    late = asyncio.ensure_future(relay.telemetry(None, "3", tag="3"))
+    events = relay.events()
+    assert (await event_of(events, "stored"))["id"] == 5
+    relay.kill()
+    await error_of(late, RelayEnded)
+    assert await relay.unsent() == []
+    relay = bridge.relay(port=CLOSED_PORT, store=store, drain_timeout=1)
+    await relay.start()
+    last = asyncio.ensure_future(relay.telemetry(None, "4", until="done"))
+    await event_of(relay.events(), "stored")
+    assert await relay.close() == []
+    assert (await error_of(last, OperationFailed)).is_stored
+    bridge.arrived.clear()
+    relay = bridge.relay(store=store)
+    events = relay.events()
+    async with relay:
+        restored = [await event_of(events, "restored") for _ in range(5)]
+        assert [event["tag"] for event in restored] == ["0", "1", "2", "3", None], restored
+    assert bridge.arrived == {"my-gateway": ["0", "1", "2", "3", "4"]}, bridge.arrived
+
+
 async def what_is_given_too_late_fails_at_once(bridge: Bridge) -> None:
     relay = bridge.relay(port=CLOSED_PORT, drain_timeout=2)
     await relay.start()
@@ -346,6 +374,7 @@ async def run_tests(bridge: Bridge) -> None:
         twenty_devices_lose_nothing_over_cuts_and_a_restart_of_the_bridge,
         what_is_cancelled_is_taken_back,
         what_a_relay_leaves_unsent_the_next_one_sends,
+        what_is_in_the_store_is_left_to_the_next_relay,
         what_is_given_too_late_fails_at_once,
         what_the_example_keeps_its_next_start_sends,
         without_a_connection_it_is_told_why_and_one_that_comes_is_used,

@@ -52,6 +52,10 @@ Without `device`, a telemetry or state is the gateway's own.
   {"op":"close"}
       as the end of the input
 
+With --store, a message is kept on the disk until the bridge has it. The event
+`stored` has its `id`: it survives a crash and a power cut, and the next relay
+sends it. An event `restored` for each that was found at the start has its `tag`.
+
 Why an operation `failed`, by its `error`:
   suspected       the bridge closed five connections at it, two of them while it
                   was alone
@@ -68,8 +72,9 @@ Why an operation `failed`, by its `error`:
   dropped         the queue was full (--overflow drop-oldest)
   queue_full      its device cannot send (no token, not attached), and
                   --max-queued of its messages wait already
+  store_failed    the store cannot be written, as the event `store_failed` says
   timed_out       the bridge did not answer an attach or a SUBSCRIBE; it is asked
                   again
-  closed, gave_up the relay ended first
+  closed, gave_up the relay ended first; if it was `stored`, the next one sends it
 Any other code is explained in the `detail`. The event `token_needed` asks for
 `authorize`: the device's token has expired, and its messages wait."#;

@@ -50,7 +50,7 @@ impl Content {
                 content.messages.push(StoredMessage {
                     device: record.device.clone(),
                     request: Request::of_message(
-                        Id::Number(record.accepted.get().into()),
+                        Id::Number(content.messages.len() as i128 + 1),
                         (!is_own).then(|| record.device.to_string()),
                         record.topic,
                         publication,
