@@ -179,8 +179,10 @@ const NEWER: [u8; 4] = [0x87, 0x94, 0x95, 0x68];
 fn a_flipped_bit_is_reported_and_costs_one_message() {
     run(async || {
         let folder = Folder::new();
-        let mut log = LogOptions::default();
-        log.segment_bytes = 4_096;
+        let log = LogOptions {
+            segment_bytes: 4_096,
+            ..LogOptions::default()
+        };
         let open = || SegmentStore::open(folder.path()).unwrap().options(log);
         leave(open(), 200).await;
         // In the oldest of several segments.

@@ -33,8 +33,8 @@ use crate::{
 /// Keeps records, and makes them durable. It may block: it is called on a thread of its own, but for
 /// [`restore`](Self::restore).
 ///
-/// See `examples/sqlite-store` in the repository for one that keeps its records in a database. The testkit's `store_check` checks
-/// whether one keeps what the driver relies on.
+/// See `examples/sqlite-store` in the repository for one that keeps its records in a database.
+/// `iotcore_gateway_testkit::store_check` checks whether one keeps what the driver relies on.
 pub trait Store: Send + 'static {
     /// Passes what is in the store to `each`, in the order of [`Record::accepted`]. Called once, by
     /// [`Setup::start`](crate::driver::Setup::start), before anything else.

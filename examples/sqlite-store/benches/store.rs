@@ -29,7 +29,7 @@ const PAYLOAD: usize = 256;
 const MIB: f64 = 1024.0 * 1024.0;
 
 /// Messages for each commit, and how many commits are measured of each store.
-const GROUPS: [(u64, u64); 3] = [(1, 600), (100, 400), (10_000, 24)];
+const GROUPS: [(u64, u64); 3] = [(1, 600), (100, 3_000), (10_000, 36)];
 /// The commits of each store take turns in so many rounds.
 const ROUNDS: u64 = 12;
 
@@ -41,26 +41,49 @@ fn main() -> Outcome {
     let folder = folder.map_or(build, PathBuf::from).join("store-bench");
     drop(fs::remove_dir_all(&folder));
     fs::create_dir_all(&folder)?;
-    println!("The disk: {}", disk_of(&folder)?);
-    side_by_side(&folder)?;
+    let disk = Disk::of(&folder)?;
+    println!("The disk: {}", disk.description);
+    side_by_side(&folder, &disk)?;
     restart(&folder, 1_000_000)?;
     outage(&folder, 500_000)?;
     fs::remove_dir_all(&folder)?;
     Ok(())
 }
 
-/// Returns what the folder is on.
-fn disk_of(folder: &Path) -> Outcome<String> {
-    let folder = folder.canonicalize()?;
-    let mounts = fs::read_to_string("/proc/mounts")?;
-    let of_folder = mounts.lines().filter_map(|line| {
-        let mut words = line.split(' ');
-        let (device, point, kind) = (words.next()?, words.next()?, words.next()?);
-        folder
-            .starts_with(point)
-            .then(|| (point.len(), format!("{device}, {kind}, mounted on {point}")))
-    });
-    Ok(of_folder.max().map_or_else(String::new, |(_, disk)| disk))
+/// What a folder is on.
+struct Disk {
+    description: String,
+    /// Counts what is written to it, by anybody.
+    counters: PathBuf,
+}
+
+impl Disk {
+    fn of(folder: &Path) -> Outcome<Self> {
+        let folder = folder.canonicalize()?;
+        let mounts = fs::read_to_string("/proc/mounts")?;
+        let of_folder = mounts.lines().filter_map(|line| {
+            let mut words = line.split(' ');
+            let (device, point, kind) = (words.next()?, words.next()?, words.next()?);
+            let is_on_it = folder.starts_with(point);
+            is_on_it.then_some((point.len(), device, point, kind))
+        });
+        let (_, device, point, kind) = of_folder.max().ok_or("no such disk")?;
+        let name = device.trim_start_matches("/dev/");
+        Ok(Self {
+            description: format!("{device}, {kind}, mounted on {point}"),
+            counters: Path::new("/sys/class/block").join(name).join("stat"),
+        })
+    }
+
+    /// Returns the bytes that were written to the device.
+    fn written(&self) -> Outcome<u64> {
+        let counters = fs::read_to_string(&self.counters)?;
+        let sectors = counters
+            .split_whitespace()
+            .nth(6)
+            .ok_or("no such counter")?;
+        Ok(sectors.parse::<u64>()? * 512)
+    }
 }
 
 /// A store under test, and what it took.
@@ -69,7 +92,8 @@ struct Subject {
     store: Box<dyn Store>,
     next: u64,
     time: Duration,
-    written: u64,
+    /// What was written to the device meanwhile, in each round: by anybody.
+    written: Vec<u64>,
 }
 
 impl Subject {
@@ -80,14 +104,14 @@ impl Subject {
             store,
             next: 1,
             time: Duration::ZERO,
-            written: 0,
+            written: Vec::new(),
         })
     }
 
     /// Puts messages, and commits each group of them.
     fn put(&mut self, commits: u64, each: u64) -> Outcome {
         let device = device()?;
-        let (begun, written) = (Instant::now(), written()?);
+        let begun = Instant::now();
         for _ in 0..commits {
             for _ in 0..each {
                 let number = NonZeroU64::new(self.next).ok_or("zero")?;
@@ -103,7 +127,6 @@ impl Subject {
             self.store.tidy();
         }
         self.time += begun.elapsed();
-        self.written += self::written()? - written;
         Ok(())
     }
 
@@ -151,11 +174,6 @@ fn record(accepted: NonZeroU64, device: &DeviceId) -> Record<'_> {
     }
 }
 
-/// Returns the bytes that this process has caused to be written to devices.
-fn written() -> Outcome<u64> {
-    field("/proc/self/io", "write_bytes:")
-}
-
 /// Returns the resident memory of this process, in bytes.
 fn resident() -> Outcome<u64> {
     Ok(field("/proc/self/status", "VmRSS:")? * 1024)
@@ -169,8 +187,10 @@ fn field(file: &str, name: &str) -> Outcome<u64> {
     Ok(value.ok_or("no such field")?.parse()?)
 }
 
-fn side_by_side(folder: &Path) -> Outcome {
-    println!("\n{PAYLOAD} bytes a message      µs a message     bytes written for each of payload");
+fn side_by_side(folder: &Path, disk: &Disk) -> Outcome {
+    println!(
+        "\n{PAYLOAD} bytes a message      µs a message     bytes written to the device for each of payload"
+    );
     for (each, commits) in GROUPS {
         let (segments, sqlite) = (folder.join("segments"), folder.join("sqlite"));
         fs::create_dir_all(&sqlite)?;
@@ -183,7 +203,10 @@ fn side_by_side(folder: &Path) -> Outcome {
             // Neither is always the first.
             let order = if round % 2 == 0 { [0, 1] } else { [1, 0] };
             for index in order {
+                let written = disk.written()?;
                 subjects[index].put(commits / ROUNDS, each)?;
+                let written = disk.written()? - written;
+                subjects[index].written.push(written);
             }
         }
         let messages = (each * (commits / ROUNDS) * ROUNDS) as f64;
@@ -192,10 +215,13 @@ fn side_by_side(folder: &Path) -> Outcome {
             time,
             written,
             ..
-        } in &subjects
+        } in &mut subjects
         {
             let micros = time.as_secs_f64() * 1e6 / messages;
-            let times = *written as f64 / (messages * PAYLOAD as f64);
+            // The median: others may write to the device as well.
+            written.sort_unstable();
+            let median = written[written.len() / 2] as f64;
+            let times = median / (messages / ROUNDS as f64 * PAYLOAD as f64);
             println!("{each:>6} a commit, {name:<9} {micros:>10.2} {times:>24.2}");
         }
         let ratio = subjects[0].time.as_secs_f64() / subjects[1].time.as_secs_f64();

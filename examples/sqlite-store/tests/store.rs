@@ -1,9 +1,14 @@
 //! The store in SQLite is one that the driver can rely on.
 #![forbid(unsafe_code)]
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, num::NonZeroU64, path::PathBuf, time::Duration};
 
-use iotcore_gateway::{driver::error::StoreError, store::StoreFailureKind};
+use iotcore_gateway::{
+    ClientId,
+    driver::{error::StoreError, store::Store},
+    message::{Priority, PublicationTopic, QoS},
+    store::{Record, StoreFailureKind, StoreOp},
+};
 use iotcore_gateway_testkit::{
     simulation::{Dials, Simulation},
     store_check,
@@ -32,6 +37,15 @@ impl Drop for Folder {
     }
 }
 
+fn client() -> ClientId {
+    ClientId::new(
+        "plant".parse().unwrap(),
+        "us-central1".parse().unwrap(),
+        "sensors".parse().unwrap(),
+        "gateway-1".parse().unwrap(),
+    )
+}
+
 #[test]
 fn it_keeps_what_a_store_has_to_keep() {
     let folder = Folder::new("check");
@@ -51,6 +65,42 @@ fn it_is_open_once_at_a_time() {
     }
     drop(first);
     drop(folder.open().unwrap());
+}
+
+#[test]
+fn a_row_that_is_no_record_is_counted_and_the_rest_is_read() {
+    let folder = Folder::new("damaged");
+    let client = client();
+    let mut store = folder.open().unwrap();
+    store.restore(&client, &mut |_, _| {}).unwrap();
+    let device = client.gateway();
+    for accepted in [1, 2, 3].map(|number| NonZeroU64::new(number).unwrap()) {
+        let record = Record {
+            accepted,
+            device,
+            topic: &PublicationTopic::State,
+            qos: QoS::AtLeastOnce,
+            payload: b"71",
+            deadline: None,
+            priority: Priority::Ordinary,
+            tag: None,
+        };
+        let seq = accepted.into();
+        store.apply(StoreOp::Put { seq, record }).unwrap();
+    }
+    let through = NonZeroU64::new(3).unwrap().into();
+    store.apply(StoreOp::Commit { through }).unwrap();
+    drop(store);
+    let db = rusqlite::Connection::open(folder.0.join("messages.db")).unwrap();
+    db.execute("UPDATE records SET device = 'no/device' WHERE seq = 2", [])
+        .unwrap();
+    drop(db);
+    let mut found = Vec::new();
+    let mut store = folder.open().unwrap();
+    let recovered = store.restore(&client, &mut |seq, _| found.push(seq.as_u64()));
+    let recovered = recovered.unwrap();
+    assert_eq!((recovered.records, recovered.damaged.places), (2, 1));
+    assert_eq!(found, [1, 3]);
 }
 
 #[test]

@@ -48,8 +48,10 @@ impl Machine {
 
     /// Creates a machine whose store has segments of this size, on a disk with this seed.
     fn with_segments(bytes: u32, seed: u64) -> Self {
-        let mut log = LogOptions::default();
-        log.segment_bytes = bytes;
+        let log = LogOptions {
+            segment_bytes: bytes,
+            ..LogOptions::default()
+        };
         Self {
             world: World::new(),
             disk: SimDisk::new(seed),

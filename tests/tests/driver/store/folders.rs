@@ -16,10 +16,12 @@ fn a_folder_keeps_what_a_store_has_to_keep() {
 
 #[test]
 fn segments_of_any_size_keep_what_a_store_has_to_keep() {
-    for bytes in [4_096, 16_384, 1_048_576] {
+    for segment_bytes in [4_096, 16_384, 1_048_576] {
         let disk = SimDisk::new(7);
-        let mut log = LogOptions::default();
-        log.segment_bytes = bytes;
+        let log = LogOptions {
+            segment_bytes,
+            ..LogOptions::default()
+        };
         store_check::check(|| Ok(SegmentStore::on(disk.clone()).options(log))).unwrap();
     }
 }

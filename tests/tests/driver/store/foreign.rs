@@ -20,9 +20,9 @@ use super::{super::setup, Dials, Machine, Server, is_stored, poll_once};
 /// Where a store panics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Panics {
-    InPut,
-    InCommit,
-    InTidy,
+    Put,
+    Commit,
+    Tidy,
 }
 
 /// A store that keeps nothing, and panics.
@@ -43,21 +43,21 @@ impl Store for Panicking {
     fn apply(&mut self, op: StoreOp<'_>) -> Result<(), StoreFailure> {
         *self.called.lock().unwrap() += 1;
         let at = match op {
-            StoreOp::Commit { .. } => Panics::InCommit,
-            _ => Panics::InPut,
+            StoreOp::Commit { .. } => Panics::Commit,
+            _ => Panics::Put,
         };
         assert_ne!(at, self.at, "on purpose");
         Ok(())
     }
 
     fn tidy(&mut self) {
-        assert_ne!(Panics::InTidy, self.at, "on purpose");
+        assert_ne!(Panics::Tidy, self.at, "on purpose");
     }
 }
 
 #[test]
 fn a_store_that_panics_counts_as_broken_and_stops_no_message() {
-    for at in [Panics::InPut, Panics::InCommit, Panics::InTidy] {
+    for at in [Panics::Put, Panics::Commit, Panics::Tidy] {
         let machine = Machine::new();
         machine.world.dials(Dials::Fail);
         let called = Arc::default();
@@ -71,14 +71,14 @@ fn a_store_that_panics_counts_as_broken_and_stops_no_message() {
         let stored = is_stored(&delivery);
         match at {
             // It was durable before the panic.
-            Panics::InTidy => assert_eq!(stored, Some(Ok(()))),
+            Panics::Tidy => assert_eq!(stored, Some(Ok(()))),
             _ => assert!(
                 matches!(stored, Some(Err(StoredError::StoreFailed(_)))),
                 "{at:?}: {stored:?}"
             ),
         }
         let calls = *called.lock().unwrap();
-        if at == Panics::InTidy {
+        if at == Panics::Tidy {
             let next = process.publish("72");
             machine.world.run_until_idle();
             assert!(matches!(
