@@ -37,6 +37,7 @@ impl World {
         self.dies_after = None;
         self.disk_time = Duration::ZERO;
         self.was_slow = false;
+        self.disk_due = None;
         self.model.linger = options.durability.linger;
         self.max_bytes = options.durability.max_bytes;
         self.link.restart(options);

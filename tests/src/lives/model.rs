@@ -213,6 +213,9 @@ impl Model {
         if lane == Lane::State {
             self.end_state(device, number, end);
         }
+        if end == End::Superseded && self.has_newer_durable_state(device, number) {
+            self.messages[number].status = Status::Ended(End::Failed);
+        }
     }
 
     /// The record of a state that was replaced need not stay once a newer one is delivered, or all have ended.
@@ -224,6 +227,15 @@ impl Model {
         if end != End::Closed && !self.states(device).any(is_left) {
             self.let_go_of_states(device, usize::MAX);
         }
+    }
+
+    fn has_newer_durable_state(&self, device: usize, number: usize) -> bool {
+        let mut newer = self.messages.iter().skip(number + 1);
+        newer.any(|message| {
+            let draft = &message.draft;
+            let is_kept = message.is_durable && matches!(message.status, Status::Live(_));
+            draft.device == device && draft.lane == Lane::State && is_kept
+        })
     }
 
     fn states(&self, device: usize) -> impl Iterator<Item = &Message> {

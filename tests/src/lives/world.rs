@@ -24,7 +24,7 @@ pub(super) struct World {
     /// Whether it took long for one in this life.
     pub(super) was_slow: bool,
     /// When it has executed the one that it is asked for.
-    disk_due: Option<Instant>,
+    pub(super) disk_due: Option<Instant>,
     /// The life ends once the disk has executed so many more operations.
     pub(super) dies_after: Option<u64>,
     pub(super) is_dead: bool,
@@ -118,7 +118,10 @@ impl World {
             }
             self.dies_after = self.dies_after.map(|operations| operations - 1);
             self.disk_due = None;
-            let (op, failed) = (self.log.poll_disk().map(described), self.disk.counts().failed);
+            let (op, failed) = (
+                self.log.poll_disk().map(described),
+                self.disk.counts().failed,
+            );
             self.disk.step(&mut self.log);
             let has_failed = self.disk.counts().failed > failed;
             let end = if has_failed { ", which fails" } else { "" };

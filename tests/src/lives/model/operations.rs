@@ -117,6 +117,8 @@ impl Model {
     pub(in super::super) fn committed(&mut self) {
         self.note(|| "committed".into());
         self.is_in_trouble = false;
+        // The log repairs itself first.
+        self.repaired();
         let group = core::mem::take(&mut self.group);
         for number in group.puts {
             self.keep(number);

@@ -151,7 +151,8 @@ impl Model {
         let found: Vec<_> = self.seqs.values().copied().collect();
         for number in found {
             let message = &self.messages[number];
-            if message.is_stored && matches!(message.status, Status::Live(_)) {
+            let is_left = matches!(message.status, Status::Live(_) | Status::Ended(End::Closed));
+            if message.is_stored && is_left {
                 self.keep(number);
             }
         }
