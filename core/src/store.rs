@@ -143,15 +143,14 @@ use core::{fmt, num::NonZeroU64};
 
 pub use self::{
     disk_op::DiskOp,
+    format::LONGEST_HEADER,
     log_options::LogOptions,
     record_too_large::RecordTooLarge,
-    recovery::{Damage, OpenError, Recovered, Recovery},
+    recovery::{Damage, OpenError, Recovered, Recovery, read_owner},
     segment_log::{LogEvent, LogStats, SegmentLog},
     segment_number::SegmentNumber,
     stored_record::StoredRecord,
 };
-#[cfg(feature = "driver")]
-pub(crate) use self::{format::LONGEST_HEADER, recovery::read_owner};
 use crate::{
     command::{Priority, PublicationTopic},
     id::DeviceId,

@@ -7,12 +7,10 @@ use core::num::NonZeroU64;
 
 use crc32fast::Hasher;
 
+pub use self::header::LONGEST_HEADER;
 pub(crate) use self::{
     fields::{Fields, append_put, read_put},
-    header::{
-        Header, HeaderProblem, LONGEST_HEADER, header_len, read_any_header, read_header,
-        write_header,
-    },
+    header::{Header, HeaderProblem, header_len, read_any_header, read_header, write_header},
 };
 use super::{SegmentNumber, record_too_large::MAX_PAYLOAD};
 

@@ -6,7 +6,7 @@ mod report;
 
 use core::num::NonZeroU64;
 
-pub(crate) use self::owner::read_owner;
+pub use self::owner::read_owner;
 use self::replay::{Place, Replay};
 pub use self::report::{Damage, OpenError, Recovered};
 use super::{
