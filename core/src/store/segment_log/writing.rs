@@ -182,12 +182,12 @@ impl SegmentLog {
     }
 
     fn begin_tail(&mut self, number: SegmentNumber, capacity: u64) {
-        let doubtful = self
-            .segments
-            .proven_below()
-            .into_iter()
-            .chain(self.returning);
-        let proven_below = doubtful.min().unwrap_or(number);
+        let doubtful = self.segments.proven_below().into_iter();
+        // A spare may look like a segment that is damaged from its beginning to its end.
+        let doubtful = doubtful
+            .chain(self.returning)
+            .chain(self.spares.iter().copied());
+        let proven_below = doubtful.min().unwrap_or(number).min(number);
         let mut small = Vec::new();
         let header = Header {
             number,
