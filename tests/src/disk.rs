@@ -1,4 +1,4 @@
-//! A disk that loses what was not synced, for a [`SegmentLog`](iotcore_gateway::store::SegmentLog).
+//! A disk that loses what was not synced, for a log of segments.
 //!
 //! [`LossyDisk`] executes the operations of a log in memory, as Linux does: a write is visible at once, and durable once the
 //! file was synced; an entry of the folder is durable once the folder was. [`LossyDisk::cut_power`] keeps or loses each page
