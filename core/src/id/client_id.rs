@@ -70,7 +70,7 @@ impl ClientId {
     }
 
     /// Returns the client id that is displayed as this path; `None` if there is none.
-    #[cfg(feature = "store")]
+    #[cfg(all(feature = "store", feature = "driver"))]
     pub(crate) fn from_path(path: &str) -> Option<Self> {
         let mut parts = path.split('/');
         let mut after = |name: &str| parts.next().filter(|part| *part == name).and(parts.next());

@@ -7,12 +7,11 @@ use core::num::NonZeroU64;
 
 use crc32fast::Hasher;
 
+#[cfg(feature = "driver")]
+pub(crate) use self::header::{LONGEST_HEADER, read_any_header};
 pub(crate) use self::{
     fields::{Fields, append_put, read_put},
-    header::{
-        Header, HeaderProblem, LONGEST_HEADER, header_len, read_any_header, read_header,
-        write_header,
-    },
+    header::{Header, HeaderProblem, header_len, read_header, write_header},
 };
 use super::SegmentNumber;
 

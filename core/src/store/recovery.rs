@@ -1,11 +1,13 @@
 //! Reads what a folder holds, at the start.
 
+#[cfg(feature = "driver")]
 mod owner;
 mod replay;
 mod report;
 
 use core::num::NonZeroU64;
 
+#[cfg(feature = "driver")]
 pub(crate) use self::owner::read_owner;
 use self::replay::{Place, Replay};
 pub use self::report::{Damage, OpenError, Recovered};

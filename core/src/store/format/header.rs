@@ -13,6 +13,7 @@ const VERSION: u32 = 1;
 const FIXED: usize = 34;
 
 /// The bytes that hold any header: a client id has four parts of at most 255 bytes each.
+#[cfg(feature = "driver")]
 pub(crate) const LONGEST_HEADER: usize = 4 * 1024;
 
 /// A header that is intact and may be read.
