@@ -103,3 +103,24 @@ impl fmt::Display for ClientId {
         )
     }
 }
+
+#[cfg(all(test, feature = "store", feature = "driver"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_back_and_no_other_text_is_one() {
+        let path = "projects/plant/locations/us-central1/registries/sensors/devices/gateway-1";
+        assert_eq!(ClientId::from_path(path).unwrap().to_string(), path);
+        for other in [
+            "",
+            "plant",
+            "projects/plant/locations/us-central1/registries/sensors/devices",
+            "projects/plant/locations/us-central1/registries/sensors/devices/7",
+            "projects/plant/locations/us-central1/registries/sensors/devices/gateway-1/",
+            "/projects/plant/locations/us-central1/registries/sensors/devices/gateway-1",
+        ] {
+            assert_eq!(ClientId::from_path(other), None, "{other}");
+        }
+    }
+}
