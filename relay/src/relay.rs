@@ -331,12 +331,6 @@ impl Relay {
         Ok(())
     }
 
-    /// Returns whether nothing is open any more but messages that were found in the store, of devices that the input has not
-    /// attached.
-    fn is_all_done(&self) -> bool {
-        self.open.has_only_restored() && self.open.restored().messages == self.lanes.unclaimed()
-    }
-
     /// Returns the next deadline: of the shutdown, of a detach, or of a message that waits.
     fn deadline(&self) -> Option<Instant> {
         let drain = self.drains.front().map(|(deadline, ..)| *deadline);

@@ -70,7 +70,7 @@ impl ClientId {
     }
 
     /// Returns the client id that is displayed as this path; `None` if there is none.
-    #[cfg(feature = "store")]
+    #[cfg(all(feature = "store", feature = "driver"))]
     pub(crate) fn from_path(path: &str) -> Option<Self> {
         let mut parts = path.split('/');
         let mut after = |name: &str| parts.next().filter(|part| *part == name).and(parts.next());
@@ -101,5 +101,26 @@ impl fmt::Display for ClientId {
             f,
             "projects/{project}/locations/{location}/registries/{registry}/devices/{gateway}"
         )
+    }
+}
+
+#[cfg(all(test, feature = "store", feature = "driver"))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_is_read_back_and_no_other_text_is_one() {
+        let path = "projects/plant/locations/us-central1/registries/sensors/devices/gateway-1";
+        assert_eq!(ClientId::from_path(path).unwrap().to_string(), path);
+        for other in [
+            "",
+            "plant",
+            "projects/plant/locations/us-central1/registries/sensors/devices",
+            "projects/plant/locations/us-central1/registries/sensors/devices/7",
+            "projects/plant/locations/us-central1/registries/sensors/devices/gateway-1/",
+            "/projects/plant/locations/us-central1/registries/sensors/devices/gateway-1",
+        ] {
+            assert_eq!(ClientId::from_path(other), None, "{other}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! Reads what a folder holds, at the start.
 
+#[cfg(feature = "driver")]
 mod owner;
 mod replay;
 mod report;

@@ -142,7 +142,7 @@ impl Snapshot {
         let stats = &self.stats;
         lines.gauge(
             "open_messages",
-            "Messages of the input that have not ended.",
+            "Messages of the input, and those found in the store, that have not ended.",
             self.open.messages as u64,
         )?;
         lines.gauge(

@@ -66,6 +66,12 @@ impl Relay {
         }
     }
 
+    /// Returns whether nothing is open any more but messages that were found in the store, of devices that the input has not
+    /// attached.
+    pub(super) fn is_all_done(&self) -> bool {
+        self.open.has_only_restored() && self.open.restored().messages == self.lanes.unclaimed()
+    }
+
     /// Lets messages wait for the store again that it could not take.
     pub(super) fn on_store_recovered(&mut self) {
         if let Some(recovered) = &self.store_recovered {

@@ -4,7 +4,7 @@
 use std::{
     collections::BTreeMap,
     env,
-    io::Write,
+    io::{self, Write},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
     thread,
     time::{Duration, Instant},
@@ -218,7 +218,8 @@ fn every_message_that_was_stored_arrives_in_order_however_often_the_relay_is_kil
         );
         again += copies;
     }
-    println!(
+    let _ = writeln!(
+        io::stderr(),
         "{kills} kills and {} cuts, seed {seed}: {MESSAGES} messages arrived in the order of each device, {again} copies with \
          them; {told} were reported as stored before a kill, {restored} restored; {:.1} s",
         cuts.load(Ordering::Relaxed),

@@ -94,13 +94,17 @@ impl Line {
         }
     }
 
-    /// Removes the first of all, which was put.
+    /// Removes the first of all, which has a number.
     #[inline]
     pub(super) fn remove_first(&mut self, items: &mut Items) {
-        self.head = items.at(self.head).next;
+        let first = self.head;
+        self.head = items.at(first).next;
         match self.head {
             NONE => self.tail = NONE,
             head => items.at_mut(head).previous = NONE,
+        }
+        if self.next == first {
+            self.next = self.head;
         }
     }
 
