@@ -328,7 +328,9 @@ impl World {
             );
         } else {
             assert_eq!(missing, [0; 0], "confirmed, and lost: {recovered:?}");
-            assert!(recovered.damaged.is_none(), "{recovered:?}");
+            // After a failure, a file may come back half overwritten under its old name.
+            let may_be_mixed = self.disk.counts().failed > 0;
+            assert!(recovered.damaged.is_none() || may_be_mixed, "{recovered:?}");
         }
     }
 }
