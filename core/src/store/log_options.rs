@@ -15,7 +15,7 @@ pub struct LogOptions {
     pub segment_bytes: u32,
     /// Limit on all files together, by default 1 GiB: at least four segments, less counts as that. Of this, twice the
     /// largest segment is not used for Puts, so that Removes and what is written anew always have room. A folder that holds
-    /// more at the start, or so much that nothing could be written anew, may grow by one segment until the next start.
+    /// more at the start, or so much that nothing could be written anew, may grow by two segments for that.
     pub max_bytes: u64,
 }
 

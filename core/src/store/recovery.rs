@@ -39,6 +39,8 @@ pub struct Recovery {
     places: Vec<Place>,
     /// What is damaged for sure if the segment is proven, and may be an unfinished write otherwise.
     doubtful: Vec<(SegmentNumber, Damage)>,
+    /// Damage to the last segment in front of its last write.
+    in_front: Damage,
     report: Recovered,
     refusal: Option<OpenError>,
 }
@@ -80,6 +82,7 @@ impl Recovery {
             last_used: None,
             places: Vec::new(),
             doubtful: Vec::new(),
+            in_front: Damage::default(),
             report: Recovered::default(),
             refusal: None,
         };
@@ -313,18 +316,24 @@ impl Recovery {
 
     /// Counts the damage to a segment. What was written last need not have been durable, and its end is missing then.
     fn count_damage(&mut self, number: SegmentNumber, scanned: &Scanned) {
-        let mut doubtful = Damage::default();
+        // What is in front of the last write was durable, unless the file has been written to under another name since.
         let durable = scanned.last_write.unwrap_or(0);
-        for (offset, len) in &scanned.gaps {
-            match *offset < durable {
-                true => self.report.damaged.add(u64::from(*len)),
-                false => doubtful.add(u64::from(*len)),
-            }
-        }
+        let (before, after): (Vec<_>, Vec<_>) = scanned
+            .gaps
+            .iter()
+            .partition(|(offset, _)| *offset < durable);
+        self.in_front = Damage::default();
+        before
+            .iter()
+            .for_each(|(_, len)| self.in_front.add(u64::from(*len)));
+        let mut doubtful = self.in_front;
+        after
+            .iter()
+            .for_each(|(_, len)| doubtful.add(u64::from(*len)));
         if scanned.last_write.is_none() {
             doubtful.add(0);
         }
-        if doubtful != Damage::default() {
+        if !doubtful.is_none() {
             self.doubtful.push((number, doubtful));
         }
     }
@@ -332,9 +341,16 @@ impl Recovery {
     /// Decides what the doubtful damage is, now that it is known which segments are proven.
     fn judge_damage(&mut self, unproven: SegmentNumber) {
         for (number, doubtful) in &self.doubtful {
-            match *number < unproven {
-                true => self.report.damaged.merge(doubtful),
-                false => self.report.unfinished.merge(doubtful),
+            if *number < unproven {
+                self.report.damaged.merge(doubtful);
+            } else if Some(*number) == self.last_used {
+                self.report.damaged.merge(&self.in_front);
+                self.report.unfinished.merge(&Damage {
+                    places: doubtful.places - self.in_front.places,
+                    bytes: doubtful.bytes - self.in_front.bytes,
+                });
+            } else {
+                self.report.unfinished.merge(doubtful);
             }
         }
     }

@@ -33,7 +33,7 @@ const ALWAYS_KEPT: usize = 1024 * 1024;
 pub struct SegmentLog {
     client: Box<str>,
     options: LogOptions,
-    /// Limit on the bytes of all files.
+    /// Limit on the bytes of all files, but for Puts, which keep to that of the options.
     limit: u64,
     segments: Segments,
     /// Files for later, by number. Nothing in them is valid.
@@ -172,7 +172,7 @@ impl SegmentLog {
         log.take_spares(last_used);
         // The limit may have been higher before, or the power was cut while records were written anew.
         let largest = log.largest();
-        log.limit = log.limit.max(log.disk_bytes().saturating_add(largest));
+        log.limit = log.limit.max(log.disk_bytes().saturating_add(2 * largest));
         log.next();
         log
     }

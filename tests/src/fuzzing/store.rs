@@ -112,7 +112,7 @@ impl Session {
         let largest = sizes.clone().max().unwrap_or(0).max(4096);
         let highest = recovered.highest_seq.map_or(0, StoreSeq::as_u64);
         Some(Self {
-            limit: OPTIONS.max_bytes.max(sizes.sum::<u64>() + largest),
+            limit: OPTIONS.max_bytes.max(sizes.sum::<u64>() + 2 * largest),
             next: highest.saturating_add(1).min(u64::MAX - 100_000),
             kept: found
                 .iter()

@@ -95,7 +95,7 @@ struct Kept {
 pub(crate) struct World {
     pub(crate) disk: LossyDisk,
     pub(crate) options: LogOptions,
-    /// Limit on the bytes of all files. A restart needs room for one more.
+    /// Limit on the bytes of all files. A restart needs room for two more.
     limit: u64,
     pub(crate) log: SegmentLog,
     records: BTreeMap<u64, Kept>,
@@ -271,7 +271,7 @@ impl World {
             .max()
             .unwrap_or(0)
             .max(u64::from(self.options.segment_bytes));
-        self.limit = self.options.max_bytes.max(self.disk.used() + largest);
+        self.limit = self.options.max_bytes.max(self.disk.used() + 2 * largest);
         self.under_way = None;
         self.since = Changes::default();
         let mut recovery = Recovery::new(&client(), self.options, self.disk.files());
@@ -328,7 +328,9 @@ impl World {
             );
         } else {
             assert_eq!(missing, [0; 0], "confirmed, and lost: {recovered:?}");
-            assert!(recovered.damaged.is_none(), "{recovered:?}");
+            // After a failure, a file may come back half overwritten under its old name.
+            let may_be_mixed = self.disk.counts().failed > 0;
+            assert!(recovered.damaged.is_none() || may_be_mixed, "{recovered:?}");
         }
     }
 }

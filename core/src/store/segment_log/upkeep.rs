@@ -10,6 +10,9 @@ use crate::store::{
 /// The head is written anew when less than one part in so many of it lives.
 const SPARSE: u64 = 4;
 
+/// So many segments are not written anew.
+const KEPT_WHOLE: usize = 2;
+
 impl SegmentLog {
     /// Chooses the next operation.
     ///
@@ -110,8 +113,11 @@ impl SegmentLog {
         self.segments.last_unproven().is_none().then_some(place)
     }
 
+    /// Returns the oldest segment if little of it lives; not if there are only two, for then the rest of it most
+    /// likely goes by itself.
     fn sparse_head(&self) -> Option<u32> {
         let (place, head) = self.head()?;
+        self.segments.iter().nth(KEPT_WHOLE)?;
         (head.live_bytes < head.capacity / SPARSE).then_some(place)
     }
 
@@ -131,9 +137,12 @@ impl SegmentLog {
             return self.start_commit();
         }
         let reserve = self.largest().max(largest);
-        let reserves = if self.gathered_puts { 2 } else { 1 };
+        let (limit, reserves) = match self.gathered_puts {
+            true => (self.options.max_bytes, 2),
+            false => (self.limit, 1),
+        };
         let spare_bytes = self.spares.len() as u64 * self.segment_bytes();
-        if self.disk_bytes() - spare_bytes + needed + reserves * reserve <= self.limit {
+        if self.disk_bytes() - spare_bytes + needed + reserves * reserve <= limit {
             let is_in_the_way = self.disk_bytes() + largest > self.limit;
             match self.spares.back().copied() {
                 Some(segment) if largest > self.segment_bytes() && is_in_the_way => {
@@ -164,7 +173,7 @@ impl SegmentLog {
     pub(super) fn over_limit(&self) -> StoreFailure {
         StoreFailure {
             kind: StoreFailureKind::Full,
-            detail: format!("its files may have {} bytes", self.limit).into(),
+            detail: format!("its files may have {} bytes", self.options.max_bytes).into(),
         }
     }
 
