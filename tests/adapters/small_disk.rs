@@ -31,8 +31,9 @@ pub(crate) fn on(options: &str, test: &str, body: impl FnOnce(&Path)) {
     };
     let probe = mounted(&["true"]).stderr(Stdio::null()).status();
     if !probe.is_ok_and(|status| status.success()) {
-        let skipped = "skipped: this user may mount nothing (unshare --map-root-user --mount)";
-        let _ = writeln!(io::stderr(), "{skipped}");
+        // Not with `eprintln`, whose output the test harness captures.
+        let note = "this user may mount nothing (unshare --map-root-user --mount)";
+        let _ = writeln!(io::stderr(), "skipped: {note}");
         return;
     }
     let program = env::current_exe().unwrap();

@@ -7,7 +7,11 @@ use std::{
     fs,
     net::TcpListener,
     path::Path,
-    sync::mpsc::{self, Receiver},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{self, Receiver, Sender},
+    },
     time::{Duration, Instant},
 };
 
@@ -208,10 +212,26 @@ fn a_flipped_bit_is_reported_and_costs_one_message() {
     });
 }
 
-/// A store that keeps nothing, and does not come back from its upkeep while this waits.
-struct Stuck(Receiver<()>);
+/// A store that keeps nothing, and whose upkeep takes this long, or until the sender is dropped.
+struct Slow {
+    upkeep: Duration,
+    end: Receiver<()>,
+    is_dropped: Arc<AtomicBool>,
+}
 
-impl Store for Stuck {
+impl Slow {
+    fn new(upkeep: Duration) -> (Self, Sender<()>) {
+        let (sender, end) = mpsc::channel();
+        let slow = Self {
+            upkeep,
+            end,
+            is_dropped: Arc::default(),
+        };
+        (slow, sender)
+    }
+}
+
+impl Store for Slow {
     fn restore(
         &mut self,
         _: &ClientId,
@@ -225,23 +245,46 @@ impl Store for Stuck {
     }
 
     fn tidy(&mut self) {
-        let _ = self.0.recv();
+        let _ = self.end.recv_timeout(self.upkeep);
     }
+}
+
+impl Drop for Slow {
+    fn drop(&mut self) {
+        self.is_dropped.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Closes a gateway while its store is at its upkeep; returns how long the end of the driver takes, and whether the store is
+/// dropped then.
+async fn close_during_upkeep(upkeep: Duration) -> (Duration, bool) {
+    let (slow, end) = Slow::new(upkeep);
+    let is_dropped = Arc::clone(&slow.is_dropped);
+    let (client, driver) = start(slow);
+    let delivery = client.gateway().telemetry("71").await.unwrap();
+    delivery.stored().await.unwrap();
+    let begun = Instant::now();
+    assert_eq!(client.close().await.unsent.len(), 1);
+    driver.await;
+    let ended = (begun.elapsed(), is_dropped.load(Ordering::Relaxed));
+    drop(end);
+    ended
+}
+
+#[test]
+fn a_driver_ends_once_its_store_is_dropped() {
+    run(async || {
+        let (took, is_dropped) = close_during_upkeep(Duration::from_millis(300)).await;
+        assert!(is_dropped, "after {took:?}");
+    });
 }
 
 #[test]
 fn a_store_that_does_not_come_back_delays_the_end_of_the_driver_by_two_seconds() {
     run(async || {
-        let (release, stuck) = mpsc::channel();
-        let (client, driver) = start(Stuck(stuck));
-        let delivery = client.gateway().telemetry("71").await.unwrap();
-        delivery.stored().await.unwrap();
-        let begun = Instant::now();
-        assert_eq!(client.close().await.unsent.len(), 1);
-        driver.await;
-        let took = begun.elapsed();
-        assert!(took < Duration::from_secs(5), "{took:?}");
-        drop(release);
+        let (took, is_dropped) = close_during_upkeep(Duration::from_secs(60)).await;
+        assert!(took < Duration::from_secs(10), "{took:?}");
+        assert!(!is_dropped);
     });
 }
 
