@@ -31,6 +31,8 @@ pub(super) struct Model {
     offline_before: usize,
     /// The numbers in the store: what was found, and what was put in this life.
     seqs: BTreeMap<u64, usize>,
+    /// Those that were removed in this life without a Put.
+    never_put: BTreeSet<u64>,
     /// The highest that were found.
     found_seq: u64,
     found_place: u64,
@@ -66,6 +68,7 @@ impl Model {
             unstored: BTreeSet::new(),
             offline_before: 0,
             seqs: BTreeMap::new(),
+            never_put: BTreeSet::new(),
             found_seq: 0,
             found_place: 0,
             last_put: None,

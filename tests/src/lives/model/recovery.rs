@@ -24,6 +24,7 @@ impl Model {
         self.losses_left = self.losses_left.max(lost);
         self.ops.clear();
         self.unstored.clear();
+        self.never_put.clear();
         self.group = Group::default();
         self.is_in_trouble = false;
         self.was_open = false;
@@ -57,15 +58,19 @@ impl Model {
         self.is_unreadable |= is_unread;
         self.seqs.clear();
         (self.found_seq, self.found_place) = (0, 0);
-        let mut last = None;
+        let mut last: Option<usize> = None;
         for (number, record) in numbers.iter().zip(found) {
             let Some(number) = *number else {
                 return;
             };
             self.find_again(number, record);
-            if !self.messages[number].is_back && last.replace(number) >= Some(number) {
-                self.find(format!("{number} is found after {last:?}"));
+            if self.messages[number].is_back {
+                continue;
             }
+            if let Some(last) = last.filter(|last| *last >= number) {
+                self.find(format!("{number} is found after {last}"));
+            }
+            last = Some(number);
         }
     }
 
@@ -116,7 +121,7 @@ impl Model {
         let was_gone = core::mem::take(&mut message.is_gone);
         let was_lost = message.status == Status::Lost;
         message.is_back |= matches!(message.status, Status::Ended(end) if end != End::Closed);
-        message.is_back |= message.status == Status::Damaged;
+        message.is_back |= matches!(message.status, Status::Damaged | Status::Lost);
         let has_other = message.seq != Some(seq) || message.place != Some(place);
         if has_other {
             self.find(format!("{number} is found as {seq}"));
