@@ -46,6 +46,7 @@ pub(super) struct Model {
     excused: [usize; DEVICES.len()],
     was_open: bool,
     /// The bits that were flipped, less the records that were lost, and those that came back.
+    has_flipped: bool,
     losses_left: u64,
     comebacks_left: u64,
     /// The places that were reported as damaged.
@@ -77,6 +78,7 @@ impl Model {
             newest: BTreeMap::new(),
             excused: [0; DEVICES.len()],
             was_open: false,
+            has_flipped: false,
             losses_left: 0,
             comebacks_left: 0,
             reported: 0,

@@ -12,16 +12,21 @@ impl Model {
     /// Records that a bit was flipped: it may cost one record.
     pub(in super::super) fn flip(&mut self) {
         self.counts.one("flipped bits");
+        self.has_flipped = true;
         self.losses_left += 1;
         self.comebacks_left += 1;
+    }
+
+    /// Records that the log could not read what it writes anew: it gives that up, Removes too.
+    pub(in super::super) fn miss_read(&mut self) {
+        self.counts.one("reads of the log that failed");
+        self.is_unreadable = true;
     }
 
     /// Ends a life. `lost` are the records that its log could not read any more.
     pub(in super::super) fn die(&mut self, lost: u64) {
         self.counts.one("lives");
         self.reported += lost;
-        // A read has failed, if not because of a flipped bit.
-        self.losses_left = self.losses_left.max(lost);
         self.ops.clear();
         self.unstored.clear();
         self.never_put.clear();
@@ -48,8 +53,7 @@ impl Model {
         self.reported += places;
         self.counts.many("places reported", places);
         self.counts.many("restored", found.len() as u64);
-        let may_be_damaged =
-            self.comebacks_left > 0 || self.is_unreadable || is_unread || self.lost > 0;
+        let may_be_damaged = self.has_flipped || self.is_unreadable || is_unread;
         if !may_be_damaged && !recovered.damaged.is_none() {
             self.find(format!("nothing is damaged: {recovered:?}"));
         }
