@@ -218,7 +218,7 @@ impl Model {
         if lane == Lane::State {
             self.end_state(device, number, end);
         }
-        if end == End::Superseded && self.has_newer_durable_state(device, number) {
+        if end == End::Superseded && self.has_newer_settled_state(device, number) {
             self.messages[number].status = Status::Ended(End::Failed);
         }
     }
@@ -234,12 +234,16 @@ impl Model {
         }
     }
 
-    fn has_newer_durable_state(&self, device: usize, number: usize) -> bool {
+    fn has_newer_settled_state(&self, device: usize, number: usize) -> bool {
         let mut newer = self.messages.iter().skip(number + 1);
         newer.any(|message| {
             let draft = &message.draft;
-            let is_kept = message.is_durable && matches!(message.status, Status::Live(_));
-            draft.device == device && draft.lane == Lane::State && is_kept
+            let is_settled = match message.status {
+                Status::Live(_) => message.is_durable,
+                Status::Ended(end) => end == End::Delivered,
+                _ => false,
+            };
+            draft.device == device && draft.lane == Lane::State && is_settled
         })
     }
 
