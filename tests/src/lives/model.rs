@@ -31,6 +31,8 @@ pub(super) struct Model {
     offline_before: usize,
     /// The numbers in the store: what was found, and what was put in this life.
     seqs: BTreeMap<u64, usize>,
+    /// Those that were removed in this life without a Put.
+    never_put: BTreeSet<u64>,
     /// The highest that were found.
     found_seq: u64,
     found_place: u64,
@@ -44,6 +46,7 @@ pub(super) struct Model {
     excused: [usize; DEVICES.len()],
     was_open: bool,
     /// The bits that were flipped, less the records that were lost, and those that came back.
+    has_flipped: bool,
     losses_left: u64,
     comebacks_left: u64,
     /// The places that were reported as damaged.
@@ -66,6 +69,7 @@ impl Model {
             unstored: BTreeSet::new(),
             offline_before: 0,
             seqs: BTreeMap::new(),
+            never_put: BTreeSet::new(),
             found_seq: 0,
             found_place: 0,
             last_put: None,
@@ -74,6 +78,7 @@ impl Model {
             newest: BTreeMap::new(),
             excused: [0; DEVICES.len()],
             was_open: false,
+            has_flipped: false,
             losses_left: 0,
             comebacks_left: 0,
             reported: 0,
@@ -213,7 +218,7 @@ impl Model {
         if lane == Lane::State {
             self.end_state(device, number, end);
         }
-        if end == End::Superseded && self.has_newer_durable_state(device, number) {
+        if end == End::Superseded && self.has_newer_settled_state(device, number) {
             self.messages[number].status = Status::Ended(End::Failed);
         }
     }
@@ -229,12 +234,16 @@ impl Model {
         }
     }
 
-    fn has_newer_durable_state(&self, device: usize, number: usize) -> bool {
+    fn has_newer_settled_state(&self, device: usize, number: usize) -> bool {
         let mut newer = self.messages.iter().skip(number + 1);
         newer.any(|message| {
             let draft = &message.draft;
-            let is_kept = message.is_durable && matches!(message.status, Status::Live(_));
-            draft.device == device && draft.lane == Lane::State && is_kept
+            let is_settled = match message.status {
+                Status::Live(_) => message.is_durable,
+                Status::Ended(end) => end == End::Delivered,
+                _ => false,
+            };
+            draft.device == device && draft.lane == Lane::State && is_settled
         })
     }
 

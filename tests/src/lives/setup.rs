@@ -57,7 +57,7 @@ impl Setup {
         options.total_queue.messages = random.pick(&[8, 40, 100_000, 100_000]);
         options.device_window = random.pick(&[1, 5, 100, 100]);
         options.window = random.pick(&[1, 10, 100, 100]);
-        options.drain_timeout = Duration::from_millis(random.pick(&[0, 500, 10_000]));
+        options.drain_timeout = Duration::from_millis(random.pick(&[50, 500, 10_000]));
         if random.percent(4) {
             options.reconnect = Reconnect::Attempts(random.below(3) as u32);
         }

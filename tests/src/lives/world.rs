@@ -118,16 +118,23 @@ impl World {
             }
             self.dies_after = self.dies_after.map(|operations| operations - 1);
             self.disk_due = None;
-            let (op, failed) = (
-                self.log.poll_disk().map(described),
-                self.disk.counts().failed,
-            );
-            self.disk.step(&mut self.log);
-            let has_failed = self.disk.counts().failed > failed;
-            let end = if has_failed { ", which fails" } else { "" };
-            self.model
-                .note(|| format!("  {}{end}", op.unwrap_or_default()));
+            self.execute();
             self.answer();
+        }
+    }
+
+    /// Lets the disk execute an operation.
+    fn execute(&mut self) {
+        let op = self.log.poll_disk();
+        let is_read = matches!(op, Some(DiskOp::Read { .. }));
+        let op = op.map(described).unwrap_or_default();
+        let failed = self.disk.counts().failed;
+        self.disk.step(&mut self.log);
+        let has_failed = self.disk.counts().failed > failed;
+        let end = if has_failed { ", which fails" } else { "" };
+        self.model.note(|| format!("  {op}{end}"));
+        if is_read && has_failed {
+            self.model.miss_read();
         }
     }
 

@@ -63,6 +63,8 @@ impl Model {
         let waited = self.now - message.accepted_at;
         if !message.draft.is(record) {
             Some("it has changed")
+        } else if self.never_put.contains(&seq) {
+            Some("it was removed before")
         } else if message.draft.qos == QoS::AtMostOnce {
             Some("it is at QoS 0")
         } else if !matches!(message.status, Status::Live(_) | Status::Ended(End::Closed)) {
@@ -87,7 +89,9 @@ impl Model {
         self.counts.one("removes");
         self.group.removes.push(seq);
         let Some(&number) = self.seqs.get(&seq) else {
-            return self.find(format!("{seq} is removed, and was never put"));
+            // It has ended before its Put was taken, which must not follow.
+            self.never_put.insert(seq);
+            return;
         };
         let message = &self.messages[number];
         let is_over = match message.status {

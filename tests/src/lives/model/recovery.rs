@@ -12,18 +12,24 @@ impl Model {
     /// Records that a bit was flipped: it may cost one record.
     pub(in super::super) fn flip(&mut self) {
         self.counts.one("flipped bits");
+        self.has_flipped = true;
         self.losses_left += 1;
         self.comebacks_left += 1;
+    }
+
+    /// Records that the log could not read what it writes anew: it gives that up, Removes too.
+    pub(in super::super) fn miss_read(&mut self) {
+        self.counts.one("reads of the log that failed");
+        self.is_unreadable = true;
     }
 
     /// Ends a life. `lost` are the records that its log could not read any more.
     pub(in super::super) fn die(&mut self, lost: u64) {
         self.counts.one("lives");
         self.reported += lost;
-        // A read has failed, if not because of a flipped bit.
-        self.losses_left = self.losses_left.max(lost);
         self.ops.clear();
         self.unstored.clear();
+        self.never_put.clear();
         self.group = Group::default();
         self.is_in_trouble = false;
         self.was_open = false;
@@ -47,8 +53,7 @@ impl Model {
         self.reported += places;
         self.counts.many("places reported", places);
         self.counts.many("restored", found.len() as u64);
-        let may_be_damaged =
-            self.comebacks_left > 0 || self.is_unreadable || is_unread || self.lost > 0;
+        let may_be_damaged = self.has_flipped || self.is_unreadable || is_unread;
         if !may_be_damaged && !recovered.damaged.is_none() {
             self.find(format!("nothing is damaged: {recovered:?}"));
         }
@@ -57,15 +62,19 @@ impl Model {
         self.is_unreadable |= is_unread;
         self.seqs.clear();
         (self.found_seq, self.found_place) = (0, 0);
-        let mut last = None;
+        let mut last: Option<usize> = None;
         for (number, record) in numbers.iter().zip(found) {
             let Some(number) = *number else {
                 return;
             };
             self.find_again(number, record);
-            if !self.messages[number].is_back && last.replace(number) >= Some(number) {
-                self.find(format!("{number} is found after {last:?}"));
+            if self.messages[number].is_back {
+                continue;
             }
+            if let Some(last) = last.filter(|last| *last >= number) {
+                self.find(format!("{number} is found after {last}"));
+            }
+            last = Some(number);
         }
     }
 
@@ -116,7 +125,7 @@ impl Model {
         let was_gone = core::mem::take(&mut message.is_gone);
         let was_lost = message.status == Status::Lost;
         message.is_back |= matches!(message.status, Status::Ended(end) if end != End::Closed);
-        message.is_back |= message.status == Status::Damaged;
+        message.is_back |= matches!(message.status, Status::Damaged | Status::Lost);
         let has_other = message.seq != Some(seq) || message.place != Some(place);
         if has_other {
             self.find(format!("{number} is found as {seq}"));
