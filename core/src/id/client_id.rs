@@ -70,7 +70,7 @@ impl ClientId {
     }
 
     /// Returns the client id that is displayed as this path; `None` if there is none.
-    #[cfg(all(feature = "store", feature = "driver"))]
+    #[cfg(feature = "store")]
     pub(crate) fn from_path(path: &str) -> Option<Self> {
         let mut parts = path.split('/');
         let mut after = |name: &str| parts.next().filter(|part| *part == name).and(parts.next());
@@ -104,7 +104,7 @@ impl fmt::Display for ClientId {
     }
 }
 
-#[cfg(all(test, feature = "store", feature = "driver"))]
+#[cfg(all(test, feature = "store"))]
 mod tests {
     use super::*;
 

@@ -1,6 +1,5 @@
 //! Reads what a folder holds, at the start.
 
-#[cfg(feature = "driver")]
 mod owner;
 mod replay;
 mod report;

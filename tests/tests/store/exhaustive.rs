@@ -110,6 +110,7 @@ fn cut(script: &[Action], payload: usize, operations: u64, failing: Option<u64>)
 }
 
 #[test]
+#[expect(clippy::print_stdout, reason = "the test prints its figures")]
 fn every_power_cut_at_every_operation_keeps_what_was_confirmed() {
     // All of them take minutes: `LOG_EXHAUSTIVE=1` asks for that.
     let step = if env::var_os("LOG_EXHAUSTIVE").is_some() {
