@@ -40,7 +40,7 @@ pub fn run(data: &[u8]) {
             true => written_segment(&disk, bytes),
             false => bytes.to_vec(),
         };
-        let end = file.len() - file.len() / 8 * usize::from(source.byte() % 8 == 0);
+        let end = file.len() - file.len() / 8 * usize::from(source.byte().is_multiple_of(8));
         file.truncate(end);
         disk.insert(segment, file);
     }
