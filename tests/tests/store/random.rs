@@ -65,7 +65,11 @@ fn payload(random: &mut Random) -> usize {
 fn change(world: &mut World, random: &mut Random) {
     // In turn, more is put than removed, and the other way round.
     let live = world.live();
-    let puts = if world.recoveries % 2 == 0 { 70 } else { 40 };
+    let puts = if world.recoveries.is_multiple_of(2) {
+        70
+    } else {
+        40
+    };
     if random.percent(puts) || live.is_empty() {
         let device = random.below(3) as u8;
         world.put(device, payload(random));
