@@ -151,18 +151,17 @@ fn a_message_is_stored_once_and_never_if_it_is_acknowledged_first_or_has_no_qual
     cloud.inject("puback hold 1");
     relay.send(json!({"op": "telemetry", "id": 3, "payload": "x"}));
     assert_eq!(relay.expect("stored"), json!({"event": "stored", "id": 3}));
-    for _ in 0..2 {
-        relay.send(json!({"op": "stats"}));
-        let stats = relay.expect("stats");
-        assert_eq!(
-            (&stats["stored"], &stats["stored_bytes"]),
-            (&1.into(), &321.into())
-        );
-        cloud.inject("puback hold 1");
-        cloud.cut("gateway-1");
-        relay.expect("disconnected");
-        relay.expect("connected");
-    }
+    relay.send(json!({"op": "stats"}));
+    let stats = relay.expect("stats");
+    assert_eq!(
+        (&stats["stored"], &stats["stored_bytes"]),
+        (&1.into(), &321.into())
+    );
+    // The third cut in a row would make it a suspect, which is tried alone later.
+    cloud.inject("puback hold 1");
+    cloud.cut("gateway-1");
+    relay.expect("disconnected");
+    relay.expect("connected");
     cloud.cut("gateway-1");
     assert_eq!(relay.expect_end(3)["event"], "done");
     let end = relay.close();
