@@ -54,6 +54,7 @@ impl World {
     fn make_calm(&mut self) {
         let now = self.link.now();
         self.mend_disk();
+        self.setup.flips = false;
         self.link.network = Network::default();
         self.link.stall(Duration::ZERO);
         self.link

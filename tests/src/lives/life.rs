@@ -62,7 +62,9 @@ impl World {
             Err(error) => return self.model.find(format!("it does not open: {error:?}")),
         };
         self.model.now = self.link.now();
-        self.model.recover(&found, &recovered, is_unread);
+        let has_failed = self.disk.counts().failed > 0;
+        self.model
+            .recover(&found, &recovered, is_unread, has_failed);
         for record in &found {
             let input = Input::Restore {
                 seq: record.seq(),

@@ -238,11 +238,9 @@ impl Model {
         let mut newer = self.messages.iter().skip(number + 1);
         newer.any(|message| {
             let draft = &message.draft;
-            let is_settled = match message.status {
-                Status::Live(_) => message.is_durable,
-                Status::Ended(end) => end == End::Delivered,
-                _ => false,
-            };
+            // Also if it has ended since.
+            let is_kept = message.is_durable && message.is_stored;
+            let is_settled = is_kept || message.status == Status::Ended(End::Delivered);
             draft.device == device && draft.lane == Lane::State && is_settled
         })
     }

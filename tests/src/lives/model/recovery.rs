@@ -41,12 +41,14 @@ impl Model {
         }
     }
 
-    /// Checks what is found after that. `is_unread`: a read has failed.
+    /// Checks what is found after that. `is_unread`: a read has failed; `has_failed`: some
+    /// operation has, in any life.
     pub(in super::super) fn recover(
         &mut self,
         found: &[StoredRecord],
         recovered: &Recovered,
         is_unread: bool,
+        has_failed: bool,
     ) {
         self.note(|| format!("recovered: {recovered:?}"));
         let places = recovered.damaged.places + recovered.unfinished.places;
@@ -54,7 +56,8 @@ impl Model {
         self.counts.many("places reported", places);
         self.counts.many("restored", found.len() as u64);
         let may_be_damaged = self.has_flipped || self.is_unreadable || is_unread;
-        if !may_be_damaged && !recovered.damaged.is_none() {
+        // What a failed sync has left in the middle may look damaged.
+        if !may_be_damaged && !has_failed && !recovered.damaged.is_none() {
             self.find(format!("nothing is damaged: {recovered:?}"));
         }
         let numbers: Vec<_> = found.iter().map(|record| self.identify(record)).collect();
