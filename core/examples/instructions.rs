@@ -9,6 +9,7 @@
 //! (they are acknowledged within its linger), `stored` (they are put, made durable and removed). The second is the number of
 //! rounds, of 50 messages each.
 
+#![forbid(unsafe_code)]
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,

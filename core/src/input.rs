@@ -44,6 +44,8 @@ pub enum Input<'a> {
         /// The time of the wall clock.
         unix_now: UnixTime,
     },
+    /// [`Gateway::handle_date`].
+    Date(UnixTime),
     /// [`Gateway::handle_input`].
     Received(&'a [u8]),
     /// [`Gateway::handle_transmitted`], with the number of bytes.
@@ -126,7 +128,7 @@ pub enum Input<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Answer {
-    /// Of [`Input::Connected`], [`Input::Received`], [`Input::Transmitted`], [`Input::Timeout`], [`Input::Disconnected`],
+    /// Of [`Input::Connected`], [`Input::Date`], [`Input::Received`], [`Input::Transmitted`], [`Input::Timeout`], [`Input::Disconnected`],
     /// [`Input::Acknowledge`], [`Input::Postpone`], [`Input::ResetWorstLatency`], and with the feature `store`
     /// `Input::Stored` and `Input::StoreFailed`: they are never refused.
     None,
@@ -243,6 +245,7 @@ impl Gateway {
     pub fn apply(&mut self, input: Input<'_>, now: Instant) -> Answer {
         match input {
             Input::Connected { token, unix_now } => self.handle_connected(token, unix_now, now),
+            Input::Date(unix_now) => self.handle_date(unix_now, now),
             Input::Received(bytes) => self.handle_input(bytes, now),
             Input::Transmitted(len) => self.handle_transmitted(len, now),
             Input::Timeout => self.handle_timeout(now),

@@ -260,6 +260,8 @@ pub enum StoreFailureKind {
     Full,
     /// The file system or the folder cannot be written.
     ReadOnly,
+    /// The process, or the system, has no open files or no memory left.
+    Exhausted,
     /// A write or a sync has failed otherwise.
     Broken,
 }
@@ -271,6 +273,9 @@ impl fmt::Display for StoreFailure {
             StoreFailureKind::Full => "there is no space left for it: free some",
             StoreFailureKind::ReadOnly => {
                 "it cannot be written: check its permissions, and how it is mounted"
+            }
+            StoreFailureKind::Exhausted => {
+                "there are no open files or no memory left for it: allow more, and try again"
             }
             StoreFailureKind::Broken => "it could not be written: check the disk",
         };

@@ -52,6 +52,14 @@ impl Gateway {
         self.flush(now);
     }
 
+    /// Records the date of the machine's wall clock, as [`handle_connected`](Self::handle_connected) and
+    /// [`attach`](Self::attach) do too. With a store, call it at the start: a deadline is kept there as a date.
+    pub fn handle_date(&mut self, unix_now: UnixTime, now: Instant) {
+        let now = self.observe_time(now);
+        self.session.clock.observe_date(unix_now);
+        self.flush(now);
+    }
+
     /// Records bytes from the peer, in fragments of any size. Processes all of them and queues the responses after each
     /// packet, so the fragmentation makes no difference. Runs no timers: read first, then report the time, so that an
     /// answer that has arrived does not time out. A violation of the standard by the peer ends the connection with

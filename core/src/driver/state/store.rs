@@ -48,6 +48,7 @@ impl State {
         unix_now: UnixTime,
         now: Instant,
     ) -> Result<(), StoreError> {
+        self.apply(Input::Date(unix_now), now);
         let mut messages = 0;
         let recovered = store.restore(client, &mut |seq, record| {
             let restore = Input::Restore {

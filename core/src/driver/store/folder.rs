@@ -198,8 +198,15 @@ fn sync_folder(path: &Path) -> io::Result<()> {
     Ok(())
 }
 
+/// The numbers of ENOMEM, ENFILE and EMFILE on Unix, which have no kind of their own.
+const EXHAUSTED: [i32; 3] = [12, 23, 24];
+
 fn failure(error: &io::Error) -> StoreFailure {
+    let is_exhausted = error
+        .raw_os_error()
+        .is_some_and(|number| cfg!(unix) && EXHAUSTED.contains(&number));
     let kind = match error.kind() {
+        _ if is_exhausted => StoreFailureKind::Exhausted,
         io::ErrorKind::StorageFull
         | io::ErrorKind::QuotaExceeded
         | io::ErrorKind::FileTooLarge

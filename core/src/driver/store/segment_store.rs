@@ -129,8 +129,8 @@ impl<D: Disk> Store for SegmentStore<D> {
             match self.disk.execute(&op) {
                 Ok(Executed::Read(bytes)) => recovery.handle_read(&bytes),
                 Ok(Executed::Done) => recovery.handle_read(&[]),
-                // It is intact, and belongs to somebody else: it must not be taken for damaged, and be reclaimed.
-                Err(failure) if failure.kind == StoreFailureKind::ReadOnly => {
+                // It is intact, and cannot be read now: it must not be taken for damaged, and be reclaimed.
+                Err(failure) if failure.kind != StoreFailureKind::Broken => {
                     return Err(StoreError::Unreadable(failure));
                 }
                 Err(failure) => recovery.handle_failed(&failure),
