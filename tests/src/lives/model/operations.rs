@@ -97,7 +97,8 @@ impl Model {
         let is_over = match message.status {
             Status::Ended(End::Superseded) => {
                 let device = message.draft.device;
-                self.has_newer_state(device, number)
+                // After a start that overlooked something, an older one may seem newer.
+                self.is_unreadable || self.has_newer_state(device, number)
             }
             Status::Ended(end) => end != End::Closed,
             _ => false,

@@ -127,7 +127,11 @@ impl Model {
         let message = &mut self.messages[number];
         let was_gone = core::mem::take(&mut message.is_gone);
         let was_lost = message.status == Status::Lost;
-        message.is_back |= matches!(message.status, Status::Ended(end) if end != End::Closed);
+        if matches!(message.status, Status::Ended(end) if end != End::Closed) {
+            message.is_back = true;
+            // Its Remove may be on the disk all the same.
+            message.is_durable &= message.status == Status::Ended(End::Superseded);
+        }
         message.is_back |= matches!(message.status, Status::Damaged | Status::Lost);
         let has_other = message.seq != Some(seq) || message.place != Some(place);
         if has_other {
