@@ -7,7 +7,7 @@ use iotcore_gateway::{
         StoreFailureKind, StoreOp,
     },
 };
-use iotcore_gateway_testkit::disk::{DiskFault, Executed, Fate, LossyDisk};
+use iotcore_gateway_testkit::disk::{DiskFault, Executed, Fate, FaultRates, LossyDisk};
 
 use super::{
     World,
@@ -348,6 +348,28 @@ fn one_old_record_does_not_keep_the_segments_of_all_that_followed() {
     world.restart();
     assert!(world.live().contains(&old));
     assert!(world.log.stats().files <= 5, "{:?}", world.log.stats());
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_is_not_given_back() {
+    let mut world = World::new(1, SMALL);
+    let kept = world.put(1, 100);
+    world.disk.set_rates(FaultRates {
+        read: 100,
+        ..FaultRates::default()
+    });
+    for _ in 0..120 {
+        let number = world.put(1, 150);
+        commit(&mut world);
+        world.remove(number);
+    }
+    commit(&mut world);
+    assert_eq!(world.log.stats().lost, 0);
+    world.disk.set_rates(FaultRates::default());
+    commit(&mut world);
+    assert!(world.log.stats().files <= 5, "{:?}", world.log.stats());
+    world.restart();
+    assert!(world.live().contains(&kept));
 }
 
 #[test]

@@ -89,10 +89,12 @@ impl SegmentLog {
         self.read_on();
     }
 
-    /// Gives up until the next Commit, for a read may succeed then; and leaves out what cannot be read again and again.
+    /// Gives up until the next Commit, for a read may succeed then. What is not relied on holds up every Commit, so that is
+    /// left out if it cannot be read again and again; any other segment stays as it is.
     pub(super) fn read_failed(&mut self, failure: StoreFailure) {
-        self.read_failures += 1;
-        if self.read_failures < READ_ATTEMPTS {
+        let holds_up_commits = self.copying.as_ref().is_some_and(Copying::is_repair);
+        self.read_failures += u32::from(holds_up_commits);
+        if !holds_up_commits || self.read_failures < READ_ATTEMPTS {
             return self.fail_group(failure);
         }
         if let Some(copying) = &mut self.copying {
