@@ -242,10 +242,13 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             // It may have ended the gateway, or let something be sent.
             cx.waker().wake_by_ref();
         }
-        if store.is_idle()
-            && let Some(group) = self.shared.lock(State::take_group)
-        {
-            store.begin(group);
+        let wants_store = |state: &mut State| state.gateway().wants_store();
+        if store.is_idle() && self.shared.lock(wants_store) {
+            let unix_now = self.environment.unix_now();
+            let take = |state: &mut State, now| state.take_group(unix_now, now);
+            if let Some(group) = self.shared.with(take) {
+                store.begin(group);
+            }
         }
     }
 

@@ -88,6 +88,12 @@ use crate::{
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 impl Gateway {
+    /// Returns whether [`poll_store`](Self::poll_store) has an operation. Deadlines are kept as dates: pass the date with
+    /// [`handle_date`](Self::handle_date) before you take it, because it may have been set since.
+    pub fn wants_store(&self) -> bool {
+        self.session.outbox.has_store_op()
+    }
+
     /// Takes the next operation on the store. Operations are queued by inputs and commands; polls change neither the events
     /// nor what is transmitted. Carry them out in this order, and answer each [`StoreOp::Commit`] with
     /// [`handle_stored`](Self::handle_stored) or [`handle_store_failed`](Self::handle_store_failed); until then there are no

@@ -70,7 +70,9 @@ impl State {
     }
 
     /// Takes the operations that are to be carried out next, if the last ones were answered.
-    pub(crate) fn take_group(&mut self) -> Option<Group> {
+    pub(crate) fn take_group(&mut self, unix_now: UnixTime, now: Instant) -> Option<Group> {
+        // Deadlines are kept as dates, which may have been set since the last token.
+        self.apply(Input::Date(unix_now), now);
         Group::take(&mut self.gateway)
     }
 

@@ -224,6 +224,12 @@ impl Outbox {
         }
     }
 
+    /// Returns whether there is an operation on the store to be taken.
+    pub(crate) fn has_store_op(&self) -> bool {
+        let records = self.records.as_ref();
+        records.is_some_and(|records| records.has_op())
+    }
+
     /// Takes the next operation on the store.
     pub(crate) fn next_store_op(&mut self) -> Option<RecordOp> {
         self.records.as_mut()?.next_op()

@@ -4,7 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use iotcore_gateway::{
     auth::UnixTime,
-    driver::{Attach, Client, Delivery, Driver, KeyTokens, Runtime, Status, store::SegmentStore},
+    driver::{
+        Attach, Client, Delivery, Driver, KeyTokens, Runtime, Status, Telemetry,
+        store::SegmentStore,
+    },
 };
 use iotcore_gateway_testkit::simulation::{SimDisk, SimRuntime, Simulation};
 
@@ -115,5 +118,43 @@ fn a_box_that_comes_back_in_1970_delivers_what_was_stored_once_it_knows_the_date
         .iter()
         .flat_map(|life| (0..READINGS).map(move |n| format!("{life} {n}")));
     assert_eq!(field.arrived(), expected.collect());
+    drop(driver);
+}
+
+#[test]
+fn a_deadline_is_kept_by_the_date_of_when_it_is_stored() {
+    let simulation = Simulation::new();
+    let net = simulation.runtime();
+    let field = Field {
+        simulation,
+        net,
+        disk: SimDisk::new(7),
+    };
+    let today = field.net.unix_now();
+    field.net.shape(|network| network.dials = Dials::Fail);
+    let day = Duration::from_secs(86_400);
+    // It boots three days behind, and is set while there is no connection.
+    field
+        .net
+        .set_date(UnixTime::from_secs(today.as_secs() - 3 * day.as_secs()));
+    let (client, driver) = field.start();
+    let driver = field.simulation.spawn(driver.run());
+    field.simulation.pass(Duration::from_secs(1));
+    field.net.set_date(today);
+    let reading = Telemetry::new("valid for a day").expires_after(day);
+    let delivery = client.gateway().try_telemetry(reading).unwrap();
+    field.simulation.pass(Duration::from_secs(2));
+    assert_eq!(is_stored(&delivery), Some(Ok(())));
+    driver.cancel();
+    field.net.drop_jobs();
+    drop((client, delivery));
+
+    let (client, driver) = field.start();
+    let driver = field.simulation.spawn(driver.run());
+    field.simulation.pass(Duration::from_secs(60));
+    let left: Vec<_> = client.unsent();
+    let left = left.first().expect("it has not expired").expires_after;
+    let spent = Duration::from_secs(120);
+    assert!(left.is_some_and(|left| left > day - spent), "{left:?}");
     drop(driver);
 }

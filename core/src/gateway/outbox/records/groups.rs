@@ -159,6 +159,11 @@ impl Records {
         has_waited || is_closing || self.removals.len() >= MANY_REMOVALS
     }
 
+    /// Returns whether there is an operation of the group to be taken.
+    pub(in super::super) fn has_op(&self) -> bool {
+        self.groups.current.is_some_and(|group| !group.is_taken)
+    }
+
     /// Takes the next operation of the group.
     pub(in super::super) fn next_op(&mut self) -> Option<RecordOp> {
         let group = self.groups.current.as_mut()?;
