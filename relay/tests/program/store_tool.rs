@@ -207,6 +207,25 @@ fn damage_is_told_and_the_rest_is_read() {
 }
 
 #[test]
+fn a_folder_that_does_not_say_whose_it_is_is_no_empty_one() {
+    let cloud = Cloud::plain();
+    fill(&cloud);
+    let path = segment(&folder(&cloud));
+    let mut content = fs::read(&path).unwrap();
+    content[0] ^= 1;
+    fs::write(&path, content).unwrap();
+    for task in ["check", "show", "export"] {
+        let output = tool(task, &folder(&cloud));
+        assert_eq!(output.status.code(), Some(1), "{output:?}");
+        let stderr = text(&output.stderr);
+        assert!(
+            stderr.contains("damaged where it says which gateway it belongs to"),
+            "{stderr}"
+        );
+    }
+}
+
+#[test]
 fn a_tool_needs_a_folder_and_no_options_of_a_relay() {
     let cloud = Cloud::plain();
     let run = |arguments: &[&str]| {

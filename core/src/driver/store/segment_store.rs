@@ -73,28 +73,36 @@ impl<D: Disk> SegmentStore<D> {
         self
     }
 
-    /// Returns the gateway that the store belongs to, as its newest segment says that is intact; `None` if none is.
+    /// Returns the gateway that the store belongs to, as its newest segment says that is intact; `None` if nothing was
+    /// written.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: it cannot be read, or was written by a newer version.
+    /// [`StoreError`]: it cannot be read, or was written by a newer version, or no segment says whose it is.
     pub fn owner(&mut self) -> Result<Option<ClientId>, StoreError> {
         let mut files = self.disk.files().map_err(StoreError::Unreadable)?;
         files.sort_unstable();
+        let mut is_blank = true;
         for (segment, _) in files.into_iter().rev() {
             let head = self.disk.execute(&DiskOp::Read {
                 segment,
                 offset: 0,
                 len: LONGEST_HEADER,
             });
-            let Ok(Executed::Read(head)) = head else {
-                continue;
+            let head = match head {
+                Ok(Executed::Read(head)) => head,
+                Ok(Executed::Done) => continue,
+                Err(failure) => return Err(StoreError::Unreadable(failure)),
             };
             if let Some(owner) = read_owner(&head).map_err(StoreError::Unsuitable)? {
                 return Ok(Some(owner));
             }
+            is_blank &= head.iter().all(|byte| *byte == 0);
         }
-        Ok(None)
+        match is_blank {
+            true => Ok(None),
+            false => Err(StoreError::NoOwner),
+        }
     }
 
     /// Does what the log asks the disk for next; returns whether there was anything.

@@ -27,6 +27,8 @@ pub enum StoreError {
     Unsuitable(OpenError),
     /// It cannot be read.
     Unreadable(StoreFailure),
+    /// The beginnings of all segments are damaged, so nothing says whose they are. Who knows can still open the store.
+    NoOwner,
     /// The setup is a clone of one that was started with this store.
     Taken,
 }
@@ -70,7 +72,10 @@ impl fmt::Display for StoreError {
                 folder.display()
             ),
             Self::Unsuitable(error) => error.fmt(f),
-            Self::Unreadable(failure) => failure.fmt(f),
+            Self::Unreadable(failure) => write!(f, "it cannot be read: {failure}"),
+            Self::NoOwner => f.write_str(
+                "the store is damaged where it says which gateway it belongs to: that gateway can still be started on it",
+            ),
             Self::Taken => f.write_str(
                 "the store was started with a clone of this setup: open one for each that is started",
             ),
@@ -83,7 +88,7 @@ impl Error for StoreError {
         match self {
             Self::Unsuitable(error) => Some(error),
             Self::Unreadable(failure) => Some(failure),
-            Self::Folder { .. } | Self::InUse { .. } | Self::Taken => None,
+            Self::Folder { .. } | Self::InUse { .. } | Self::NoOwner | Self::Taken => None,
         }
     }
 }
