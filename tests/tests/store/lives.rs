@@ -65,7 +65,6 @@ fn counts_of(result: Result<Counts, Broken>) -> Counts {
 
 #[expect(clippy::print_stdout, reason = "the counts are the result")]
 #[test]
-#[expect(clippy::print_stdout, reason = "the test prints its figures")]
 fn what_is_stored_outlives_whatever_ends_a_life() {
     let from = number("LIVES_FROM").unwrap_or(0);
     let seeds = match number("LIVES_SEED") {
@@ -85,7 +84,6 @@ fn what_is_stored_outlives_whatever_ends_a_life() {
 
 #[expect(clippy::print_stdout, reason = "the counts are the result")]
 #[test]
-#[expect(clippy::print_stdout, reason = "the test prints its figures")]
 fn a_crash_at_any_operation_of_the_disk_loses_nothing_of_three_publications() {
     let share = if number("LIVES_ALL").is_some() {
         1
