@@ -7,14 +7,24 @@ use std::{
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    thread,
 };
 
 pub use self::read_only::ReadOnlyFolder;
 use super::{Disk, Executed, StoreError};
-use crate::store::{DiskOp, SegmentNumber, StoreFailure, StoreFailureKind};
+use crate::{
+    store::{DiskOp, SegmentNumber, StoreFailure, StoreFailureKind},
+    time::Duration,
+};
 
 /// The file that is locked while the folder is in use.
 const LOCK: &str = "lock";
+
+/// How often a lock is tried. A child process that was started a moment ago has the lock of a store that has ended until it
+/// runs its own program.
+const LOCK_ATTEMPTS: u32 = 20;
+
+const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// As many files are kept open.
 const OPEN_FILES: usize = 4;
@@ -50,6 +60,10 @@ impl Folder {
     }
 
     /// Returns the locked file; `None` if another has locked it.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "it is no part of the machine, and waits for a disk anyway"
+    )]
     fn lock(path: &Path) -> io::Result<Option<File>> {
         if !path.is_dir() {
             fs::create_dir(path)?;
@@ -60,11 +74,14 @@ impl Folder {
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
         let file = options.open(path.join(LOCK))?;
-        match file.try_lock() {
-            Ok(()) => Ok(Some(file)),
-            Err(TryLockError::WouldBlock) => Ok(None),
-            Err(TryLockError::Error(error)) => Err(error),
+        for _ in 0..LOCK_ATTEMPTS {
+            match file.try_lock() {
+                Ok(()) => return Ok(Some(file)),
+                Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
         }
+        Ok(None)
     }
 
     fn file_path(&self, segment: SegmentNumber) -> PathBuf {
