@@ -363,7 +363,6 @@ fn a_segment_that_cannot_be_read_is_not_given_back() {
         commit(&mut world);
         world.remove(number);
     }
-    commit(&mut world);
     assert_eq!(world.log.stats().lost, 0);
     world.disk.set_rates(FaultRates::default());
     commit(&mut world);
