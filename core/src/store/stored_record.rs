@@ -1,4 +1,4 @@
-//! A record that was read back.
+//! A record of its own.
 
 use core::num::NonZeroU64;
 
@@ -29,6 +29,22 @@ pub struct StoredRecord {
 }
 
 impl StoredRecord {
+    /// Copies a record.
+    #[must_use]
+    pub fn new(seq: StoreSeq, record: Record<'_>) -> Self {
+        Self {
+            seq,
+            accepted: record.accepted,
+            device: record.device.clone(),
+            topic: record.topic.clone(),
+            qos: record.qos,
+            payload: Bytes::copy_from_slice(record.payload),
+            deadline: record.deadline,
+            priority: record.priority,
+            tag: record.tag.cloned(),
+        }
+    }
+
     /// Copies a record out of its bytes. `last` is one whose device is likely to be the same. `None` if a text is illegal.
     pub(crate) fn read(
         seq: NonZeroU64,
