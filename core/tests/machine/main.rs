@@ -5,6 +5,7 @@ mod apply;
 mod attachment;
 mod attempts;
 mod cancelling;
+mod cases;
 mod closing;
 mod connection;
 mod deaf;

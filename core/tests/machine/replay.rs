@@ -7,9 +7,12 @@ use iotcore_gateway::{
     message::{QoS, Subscription},
     options::Acknowledge,
 };
-use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
+use proptest::{collection::vec, prelude::*};
 
-use super::peer::{GATEWAY, Harness, UNIX_NOW, seconds};
+use super::{
+    cases::config,
+    peer::{GATEWAY, Harness, UNIX_NOW, seconds},
+};
 
 /// Differences between two runs that must have the same output.
 #[derive(Clone, Debug, Default)]
@@ -131,21 +134,8 @@ fn spurious_timeout(harness: &mut Harness) {
     }
 }
 
-/// The same cases each time, unless `PROPTEST_RNG_SEED` asks for others: a test that fails must fail again.
-fn config() -> ProptestConfig {
-    let mut config = ProptestConfig {
-        cases: 300,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(0);
-    }
-    config
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(300))]
 
     #[test]
     fn any_split_gives_the_same_events_and_bytes(

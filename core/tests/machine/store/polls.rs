@@ -8,12 +8,13 @@ use iotcore_gateway::{
     quota::Quota,
     store::{Record, StoreFailureKind, StoreSeq},
 };
-use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
+use proptest::{collection::vec, prelude::*};
 
 use super::{
     super::peer::{Harness, UNIX_NOW, seconds},
     Kit, failure, lingering, number,
 };
+use crate::cases::config;
 
 /// How eagerly a run takes operations: so many after each step. They are all taken before an answer.
 #[derive(Clone, Copy, Debug)]
@@ -112,20 +113,8 @@ fn run(steps: &[Step], Eagerness(eagerness): Eagerness) -> Output {
     (events, sent)
 }
 
-fn config() -> ProptestConfig {
-    let mut config = ProptestConfig {
-        cases: 500,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(0);
-    }
-    config
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(500))]
 
     #[test]
     fn taking_operations_early_or_late_changes_neither_events_nor_what_is_sent(

@@ -11,13 +11,14 @@ use iotcore_gateway::{
     quota::Quota,
     store::StoreFailureKind,
 };
-use proptest::{collection::vec, prelude::*, test_runner::RngSeed};
+use proptest::{collection::vec, prelude::*};
 
 use self::model::Model;
 use super::{
     super::peer::{Harness, Sent, UNIX_NOW, seconds},
     Kit, lingering,
 };
+use crate::cases::config;
 
 /// The devices that publish; the first is the gateway.
 const DEVICES: [&str; 3] = ["gw-1", "device-1", "device-2"];
@@ -311,20 +312,8 @@ impl Session {
     }
 }
 
-fn config() -> ProptestConfig {
-    let mut config = ProptestConfig {
-        cases: 1_000,
-        failure_persistence: None,
-        ..ProptestConfig::default()
-    };
-    if config.rng_seed == RngSeed::Random {
-        config.rng_seed = RngSeed::Fixed(0);
-    }
-    config
-}
-
 proptest! {
-    #![proptest_config(config())]
+    #![proptest_config(config(1_000))]
 
     #[test]
     fn the_disk_has_what_must_be_there_in_any_session(
