@@ -231,7 +231,7 @@ pub enum StoreOp<'a> {
         /// The publication.
         record: Record<'a>,
     },
-    /// Forgets a record. Does nothing if there is none with this number.
+    /// Forgets a record. Does nothing if no record has this number.
     Remove {
         /// Its number.
         seq: StoreSeq,

@@ -155,7 +155,7 @@ impl Client {
     }
 
     /// Returns every message that was found in the store at the start and has not ended, in the order of acceptance, each with
-    /// its [`Delivery`], which tells how it ends. Call it before the driver runs to miss none; what had expired by the start
+    /// its [`Delivery`], which returns how it ends. Call it before the driver runs to miss none; what had expired by the start
     /// is not among them, and is [`Status::Undelivered`](crate::driver::Status::Undelivered).
     #[cfg(feature = "store")]
     pub fn restored(&self) -> Vec<(Unsent, Delivery)> {

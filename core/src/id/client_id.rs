@@ -69,7 +69,7 @@ impl ClientId {
         &self.gateway
     }
 
-    /// Returns the client id that is displayed as this path; `None` if there is none.
+    /// Returns the client id that is displayed as this path; `None` if no client id is.
     #[cfg(feature = "store")]
     pub(crate) fn from_path(path: &str) -> Option<Self> {
         let mut parts = path.split('/');

@@ -37,7 +37,7 @@ pub enum DiskOp<'a> {
         /// The new name.
         to: SegmentNumber,
     },
-    /// Deletes a file; succeeds if there is none. Need not be durable yet.
+    /// Deletes a file; succeeds if the file does not exist. Need not be durable yet.
     Delete {
         /// The file.
         segment: SegmentNumber,

@@ -38,7 +38,7 @@ pub struct SegmentLog {
     segments: Segments,
     /// Files for later, by number. Nothing in them is valid.
     spares: VecDeque<SegmentNumber>,
-    /// The number of the next new file. `None` once there is none: only a folder that somebody made up gets there.
+    /// The number of the next new file. `None` once no number is left: only a folder that somebody made up gets there.
     next_number: Option<SegmentNumber>,
     /// The highest number of a segment that is no spare.
     newest: Option<SegmentNumber>,
@@ -236,7 +236,7 @@ impl SegmentLog {
         })
     }
 
-    /// Records that the operation was executed. Ignored if there is none, or if it was a read.
+    /// Records that the operation was executed. Ignored if nothing was asked for, or if it was a read.
     pub fn handle_done(&mut self) {
         match self.step {
             Step::Idle | Step::Read => {}

@@ -125,7 +125,7 @@ fn learn(known: &mut [Known], event: &Value) -> bool {
     before == Known::Nothing
 }
 
-/// Kills a relay once it has told of so many messages, and returns all that it has written.
+/// Kills a relay once it has reported so many messages, and returns all that it has written.
 fn kill_after(mut relay: Relay, mut news: u64, known: &mut [Known]) -> End {
     while news > 0 {
         let event = relay.next().expect("it runs until it is killed");

@@ -48,7 +48,7 @@ pub(super) struct Message {
     pub(super) is_durable: bool,
     /// A Commit after its Remove has succeeded: it must not come back.
     pub(super) is_gone: bool,
-    /// In this life, `Stored` was told, or it was restored.
+    /// In this life, `Stored` was reported, or it was restored.
     pub(super) is_stored: bool,
     /// It has ended before, and was found again: its order is excused.
     pub(super) is_back: bool,

@@ -90,7 +90,7 @@ struct Kept {
     is_gone: bool,
 }
 
-/// A log on a disk, and what the user was told.
+/// A log on a disk, and what was reported to the user.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) disk: LossyDisk,

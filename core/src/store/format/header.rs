@@ -31,7 +31,7 @@ pub(crate) enum HeaderProblem {
     Newer(u32),
     /// It is another client's.
     OtherClient(Box<str>),
-    /// There is none, or it is damaged.
+    /// It is missing, or damaged.
     Unreadable,
 }
 

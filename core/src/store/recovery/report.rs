@@ -23,7 +23,7 @@ impl Damage {
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
 
-    /// Returns whether there is none.
+    /// Returns whether nothing is damaged.
     #[must_use]
     pub const fn is_none(&self) -> bool {
         self.places == 0

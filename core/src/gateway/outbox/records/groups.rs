@@ -111,7 +111,7 @@ impl Records {
         [of_group, self.next_old()].into_iter().flatten().min()
     }
 
-    /// Begins a group, if there is none and it is time for one: after a failure, once the backoff is over.
+    /// Begins a group, if no other is under way and it is time for one: after a failure, once the backoff is over.
     pub(in super::super) fn begin_group(&mut self, now: Moment) {
         self.removals.notice(self.groups.removals(), now);
         if self.groups.current.is_some() {
