@@ -4,6 +4,7 @@ use std::{
     io,
     net::{Shutdown, SocketAddr, TcpListener},
     pin::Pin,
+    sync::Mutex,
     task::{Context, Poll, ready},
     time::{Duration, Instant},
 };
@@ -12,7 +13,7 @@ use iotcore_gateway_smol::{Runtime, SmolRuntime, auth::UnixTime};
 use iotcore_gateway_testkit::runtime_check::{RuntimeFault, Step, check};
 use iotcore_gateway_tokio::TokioRuntime;
 use smol::{
-    Timer, channel,
+    Async, Timer, future,
     io::{AsyncRead, AsyncWrite},
     net::TcpStream,
 };
@@ -34,6 +35,8 @@ struct Flawed {
     flaw: Flaw,
     /// Where a connect leads that ignores a refusal.
     open: TcpListener,
+    /// What a connect keeps that was dropped.
+    kept: Mutex<Vec<TcpStream>>,
 }
 
 struct FlawedStream {
@@ -46,7 +49,7 @@ impl Runtime for Flawed {
 
     async fn connect(&self, address: SocketAddr) -> io::Result<FlawedStream> {
         let stream = match self.flaw {
-            Flaw::KeepsDroppedConnects => connect_apart(address).await,
+            Flaw::KeepsDroppedConnects => self.connect_and_keep(address).await,
             Flaw::IgnoresRefusals => match TcpStream::connect(address).await {
                 Err(_) => TcpStream::connect(self.open.local_addr()?).await,
                 connected => connected,
@@ -77,16 +80,16 @@ impl Runtime for Flawed {
     }
 }
 
-/// Connects in a task that lives on when this is dropped, and keeps the connection then.
-async fn connect_apart(address: SocketAddr) -> io::Result<TcpStream> {
-    let (connected, receiver) = channel::bounded(1);
-    smol::spawn(async move {
-        let kept = connected.send(TcpStream::connect(address).await).await;
-        std::future::pending::<()>().await;
-        drop(kept);
-    })
-    .detach();
-    receiver.recv().await.map_err(io::Error::other)?
+impl Flawed {
+    /// Connects at once and keeps the connection, so that no thread decides what is found.
+    async fn connect_and_keep(&self, address: SocketAddr) -> io::Result<TcpStream> {
+        let stream =
+            Async::<std::net::TcpStream>::try_from(std::net::TcpStream::connect(address)?)?;
+        let stream = TcpStream::from(stream);
+        self.kept.lock().unwrap().push(stream.clone());
+        future::yield_now().await;
+        Ok(stream)
+    }
 }
 
 impl AsyncRead for FlawedStream {
@@ -130,7 +133,8 @@ impl AsyncWrite for FlawedStream {
 /// Returns what the check finds wrong with a runtime that has this flaw.
 fn found(flaw: Flaw) -> Result<(), RuntimeFault> {
     let open = TcpListener::bind("127.0.0.1:0").unwrap();
-    smol::block_on(check(&Flawed { flaw, open }))
+    let kept = Mutex::default();
+    smol::block_on(check(&Flawed { flaw, open, kept }))
 }
 
 #[test]
