@@ -71,6 +71,7 @@ impl Outbox {
         if let Some(records) = &mut self.records {
             let ending = match failure {
                 Failure::Superseded => Ending::Superseded,
+                Failure::Cancelled | Failure::Detached => Ending::Withdrawn,
                 _ => Ending::Failed,
             };
             records.note_ending(key, ending);
@@ -289,8 +290,9 @@ impl Outbox {
 
     /// Replaces the key of a publication.
     pub(super) fn rename_record(&mut self, old: EntryKey, new: EntryKey) {
+        let device = self.entries.at(new).device;
         if let Some(records) = &mut self.records {
-            records.rename(old, new);
+            records.rename(device, old, new);
         }
     }
 

@@ -278,13 +278,18 @@ fn a_close_during_an_attempt_to_connect_removes_at_once_what_is_acknowledged_the
 #[test]
 fn removals_that_wait_are_committed_before_the_end() {
     let mut kit = Kit::offline();
-    let op = kit.publish_own("1");
+    kit.publish_own("1");
     kit.save();
-    kit.cancel(op);
+    let now = kit.now;
+    kit.gateway.open(now).unwrap();
+    kit.connect();
+    let id = kit.sent_ids()[0];
+    kit.puback(id);
     assert_eq!(kit.ops(), NOTHING);
     close(&mut kit);
     assert!(!kit.gateway.is_closed());
     assert_eq!(kit.save(), ["remove 1", "commit 1"]);
+    hang_up(&mut kit);
     kit.events();
     assert_over(&mut kit);
 }
