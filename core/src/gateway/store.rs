@@ -55,6 +55,10 @@ use crate::{
     time::{Duration, Instant, UnixTime},
 };
 
+/// How long a close waits for the store after [`Options::drain_timeout`](crate::Options), so that it has some time even if
+/// that is zero.
+const SAVE_TIME: Duration = Duration::from_secs(1);
+
 /// The store: what is to be kept, and what is known of it. Only with [`Durability::linger`](crate::options::Durability).
 ///
 /// ```
@@ -151,14 +155,21 @@ impl Gateway {
         Ok(op)
     }
 
+    /// Puts all that is left at once, because the gateway closes.
+    pub(super) fn begin_saving(&mut self, now: Moment) {
+        self.session.outbox.set_store_phase(StorePhase::Closing);
+        self.lifecycle.save_by = Some(now + self.session.options.drain_timeout + SAVE_TIME);
+    }
+
     /// Closes the gateway, once the store has what is left.
     pub(super) fn save_and_finish(&mut self, now: Moment) {
-        self.session.outbox.set_store_phase(StorePhase::Closing);
-        if self.session.outbox.is_store_settled() {
-            return self.finish();
+        if self.lifecycle.save_by.is_none() {
+            // It has given up connecting.
+            self.begin_saving(now);
         }
-        let until = now + self.session.options.drain_timeout;
+        let until = self.lifecycle.save_by.unwrap_or(now);
         self.lifecycle.state = State::Saving { until };
+        self.finish_if_saved(now);
     }
 
     /// Closes a gateway that waits for the store, if that is done or took too long.
@@ -236,10 +247,27 @@ impl Session {
                 Ok(())
             }
             Some(NoStoreRoom::Blocked) => {
-                self.outbox.block_for_store(publication);
+                if self.outbox.block_for_store(publication) {
+                    self.report_full_store();
+                }
                 Err(PublishErrorKind::Blocked)
             }
         }
+    }
+
+    fn report_full_store(&mut self) {
+        let (_, reserved) = self.outbox.stored();
+        let unclaimed = self
+            .devices
+            .iter()
+            .filter(|(_, device)| !device.is_claimed());
+        let unclaimed = unclaimed
+            .map(|(slot, _)| self.outbox.reserved_by(slot))
+            .sum();
+        self.emit(Event::StoreFull {
+            reserved,
+            unclaimed,
+        });
     }
 
     /// Returns the record of a publication. Its deadline becomes a date, unless the date is not known: a machine without a

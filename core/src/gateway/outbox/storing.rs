@@ -181,11 +181,21 @@ impl Outbox {
         Some(NoStoreRoom::Blocked)
     }
 
-    /// Records that the user of its device waits for room in the store for this publication.
-    pub(crate) fn block_for_store(&mut self, publication: &Publication) {
-        if let (Some(records), Some(bytes)) = (&mut self.records, record_bytes(publication)) {
-            records.room.block(publication.device.slot, bytes);
+    /// Records that the user of its device waits for room in the store for this publication; returns whether that is news.
+    pub(crate) fn block_for_store(&mut self, publication: &Publication) -> bool {
+        match (&mut self.records, record_bytes(publication)) {
+            (Some(records), Some(bytes)) => records.room.block(publication.device.slot, bytes),
+            _ => false,
         }
+    }
+
+    /// Returns what a device has reserved in the store for what waits.
+    pub(crate) fn reserved_by(&self, device: Slot) -> usize {
+        let records = self.records.as_ref();
+        let waiting = self.queues.at(device).all(&self.entries);
+        waiting
+            .map(|key| records.map_or(0, |records| records.bytes(key)))
+            .sum()
     }
 
     /// Takes the devices whose users waited for room in the store and have it.
