@@ -1,15 +1,17 @@
 //! A folder of segments on a real disk.
 
+mod in_place;
 mod read_only;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     thread,
 };
 
+use self::in_place::{is_in_place, misplaced};
 pub use self::read_only::ReadOnlyFolder;
 use super::{Disk, Executed, StoreError};
 use crate::{
@@ -33,11 +35,19 @@ const OPEN_FILES: usize = 4;
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A folder of segments, locked against other processes, and other stores of this one.
+///
+/// On Unix, nothing is reported as durable that a restart would not find. If the segment that is written was deleted or
+/// replaced, what it held is written anew. If the folder was moved or unmounted, or the file `lock` or other segments were
+/// deleted, all that follows fails until the program is started again.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     /// Locked until it is dropped.
-    _lock: File,
+    lock: File,
+    /// Why nothing is written any more: another process may have the folder, or what was durable is no longer in it.
+    lost: Option<String>,
+    /// The segments that were there, or were created.
+    known: BTreeSet<SegmentNumber>,
     open: BTreeMap<SegmentNumber, File>,
 }
 
@@ -48,13 +58,17 @@ impl Folder {
     ///
     /// [`StoreError`]: it cannot be created, read or written, or it is in use.
     pub fn open(path: PathBuf) -> Result<Self, StoreError> {
-        match Self::lock(&path) {
-            Ok(Some(lock)) => Ok(Self {
+        // The program may change its current folder.
+        let locked = Self::lock(&path).and_then(|lock| Ok((lock, absolute(&path)?)));
+        match locked {
+            Ok((Some(lock), path)) => Ok(Self {
                 path,
-                _lock: lock,
+                lock,
+                lost: None,
+                known: BTreeSet::new(),
                 open: BTreeMap::new(),
             }),
-            Ok(None) => Err(StoreError::InUse { folder: path }),
+            Ok((None, _)) => Err(StoreError::InUse { folder: path }),
             Err(error) => Err(StoreError::of_folder(path, &error)),
         }
     }
@@ -121,6 +135,7 @@ impl Folder {
             left -= len;
         }
         self.keep(segment, file);
+        self.known.insert(segment);
         Ok(())
     }
 
@@ -134,8 +149,52 @@ impl Folder {
         file.write_all(bytes)
     }
 
+    fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
+        self.file(segment)?.sync_data()?;
+        self.check_lock()?;
+        let path = self.file_path(segment);
+        if is_in_place(self.file(segment)?, &path)? {
+            return Ok(());
+        }
+        self.known.remove(&segment);
+        self.check_known()?;
+        Err(misplaced(&path, "what it held is written anew"))
+    }
+
+    /// Checks that no other process can have the folder.
+    fn check_lock(&mut self) -> io::Result<()> {
+        let path = self.path.join(LOCK);
+        if self.lost.is_none() && !is_in_place(&self.lock, &path)? {
+            self.lose(&path);
+        }
+        self.check_lost()
+    }
+
+    /// Checks that the segments are there that were, but for one whose absence was reported.
+    fn check_known(&mut self) -> io::Result<()> {
+        let absent = |path: &PathBuf| matches!(path.try_exists(), Ok(false));
+        let mut paths = self.known.iter().map(|segment| self.file_path(*segment));
+        if let Some(path) = paths.find(absent) {
+            self.lose(&path);
+        }
+        self.check_lost()
+    }
+
+    fn lose(&mut self, path: &Path) {
+        let advice = "nothing is stored until the program is started again";
+        self.lost = Some(misplaced(path, advice).to_string());
+    }
+
+    fn check_lost(&self) -> io::Result<()> {
+        self.lost
+            .clone()
+            .map_or(Ok(()), |lost| Err(io::Error::other(lost)))
+    }
+
     fn recycle(&mut self, segment: SegmentNumber, to: SegmentNumber) -> io::Result<()> {
+        self.known.remove(&segment);
         fs::rename(self.file_path(segment), self.file_path(to))?;
+        self.known.insert(to);
         if let Some(file) = self.open.remove(&segment) {
             self.keep(to, file);
         }
@@ -144,6 +203,7 @@ impl Folder {
 
     fn delete(&mut self, segment: SegmentNumber) -> io::Result<()> {
         self.open.remove(&segment);
+        self.known.remove(&segment);
         match fs::remove_file(self.file_path(segment)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -151,14 +211,20 @@ impl Folder {
     }
 
     fn perform(&mut self, op: &DiskOp<'_>) -> io::Result<Executed> {
+        if !matches!(op, DiskOp::Read { .. }) {
+            self.check_lock()?;
+        }
         match *op {
-            DiskOp::Create { segment, bytes } => self.create(segment, bytes)?,
+            DiskOp::Create { segment, bytes } => {
+                self.check_known()?;
+                self.create(segment, bytes)?;
+            }
             DiskOp::Write {
                 segment,
                 offset,
                 bytes,
             } => self.write(segment, offset, bytes)?,
-            DiskOp::Sync { segment } => self.file(segment)?.sync_data()?,
+            DiskOp::Sync { segment } => self.sync(segment)?,
             DiskOp::SyncFolder => sync_folder(&self.path)?,
             DiskOp::Recycle { segment, to } => self.recycle(segment, to)?,
             DiskOp::Delete { segment } => self.delete(segment)?,
@@ -174,7 +240,9 @@ impl Folder {
 
 impl Disk for Folder {
     fn files(&mut self) -> Result<Vec<(SegmentNumber, u64)>, StoreFailure> {
-        list(&self.path).map_err(|error| failure(&error))
+        let files = list(&self.path).map_err(|error| failure(&error))?;
+        self.known = files.iter().map(|(segment, _)| *segment).collect();
+        Ok(files)
     }
 
     fn execute(&mut self, op: &DiskOp<'_>) -> Result<Executed, StoreFailure> {
