@@ -37,15 +37,14 @@ static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 /// A folder of segments, locked against other processes, and other stores of this one.
 ///
 /// On Unix, nothing is reported as durable that a restart would not find. If the segment that is written was deleted or
-/// replaced, what it held is written anew. If the folder was moved or unmounted, or the file `lock` or other segments were
-/// deleted, all that follows fails until the program is started again.
+/// replaced, what it held is written anew. While the folder is moved or unmounted, all fails; also if the file `lock` was
+/// deleted or replaced, because another process may have the folder then, until the program is started again. If several
+/// segments were deleted, the same holds at once; if an older one was, from the next on.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     /// Locked until it is dropped.
     lock: File,
-    /// Why nothing is written any more: another process may have the folder, or what was durable is no longer in it.
-    lost: Option<String>,
     /// The segments that were there, or were created.
     known: BTreeSet<SegmentNumber>,
     open: BTreeMap<SegmentNumber, File>,
@@ -64,7 +63,6 @@ impl Folder {
             Ok((Some(lock), path)) => Ok(Self {
                 path,
                 lock,
-                lost: None,
                 known: BTreeSet::new(),
                 open: BTreeMap::new(),
             }),
@@ -162,33 +160,27 @@ impl Folder {
     }
 
     /// Checks that no other process can have the folder.
-    fn check_lock(&mut self) -> io::Result<()> {
+    fn check_lock(&self) -> io::Result<()> {
         let path = self.path.join(LOCK);
-        if self.lost.is_none() && !is_in_place(&self.lock, &path)? {
-            self.lose(&path);
+        match is_in_place(&self.lock, &path)? {
+            true => Ok(()),
+            false => Err(misplaced(
+                &path,
+                "until it is back, or the program was started again, nothing is stored",
+            )),
         }
-        self.check_lost()
     }
 
-    /// Checks that the segments are there that were, but for one whose absence was reported.
-    fn check_known(&mut self) -> io::Result<()> {
+    /// Checks that all segments are there that were not deleted here, but for one that was reported.
+    fn check_known(&self) -> io::Result<()> {
         let absent = |path: &PathBuf| matches!(path.try_exists(), Ok(false));
         let mut paths = self.known.iter().map(|segment| self.file_path(*segment));
-        if let Some(path) = paths.find(absent) {
-            self.lose(&path);
-        }
-        self.check_lost()
-    }
-
-    fn lose(&mut self, path: &Path) {
-        let advice = "nothing is stored until the program is started again";
-        self.lost = Some(misplaced(path, advice).to_string());
-    }
-
-    fn check_lost(&self) -> io::Result<()> {
-        self.lost
-            .clone()
-            .map_or(Ok(()), |lost| Err(io::Error::other(lost)))
+        paths.find(absent).map_or(Ok(()), |path| {
+            Err(misplaced(
+                &path,
+                "until the program was started again, nothing more is stored",
+            ))
+        })
     }
 
     fn recycle(&mut self, segment: SegmentNumber, to: SegmentNumber) -> io::Result<()> {
