@@ -143,6 +143,7 @@ codes! {
     StoreCode {
         Full = "full",
         ReadOnly = "read_only",
+        Exhausted = "exhausted",
         Broken = "broken",
     }
 }

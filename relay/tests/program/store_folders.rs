@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use serde_json::json;
+
 use crate::{
     child::{PROGRAM, Relay},
     cloud::{Cloud, offline},
@@ -187,6 +189,39 @@ fn segments_of_another_user_are_no_damage_but_a_reason_not_to_start() {
     assert!(stderr.contains("Permission denied"), "{stderr}");
     set(&segment, 0o644);
     assert_unharmed(&cloud);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_fifo_instead_of_a_file_is_refused_and_not_waited_for() {
+    let cloud = Cloud::plain();
+    let folder = folder(&cloud);
+    fs::create_dir(&folder).unwrap();
+    for name in ["lock", "0000000000000001.seg"] {
+        let path = folder.join(name);
+        let made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let stderr = refusal(Relay::start(&stored(&cloud, cloud.options(&[]), &[])));
+        let expected = format!("{} is not a file", path.display());
+        assert!(stderr.contains(&expected), "{stderr}");
+        fs::remove_file(path).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_the_size_of_files_is_a_full_store_and_kills_nothing() {
+    let cloud = Cloud::plain();
+    let options = stored(&cloud, offline(&cloud, &["--drain-timeout", "1"]), &[]);
+    let mut limited = Command::new("/bin/sh");
+    limited.args(["-c", "ulimit -f 100; exec \"$0\" \"$@\"", PROGRAM]);
+    limited.args(&options);
+    let mut relay = Relay::start_command(limited, &[]);
+    relay.read();
+    relay.send(json!({"op": "telemetry", "id": 1, "payload": "x"}));
+    assert_eq!(relay.expect("store_failed")["error"], "full");
+    let end = relay.close();
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
 }
 
 #[test]

@@ -85,7 +85,9 @@ impl Folder {
         }
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
-        let file = options.open(path.join(LOCK))?;
+        let lock = path.join(LOCK);
+        check_file(&lock)?;
+        let file = options.open(lock)?;
         for _ in 0..LOCK_ATTEMPTS {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(file)),
@@ -249,10 +251,24 @@ fn list(path: &Path) -> io::Result<Vec<(SegmentNumber, u64)>> {
         let entry = entry?;
         let name = entry.file_name();
         if let Some(segment) = name.to_str().and_then(SegmentNumber::from_file_name) {
-            files.push((segment, entry.metadata()?.len()));
+            let path = entry.path();
+            check_file(&path)?;
+            files.push((segment, fs::metadata(path)?.len()));
         }
     }
     Ok(files)
+}
+
+/// Checks that this is a file, if it is there: to open a FIFO may take for ever.
+fn check_file(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} is not a file", path.display()),
+        )),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn read_from(file: &mut File, offset: u64, len: usize) -> io::Result<Vec<u8>> {
