@@ -119,6 +119,7 @@ codes! {
     RetryCode {
         Backoff = "backoff",
         Never = "never",
+        Kept = "kept",
     }
 }
 

@@ -148,8 +148,8 @@ impl Client {
         self.shared.lock(|state| state.gateway().stats())
     }
 
-    /// Returns every message that is accepted and not acknowledged, in the order of acceptance. Store these to keep
-    /// them across a restart of the process.
+    /// Returns every message that is accepted and not acknowledged, in the order of acceptance. To keep them across a restart
+    /// of the process, write those to a file that are not in a store ([`Unsent::is_stored`]).
     pub fn unsent(&self) -> Vec<Unsent> {
         self.shared.lock(|state| state.gateway().unsent().collect())
     }

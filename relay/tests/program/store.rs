@@ -195,7 +195,14 @@ fn a_close_without_a_connection_keeps_what_was_accepted_and_its_exit_code_says_s
             let of_id = end.events.iter().filter(|event| event["id"] == id);
             let of_id: Vec<_> = of_id.map(|event| &event["event"]).collect();
             assert_eq!(of_id, ["stored", "failed"]);
-            assert_eq!(end.ends(id)[0]["error"], "closed");
+            let failed = end.ends(id)[0];
+            assert_eq!(
+                (&failed["error"], &failed["retry"]),
+                (&"closed".into(), &"kept".into())
+            );
+            assert_eq!(failed.get("operation"), None, "it would be sent twice");
+            let detail = failed["detail"].as_str().unwrap();
+            assert!(detail.ends_with("do not send it again"), "{detail}");
         }
     }
     let mut relay = Relay::start(&stored(&cloud, cloud.options(&[]), &[]));
@@ -214,7 +221,14 @@ fn what_the_store_does_not_have_at_the_end_is_told_by_another_exit_code() {
     let mut relay = Relay::start(&stored(&cloud, options, &[]));
     store(&mut relay, 0..2);
     relay.send(json!({"op": "telemetry", "id": 2, "payload": "waits for room"}));
+    relay.send(json!({"op": "unsent"}));
+    let unsent = relay.expect("unsent");
+    assert_eq!(unsent["operations"].as_array().unwrap().len(), 3);
+    assert_eq!(unsent["stored"], json!([0, 1]));
     let end = relay.close();
+    assert_eq!(end.ends(0)[0]["retry"], "kept");
+    assert_eq!(end.ends(2)[0]["retry"], "backoff");
+    assert_eq!(end.ends(2)[0]["operation"]["payload"], "waits for room");
     let closed = json!({"event": "closed", "unsent": 3, "stored": 2});
     assert_eq!(end.events.last(), Some(&closed));
     assert_eq!(end.code, Some(3));
