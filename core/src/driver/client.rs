@@ -155,8 +155,8 @@ impl Client {
     }
 
     /// Returns every message that was found in the store at the start and has not ended, in the order of acceptance, each with
-    /// its [`Delivery`], which returns how it ends. Call it before the driver runs to miss none; what had expired by the start
-    /// is not among them, and is [`Status::Undelivered`](crate::driver::Status::Undelivered).
+    /// its [`Delivery`], which returns how it ends. Call it before the driver runs to miss none. What has expired meanwhile is
+    /// among them, and fails once the driver runs.
     #[cfg(feature = "store")]
     pub fn restored(&self) -> Vec<(Unsent, Delivery)> {
         let restored = self.shared.lock(State::wait_for_restored).into_iter();

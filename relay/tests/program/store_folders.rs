@@ -38,6 +38,10 @@ fn a_second_relay_on_a_folder_is_refused_and_the_first_goes_on() {
     let stderr = refusal(Relay::start(&options));
     let expected = format!("--store: the store {} is in use", folder(&cloud).display());
     assert!(stderr.contains(&expected), "{stderr}");
+    assert!(
+        stderr.contains("twice its --drain-timeout: start this one again then"),
+        "{stderr}"
+    );
     store(&mut first, 1..3);
     kill(first);
     assert_unharmed(&cloud);
@@ -230,6 +234,11 @@ fn options_of_a_store_without_one_and_values_out_of_range_are_a_usage_error() {
     for (options, part) in [
         (&["--store-linger", "0"][..], "--store <FOLDER>"),
         (&["--store-limit", "2000000"], "--store <FOLDER>"),
+        (&["--store-failure", "memory"], "--store <FOLDER>"),
+        (
+            &["--store", "x", "--store-failure", "ignore"],
+            "refuse, memory",
+        ),
         (&["--store", "x", "--store-limit", "1000"], "1048576"),
         (&["--store", "x", "--store-linger=-1"], "--store-linger"),
     ] {
