@@ -51,6 +51,11 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Returns whether the end of the gateway is the reason: what is in a store stays there.
+    pub(crate) fn is_of_the_gateway(&self) -> bool {
+        matches!(self, Self::Closed | Self::GaveUp)
+    }
+
     /// Returns how certain the cause is.
     pub fn certainty(&self) -> Certainty {
         match self {

@@ -58,6 +58,9 @@ pub struct Unsent {
     pub expires_after: Option<Duration>,
     /// The user's own name for it.
     pub tag: Option<Tag>,
+    /// Whether it stays in the store: the next gateway with that store sends it by itself, so publish it again only if that
+    /// store is given up. Otherwise it is in no store, or was removed.
+    pub is_stored: bool,
 }
 
 impl Unsent {
@@ -110,6 +113,8 @@ mod record {
         expires_after: Option<Duration>,
         #[serde(default)]
         tag: Option<String>,
+        #[serde(default)]
+        is_stored: bool,
     }
 
     #[derive(serde::Serialize, serde::Deserialize)]
@@ -138,6 +143,7 @@ mod record {
                 is_urgent: unsent.priority == Priority::Urgent,
                 expires_after: unsent.expires_after,
                 tag: unsent.tag.map(|tag| tag.to_string()),
+                is_stored: unsent.is_stored,
             }
         }
     }
@@ -169,6 +175,7 @@ mod record {
                 },
                 expires_after: record.expires_after,
                 tag: record.tag.map(tag).transpose()?,
+                is_stored: record.is_stored,
             })
         }
     }

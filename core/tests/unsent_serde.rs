@@ -68,6 +68,7 @@ fn a_record_has_the_format_of_this_version() {
         "is_urgent": true,
         "expires_after": null,
         "tag": "alarm 7",
+        "is_stored": false,
     });
     assert_eq!(written, expected);
 }

@@ -119,6 +119,7 @@ codes! {
     RetryCode {
         Backoff = "backoff",
         Never = "never",
+        Kept = "kept",
     }
 }
 
@@ -143,6 +144,7 @@ codes! {
     StoreCode {
         Full = "full",
         ReadOnly = "read_only",
+        Exhausted = "exhausted",
         Broken = "broken",
     }
 }

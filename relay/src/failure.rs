@@ -93,6 +93,16 @@ impl Reason {
         self
     }
 
+    /// Adds that the message is in the store.
+    pub(crate) fn kept(self) -> Self {
+        Self {
+            retry: RetryCode::Kept,
+            ..self.advise(
+                "it is in the store, and the next relay on it sends it: do not send it again",
+            )
+        }
+    }
+
     /// Returns whether the gateway's queues are full, which is temporary.
     pub(crate) fn is_queue_full(&self) -> bool {
         self.error == Cause::Known(ErrorCode::QueueFull)

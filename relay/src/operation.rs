@@ -12,7 +12,10 @@ use iotcore_gateway_tokio::message::{Priority, PublicationTopic, QoS, Subfolder,
 use serde::Serialize;
 use tokio::time::Instant;
 
-pub(crate) use self::{invalid::InvalidLine, line_id::id_of_invalid, not_cancelled::NotCancelled};
+pub(crate) use self::{
+    invalid::InvalidLine, json::MAX_EXPIRES_AFTER, line_id::id_of_invalid,
+    not_cancelled::NotCancelled,
+};
 use crate::failure::Reason;
 
 /// The maximum length of a line in bytes: the largest payload of 256 KiB with every byte escaped as `\u00..`, and some

@@ -73,7 +73,7 @@ pub(crate) enum Event {
         id: Id,
         #[serde(flatten)]
         reason: Reason,
-        /// The accepted message that was not sent, or not acknowledged.
+        /// The accepted message that was not sent, or not acknowledged, unless the store keeps it.
         #[serde(skip_serializing_if = "Option::is_none")]
         operation: Option<Message>,
     },
@@ -156,6 +156,9 @@ pub(crate) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<Id>,
         operations: Vec<Message>,
+        /// Which of them the store has; left out if there is none.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        stored: Option<Vec<Id>>,
     },
     /// A line of input was invalid.
     Invalid {

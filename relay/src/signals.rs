@@ -6,13 +6,14 @@ use tokio::{runtime::Builder, sync::Notify};
 
 /// Listens for signals: the first one closes the gateway, the next one ends the program at once with this exit code,
 /// because nobody may be reading its output any more. On a thread of its own, so that nothing that the rest of the program
-/// waits for is in the way, not even at its end. From now on, SIGHUP does not kill the program.
+/// waits for is in the way, not even at its end. From now on, neither SIGHUP kills the program, nor SIGXFSZ: a file that may
+/// not grow any more is a full store, whose write fails.
 pub(crate) fn listen(stop: Arc<Notify>, exit_code: i32) -> io::Result<()> {
     let runtime = Builder::new_current_thread().enable_all().build()?;
     let mut signals = {
         let _entered = runtime.enter();
         #[cfg(unix)]
-        let _ = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::hangup())?;
+        survive()?;
         Signals::new()?
     };
     let handle = async move {
@@ -24,6 +25,18 @@ pub(crate) fn listen(stop: Arc<Notify>, exit_code: i32) -> io::Result<()> {
     thread::Builder::new()
         .name("signals".to_owned())
         .spawn(move || runtime.block_on(handle))?;
+    Ok(())
+}
+
+/// Takes the signals that would kill the program, and need nothing else here.
+#[cfg(unix)]
+fn survive() -> io::Result<()> {
+    use rustix::process::Signal;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    for kind in [Signal::HUP, Signal::XFSZ] {
+        drop(signal(SignalKind::from_raw(kind.as_raw()))?);
+    }
     Ok(())
 }
 

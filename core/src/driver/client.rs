@@ -148,15 +148,15 @@ impl Client {
         self.shared.lock(|state| state.gateway().stats())
     }
 
-    /// Returns every message that is accepted and not acknowledged, in the order of acceptance. Store these to keep
-    /// them across a restart of the process.
+    /// Returns every message that is accepted and not acknowledged, in the order of acceptance. To keep them across a restart
+    /// of the process, write those to a file that are not in a store ([`Unsent::is_stored`]).
     pub fn unsent(&self) -> Vec<Unsent> {
         self.shared.lock(|state| state.gateway().unsent().collect())
     }
 
     /// Returns every message that was found in the store at the start and has not ended, in the order of acceptance, each with
-    /// its [`Delivery`], which returns how it ends. Call it before the driver runs to miss none; what had expired by the start
-    /// is not among them, and is [`Status::Undelivered`](crate::driver::Status::Undelivered).
+    /// its [`Delivery`], which returns how it ends. Call it before the driver runs to miss none. What has expired meanwhile is
+    /// among them, and fails once the driver runs.
     #[cfg(feature = "store")]
     pub fn restored(&self) -> Vec<(Unsent, Delivery)> {
         let restored = self.shared.lock(State::wait_for_restored).into_iter();

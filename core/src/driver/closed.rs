@@ -8,8 +8,8 @@ use crate::unsent::Unsent;
 pub struct Closed {
     /// The cause.
     pub cause: CloseCause,
-    /// Messages that were accepted but not acknowledged, in the order of acceptance. Send them again with the next
-    /// gateway.
+    /// Messages that were accepted but not acknowledged, in the order of acceptance. Send those again with the next gateway
+    /// that are not in its store ([`Unsent::is_stored`]): it sends these by itself.
     pub unsent: Vec<Unsent>,
 }
 

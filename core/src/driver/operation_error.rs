@@ -163,7 +163,15 @@ impl From<Unsuccessful> for OperationError {
 impl fmt::Display for DeliveryError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Failed { failure, .. } => failure.fmt(f),
+            Self::Failed { failure, unsent } => {
+                failure.fmt(f)?;
+                match unsent.is_stored {
+                    true => f.write_str(
+                        "; it is in the store, and is sent after the next start: do not publish it again",
+                    ),
+                    false => Ok(()),
+                }
+            }
             Self::DriverStopped => DriverStopped.fmt(f),
         }
     }

@@ -271,6 +271,7 @@ mod tests {
             priority: Priority::Urgent,
             expires_after: Some(Duration::from_millis(1_500)),
             tag: Some("reading 17".parse().unwrap()),
+            is_stored: true,
         };
         let subfolder: Subfolder = "alerts".try_into().unwrap();
         let telemetry = unsent(PublicationTopic::Telemetry(Some(subfolder.clone())));

@@ -38,7 +38,8 @@ impl Session {
         self.devices.note_change(slot);
         self.note_failure(slot, &failure);
         let device = self.devices.key(slot);
-        let unsent = self.unsent_of(key);
+        let mut unsent = self.unsent_of(key);
+        unsent.is_stored &= failure.is_of_the_gateway();
         #[cfg(feature = "store")]
         self.outbox.note_failure(key, &failure);
         self.emit(Event::Failed {

@@ -22,15 +22,15 @@ export class RelayError extends Error {
 }
 /** The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference. */
 export class OperationFailed extends RelayError {
-  /** @param {RelayEvent} event @param {boolean} isStored */
-  constructor(event, isStored = false) {
+  /** @param {RelayEvent} event */
+  constructor(event) {
     super(event.error, event.detail);
     this.certainty = event.certainty;
     this.retry = event.retry;
     /** @type {Operation | undefined} Of a message: the line that sends it again. */
     this.operation = event.operation;
-    /** Whether the next relay on the same store sends it, so that you need not. */
-    this.isStored = isStored;
+    /** Whether the next relay on the same store sends it: do not send it again. */
+    this.isStored = event.retry === "kept";
   }
 }
 /** The relay answered `invalid`: a mistake of the caller. */
@@ -129,9 +129,9 @@ export class Relay {
   async unsent() {
     if (this.#process.stdin.writableEnded) await this.#ended;
     if (this.#exit) return [...this.#left.values()].sort((a, b) => a.id - b.id);
-    const { operations } = await this.#request({ op: "unsent" });
-    // The ids of what was restored are texts.
-    return operations.filter(({ id }) => typeof id === "number" && !this.#stored.has(id));
+    const { operations, stored = [] } = await this.#request({ op: "unsent" });
+    const ids = new Set(stored);
+    return operations.filter(({ id }) => !ids.has(id));
   }
   /** Configs and commands from now on, of these devices (null: the gateway itself) or of all. Call it before `attach`.
    * @param {(string | null)[]} devices @returns {AsyncGenerator<Message, void>} */
@@ -190,8 +190,9 @@ export class Relay {
     const isStored = operation !== undefined && this.#stored.has(operation.id);
     if (operation && !isStored && !this.#left.has(operation.id)) this.#left.set(operation.id, operation);
     if (this.#exit && this.#hasFailed()) return new RelayEnded(this.#exit.code, this.#exit.detail);
+    const again = isStored ? { retry: "kept" } : { retry: "backoff", operation };
     return new OperationFailed({ event: "failed", error: "closed", detail: "the relay has ended, or had begun to", certainty: "confirmed",
-      retry: "backoff", operation }, isStored);
+      ...again });
   }
   #onLine(line) {
     try {
@@ -208,13 +209,12 @@ export class Relay {
     if (name === "connected" || name === "disconnected") this.#onConnection(event);
     if (name === "invalid" && id === undefined) warn(event.detail);
     if (name === "stored") this.#stored.add(id);
-    const isStored = (name === "done" || name === "failed") && this.#stored.delete(id);
+    if (name === "done" || name === "failed") this.#stored.delete(id);
     const isAnswer = ANSWERS.includes(name) || name === "stored" && this.#open.get(id)?.until === "stored";
     const answered = isAnswer ? this.#open.get(id) : undefined;
     if (answered) this.#open.delete(id);
-    const isKept = isStored && UNSENT.includes(event.error);
-    if (answered && event.operation && UNSENT.includes(event.error) && !isKept) this.#left.set(id, event.operation);
-    if (name === "failed") answered?.reject(new OperationFailed(event, isKept));
+    if (answered && event.operation && UNSENT.includes(event.error)) this.#left.set(id, event.operation);
+    if (name === "failed") answered?.reject(new OperationFailed(event));
     else if (name === "invalid") answered?.reject(new InvalidOperation(event.error, event.detail));
     else answered?.resolve(name === "done" ? undefined : event);
     for (const feed of this.#feeds) {

@@ -150,7 +150,8 @@ async function whatIsInTheStoreIsLeftToTheNextRelay() {
   assert.deepEqual(await relay.unsent(), []);
   relay = bridge.relay({ port: CLOSED_PORT, store, drainTimeout: 1 });
   events = relay.events();
-  const last = assert.rejects(relay.telemetry(null, "4"), ({ code, isStored }) => code === "closed" && isStored);
+  const last = assert.rejects(relay.telemetry(null, "4"), ({ code, isStored, retry, operation }) => code === "closed"
+    && isStored && retry === "kept" && operation === undefined);
   await eventOf(events, "stored");
   assert.deepEqual(await relay.close(), []);
   await last;

@@ -31,14 +31,14 @@ class RelayError(Exception):
 
 class OperationFailed(RelayError):
     """The relay answered `failed`: `code`, `certainty` and `retry` are those of its reference. `operation` is the line that
-    sends a message again, or None. `is_stored` tells that the next relay on the same store sends it, and you need not."""
+    sends a message again, or None. `is_stored` tells that the next relay on the same store sends it: do not send it again."""
 
-    def __init__(self, event: dict[str, Any], is_stored: bool = False) -> None:
+    def __init__(self, event: dict[str, Any]) -> None:
         super().__init__(event["error"], event["detail"])
         self.certainty: str = event["certainty"]
         self.retry: str = event["retry"]
         self.operation: Optional[dict[str, Any]] = event.get("operation")
-        self.is_stored = is_stored
+        self.is_stored = self.retry == "kept"
 
 
 class InvalidOperation(RelayError):
@@ -228,9 +228,9 @@ class Relay:
             await asyncio.shield(self._reading)
         if self._exit:
             return [operation for _, operation in sorted(self._left.items())]
-        operations: list[dict[str, Any]] = (await self._request("unsent"))["operations"]
-        is_restored = lambda id: isinstance(id, str)  # ours are numbers
-        return [line for line in operations if not is_restored(line["id"]) and line["id"] not in self._stored]
+        answer = await self._request("unsent")
+        stored = set(answer.get("stored", ()))
+        return [operation for operation in answer["operations"] if operation["id"] not in stored]
 
     def messages(self, *devices: Optional[str]) -> Feed[Message]:
         """Configs and commands from now on, of these devices (None: the gateway itself) or of all. Call it before `attach`."""
@@ -311,8 +311,9 @@ class Relay:
             self._left.setdefault(operation["id"], operation)
         if self._exit and self._has_failed():
             return RelayEnded(*self._exit)
-        closed = {"error": "closed", "detail": "the relay has ended, or had begun to", "certainty": "confirmed", "retry": "backoff"}
-        return OperationFailed({**closed, "operation": operation}, is_stored)
+        closed = {"error": "closed", "detail": "the relay has ended, or had begun to", "certainty": "confirmed"}
+        again = {"retry": "kept"} if is_stored else {"retry": "backoff", "operation": operation}
+        return OperationFailed({**closed, **again})
 
     async def _read(self, stdout: asyncio.StreamReader, stderr: asyncio.StreamReader) -> None:
         notes = asyncio.create_task(self._read_notes(stderr))
@@ -353,16 +354,14 @@ class Relay:
             _log.warning("%s", event["detail"])
         if name == "stored":
             self._on_stored(event)
-        is_stored = name in ("done", "failed") and event["id"] in self._stored
-        if is_stored:
-            self._stored.remove(event["id"])
+        if name in ("done", "failed"):
+            self._stored.discard(event["id"])
         answered = self._open[event["id"]][0] if name in _ANSWERS and event.get("id") in self._open else None
         if answered and not answered.done():
             if name == "failed":
-                is_kept = is_stored and event["error"] in _UNSENT
-                if event["error"] in _UNSENT and "operation" in event and not is_kept:
+                if event["error"] in _UNSENT and "operation" in event:
                     self._left[event["id"]] = event["operation"]
-                answered.set_exception(OperationFailed(event, is_kept))
+                answered.set_exception(OperationFailed(event))
             elif name == "invalid":
                 answered.set_exception(InvalidOperation(event["error"], event["detail"]))
             else:

@@ -195,7 +195,8 @@ async def what_is_in_the_store_is_left_to_the_next_relay(bridge: Bridge) -> None
     last = asyncio.ensure_future(relay.telemetry(None, "4", until="done"))
     await event_of(relay.events(), "stored")
     assert await relay.close() == []
-    assert (await error_of(last, OperationFailed)).is_stored
+    kept = await error_of(last, OperationFailed)
+    assert kept.is_stored and kept.retry == "kept" and kept.operation is None, kept
     bridge.arrived.clear()
     relay = bridge.relay(store=store)
     events = relay.events()

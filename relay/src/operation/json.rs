@@ -13,7 +13,7 @@ use super::{Action, Id, InvalidLine, Operation, Publication, Question, Request};
 use crate::failure::Reason;
 
 /// The longest time after which a message expires, in seconds: a year. What is longer is in milliseconds, or a date.
-const MAX_EXPIRES_AFTER: f64 = 31_536_000.0;
+pub(crate) const MAX_EXPIRES_AFTER: f64 = 31_536_000.0;
 
 /// The JSON objects of the input.
 #[derive(Deserialize)]

@@ -102,7 +102,13 @@ impl fmt::Display for StartError {
                 "--backoff-max is {max} ms: it must not be below --backoff-min, {min} ms"
             ),
             Self::Store(error) | Self::Setup(SetupError::Store(error)) => {
-                write!(f, "--store: {error}")
+                write!(f, "--store: {error}")?;
+                match error {
+                    StoreError::InUse { .. } => f.write_str(
+                        "; a relay whose program has ended may have it for twice its --drain-timeout: start this one again then",
+                    ),
+                    _ => Ok(()),
+                }
             }
             Self::Setup(SetupError::Host(error)) => write!(f, "--host: {error}"),
             Self::Setup(error @ SetupError::PlainThroughProxy) => {

@@ -2,10 +2,10 @@
 
 use std::{path::PathBuf, time::Duration};
 
-use clap::{Args, value_parser};
+use clap::{Args, ValueEnum, value_parser};
 use iotcore_gateway_tokio::{
     error::StoreError,
-    options::Durability,
+    options::{Durability, OnStoreFailure},
     store::{LogOptions, SegmentStore},
 };
 
@@ -36,6 +36,28 @@ pub(super) struct StoreOptions {
     #[arg(long, env = "IOTCORE_STORE_LIMIT", value_name = "BYTES", default_value_t = 64 * 1024 * 1024, requires = "store",
           value_parser = value_parser!(u64).range(1_048_576..=1_099_511_627_776))]
     store_limit: u64,
+
+    /// What happens to new messages while the store cannot be written: they fail, or are accepted into memory only
+    ///
+    /// The event `store_failed` says so in either case. What is in memory is stored as soon as that works; a crash before
+    /// loses it
+    #[arg(
+        long,
+        env = "IOTCORE_STORE_FAILURE",
+        value_name = "WHAT",
+        default_value = "refuse",
+        requires = "store"
+    )]
+    store_failure: StoreFailure,
+}
+
+/// What happens to new messages while the store cannot be written.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum StoreFailure {
+    /// They fail, `store_failed`
+    Refuse,
+    /// They are accepted, and kept in memory only
+    Memory,
 }
 
 impl StoreOptions {
@@ -48,6 +70,10 @@ impl StoreOptions {
         let mut durability = Durability::default();
         if self.is_given() {
             durability.linger = Some(Duration::from_millis(self.store_linger.into()));
+            durability.on_failure = match self.store_failure {
+                StoreFailure::Refuse => OnStoreFailure::Refuse,
+                StoreFailure::Memory => OnStoreFailure::Memory,
+            };
             durability.max_bytes = usize::try_from(self.store_limit).unwrap_or(usize::MAX);
         }
         durability

@@ -179,6 +179,7 @@ fn samples() -> Vec<Event> {
         Event::Unsent {
             id: id(),
             operations: vec![message("telemetry"), message("state")],
+            stored: Some(vec![Id::Number(1)]),
         },
         Event::Invalid {
             line: 1,

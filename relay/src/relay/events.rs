@@ -48,6 +48,9 @@ impl Relay {
                 if reason.is_unsent() {
                     let is_stored = message.as_ref().is_some_and(|message| message.is_stored);
                     self.count_unfinished(message.is_some(), is_stored);
+                    if is_stored {
+                        return self.write(&Event::failed(id, reason.kept(), None)).await;
+                    }
                 }
                 let is_repeated =
                     |message: &&OpenMessage| message.op.is_some() || !reason.is_mistake();

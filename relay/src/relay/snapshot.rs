@@ -1,6 +1,6 @@
 //! Answers questions about the gateway: its counters, its devices, and the messages that have not ended.
 
-use std::{collections::BTreeSet, io};
+use std::{collections::BTreeMap, io};
 
 use tokio::time::Instant;
 
@@ -54,11 +54,25 @@ impl Relay {
     fn unsent_messages(&self, id: Option<Id>) -> Event {
         let now = Instant::now();
         let accepted = self.client.unsent();
-        let accepted: BTreeSet<_> = accepted.iter().map(|unsent| unsent.op).collect();
-        let messages = self.open.all_messages().into_iter();
-        let unsent = messages.filter(|(_, op)| op.is_none_or(|op| accepted.contains(&op)));
-        let operations = unsent.filter_map(|(request, _)| Message::of(request, now));
-        let operations = operations.collect();
-        Event::Unsent { id, operations }
+        let accepted = accepted.iter().map(|unsent| (unsent.op, unsent.is_stored));
+        let accepted: BTreeMap<_, _> = accepted.collect();
+        let mut operations = Vec::new();
+        let mut stored = self.settings.has_store.then(Vec::new);
+        for (request, op) in self.open.all_messages() {
+            let is_stored = match op.map(|op| accepted.get(&op)) {
+                None => false,
+                Some(None) => continue,
+                Some(Some(is_stored)) => *is_stored,
+            };
+            if let Some(stored) = stored.as_mut().filter(|_| is_stored) {
+                stored.push(request.id.clone());
+            }
+            operations.extend(Message::of(request, now));
+        }
+        Event::Unsent {
+            id,
+            operations,
+            stored,
+        }
     }
 }

@@ -79,6 +79,7 @@ pub(super) fn event(change: Status, own: &DeviceId) -> Option<Event> {
             error: match failure.kind {
                 StoreFailureKind::Full => StoreCode::Full,
                 StoreFailureKind::ReadOnly => StoreCode::ReadOnly,
+                StoreFailureKind::Exhausted => StoreCode::Exhausted,
                 _ => StoreCode::Broken,
             },
             detail: failure.to_string(),

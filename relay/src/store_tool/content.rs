@@ -10,7 +10,7 @@ use iotcore_gateway_tokio::{
 };
 use tokio::time::Instant;
 
-use crate::operation::{Id, Publication, Request};
+use crate::operation::{Id, MAX_EXPIRES_AFTER, Publication, Request};
 
 /// What was read.
 pub(super) struct Content {
@@ -61,19 +61,36 @@ impl Content {
         }
         Ok(content)
     }
+
+    fn deadlines(&self) -> impl Iterator<Item = UnixTime> {
+        self.messages.iter().filter_map(|message| message.deadline)
+    }
+
+    /// Returns whether any message expires.
+    pub(super) fn has_deadlines(&self) -> bool {
+        self.deadlines().next().is_some()
+    }
+
+    /// Returns whether this can be the date: no message expires later than one may.
+    pub(super) fn is_plausible(&self, now: UnixTime) -> bool {
+        self.deadlines()
+            .all(|deadline| seconds_left(deadline, now) as f64 <= MAX_EXPIRES_AFTER)
+    }
+}
+
+/// Returns the seconds until a deadline.
+pub(super) fn seconds_left(deadline: UnixTime, now: UnixTime) -> u64 {
+    deadline.as_secs().saturating_sub(now.as_secs())
 }
 
 impl StoredMessage {
-    /// Returns the seconds until it expires, if it does.
-    pub(super) fn seconds_left(&self, now: UnixTime) -> Option<u64> {
-        let deadline = self.deadline?;
-        Some(deadline.as_secs().saturating_sub(now.as_secs()))
-    }
-
-    /// Returns the operation, as a relay reads it.
-    pub(super) fn operation(&self, now: UnixTime) -> Option<crate::output::Message> {
+    /// Returns the operation, as a relay reads it; `None` for one that expires if the date is not known.
+    pub(super) fn operation(&self, now: Option<UnixTime>) -> Option<crate::output::Message> {
         let message = crate::output::Message::of(&self.request, Instant::now())?;
-        let seconds = self.seconds_left(now).map(|seconds| seconds as f64);
+        let seconds = match self.deadline {
+            None => None,
+            Some(deadline) => Some(seconds_left(deadline, now?) as f64),
+        };
         Some(message.expires_after(seconds))
     }
 }

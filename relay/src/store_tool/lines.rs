@@ -8,7 +8,7 @@ use std::{
 use iotcore_gateway_tokio::{DeviceId, auth::UnixTime, store::Damage};
 use serde_json::json;
 
-use super::content::{Content, StoredMessage};
+use super::content::{Content, StoredMessage, seconds_left};
 use crate::operation::Action;
 
 /// Writes what there is, and whether it is intact.
@@ -41,7 +41,11 @@ pub(super) fn check(output: &mut impl Write, content: &Content) -> io::Result<()
 }
 
 /// Writes a line for each message.
-pub(super) fn show(output: &mut impl Write, content: &Content, now: UnixTime) -> io::Result<()> {
+pub(super) fn show(
+    output: &mut impl Write,
+    content: &Content,
+    now: Option<UnixTime>,
+) -> io::Result<()> {
     for message in &content.messages {
         writeln!(output, "{}", message.line(now))?;
     }
@@ -49,7 +53,11 @@ pub(super) fn show(output: &mut impl Write, content: &Content, now: UnixTime) ->
 }
 
 /// Writes the operations that send the messages, and before those of a device the one that attaches it.
-pub(super) fn export(output: &mut impl Write, content: &Content, now: UnixTime) -> io::Result<()> {
+pub(super) fn export(
+    output: &mut impl Write,
+    content: &Content,
+    now: Option<UnixTime>,
+) -> io::Result<()> {
     let mut attached = BTreeSet::new();
     for message in &content.messages {
         if let Some(device) = &message.request.device
@@ -74,7 +82,7 @@ impl StoredMessage {
     }
 
     /// Describes it, without its payload.
-    fn line(&self, now: UnixTime) -> String {
+    fn line(&self, now: Option<UnixTime>) -> String {
         let what = match &self.request.action {
             Action::Telemetry {
                 subfolder: Some(subfolder),
@@ -93,10 +101,15 @@ impl StoredMessage {
                 line.push_str(&format!(", tag {:?}", tag.as_str()));
             }
         }
-        match self.seconds_left(now) {
-            None => {}
-            Some(0) => line.push_str(", expired"),
-            Some(seconds) => line.push_str(&format!(", expires in {seconds} s")),
+        match (self.deadline, now) {
+            (None, _) => {}
+            (Some(deadline), None) => {
+                line.push_str(&format!(", expires {} s after 1970", deadline.as_secs()));
+            }
+            (Some(deadline), Some(now)) => match seconds_left(deadline, now) {
+                0 => line.push_str(", expired"),
+                seconds => line.push_str(&format!(", expires in {seconds} s")),
+            },
         }
         line
     }

@@ -195,7 +195,14 @@ fn a_close_without_a_connection_keeps_what_was_accepted_and_its_exit_code_says_s
             let of_id = end.events.iter().filter(|event| event["id"] == id);
             let of_id: Vec<_> = of_id.map(|event| &event["event"]).collect();
             assert_eq!(of_id, ["stored", "failed"]);
-            assert_eq!(end.ends(id)[0]["error"], "closed");
+            let failed = end.ends(id)[0];
+            assert_eq!(
+                (&failed["error"], &failed["retry"]),
+                (&"closed".into(), &"kept".into())
+            );
+            assert_eq!(failed.get("operation"), None, "it would be sent twice");
+            let detail = failed["detail"].as_str().unwrap();
+            assert!(detail.ends_with("do not send it again"), "{detail}");
         }
     }
     let mut relay = Relay::start(&stored(&cloud, cloud.options(&[]), &[]));
@@ -214,7 +221,14 @@ fn what_the_store_does_not_have_at_the_end_is_told_by_another_exit_code() {
     let mut relay = Relay::start(&stored(&cloud, options, &[]));
     store(&mut relay, 0..2);
     relay.send(json!({"op": "telemetry", "id": 2, "payload": "waits for room"}));
+    relay.send(json!({"op": "unsent"}));
+    let unsent = relay.expect("unsent");
+    assert_eq!(unsent["operations"].as_array().unwrap().len(), 3);
+    assert_eq!(unsent["stored"], json!([0, 1]));
     let end = relay.close();
+    assert_eq!(end.ends(0)[0]["retry"], "kept");
+    assert_eq!(end.ends(2)[0]["retry"], "backoff");
+    assert_eq!(end.ends(2)[0]["operation"]["payload"], "waits for room");
     let closed = json!({"event": "closed", "unsent": 3, "stored": 2});
     assert_eq!(end.events.last(), Some(&closed));
     assert_eq!(end.code, Some(3));
@@ -341,4 +355,48 @@ fn while_the_store_fails_messages_are_refused_and_then_all_that_was_accepted_is_
     store(&mut relay, 3..4);
     let end = kill(relay);
     assert_eq!(events(&end.events, "stored").len(), 2);
+}
+
+#[test]
+fn with_memory_messages_are_accepted_while_the_store_fails_and_are_stored_later() {
+    let cloud = Cloud::plain();
+    let options = offline(&cloud, &["--backoff-min", "10", "--backoff-max", "50"]);
+    let memory = ["--store-failure", "memory"];
+    let mut relay = Relay::start(&stored(&cloud, options, &memory));
+    relay.send(json!({"op": "stats"}));
+    relay.expect("stats");
+    let (folder, away) = (folder(&cloud), cloud.folder.join("away"));
+    fs::rename(&folder, &away).unwrap();
+    relay.send(json!({"op": "telemetry", "id": 1, "payload": "x"}));
+    relay.expect("store_failed");
+    relay.send(json!({"op": "telemetry", "id": 2, "payload": "x"}));
+    relay.send(json!({"op": "unsent"}));
+    let unsent = relay.expect("unsent");
+    assert_eq!(unsent["operations"].as_array().unwrap().len(), 2);
+    assert_eq!(unsent["stored"], json!([]));
+    fs::rename(&away, &folder).unwrap();
+    expect_stored(&mut relay, 1..3);
+    kill(relay);
+}
+
+#[test]
+fn what_has_expired_by_the_start_is_restored_and_fails() {
+    let cloud = Cloud::plain();
+    let mut relay = Relay::start(&stored(&cloud, offline(&cloud, &[]), &[]));
+    relay.send(json!({"op": "telemetry", "id": 1, "payload": "x", "expires_after": 1, "tag": "t"}));
+    expect_stored(&mut relay, 1..2);
+    kill(relay);
+    // A deadline is kept in whole seconds.
+    std::thread::sleep(Duration::from_secs(2));
+
+    let mut relay = Relay::start(&stored(&cloud, cloud.options(&[]), &[]));
+    assert_eq!(relay.expect("restored")["tag"], "t");
+    let failed = relay.expect_end("restored-1");
+    assert_eq!(
+        (&failed["error"], &failed["operation"]["tag"]),
+        (&"expired".into(), &"t".into())
+    );
+    let end = relay.close();
+    assert_eq!((end.code, &end.stderr[..]), (Some(0), ""));
+    assert_eq!(cloud.telemetry("gateway-1"), [] as [Vec<u8>; 0]);
 }

@@ -2,6 +2,8 @@
 
 use std::{fs, path::Path, process::Command};
 
+use serde_json::json;
+
 use crate::{
     child::{PROGRAM, Relay},
     cloud::{Cloud, offline},
@@ -36,6 +38,10 @@ fn a_second_relay_on_a_folder_is_refused_and_the_first_goes_on() {
     let stderr = refusal(Relay::start(&options));
     let expected = format!("--store: the store {} is in use", folder(&cloud).display());
     assert!(stderr.contains(&expected), "{stderr}");
+    assert!(
+        stderr.contains("twice its --drain-timeout: start this one again then"),
+        "{stderr}"
+    );
     store(&mut first, 1..3);
     kill(first);
     assert_unharmed(&cloud);
@@ -189,12 +195,50 @@ fn segments_of_another_user_are_no_damage_but_a_reason_not_to_start() {
     assert_unharmed(&cloud);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_fifo_instead_of_a_file_is_refused_and_not_waited_for() {
+    let cloud = Cloud::plain();
+    let folder = folder(&cloud);
+    fs::create_dir(&folder).unwrap();
+    for name in ["lock", "0000000000000001.seg"] {
+        let path = folder.join(name);
+        let made = Command::new("mkfifo").arg(&path).status().unwrap();
+        assert!(made.success());
+        let stderr = refusal(Relay::start(&stored(&cloud, cloud.options(&[]), &[])));
+        let expected = format!("{} is not a file", path.display());
+        assert!(stderr.contains(&expected), "{stderr}");
+        fs::remove_file(path).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_limit_on_the_size_of_files_is_a_full_store_and_kills_nothing() {
+    let cloud = Cloud::plain();
+    let options = stored(&cloud, offline(&cloud, &["--drain-timeout", "1"]), &[]);
+    let mut limited = Command::new("/bin/sh");
+    limited.args(["-c", "ulimit -f 100; exec \"$0\" \"$@\"", PROGRAM]);
+    limited.args(&options);
+    let mut relay = Relay::start_command(limited, &[]);
+    relay.read();
+    relay.send(json!({"op": "telemetry", "id": 1, "payload": "x"}));
+    assert_eq!(relay.expect("store_failed")["error"], "full");
+    let end = relay.close();
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
+}
+
 #[test]
 fn options_of_a_store_without_one_and_values_out_of_range_are_a_usage_error() {
     let cloud = Cloud::plain();
     for (options, part) in [
         (&["--store-linger", "0"][..], "--store <FOLDER>"),
         (&["--store-limit", "2000000"], "--store <FOLDER>"),
+        (&["--store-failure", "memory"], "--store <FOLDER>"),
+        (
+            &["--store", "x", "--store-failure", "ignore"],
+            "refuse, memory",
+        ),
         (&["--store", "x", "--store-limit", "1000"], "1048576"),
         (&["--store", "x", "--store-linger=-1"], "--store-linger"),
     ] {

@@ -7,6 +7,11 @@ use std::{
     process::{Command, Output},
 };
 
+use iotcore_gateway_tokio::{
+    auth::UnixTime,
+    message::{Priority, PublicationTopic, QoS},
+    store::{Record, SegmentStore, Store, StoreOp, StoreSeq},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -143,6 +148,45 @@ fn what_is_exported_is_what_another_relay_sends() {
     end.assert_closed(0);
     assert_eq!(cloud.telemetry("boiler-7"), [b"71", b"72"]);
     assert_eq!(cloud.telemetry("gateway-1"), [b"\xff\x00"]);
+}
+
+/// A machine without a clock battery boots in 1970: for it, the messages are as far in the future as these are here.
+#[test]
+fn while_the_clock_is_wrong_nothing_that_expires_is_exported() {
+    let cloud = Cloud::plain();
+    fill(&cloud);
+    let folder = folder(&cloud);
+    let mut store = SegmentStore::open(&folder).unwrap();
+    let owner = store.owner().unwrap().unwrap();
+    let mut last = None;
+    let mut each = |seq: StoreSeq, record: Record<'_>| last = Some((seq, record.accepted));
+    store.restore(&owner, &mut each).unwrap();
+    let (seq, accepted) = last.unwrap();
+    let (seq, accepted) = (seq.next(), accepted.checked_add(1).unwrap());
+    let record = Record {
+        accepted,
+        device: owner.gateway(),
+        topic: &PublicationTopic::State,
+        qos: QoS::AtLeastOnce,
+        payload: b"x",
+        deadline: Some(UnixTime::from_secs(9_000_000_000)),
+        priority: Priority::Ordinary,
+        tag: None,
+    };
+    store.apply(StoreOp::Put { seq, record }).unwrap();
+    store.apply(StoreOp::Commit { through: seq }).unwrap();
+    drop(store);
+
+    let export = tool("export", &folder);
+    assert_eq!((export.status.code(), text(&export.stdout)), (Some(1), ""));
+    assert!(text(&export.stderr).contains("the clock of this machine is wrong"));
+    let shown = written("show", &folder);
+    let last = shown.lines().last().unwrap();
+    assert!(
+        last.ends_with("state, 1 bytes, expires 9000000000 s after 1970"),
+        "{last}"
+    );
+    assert!(written("check", &folder).contains("messages:   5, "));
 }
 
 #[test]

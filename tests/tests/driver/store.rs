@@ -5,6 +5,7 @@ mod failing;
 mod folders;
 mod foreign;
 mod left;
+mod misplaced;
 mod power_cuts;
 mod reboot;
 mod restored;

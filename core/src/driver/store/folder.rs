@@ -1,15 +1,17 @@
 //! A folder of segments on a real disk.
 
+mod in_place;
 mod read_only;
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     fs::{self, File, OpenOptions, TryLockError},
     io::{self, Read, Seek, SeekFrom, Write},
-    path::{Path, PathBuf},
+    path::{Path, PathBuf, absolute},
     thread,
 };
 
+use self::in_place::{is_in_place, misplaced};
 pub use self::read_only::ReadOnlyFolder;
 use super::{Disk, Executed, StoreError};
 use crate::{
@@ -33,11 +35,18 @@ const OPEN_FILES: usize = 4;
 static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 /// A folder of segments, locked against other processes, and other stores of this one.
+///
+/// On Unix, nothing is reported as durable that a restart would not find. If the segment that is written was deleted or
+/// replaced, what it held is written anew. While the folder is moved or unmounted, all fails; also if the file `lock` was
+/// deleted or replaced, because another process may have the folder then, until the program is started again. If several
+/// segments were deleted, the same holds at once; if an older one was, from the next on.
 #[derive(Debug)]
 pub struct Folder {
     path: PathBuf,
     /// Locked until it is dropped.
-    _lock: File,
+    lock: File,
+    /// The segments that were there, or were created.
+    known: BTreeSet<SegmentNumber>,
     open: BTreeMap<SegmentNumber, File>,
 }
 
@@ -48,13 +57,16 @@ impl Folder {
     ///
     /// [`StoreError`]: it cannot be created, read or written, or it is in use.
     pub fn open(path: PathBuf) -> Result<Self, StoreError> {
-        match Self::lock(&path) {
-            Ok(Some(lock)) => Ok(Self {
+        // The program may change its current folder.
+        let locked = Self::lock(&path).and_then(|lock| Ok((lock, absolute(&path)?)));
+        match locked {
+            Ok((Some(lock), path)) => Ok(Self {
                 path,
-                _lock: lock,
+                lock,
+                known: BTreeSet::new(),
                 open: BTreeMap::new(),
             }),
-            Ok(None) => Err(StoreError::InUse { folder: path }),
+            Ok((None, _)) => Err(StoreError::InUse { folder: path }),
             Err(error) => Err(StoreError::of_folder(path, &error)),
         }
     }
@@ -73,7 +85,9 @@ impl Folder {
         }
         let mut options = OpenOptions::new();
         options.create(true).truncate(false).write(true);
-        let file = options.open(path.join(LOCK))?;
+        let lock = path.join(LOCK);
+        check_file(&lock)?;
+        let file = options.open(lock)?;
         for _ in 0..LOCK_ATTEMPTS {
             match file.try_lock() {
                 Ok(()) => return Ok(Some(file)),
@@ -121,6 +135,7 @@ impl Folder {
             left -= len;
         }
         self.keep(segment, file);
+        self.known.insert(segment);
         Ok(())
     }
 
@@ -134,8 +149,46 @@ impl Folder {
         file.write_all(bytes)
     }
 
+    fn sync(&mut self, segment: SegmentNumber) -> io::Result<()> {
+        self.file(segment)?.sync_data()?;
+        self.check_lock()?;
+        let path = self.file_path(segment);
+        if is_in_place(self.file(segment)?, &path)? {
+            return Ok(());
+        }
+        self.known.remove(&segment);
+        self.check_known()?;
+        Err(misplaced(&path, "what it held is written anew"))
+    }
+
+    /// Checks that no other process can have the folder.
+    fn check_lock(&self) -> io::Result<()> {
+        let path = self.path.join(LOCK);
+        match is_in_place(&self.lock, &path)? {
+            true => Ok(()),
+            false => Err(misplaced(
+                &path,
+                "until it is back, or the program was started again, nothing is stored",
+            )),
+        }
+    }
+
+    /// Checks that all segments are there that were not deleted here, but for one that was reported.
+    fn check_known(&self) -> io::Result<()> {
+        let absent = |path: &PathBuf| matches!(path.try_exists(), Ok(false));
+        let mut paths = self.known.iter().map(|segment| self.file_path(*segment));
+        paths.find(absent).map_or(Ok(()), |path| {
+            Err(misplaced(
+                &path,
+                "until the program was started again, nothing more is stored",
+            ))
+        })
+    }
+
     fn recycle(&mut self, segment: SegmentNumber, to: SegmentNumber) -> io::Result<()> {
+        self.known.remove(&segment);
         fs::rename(self.file_path(segment), self.file_path(to))?;
+        self.known.insert(to);
         if let Some(file) = self.open.remove(&segment) {
             self.keep(to, file);
         }
@@ -144,6 +197,7 @@ impl Folder {
 
     fn delete(&mut self, segment: SegmentNumber) -> io::Result<()> {
         self.open.remove(&segment);
+        self.known.remove(&segment);
         match fs::remove_file(self.file_path(segment)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
@@ -151,14 +205,20 @@ impl Folder {
     }
 
     fn perform(&mut self, op: &DiskOp<'_>) -> io::Result<Executed> {
+        if !matches!(op, DiskOp::Read { .. }) {
+            self.check_lock()?;
+        }
         match *op {
-            DiskOp::Create { segment, bytes } => self.create(segment, bytes)?,
+            DiskOp::Create { segment, bytes } => {
+                self.check_known()?;
+                self.create(segment, bytes)?;
+            }
             DiskOp::Write {
                 segment,
                 offset,
                 bytes,
             } => self.write(segment, offset, bytes)?,
-            DiskOp::Sync { segment } => self.file(segment)?.sync_data()?,
+            DiskOp::Sync { segment } => self.sync(segment)?,
             DiskOp::SyncFolder => sync_folder(&self.path)?,
             DiskOp::Recycle { segment, to } => self.recycle(segment, to)?,
             DiskOp::Delete { segment } => self.delete(segment)?,
@@ -174,7 +234,9 @@ impl Folder {
 
 impl Disk for Folder {
     fn files(&mut self) -> Result<Vec<(SegmentNumber, u64)>, StoreFailure> {
-        list(&self.path).map_err(|error| failure(&error))
+        let files = list(&self.path).map_err(|error| failure(&error))?;
+        self.known = files.iter().map(|(segment, _)| *segment).collect();
+        Ok(files)
     }
 
     fn execute(&mut self, op: &DiskOp<'_>) -> Result<Executed, StoreFailure> {
@@ -189,10 +251,24 @@ fn list(path: &Path) -> io::Result<Vec<(SegmentNumber, u64)>> {
         let entry = entry?;
         let name = entry.file_name();
         if let Some(segment) = name.to_str().and_then(SegmentNumber::from_file_name) {
-            files.push((segment, entry.metadata()?.len()));
+            let path = entry.path();
+            check_file(&path)?;
+            files.push((segment, fs::metadata(path)?.len()));
         }
     }
     Ok(files)
+}
+
+/// Checks that this is a file, if it is there: to open a FIFO may take for ever.
+fn check_file(path: &Path) -> io::Result<()> {
+    match fs::metadata(path) {
+        Ok(found) if !found.is_file() => Err(io::Error::new(
+            io::ErrorKind::InvalidInput,
+            format!("{} is not a file", path.display()),
+        )),
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn read_from(file: &mut File, offset: u64, len: usize) -> io::Result<Vec<u8>> {

@@ -128,6 +128,10 @@ impl Outbox {
             priority: entry.priority(),
             expires_after: expires_at.map(|at| at.since(now)),
             tag: extra.and_then(|extra| extra.tag.clone()),
+            #[cfg(feature = "store")]
+            is_stored: self.is_stored(key),
+            #[cfg(not(feature = "store"))]
+            is_stored: false,
         }
     }
 }

@@ -171,6 +171,11 @@ impl Records {
         }
     }
 
+    /// Returns whether a publication is durable.
+    pub(super) fn is_stored(&self, key: EntryKey) -> bool {
+        self.items.at(key).stage == Stage::Stored
+    }
+
     /// Records how a publication ends that is about to be removed.
     pub(super) fn note_ending(&mut self, key: EntryKey, ending: Ending) {
         self.items.at_mut(key).ending = ending;

@@ -44,6 +44,12 @@ impl Outbox {
         self.records.is_some()
     }
 
+    /// Returns whether a publication is in the store.
+    pub(super) fn is_stored(&self, key: EntryKey) -> bool {
+        let records = self.records.as_ref();
+        records.is_some_and(|records| records.is_stored(key))
+    }
+
     /// Adds a publication to the records.
     pub(super) fn record(&mut self, key: EntryKey, accepted: &Accepted, now: Moment) {
         if let Some(records) = &mut self.records {

@@ -56,13 +56,18 @@ fn a_gateway_without_a_connection_closes_once_the_store_has_what_is_left() {
     kit.wait(seconds(10));
     assert!(!kit.gateway.is_closed());
     assert_eq!(kit.ops(), ["put 1 1", "commit 1"]);
+    assert!(!kit.gateway.unsent().next().unwrap().is_stored);
     kit.commit();
     let events = kit.events();
     assert_eq!(events[0], Event::Stored { op });
     assert_eq!(failed(&events, op), Some(&Failure::Closed));
+    assert!(matches!(&events[1], Event::Failed { unsent: Some(unsent), .. } if unsent.is_stored));
     let outcome = Outcome::Closed;
     assert_eq!(events[2], Event::Done { op: close, outcome });
-    assert!(matches!(&events[3], Event::Closed { unsent } if unsent.len() == 1));
+    let Event::Closed { unsent } = &events[3] else {
+        panic!("{events:?}");
+    };
+    assert!(matches!(&unsent[..], [unsent] if unsent.is_stored));
     assert_eq!(kit.durable(), ["1"]);
     assert_over(&mut kit);
 }

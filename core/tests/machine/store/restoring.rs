@@ -232,7 +232,12 @@ fn what_was_found_is_kept_by_a_close_and_never_put_again() {
 fn one_that_was_found_can_be_cancelled() {
     let mut kit = found(&[(3, 1, "a")]);
     let op = kit.gateway.unsent().next().unwrap().op;
+    assert!(kit.gateway.unsent().next().unwrap().is_stored);
     kit.cancel(op);
+    let events = kit.events();
+    assert!(
+        matches!(&events[..], [Event::Failed { unsent: Some(unsent), .. }] if !unsent.is_stored)
+    );
     kit.wait(seconds(1));
     assert_eq!(kit.save(), ["remove 3", "commit 3"]);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use iotcore_gateway::Options;
-use iotcore_gateway_testkit::simulation::JobTime;
+use iotcore_gateway::{Options, driver::Delivery};
+use iotcore_gateway_testkit::{disk::FaultRates, simulation::JobTime};
 
-use super::{Machine, is_stored, restored};
+use super::{Machine, is_stored, poll_once, restored};
 
 #[test]
 fn a_close_keeps_what_is_unsent_and_lists_it() {
@@ -18,11 +18,32 @@ fn a_close_keeps_what_is_unsent_and_lists_it() {
     let closed = machine.close(process);
     let unsent = closed.unsent.iter().map(|unsent| &unsent.payload[..]);
     assert!(unsent.eq([b"71", b"72", b"73"]));
+    assert!(closed.unsent.iter().all(|unsent| unsent.is_stored));
     machine.disk.cut_power();
 
     let mut process = machine.start_offline(Options::default());
     assert_eq!(restored(&machine.changes(&mut process)), 3);
     assert_eq!(process.unsent(), ["71", "72", "73"]);
+}
+
+#[test]
+fn a_close_on_a_full_disk_does_not_claim_that_anything_is_stored() {
+    let machine = Machine::new();
+    let mut options = Options::default();
+    options.drain_timeout = Duration::from_secs(2);
+    let process = machine.start_offline(options);
+    let stored = process.publish("71");
+    machine.world.run_until_idle();
+    let mut rates = FaultRates::default();
+    (rates.write, rates.sync) = (100, 100);
+    machine.disk.with(|disk| disk.set_rates(rates));
+    let lost = process.publish("72");
+    let closed = machine.close(process);
+    let is_stored = closed.unsent.iter().map(|unsent| unsent.is_stored);
+    assert!(is_stored.eq([true, false]));
+    let error = |delivery: Delivery| poll_once(delivery).unwrap().unwrap_err().to_string();
+    assert!(error(stored).ends_with("do not publish it again"));
+    assert!(error(lost).ends_with("it may have arrived"));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use super::{Disk, Executed, LOCK, StoreError, failure, list, read_from};
+use super::{Disk, Executed, LOCK, StoreError, check_file, failure, list, read_from};
 use crate::store::{DiskOp, SegmentNumber, StoreFailure, StoreFailureKind};
 
 /// A folder of segments that is only read, for tools. Nothing in it is changed, so it may be on a medium that cannot be
@@ -38,7 +38,9 @@ impl ReadOnlyFolder {
     /// Returns the locked file, if there is one; `None` if a gateway has locked it.
     fn lock(path: &Path) -> io::Result<Option<Option<File>>> {
         list(path)?;
-        let file = match File::open(path.join(LOCK)) {
+        let lock = path.join(LOCK);
+        check_file(&lock)?;
+        let file = match File::open(lock) {
             Ok(file) => file,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Some(None)),
             Err(error) => return Err(error),
