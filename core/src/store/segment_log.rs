@@ -1,21 +1,27 @@
 //! The log: takes operations in, and asks a disk for what makes them durable.
 
 mod copying;
+mod doomed;
 mod group;
+mod room;
 mod upkeep;
 mod writing;
 
 use std::collections::VecDeque;
 
-use self::{copying::Copying, group::Group, writing::Tail};
+use self::{copying::Copying, doomed::Doomed, group::Group, writing::Tail};
 use super::{
     DiskOp, LogOptions, RecordTooLarge, SegmentNumber, StoreFailure, StoreOp, StoreSeq,
     format::{append_put, append_remove},
     segments::{Segments, Trust},
 };
 
-/// How many segments are kept for later, once nothing lives in them any more.
-const SPARES: usize = 2;
+/// So many files are always there for what must be possible on a full disk: Removes, and what is written anew to give
+/// segments back. No Put is written unless they are there afterwards.
+const RESERVE: usize = 2;
+
+/// How many files are kept for later: the reserve, and one for what comes next.
+const SPARES: usize = RESERVE + 1;
 
 /// The memory that a buffer keeps, once more was needed for an exceptional group.
 const ALWAYS_KEPT: usize = 1024 * 1024;
@@ -61,6 +67,12 @@ pub struct SegmentLog {
     is_upkeep_paused: bool,
     /// How many more segments may be written anew to make room for the Commit.
     squeezes: usize,
+    /// Why no file could be created for the Commit that waits.
+    no_file: Option<StoreFailure>,
+    /// What the Commit that waits removes, once there was no room for it.
+    doomed: Option<Doomed>,
+    /// Why the Commit fails once what it removes is durable.
+    verdict: Option<StoreFailure>,
     /// A file that could not be created as a whole.
     leftover: Option<SegmentNumber>,
     /// Reads that have failed since records were last written anew.
@@ -76,6 +88,9 @@ enum Step {
     Create {
         segment: SegmentNumber,
         bytes: u64,
+    },
+    CreateSpare {
+        segment: SegmentNumber,
     },
     WriteHeader,
     WriteRecords,
@@ -164,6 +179,9 @@ impl SegmentLog {
             returning: None,
             is_upkeep_paused: false,
             squeezes: 0,
+            no_file: None,
+            doomed: None,
+            verdict: None,
             leftover: None,
             read_failures: 0,
             lost: 0,
@@ -209,6 +227,10 @@ impl SegmentLog {
         Some(match self.step {
             Step::Idle => return None,
             Step::Create { segment, bytes } => DiskOp::Create { segment, bytes },
+            Step::CreateSpare { segment } => DiskOp::Create {
+                segment,
+                bytes: self.segment_bytes(),
+            },
             Step::WriteHeader | Step::WriteRecords | Step::WriteEnd => {
                 let (segment, offset, bytes) = self.pending_write()?;
                 DiskOp::Write {
@@ -241,6 +263,7 @@ impl SegmentLog {
         match self.step {
             Step::Idle | Step::Read => {}
             Step::Create { segment, bytes } => self.created(segment, bytes),
+            Step::CreateSpare { segment } => self.spare_created(segment),
             Step::WriteHeader => self.header_written(),
             Step::WriteRecords => self.step = Step::WriteEnd,
             Step::WriteEnd => self.step = Step::Sync,
@@ -286,7 +309,12 @@ impl SegmentLog {
             Step::Read => self.read_failed(failure),
             Step::Create { segment, .. } => {
                 self.leftover = Some(segment);
-                self.fail_group(failure);
+                self.create_failed(failure);
+            }
+            Step::CreateSpare { segment } => {
+                self.leftover = Some(segment);
+                self.no_file = Some(failure);
+                self.next();
             }
             Step::WriteHeader
             | Step::WriteRecords
@@ -350,8 +378,20 @@ impl SegmentLog {
                 Trust::Proven | Trust::Unproven => self.folder_dirty = true,
             }
         }
+        self.give_up(place);
         self.segments.retire(place);
         self.next();
+    }
+
+    /// Gives up what is still said to live in a segment that is of no use any more. What the Commit that waits removes is
+    /// not lost.
+    fn give_up(&mut self, place: u32) {
+        let lost = self.segments.give_up(place);
+        let is_lost = |seq: &&u64| {
+            let doomed = self.doomed.as_ref();
+            doomed.is_none_or(|doomed| !doomed.has(**seq))
+        };
+        self.lost += lost.iter().filter(is_lost).count() as u64;
     }
 
     fn may_come_back(&mut self, number: SegmentNumber) {
@@ -380,6 +420,8 @@ impl SegmentLog {
         self.gathered.clear();
         self.gathered.shrink_to(ALWAYS_KEPT);
         self.gathered_puts = false;
+        self.end_search();
+        self.verdict = None;
         self.is_upkeep_paused = true;
         self.events.push_back(LogEvent::Failed(failure));
     }

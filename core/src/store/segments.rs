@@ -132,13 +132,13 @@ impl Segments {
         }
     }
 
-    /// Gives up what is still said to live in a segment, but cannot be read any more. Returns the number of records.
-    pub(crate) fn give_up(&mut self, place: u32) -> u64 {
+    /// Gives up what is still said to live in a segment. Returns the numbers of the records.
+    pub(crate) fn give_up(&mut self, place: u32) -> Vec<u64> {
         if self
             .get(place)
             .is_none_or(|segment| segment.live_bytes == 0)
         {
-            return 0;
+            return Vec::new();
         }
         let is_lost = |(_, slot): &(u64, Slot)| slot.segment == place;
         let lost: Vec<u64> = self
@@ -148,7 +148,7 @@ impl Segments {
             .map(|(seq, _)| seq)
             .collect();
         lost.iter().for_each(|seq| self.remove(*seq));
-        lost.len() as u64
+        lost
     }
 
     #[inline]

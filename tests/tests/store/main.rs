@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod exhaustive;
+mod full;
 #[cfg(feature = "simulation")]
 mod lives;
 mod model;

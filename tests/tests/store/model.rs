@@ -181,6 +181,22 @@ impl World {
         }
     }
 
+    /// Returns the numbers of the records whose Remove is not confirmed.
+    pub(crate) fn not_gone(&self) -> Vec<u64> {
+        let left = self.records.iter().filter(|(_, kept)| !kept.is_gone);
+        left.map(|(number, _)| *number).collect()
+    }
+
+    /// Removes what was not confirmed.
+    pub(crate) fn take_back(&mut self) {
+        let kept = self.records.iter();
+        let unconfirmed = kept.filter(|(_, kept)| !kept.is_removed && !kept.is_confirmed);
+        let unconfirmed: Vec<_> = unconfirmed.map(|(number, _)| *number).collect();
+        unconfirmed
+            .into_iter()
+            .for_each(|number| self.remove(number));
+    }
+
     /// Asks for a Commit, unless one is under way.
     pub(crate) fn commit(&mut self) {
         if self.under_way.is_none() {

@@ -132,8 +132,37 @@ fn play(seed: u64) -> World {
             _ => world.run(),
         }
     }
+    world.disk.set_rates(FaultRates::default());
+    if faults.fills {
+        drain(&mut world);
+    }
     finish(&mut world);
     world
+}
+
+/// Delivers everything while the disk is as full as it is: what is removed is gone, without any room that is added.
+fn drain(world: &mut World) {
+    world.disk.set_limit(world.disk.used());
+    world.run();
+    if world.log.stats().records == 0 {
+        return;
+    }
+    let commits = world.commits;
+    for attempt in 0.. {
+        world
+            .not_gone()
+            .into_iter()
+            .for_each(|number| world.remove(number));
+        world.commit();
+        world.run();
+        if world.commits > commits {
+            break;
+        }
+        assert!(attempt < 3, "it stays full");
+    }
+    world.disk.cut_power();
+    world.restart();
+    assert!(world.is_damaged || world.live().is_empty());
 }
 
 /// Ends all faults: then everything can be committed, and is there after a power cut; and once all is removed, the folder

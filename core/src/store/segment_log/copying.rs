@@ -58,8 +58,10 @@ impl SegmentLog {
             copying,
             segments,
             group,
+            doomed,
             ..
         } = self;
+        let is_doomed = |seq| doomed.as_ref().is_some_and(|doomed| doomed.has(seq));
         if let Some(Copying {
             place,
             scan,
@@ -75,7 +77,7 @@ impl SegmentLog {
                     len: header.len,
                 };
                 let is_needed = match header.kind {
-                    Kind::Put => found == Some(here),
+                    Kind::Put => found == Some(here) && !is_doomed(header.seq),
                     // A Remove of a number that lives was never confirmed: the record was put again, or still lives.
                     Kind::Remove => *is_repair && found.is_none(),
                     Kind::End => false,
@@ -106,7 +108,7 @@ impl SegmentLog {
     /// Records that what lived in a segment is durable elsewhere. What still seems to live there could not be read.
     pub(super) fn copied(&mut self, place: u32, is_repair: bool) {
         self.read_failures = 0;
-        self.lost += self.segments.give_up(place);
+        self.give_up(place);
         if let Some(segment) = self.segments.get_mut(place)
             && is_repair
         {
