@@ -130,6 +130,12 @@ pub enum LogEvent {
     /// Nothing that was applied since the last Commit that succeeded is relied on, nor kept, also if it was applied after the
     /// Commit that failed: all of it has to be applied again. What was durable before still is.
     Failed(StoreFailure),
+    /// A segment that has to be written anew cannot be read, again and again. Its file is left as it is: what lives in it
+    /// counts as kept, and the next start reads it again.
+    SetAside {
+        /// The segment.
+        segment: SegmentNumber,
+    },
 }
 
 /// What is on the disk.
@@ -144,8 +150,10 @@ pub struct LogStats {
     pub records: usize,
     /// Their bytes.
     pub live_bytes: u64,
-    /// Records that were durable once, and could not be read when they were to be written anew.
+    /// Records that were durable once, and were damaged when they were to be written anew.
     pub lost: u64,
+    /// Files that are left as they are, since the start or since then, because they cannot be read or are no segments.
+    pub set_aside: usize,
 }
 
 impl SegmentLog {
@@ -154,11 +162,8 @@ impl SegmentLog {
         options: LogOptions,
         segments: Segments,
         last_used: Option<SegmentNumber>,
+        last: Option<SegmentNumber>,
     ) -> Self {
-        let last = segments
-            .iter()
-            .map(|(_, segment)| segment.number)
-            .next_back();
         let mut log = Self {
             client,
             options,
@@ -187,7 +192,7 @@ impl SegmentLog {
             lost: 0,
             events: VecDeque::new(),
         };
-        log.take_spares(last_used);
+        log.take_spares(last_used, last);
         // The limit may have been higher before, or the power was cut while records were written anew.
         let largest = log.largest();
         log.limit = log.limit.max(log.disk_bytes().saturating_add(2 * largest));
@@ -359,6 +364,7 @@ impl SegmentLog {
             records: self.segments.index().len(),
             live_bytes: live.sum(),
             lost: self.lost,
+            set_aside: self.segments.iter().count() - self.segments.iter_ours().count(),
         }
     }
 

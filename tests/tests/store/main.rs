@@ -8,5 +8,6 @@ mod lives;
 mod model;
 mod random;
 mod rules;
+mod unread;
 
 use model::World;

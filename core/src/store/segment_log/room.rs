@@ -71,7 +71,7 @@ impl SegmentLog {
         }
         let is_full = needed.bytes > 0;
         let tail = self.tail.as_ref().map(|tail| tail.place());
-        let oldest = self.segments.iter().next().map(|(place, _)| place);
+        let oldest = self.segments.iter_ours().next().map(|(place, _)| place);
         if is_full && tail.is_some() && tail == oldest {
             self.tail = None;
             return self.next();
@@ -166,14 +166,17 @@ impl SegmentLog {
         let tail = tail.filter(|_| !is_full);
         let sealed = self
             .segments
-            .iter()
+            .iter_ours()
             .filter(|(place, _)| Some(*place) != tail);
         let dead = sealed.map(|(_, segment)| {
             let used = header_len(&self.client) as u64 + segment.live_bytes;
             segment.capacity.saturating_sub(used)
         });
         let doomed = self.doomed.as_ref().map_or(0, |doomed| {
-            doomed.bytes_in(self.segments.index(), |place| Some(place) != tail)
+            doomed.bytes_in(self.segments.index(), |place| {
+                let segment = self.segments.get(place);
+                Some(place) != tail && segment.is_some_and(|segment| !segment.is_set_aside)
+            })
         });
         dead.sum::<u64>() + doomed
     }

@@ -44,13 +44,25 @@ impl SegmentLog {
     }
 
     /// Makes spares of the files that were never written to and come after all others.
-    pub(super) fn take_spares(&mut self, last_used: Option<SegmentNumber>) {
+    pub(super) fn take_spares(
+        &mut self,
+        last_used: Option<SegmentNumber>,
+        last: Option<SegmentNumber>,
+    ) {
         let last = |segments: &Segments| {
-            let last = segments.iter().next_back();
-            last.map(|(place, segment)| (place, segment.number, segment.capacity))
+            let mut segments = segments.iter().rev();
+            let last = segments.find(|(_, segment)| Some(segment.number) <= last);
+            last.map(|(place, segment)| {
+                (
+                    place,
+                    segment.number,
+                    segment.capacity,
+                    segment.is_set_aside,
+                )
+            })
         };
-        while let Some((place, number, capacity)) = last(&self.segments) {
-            if Some(number) <= last_used || capacity != self.segment_bytes() {
+        while let Some((place, number, capacity, is_set_aside)) = last(&self.segments) {
+            if Some(number) <= last_used || capacity != self.segment_bytes() || is_set_aside {
                 self.newest = Some(number);
                 break;
             }
@@ -103,7 +115,7 @@ impl SegmentLog {
 
     /// Returns a segment that is of no use any more: one that has been replaced, or the oldest, if all is relied on.
     fn reclaimable(&self) -> Option<u32> {
-        let mut segments = self.segments.iter();
+        let mut segments = self.segments.iter_ours();
         let useless = segments.find(|(_, segment)| segment.trust == Trust::Useless);
         if let Some((place, _)) = useless {
             return Some(place);
@@ -125,15 +137,15 @@ impl SegmentLog {
     /// likely goes by itself.
     fn sparse_head(&self) -> Option<u32> {
         let (place, head) = self.head()?;
-        self.segments.iter().nth(KEPT_WHOLE)?;
+        self.segments.iter_ours().nth(KEPT_WHOLE)?;
         (head.live_bytes < head.capacity / SPARSE).then_some(place)
     }
 
-    /// Returns the oldest segment, unless it is written to.
+    /// Returns the oldest segment that is not set aside, unless it is written to.
     pub(super) fn head(&self) -> Option<(u32, &Segment)> {
         let tail = self.tail.as_ref().map(|tail| tail.place());
         self.segments
-            .iter()
+            .iter_ours()
             .next()
             .filter(|(place, _)| Some(*place) != tail)
     }

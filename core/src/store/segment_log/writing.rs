@@ -219,7 +219,7 @@ impl SegmentLog {
         }
         self.group.clear();
         if let Some(copying) = self.copying.take() {
-            self.copied(copying.place(), copying.is_repair());
+            self.copied(&copying);
         }
         self.next();
     }
