@@ -2,10 +2,12 @@
 #![forbid(unsafe_code)]
 
 mod exhaustive;
+mod full;
 #[cfg(feature = "simulation")]
 mod lives;
 mod model;
 mod random;
 mod rules;
+mod unread;
 
 use model::World;
