@@ -66,6 +66,12 @@ pub(crate) enum Event {
     StoreFailed { error: StoreCode, detail: String },
     /// The store can be written again.
     StoreRecovered,
+    /// A message waits for room in the store.
+    StoreFull {
+        stored_bytes: usize,
+        unclaimed_bytes: usize,
+        detail: String,
+    },
     /// An operation succeeded.
     Done { id: Id },
     /// An operation failed.

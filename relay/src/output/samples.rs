@@ -53,6 +53,7 @@ fn number(event: &Event) -> usize {
         Event::Stored { .. } => 29,
         Event::StoreFailed { .. } => 30,
         Event::StoreRecovered => 31,
+        Event::StoreFull { .. } => 32,
     }
 }
 
@@ -219,6 +220,11 @@ fn samples() -> Vec<Event> {
             detail: String::new(),
         },
         Event::StoreRecovered,
+        Event::StoreFull {
+            stored_bytes: 2,
+            unclaimed_bytes: 1,
+            detail: String::new(),
+        },
     ]
 }
 

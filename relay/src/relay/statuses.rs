@@ -85,6 +85,14 @@ pub(super) fn event(change: Status, own: &DeviceId) -> Option<Event> {
             detail: failure.to_string(),
         },
         Status::StoreRecovered => Event::StoreRecovered,
+        full @ Status::StoreFull {
+            reserved,
+            unclaimed,
+        } => Event::StoreFull {
+            stored_bytes: reserved,
+            unclaimed_bytes: unclaimed,
+            detail: full.to_string(),
+        },
         // Each of them has had its event.
         Status::Restored { .. } => return None,
         // With a budget of its own: a bridge may send any number of them, and a program cannot do anything about it.

@@ -39,6 +39,7 @@ mod store;
 mod store_folders;
 #[cfg(unix)]
 mod store_kills;
+mod store_room;
 mod store_tool;
 mod streams;
 mod subscribing;

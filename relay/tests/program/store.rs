@@ -298,39 +298,6 @@ fn devices_that_nobody_attaches_are_listed_waited_for_by_nobody_and_dropped_by_a
 }
 
 #[test]
-fn a_full_store_lets_messages_wait_until_there_is_room() {
-    const MESSAGES: u64 = 20;
-    let cloud = Cloud::plain();
-    cloud.act(|bridge, now| bridge.set_blocked("gateway-1", true, now));
-    let limited = [
-        "--backoff-min",
-        "10",
-        "--backoff-max",
-        "50",
-        "--store-limit",
-        "1048576",
-    ];
-    let mut relay = Relay::start(&stored(&cloud, cloud.options(&[]), &limited));
-    for id in 0..MESSAGES {
-        relay.send(json!({"op": "telemetry", "id": id, "payload": "x".repeat(100_000)}));
-    }
-    for _ in 0..10 {
-        relay.expect("stored");
-    }
-    relay.send(json!({"op": "stats"}));
-    let stats = relay.expect("stats");
-    assert_eq!(
-        (&stats["queued"], &stats["stored"], &stats["stored_bytes"]),
-        (&10.into(), &10.into(), &1_003_200.into())
-    );
-    cloud.act(|bridge, now| bridge.set_blocked("gateway-1", false, now));
-    let end = relay.close();
-    assert_eq!(end.code, Some(0), "{}", end.stderr);
-    assert_eq!(events(&end.events, "done").len() as u64, MESSAGES);
-    assert_eq!(cloud.telemetry("gateway-1").len() as u64, MESSAGES);
-}
-
-#[test]
 fn while_the_store_fails_messages_are_refused_and_then_all_that_was_accepted_is_stored() {
     let cloud = Cloud::plain();
     let options = offline(&cloud, &["--backoff-min", "10", "--backoff-max", "50"]);

@@ -169,7 +169,11 @@ impl State {
             return Err(AcceptError::DriverStopped(publication));
         }
         let accepted = self.apply(Input::Publish(publication), now).published();
-        let op = accepted.map_err(AcceptError::Refused)?;
+        let op = accepted.map_err(|refused| {
+            // It may be the first that finds the store full, which is an event.
+            self.wakers.wake_driver();
+            AcceptError::Refused(refused)
+        })?;
         Ok(self.accepted(op))
     }
 
