@@ -173,6 +173,16 @@ pub enum Event {
     /// The store can be written again, and has what it did not have when it failed.
     #[cfg(feature = "store")]
     StoreRecovered,
+    /// A publication was refused as blocked because the store has no room left for it. Reported once until half of
+    /// [`Durability::max_bytes`](crate::options::Durability::max_bytes) is left again. What is acknowledged makes room; what
+    /// is unclaimed waits until its device is attached or detached, however long.
+    #[cfg(feature = "store")]
+    StoreFull {
+        /// The bytes that are reserved.
+        reserved: usize,
+        /// How many of them are for devices that nobody has attached since the start.
+        unclaimed: usize,
+    },
     /// The gateway is permanently closed. This is the last event, except the end of a [`close`](crate::Gateway::close)
     /// that is called after the gateway gave up connecting.
     Closed {

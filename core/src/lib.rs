@@ -167,7 +167,7 @@
 //! operation; [`Event::Closed`] is the last event, and contains what was left unsent. Only the end of a `close` that is
 //! called after the gateway gave up connecting follows it. [`Gateway::unsent`] returns what is unsent at any time: publish
 //! it again after a restart of the process. A gateway that is dropped sends nothing more. With a store, a close puts what is
-//! left, and waits until that is durable, for `drain_timeout` at most.
+//! left at once, and waits until that is durable, until a second after `drain_timeout` at most.
 //!
 //! # Test your own code
 //!

@@ -205,6 +205,15 @@ pub enum Status {
     /// The store can be written again, and has what it did not have when it failed.
     #[cfg(feature = "store")]
     StoreRecovered,
+    /// A message waits because the store has no room left for it. Reported once until half of it is left again.
+    #[cfg(feature = "store")]
+    StoreFull {
+        /// The bytes that are reserved.
+        reserved: usize,
+        /// How many of them are for devices that nobody has attached since the start, and stay until somebody does, or
+        /// detaches them.
+        unclaimed: usize,
+    },
     /// This number of the oldest changes was dropped, because this reader was too slow.
     Missed(u64),
 }
@@ -377,6 +386,11 @@ impl fmt::Display for Status {
             Self::StoreFailed { failure } => failure.fmt(f),
             #[cfg(feature = "store")]
             Self::StoreRecovered => f.write_str("the store can be written again"),
+            #[cfg(feature = "store")]
+            Self::StoreFull { reserved, unclaimed } => write!(
+                f,
+                "the store is full: {reserved} bytes are reserved, {unclaimed} of them for devices that nobody has attached"
+            ),
             Self::Missed(changes) => write!(f, "{changes} changes were missed"),
         }
     }

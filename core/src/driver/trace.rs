@@ -177,7 +177,8 @@ mod on {
             | Status::StoreDamaged { .. }
             | Status::Unclaimed { .. }
             | Status::StoreFailed { .. }
-            | Status::StoreRecovered) => warn!(parent: span, "{change}"),
+            | Status::StoreRecovered
+            | Status::StoreFull { .. }) => warn!(parent: span, "{change}"),
             Status::Missed(count) => warn!(parent: span, count, "changes missed"),
             Status::Connected
             | Status::Disconnected { .. }

@@ -89,6 +89,9 @@ pub(crate) struct Lifecycle {
     close_op: Option<OpId>,
     /// When a close stops waiting for what has yet to be sent.
     close_by: Option<Moment>,
+    /// When a close stops waiting for the store, which works while what waits is sent.
+    #[cfg(feature = "store")]
+    pub(crate) save_by: Option<Moment>,
     /// Consecutive attempts that failed or did not last, refreshes of a token among them.
     attempts: u32,
     quick_ends: QuickEnds,
@@ -102,6 +105,8 @@ impl Lifecycle {
             open_op: None,
             close_op: None,
             close_by: None,
+            #[cfg(feature = "store")]
+            save_by: None,
             attempts: 0,
             quick_ends: QuickEnds::default(),
             last_token: LastToken::default(),
@@ -224,7 +229,7 @@ impl Gateway {
         let op = self.session.new_op();
         self.lifecycle.close_op = Some(op);
         #[cfg(feature = "store")]
-        self.session.outbox.set_store_phase(StorePhase::Closing);
+        self.begin_saving(now);
         if let State::Online(online) = &mut self.lifecycle.state {
             self.session.end_trials(online);
         }

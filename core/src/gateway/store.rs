@@ -13,18 +13,23 @@
 //! | at QoS 0 | never written |
 //! | the group is durable | stays; `Stored`, unless it has ended |
 //! | the group has failed | put again, with the same number, with the next group; a removal is repeated, too |
-//! | dropped for a newer one, cancelled, refused with its device, given up as suspected, reported | removed |
-//! | its device is detached | removed |
+//! | dropped for a newer one, refused with its device, given up as suspected, reported | removed |
+//! | cancelled, or its device is detached | removed at once |
 //! | expired | removed; a deadline is kept as a date, so time counts that passes while the machine is off |
-//! | replaced by a newer state | removed once a newer one of its device is durable or delivered, or all have ended |
+//! | replaced by a newer state | removed once a newer one of its device is durable or delivered, or all newer ones have ended |
 //! | replaced by a newer state before its group begins | never written |
+//! | a state, while an older one of its device may be in the store | put at once, whether or not there is a connection |
+//! | a state has ended, and a newer one of its device is there, or comes | removed at once |
+//! | a state in flight, and a newer one of its device is delivered | removed at once, although it has not ended |
 //! | urgent | as any other: it is put in the order of acceptance |
 //! | the gateway closes, or has given up connecting | put if it was not, committed before `Closed`, and kept |
 //! | restored | stays, with its number; what replaces it, or ends it, removes it |
 //!
 //! A removal is committed with the next group, and by itself after 1 s, or with 1,000 others: otherwise a healthy link,
 //! which puts nothing, would never commit one, and a crash would send the whole outage again. One that is lost costs a
-//! duplicate, never a loss.
+//! duplicate, never a loss. Those that have to be done at once begin a group as soon as none is under way: what was taken
+//! back, and a state that would replace a newer one, come back only after a crash during a commit, or while the store cannot
+//! be written. Sending does not wait for that.
 //!
 //! Each publication reserves its room in the store when it is accepted, so that a full one refuses it as blocked, and never
 //! fails to take it later. With `DropOldest`, the oldest of its device make room, as in a full queue.
@@ -49,6 +54,10 @@ use crate::{
     store::{Record, StoreFailure, StoreOp, StoreSeq},
     time::{Duration, Instant, UnixTime},
 };
+
+/// How long a close waits for the store after [`Options::drain_timeout`](crate::Options), so that it has some time even if
+/// that is zero.
+const SAVE_TIME: Duration = Duration::from_secs(1);
 
 /// The store: what is to be kept, and what is known of it. Only with [`Durability::linger`](crate::options::Durability).
 ///
@@ -146,14 +155,21 @@ impl Gateway {
         Ok(op)
     }
 
+    /// Puts all that is left at once, because the gateway closes.
+    pub(super) fn begin_saving(&mut self, now: Moment) {
+        self.session.outbox.set_store_phase(StorePhase::Closing);
+        self.lifecycle.save_by = Some(now + self.session.options.drain_timeout + SAVE_TIME);
+    }
+
     /// Closes the gateway, once the store has what is left.
     pub(super) fn save_and_finish(&mut self, now: Moment) {
-        self.session.outbox.set_store_phase(StorePhase::Closing);
-        if self.session.outbox.is_store_settled() {
-            return self.finish();
+        if self.lifecycle.save_by.is_none() {
+            // It has given up connecting.
+            self.begin_saving(now);
         }
-        let until = now + self.session.options.drain_timeout;
+        let until = self.lifecycle.save_by.unwrap_or(now);
         self.lifecycle.state = State::Saving { until };
+        self.finish_if_saved(now);
     }
 
     /// Closes a gateway that waits for the store, if that is done or took too long.
@@ -231,10 +247,27 @@ impl Session {
                 Ok(())
             }
             Some(NoStoreRoom::Blocked) => {
-                self.outbox.block_for_store(publication);
+                if self.outbox.block_for_store(publication) {
+                    self.report_full_store();
+                }
                 Err(PublishErrorKind::Blocked)
             }
         }
+    }
+
+    fn report_full_store(&mut self) {
+        let (_, reserved) = self.outbox.stored();
+        let unclaimed = self
+            .devices
+            .iter()
+            .filter(|(_, device)| !device.is_claimed());
+        let unclaimed = unclaimed
+            .map(|(slot, _)| self.outbox.reserved_by(slot))
+            .sum();
+        self.emit(Event::StoreFull {
+            reserved,
+            unclaimed,
+        });
     }
 
     /// Returns the record of a publication. Its deadline becomes a date, unless the date is not known: a machine without a

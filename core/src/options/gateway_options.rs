@@ -41,7 +41,8 @@ pub struct Options {
     pub max_ack_timeout: Duration,
     /// How long a close, a token refresh or a detach waits for what is pending (default 10 s), with or without a
     /// connection; one setting for the three. A refresh waits until its token expires at the latest; meanwhile it sends nothing new, and what is
-    /// overdue again. A close does not wait for what cannot be sent.
+    /// overdue again. A close does not wait for what cannot be sent; with a store, it waits for that too, a second longer
+    /// at most.
     pub drain_timeout: Duration,
     /// QoS 1 publications in flight at once, 1 to 32,000 (default 100): less than half of the packet identifiers, because
     /// that of a publication sent twice is out of use until its second PUBACK.

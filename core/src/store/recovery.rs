@@ -14,9 +14,12 @@ use super::{
     format::{HeaderProblem, Kind, RECORD_HEADER, Seal, header_len, read_header, read_put},
     index::Slot,
     scan::{Scan, Scanned},
-    segments::Segments,
+    segments::{Segments, Trust},
 };
 use crate::id::ClientId;
+
+/// No file that is kept for later has a number that is higher by so much than the last one that was written to.
+const FARTHEST_SPARE: u64 = 1 << 32;
 
 /// The start of a [`SegmentLog`]: reads a folder, whatever is in it, and changes nothing.
 ///
@@ -53,6 +56,8 @@ enum Phase {
         scan: Scan,
         is_new: bool,
         is_blank: bool,
+        /// The bytes that could not be read.
+        unread: u64,
     },
     Replay(Replay),
 }
@@ -161,15 +166,28 @@ impl Recovery {
         }
     }
 
-    /// Takes the failure of a read: what could not be read counts as damaged.
+    /// Takes the failure of a read. What could not be read counts as damaged, and its file is set aside: it is not touched any
+    /// more, and read again at the next start. Only for errors of that file or the medium: with any other, end the start.
     pub fn handle_failed(&mut self, _failure: &StoreFailure) {
         match &mut self.phase {
-            Phase::Scan { scan, is_new, .. } => {
+            Phase::Scan {
+                place,
+                scan,
+                is_new,
+                unread,
+                ..
+            } => {
                 *is_new = false;
+                *unread += scan.wanted().map_or(0, |(_, len)| len as u64);
+                self.segments.set_aside(*place);
                 scan.skip();
                 self.end_segment_if_over();
             }
-            Phase::Replay(replay) => replay.read(&[]),
+            Phase::Replay(replay) => {
+                if let Some(place) = replay.skip() {
+                    self.segments.set_aside(place);
+                }
+            }
         }
     }
 
@@ -207,8 +225,47 @@ impl Recovery {
         self.judge_damage(unproven);
         let least = header_len(&self.client) + RECORD_HEADER;
         self.segments.distrust_from(unproven, least as u64);
-        let log = SegmentLog::recovered(self.client, self.options, self.segments, self.last_used);
+        let last = self.set_strangers_aside();
+        let set_aside = self
+            .segments
+            .iter()
+            .filter(|(_, segment)| segment.is_set_aside);
+        self.report.set_aside = set_aside.count();
+        if self.report.set_aside > 0 {
+            self.report.skip_unread();
+        }
+        let log = SegmentLog::recovered(
+            self.client,
+            self.options,
+            self.segments,
+            self.last_used,
+            last,
+        );
         Ok((log, self.report))
+    }
+
+    /// Sets aside what is no segment, although its name is that of one that is to be written in a distant future. Returns the
+    /// number of the last file that is none of these.
+    fn set_strangers_aside(&mut self) -> Option<SegmentNumber> {
+        let last_used = self.last_used.map_or(0, SegmentNumber::as_u64);
+        let end = SegmentNumber::from_u64(last_used.saturating_add(FARTHEST_SPARE));
+        let strangers = self
+            .segments
+            .iter()
+            .filter(|(_, segment)| segment.number > end);
+        let strangers: Vec<_> = strangers.map(|(place, _)| place).collect();
+        for place in strangers {
+            self.segments.set_aside(place);
+            if let Some(segment) = self.segments.get_mut(place) {
+                segment.trust = Trust::Proven;
+                self.report.damaged.add(segment.capacity);
+            }
+        }
+        let ours = self
+            .segments
+            .iter()
+            .filter(|(_, segment)| segment.number <= end);
+        ours.map(|(_, segment)| segment.number).next_back()
     }
 
     /// Reads the segment at this place, or starts to return the records.
@@ -222,6 +279,7 @@ impl Recovery {
                     scan: Scan::new(seal, header_len(&self.client), segment.capacity),
                     is_new: true,
                     is_blank: false,
+                    unread: 0,
                 }
             }
             None => {
@@ -286,6 +344,7 @@ impl Recovery {
             number,
             scan,
             is_blank,
+            unread,
             ..
         } = phase
         else {
@@ -295,7 +354,13 @@ impl Recovery {
         if scanned.has_content {
             self.last_used = Some(number);
         }
-        if self.last_used == Some(number) {
+        if self
+            .segments
+            .get(place)
+            .is_some_and(|segment| segment.is_set_aside)
+        {
+            self.report.damaged.add(unread);
+        } else if self.last_used == Some(number) {
             self.count_damage(number, &scanned);
         } else if !is_blank {
             let size = self

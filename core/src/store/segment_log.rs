@@ -1,21 +1,27 @@
 //! The log: takes operations in, and asks a disk for what makes them durable.
 
 mod copying;
+mod doomed;
 mod group;
+mod room;
 mod upkeep;
 mod writing;
 
 use std::collections::VecDeque;
 
-use self::{copying::Copying, group::Group, writing::Tail};
+use self::{copying::Copying, doomed::Doomed, group::Group, writing::Tail};
 use super::{
     DiskOp, LogOptions, RecordTooLarge, SegmentNumber, StoreFailure, StoreOp, StoreSeq,
     format::{append_put, append_remove},
     segments::{Segments, Trust},
 };
 
-/// How many segments are kept for later, once nothing lives in them any more.
-const SPARES: usize = 2;
+/// So many files are always there for what must be possible on a full disk: Removes, and what is written anew to give
+/// segments back. No Put is written unless they are there afterwards.
+const RESERVE: usize = 2;
+
+/// How many files are kept for later: the reserve, and one for what comes next.
+const SPARES: usize = RESERVE + 1;
 
 /// The memory that a buffer keeps, once more was needed for an exceptional group.
 const ALWAYS_KEPT: usize = 1024 * 1024;
@@ -61,6 +67,12 @@ pub struct SegmentLog {
     is_upkeep_paused: bool,
     /// How many more segments may be written anew to make room for the Commit.
     squeezes: usize,
+    /// Why no file could be created for the Commit that waits.
+    no_file: Option<StoreFailure>,
+    /// What the Commit that waits removes, once there was no room for it.
+    doomed: Option<Doomed>,
+    /// Why the Commit fails once what it removes is durable.
+    verdict: Option<StoreFailure>,
     /// A file that could not be created as a whole.
     leftover: Option<SegmentNumber>,
     /// Reads that have failed since records were last written anew.
@@ -76,6 +88,9 @@ enum Step {
     Create {
         segment: SegmentNumber,
         bytes: u64,
+    },
+    CreateSpare {
+        segment: SegmentNumber,
     },
     WriteHeader,
     WriteRecords,
@@ -115,6 +130,12 @@ pub enum LogEvent {
     /// Nothing that was applied since the last Commit that succeeded is relied on, nor kept, also if it was applied after the
     /// Commit that failed: all of it has to be applied again. What was durable before still is.
     Failed(StoreFailure),
+    /// A segment that has to be written anew cannot be read, again and again. Its file is left as it is: what lives in it
+    /// counts as kept, and the next start reads it again.
+    SetAside {
+        /// The segment.
+        segment: SegmentNumber,
+    },
 }
 
 /// What is on the disk.
@@ -129,8 +150,10 @@ pub struct LogStats {
     pub records: usize,
     /// Their bytes.
     pub live_bytes: u64,
-    /// Records that were durable once, and could not be read when they were to be written anew.
+    /// Records that were durable once, and were damaged when they were to be written anew.
     pub lost: u64,
+    /// Files that are left as they are, since the start or since then, because they cannot be read or are no segments.
+    pub set_aside: usize,
 }
 
 impl SegmentLog {
@@ -139,11 +162,8 @@ impl SegmentLog {
         options: LogOptions,
         segments: Segments,
         last_used: Option<SegmentNumber>,
+        last: Option<SegmentNumber>,
     ) -> Self {
-        let last = segments
-            .iter()
-            .map(|(_, segment)| segment.number)
-            .next_back();
         let mut log = Self {
             client,
             options,
@@ -164,12 +184,15 @@ impl SegmentLog {
             returning: None,
             is_upkeep_paused: false,
             squeezes: 0,
+            no_file: None,
+            doomed: None,
+            verdict: None,
             leftover: None,
             read_failures: 0,
             lost: 0,
             events: VecDeque::new(),
         };
-        log.take_spares(last_used);
+        log.take_spares(last_used, last);
         // The limit may have been higher before, or the power was cut while records were written anew.
         let largest = log.largest();
         log.limit = log.limit.max(log.disk_bytes().saturating_add(2 * largest));
@@ -209,6 +232,10 @@ impl SegmentLog {
         Some(match self.step {
             Step::Idle => return None,
             Step::Create { segment, bytes } => DiskOp::Create { segment, bytes },
+            Step::CreateSpare { segment } => DiskOp::Create {
+                segment,
+                bytes: self.segment_bytes(),
+            },
             Step::WriteHeader | Step::WriteRecords | Step::WriteEnd => {
                 let (segment, offset, bytes) = self.pending_write()?;
                 DiskOp::Write {
@@ -241,6 +268,7 @@ impl SegmentLog {
         match self.step {
             Step::Idle | Step::Read => {}
             Step::Create { segment, bytes } => self.created(segment, bytes),
+            Step::CreateSpare { segment } => self.spare_created(segment),
             Step::WriteHeader => self.header_written(),
             Step::WriteRecords => self.step = Step::WriteEnd,
             Step::WriteEnd => self.step = Step::Sync,
@@ -286,7 +314,12 @@ impl SegmentLog {
             Step::Read => self.read_failed(failure),
             Step::Create { segment, .. } => {
                 self.leftover = Some(segment);
-                self.fail_group(failure);
+                self.create_failed(failure);
+            }
+            Step::CreateSpare { segment } => {
+                self.leftover = Some(segment);
+                self.no_file = Some(failure);
+                self.next();
             }
             Step::WriteHeader
             | Step::WriteRecords
@@ -331,6 +364,7 @@ impl SegmentLog {
             records: self.segments.index().len(),
             live_bytes: live.sum(),
             lost: self.lost,
+            set_aside: self.segments.iter().count() - self.segments.iter_ours().count(),
         }
     }
 
@@ -350,8 +384,20 @@ impl SegmentLog {
                 Trust::Proven | Trust::Unproven => self.folder_dirty = true,
             }
         }
+        self.give_up(place);
         self.segments.retire(place);
         self.next();
+    }
+
+    /// Gives up what is still said to live in a segment that is of no use any more. What the Commit that waits removes is
+    /// not lost.
+    fn give_up(&mut self, place: u32) {
+        let lost = self.segments.give_up(place);
+        let is_lost = |seq: &&u64| {
+            let doomed = self.doomed.as_ref();
+            doomed.is_none_or(|doomed| !doomed.has(**seq))
+        };
+        self.lost += lost.iter().filter(is_lost).count() as u64;
     }
 
     fn may_come_back(&mut self, number: SegmentNumber) {
@@ -380,6 +426,8 @@ impl SegmentLog {
         self.gathered.clear();
         self.gathered.shrink_to(ALWAYS_KEPT);
         self.gathered_puts = false;
+        self.end_search();
+        self.verdict = None;
         self.is_upkeep_paused = true;
         self.events.push_back(LogEvent::Failed(failure));
     }

@@ -16,6 +16,8 @@ pub(crate) struct Segment {
     /// The bytes of the records that live in it.
     pub(crate) live_bytes: u64,
     pub(crate) trust: Trust,
+    /// Not all of it could be read, or it is no segment: its file is left as it is, for a later start may read it.
+    pub(crate) is_set_aside: bool,
     /// Its file does not belong to it any more.
     pub(crate) is_gone: bool,
 }
@@ -27,7 +29,7 @@ pub(crate) enum Trust {
     Proven,
     /// What lives in it has to be written anew.
     Unproven,
-    /// That was done, or nothing of it was ever confirmed: it is of no use any more.
+    /// That was done, or nothing of it was ever confirmed: it is of no use any more, unless a part of it could not be read.
     Useless,
 }
 
@@ -48,6 +50,7 @@ impl Segments {
             capacity,
             live_bytes: 0,
             trust: Trust::Proven,
+            is_set_aside: false,
             is_gone: false,
         });
         self.first.wrapping_add(self.list.len() as u32 - 1)
@@ -70,6 +73,18 @@ impl Segments {
         let places = self.list.iter().enumerate();
         let places = places.map(|(at, segment)| (self.first.wrapping_add(at as u32), segment));
         places.filter(|(_, segment)| !segment.is_gone)
+    }
+
+    /// Returns those whose files may be changed.
+    pub(crate) fn iter_ours(&self) -> impl DoubleEndedIterator<Item = (u32, &Segment)> {
+        self.iter().filter(|(_, segment)| !segment.is_set_aside)
+    }
+
+    /// Records that the file of a segment is left as it is.
+    pub(crate) fn set_aside(&mut self, place: u32) {
+        if let Some(segment) = self.get_mut(place) {
+            segment.is_set_aside = true;
+        }
     }
 
     /// Records that the file of a segment is gone, or is another's. Nothing lives in it.
@@ -132,13 +147,13 @@ impl Segments {
         }
     }
 
-    /// Gives up what is still said to live in a segment, but cannot be read any more. Returns the number of records.
-    pub(crate) fn give_up(&mut self, place: u32) -> u64 {
+    /// Gives up what is still said to live in a segment. Returns the numbers of the records.
+    pub(crate) fn give_up(&mut self, place: u32) -> Vec<u64> {
         if self
             .get(place)
             .is_none_or(|segment| segment.live_bytes == 0)
         {
-            return 0;
+            return Vec::new();
         }
         let is_lost = |(_, slot): &(u64, Slot)| slot.segment == place;
         let lost: Vec<u64> = self
@@ -148,7 +163,7 @@ impl Segments {
             .map(|(seq, _)| seq)
             .collect();
         lost.iter().for_each(|seq| self.remove(*seq));
-        lost.len() as u64
+        lost
     }
 
     #[inline]

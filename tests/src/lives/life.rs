@@ -80,6 +80,7 @@ impl World {
 
     /// Ends the life.
     pub(super) fn die(&mut self, death: Death<'_>) {
+        self.model.note_removals(self.link.gateway.wants_store());
         // What has arrived has arrived.
         self.link.cut();
         for event in self.link.bridge_events() {

@@ -50,6 +50,8 @@ pub(super) struct Message {
     pub(super) is_gone: bool,
     /// In this life, `Stored` was reported, or it was restored.
     pub(super) is_stored: bool,
+    /// It is a state, and a newer one was delivered: it must not be sent after that.
+    pub(super) is_outdated: bool,
     /// It has ended before, and was found again: its order is excused.
     pub(super) is_back: bool,
     /// The connections that ended while it was waiting in this life.
@@ -74,6 +76,8 @@ pub(super) enum End {
     Superseded,
     /// The gateway has closed, or has given up connecting.
     Closed,
+    /// Its user took it back.
+    Withdrawn,
     Failed,
 }
 
@@ -82,8 +86,24 @@ impl From<&Failure> for End {
         match failure {
             Failure::Superseded => Self::Superseded,
             Failure::Closed | Failure::GaveUp => Self::Closed,
+            Failure::Cancelled | Failure::Detached => Self::Withdrawn,
             _ => Self::Failed,
         }
+    }
+}
+
+impl Message {
+    pub(super) fn is_state_of(&self, device: usize) -> bool {
+        self.draft.lane == Lane::State && self.draft.device == device
+    }
+
+    /// Returns whether its record may be in the store.
+    pub(super) fn may_be_stored(&self) -> bool {
+        let may_stay = matches!(
+            self.status,
+            Status::Live(_) | Status::Ended(End::Superseded)
+        );
+        may_stay && self.draft.qos == QoS::AtLeastOnce
     }
 }
 

@@ -52,6 +52,8 @@ pub(super) struct Model {
     /// The places that were reported as damaged.
     reported: u64,
     lost: u64,
+    /// Whether removals were under way when the life ended.
+    was_removing: bool,
     /// Reads have failed: anything may have been overlooked.
     is_unreadable: bool,
     pub(super) now: Instant,
@@ -83,6 +85,7 @@ impl Model {
             comebacks_left: 0,
             reported: 0,
             lost: 0,
+            was_removing: false,
             is_unreadable: false,
             now,
             linger: None,
@@ -144,6 +147,10 @@ impl Model {
         if draft.qos == QoS::AtLeastOnce && self.linger.is_some() {
             self.unstored.insert(number);
         }
+        if draft.lane == Lane::State && self.states(draft.device).any(Message::may_be_stored) {
+            // It is put at once, and what was accepted before it, too.
+            self.offline_before = number + 1;
+        }
         self.ops.insert(op, number);
         self.messages.push(Message {
             draft,
@@ -154,6 +161,7 @@ impl Model {
             is_durable: false,
             is_gone: false,
             is_stored: false,
+            is_outdated: false,
             is_back: false,
             strikes: 0,
             arrivals: 0,
@@ -227,6 +235,7 @@ impl Model {
     fn end_state(&mut self, device: usize, number: usize, end: End) {
         if end == End::Delivered {
             self.let_go_of_states(device, number);
+            self.outdate_states(device, number);
         }
         let is_left = |message: &Message| matches!(message.status, Status::Live(_));
         if end != End::Closed && !self.states(device).any(is_left) {
@@ -246,10 +255,18 @@ impl Model {
     }
 
     fn states(&self, device: usize) -> impl Iterator<Item = &Message> {
-        let is_state = move |message: &&Message| {
-            message.draft.device == device && message.draft.lane == Lane::State
-        };
-        self.messages.iter().filter(is_state)
+        let states = self.messages.iter();
+        states.filter(move |message| message.is_state_of(device))
+    }
+
+    /// The records of states that are older than a delivered one have to go.
+    fn outdate_states(&mut self, device: usize, before: usize) {
+        for (number, message) in self.messages.iter_mut().enumerate().take(before) {
+            if message.is_state_of(device) {
+                message.is_outdated = true;
+                self.unstored.remove(&number);
+            }
+        }
     }
 
     /// The records of the states of a device that were replaced, and are older than this number, need not stay.
@@ -309,6 +326,7 @@ impl Model {
             message.status == Status::Ended(End::Closed)
                 && message.draft.qos == QoS::AtLeastOnce
                 && !message.is_durable
+                && !message.is_outdated
         };
         if self.linger.is_some()
             && let Some(number) = self.messages.iter().position(is_missing)

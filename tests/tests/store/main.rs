@@ -3,10 +3,12 @@
 
 mod encoded;
 mod exhaustive;
+mod full;
 #[cfg(feature = "simulation")]
 mod lives;
 mod model;
 mod random;
 mod rules;
+mod unread;
 
 use model::World;

@@ -88,6 +88,8 @@ struct Kept {
     is_removed: bool,
     /// A Commit after its Remove has succeeded: it must not come back.
     is_gone: bool,
+    /// It was removed, and is back because its Remove could not be read: it goes once that can be.
+    is_revived: bool,
 }
 
 /// A log on a disk, and what was reported to the user.
@@ -107,6 +109,8 @@ pub(crate) struct World {
     pub(crate) failures: u64,
     pub(crate) recoveries: u64,
     pub(crate) damage: Damage,
+    /// Files were set aside: what is in them may be missing until they can be read, and what was removed may be back then.
+    pub(crate) was_unread: bool,
     /// Bits were flipped: records may be missing, as many as are reported, and removed ones may be back.
     pub(crate) is_damaged: bool,
 }
@@ -136,6 +140,7 @@ impl World {
             failures: 0,
             recoveries: 0,
             damage: Damage::default(),
+            was_unread: false,
             is_damaged: false,
         }
     }
@@ -165,6 +170,7 @@ impl World {
             is_confirmed: false,
             is_removed: false,
             is_gone: false,
+            is_revived: false,
         };
         self.records.insert(number, kept);
         self.since.puts.push(number);
@@ -179,6 +185,22 @@ impl World {
         if let Some(kept) = self.records.get_mut(&number) {
             kept.is_removed = true;
         }
+    }
+
+    /// Returns the numbers of the records whose Remove is not confirmed.
+    pub(crate) fn not_gone(&self) -> Vec<u64> {
+        let left = self.records.iter().filter(|(_, kept)| !kept.is_gone);
+        left.map(|(number, _)| *number).collect()
+    }
+
+    /// Removes what was not confirmed.
+    pub(crate) fn take_back(&mut self) {
+        let kept = self.records.iter();
+        let unconfirmed = kept.filter(|(_, kept)| !kept.is_removed && !kept.is_confirmed);
+        let unconfirmed: Vec<_> = unconfirmed.map(|(number, _)| *number).collect();
+        unconfirmed
+            .into_iter()
+            .for_each(|number| self.remove(number));
     }
 
     /// Asks for a Commit, unless one is under way.
@@ -216,6 +238,10 @@ impl World {
 
     fn take_events(&mut self) {
         while let Some(event) = self.log.poll_event() {
+            if matches!(event, LogEvent::SetAside { .. }) {
+                self.was_unread = true;
+                continue;
+            }
             let changes = self.under_way.take().expect("an answer nobody waits for");
             match event {
                 LogEvent::Committed { .. } => {
@@ -278,6 +304,7 @@ impl World {
         let found = self.disk.read_all(&mut recovery);
         let (log, recovered) = recovery.finish().expect("it always opens");
         self.log = log;
+        self.was_unread |= recovered.set_aside > 0;
         self.check(&found, &recovered);
         self.damage.places += recovered.damaged.places + recovered.unfinished.places;
         self.damage.bytes += recovered.damaged.bytes + recovered.unfinished.bytes;
@@ -296,7 +323,9 @@ impl World {
                 since.puts.push(*number);
             }
             // A Put that was never confirmed and is not found may still come back, in a file whose new name is lost.
-            kept.is_removed = !is_found;
+            kept.is_revived |= is_found && kept.is_removed && recovered.set_aside > 0;
+            let is_unread = recovered.set_aside > 0 && kept.is_confirmed && !kept.is_removed;
+            kept.is_removed = !is_found && !is_unread;
             kept.is_gone &= !is_found;
         }
     }
@@ -310,7 +339,8 @@ impl World {
             let kept = self.records.get(&number);
             let kept = kept.unwrap_or_else(|| panic!("{number} was never put, or lost before"));
             assert!(kept.content.is(record), "{number} has changed: {record:?}");
-            assert!(!kept.is_gone || self.is_damaged, "{number} is back");
+            let may_be_back = self.is_damaged || self.was_unread;
+            assert!(!kept.is_gone || may_be_back, "{number} is back");
             assert!(recovered.highest_seq >= Some(record.seq()));
             assert!(recovered.highest_accepted >= Some(record.record().accepted));
         }
@@ -319,9 +349,16 @@ impl World {
             .records
             .iter()
             .filter(|(number, kept)| kept.is_confirmed && !kept.is_removed && !is_found(**number));
+        let missing = missing.filter(|(_, kept)| !kept.is_revived);
         let missing: Vec<_> = missing.map(|(number, _)| *number).collect();
-        if self.is_damaged {
-            let places = recovered.damaged.places + recovered.unfinished.places;
+        if recovered.set_aside > 0 {
+            assert!(!recovered.damaged.is_none(), "{recovered:?}");
+        } else if self.is_damaged {
+            let mut places = recovered.damaged.places + recovered.unfinished.places;
+            if self.was_unread {
+                // What was damaged by then may have been in what could not be read.
+                places += self.damage.places;
+            }
             assert!(
                 missing.len() as u64 <= places,
                 "{missing:?} of {recovered:?}"

@@ -25,6 +25,8 @@ struct Faults {
     rates: FaultRates,
     fills: bool,
     flips: bool,
+    /// How many of 100 reads fail at a start, if any do.
+    unread: u8,
 }
 
 impl Faults {
@@ -42,6 +44,10 @@ impl Faults {
             },
             fills: random.percent(20),
             flips: random.percent(15),
+            unread: match random.percent(15) {
+                true => 1 + random.below(40) as u8,
+                false => 0,
+            },
         }
     }
 }
@@ -102,7 +108,13 @@ fn crash(world: &mut World, random: &mut Random, faults: Faults) {
     if faults.flips && random.percent(50) {
         flip(world, random);
     }
-    world.disk.set_rates(FaultRates::default());
+    world.disk.set_rates(FaultRates {
+        read: match random.percent(50) {
+            true => faults.unread,
+            false => 0,
+        },
+        ..FaultRates::default()
+    });
     world.restart();
     world.disk.set_rates(faults.rates);
 }
@@ -132,8 +144,39 @@ fn play(seed: u64) -> World {
             _ => world.run(),
         }
     }
+    world.disk.set_rates(FaultRates::default());
+    if faults.fills {
+        drain(&mut world);
+    }
     finish(&mut world);
     world
+}
+
+/// Delivers everything while the disk is as full as it is: what is removed is gone, without any room that is added.
+fn drain(world: &mut World) {
+    world.disk.set_limit(world.disk.used());
+    world.run();
+    let stats = world.log.stats();
+    // Files that are set aside may have all the room.
+    if stats.records == 0 || stats.set_aside > 0 {
+        return;
+    }
+    let commits = world.commits;
+    for attempt in 0.. {
+        world
+            .not_gone()
+            .into_iter()
+            .for_each(|number| world.remove(number));
+        world.commit();
+        world.run();
+        if world.commits > commits {
+            break;
+        }
+        assert!(attempt < 3, "it stays full");
+    }
+    world.disk.cut_power();
+    world.restart();
+    assert!(world.is_damaged || world.was_unread || world.live().is_empty());
 }
 
 /// Ends all faults: then everything can be committed, and is there after a power cut; and once all is removed, the folder

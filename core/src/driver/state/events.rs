@@ -113,6 +113,14 @@ impl State {
             Event::StoreFailed { failure } => self.on_store_failed(failure),
             #[cfg(feature = "store")]
             Event::StoreRecovered => self.on_store_recovered(),
+            #[cfg(feature = "store")]
+            Event::StoreFull {
+                reserved,
+                unclaimed,
+            } => self.report(&Status::StoreFull {
+                reserved,
+                unclaimed,
+            }),
             Event::Closed { unsent } => {
                 let cause = self.shutdown.cause();
                 self.finish(Closed { cause, unsent });

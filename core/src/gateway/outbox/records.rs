@@ -12,9 +12,9 @@ use core::num::NonZeroU64;
 pub(crate) use self::groups::RecordOp;
 use self::{
     groups::Groups,
-    items::{Items, Stage},
+    items::{Item, Items, Stage},
     line::Line,
-    removals::Removals,
+    removals::{Haste, Removals},
     room::StoreRoom,
     states::States,
 };
@@ -135,34 +135,29 @@ impl Records {
     /// Adds a publication; returns whether there may be something to commit.
     pub(super) fn add(&mut self, key: EntryKey, accepted: &Accepted, now: Moment) -> bool {
         let item = self.items.begin(key, accepted.is_state, now);
-        if accepted.is_state {
-            self.states.add(accepted.device);
-        }
         self.is_restorable &= accepted.found.is_some();
-        let Some(bytes) = accepted.bytes else {
-            return false;
-        };
+        let bytes = accepted.bytes.unwrap_or(0);
         item.bytes = bytes as u32;
         self.room.reserve(bytes);
+        let follows_stored = accepted.is_state && self.add_state(key, accepted);
         if let Some(Found {
             seq,
             accepted: place,
         }) = accepted.found
         {
-            item.seq = Some(seq);
+            self.items.at_mut(key).seq = Some(seq);
             self.last = self.last.max(Some(seq));
             self.accepted_before = self.accepted_before.max(place.get());
             self.store(key, accepted.op, accepted.device);
             return true;
         }
-        let is_put = self.phase != Phase::Connected || self.linger.is_zero();
-        if is_put {
-            let seq = self.last.map_or(StoreSeq::FIRST, StoreSeq::next);
-            self.last = Some(seq);
-            item.seq = Some(seq);
+        if accepted.bytes.is_some() {
+            self.line.push_back(&mut self.items, key);
+            if self.phase != Phase::Connected || self.linger.is_zero() || follows_stored {
+                self.number_all();
+            }
         }
-        self.line.push_back(&mut self.items, key);
-        is_put && !self.has_group()
+        !self.has_group() && (self.line.first_to_put().is_some() || self.removals.has_haste())
     }
 
     /// Records that a publication is durable.
@@ -172,7 +167,7 @@ impl Records {
         self.stored += 1;
         if item.is_state {
             let replaced = self.states.settle(device, op);
-            self.remove_all(replaced);
+            self.remove_states(device, replaced, Haste::None);
         }
     }
 
@@ -188,49 +183,46 @@ impl Records {
 
     /// Ends a publication; returns whether there may be something to do.
     pub(super) fn end(&mut self, key: EntryKey, op: OpId, device: Slot) -> bool {
-        let item = self.items.at(key);
-        let (stage, bytes, is_state) = (item.stage, item.bytes as usize, item.is_state);
-        let (seq, ending) = (item.may_be_stored(self.groups.begun()), item.ending);
-        if item.is_in_line() {
-            self.line.remove(&mut self.items, key);
-        }
+        let Item {
+            is_state, ending, ..
+        } = *self.items.at(key);
         if self.phase == Phase::Closed {
+            // It stays in the store.
+            self.leave_line(key);
             return false;
         }
-        self.stored -= usize::from(stage == Stage::Stored);
-        match seq {
-            Some(seq) if ending == Ending::Superseded => {
-                if !self.states.replace(device, op, seq, bytes) {
-                    self.remove(seq, bytes);
-                }
-            }
-            Some(seq) => self.remove(seq, bytes),
-            None => self.room.release(bytes),
-        }
-        if is_state {
-            self.end_state(op, device, ending);
+        let (seq, bytes) = self.leave(key);
+        match (is_state, seq) {
+            (true, _) => self.end_state(seq, bytes, op, device, ending),
+            (false, Some(seq)) => self.remove(seq, bytes, haste_after(ending, false)),
+            (false, None) => self.room.release(bytes),
         }
         self.room.is_look_due() || self.has_new_removals()
     }
 
-    #[inline(never)]
-    fn end_state(&mut self, op: OpId, device: Slot, ending: Ending) {
-        if ending == Ending::Delivered {
-            let replaced = self.states.settle(device, op);
-            self.remove_all(replaced);
-        }
-        let left = self.states.end(device);
-        self.remove_all(left);
+    /// Forgets that a publication is stored, or is to be; returns its number if it may be in the store, and what it has
+    /// reserved.
+    #[inline]
+    fn leave(&mut self, key: EntryKey) -> (Option<StoreSeq>, usize) {
+        let item = self.items.at(key);
+        let (stage, bytes) = (item.stage, item.bytes as usize);
+        let seq = item.may_be_stored(self.groups.begun());
+        self.leave_line(key);
+        self.stored -= usize::from(stage == Stage::Stored);
+        let item = self.items.at_mut(key);
+        (item.stage, item.bytes) = (Stage::Volatile, 0);
+        (seq, bytes)
     }
 
-    fn remove_all(&mut self, replaced: Vec<states::Replaced>) {
-        for states::Replaced { seq, bytes, .. } in replaced {
-            self.remove(seq, bytes);
+    #[inline]
+    fn leave_line(&mut self, key: EntryKey) {
+        if self.items.at(key).is_in_line() {
+            self.line.remove(&mut self.items, key);
         }
     }
 
-    fn remove(&mut self, seq: StoreSeq, bytes: usize) {
-        self.removals.push(seq);
+    fn remove(&mut self, seq: StoreSeq, bytes: usize, haste: Haste) {
+        self.removals.push(seq, haste);
         self.room.release(bytes);
     }
 
@@ -312,9 +304,13 @@ impl Records {
     }
 
     /// Replaces the key of a publication.
-    pub(super) fn rename(&mut self, old: EntryKey, new: EntryKey) {
+    pub(super) fn rename(&mut self, device: Slot, old: EntryKey, new: EntryKey) {
         self.items.rename(old, new);
-        if self.items.at(new).is_in_line() {
+        let item = self.items.at(new);
+        if item.is_state {
+            self.states.rename(device, old, new);
+        }
+        if item.is_in_line() {
             self.line.rename(&mut self.items, old, new);
         }
     }
@@ -322,5 +318,17 @@ impl Records {
     /// Frees the memory of all but so many keys.
     pub(super) fn shrink(&mut self, keys: usize) {
         self.items.shrink(keys);
+    }
+}
+
+/// Returns how soon the record of a publication has to go that has ended like this: whether or not a newer state may have
+/// been sent since.
+fn haste_after(ending: Ending, has_newer: bool) -> Haste {
+    match ending {
+        Ending::Withdrawn => Haste::AtOnce,
+        Ending::Delivered | Ending::Failed if has_newer => Haste::AtOnce,
+        // A newer one is in the store, too.
+        Ending::Superseded => Haste::None,
+        Ending::Delivered | Ending::Failed => Haste::None,
     }
 }

@@ -77,6 +77,7 @@ impl Outbox {
         if let Some(records) = &mut self.records {
             let ending = match failure {
                 Failure::Superseded => Ending::Superseded,
+                Failure::Cancelled | Failure::Detached => Ending::Withdrawn,
                 _ => Ending::Failed,
             };
             records.note_ending(key, ending);
@@ -186,11 +187,21 @@ impl Outbox {
         Some(NoStoreRoom::Blocked)
     }
 
-    /// Records that the user of its device waits for room in the store for this publication.
-    pub(crate) fn block_for_store(&mut self, publication: &Publication) {
-        if let (Some(records), Some(bytes)) = (&mut self.records, record_bytes(publication)) {
-            records.room.block(publication.device.slot, bytes);
+    /// Records that the user of its device waits for room in the store for this publication; returns whether that is news.
+    pub(crate) fn block_for_store(&mut self, publication: &Publication) -> bool {
+        match (&mut self.records, record_bytes(publication)) {
+            (Some(records), Some(bytes)) => records.room.block(publication.device.slot, bytes),
+            _ => false,
         }
+    }
+
+    /// Returns what a device has reserved in the store for what waits.
+    pub(crate) fn reserved_by(&self, device: Slot) -> usize {
+        let records = self.records.as_ref();
+        let waiting = self.queues.at(device).all(&self.entries);
+        waiting
+            .map(|key| records.map_or(0, |records| records.bytes(key)))
+            .sum()
     }
 
     /// Takes the devices whose users waited for room in the store and have it.
@@ -295,8 +306,9 @@ impl Outbox {
 
     /// Replaces the key of a publication.
     pub(super) fn rename_record(&mut self, old: EntryKey, new: EntryKey) {
+        let device = self.entries.at(new).device;
         if let Some(records) = &mut self.records {
-            records.rename(old, new);
+            records.rename(device, old, new);
         }
     }
 

@@ -31,6 +31,8 @@ pub(super) struct Replay {
     /// The bytes that were read last: from which segment, from where on.
     window: Vec<u8>,
     window_start: Option<Slot>,
+    /// Whether that has failed.
+    is_unread: bool,
     /// The seal of the segment that was read last.
     seal: Option<(u32, Seal)>,
     last_device: Option<DeviceId>,
@@ -72,9 +74,17 @@ impl Replay {
         Some((number, slot.offset, len))
     }
 
+    /// Leaves out what is read; returns its segment. What lives there still does: it may be read later.
+    pub(super) fn skip(&mut self) -> Option<u32> {
+        self.read(&[]);
+        self.is_unread = true;
+        Some(self.window_start?.segment)
+    }
+
     pub(super) fn read(&mut self, bytes: &[u8]) {
         if let Some(place) = self.places.get(self.done) {
             self.window_start = Some(place.slot);
+            self.is_unread = false;
             self.window.clear();
             self.window.extend_from_slice(bytes);
         }
@@ -97,7 +107,9 @@ impl Replay {
                     return Some(record);
                 }
                 None => {
-                    segments.remove(place.seq.get());
+                    if !self.is_unread {
+                        segments.remove(place.seq.get());
+                    }
                     damaged.add(u64::from(place.slot.len));
                 }
             }

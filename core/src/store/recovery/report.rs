@@ -4,6 +4,9 @@ use core::{error::Error, fmt, num::NonZeroU64};
 
 use crate::store::StoreSeq;
 
+/// More numbers than were ever given out between two records that are in neighbouring segments.
+const SKIPPED: u64 = 1 << 40;
+
 /// Something in a folder that could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Damage {
@@ -36,14 +39,32 @@ impl Damage {
 pub struct Recovered {
     /// The number of records that live.
     pub records: u64,
-    /// The highest number of a record, also of one that was removed. Those that follow have to be above.
+    /// The highest number of a record, also of one that was removed. Those that follow have to be above. With
+    /// [`set_aside`](Self::set_aside), it is so far above all that were read that it is above those that were not, too.
     pub highest_seq: Option<StoreSeq>,
-    /// The highest place in the order of acceptance. Those that follow have to be above.
+    /// The highest place in the order of acceptance. Those that follow have to be above. The same holds for it.
     pub highest_accepted: Option<NonZeroU64>,
-    /// What was durable once and could not be read: each place may have cost a record, and nothing else did.
+    /// What was durable once and could not be read: each place may have cost a record, and nothing else did, but for a file
+    /// that is set aside, which is one place.
     pub damaged: Damage,
+    /// Files that are left as they are, because they could not be read as a whole, or are no segments: what lives in them comes
+    /// back once a start can read it.
+    pub set_aside: usize,
     /// The same in what was written last. A power cut explains it: then none of it was confirmed.
     pub unfinished: Damage,
+}
+
+impl Recovered {
+    /// Moves the highest numbers above those of records that could not be read.
+    pub(crate) fn skip_unread(&mut self) {
+        let above = |number: Option<NonZeroU64>| {
+            let number = number.unwrap_or(NonZeroU64::MIN);
+            Some(number.saturating_add(SKIPPED))
+        };
+        let seq = self.highest_seq.map(NonZeroU64::from);
+        self.highest_seq = above(seq).map(StoreSeq::from);
+        self.highest_accepted = above(self.highest_accepted);
+    }
 }
 
 /// Why a folder is not opened. Nothing in it was changed.

@@ -2,14 +2,14 @@
 
 use super::{SegmentLog, Step};
 use crate::store::{
-    SegmentNumber, StoreFailure,
+    LogEvent, SegmentNumber, StoreFailure, StoreFailureKind,
     format::{Kind, Seal, header_len, padded},
     index::Slot,
     scan::Scan,
     segments::Trust,
 };
 
-/// How often a read is attempted before what it was for counts as damaged.
+/// How often a read is attempted before its segment is set aside.
 const READ_ATTEMPTS: u32 = 3;
 
 /// The segment whose records are read.
@@ -19,13 +19,11 @@ pub(super) struct Copying {
     number: SegmentNumber,
     scan: Scan,
     is_repair: bool,
+    /// Whether its file stays, so that its Removes do.
+    is_set_aside: bool,
 }
 
 impl Copying {
-    pub(super) fn place(&self) -> u32 {
-        self.place
-    }
-
     /// Returns whether it is written anew because it is not relied on.
     pub(super) fn is_repair(&self) -> bool {
         self.is_repair
@@ -49,6 +47,7 @@ impl SegmentLog {
             number: segment.number,
             scan: Scan::new(seal, header_len(&self.client), segment.capacity),
             is_repair,
+            is_set_aside: segment.is_set_aside,
         });
         self.read_on();
     }
@@ -58,12 +57,15 @@ impl SegmentLog {
             copying,
             segments,
             group,
+            doomed,
             ..
         } = self;
+        let is_doomed = |seq| doomed.as_ref().is_some_and(|doomed| doomed.has(seq));
         if let Some(Copying {
             place,
             scan,
             is_repair,
+            is_set_aside,
             ..
         }) = copying
         {
@@ -75,9 +77,10 @@ impl SegmentLog {
                     len: header.len,
                 };
                 let is_needed = match header.kind {
-                    Kind::Put => found == Some(here),
+                    Kind::Put => found == Some(here) && !is_doomed(header.seq),
                     // A Remove of a number that lives was never confirmed: the record was put again, or still lives.
-                    Kind::Remove => *is_repair && found.is_none(),
+                    // What could not be read may live, too.
+                    Kind::Remove => *is_repair && found.is_none() && !*is_set_aside,
                     Kind::End => false,
                 };
                 if is_needed {
@@ -89,26 +92,41 @@ impl SegmentLog {
         self.read_on();
     }
 
-    /// Gives up until the next Commit, for a read may succeed then. What is not relied on holds up every Commit, so that is
-    /// left out if it cannot be read again and again; any other segment stays as it is.
+    /// Gives up until the next Commit, for a read may succeed then. A segment that cannot be read again and again is set aside.
+    /// What can be read of it is written anew all the same if it is not relied on.
     pub(super) fn read_failed(&mut self, failure: StoreFailure) {
-        let holds_up_commits = self.copying.as_ref().is_some_and(Copying::is_repair);
-        self.read_failures += u32::from(holds_up_commits);
-        if !holds_up_commits || self.read_failures < READ_ATTEMPTS {
+        let Some(copying) = &mut self.copying else {
+            return;
+        };
+        let (place, segment, is_repair) = (copying.place, copying.number, copying.is_repair);
+        if copying.is_set_aside {
+            copying.scan.skip();
+            return self.read_on();
+        }
+        self.read_failures += u32::from(failure.kind == StoreFailureKind::Broken);
+        if self.read_failures < READ_ATTEMPTS {
             return self.fail_group(failure);
         }
-        if let Some(copying) = &mut self.copying {
-            copying.scan.skip();
+        self.read_failures = 0;
+        self.segments.set_aside(place);
+        self.events.push_back(LogEvent::SetAside { segment });
+        self.group.clear();
+        self.copying = None;
+        match is_repair {
+            true => self.start_copying(place, is_repair),
+            false => self.next(),
         }
-        self.read_on();
     }
 
-    /// Records that what lived in a segment is durable elsewhere. What still seems to live there could not be read.
-    pub(super) fn copied(&mut self, place: u32, is_repair: bool) {
+    /// Records that what lived in a segment is durable elsewhere. What still seems to live there is damaged, unless it could
+    /// not be read.
+    pub(super) fn copied(&mut self, copying: &Copying) {
         self.read_failures = 0;
-        self.lost += self.segments.give_up(place);
-        if let Some(segment) = self.segments.get_mut(place)
-            && is_repair
+        if !copying.is_set_aside {
+            self.give_up(copying.place);
+        }
+        if let Some(segment) = self.segments.get_mut(copying.place)
+            && copying.is_repair
         {
             segment.trust = Trust::Useless;
         }

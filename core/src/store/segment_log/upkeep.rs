@@ -3,7 +3,6 @@
 use super::{SPARES, SegmentLog, Step};
 use crate::store::{
     SegmentNumber, StoreFailure, StoreFailureKind,
-    format::header_len,
     segments::{Segment, Segments, Trust},
 };
 
@@ -45,13 +44,25 @@ impl SegmentLog {
     }
 
     /// Makes spares of the files that were never written to and come after all others.
-    pub(super) fn take_spares(&mut self, last_used: Option<SegmentNumber>) {
+    pub(super) fn take_spares(
+        &mut self,
+        last_used: Option<SegmentNumber>,
+        last: Option<SegmentNumber>,
+    ) {
         let last = |segments: &Segments| {
-            let last = segments.iter().next_back();
-            last.map(|(place, segment)| (place, segment.number, segment.capacity))
+            let mut segments = segments.iter().rev();
+            let last = segments.find(|(_, segment)| Some(segment.number) <= last);
+            last.map(|(place, segment)| {
+                (
+                    place,
+                    segment.number,
+                    segment.capacity,
+                    segment.is_set_aside,
+                )
+            })
         };
-        while let Some((place, number, capacity)) = last(&self.segments) {
-            if Some(number) <= last_used || capacity != self.segment_bytes() {
+        while let Some((place, number, capacity, is_set_aside)) = last(&self.segments) {
+            if Some(number) <= last_used || capacity != self.segment_bytes() || is_set_aside {
                 self.newest = Some(number);
                 break;
             }
@@ -104,64 +115,39 @@ impl SegmentLog {
 
     /// Returns a segment that is of no use any more: one that has been replaced, or the oldest, if all is relied on.
     fn reclaimable(&self) -> Option<u32> {
-        let mut segments = self.segments.iter();
+        let mut segments = self.segments.iter_ours();
         let useless = segments.find(|(_, segment)| segment.trust == Trust::Useless);
         if let Some((place, _)) = useless {
             return Some(place);
         }
-        let (place, _) = self.head().filter(|(_, head)| head.live_bytes == 0)?;
-        self.segments.last_unproven().is_none().then_some(place)
+        let (place, head) = self.head()?;
+        let (kept, kept_at_all) = match &self.doomed {
+            None => (head.live_bytes, true),
+            Some(doomed) => (
+                head.live_bytes - doomed.bytes_in(self.segments.index(), |other| other == place),
+                !doomed.is_all(self.segments.index()),
+            ),
+        };
+        // If nothing at all is to be kept, it does not matter what is relied on.
+        let may_go = kept == 0 && (!kept_at_all || self.segments.last_unproven().is_none());
+        may_go.then_some(place)
     }
 
     /// Returns the oldest segment if little of it lives; not if there are only two, for then the rest of it most
     /// likely goes by itself.
     fn sparse_head(&self) -> Option<u32> {
         let (place, head) = self.head()?;
-        self.segments.iter().nth(KEPT_WHOLE)?;
+        self.segments.iter_ours().nth(KEPT_WHOLE)?;
         (head.live_bytes < head.capacity / SPARSE).then_some(place)
     }
 
-    /// Returns the oldest segment, unless it is written to.
-    fn head(&self) -> Option<(u32, &Segment)> {
+    /// Returns the oldest segment that is not set aside, unless it is written to.
+    pub(super) fn head(&self) -> Option<(u32, &Segment)> {
         let tail = self.tail.as_ref().map(|tail| tail.place());
         self.segments
-            .iter()
+            .iter_ours()
             .next()
             .filter(|(place, _)| Some(*place) != tail)
-    }
-
-    /// Starts the Commit if there is room for it, or makes room.
-    fn make_room(&mut self) {
-        let (needed, largest) = self.space_needed();
-        if needed == 0 {
-            return self.start_commit();
-        }
-        let reserve = self.largest().max(largest);
-        let (limit, reserves) = match self.gathered_puts {
-            true => (self.options.max_bytes, 2),
-            false => (self.limit, 1),
-        };
-        let spare_bytes = self.spares.len() as u64 * self.segment_bytes();
-        if self.disk_bytes() - spare_bytes + needed + reserves * reserve <= limit {
-            let is_in_the_way = self.disk_bytes() + largest > self.limit;
-            match self.spares.back().copied() {
-                Some(segment) if largest > self.segment_bytes() && is_in_the_way => {
-                    if !self.is_upkeep_paused {
-                        self.step = Step::DeleteSpare { segment };
-                        return;
-                    }
-                }
-                _ => return self.start_commit(),
-            }
-        }
-        if self.squeezes > 0
-            && self.dead_bytes() >= self.segment_bytes()
-            && let Some((place, _)) = self.head()
-        {
-            self.squeezes -= 1;
-            return self.start_copying(place, false);
-        }
-        self.fail_commit(self.over_limit());
     }
 
     /// Returns the size of the largest segment, at least that of a usual one.
@@ -175,19 +161,5 @@ impl SegmentLog {
             kind: StoreFailureKind::Full,
             detail: format!("its files may have {} bytes", self.options.max_bytes).into(),
         }
-    }
-
-    /// Returns the bytes of all segments but the one that is written to in which nothing lives.
-    fn dead_bytes(&self) -> u64 {
-        let tail = self.tail.as_ref().map(|tail| tail.place());
-        let sealed = self
-            .segments
-            .iter()
-            .filter(|(place, _)| Some(*place) != tail);
-        let dead = sealed.map(|(_, segment)| {
-            let used = header_len(&self.client) as u64 + segment.live_bytes;
-            segment.capacity.saturating_sub(used)
-        });
-        dead.sum()
     }
 }

@@ -2,8 +2,8 @@
 
 use super::{ALWAYS_KEPT, SegmentLog, Step, group::Part};
 use crate::store::{
-    LogEvent, SegmentNumber, StoreFailure, StoreFailureKind,
-    format::{Header, RECORD_HEADER, RecordHeader, Seal, header_len, write_header},
+    LogEvent, SegmentNumber, StoreFailure, StoreFailureKind, StoreSeq,
+    format::{Header, RECORD_HEADER, Seal, header_len, write_header},
     segments::Trust,
 };
 
@@ -29,6 +29,11 @@ impl Tail {
 
     pub(super) fn place(&self) -> u32 {
         self.place
+    }
+
+    /// Returns where the next record begins, and the size of the file.
+    pub(super) fn extent(&self) -> (u64, u64) {
+        (self.end.into(), self.capacity)
     }
 
     /// Returns whether so many bytes fit, with the mark behind them.
@@ -96,6 +101,26 @@ impl SegmentLog {
         self.begin_tail(segment, bytes);
     }
 
+    pub(super) fn spare_created(&mut self, segment: SegmentNumber) {
+        self.next_number = segment.next();
+        self.folder_dirty = true;
+        self.spares.push_back(segment);
+        self.make_room();
+    }
+
+    /// Looks once more for room where that helps the Commit that waits: what it removes need not be written anew.
+    pub(super) fn create_failed(&mut self, failure: StoreFailure) {
+        let is_first = self.no_file.is_none() && self.commit.is_some();
+        if !is_first || self.copying.is_none() {
+            return self.fail_group(failure);
+        }
+        self.group.clear();
+        self.copying = None;
+        self.no_file = Some(failure);
+        self.doom();
+        self.next();
+    }
+
     pub(super) fn header_written(&mut self) {
         self.place_records();
     }
@@ -103,31 +128,6 @@ impl SegmentLog {
     /// Records that a part is durable.
     pub(super) fn part_durable(&mut self) {
         self.place_records();
-    }
-
-    /// Returns the bytes of the segments that must be begun for what is gathered, and the largest of them.
-    pub(super) fn space_needed(&self) -> (u64, u64) {
-        let (mut needed, mut largest) = (0, 0);
-        let (mut offset, mut capacity) = match &self.tail {
-            Some(tail) => (u64::from(tail.end), tail.capacity),
-            None => (0, 0),
-        };
-        if offset + (self.gathered.len() + RECORD_HEADER) as u64 <= capacity {
-            return (0, 0);
-        }
-        let mut rest = &self.gathered[..];
-        while let Some(header) = RecordHeader::read(rest) {
-            let occupied = header.occupied();
-            if offset + (occupied + RECORD_HEADER) as u64 > capacity {
-                offset = header_len(&self.client) as u64;
-                capacity = self.capacity_for(occupied);
-                largest = capacity.max(largest);
-                needed += capacity;
-            }
-            offset += occupied as u64;
-            rest = rest.get(occupied..).unwrap_or_default();
-        }
-        (needed, largest)
     }
 
     /// Gives up the tail after a failure: what was confirmed in it has to be written anew, and it may be of no use at all.
@@ -153,7 +153,7 @@ impl SegmentLog {
     }
 
     /// Returns the size of a segment that has room for a record.
-    fn capacity_for(&self, occupied: usize) -> u64 {
+    pub(super) fn capacity_for(&self, occupied: usize) -> u64 {
         let least = header_len(&self.client) + occupied + RECORD_HEADER;
         self.segment_bytes().max(least as u64)
     }
@@ -215,13 +215,24 @@ impl SegmentLog {
             tail.is_confirmed = true;
         }
         if let Some(through) = self.group.through {
-            self.events.push_back(LogEvent::Committed { through });
+            self.committed(through);
         }
         self.group.clear();
         if let Some(copying) = self.copying.take() {
-            self.copied(copying.place(), copying.is_repair());
+            self.copied(&copying);
         }
         self.next();
+    }
+
+    /// Answers the Commit, all of which is durable, or what it removes.
+    fn committed(&mut self, through: StoreSeq) {
+        match self.verdict.take() {
+            None => self.events.push_back(LogEvent::Committed { through }),
+            Some(failure) => {
+                self.fail_commit(failure);
+                self.is_upkeep_paused = false;
+            }
+        }
     }
 
     /// Starts to write what is gathered.
@@ -231,6 +242,7 @@ impl SegmentLog {
         self.gathered.clear();
         self.gathered.shrink_to(ALWAYS_KEPT);
         self.gathered_puts = false;
+        self.end_search();
         self.place_records();
     }
 }

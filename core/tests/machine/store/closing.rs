@@ -126,12 +126,12 @@ fn what_is_not_acknowledged_in_time_is_kept_and_restored() {
 }
 
 #[test]
-fn a_commit_that_is_never_answered_holds_up_the_close_for_the_drain_timeout() {
+fn a_commit_that_is_never_answered_holds_up_the_close_for_a_second_after_the_drain_timeout() {
     let mut kit = Kit::offline();
     kit.publish_own("1");
     kit.ops();
     close_in_vain(&mut kit);
-    kit.wait(Duration::from_millis(9_999));
+    kit.wait(Duration::from_millis(999));
     assert!(!kit.gateway.is_closed());
     kit.wait(Duration::from_millis(1));
     kit.events();
@@ -142,11 +142,11 @@ fn a_commit_that_is_never_answered_holds_up_the_close_for_the_drain_timeout() {
 fn a_store_that_fails_is_tried_again_during_a_close() {
     let mut kit = Kit::offline();
     let op = kit.publish_own("1");
-    close_in_vain(&mut kit);
+    close(&mut kit);
     kit.ops();
     kit.fail(Broken);
+    kit.wait(seconds(10));
     assert!(!kit.gateway.is_closed());
-    kit.wait(seconds(2));
     assert_eq!(kit.save(), ["put 1 1", "commit 1"]);
     let events = kit.events();
     assert!(events.contains(&Event::Stored { op }));
@@ -155,10 +155,10 @@ fn a_store_that_fails_is_tried_again_during_a_close() {
 }
 
 #[test]
-fn a_store_that_goes_on_failing_holds_up_the_close_for_the_drain_timeout() {
+fn a_store_that_goes_on_failing_holds_up_the_close_for_a_second_after_the_drain_timeout() {
     let mut kit = Kit::offline();
     kit.publish_own("1");
-    close_in_vain(&mut kit);
+    close(&mut kit);
     let start = kit.now;
     while !kit.gateway.is_closed() {
         if !kit.ops().is_empty() {
@@ -167,7 +167,7 @@ fn a_store_that_goes_on_failing_holds_up_the_close_for_the_drain_timeout() {
             kit.step();
         }
     }
-    assert_eq!(kit.now - start, seconds(10));
+    assert_eq!(kit.now - start, seconds(11));
     kit.events();
     assert_over(&mut kit);
 }
@@ -283,27 +283,39 @@ fn a_close_during_an_attempt_to_connect_removes_at_once_what_is_acknowledged_the
 #[test]
 fn removals_that_wait_are_committed_before_the_end() {
     let mut kit = Kit::offline();
-    let op = kit.publish_own("1");
+    kit.publish_own("1");
     kit.save();
-    kit.cancel(op);
+    let now = kit.now;
+    kit.gateway.open(now).unwrap();
+    kit.connect();
+    let id = kit.sent_ids()[0];
+    kit.puback(id);
     assert_eq!(kit.ops(), NOTHING);
     close(&mut kit);
     assert!(!kit.gateway.is_closed());
     assert_eq!(kit.save(), ["remove 1", "commit 1"]);
+    hang_up(&mut kit);
     kit.events();
     assert_over(&mut kit);
 }
 
 #[test]
-fn without_a_drain_timeout_a_close_does_not_wait_for_the_store() {
+fn without_a_drain_timeout_the_store_has_a_second() {
     let mut options = lingering(Duration::ZERO);
     options.drain_timeout = Duration::ZERO;
-    let mut kit = Kit::from(Harness::new(options));
-    kit.publish_own("1");
-    close(&mut kit);
-    kit.wait(Duration::ZERO);
-    kit.events();
-    assert_over(&mut kit);
+    for is_in_time in [false, true] {
+        let mut kit = Kit::from(Harness::new(options.clone()));
+        kit.publish_own("1");
+        close(&mut kit);
+        kit.wait(Duration::from_millis(999));
+        assert!(!kit.gateway.is_closed());
+        match is_in_time {
+            true => assert_eq!(kit.save(), ["put 1 1", "commit 1"]),
+            false => kit.wait(Duration::from_millis(1)),
+        }
+        kit.events();
+        assert_over(&mut kit);
+    }
 }
 
 #[test]

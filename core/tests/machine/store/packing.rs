@@ -86,3 +86,36 @@ fn those_that_are_durable_are_removed() {
     });
     assert_stored(kit, &left, &texts);
 }
+
+#[test]
+fn a_state_in_flight_is_removed_with_the_delivery_of_a_newer_one() {
+    let mut options = lingering(Duration::ZERO);
+    options.quota = Quota::unpaced();
+    options.device_queue.messages = 5_000;
+    let mut kit = Kit::from(Harness::new(options));
+    let own = kit.gateway.own_key();
+    let ops: Vec<_> = (0..4_000)
+        .map(|n| kit.publish_own(&n.to_string()))
+        .collect();
+    kit.publish_state(own, "older");
+    kit.save();
+    kit.events();
+    let now = kit.now;
+    kit.gateway.open(now).unwrap();
+    kit.transport_up();
+    kit.connack(0);
+    let first = kit.sent_payloads();
+    assert_eq!(first[0].0, "older");
+    ops[100..].iter().for_each(|op| kit.cancel(*op));
+    kit.publish_state(own, "newer");
+    kit.save();
+    kit.events();
+    kit.puback(first[1].1);
+    let sent = kit.sent_payloads();
+    let newer = sent.iter().find(|(payload, _)| payload == "newer").unwrap();
+    kit.puback(newer.1);
+    kit.save();
+    let left: Vec<_> = (1..100).map(|n| n.to_string()).collect();
+    assert_eq!(kit.durable(), left);
+    assert_eq!(kit.gateway.stats().stored, 99);
+}

@@ -48,6 +48,34 @@ fn a_removal_is_committed_by_itself_after_a_second() {
 }
 
 #[test]
+fn one_that_is_cancelled_is_removed_at_once_with_those_that_wait() {
+    let (mut kit, _, ids) = with_stored(3);
+    kit.puback(ids[1]);
+    kit.lose_connection();
+    assert_eq!(kit.ops(), NOTHING);
+    let waiting = kit.gateway.unsent().next().unwrap().op;
+    kit.cancel(waiting);
+    assert_eq!(kit.ops(), ["remove 2", "remove 1", "commit 3"]);
+}
+
+#[test]
+fn those_of_a_device_that_is_detached_are_removed_at_once() {
+    let mut kit = Kit::offline();
+    let (device, _) = kit.begin_attach("device-1");
+    kit.publish(device, "1");
+    kit.publish(device, "2");
+    kit.save();
+    kit.events();
+    let now = kit.now;
+    kit.gateway.detach(device, now).unwrap();
+    while kit.events().is_empty() {
+        assert_eq!(kit.ops(), NOTHING);
+        kit.step();
+    }
+    assert_eq!(kit.save(), ["remove 1", "remove 2", "commit 2"]);
+}
+
+#[test]
 fn a_thousand_removals_are_committed_at_once() {
     let (mut kit, _, ids) = with_stored(1_500);
     for id in &ids[..999] {

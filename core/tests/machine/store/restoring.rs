@@ -162,8 +162,9 @@ fn the_limits_of_the_queues_and_of_the_store_do_not_count_for_what_was_found() {
     for op in ops {
         kit.cancel(op);
     }
-    kit.wait(seconds(1));
-    assert_eq!(kit.save().len(), 21);
+    let mut removed = kit.save();
+    removed.retain(|op| op.starts_with("remove"));
+    assert_eq!(removed.len(), 20);
     assert!(kit.events().contains(&Event::Writable { device: own }));
     kit.publish_own("y");
 }

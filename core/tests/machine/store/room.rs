@@ -225,6 +225,49 @@ fn a_state_takes_the_room_of_one_that_was_not_put() {
     assert_eq!(refused, Err(PublishErrorKind::Blocked), "the record stays");
 }
 
+/// Returns what was reported of a full store.
+fn fulls(kit: &mut Kit) -> Vec<(usize, usize)> {
+    let events = kit.events().into_iter();
+    let fulls = events.filter_map(|event| match event {
+        Event::StoreFull {
+            reserved,
+            unclaimed,
+        } => Some((reserved, unclaimed)),
+        _ => None,
+    });
+    fulls.collect()
+}
+
+#[test]
+fn a_full_store_is_reported_once_until_half_of_it_is_left() {
+    let (mut kit, own, ops) = full(roomy(5 * (LEAST + 12)));
+    for _ in 0..3 {
+        try_publish(&mut kit, Publication::telemetry(own, "")).unwrap_err();
+    }
+    assert_eq!(fulls(&mut kit), [(5 * (LEAST + 12), 0)]);
+    kit.cancel(ops[0]);
+    kit.publish_own("");
+    try_publish(&mut kit, Publication::telemetry(own, "")).unwrap_err();
+    assert_eq!(fulls(&mut kit), []);
+    ops[1..4].iter().for_each(|op| kit.cancel(*op));
+    (0..3).for_each(|_| _ = kit.publish_own(""));
+    try_publish(&mut kit, Publication::telemetry(own, "")).unwrap_err();
+    assert_eq!(fulls(&mut kit).len(), 1);
+}
+
+#[test]
+fn a_full_store_reports_what_is_unclaimed() {
+    let mut kit = Kit::from(Harness::new(roomy(5 * (LEAST + 12))));
+    let (device, _) = kit.begin_attach("device-1");
+    (0..4).for_each(|_| _ = kit.publish(device, "123456789012"));
+    kit.publish_own("123456789012");
+    kit.save();
+    let (mut kit, _) = kit.restart(roomy(5 * (LEAST + 12)));
+    let own = kit.gateway.own_key();
+    try_publish(&mut kit, Publication::telemetry(own, "")).unwrap_err();
+    assert_eq!(fulls(&mut kit), [(5 * (LEAST + 12), 4 * (LEAST + 12))]);
+}
+
 #[test]
 fn what_was_refused_as_too_large_is_no_matter_of_the_store() {
     let (mut kit, own, _) = full(roomy(5 * (LEAST + 12)));

@@ -118,13 +118,15 @@ fn one_stays_until_the_newer_one_is_acknowledged_if_that_is_first() {
     kit.save();
     kit.redial();
     kit.publish_state(device, "newer");
-    assert_eq!(settle(&mut kit), NOTHING);
+    assert_eq!(kit.ops(), ["put 2 newer", "commit 2"]);
+    kit.wait(seconds(1));
     assert_eq!(kit.durable(), ["older"]);
     kit.acknowledge_attach("device-1");
     let sent = kit.sent_payloads();
     assert_eq!(sent[0].0, "newer");
     kit.puback(sent[0].1);
-    assert_eq!(settle(&mut kit), ["remove 1", "commit 1"]);
+    kit.commit();
+    assert_eq!(kit.save(), ["remove 1", "remove 2", "commit 2"]);
     assert_eq!(kit.disk.durable.len(), 0);
 }
 
@@ -139,9 +141,12 @@ fn one_is_removed_once_a_newer_one_is_acknowledged_although_the_newest_waits() {
     kit.acknowledge_attach("device-1");
     let sent = kit.sent_payloads();
     assert_eq!(sent[0].0, "2");
+    assert_eq!(kit.ops(), ["put 2 2", "commit 2"]);
     kit.publish_state(device, "3");
     kit.puback(sent[0].1);
-    assert_eq!(settle(&mut kit), ["remove 1", "commit 1"]);
+    kit.commit();
+    let removed = ["put 3 3", "remove 1", "remove 2", "commit 3"];
+    assert_eq!(kit.save(), removed);
 }
 
 #[test]
@@ -160,6 +165,63 @@ fn one_stays_until_the_newer_one_at_qos_0_was_handed_over() {
     kit.acknowledge_attach("device-1");
     assert_eq!(kit.sent_texts(), ["newer"]);
     assert_eq!(settle(&mut kit), ["remove 1", "commit 1"]);
+}
+
+#[test]
+fn one_is_put_at_once_while_an_older_one_may_be_in_the_store() {
+    let (mut kit, device) = Kit::attached(seconds(60));
+    kit.publish_state(device, "1");
+    kit.sent();
+    kit.wait(seconds(60));
+    kit.publish(device, "telemetry");
+    assert_eq!(kit.save(), ["put 1 1", "commit 1"]);
+    kit.publish_state(device, "2");
+    let ops = kit.save();
+    assert_eq!(ops, ["put 2 telemetry", "put 3 2", "commit 3"]);
+}
+
+#[test]
+fn one_that_was_delivered_is_removed_at_once_if_a_newer_one_is_there() {
+    for is_newer_first in [false, true] {
+        let (mut kit, device) = Kit::attached(seconds(60));
+        kit.publish_state(device, "older");
+        let id = kit.sent_ids()[0];
+        kit.wait(seconds(60));
+        kit.save();
+        if is_newer_first {
+            kit.publish_state(device, "newer");
+            assert_eq!(kit.save(), ["put 2 newer", "commit 2"]);
+            kit.puback(id);
+            assert_eq!(kit.save(), ["remove 1", "commit 2"]);
+        } else {
+            kit.puback(id);
+            assert_eq!(kit.ops(), NOTHING, "nothing replaces it");
+            kit.publish_state(device, "newer");
+            assert_eq!(kit.save(), ["remove 1", "commit 1"]);
+        }
+    }
+}
+
+#[test]
+fn one_in_flight_is_removed_with_the_delivery_of_a_newer_one() {
+    let mut options = lingering(Duration::ZERO);
+    options.quota = Quota::unpaced();
+    let (harness, device) = Harness::attached(options);
+    let mut kit = Kit::from(harness);
+    kit.publish_state(device, "older");
+    kit.save();
+    kit.publish_state(device, "newer");
+    let sent = kit.sent_payloads();
+    assert_eq!(kit.ops(), ["put 2 newer", "commit 2"]);
+    kit.puback(sent.last().unwrap().1);
+    kit.commit();
+    assert_eq!(kit.save(), ["remove 1", "remove 2", "commit 2"]);
+    assert_eq!(kit.gateway.stats().stored_bytes, 0);
+    assert_eq!(kit.gateway.stats().stored, 0);
+    assert_eq!(kit.gateway.stats().queued, 1, "it has not ended");
+    kit.puback(sent[0].1);
+    assert_eq!(settle(&mut kit), NOTHING);
+    assert_eq!(kit.gateway.stats().queued, 0);
 }
 
 #[test]

@@ -16,6 +16,12 @@ pub(super) struct Group {
     is_committing: bool,
 }
 
+impl Group {
+    pub(super) fn is_empty(&self) -> bool {
+        self.puts.is_empty() && self.removes.is_empty()
+    }
+}
+
 impl Model {
     /// Checks an operation of the gateway.
     pub(in super::super) fn apply(&mut self, op: &StoreOp<'_>) {
@@ -100,8 +106,8 @@ impl Model {
                 // After a start that overlooked something, an older one may seem newer.
                 self.is_unreadable || self.has_newer_state(device, number)
             }
-            Status::Ended(end) => end != End::Closed,
-            _ => false,
+            Status::Ended(end) => end != End::Closed || message.is_outdated,
+            _ => message.is_outdated,
         };
         if !is_over {
             let status = message.status;

@@ -23,6 +23,11 @@ impl Model {
         self.is_unreadable = true;
     }
 
+    /// Records whether removals are under way, just before a life ends: what they concern may come back.
+    pub(in super::super) fn note_removals(&mut self, wants_store: bool) {
+        self.was_removing = wants_store || self.is_in_trouble || !self.group.is_empty();
+    }
+
     /// Ends a life. `lost` are the records that its log could not read any more.
     pub(in super::super) fn die(&mut self, lost: u64) {
         self.counts.one("lives");
@@ -62,6 +67,9 @@ impl Model {
         }
         let numbers: Vec<_> = found.iter().map(|record| self.identify(record)).collect();
         self.check_missing(&numbers, is_unread);
+        if !may_be_damaged && !has_failed && !self.was_removing {
+            self.check_taken_back(&numbers);
+        }
         self.is_unreadable |= is_unread;
         self.seqs.clear();
         (self.found_seq, self.found_place) = (0, 0);
@@ -89,6 +97,23 @@ impl Model {
             self.find(format!("{record:?} was never published"));
         }
         number
+    }
+
+    /// Checks that nothing comes back that was taken back, or would replace a newer state.
+    fn check_taken_back(&mut self, found: &[Option<usize>]) {
+        let found: Vec<_> = found.iter().flatten().copied().collect();
+        for number in &found {
+            let message = &self.messages[*number];
+            let device = message.draft.device;
+            let has_newer = || {
+                let mut newer = found.iter().filter(|newer| *newer > number);
+                newer.any(|newer| self.messages[*newer].is_state_of(device))
+            };
+            let was_taken_back = message.status == Status::Ended(End::Withdrawn);
+            if was_taken_back || message.is_outdated && !has_newer() {
+                return self.find(format!("{number} was taken back or replaced, and is back"));
+            }
+        }
     }
 
     fn check_missing(&mut self, found: &[Option<usize>], is_unread: bool) {
@@ -125,6 +150,7 @@ impl Model {
         self.found_seq = self.found_seq.max(seq);
         self.found_place = self.found_place.max(place);
         let message = &mut self.messages[number];
+        message.is_outdated = false;
         let was_gone = core::mem::take(&mut message.is_gone);
         let was_lost = message.status == Status::Lost;
         if matches!(message.status, Status::Ended(end) if end != End::Closed) {
@@ -191,7 +217,7 @@ impl Message {
             Status::Ended(end) => matches!(end, End::Closed | End::Superseded),
             Status::Lost | Status::Damaged => false,
         };
-        stays && self.is_durable
+        stays && self.is_durable && !self.is_outdated
     }
 
     /// It is not in the store, and need not be.

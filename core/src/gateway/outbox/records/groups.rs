@@ -64,7 +64,7 @@ impl Groups {
     }
 
     /// Returns how many removals belong to the group.
-    fn removals(&self) -> usize {
+    pub(super) fn removals(&self) -> usize {
         self.current.map_or(0, |group| group.removals)
     }
 }
@@ -97,7 +97,7 @@ impl Records {
         let ungrouped = self.removals.len() - self.groups.removals();
         match self.removals.since() {
             None => ungrouped > 0,
-            Some(_) => ungrouped >= MANY_REMOVALS,
+            Some(_) => ungrouped >= MANY_REMOVALS || self.removals.has_haste(),
         }
     }
 
@@ -156,7 +156,10 @@ impl Records {
         let since = self.removals.since();
         let has_waited = since.is_some_and(|since| since + REMOVAL_WAIT <= now);
         let is_closing = self.is_closing() && self.removals.len() > 0;
-        has_waited || is_closing || self.removals.len() >= MANY_REMOVALS
+        has_waited
+            || is_closing
+            || self.removals.has_haste()
+            || self.removals.len() >= MANY_REMOVALS
     }
 
     /// Returns whether there is an operation of the group to be taken.

@@ -43,6 +43,8 @@ pub(in super::super) enum Ending {
     /// It was acknowledged, or handed over at QoS 0.
     Delivered,
     Failed,
+    /// Its user has taken it back.
+    Withdrawn,
     /// A newer state has replaced it.
     Superseded,
 }

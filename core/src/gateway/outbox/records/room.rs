@@ -19,6 +19,8 @@ pub(in super::super) struct StoreRoom {
     least: usize,
     /// Whether one of them may have room since they were last looked at.
     is_look_due: bool,
+    /// Whether one was refused for lack of room since half of it was left.
+    is_full: bool,
 }
 
 /// Returns what a publication reserves; `None` if it is not stored.
@@ -50,6 +52,7 @@ impl StoreRoom {
             waiting: Vec::new(),
             least: usize::MAX,
             is_look_due: false,
+            is_full: false,
         }
     }
 
@@ -77,6 +80,7 @@ impl StoreRoom {
     pub(super) fn release(&mut self, bytes: usize) {
         self.reserved -= bytes;
         self.is_look_due |= self.left() >= self.least;
+        self.is_full &= self.left() < self.limit / 2;
     }
 
     /// Returns whether somebody who waits may have room now.
@@ -85,13 +89,15 @@ impl StoreRoom {
         self.is_look_due
     }
 
-    /// Records that the user of a device waits for so many bytes.
-    pub(in super::super) fn block(&mut self, device: Slot, bytes: usize) {
+    /// Records that the user of a device waits for so many bytes; returns whether it is the first since half of the room was
+    /// left.
+    pub(in super::super) fn block(&mut self, device: Slot, bytes: usize) -> bool {
         match self.waiting.iter_mut().find(|(slot, _)| *slot == device) {
             Some((_, need)) => *need = bytes,
             None => self.waiting.push((device, bytes)),
         }
         self.note_least();
+        !core::mem::replace(&mut self.is_full, true)
     }
 
     fn note_least(&mut self) {

@@ -17,6 +17,8 @@ pub(super) type Label = u64;
 enum End {
     Delivered,
     Superseded,
+    /// Its user took it back.
+    Withdrawn,
     Failed,
     /// The gateway was closed before.
     Closed,
@@ -31,7 +33,7 @@ struct Publication {
     is_stored: bool,
     /// Whether it was durable at any time.
     was_durable: bool,
-    /// Whether all states of its device had ended at any time since.
+    /// Whether it, and all newer states of its device, had ended at any time.
     is_released: bool,
     end: Option<End>,
 }
@@ -49,6 +51,8 @@ pub(super) struct Model {
     /// All of this process.
     publications: BTreeMap<Label, Publication>,
     removed: BTreeSet<u64>,
+    /// Whether the store could not be written, and has not been since.
+    is_failing: bool,
 }
 
 fn label(kept: &Kept) -> Label {
@@ -137,8 +141,11 @@ impl Model {
             Event::Failed { op, failure, .. } => match failure {
                 Failure::Superseded => self.end(op, End::Superseded),
                 Failure::Closed => self.end(op, End::Closed),
+                Failure::Cancelled | Failure::Detached => self.end(op, End::Withdrawn),
                 _ => self.end(op, End::Failed),
             },
+            Event::StoreFailed { .. } => self.is_failing = true,
+            Event::StoreRecovered => self.is_failing = false,
             _ => {}
         }
     }
@@ -147,19 +154,17 @@ impl Model {
         let Some(of) = self.of_op(op) else { return };
         assert_eq!(of.end.replace(end), None);
         let device = of.device;
-        let states = self.publications.values_mut();
-        let mut states: Vec<_> = states
-            .filter(|one| one.is_state && one.device == device)
-            .collect();
-        if states.iter().all(|one| one.end.is_some()) {
-            states.iter_mut().for_each(|one| one.is_released = true);
-        }
+        let states = self.publications.values_mut().rev();
+        let states = states.filter(|one| one.is_state && one.device == device);
+        let newest = states.take_while(|one| one.end.is_some());
+        newest.for_each(|one| one.is_released = true);
     }
 
     /// Begins another process, with what was found.
     pub(super) fn restart<'a>(&mut self, found: impl Iterator<Item = (&'a Kept, OpId)>) {
         self.publications.clear();
         self.removed.clear();
+        self.is_failing = false;
         for (kept, op) in found {
             let device = DEVICES.iter().position(|id| *id == kept.device).unwrap();
             let is_state = kept.topic == PublicationTopic::State;
@@ -180,9 +185,17 @@ impl Model {
         let places = durable.values().map(|kept| kept.accepted);
         assert!(places.is_sorted_by(|a, b| a < b), "{durable:?}");
         assert!(kit.gateway.stats().stored_bytes <= MAX_BYTES);
+        let is_committing = kit.gateway.wants_store() || kit.disk.commit.is_some();
+        let is_leaving = is_committing || self.is_failing;
         for (label, of) in &self.publications {
-            if of.is_stored && of.end.is_none() {
-                assert!(labels.contains(label), "{label} is lost: {labels:?}");
+            let is_on_disk = labels.contains(label);
+            if of.is_stored && of.end.is_none() && !self.is_outdated(*label) {
+                assert!(is_on_disk, "{label} is lost: {labels:?}");
+            }
+            let comes_back = of.end == Some(End::Withdrawn)
+                || self.is_outdated(*label) && !self.has_newer(*label, &labels);
+            if is_on_disk && comes_back {
+                assert!(is_leaving, "{label} would come back: {labels:?}");
             }
             if of.is_state && of.was_durable && of.end == Some(End::Superseded) {
                 self.check_replaced(*label, of, &labels);
@@ -216,7 +229,8 @@ impl Model {
         let durable = kit.disk.durable.values().map(label);
         let durable: Vec<_> = durable.filter(|label| !self.is_replaced(*label)).collect();
         let kept = self.publications.iter();
-        let kept = kept.filter(|(_, one)| one.is_left() && !one.is_volatile);
+        let kept = kept
+            .filter(|(label, one)| one.is_left() && !one.is_volatile && !self.is_outdated(**label));
         let kept: Vec<_> = kept.map(|(label, _)| *label).collect();
         assert_eq!(durable, kept);
         let stats = kit.gateway.stats();
@@ -228,6 +242,21 @@ impl Model {
         {
             assert_eq!(stats.stored_bytes, bytes(&kit.disk.durable));
         }
+    }
+
+    /// Returns whether one of these is a newer state of its device.
+    fn has_newer(&self, label: Label, labels: &[Label]) -> bool {
+        let device = self.publications[&label].device;
+        let mut newer = self.publications.range(label + 1..);
+        newer.any(|(label, one)| one.is_state && one.device == device && labels.contains(label))
+    }
+
+    /// Returns whether this is a state, and a newer one of its device has arrived.
+    fn is_outdated(&self, label: Label) -> bool {
+        let of = &self.publications[&label];
+        let newer = self.publications.range(label + 1..);
+        let mut newer = newer.filter(|(_, one)| one.is_state && one.device == of.device);
+        of.is_state && newer.any(|(_, one)| one.end == Some(End::Delivered))
     }
 
     /// Returns whether this is a state that was replaced by one at QoS 0 that waits.

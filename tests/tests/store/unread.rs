@@ -1,0 +1,173 @@
+//! Files that cannot be read: they are left as they are, and what lives in them comes back.
+
+use iotcore_gateway::store::{
+    DiskOp, LogEvent, LogOptions, Recovered, Recovery, SegmentLog, SegmentNumber, StoreSeq,
+};
+use iotcore_gateway_testkit::disk::{DiskFault, Executed, FaultRates, LossyDisk};
+
+use super::{World, model::client};
+
+const SMALL: LogOptions = LogOptions {
+    segment_bytes: 4096,
+    max_bytes: 64 * 4096,
+};
+
+fn segment(number: u64) -> SegmentNumber {
+    SegmentNumber::from_file_name(&format!("{number:016x}.seg")).unwrap()
+}
+
+fn commit(world: &mut World) {
+    let commits = world.commits;
+    world.commit();
+    world.run();
+    assert_eq!(world.commits, commits + 1);
+}
+
+/// Opens a disk on which one segment cannot be read; returns the numbers of the records.
+fn open(disk: &mut LossyDisk, unread: SegmentNumber) -> (SegmentLog, Vec<u64>, Recovered) {
+    let mut recovery = Recovery::new(&client(), SMALL, disk.files());
+    let mut found = Vec::new();
+    loop {
+        found.extend(core::iter::from_fn(|| recovery.poll_record()));
+        let Some(op) = recovery.poll_disk() else {
+            break;
+        };
+        if matches!(op, DiskOp::Read { segment, .. } if segment == unread) {
+            disk.fail(DiskFault::Read);
+        }
+        match disk.execute(&op) {
+            Ok(Executed::Read(bytes)) => recovery.handle_read(&bytes),
+            Ok(Executed::Done) => unreachable!("a recovery only reads"),
+            Err(failure) => recovery.handle_failed(&failure),
+        }
+    }
+    let (log, recovered) = recovery.finish().unwrap();
+    let numbers = found.iter().map(|record| record.seq().as_u64());
+    (log, numbers.collect(), recovered)
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_at_the_start_is_reported_and_left_alone_and_comes_back() {
+    for unread in 1..=6 {
+        let unread = segment(unread);
+        let mut world = World::new(1, SMALL);
+        for _ in 0..6 {
+            world.put(1, 1_700);
+            world.put(1, 1_700);
+            commit(&mut world);
+        }
+        let bytes = world.disk.bytes(unread).to_vec();
+        let (log, found, recovered) = open(&mut world.disk, unread);
+        assert_eq!(found.len(), 10);
+        assert_eq!(recovered.set_aside, 1);
+        let damage = recovered.damaged;
+        assert_eq!((damage.places, damage.bytes), (1, 3984));
+        assert_eq!(log.stats().set_aside, 1);
+        assert_eq!(log.stats().disk_bytes, world.disk.used());
+        // The numbers of what could not be read are not used again.
+        assert!(recovered.highest_seq.map(StoreSeq::as_u64) > Some(1 << 40));
+        world.log = log;
+        world.was_unread = true;
+        // All others are delivered, and as much again: their segments are reclaimed.
+        for number in found {
+            world.remove(number);
+            commit(&mut world);
+        }
+        for _ in 0..30 {
+            let number = world.put(1, 1_700);
+            commit(&mut world);
+            world.remove(number);
+            commit(&mut world);
+        }
+        assert!(world.log.stats().files <= 6, "{:?}", world.log.stats());
+        assert_eq!(world.disk.bytes(unread), bytes);
+        world.restart();
+        assert_eq!(world.live().len(), 2);
+        commit(&mut world);
+        assert_eq!(world.log.stats().set_aside, 0);
+    }
+}
+
+#[test]
+fn a_segment_that_cannot_be_written_anew_is_set_aside_and_loses_nothing() {
+    // The last one is not relied on after a restart; the first one is written anew once little of it lives.
+    for (is_repair, kept) in [(true, 2), (false, 1)] {
+        let mut world = World::new(1, SMALL);
+        let first = world.put(1, 100);
+        if is_repair {
+            world.put(1, 100);
+        }
+        commit(&mut world);
+        if is_repair {
+            world.restart();
+        }
+        world.disk.set_rates(FaultRates {
+            read: 100,
+            ..FaultRates::default()
+        });
+        let before = world.disk.bytes(segment(1)).to_vec();
+        for _ in 0..120 {
+            let number = world.put(1, 150);
+            world.commit();
+            world.run();
+            world.remove(number);
+        }
+        assert!(world.was_unread, "it is reported");
+        assert!(world.failures <= 3, "{} failures", world.failures);
+        let stats = world.log.stats();
+        assert_eq!((stats.set_aside, stats.lost), (1, 0));
+        assert!(stats.files <= 6, "{stats:?}");
+        assert!(is_repair || world.disk.bytes(segment(1)).len() == before.len());
+        world.disk.set_rates(FaultRates::default());
+        commit(&mut world);
+        world.disk.cut_power();
+        world.restart();
+        let live = world.live();
+        assert!(live.contains(&first) && live.len() == kept, "{live:?}");
+    }
+}
+
+#[test]
+fn a_segment_that_is_set_aside_is_named_by_an_event() {
+    let mut world = World::new(1, SMALL);
+    world.put(1, 100);
+    commit(&mut world);
+    let (mut log, _, _) = open(&mut world.disk, segment(99));
+    let mut events = Vec::new();
+    for _ in 0..3 {
+        world.disk.set_rates(FaultRates {
+            read: 100,
+            ..FaultRates::default()
+        });
+        log.apply(iotcore_gateway::store::StoreOp::Commit {
+            through: StoreSeq::FIRST,
+        })
+        .unwrap();
+        world.disk.run(&mut log);
+        events.extend(core::iter::from_fn(|| log.poll_event()));
+    }
+    let set_aside = LogEvent::SetAside {
+        segment: segment(1),
+    };
+    assert!(events.contains(&set_aside), "{events:?}");
+    assert!(matches!(events.last(), Some(LogEvent::Committed { .. })));
+}
+
+#[test]
+fn a_file_that_somebody_made_up_does_not_end_the_numbers_of_segments() {
+    for bytes in [vec![], vec![0; 4096], vec![7; 4096]] {
+        let mut world = World::new(1, SMALL);
+        let made_up = segment(u64::MAX);
+        world.disk.insert(made_up, bytes.clone());
+        world.restart();
+        assert_eq!(world.log.stats().set_aside, 1);
+        assert!(!world.damage.is_none());
+        for _ in 0..20 {
+            world.put(1, 1_000);
+            commit(&mut world);
+        }
+        world.restart();
+        assert_eq!(world.live().len(), 20);
+        assert_eq!(world.disk.bytes(made_up), bytes);
+    }
+}
