@@ -30,14 +30,24 @@ use crate::{
     store::{Record, Recovered, StoreFailure, StoreOp, StoreSeq},
 };
 
-/// Keeps records, and makes them durable. It may block: it is called on a thread of its own, but for
-/// [`restore`](Self::restore).
+/// Keeps records, and makes them durable: [`restore`](Self::restore) and [`apply`](Self::apply), and
+/// [`tidy`](Self::tidy) if it has more to do. It may block: it is called on a thread of its own, but for `restore`.
 ///
-/// See `examples/sqlite-store` in the repository for one that keeps its records in a database.
-/// `iotcore_gateway_testkit::store_check` checks whether one keeps what the driver relies on.
+/// What it has to see to by itself, and [`SegmentStore`] does:
+///
+/// * One process at a time, and one gateway: it locks what it keeps, and refuses to be restored for another client id.
+/// * What is durable survives a power cut; what is not may be lost, or be there.
+/// * A disk that cannot be written is to be noticed when it is opened, or by `restore`, not at the first commit.
+///
+/// `examples/sqlite-store` in the repository is one in a database, in 130 lines. [`Record::to_bytes`] and
+/// [`StoredRecord::from_bytes`](crate::store::StoredRecord::from_bytes) spare it the fields of a record.
+/// `iotcore_gateway_testkit::store_check` checks whether a store keeps what the driver relies on.
 pub trait Store: Send + 'static {
     /// Passes what is in the store to `each`, in the order of [`Record::accepted`]. Called once, by
     /// [`Setup::start`](crate::driver::Setup::start), before anything else.
+    ///
+    /// Returns [`Recovered::default`] with the number of [`records`](Recovered::records), and what was
+    /// [`damaged`](Recovered::damaged), which the status reports. The driver needs the rest of it from no store.
     ///
     /// # Errors
     ///
@@ -49,13 +59,17 @@ pub trait Store: Send + 'static {
         each: &mut dyn FnMut(StoreSeq, Record<'_>),
     ) -> Result<Recovered, StoreError>;
 
-    /// Carries an operation out. A [`StoreOp::Commit`] returns once all since the last one is durable.
+    /// Carries an operation out. A [`StoreOp::Commit`] returns once all since the last one is durable, also if that is nothing.
+    /// A number that is put is above all that were restored, or that of a record that is to be replaced; one that is removed
+    /// may never have been put.
     ///
     /// # Errors
     ///
-    /// [`StoreFailure`]: nothing since the last commit counts as kept. All of it comes again later.
+    /// [`StoreFailure`]: nothing since the last commit that has succeeded counts as kept. All of it, what is put and what is
+    /// removed, comes again later under the same numbers, so that it need not be undone here, and what ended meanwhile is
+    /// removed. Fail an operation that you do not know: it is one of a later version.
     fn apply(&mut self, op: StoreOp<'_>) -> Result<(), StoreFailure>;
 
-    /// Does what need not be done before the answer to a commit, such as giving space back.
+    /// Does what need not be done before the answer to a commit, such as giving space back. Called after each.
     fn tidy(&mut self) {}
 }

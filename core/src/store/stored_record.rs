@@ -4,7 +4,10 @@ use core::num::NonZeroU64;
 
 use bytes::Bytes;
 
-use super::{Record, StoreSeq, format::Fields};
+use super::{
+    Record, RecordTooLarge, SegmentNumber, StoreSeq,
+    format::{Fields, Kind, RecordHeader, Seal, append_put, read_put},
+};
 use crate::{
     command::{Priority, PublicationTopic},
     id::DeviceId,
@@ -43,6 +46,38 @@ impl StoredRecord {
             priority: record.priority,
             tag: record.tag.cloned(),
         }
+    }
+
+    /// Reads what [`Record::to_bytes`] has written, by this version or an earlier one. `None` if it is damaged.
+    ///
+    /// ```
+    /// # use iotcore_gateway::store::{StoreOp, StoredRecord};
+    /// # use std::collections::BTreeMap;
+    /// fn apply(kept: &mut BTreeMap<u64, Vec<u8>>, op: StoreOp<'_>) -> Result<(), Box<dyn std::error::Error>> {
+    ///     match op {
+    ///         StoreOp::Put { seq, record } => drop(kept.insert(seq.as_u64(), record.to_bytes(seq)?)),
+    ///         StoreOp::Remove { seq } => drop(kept.remove(&seq.as_u64())),
+    ///         _ => {} // write it to the disk here, and sync
+    ///     }
+    ///     Ok(())
+    /// }
+    ///
+    /// fn restore(kept: &BTreeMap<u64, Vec<u8>>) -> Vec<StoredRecord> {
+    ///     let mut found: Vec<_> = kept.values().filter_map(|bytes| StoredRecord::from_bytes(bytes)).collect();
+    ///     found.sort_by_key(|stored| stored.record().accepted);
+    ///     found
+    /// }
+    /// ```
+    #[must_use]
+    pub fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        let seal = alone();
+        let header = seal.read_header(bytes)?;
+        let is_whole = header.kind == Kind::Put && header.len as usize == bytes.len();
+        if !is_whole || !seal.is_valid(bytes) {
+            return None;
+        }
+        let fields = read_put(header.flags, bytes)?;
+        Self::read(NonZeroU64::new(header.seq)?, &fields, None)
     }
 
     /// Copies a record out of its bytes. `last` is one whose device is likely to be the same. `None` if a text is illegal.
@@ -106,4 +141,27 @@ impl StoredRecord {
     pub(crate) const fn device(&self) -> &DeviceId {
         &self.device
     }
+}
+
+impl Record<'_> {
+    /// Writes it with its number, for a store of one's own that keeps records as they are.
+    /// [`StoredRecord::from_bytes`] reads it, in later versions, too.
+    ///
+    /// # Errors
+    ///
+    /// [`RecordTooLarge`]: the payload is larger than any quota allows.
+    pub fn to_bytes(&self, seq: StoreSeq) -> Result<Vec<u8>, RecordTooLarge> {
+        let mut bytes = Vec::new();
+        append_put(&mut bytes, seq.into(), self)?;
+        if let Some(header) = RecordHeader::read(&bytes) {
+            bytes.truncate(header.len as usize);
+            alone().seal(&header, &mut bytes);
+        }
+        Ok(bytes)
+    }
+}
+
+/// Returns the seal of a record that is in no segment: no client id is empty.
+fn alone() -> Seal {
+    Seal::new("", SegmentNumber::from_u64(0))
 }

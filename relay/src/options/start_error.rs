@@ -105,7 +105,7 @@ impl fmt::Display for StartError {
                 write!(f, "--store: {error}")?;
                 match error {
                     StoreError::InUse { .. } => f.write_str(
-                        "; a relay whose program has ended may have it for twice its --drain-timeout: start this one again then",
+                        "; a relay whose program has ended may have it for a second more than twice its --drain-timeout: start this one again then",
                     ),
                     _ => Ok(()),
                 }

@@ -4,7 +4,10 @@ use core::time::Duration;
 
 use bytes::Bytes;
 use iotcore_gateway::{
-    Options, Publication, cause::TransportEnd, options::Durability, store::StoreOp,
+    ClientId, Options, Publication,
+    cause::TransportEnd,
+    options::Durability,
+    store::{DiskOp, LogEvent, LogOptions, Recovery, SegmentLog, StoreOp},
 };
 
 use super::{Bench, COUNTS, OWN_BYTES, PAYLOAD, allocations, bytes_kept, options};
@@ -122,4 +125,88 @@ fn the_memory_of_a_peak_in_a_store_is_given_back() {
     let stats = bench.gateway.stats();
     assert_eq!((stats.stored, stats.stored_bytes, stats.queued), (0, 0, 0));
     assert!(kept <= OWN_BYTES, "{kept} bytes after the peak");
+}
+
+/// The log of a gateway, on a disk that keeps nothing.
+struct Logged {
+    bench: Bench,
+    log: SegmentLog,
+}
+
+impl Logged {
+    /// Makes durable what the store is asked for.
+    fn store(&mut self) {
+        while let Some(op) = self.bench.gateway.poll_store() {
+            self.log.apply(op).unwrap();
+            if let StoreOp::Commit { through } = op {
+                while let Some(op) = self.log.poll_disk() {
+                    assert!(!matches!(op, DiskOp::Read { .. }), "nothing is copied");
+                    self.log.handle_done();
+                }
+                let committed = LogEvent::Committed { through };
+                assert_eq!(self.log.poll_event(), Some(committed));
+                self.bench.gateway.handle_stored(through, self.bench.now);
+            }
+        }
+        self.bench.events();
+    }
+}
+
+/// Publishes so many messages without a connection, each of which is stored; returns what is kept then.
+fn outage(messages: usize) -> (i64, Logged) {
+    bytes_kept(|| {
+        let bench = Bench::with(stored(Duration::ZERO));
+        let own = bench.gateway.own_key();
+        let part = "part-of-a-name";
+        let client = ClientId::new(
+            part.try_into().unwrap(),
+            part.try_into().unwrap(),
+            part.try_into().unwrap(),
+            "gateway".try_into().unwrap(),
+        );
+        let recovery = Recovery::new(&client, LogOptions::default(), []);
+        let (log, _) = recovery.finish().unwrap();
+        let mut logged = Logged { bench, log };
+        for _ in 0..messages {
+            let message = Publication::telemetry(own, vec![7; PAYLOAD]);
+            logged.bench.publish(message);
+            logged.store();
+        }
+        logged
+    })
+}
+
+#[test]
+fn a_message_of_an_outage_takes_its_payload_and_200_bytes_at_most_with_its_place_in_the_log() {
+    /// What is gathered for a write, and the segments.
+    const LOG: i64 = 64 * 1_024;
+    for messages in [10_000, 100_000, 300_000] {
+        let (kept, logged) = outage(messages);
+        assert_eq!(logged.bench.gateway.stats().stored, messages);
+        let each = (kept - OWN_BYTES - LOG) / messages as i64 - PAYLOAD as i64;
+        assert!(each <= 200, "{each} bytes for each of {messages}");
+    }
+}
+
+#[test]
+fn after_an_outage_the_log_keeps_12_bytes_at_most_for_each_of_its_messages() {
+    const MESSAGES: usize = 100_000;
+    let (before, _) = outage(0);
+    let (kept, _) = bytes_kept(|| {
+        let (_, mut logged) = outage(MESSAGES);
+        logged.bench.connect();
+        while logged.bench.converse() > 0 {
+            logged.store();
+        }
+        logged.bench.now += Duration::from_secs(2);
+        logged.bench.gateway.handle_timeout(logged.bench.now);
+        logged.store();
+        let now = logged.bench.now;
+        let broken = TransportEnd::Broken;
+        logged.bench.gateway.handle_disconnected(broken, now);
+        logged.store();
+        logged
+    });
+    let each = (kept - before) / MESSAGES as i64;
+    assert!(each <= 12, "{each} bytes for each");
 }

@@ -1,6 +1,7 @@
 //! The segment log on a disk that loses what was not synced.
 #![forbid(unsafe_code)]
 
+mod encoded;
 mod exhaustive;
 mod full;
 #[cfg(feature = "simulation")]

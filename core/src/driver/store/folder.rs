@@ -205,7 +205,8 @@ impl Folder {
     }
 
     fn perform(&mut self, op: &DiskOp<'_>) -> io::Result<Executed> {
-        if !matches!(op, DiskOp::Read { .. }) {
+        // After a sync, it is checked before that counts.
+        if !matches!(op, DiskOp::Read { .. } | DiskOp::Sync { .. }) {
             self.check_lock()?;
         }
         match *op {
