@@ -92,9 +92,10 @@
 //! | 12 | 4 | CRC-32 of the 12 bytes before; up to here, every version is the same |
 //! | 16 | 8 | number of the segment, as in the name of its file |
 //! | 24 | 8 | all segments with smaller numbers were durable when this one was begun |
-//! | 32 | 2 | length of the client id |
-//! | 34 | n | client id; another one is refused |
-//! | 34 + n | 4 | CRC-32 of all from offset 16 on |
+//! | 32 | 32 | a bit for each of the 256 numbers before that, the nearest first: that segment was there, and durable |
+//! | 64 | 2 | length of the client id |
+//! | 66 | n | client id; another one is refused |
+//! | 66 + n | 4 | CRC-32 of all from offset 16 on |
 //!
 //! Records follow, each at a multiple of 4:
 //!
@@ -104,7 +105,7 @@
 //! | 4 | 4 | length of the record, without padding |
 //! | 8 | 2 | check of this header, so that a damaged length is not believed |
 //! | 10 | 1 | kind: 1 Put, 2 Remove, 3 end |
-//! | 11 | 1 | flags of a Put: 1 QoS 1, 2 urgent, 4 state, 8 subfolder, 16 deadline, 32 tag |
+//! | 11 | 1 | flags: 64 the first of a write, so all before it was durable; of a Put: 1 QoS 1, 2 urgent, 4 state, 8 subfolder, 16 deadline, 32 tag |
 //! | 12 | 8 | number; of an end: the offset of the write that it ends |
 //! | 20 | 8 | Put: place in the order of acceptance |
 //! | 28 | 1, 1, 2 | Put: lengths of the device id, the tag and the subfolder |
@@ -262,7 +263,9 @@ pub enum StoreFailureKind {
     ReadOnly,
     /// The process, or the system, has no open files or no memory left.
     Exhausted,
-    /// A write or a sync has failed otherwise.
+    /// The folder, a file or the whole device is not there or not what it was, or does not answer.
+    Unreachable,
+    /// The medium, or one file on it, is broken: a write, a sync or a read has failed.
     Broken,
 }
 
@@ -276,6 +279,9 @@ impl fmt::Display for StoreFailure {
             }
             StoreFailureKind::Exhausted => {
                 "there are no open files or no memory left for it: allow more, and try again"
+            }
+            StoreFailureKind::Unreachable => {
+                "it is not there, or does not answer: check that its disk is attached and mounted"
             }
             StoreFailureKind::Broken => "it could not be written: check the disk",
         };

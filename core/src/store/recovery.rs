@@ -5,13 +5,16 @@ mod replay;
 mod report;
 
 use core::num::NonZeroU64;
+use std::collections::BTreeSet;
 
 pub use self::owner::read_owner;
 use self::replay::{Place, Replay};
 pub use self::report::{Damage, OpenError, Recovered};
 use super::{
     DiskOp, LogOptions, SegmentLog, SegmentNumber, StoreFailure, StoredRecord,
-    format::{HeaderProblem, Kind, RECORD_HEADER, Seal, header_len, read_header, read_put},
+    format::{
+        Header, HeaderProblem, Kind, Proven, RECORD_HEADER, Seal, header_len, read_header, read_put,
+    },
     index::Slot,
     scan::{Scan, Scanned},
     segments::{Segments, Trust},
@@ -34,8 +37,12 @@ pub struct Recovery {
     options: LogOptions,
     segments: Segments,
     phase: Phase,
-    /// From where on nothing is relied on, by the last header.
-    proven_below: Option<SegmentNumber>,
+    /// From where on nothing is relied on, and what was there before, by the last header.
+    newest: Option<Header>,
+    /// The files of which something could be read, or nothing because of the disk.
+    present: BTreeSet<SegmentNumber>,
+    /// Those that were written to under a higher number since.
+    renamed: BTreeSet<SegmentNumber>,
     /// The last segment that was ever written to.
     last_used: Option<SegmentNumber>,
     places: Vec<Place>,
@@ -82,7 +89,9 @@ impl Recovery {
             options: options.in_range(),
             segments,
             phase: Phase::Replay(Replay::default()),
-            proven_below: None,
+            newest: None,
+            present: BTreeSet::new(),
+            renamed: BTreeSet::new(),
             last_used: None,
             places: Vec::new(),
             doubtful: Vec::new(),
@@ -139,12 +148,15 @@ impl Recovery {
                     *is_blank = bytes.iter().all(|byte| *byte == 0);
                     match read_header(bytes, &self.client) {
                         Ok(header) if header.number == number => {
-                            self.proven_below = Some(header.proven_below);
+                            self.newest = Some(header);
                             self.last_used = Some(number);
                         }
                         // It was renamed, and nothing was written since: what is in it is gone.
-                        Ok(_) => {
+                        Ok(header) => {
                             *is_blank = true;
+                            if header.number > number {
+                                self.renamed.insert(number);
+                            }
                             return self.end_segment();
                         }
                         Err(HeaderProblem::Unreadable) => {}
@@ -218,10 +230,11 @@ impl Recovery {
             Phase::Replay(replay) if replay.is_over() => {}
             _ => return Err(OpenError::Unfinished),
         }
-        let unproven = match self.proven_below {
-            Some(first) => first,
+        let unproven = match self.newest {
+            Some(header) => header.proven_below,
             None => SegmentNumber::from_u64(0),
         };
+        self.find_missing();
         self.judge_damage(unproven);
         let least = header_len(&self.client) + RECORD_HEADER;
         self.segments.distrust_from(unproven, least as u64);
@@ -354,11 +367,14 @@ impl Recovery {
         if scanned.has_content {
             self.last_used = Some(number);
         }
-        if self
+        let is_set_aside = self
             .segments
             .get(place)
-            .is_some_and(|segment| segment.is_set_aside)
-        {
+            .is_some_and(|segment| segment.is_set_aside);
+        if is_set_aside || self.last_used == Some(number) {
+            self.present.insert(number);
+        }
+        if is_set_aside {
             self.report.damaged.add(unread);
         } else if self.last_used == Some(number) {
             self.count_damage(number, &scanned);
@@ -381,7 +397,7 @@ impl Recovery {
     /// Counts the damage to a segment. What was written last need not have been durable, and its end is missing then.
     fn count_damage(&mut self, number: SegmentNumber, scanned: &Scanned) {
         // What is in front of the last write was durable, unless the file has been written to under another name since.
-        let durable = scanned.last_write.unwrap_or(0);
+        let durable = scanned.last_write.max(scanned.last_begin).unwrap_or(0);
         let (before, after): (Vec<_>, Vec<_>) = scanned
             .gaps
             .iter()
@@ -399,6 +415,38 @@ impl Recovery {
         }
         if !doubtful.is_none() {
             self.doubtful.push((number, doubtful));
+        }
+    }
+
+    /// Reports the segments that must be there, and are not: all that were proven when the newest was begun, but for the
+    /// oldest, which go first. A file of one of these that holds something else, or nothing, has not gone.
+    fn find_missing(&mut self) {
+        let Some(header) = self.newest else {
+            return;
+        };
+        let mut has_older = false;
+        for before in (0..Proven::NUMBERS)
+            .rev()
+            .filter(|before| header.proven.has(*before))
+        {
+            let number = header.proven_below.as_u64().checked_sub(before + 1);
+            let Some(number) = number.map(SegmentNumber::from_u64) else {
+                continue;
+            };
+            if self.present.contains(&number) {
+                has_older = true;
+                continue;
+            }
+            let mut files = self
+                .segments
+                .iter()
+                .filter(|(_, file)| file.number == number);
+            let size = files.next().map(|(_, file)| file.capacity);
+            let is_here = size.is_some() && !self.renamed.contains(&number);
+            if is_here || has_older {
+                self.report.damaged.add(size.unwrap_or(0));
+                self.doubtful.retain(|(doubtful, _)| *doubtful != number);
+            }
         }
     }
 
