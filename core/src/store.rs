@@ -105,7 +105,8 @@
 //! | 4 | 4 | length of the record, without padding |
 //! | 8 | 2 | check of this header, so that a damaged length is not believed |
 //! | 10 | 1 | kind: 1 Put, 2 Remove, 3 end |
-//! | 11 | 1 | flags: 64 the first of a write, so all before it was durable; of a Put: 1 QoS 1, 2 urgent, 4 state, 8 subfolder, 16 deadline, 32 tag |
+//! | 11 | 1 | flags: 64 the first of a write, before which all was durable; of a Put: 1 QoS 1, 2 urgent, 4 state, 8 subfolder, 16 deadline,
+//! | | | 32 tag |
 //! | 12 | 8 | number; of an end: the offset of the write that it ends |
 //! | 20 | 8 | Put: place in the order of acceptance |
 //! | 28 | 1, 1, 2 | Put: lengths of the device id, the tag and the subfolder |
