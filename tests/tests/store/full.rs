@@ -129,7 +129,7 @@ fn all_that_was_delivered_gives_its_room_back_whenever_the_disk_has_filled_up() 
                 let mut world = World::new(full_at, SMALL);
                 while world.disk.counts().operations < full_at && world.failures == 0 {
                     world.put(1, len);
-                    if world.live().len() % 5 == 0 {
+                    if world.live().len().is_multiple_of(5) {
                         let oldest = world.live()[0];
                         world.remove(oldest);
                     }
@@ -138,7 +138,7 @@ fn all_that_was_delivered_gives_its_room_back_whenever_the_disk_has_filled_up() 
                 }
                 world.disk.set_limit(world.disk.used());
                 world.run();
-                if full_at % 2 == 0 {
+                if full_at.is_multiple_of(2) {
                     world.disk.cut_power();
                     world.restart();
                 }
