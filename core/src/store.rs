@@ -92,9 +92,10 @@
 //! | 12 | 4 | CRC-32 of the 12 bytes before; up to here, every version is the same |
 //! | 16 | 8 | number of the segment, as in the name of its file |
 //! | 24 | 8 | all segments with smaller numbers were durable when this one was begun |
-//! | 32 | 2 | length of the client id |
-//! | 34 | n | client id; another one is refused |
-//! | 34 + n | 4 | CRC-32 of all from offset 16 on |
+//! | 32 | 32 | a bit for each of the 256 numbers before that, the nearest first: that segment was there, and durable |
+//! | 64 | 2 | length of the client id |
+//! | 66 | n | client id; another one is refused |
+//! | 66 + n | 4 | CRC-32 of all from offset 16 on |
 //!
 //! Records follow, each at a multiple of 4:
 //!
@@ -104,7 +105,8 @@
 //! | 4 | 4 | length of the record, without padding |
 //! | 8 | 2 | check of this header, so that a damaged length is not believed |
 //! | 10 | 1 | kind: 1 Put, 2 Remove, 3 end |
-//! | 11 | 1 | flags of a Put: 1 QoS 1, 2 urgent, 4 state, 8 subfolder, 16 deadline, 32 tag |
+//! | 11 | 1 | flags: 64 the first of a write, before which all was durable |
+//! | | | of a Put also: 1 QoS 1, 2 urgent, 4 state, 8 subfolder, 16 deadline, 32 tag |
 //! | 12 | 8 | number; of an end: the offset of the write that it ends |
 //! | 20 | 8 | Put: place in the order of acceptance |
 //! | 28 | 1, 1, 2 | Put: lengths of the device id, the tag and the subfolder |
@@ -119,13 +121,21 @@
 //! * Records count in the order of the segments and their offsets: the last one about a number decides.
 //! * A segment is reclaimed only as the oldest, and once nothing lives in it: so a Remove outlives its Put. The oldest is
 //!   written anew at the end once less than a quarter of it lives. It gets a new number, under which nothing in it is valid;
-//!   two such segments are kept for later.
+//!   three such segments are kept for later.
+//! * On a full disk, two of these are the reserve: a group with Puts is written only if both are there afterwards, one of
+//!   Removes alone if one is, which is for what is written anew. What a Commit removes does not count as living once there is
+//!   no room for it, and is made durable although the Commit fails.
 //! * The folder is synced after each change of its entries, before the next one, and before a Commit that needs it.
 //! * What lives in a segment of which a write or a sync has failed, and after a restart in the last one, is written anew with
 //!   the Removes there, the newest such segment first, before a Commit is answered or anything reclaimed. Such a segment may
 //!   be reclaimed in between.
 //! * After a restart, a new segment is begun: nothing is appended to what may be torn.
-//! * Damage is left out: a record whose length is intact is skipped, otherwise the next valid one is searched for.
+//! * Damage is left out: a record whose length is intact is skipped, otherwise the next valid one is searched for. A segment
+//!   that was proven when the newest was begun, and is missing although an older one is not, is damage, and so is one whose
+//!   file holds nothing of it. The oldest may have been given back; of the last write in the newest segment, and of a segment
+//!   that was begun last, it is not known whether it was confirmed.
+//! * A file that cannot be read is set aside: it is not touched, not reclaimed, and read again at the next start. Others are
+//!   reclaimed before it, so what was removed from it may come back: a duplicate, never a loss.
 
 mod disk_op;
 mod format;
@@ -262,7 +272,9 @@ pub enum StoreFailureKind {
     ReadOnly,
     /// The process, or the system, has no open files or no memory left.
     Exhausted,
-    /// A write or a sync has failed otherwise.
+    /// The folder, a file or the whole device is not there or not what it was, or does not answer.
+    Unreachable,
+    /// The medium, or one file on it, is broken: a write, a sync or a read has failed.
     Broken,
 }
 
@@ -276,6 +288,9 @@ impl fmt::Display for StoreFailure {
             }
             StoreFailureKind::Exhausted => {
                 "there are no open files or no memory left for it: allow more, and try again"
+            }
+            StoreFailureKind::Unreachable => {
+                "it is not there, or does not answer: check that its disk is attached and mounted"
             }
             StoreFailureKind::Broken => "it could not be written: check the disk",
         };

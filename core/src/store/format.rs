@@ -10,12 +10,17 @@ use crc32fast::Hasher;
 pub use self::header::LONGEST_HEADER;
 pub(crate) use self::{
     fields::{Fields, append_put, read_put},
-    header::{Header, HeaderProblem, header_len, read_any_header, read_header, write_header},
+    header::{
+        Header, HeaderProblem, Proven, header_len, read_any_header, read_header, write_header,
+    },
 };
 use super::{SegmentNumber, record_too_large::MAX_PAYLOAD};
 
 /// The bytes that each record begins with; a record without fields has no others.
 pub(crate) const RECORD_HEADER: usize = 20;
+
+/// The flag of the first record of a write: all before it in its segment was durable when the write began.
+pub(crate) const BEGINS_WRITE: u8 = 64;
 
 /// Records begin at multiples of this, from the start of the segment.
 const ALIGNMENT: usize = 4;
@@ -124,12 +129,13 @@ impl Seal {
         }
     }
 
-    /// Fills in the checksums of a record: all of its bytes but the padding.
+    /// Fills in the flags and the checksums of a record: all of its bytes but the padding.
     #[inline]
     pub(crate) fn seal(&self, header: &RecordHeader, record: &mut [u8]) {
         let check = self.check(header);
-        let start = record.first_chunk_mut::<10>().expect(IN_BOUNDS);
+        let start = record.first_chunk_mut::<12>().expect(IN_BOUNDS);
         start[8..10].copy_from_slice(&check.to_le_bytes());
+        start[11] = header.flags;
         let checksum = self.checksum(record);
         let start = record.first_chunk_mut::<4>().expect(IN_BOUNDS);
         *start = checksum.to_le_bytes();

@@ -1,25 +1,24 @@
 //! Reads what a folder holds, at the start.
 
+mod judging;
 mod owner;
 mod replay;
 mod report;
 
 use core::num::NonZeroU64;
+use std::collections::BTreeSet;
 
 pub use self::owner::read_owner;
 use self::replay::{Place, Replay};
 pub use self::report::{Damage, OpenError, Recovered};
 use super::{
     DiskOp, LogOptions, SegmentLog, SegmentNumber, StoreFailure, StoredRecord,
-    format::{HeaderProblem, Kind, RECORD_HEADER, Seal, header_len, read_header, read_put},
+    format::{Header, HeaderProblem, Kind, RECORD_HEADER, Seal, header_len, read_header, read_put},
     index::Slot,
-    scan::{Scan, Scanned},
-    segments::{Segments, Trust},
+    scan::Scan,
+    segments::Segments,
 };
 use crate::id::ClientId;
-
-/// No file that is kept for later has a number that is higher by so much than the last one that was written to.
-const FARTHEST_SPARE: u64 = 1 << 32;
 
 /// The start of a [`SegmentLog`]: reads a folder, whatever is in it, and changes nothing.
 ///
@@ -34,8 +33,12 @@ pub struct Recovery {
     options: LogOptions,
     segments: Segments,
     phase: Phase,
-    /// From where on nothing is relied on, by the last header.
-    proven_below: Option<SegmentNumber>,
+    /// From where on nothing is relied on, and what was there before, by the last header.
+    newest: Option<Header>,
+    /// The files of which something could be read, or nothing because of the disk.
+    present: BTreeSet<SegmentNumber>,
+    /// Those that were written to under a higher number since.
+    renamed: BTreeSet<SegmentNumber>,
     /// The last segment that was ever written to.
     last_used: Option<SegmentNumber>,
     places: Vec<Place>,
@@ -82,7 +85,9 @@ impl Recovery {
             options: options.in_range(),
             segments,
             phase: Phase::Replay(Replay::default()),
-            proven_below: None,
+            newest: None,
+            present: BTreeSet::new(),
+            renamed: BTreeSet::new(),
             last_used: None,
             places: Vec::new(),
             doubtful: Vec::new(),
@@ -139,12 +144,15 @@ impl Recovery {
                     *is_blank = bytes.iter().all(|byte| *byte == 0);
                     match read_header(bytes, &self.client) {
                         Ok(header) if header.number == number => {
-                            self.proven_below = Some(header.proven_below);
+                            self.newest = Some(header);
                             self.last_used = Some(number);
                         }
                         // It was renamed, and nothing was written since: what is in it is gone.
-                        Ok(_) => {
+                        Ok(header) => {
                             *is_blank = true;
+                            if header.number > number {
+                                self.renamed.insert(number);
+                            }
                             return self.end_segment();
                         }
                         Err(HeaderProblem::Unreadable) => {}
@@ -218,10 +226,11 @@ impl Recovery {
             Phase::Replay(replay) if replay.is_over() => {}
             _ => return Err(OpenError::Unfinished),
         }
-        let unproven = match self.proven_below {
-            Some(first) => first,
+        let unproven = match self.newest {
+            Some(header) => header.proven_below,
             None => SegmentNumber::from_u64(0),
         };
+        self.find_missing();
         self.judge_damage(unproven);
         let least = header_len(&self.client) + RECORD_HEADER;
         self.segments.distrust_from(unproven, least as u64);
@@ -242,30 +251,6 @@ impl Recovery {
             last,
         );
         Ok((log, self.report))
-    }
-
-    /// Sets aside what is no segment, although its name is that of one that is to be written in a distant future. Returns the
-    /// number of the last file that is none of these.
-    fn set_strangers_aside(&mut self) -> Option<SegmentNumber> {
-        let last_used = self.last_used.map_or(0, SegmentNumber::as_u64);
-        let end = SegmentNumber::from_u64(last_used.saturating_add(FARTHEST_SPARE));
-        let strangers = self
-            .segments
-            .iter()
-            .filter(|(_, segment)| segment.number > end);
-        let strangers: Vec<_> = strangers.map(|(place, _)| place).collect();
-        for place in strangers {
-            self.segments.set_aside(place);
-            if let Some(segment) = self.segments.get_mut(place) {
-                segment.trust = Trust::Proven;
-                self.report.damaged.add(segment.capacity);
-            }
-        }
-        let ours = self
-            .segments
-            .iter()
-            .filter(|(_, segment)| segment.number <= end);
-        ours.map(|(_, segment)| segment.number).next_back()
     }
 
     /// Reads the segment at this place, or starts to return the records.
@@ -354,11 +339,14 @@ impl Recovery {
         if scanned.has_content {
             self.last_used = Some(number);
         }
-        if self
+        let is_set_aside = self
             .segments
             .get(place)
-            .is_some_and(|segment| segment.is_set_aside)
-        {
+            .is_some_and(|segment| segment.is_set_aside);
+        if is_set_aside || self.last_used == Some(number) {
+            self.present.insert(number);
+        }
+        if is_set_aside {
             self.report.damaged.add(unread);
         } else if self.last_used == Some(number) {
             self.count_damage(number, &scanned);
@@ -376,46 +364,5 @@ impl Recovery {
             ));
         }
         self.next_segment(place + 1);
-    }
-
-    /// Counts the damage to a segment. What was written last need not have been durable, and its end is missing then.
-    fn count_damage(&mut self, number: SegmentNumber, scanned: &Scanned) {
-        // What is in front of the last write was durable, unless the file has been written to under another name since.
-        let durable = scanned.last_write.unwrap_or(0);
-        let (before, after): (Vec<_>, Vec<_>) = scanned
-            .gaps
-            .iter()
-            .partition(|(offset, _)| *offset < durable);
-        self.in_front = Damage::default();
-        before
-            .iter()
-            .for_each(|(_, len)| self.in_front.add(u64::from(*len)));
-        let mut doubtful = self.in_front;
-        after
-            .iter()
-            .for_each(|(_, len)| doubtful.add(u64::from(*len)));
-        if scanned.last_write.is_none() {
-            doubtful.add(0);
-        }
-        if !doubtful.is_none() {
-            self.doubtful.push((number, doubtful));
-        }
-    }
-
-    /// Decides what the doubtful damage is, now that it is known which segments are proven.
-    fn judge_damage(&mut self, unproven: SegmentNumber) {
-        for (number, doubtful) in &self.doubtful {
-            if *number < unproven {
-                self.report.damaged.merge(doubtful);
-            } else if Some(*number) == self.last_used {
-                self.report.damaged.merge(&self.in_front);
-                self.report.unfinished.merge(&Damage {
-                    places: doubtful.places - self.in_front.places,
-                    bytes: doubtful.bytes - self.in_front.bytes,
-                });
-            } else {
-                self.report.unfinished.merge(doubtful);
-            }
-        }
     }
 }

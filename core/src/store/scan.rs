@@ -1,6 +1,6 @@
 //! Reads the records of a segment one after the other, past damage.
 
-use super::format::{Kind, RECORD_HEADER, RecordHeader, Seal};
+use super::format::{BEGINS_WRITE, Kind, RECORD_HEADER, RecordHeader, Seal};
 
 /// How much is read at once, unless a record is larger.
 pub(crate) const CHUNK: usize = 64 * 1024;
@@ -35,6 +35,8 @@ pub(crate) struct Scanned {
     pub(crate) has_content: bool,
     /// Where the last write began, if its end was found.
     pub(crate) last_write: Option<u32>,
+    /// Where the last write begins whose first record was found.
+    pub(crate) last_begin: Option<u32>,
 }
 
 impl Scan {
@@ -129,6 +131,9 @@ impl Scan {
         self.is_expected = true;
         if let Some(start) = self.gap.take() {
             self.result.gaps.push((start, self.at - start));
+        }
+        if header.flags & BEGINS_WRITE != 0 {
+            self.result.last_begin = Some(self.at);
         }
         if header.kind == Kind::End {
             self.result.last_write = Some(u32::try_from(header.seq).unwrap_or(u32::MAX));

@@ -6,6 +6,7 @@ mod exhaustive;
 mod full;
 #[cfg(feature = "simulation")]
 mod lives;
+mod missing;
 mod model;
 mod random;
 mod rules;

@@ -71,7 +71,7 @@ fn nothing_is_written_before_a_commit_and_nothing_for_an_empty_one() {
 #[test]
 fn any_flipped_bit_costs_one_record_at_most_and_is_reported() {
     let world = world_with(12);
-    let used = 112 + 12 * 164 + 20;
+    let used = 144 + 12 * 164 + 20;
     for offset in 0..used {
         for bit in [0, 5] {
             let mut disk = world.disk.clone();

@@ -295,19 +295,25 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 /// The numbers of ENOMEM, ENFILE and EMFILE on Unix, which have no kind of their own.
 const EXHAUSTED: [i32; 3] = [12, 23, 24];
 
+/// The numbers of errors that concern what is on the medium, or one file of it: EIO on Unix, and on Linux ENODATA, EBADMSG,
+/// EILSEQ, ESTALE, EUCLEAN and EREMOTEIO.
+const BROKEN: [i32; 7] = [5, 61, 74, 84, 116, 117, 121];
+
 fn failure(error: &io::Error) -> StoreFailure {
-    let is_exhausted = error
-        .raw_os_error()
-        .is_some_and(|number| cfg!(unix) && EXHAUSTED.contains(&number));
-    let kind = match error.kind() {
-        _ if is_exhausted => StoreFailureKind::Exhausted,
-        io::ErrorKind::StorageFull
-        | io::ErrorKind::QuotaExceeded
-        | io::ErrorKind::FileTooLarge
-        | io::ErrorKind::WriteZero => StoreFailureKind::Full,
-        io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied => {
+    let number = error.raw_os_error().filter(|_| cfg!(unix));
+    let kind = match (error.kind(), number) {
+        (_, Some(number)) if EXHAUSTED.contains(&number) => StoreFailureKind::Exhausted,
+        (
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge
+            | io::ErrorKind::WriteZero,
+            _,
+        ) => StoreFailureKind::Full,
+        (io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied, _) => {
             StoreFailureKind::ReadOnly
         }
+        (_, Some(number)) if !BROKEN.contains(&number) => StoreFailureKind::Unreachable,
         _ => StoreFailureKind::Broken,
     };
     StoreFailure {

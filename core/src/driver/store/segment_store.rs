@@ -137,7 +137,7 @@ impl<D: Disk> Store for SegmentStore<D> {
             match self.disk.execute(&op) {
                 Ok(Executed::Read(bytes)) => recovery.handle_read(&bytes),
                 Ok(Executed::Done) => recovery.handle_read(&[]),
-                // It is intact, and cannot be read now: it must not be taken for damaged, and be reclaimed.
+                // It is no error of this file: it may be intact, so it is not taken for damaged.
                 Err(failure) if failure.kind != StoreFailureKind::Broken => {
                     return Err(StoreError::Unreadable(failure));
                 }
@@ -166,6 +166,7 @@ impl<D: Disk> Store for SegmentStore<D> {
             match log.poll_event() {
                 Some(LogEvent::Committed { .. }) => return Ok(()),
                 Some(LogEvent::Failed(failure)) => return Err(failure),
+                Some(LogEvent::SetAside { .. }) => {}
                 _ if Self::step(&mut self.disk, log) => {}
                 _ => return Err(failed("a commit was not answered")),
             }

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU64;
 
-use super::{Kind, RECORD_HEADER, RecordHeader, padded};
+use super::{BEGINS_WRITE, Kind, RECORD_HEADER, RecordHeader, padded};
 use crate::{
     command::{Priority, PublicationTopic},
     mqtt::QoS,
@@ -23,7 +23,7 @@ const STATE: u8 = 4;
 const SUBFOLDER: u8 = 8;
 const DEADLINE: u8 = 16;
 const TAG: u8 = 32;
-const ALL_FLAGS: u8 = 63;
+const ALL_FLAGS: u8 = 63 | BEGINS_WRITE;
 
 /// The fields of a Put that was read. The texts are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -9,8 +9,11 @@ const MAGIC: [u8; 8] = *b"iotgwseg";
 const VERSION: u32 = 1;
 
 /// The bytes before the client id: the magic, the version and their checksum, which are the same in every version; then the
-/// number, from where on all segments are unproven, and the length of the client id.
-const FIXED: usize = 34;
+/// number, from where on all segments are unproven, which of those before are there, and the length of the client id.
+const FIXED: usize = 34 + PROVEN_BYTES;
+
+/// The bytes that say which segments are there: one bit for each of the last ones that are proven.
+const PROVEN_BYTES: usize = 32;
 
 /// The bytes that hold any header: a client id has four parts of at most 255 bytes each.
 pub const LONGEST_HEADER: usize = 4 * 1024;
@@ -22,6 +25,30 @@ pub(crate) struct Header {
     pub(crate) number: SegmentNumber,
     /// All segments with smaller numbers were durable when this one was begun.
     pub(crate) proven_below: SegmentNumber,
+    pub(crate) proven: Proven,
+}
+
+/// Which segments were there when one was begun, and proven. From then on, they go from the oldest on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Proven([u8; PROVEN_BYTES]);
+
+impl Proven {
+    /// How many numbers before `proven_below` it is about.
+    pub(crate) const NUMBERS: u64 = 8 * PROVEN_BYTES as u64;
+
+    /// Notes the segment that is so far before the first unproven one; those that are too far are left out.
+    pub(crate) fn insert(&mut self, before: u64) {
+        let at = usize::try_from(before / 8).unwrap_or(usize::MAX);
+        if let Some(byte) = self.0.get_mut(at) {
+            *byte |= 1 << (before % 8);
+        }
+    }
+
+    pub(crate) fn has(&self, before: u64) -> bool {
+        let at = usize::try_from(before / 8).unwrap_or(usize::MAX);
+        let byte = self.0.get(at);
+        byte.is_some_and(|byte| byte & 1 << (before % 8) != 0)
+    }
 }
 
 /// Why there is no header to go by.
@@ -49,6 +76,7 @@ pub(crate) fn write_header(out: &mut Vec<u8>, client: &str, header: Header) {
     let start = out.len();
     out.extend_from_slice(&header.number.as_u64().to_le_bytes());
     out.extend_from_slice(&header.proven_below.as_u64().to_le_bytes());
+    out.extend_from_slice(&header.proven.0);
     // A client id has four parts of at most 255 bytes each.
     out.extend_from_slice(&(client.len() as u16).to_le_bytes());
     out.extend_from_slice(client.as_bytes());
@@ -86,15 +114,18 @@ fn read_rest(bytes: &[u8]) -> Option<(Header, &str)> {
     let fields = bytes.get(16..)?;
     let number = u64::from_le_bytes(*fields.first_chunk()?);
     let proven_below = u64::from_le_bytes(*fields.get(8..)?.first_chunk()?);
-    let len = usize::from(u16::from_le_bytes(*fields.get(16..)?.first_chunk()?));
-    let (covered, rest) = fields.split_at_checked(18 + len)?;
+    let proven = Proven(*fields.get(16..)?.first_chunk()?);
+    let fixed = FIXED - 16;
+    let len = u16::from_le_bytes(*fields.get(fixed - 2..)?.first_chunk()?);
+    let (covered, rest) = fields.split_at_checked(fixed + usize::from(len))?;
     if crc32fast::hash(covered) != u32::from_le_bytes(*rest.first_chunk()?) {
         return None;
     }
-    let client = core::str::from_utf8(covered.get(18..)?).ok()?;
+    let client = core::str::from_utf8(covered.get(fixed..)?).ok()?;
     let header = Header {
         number: SegmentNumber::from_u64(number),
         proven_below: SegmentNumber::from_u64(proven_below),
+        proven,
     };
     Some((header, client))
 }

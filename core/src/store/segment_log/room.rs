@@ -29,11 +29,13 @@ impl SegmentLog {
             let failure = self.over_limit();
             return self.squeeze(&needed, failure);
         }
-        if is_large && self.disk_bytes() + needed.largest > self.limit && !self.is_upkeep_paused {
-            if let Some(segment) = self.spares.back().copied() {
-                self.step = Step::DeleteSpare { segment };
-                return;
-            }
+        let is_in_the_way = is_large && self.disk_bytes() + needed.largest > self.limit;
+        if is_in_the_way
+            && !self.is_upkeep_paused
+            && let Some(segment) = self.spares.back().copied()
+        {
+            self.step = Step::DeleteSpare { segment };
+            return;
         }
         let reserve = match self.gathered_puts {
             _ if is_large => 0,

@@ -152,7 +152,10 @@ impl SegmentLog {
 
     /// Returns the size of the largest segment, at least that of a usual one.
     pub(super) fn largest(&self) -> u64 {
-        let sizes = self.segments.iter().map(|(_, segment)| segment.capacity);
+        let sizes = self
+            .segments
+            .iter_ours()
+            .map(|(_, segment)| segment.capacity);
         sizes.max().unwrap_or(0).max(self.segment_bytes())
     }
 

@@ -3,7 +3,7 @@
 use super::{ALWAYS_KEPT, SegmentLog, Step, group::Part};
 use crate::store::{
     LogEvent, SegmentNumber, StoreFailure, StoreFailureKind, StoreSeq,
-    format::{Header, RECORD_HEADER, Seal, header_len, write_header},
+    format::{BEGINS_WRITE, Header, Proven, RECORD_HEADER, Seal, header_len, write_header},
     segments::Trust,
 };
 
@@ -69,7 +69,11 @@ impl SegmentLog {
             return self.begin_segment();
         };
         let (mut at, mut offset) = (start, tail.end);
-        while let Some(header) = self.group.header(at) {
+        while let Some(mut header) = self.group.header(at) {
+            header.flags = match at == start {
+                true => header.flags | BEGINS_WRITE,
+                false => header.flags & !BEGINS_WRITE,
+            };
             let occupied = header.occupied();
             if !tail.has_room(offset, occupied) {
                 break;
@@ -192,6 +196,7 @@ impl SegmentLog {
         let header = Header {
             number,
             proven_below,
+            proven: self.proven(proven_below),
         };
         write_header(&mut small, &self.client, header);
         self.newest = Some(number);
@@ -205,6 +210,18 @@ impl SegmentLog {
             is_confirmed: false,
         });
         self.step = Step::WriteHeader;
+    }
+
+    /// Returns which of the segments before the first unproven one are there.
+    fn proven(&self, proven_below: SegmentNumber) -> Proven {
+        let mut proven = Proven::default();
+        for (_, segment) in self.segments.iter_ours() {
+            let before = proven_below.as_u64().checked_sub(segment.number.as_u64());
+            if let Some(before) = before.and_then(|distance| distance.checked_sub(1)) {
+                proven.insert(before);
+            }
+        }
+        proven
     }
 
     fn group_durable(&mut self) {

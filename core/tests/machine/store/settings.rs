@@ -85,6 +85,8 @@ fn a_failure_says_what_to_do_and_what_the_system_said() {
     for (kind, advice) in [
         (StoreFailureKind::Full, "free some"),
         (StoreFailureKind::ReadOnly, "permissions"),
+        (StoreFailureKind::Exhausted, "allow more"),
+        (StoreFailureKind::Unreachable, "mounted"),
         (StoreFailureKind::Broken, "check the disk"),
     ] {
         let text = failure(kind).to_string();

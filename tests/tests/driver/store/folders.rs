@@ -2,9 +2,12 @@
 
 use std::{fs, path::Path};
 
-use iotcore_gateway::driver::store::SegmentStore;
-use iotcore_gateway::store::LogOptions;
+use iotcore_gateway::driver::error::StoreError;
+use iotcore_gateway::driver::store::{SegmentStore, Store};
+use iotcore_gateway::store::{LogOptions, StoreFailureKind};
 use iotcore_gateway_testkit::{simulation::SimDisk, store_check};
+
+use super::super::client_id;
 
 #[test]
 fn a_folder_keeps_what_a_store_has_to_keep() {
@@ -24,4 +27,21 @@ fn segments_of_any_size_keep_what_a_store_has_to_keep() {
         };
         store_check::check(|| Ok(SegmentStore::on(disk.clone()).options(log))).unwrap();
     }
+}
+
+#[cfg(unix)]
+#[test]
+fn a_start_ends_where_a_segment_is_not_there_as_a_file() {
+    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("driver-store-unreachable");
+    drop(fs::remove_dir_all(&folder));
+    // EISDIR says nothing about what was written: nothing is set aside, and nothing reused.
+    fs::create_dir_all(folder.join("0000000000000001.seg")).unwrap();
+    let mut store = SegmentStore::open(&folder).unwrap();
+    let refused = store.restore(&client_id(), &mut |_, _| {});
+    let Err(StoreError::Unreadable(failure)) = refused else {
+        panic!("{refused:?}");
+    };
+    assert_eq!(failure.kind, StoreFailureKind::Unreachable);
+    assert!(failure.to_string().contains("mounted"), "{failure}");
+    fs::remove_dir_all(folder).unwrap();
 }
