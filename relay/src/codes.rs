@@ -145,6 +145,7 @@ codes! {
         Full = "full",
         ReadOnly = "read_only",
         Exhausted = "exhausted",
+        Unreachable = "unreachable",
         Broken = "broken",
     }
 }

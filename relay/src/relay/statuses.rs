@@ -80,6 +80,7 @@ pub(super) fn event(change: Status, own: &DeviceId) -> Option<Event> {
                 StoreFailureKind::Full => StoreCode::Full,
                 StoreFailureKind::ReadOnly => StoreCode::ReadOnly,
                 StoreFailureKind::Exhausted => StoreCode::Exhausted,
+                StoreFailureKind::Unreachable => StoreCode::Unreachable,
                 _ => StoreCode::Broken,
             },
             detail: failure.to_string(),

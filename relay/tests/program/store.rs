@@ -308,7 +308,7 @@ fn while_the_store_fails_messages_are_refused_and_then_all_that_was_accepted_is_
     fs::rename(&folder, &away).unwrap();
     relay.send(json!({"op": "telemetry", "id": 1, "payload": "x"}));
     let failed = relay.expect("store_failed");
-    assert_eq!(failed["error"], "broken", "{failed}");
+    assert_eq!(failed["error"], "unreachable", "{failed}");
     relay.send(json!({"op": "telemetry", "id": 2, "payload": "x"}));
     let refused = relay.expect_end(2);
     assert_eq!(

@@ -314,6 +314,9 @@ fn failure(error: &io::Error) -> StoreFailure {
             StoreFailureKind::ReadOnly
         }
         (_, Some(number)) if !BROKEN.contains(&number) => StoreFailureKind::Unreachable,
+        (io::ErrorKind::NotFound | io::ErrorKind::InvalidInput, None) => {
+            StoreFailureKind::Unreachable
+        }
         _ => StoreFailureKind::Broken,
     };
     StoreFailure {

@@ -93,7 +93,7 @@ fn keep(store: &mut SegmentStore, payloads: &[(u64, &str)]) -> Result<(), StoreF
 /// Asserts that a group fails because this file is gone.
 fn assert_fails(store: &mut SegmentStore, group: &[(u64, &str)], file: &Path) {
     let failure = keep(store, group).unwrap_err();
-    assert_eq!(failure.kind, StoreFailureKind::Broken, "{failure}");
+    assert_eq!(failure.kind, StoreFailureKind::Unreachable, "{failure}");
     let expected = format!(
         "{} was deleted, moved or replaced while it was in use",
         file.display()

@@ -34,7 +34,6 @@ pub(super) fn is_in_place(_: &File, _: &Path) -> io::Result<bool> {
 /// Constructs the error of a file that is not.
 pub(super) fn misplaced(path: &Path, advice: &str) -> io::Error {
     let path = path.display();
-    io::Error::other(format!(
-        "{path} was deleted, moved or replaced while it was in use: {advice}"
-    ))
+    let what = format!("{path} was deleted, moved or replaced while it was in use: {advice}");
+    io::Error::new(io::ErrorKind::NotFound, what)
 }
