@@ -91,6 +91,8 @@ struct Session {
     kept: BTreeMap<u64, (usize, bool)>,
     gone: BTreeMap<u64, bool>,
     is_damaged: bool,
+    /// A file could not be read: what was removed from it may be back.
+    was_unread: bool,
 }
 
 impl Session {
@@ -125,6 +127,7 @@ impl Session {
                 .collect(),
             gone: BTreeMap::new(),
             is_damaged: false,
+            was_unread: false,
             disk,
             log,
         })
@@ -235,6 +238,7 @@ impl Session {
                     self.kept.retain(|_, (_, is_confirmed)| *is_confirmed);
                     self.gone.clear();
                 }
+                LogEvent::SetAside { .. } => self.was_unread = true,
                 event => panic!("{event:?}"),
             }
         }
@@ -261,10 +265,13 @@ impl Session {
             self.is_damaged || missing.is_none(),
             "it is lost: {missing:?}"
         );
-        assert!(self.is_damaged || back.is_none(), "it is back: {back:?}");
+        let may_be_back = self.is_damaged || self.was_unread;
+        assert!(may_be_back || back.is_none(), "it is back: {back:?}");
         // A Remove that was not confirmed may still take effect.
         let (gone, next) = (std::mem::take(&mut self.gone), self.next);
+        let was_unread = self.was_unread;
         *self = opened;
+        self.was_unread = was_unread;
         self.gone = gone
             .into_iter()
             .filter(|(number, _)| !self.kept.contains_key(number))
