@@ -242,6 +242,8 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
             // It may have ended the gateway, or let something be sent.
             cx.waker().wake_by_ref();
         }
+        let damage = store.damage();
+        self.shared.lock(|state| state.report_damage(damage));
         let wants_store = |state: &mut State| state.gateway().wants_store();
         if store.is_idle() && self.shared.lock(wants_store) {
             let unix_now = self.environment.unix_now();

@@ -1,7 +1,7 @@
 //! Every input and command of a gateway as plain data, and the one method that takes them.
 
 #[cfg(feature = "store")]
-use crate::store::{Record, StoreFailure, StoreSeq};
+use crate::store::{Record, Recovered, StoreFailure, StoreSeq};
 use crate::{
     command::{DeliveryId, DeviceAuth, DeviceKey, OpId, Publication, Subscription},
     error::{CommandError, PublishError},
@@ -94,6 +94,9 @@ pub enum Input<'a> {
         /// The time of the wall clock.
         unix_now: UnixTime,
     },
+    /// [`Gateway::handle_recovered`].
+    #[cfg(feature = "store")]
+    Recovered(Recovered),
     /// [`Gateway::cancel`].
     Cancel(OpId),
     /// [`Gateway::subscribe`].
@@ -130,7 +133,7 @@ pub enum Input<'a> {
 pub enum Answer {
     /// Of [`Input::Connected`], [`Input::Date`], [`Input::Received`], [`Input::Transmitted`], [`Input::Timeout`], [`Input::Disconnected`],
     /// [`Input::Acknowledge`], [`Input::Postpone`], [`Input::ResetWorstLatency`], and with the feature `store`
-    /// `Input::Stored` and `Input::StoreFailed`: they are never refused.
+    /// `Input::Stored`, `Input::StoreFailed` and `Input::Recovered`: they are never refused.
     None,
     /// Of [`Input::Open`], [`Input::Detach`], [`Input::Authorize`], [`Input::Subscribe`], [`Input::Unsubscribe`], with the
     /// feature `store` `Input::Restore`, and [`Input::Close`], which is never refused.
@@ -277,6 +280,8 @@ impl Gateway {
                 record,
                 unix_now,
             } => return Answer::Op(self.restore(seq, record, unix_now, now)),
+            #[cfg(feature = "store")]
+            Input::Recovered(recovered) => self.handle_recovered(&recovered),
             Input::Cancel(op) => return Answer::Cancelled(self.cancel(op, now)),
             Input::Subscribe {
                 device,

@@ -178,7 +178,7 @@ pub enum Status {
         /// The number of messages.
         messages: usize,
     },
-    /// Something in the store was damaged at the start, and was set aside: at least so much is lost.
+    /// Something in the store is damaged, and was set aside. It is lost, unless it is a file that a later start can read.
     #[cfg(feature = "store")]
     StoreDamaged {
         /// In how many places, and how many bytes.

@@ -27,7 +27,7 @@ pub(crate) use self::{
 };
 use crate::{
     id::ClientId,
-    store::{Record, Recovered, StoreFailure, StoreOp, StoreSeq},
+    store::{Damage, Record, Recovered, StoreFailure, StoreOp, StoreSeq},
 };
 
 /// Keeps records, and makes them durable: [`restore`](Self::restore) and [`apply`](Self::apply), and
@@ -72,4 +72,10 @@ pub trait Store: Send + 'static {
 
     /// Does what need not be done before the answer to a commit, such as giving space back. Called after each.
     fn tidy(&mut self) {}
+
+    /// Returns what has turned out to be damaged since it was restored, all of it. Called after each commit: the status reports
+    /// it when it grows.
+    fn damage(&self) -> Damage {
+        Damage::default()
+    }
 }

@@ -51,7 +51,7 @@ use crate::{
     event::{Event, PLAUSIBLE},
     id::DeviceId,
     options::Overflow,
-    store::{Record, StoreFailure, StoreOp, StoreSeq},
+    store::{Record, Recovered, StoreFailure, StoreOp, StoreSeq},
     time::{Duration, Instant, UnixTime},
 };
 
@@ -159,6 +159,13 @@ impl Gateway {
     pub(super) fn begin_saving(&mut self, now: Moment) {
         self.session.outbox.set_store_phase(StorePhase::Closing);
         self.lifecycle.save_by = Some(now + self.session.options.drain_timeout + SAVE_TIME);
+    }
+
+    /// Records what the store held besides what was [restored](Self::restore): new publications are numbered above all that it
+    /// ever numbered, also above what it could not read, which may come back. Call it before anything is published; later it
+    /// is ignored. A store that has returned all that it holds need not say anything.
+    pub fn handle_recovered(&mut self, recovered: &Recovered) {
+        self.session.outbox.number_above(recovered);
     }
 
     /// Closes the gateway, once the store has what is left.

@@ -76,6 +76,7 @@ impl World {
                 Err(error) => self.model.find(format!("it cannot be restored: {error}")),
             }
         }
+        self.link.apply(Input::Recovered(recovered));
     }
 
     /// Ends the life.

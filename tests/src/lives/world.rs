@@ -183,7 +183,7 @@ impl World {
                     self.model.commit_failed();
                     self.link.apply(Input::StoreFailed(failure));
                 }
-                LogEvent::SetAside { segment } => {
+                LogEvent::SetAside { segment, .. } => {
                     self.model.note(|| format!("{segment} is set aside"));
                 }
                 event => self.model.find(format!("{event:?}")),

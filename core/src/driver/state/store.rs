@@ -14,7 +14,7 @@ use crate::{
     id::ClientId,
     input::Input,
     mqtt::QoS,
-    store::{Recovered, StoreFailure},
+    store::{Damage, Recovered, StoreFailure},
     time::{Instant, UnixTime},
     unsent::Unsent,
 };
@@ -30,6 +30,8 @@ pub(super) struct StoreView {
     found: Option<Found>,
     /// Why it cannot be written.
     failure: Option<StoreFailure>,
+    /// What has turned out to be damaged since the start, and was reported.
+    damage: Damage,
 }
 
 #[derive(Debug)]
@@ -61,6 +63,7 @@ impl State {
             self.store.last_restored = Some(op);
             messages += 1;
         })?;
+        self.apply(Input::Recovered(recovered), now);
         self.store.is_there = true;
         self.store.found = Some(Found {
             messages,
@@ -103,6 +106,15 @@ impl State {
         }
         if !recovered.damaged.is_none() {
             let damage = recovered.damaged;
+            self.report(&Status::StoreDamaged { damage });
+        }
+    }
+
+    /// Reports what has turned out to be damaged, if that is more than before.
+    pub(crate) fn report_damage(&mut self, all: Damage) {
+        let before = core::mem::replace(&mut self.store.damage, all);
+        let damage = all.beyond(&before);
+        if !damage.is_none() {
             self.report(&Status::StoreDamaged { damage });
         }
     }

@@ -4,7 +4,7 @@ use core::task::{Context, Waker};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{Group, Job, Store, Worker};
-use crate::store::{StoreFailure, StoreFailureKind, StoreSeq};
+use crate::store::{Damage, StoreFailure, StoreFailureKind, StoreSeq};
 
 /// How a group has ended.
 pub(crate) type Answer = Result<StoreSeq, StoreFailure>;
@@ -27,6 +27,8 @@ struct DeskState {
     store: Option<Box<dyn Store>>,
     /// Of the last group, until it is taken.
     answer: Option<Answer>,
+    /// What has turned out to be damaged since the start.
+    damage: Damage,
     /// Whether the store was lost in a panic.
     is_lost: bool,
     driver: Option<Waker>,
@@ -91,6 +93,11 @@ impl StoreRunner {
         state.answer.take()
     }
 
+    /// Returns what has turned out to be damaged since the start.
+    pub(crate) fn damage(&self) -> Damage {
+        self.desk.lock().damage
+    }
+
     /// Returns whether the store can take a group, or be dropped.
     pub(crate) fn is_idle(&self) -> bool {
         let state = self.desk.lock();
@@ -125,6 +132,9 @@ fn job(desk: Arc<Desk>, mut store: Box<dyn Store>, group: Group) -> Job {
         desk.change(|state| state.answer = Some(answer));
         store.tidy();
         watch.is_over = true;
-        desk.change(|state| state.store = Some(store));
+        desk.change(|state| {
+            state.damage = store.damage();
+            state.store = Some(store);
+        });
     })
 }

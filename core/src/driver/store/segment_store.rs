@@ -6,8 +6,8 @@ use super::{Disk, Executed, Folder, ReadOnlyFolder, Store, StoreError};
 use crate::{
     id::ClientId,
     store::{
-        DiskOp, LONGEST_HEADER, LogEvent, LogOptions, Record, Recovered, Recovery, SegmentLog,
-        StoreFailure, StoreFailureKind, StoreOp, StoreSeq, read_owner,
+        Damage, DiskOp, LONGEST_HEADER, LogEvent, LogOptions, Record, Recovered, Recovery,
+        SegmentLog, StoreFailure, StoreFailureKind, StoreOp, StoreSeq, read_owner,
     },
 };
 
@@ -30,6 +30,7 @@ pub struct SegmentStore<D = Folder> {
     options: LogOptions,
     /// There once the store was read.
     log: Option<SegmentLog>,
+    damage: Damage,
 }
 
 impl SegmentStore {
@@ -63,6 +64,7 @@ impl<D: Disk> SegmentStore<D> {
             disk,
             options: LogOptions::default(),
             log: None,
+            damage: Damage::default(),
         }
     }
 
@@ -166,9 +168,9 @@ impl<D: Disk> Store for SegmentStore<D> {
             match log.poll_event() {
                 Some(LogEvent::Committed { .. }) => return Ok(()),
                 Some(LogEvent::Failed(failure)) => return Err(failure),
-                Some(LogEvent::SetAside { .. }) => {}
-                _ if Self::step(&mut self.disk, log) => {}
-                _ => return Err(failed("a commit was not answered")),
+                Some(event) => note(&mut self.damage, &event),
+                None if Self::step(&mut self.disk, log) => {}
+                None => return Err(failed("a commit was not answered")),
             }
         }
     }
@@ -176,6 +178,20 @@ impl<D: Disk> Store for SegmentStore<D> {
     fn tidy(&mut self) {
         if let Some(log) = &mut self.log {
             while Self::step(&mut self.disk, log) {}
+            while let Some(event) = log.poll_event() {
+                note(&mut self.damage, &event);
+            }
         }
+    }
+
+    fn damage(&self) -> Damage {
+        self.damage
+    }
+}
+
+/// Counts a segment that cannot be read, and is left as it is.
+fn note(damage: &mut Damage, event: &LogEvent) {
+    if let LogEvent::SetAside { bytes, .. } = event {
+        damage.add(*bytes);
     }
 }

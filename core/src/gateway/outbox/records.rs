@@ -146,8 +146,7 @@ impl Records {
         }) = accepted.found
         {
             self.items.at_mut(key).seq = Some(seq);
-            self.last = self.last.max(Some(seq));
-            self.accepted_before = self.accepted_before.max(place.get());
+            self.number_above(Some(seq), place.get());
             self.store(key, accepted.op, accepted.device);
             return true;
         }
@@ -158,6 +157,12 @@ impl Records {
             }
         }
         !self.has_group() && (self.line.first_to_put().is_some() || self.removals.has_haste())
+    }
+
+    /// Numbers what follows above these: its number, and its place in the order of acceptance.
+    pub(super) fn number_above(&mut self, seq: Option<StoreSeq>, place: u64) {
+        self.last = self.last.max(seq);
+        self.accepted_before = self.accepted_before.max(place);
     }
 
     /// Records that a publication is durable.

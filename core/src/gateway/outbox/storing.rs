@@ -1,5 +1,7 @@
 //! What the outbox does because of a store. Without one, none of it.
 
+use core::num::NonZeroU64;
+
 use super::{
     Flight, Outbox,
     accepting::is_state,
@@ -13,7 +15,7 @@ use crate::{
     id::DeviceId,
     mqtt::QoS,
     options::Options,
-    store::{Record, StoreFailure, StoreSeq},
+    store::{Record, Recovered, StoreFailure, StoreSeq},
     time::UnixTime,
 };
 
@@ -107,6 +109,16 @@ impl Outbox {
     pub(crate) fn is_restorable(&self) -> bool {
         let records = self.records.as_ref();
         records.is_some_and(|records| records.is_restorable())
+    }
+
+    /// Numbers what is accepted from now on above what a store ever held.
+    pub(crate) fn number_above(&mut self, recovered: &Recovered) {
+        if let Some(records) = &mut self.records
+            && records.is_restorable()
+        {
+            let place = recovered.highest_accepted.map_or(0, NonZeroU64::get);
+            records.number_above(recovered.highest_seq, place);
+        }
     }
 
     /// Takes in what was found in a store, with its number there; returns a state that it replaced, as `accept` does.

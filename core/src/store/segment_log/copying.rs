@@ -109,7 +109,11 @@ impl SegmentLog {
         }
         self.read_failures = 0;
         self.segments.set_aside(place);
-        self.events.push_back(LogEvent::SetAside { segment });
+        let bytes = self
+            .segments
+            .get(place)
+            .map_or(0, |segment| segment.capacity);
+        self.events.push_back(LogEvent::SetAside { segment, bytes });
         self.group.clear();
         self.copying = None;
         match is_repair {

@@ -19,6 +19,8 @@ pub enum LogEvent {
     SetAside {
         /// The segment.
         segment: SegmentNumber,
+        /// The bytes of its file.
+        bytes: u64,
     },
 }
 

@@ -6,7 +6,7 @@ use iotcore_gateway::{
     Event, Options, Outcome, Publication,
     command_error::CommandError,
     message::{Priority, PublicationTopic, QoS},
-    store::Record,
+    store::{Record, Recovered},
 };
 
 use super::{
@@ -81,6 +81,25 @@ fn numbers_and_the_order_of_acceptance_go_on_above_what_was_found() {
     kit.publish_own("d");
     kit.save();
     assert!(kit.disk.durable[&72].accepted.get() > accepted);
+}
+
+#[test]
+fn numbers_go_on_above_what_the_store_could_not_read() {
+    let mut kit = found(&[(9, 40, "a")]);
+    let mut recovered = Recovered::default();
+    recovered.highest_seq = Some(number(100));
+    recovered.highest_accepted = 200.try_into().ok();
+    kit.gateway.handle_recovered(&recovered);
+    kit.publish_own("b");
+    kit.gateway.handle_recovered(&Recovered::default());
+    recovered.highest_seq = Some(number(500));
+    kit.gateway.handle_recovered(&recovered);
+    kit.publish_own("c");
+    let ops = kit.save();
+    assert_eq!(ops, ["put 101 b", "commit 101", "put 102 c", "commit 102"]);
+    let accepted = kit.disk.durable[&101].accepted.get();
+    assert!(accepted > 200, "{accepted}");
+    assert!(kit.disk.durable[&102].accepted.get() > accepted);
 }
 
 #[test]

@@ -200,3 +200,36 @@ fn a_disk_that_hangs_delays_no_message() {
     machine.world.pass(Duration::from_secs(12));
     assert_eq!(closing.ended().unsent, []);
 }
+
+#[test]
+fn a_segment_that_cannot_be_read_any_more_is_reported_and_read_at_the_next_start() {
+    let machine = Machine::new();
+    let process = machine.start_offline(Options::default());
+    let _stored = process.publish("71");
+    machine.world.run_until_idle();
+    machine.lose_power(process);
+
+    let mut process = machine.start_offline(Options::default());
+    // What was written last is written anew, for which it has to be read.
+    let unreadable = FaultRates {
+        read: 100,
+        ..FaultRates::default()
+    };
+    machine.disk.with(|disk| disk.set_rates(unreadable));
+    let delivery = process.publish("72");
+    machine.world.run_until_idle();
+    machine.world.pass(Duration::from_secs(60));
+    assert_eq!(is_stored(&delivery), Some(Ok(())));
+    let changes = machine.changes(&mut process);
+    let damaged = changes
+        .iter()
+        .filter(|change| matches!(change, Status::StoreDamaged { .. }));
+    assert_eq!(damaged.count(), 1, "{changes:?}");
+    machine
+        .disk
+        .with(|disk| disk.set_rates(FaultRates::default()));
+    machine.lose_power(process);
+
+    let process = machine.start_offline(Options::default());
+    assert_eq!(process.unsent(), ["71", "72"]);
+}

@@ -211,7 +211,7 @@ fn if_an_older_segment_is_deleted_that_is_noticed_once_the_next_is_created() {
     let oldest = place.segments().remove(0);
     fs::remove_file(&oldest).unwrap();
     let failure = fill(&mut store, next, next + 3).unwrap_err();
-    assert_eq!(failure.kind, StoreFailureKind::Broken);
+    assert_eq!(failure.kind, StoreFailureKind::Unreachable, "{failure}");
     let failure = fill(&mut store, next, next + 3).unwrap_err();
     assert!(
         failure.detail.starts_with(oldest.to_str().unwrap()),
