@@ -113,7 +113,10 @@ impl State {
     /// Reports what has turned out to be damaged, if that is more than before.
     pub(crate) fn report_damage(&mut self, all: Damage) {
         let before = core::mem::replace(&mut self.store.damage, all);
-        let damage = all.beyond(&before);
+        let damage = Damage {
+            places: all.places.saturating_sub(before.places),
+            bytes: all.bytes.saturating_sub(before.bytes),
+        };
         if !damage.is_none() {
             self.report(&Status::StoreDamaged { damage });
         }

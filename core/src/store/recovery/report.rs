@@ -26,14 +26,6 @@ impl Damage {
         self.bytes = self.bytes.saturating_add(other.bytes);
     }
 
-    /// Returns what of this is not in an earlier count.
-    pub(crate) fn beyond(&self, before: &Self) -> Self {
-        Self {
-            places: self.places.saturating_sub(before.places),
-            bytes: self.bytes.saturating_sub(before.bytes),
-        }
-    }
-
     /// Returns whether nothing is damaged.
     #[must_use]
     pub const fn is_none(&self) -> bool {
