@@ -116,7 +116,7 @@ fn every_power_cut_at_every_operation_keeps_what_was_confirmed() {
     let step = if env::var_os("LOG_EXHAUSTIVE").is_some() {
         1
     } else {
-        25
+        75
     };
     let (mut cuts, mut scripts_played) = (0, 0);
     for (number, script) in scripts().iter().enumerate() {

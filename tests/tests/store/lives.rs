@@ -12,7 +12,7 @@ use iotcore_gateway_testkit::lives::{self, Broken, Counts, SCENARIOS};
 const SEEDS: u64 = 250;
 
 /// Without `LIVES_ALL`, one scenario of so many is searched.
-const SHARE: u64 = 48;
+const SHARE: u64 = 144;
 
 /// What a run must have had.
 const KINDS: [&str; 30] = [
