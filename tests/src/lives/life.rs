@@ -61,6 +61,10 @@ impl World {
             }
             Err(error) => return self.model.find(format!("it does not open: {error:?}")),
         };
+        let sizes = self.disk.files().into_iter().map(|(_, size)| size);
+        let largest = sizes.chain([self.setup.log.segment_bytes.into()]).max();
+        let found_limit = self.disk.used() + 2 * largest.unwrap_or(0);
+        self.disk_limit = self.setup.log.max_bytes.max(found_limit);
         self.model.now = self.link.now();
         let has_failed = self.disk.counts().failed > 0;
         self.model
@@ -81,7 +85,10 @@ impl World {
 
     /// Ends the life.
     pub(super) fn die(&mut self, death: Death<'_>) {
-        self.model.note_removals(self.link.gateway.wants_store());
+        let gateway = &self.link.gateway;
+        // A close does not wait for a slow disk for ever.
+        let was_left = gateway.is_closed() && (self.was_slow || self.has_failed());
+        self.model.note_removals(gateway.wants_store() || was_left);
         // What has arrived has arrived.
         self.link.cut();
         for event in self.link.bridge_events() {

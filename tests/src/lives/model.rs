@@ -4,7 +4,7 @@ mod arrivals;
 mod operations;
 mod recovery;
 
-use core::time::Duration;
+use core::{ops::Range, time::Duration};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
 
@@ -52,7 +52,8 @@ pub(super) struct Model {
     /// The places that were reported as damaged.
     reported: u64,
     lost: u64,
-    /// Whether removals were under way when the life ended.
+    /// Whether removals were under way when a life ended, and no Commit has succeeded since: a power cut may undo what a killed
+    /// process has only written.
     was_removing: bool,
     /// Reads have failed: anything may have been overlooked.
     is_unreadable: bool,
@@ -231,15 +232,19 @@ impl Model {
         }
     }
 
-    /// The record of a state that was replaced need not stay once a newer one is delivered, or all have ended.
+    /// The record of a state that was replaced need not stay once a newer one is delivered, or all newer ones have ended.
     fn end_state(&mut self, device: usize, number: usize, end: End) {
         if end == End::Delivered {
-            self.let_go_of_states(device, number);
+            self.let_go_of_states(device, 0..number);
             self.outdate_states(device, number);
         }
-        let is_left = |message: &Message| matches!(message.status, Status::Live(_));
-        if end != End::Closed && !self.states(device).any(is_left) {
-            self.let_go_of_states(device, usize::MAX);
+        let is_left = |message: &Message| {
+            message.is_state_of(device) && matches!(message.status, Status::Live(_))
+        };
+        if end != End::Closed {
+            let newest = self.messages.iter().rposition(is_left);
+            let count = self.messages.len();
+            self.let_go_of_states(device, newest.unwrap_or(0)..count);
         }
     }
 
@@ -269,9 +274,9 @@ impl Model {
         }
     }
 
-    /// The records of the states of a device that were replaced, and are older than this number, need not stay.
-    fn let_go_of_states(&mut self, device: usize, before: usize) {
-        for message in self.messages.iter_mut().take(before) {
+    /// The records of the states of a device that were replaced, and have these numbers, need not stay.
+    fn let_go_of_states(&mut self, device: usize, numbers: Range<usize>) {
+        for message in &mut self.messages[numbers] {
             let is_replaced = message.status == Status::Ended(End::Superseded);
             if is_replaced && message.draft.device == device {
                 message.status = Status::Ended(End::Failed);

@@ -33,6 +33,8 @@ pub(super) struct World {
     pub(super) is_dead: bool,
     /// Operations of the disk that had failed when the life began.
     pub(super) failed_before: u64,
+    /// The limit on the files of the log: as many bytes as it was given, or what it found and two segments.
+    pub(super) disk_limit: u64,
     /// The limit on what the gateway reserves in the store.
     pub(super) max_bytes: usize,
     pub(super) keys: [Option<DeviceKey>; DEVICES.len()],
@@ -62,6 +64,7 @@ impl World {
             dies_after: None,
             is_dead: false,
             failed_before: 0,
+            disk_limit: 0,
             max_bytes: 0,
             keys: [None; DEVICES.len()],
         }
@@ -199,7 +202,7 @@ impl World {
             0 => 0,
             _ => u64::from(self.setup.log.segment_bytes),
         };
-        if used > self.setup.log.max_bytes + spare {
+        if used > self.disk_limit + spare {
             self.model.find(format!("{used} bytes on the disk"));
         }
         if self.has_failed() {

@@ -127,7 +127,7 @@ impl Model {
     /// Records that all operations through the Commit are durable.
     pub(in super::super) fn committed(&mut self) {
         self.note(|| "committed".into());
-        self.is_in_trouble = false;
+        (self.is_in_trouble, self.was_removing) = (false, false);
         // The log repairs itself first.
         self.repaired();
         let group = core::mem::take(&mut self.group);
@@ -149,7 +149,7 @@ impl Model {
         *is_durable = true;
         let (device, lane) = (draft.device, draft.lane);
         if lane == Lane::State {
-            self.let_go_of_states(device, number);
+            self.let_go_of_states(device, 0..number);
         }
     }
 

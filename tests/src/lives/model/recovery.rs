@@ -25,7 +25,7 @@ impl Model {
 
     /// Records whether removals are under way, just before a life ends: what they concern may come back.
     pub(in super::super) fn note_removals(&mut self, wants_store: bool) {
-        self.was_removing = wants_store || self.is_in_trouble || !self.group.is_empty();
+        self.was_removing |= wants_store || self.is_in_trouble || !self.group.is_empty();
     }
 
     /// Ends a life. `lost` are the records that its log could not read any more.
@@ -193,7 +193,12 @@ impl Model {
         let found: Vec<_> = self.seqs.values().copied().collect();
         for number in found {
             let message = &self.messages[number];
-            let is_left = matches!(message.status, Status::Live(_) | Status::Ended(End::Closed));
+            let is_left = match message.status {
+                Status::Live(_) => true,
+                // The record of a state that was replaced stays until a newer one need not.
+                Status::Ended(end) => matches!(end, End::Closed | End::Superseded),
+                Status::Lost | Status::Damaged => false,
+            };
             if message.is_stored && is_left {
                 self.keep(number);
             }
