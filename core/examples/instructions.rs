@@ -96,7 +96,9 @@ fn options(what: &str) -> Result<Options, Box<dyn Error>> {
         "acknowledged" => Some(Duration::from_secs(1)),
         "stored" | "logged" => Some(Duration::ZERO),
         _ => {
-            return Err(format!("{what}: it must be memory, acknowledged, stored or logged").into());
+            return Err(
+                format!("{what}: it must be memory, acknowledged, stored or logged").into(),
+            );
         }
     };
     Ok(options)
