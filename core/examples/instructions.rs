@@ -6,8 +6,8 @@
 //! ```
 //!
 //! The first argument says what a store does with them, if the feature `store` is on: `memory` (there is none), `acknowledged`
-//! (they are acknowledged within its linger), `stored` (they are put, made durable and removed). The second is the number of
-//! rounds, of 50 messages each.
+//! (they are acknowledged within its linger), `stored` (they are put, made durable and removed), `logged` (by a segment log, on
+//! a disk that does nothing). The second is the number of rounds, of 50 messages each.
 
 #![forbid(unsafe_code)]
 #![expect(
@@ -23,6 +23,8 @@ use std::{
 };
 
 use bytes::Bytes;
+#[cfg(feature = "store")]
+use iotcore_gateway::store::{LogOptions, Recovery, SegmentLog, StoreOp};
 use iotcore_gateway::{
     ClientId, Event, Gateway, Options, Outcome, Publication,
     auth::{Token, UnixTime},
@@ -41,6 +43,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         gateway: gateway(&what, now)?,
         now,
         ids: Vec::new(),
+        #[cfg(feature = "store")]
+        log: (what == "logged").then(log).transpose()?,
     };
     let payload = Bytes::from(vec![7; 256]);
     let mut acknowledged = 0;
@@ -50,7 +54,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             link.gateway.publish(publication, link.now)?;
         }
         link.transmit();
-        link.store();
+        link.store()?;
         acknowledged += link.acknowledge();
         link.now += Duration::from_millis(30);
     }
@@ -59,15 +63,18 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Returns a gateway that is connected.
-fn gateway(what: &str, now: Instant) -> Result<Gateway, Box<dyn Error>> {
-    let id = ClientId::new(
+fn client() -> Result<ClientId, Box<dyn Error>> {
+    Ok(ClientId::new(
         "project".parse()?,
         "us-central1".parse()?,
         "registry".parse()?,
         "gateway-1".parse()?,
-    );
-    let mut gateway = Gateway::new(id, options(what)?, 42)?;
+    ))
+}
+
+/// Returns a gateway that is connected.
+fn gateway(what: &str, now: Instant) -> Result<Gateway, Box<dyn Error>> {
+    let mut gateway = Gateway::new(client()?, options(what)?, 42)?;
     gateway.open(now)?;
     let token = Token::new("a.jwt.here", now + Duration::from_secs(86_400))?;
     gateway.handle_connected(token, UnixTime::from_secs(1_795_374_000), now);
@@ -87,10 +94,20 @@ fn options(what: &str) -> Result<Options, Box<dyn Error>> {
     options.durability.linger = match what {
         "memory" => None,
         "acknowledged" => Some(Duration::from_secs(1)),
-        "stored" => Some(Duration::ZERO),
-        _ => return Err(format!("{what}: it must be memory, acknowledged or stored").into()),
+        "stored" | "logged" => Some(Duration::ZERO),
+        _ => {
+            return Err(
+                format!("{what}: it must be memory, acknowledged, stored or logged").into(),
+            );
+        }
     };
     Ok(options)
+}
+
+#[cfg(feature = "store")]
+fn log() -> Result<SegmentLog, Box<dyn Error>> {
+    let (log, _) = Recovery::new(&client()?, LogOptions::default(), []).finish()?;
+    Ok(log)
 }
 
 #[cfg(not(feature = "store"))]
@@ -106,6 +123,8 @@ struct Link {
     now: Instant,
     /// The identifiers of the PUBLISH packets that were transmitted.
     ids: Vec<[u8; 2]>,
+    #[cfg(feature = "store")]
+    log: Option<SegmentLog>,
 }
 
 impl Link {
@@ -133,18 +152,25 @@ impl Link {
 
     /// Carries out what the store is asked for.
     #[cfg(feature = "store")]
-    fn store(&mut self) {
-        use iotcore_gateway::store::StoreOp;
-
+    fn store(&mut self) -> Result<(), Box<dyn Error>> {
         while let Some(op) = self.gateway.poll_store() {
+            if let Some(log) = &mut self.log {
+                log.apply(op)?;
+                while log.poll_disk().is_some() {
+                    log.handle_done();
+                }
+            }
             if let StoreOp::Commit { through } = op {
                 self.gateway.handle_stored(through, self.now);
             }
         }
+        Ok(())
     }
 
     #[cfg(not(feature = "store"))]
-    fn store(&mut self) {}
+    fn store(&mut self) -> Result<(), Box<dyn Error>> {
+        Ok(())
+    }
 
     /// Acknowledges what was transmitted; returns how much was done because of that.
     fn acknowledge(&mut self) -> usize {

@@ -93,9 +93,10 @@
 //! | 16 | 8 | number of the segment, as in the name of its file |
 //! | 24 | 8 | all segments with smaller numbers were durable when this one was begun |
 //! | 32 | 32 | a bit for each of the 256 numbers before that, the nearest first: that segment was there, and durable |
-//! | 64 | 2 | length of the client id |
-//! | 66 | n | client id; another one is refused |
-//! | 66 + n | 4 | CRC-32 of all from offset 16 on |
+//! | 64 | 8 | size of the file |
+//! | 72 | 2 | length of the client id |
+//! | 74 | n | client id; another one is refused |
+//! | 74 + n | 4 | CRC-32 of all from offset 16 on |
 //!
 //! Records follow, each at a multiple of 4:
 //!
@@ -132,8 +133,8 @@
 //! * After a restart, a new segment is begun: nothing is appended to what may be torn.
 //! * Damage is left out: a record whose length is intact is skipped, otherwise the next valid one is searched for. A segment
 //!   that was proven when the newest was begun, and is missing although an older one is not, is damage, and so is one whose
-//!   file holds nothing of it. The oldest may have been given back; of the last write in the newest segment, and of a segment
-//!   that was begun last, it is not known whether it was confirmed.
+//!   file holds nothing of it, or was cut off behind its first write. The oldest may have been given back; of the last write
+//!   in the newest segment, and of a segment that was begun last, it is not known whether it was confirmed.
 //! * A file that cannot be read is set aside: it is not touched, not reclaimed, and read again at the next start. Others are
 //!   reclaimed before it, so what was removed from it may come back: a duplicate, never a loss.
 

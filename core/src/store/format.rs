@@ -22,7 +22,7 @@ pub(crate) const RECORD_HEADER: usize = 20;
 /// The flag of the first record of a write: all before it in its segment was durable when the write began.
 pub(crate) const BEGINS_WRITE: u8 = 64;
 
-/// Records begin at multiples of this, from the start of the segment.
+/// Records begin at multiples of this power of two, from the start of the segment.
 const ALIGNMENT: usize = 4;
 
 /// The largest record: its payload, and less than this of everything else.
@@ -95,7 +95,16 @@ impl RecordHeader {
 
 /// Returns a length with its padding.
 pub(crate) fn padded(len: usize) -> usize {
-    len.next_multiple_of(ALIGNMENT)
+    (len + ALIGNMENT - 1) & !(ALIGNMENT - 1)
+}
+
+/// Appends the padding of a record that ends here.
+#[inline]
+pub(crate) fn append_padding(out: &mut Vec<u8>) {
+    let end = padded(out.len());
+    // All of it is appended because a constant number of bytes needs no call.
+    out.extend_from_slice(&[0; ALIGNMENT - 1]);
+    out.truncate(end);
 }
 
 /// Appends the record of a Remove.

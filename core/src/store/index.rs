@@ -98,7 +98,7 @@ impl Index {
         let old = core::mem::replace(place, Slot::NONE);
         self.in_ring -= 1;
         self.pop_unused();
-        if self.ring.len() > ALWAYS_KEPT.max(SPARSE * self.in_ring) {
+        if self.ring.capacity() > ALWAYS_KEPT.max(SPARSE * self.in_ring) {
             self.condense();
         }
         Some(old)
@@ -143,18 +143,21 @@ impl Index {
             self.ring.pop_front();
             self.first += 1;
         }
+    }
+
+    /// Moves the oldest slots to the map until half of the ring is in use, if less than a quarter is; then frees memory.
+    #[cold]
+    fn condense(&mut self) {
+        if self.ring.len() > ALWAYS_KEPT.max(SPARSE * self.in_ring) {
+            while self.ring.len() > ALWAYS_KEPT.max(2 * self.in_ring) {
+                self.move_first();
+            }
+            self.pop_unused();
+        }
         if self.ring.capacity() > ALWAYS_KEPT.max(2 * SPARSE * self.ring.len()) {
             let kept = ALWAYS_KEPT.max(SPARSE * self.ring.len());
             self.ring.shrink_to(kept);
         }
-    }
-
-    /// Moves the oldest slots to the map until half of the ring is in use.
-    fn condense(&mut self) {
-        while self.ring.len() > ALWAYS_KEPT.max(2 * self.in_ring) {
-            self.move_first();
-        }
-        self.pop_unused();
     }
 
     fn move_first(&mut self) {

@@ -59,6 +59,8 @@ enum Phase {
         scan: Scan,
         is_new: bool,
         is_blank: bool,
+        /// Whether the file had more bytes when it was begun.
+        is_short: bool,
         /// The bytes that could not be read.
         unread: u64,
     },
@@ -133,9 +135,11 @@ impl Recovery {
     pub fn handle_read(&mut self, bytes: &[u8]) {
         match &mut self.phase {
             Phase::Scan {
+                place,
                 number,
                 is_new,
                 is_blank,
+                is_short,
                 ..
             } => {
                 let mut rest = bytes;
@@ -144,6 +148,9 @@ impl Recovery {
                     *is_blank = bytes.iter().all(|byte| *byte == 0);
                     match read_header(bytes, &self.client) {
                         Ok(header) if header.number == number => {
+                            let segment = self.segments.get(*place);
+                            *is_short =
+                                segment.is_some_and(|segment| segment.capacity < header.size);
                             self.newest = Some(header);
                             self.last_used = Some(number);
                         }
@@ -264,6 +271,7 @@ impl Recovery {
                     scan: Scan::new(seal, header_len(&self.client), segment.capacity),
                     is_new: true,
                     is_blank: false,
+                    is_short: false,
                     unread: 0,
                 }
             }
@@ -329,6 +337,7 @@ impl Recovery {
             number,
             scan,
             is_blank,
+            is_short,
             unread,
             ..
         } = phase
@@ -349,7 +358,7 @@ impl Recovery {
         if is_set_aside {
             self.report.damaged.add(unread);
         } else if self.last_used == Some(number) {
-            self.count_damage(number, &scanned);
+            self.count_damage(number, &scanned, is_short);
         } else if !is_blank {
             let size = self
                 .segments

@@ -98,13 +98,36 @@ fn damage_in_front_of_a_later_write_is_reported_although_the_end_is_damaged_as_w
     let bytes = world.disk.bytes(segment(1)).to_vec();
     // The third record, and the last with the end: the fifth write has begun, so the fourth was durable.
     let mut damaged = bytes.clone();
-    damaged[144 + 2 * 164 + 60] ^= 1;
-    damaged[144 + 5 * 164..].fill(0);
+    damaged[152 + 2 * 164 + 60] ^= 1;
+    damaged[152 + 5 * 164..].fill(0);
     let recovered = read(&mut with(&[(segment(1), damaged)]));
     assert_eq!((recovered.records, recovered.damaged.places), (4, 1));
     // What was written last need not have been confirmed.
     let mut damaged = bytes;
-    damaged[144 + 5 * 164..].fill(0);
+    damaged[152 + 5 * 164..].fill(0);
     let recovered = read(&mut with(&[(segment(1), damaged)]));
     assert_eq!((recovered.records, recovered.damaged.places), (5, 0));
+}
+
+#[test]
+fn a_segment_that_was_cut_off_is_reported_unless_only_its_first_write_was_begun() {
+    let mut world = World::new(1, SMALL);
+    for _ in 0..6 {
+        world.put(1, 100);
+        world.commit();
+        world.run();
+    }
+    let bytes = world.disk.bytes(segment(1)).to_vec();
+    for len in (152..2_048).step_by(4) {
+        let recovered = read(&mut with(&[(segment(1), bytes[..len].to_vec())]));
+        match recovered.records {
+            // Nothing need have been confirmed.
+            0 | 1 => assert!(recovered.damaged.is_none(), "{len}"),
+            2..6 => assert_eq!(recovered.damaged.places, 1, "{len}"),
+            // The end may be cut off.
+            records => assert_eq!(records, 6, "{len}"),
+        }
+    }
+    let recovered = read(&mut with(&[(segment(1), bytes[..2_048].to_vec())]));
+    assert_eq!((recovered.records, recovered.damaged.places), (6, 0));
 }

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU64;
 
-use super::{BEGINS_WRITE, Kind, RECORD_HEADER, RecordHeader, padded};
+use super::{ALIGNMENT, BEGINS_WRITE, Kind, RECORD_HEADER, RecordHeader, append_padding};
 use crate::{
     command::{Priority, PublicationTopic},
     mqtt::QoS,
@@ -86,8 +86,7 @@ pub(crate) fn append_put(
     let deadline = record.deadline.map_or(0, UnixTime::as_secs);
     fixed[32..40].copy_from_slice(&deadline.to_le_bytes());
 
-    let end = out.len() + padded(len);
-    out.reserve(padded(len));
+    out.reserve(len + ALIGNMENT);
     match record.deadline {
         None => out.extend_from_slice(&fixed[..FIXED]),
         Some(_) => out.extend_from_slice(&fixed),
@@ -96,7 +95,7 @@ pub(crate) fn append_put(
     out.extend_from_slice(subfolder_text);
     out.extend_from_slice(tag);
     out.extend_from_slice(payload);
-    out.resize(end, 0);
+    append_padding(out);
     Ok(())
 }
 

@@ -9,8 +9,8 @@ const MAGIC: [u8; 8] = *b"iotgwseg";
 const VERSION: u32 = 1;
 
 /// The bytes before the client id: the magic, the version and their checksum, which are the same in every version; then the
-/// number, from where on all segments are unproven, which of those before are there, and the length of the client id.
-const FIXED: usize = 34 + PROVEN_BYTES;
+/// number, from where on all segments are unproven, which of those before are there, the size, and the length of the client id.
+const FIXED: usize = 42 + PROVEN_BYTES;
 
 /// The bytes that say which segments are there: one bit for each of the last ones that are proven.
 const PROVEN_BYTES: usize = 32;
@@ -26,6 +26,8 @@ pub(crate) struct Header {
     /// All segments with smaller numbers were durable when this one was begun.
     pub(crate) proven_below: SegmentNumber,
     pub(crate) proven: Proven,
+    /// The size of the file.
+    pub(crate) size: u64,
 }
 
 /// Which segments were there when one was begun, and proven. From then on, they go from the oldest on.
@@ -77,6 +79,7 @@ pub(crate) fn write_header(out: &mut Vec<u8>, client: &str, header: Header) {
     out.extend_from_slice(&header.number.as_u64().to_le_bytes());
     out.extend_from_slice(&header.proven_below.as_u64().to_le_bytes());
     out.extend_from_slice(&header.proven.0);
+    out.extend_from_slice(&header.size.to_le_bytes());
     // A client id has four parts of at most 255 bytes each.
     out.extend_from_slice(&(client.len() as u16).to_le_bytes());
     out.extend_from_slice(client.as_bytes());
@@ -115,6 +118,7 @@ fn read_rest(bytes: &[u8]) -> Option<(Header, &str)> {
     let number = u64::from_le_bytes(*fields.first_chunk()?);
     let proven_below = u64::from_le_bytes(*fields.get(8..)?.first_chunk()?);
     let proven = Proven(*fields.get(16..)?.first_chunk()?);
+    let size = u64::from_le_bytes(*fields.get(16 + PROVEN_BYTES..)?.first_chunk()?);
     let fixed = FIXED - 16;
     let len = u16::from_le_bytes(*fields.get(fixed - 2..)?.first_chunk()?);
     let (covered, rest) = fields.split_at_checked(fixed + usize::from(len))?;
@@ -126,6 +130,7 @@ fn read_rest(bytes: &[u8]) -> Option<(Header, &str)> {
         number: SegmentNumber::from_u64(number),
         proven_below: SegmentNumber::from_u64(proven_below),
         proven,
+        size,
     };
     Some((header, client))
 }

@@ -1,14 +1,24 @@
 //! Decides what damage is, and what was only not finished.
 
 use super::{Damage, Recovery};
-use crate::store::{SegmentNumber, format::Proven, scan::Scanned, segments::Trust};
+use crate::store::{
+    SegmentNumber,
+    format::{Proven, header_len},
+    scan::Scanned,
+    segments::Trust,
+};
 
 /// No file that is kept for later has a number that is higher by so much than the last one that was written to.
 const FARTHEST_SPARE: u64 = 1 << 32;
 
 impl Recovery {
     /// Counts the damage to a segment. What was written last need not have been durable, and its end is missing then.
-    pub(super) fn count_damage(&mut self, number: SegmentNumber, scanned: &Scanned) {
+    pub(super) fn count_damage(
+        &mut self,
+        number: SegmentNumber,
+        scanned: &Scanned,
+        is_short: bool,
+    ) {
         // What is in front of the last write was durable, unless the file has been written to under another name since.
         let durable = scanned.last_write.max(scanned.last_begin).unwrap_or(0);
         let (before, after): (Vec<_>, Vec<_>) = scanned
@@ -25,6 +35,10 @@ impl Recovery {
             .for_each(|(_, len)| doubtful.add(u64::from(*len)));
         if scanned.last_write.is_none() {
             doubtful.add(0);
+            // The first write has made the size durable.
+            if is_short && durable > header_len(&self.client) as u32 {
+                self.in_front.add(0);
+            }
         }
         if !doubtful.is_none() {
             self.doubtful.push((number, doubtful));

@@ -3,7 +3,7 @@
 use super::{SegmentLog, Step};
 use crate::store::{
     LogEvent, SegmentNumber, StoreFailure, StoreFailureKind,
-    format::{Kind, Seal, header_len, padded},
+    format::{Kind, Seal, append_padding, header_len},
     index::Slot,
     scan::Scan,
     segments::Trust,
@@ -85,7 +85,7 @@ impl SegmentLog {
                 };
                 if is_needed {
                     group.bytes.extend_from_slice(record);
-                    group.bytes.resize(padded(group.bytes.len()), 0);
+                    append_padding(&mut group.bytes);
                 }
             });
         }

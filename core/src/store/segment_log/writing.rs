@@ -197,6 +197,7 @@ impl SegmentLog {
             number,
             proven_below,
             proven: self.proven(proven_below),
+            size: capacity,
         };
         write_header(&mut small, &self.client, header);
         self.newest = Some(number);
