@@ -248,7 +248,7 @@ impl Recovery {
             .filter(|(_, segment)| segment.is_set_aside);
         self.report.set_aside = set_aside.count();
         if self.report.set_aside > 0 {
-            self.report.skip_unread();
+            self.report.skip_unread(last);
         }
         let log = SegmentLog::recovered(
             self.client,

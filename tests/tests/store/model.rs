@@ -151,6 +151,11 @@ impl World {
         live.map(|(number, _)| *number).collect()
     }
 
+    /// Numbers what follows from here on.
+    pub(crate) fn skip_to(&mut self, number: u64) {
+        self.next = number;
+    }
+
     pub(crate) fn put(&mut self, device: u8, len: usize) -> u64 {
         let number = self.next;
         self.next += 1;

@@ -89,6 +89,31 @@ fn a_segment_that_cannot_be_read_at_the_start_is_reported_and_left_alone_and_com
 }
 
 #[test]
+fn numbers_are_given_once_although_the_newest_segment_cannot_be_read_at_start_after_start() {
+    let mut world = World::new(1, SMALL);
+    world.put(1, 1_700);
+    commit(&mut world);
+    let mut highest = 1;
+    for _ in 0..8 {
+        let files = world.disk.files().into_iter().map(|(number, _)| number);
+        let is_used =
+            |number: &SegmentNumber| world.disk.bytes(*number).iter().any(|byte| *byte != 0);
+        let newest = files.filter(is_used).max().unwrap();
+        let (log, _, recovered) = open(&mut world.disk, newest);
+        assert_eq!(recovered.set_aside, 1);
+        let above = recovered.highest_seq.map_or(0, StoreSeq::as_u64);
+        assert!(above > highest, "{above} after {highest}");
+        world.log = log;
+        world.was_unread = true;
+        world.skip_to(above + 1_000);
+        highest = world.put(1, 1_700);
+        commit(&mut world);
+    }
+    world.restart();
+    assert_eq!(world.live().len(), 9);
+}
+
+#[test]
 fn a_segment_that_cannot_be_written_anew_is_set_aside_and_loses_nothing() {
     // The last one is not relied on after a restart; the first one is written anew once little of it lives.
     for (is_repair, kept) in [(true, 2), (false, 1)] {

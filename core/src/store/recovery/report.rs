@@ -2,10 +2,11 @@
 
 use core::{error::Error, fmt, num::NonZeroU64};
 
-use crate::store::StoreSeq;
+use crate::store::{SegmentNumber, StoreSeq};
 
-/// More numbers than were ever given out between two records that are in neighbouring segments.
-const SKIPPED: u64 = 1 << 40;
+/// More numbers than are given out while one segment is written to. A file with the number n has numbers below n + 1 times this:
+/// so many have gone before it, or it was begun after a start that has skipped them.
+const NUMBERS_OF_A_SEGMENT: u64 = 1 << 40;
 
 /// Something in a folder that could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -55,12 +56,12 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    /// Moves the highest numbers above those of records that could not be read.
-    pub(crate) fn skip_unread(&mut self) {
-        let above = |number: Option<NonZeroU64>| {
-            let number = number.unwrap_or(NonZeroU64::MIN);
-            Some(number.saturating_add(SKIPPED))
-        };
+    /// Moves the highest numbers above those of records that could not be read, none of which is in a file with a higher number
+    /// than this.
+    pub(crate) fn skip_unread(&mut self, last: Option<SegmentNumber>) {
+        let files = last.map_or(0, SegmentNumber::as_u64).saturating_add(1);
+        let skipped = files.saturating_mul(NUMBERS_OF_A_SEGMENT);
+        let above = |number: Option<NonZeroU64>| number.max(NonZeroU64::new(skipped));
         let seq = self.highest_seq.map(NonZeroU64::from);
         self.highest_seq = above(seq).map(StoreSeq::from);
         self.highest_accepted = above(self.highest_accepted);

@@ -6,7 +6,10 @@ use iotcore_gateway::{
 };
 
 use super::{Group, Model};
-use crate::lives::message::{End, Message, Status, number};
+use crate::lives::{
+    DEVICES,
+    message::{End, Message, Status, number},
+};
 
 impl Model {
     /// Records that a bit was flipped: it may cost one record.
@@ -118,11 +121,20 @@ impl Model {
 
     fn check_missing(&mut self, found: &[Option<usize>], is_unread: bool) {
         let mut missing = Vec::new();
+        let newest_states: Vec<_> = (0..DEVICES.len())
+            .map(|device| {
+                let is_state = |number: &&usize| self.messages[**number].is_state_of(device);
+                found.iter().flatten().filter(is_state).max().copied()
+            })
+            .collect();
         for (number, message) in self.messages.iter_mut().enumerate() {
             if found.contains(&Some(number)) {
                 continue;
             }
-            if message.must_be_there() {
+            // A state that was replaced, or a newer one.
+            let is_replaced = message.status == Status::Ended(End::Superseded)
+                && newest_states[message.draft.device] > Some(number);
+            if message.must_be_there() && !is_replaced {
                 missing.push(number);
                 message.status = Status::Damaged;
             } else {
