@@ -5,7 +5,7 @@ use core::task::{Context, Poll};
 use crate::{
     command::OpId,
     driver::{
-        operation_error::StoredError,
+        operation_error::{StoredError, Unsuccessful},
         state::State,
         status::Status,
         store::{Answer, Group, Store, StoreError},
@@ -161,6 +161,9 @@ impl State {
         let restored: Vec<_> = unsent.collect();
         for unsent in &restored {
             self.operations.wait_for(unsent.op);
+            if unsent.is_stored {
+                self.operations.store(unsent.op, &mut self.wakers);
+            }
         }
         restored
     }
@@ -184,6 +187,12 @@ impl State {
             .operations
             .poll(op, has_ended, waiter, cx, &mut self.wakers);
         match (ended, &self.store.failure) {
+            // It ends with the gateway, and stays in the store.
+            (Poll::Ready(Err(Unsuccessful::Failed { unsent, .. })), _)
+                if unsent.as_ref().is_some_and(|unsent| unsent.is_stored) =>
+            {
+                Poll::Ready(Ok(()))
+            }
             (Poll::Ready(ended), _) => Poll::Ready(ended.map(drop).map_err(Into::into)),
             (Poll::Pending, Some(failure)) => {
                 Poll::Ready(Err(StoredError::StoreFailed(failure.clone())))

@@ -71,6 +71,26 @@ fn what_was_stored_is_reported_and_goes_out_first_in_its_order() {
 }
 
 #[test]
+fn what_was_restored_is_stored_and_stays_so_when_the_gateway_closes() {
+    let machine = Machine::new();
+    let process = machine.start_offline(Options::default());
+    let _old = process.publish("old");
+    machine.world.run_until_idle();
+    machine.lose_power(process);
+
+    let process = machine.start_offline(Options::default());
+    let restored = process.client.restored();
+    let [(_, old)] = &restored[..] else {
+        panic!("{restored:?}");
+    };
+    assert_eq!(is_stored(old), Some(Ok(())));
+    let new = process.publish("new");
+    drop(poll_once(process.client.close()));
+    machine.world.pass(Duration::from_secs(20));
+    assert_eq!(is_stored(&new), Some(Ok(())), "it is kept");
+}
+
+#[test]
 fn an_empty_store_is_not_reported() {
     let machine = Machine::new();
     let (mut process, _server) = machine.open(Options::default());
