@@ -243,6 +243,7 @@ fn steady(folder: &Path, disk: &Disk) -> Outcome {
         subject.time,
         (disk.written()? - written) as f64 / MIB
     );
+    subject.remove(1..2, 1)?;
     let mut round = |rounds: u64| -> Outcome {
         for _ in 0..rounds {
             let first = subject.next;
