@@ -373,14 +373,13 @@ impl fmt::Display for Status {
             #[cfg(feature = "store")]
             Self::StoreDamaged { damage } => write!(
                 f,
-                "the store was damaged in {} places, {} bytes in all: they were set aside, and the rest is there",
+                "the store is damaged in {} places, {} bytes in all: what cannot be read is left out, and the rest is there",
                 damage.places, damage.bytes
             ),
             #[cfg(feature = "store")]
             Self::Unclaimed { device, messages } => write!(
                 f,
-                "{messages} messages of {device} were found in the store, and nobody has attached it: attach it, or drop \
-                 them by detaching it"
+                "{messages} messages of {device} were found in the store, and nobody has attached it: attach or detach it"
             ),
             #[cfg(feature = "store")]
             Self::StoreFailed { failure } => failure.fmt(f),
@@ -389,7 +388,8 @@ impl fmt::Display for Status {
             #[cfg(feature = "store")]
             Self::StoreFull { reserved, unclaimed } => write!(
                 f,
-                "the store is full: {reserved} bytes are reserved, {unclaimed} of them for devices that nobody has attached"
+                "the store is full: {reserved} bytes are taken, {unclaimed} of them by devices that are not attached: attach \
+                 or detach these, or allow more"
             ),
             Self::Missed(changes) => write!(f, "{changes} changes were missed"),
         }

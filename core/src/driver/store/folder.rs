@@ -28,6 +28,10 @@ const LOCK_ATTEMPTS: u32 = 20;
 
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
+/// What to do if a segment is not where it was. What a single one held is written anew.
+const SEGMENT_ADVICE: &str =
+    "if this goes on, put it back, or start the program again, which reports what is missing";
+
 /// As many files are kept open.
 const OPEN_FILES: usize = 4;
 
@@ -158,7 +162,7 @@ impl Folder {
         }
         self.known.remove(&segment);
         self.check_known()?;
-        Err(misplaced(&path, "what it held is written anew"))
+        Err(misplaced(&path, SEGMENT_ADVICE))
     }
 
     /// Checks that no other process can have the folder.
@@ -177,12 +181,9 @@ impl Folder {
     fn check_known(&self) -> io::Result<()> {
         let absent = |path: &PathBuf| matches!(path.try_exists(), Ok(false));
         let mut paths = self.known.iter().map(|segment| self.file_path(*segment));
-        paths.find(absent).map_or(Ok(()), |path| {
-            Err(misplaced(
-                &path,
-                "until the program was started again, nothing more is stored",
-            ))
-        })
+        paths
+            .find(absent)
+            .map_or(Ok(()), |path| Err(misplaced(&path, SEGMENT_ADVICE)))
     }
 
     fn recycle(&mut self, segment: SegmentNumber, to: SegmentNumber) -> io::Result<()> {
