@@ -1,7 +1,8 @@
 //! Checks that a store keeps what the driver relies on, for stores of one's own.
 //!
-//! [`check`] opens a store again and again, as restarts do, and reports the first thing that is wrong. It cannot cut the
-//! power: that what was committed survives that is for the store to see to.
+//! [`check`] opens a store again and again, as restarts do, and reports the first thing that is wrong. It cannot see whether a
+//! commit is synced, so that it survives a power cut, whether a second process is locked out, nor what becomes of a write
+//! that is torn, or of what follows a failed commit: test these yourself.
 
 use core::fmt;
 use std::error::Error;

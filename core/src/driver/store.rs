@@ -41,7 +41,8 @@ use crate::{
 ///
 /// `examples/sqlite-store` in the repository is one in a database, in 130 lines. [`Record::to_bytes`] and
 /// [`StoredRecord::from_bytes`](crate::store::StoredRecord::from_bytes) spare it the fields of a record.
-/// `iotcore_gateway_testkit::store_check` checks whether a store keeps what the driver relies on.
+/// `iotcore_gateway_testkit::store_check` checks whether a store keeps what the driver relies on, but for what only a power
+/// cut or another process shows.
 pub trait Store: Send + 'static {
     /// Passes what is in the store to `each`, in the order of [`Record::accepted`]. Called once, by
     /// [`Setup::start`](crate::driver::Setup::start), before anything else.
@@ -67,7 +68,7 @@ pub trait Store: Send + 'static {
     ///
     /// [`StoreFailure`]: nothing since the last commit that has succeeded counts as kept. All of it, what is put and what is
     /// removed, comes again later under the same numbers, so that it need not be undone here, and what ended meanwhile is
-    /// removed. Fail an operation that you do not know: it is one of a later version.
+    /// removed. But what a failed commit has half written must not make what follows it unreadable. Fail an operation that you do not know: it is one of a later version.
     fn apply(&mut self, op: StoreOp<'_>) -> Result<(), StoreFailure>;
 
     /// Does what need not be done before the answer to a commit, such as giving space back. Called after each.

@@ -57,7 +57,8 @@ impl StoredRecord {
     ///     match op {
     ///         StoreOp::Put { seq, record } => drop(kept.insert(seq.as_u64(), record.to_bytes(seq)?)),
     ///         StoreOp::Remove { seq } => drop(kept.remove(&seq.as_u64())),
-    ///         _ => {} // write it to the disk here, and sync
+    ///         StoreOp::Commit { .. } => {} // write it to the disk here, and sync
+    ///         _ => return Err("an operation of a later version".into()),
     ///     }
     ///     Ok(())
     /// }
