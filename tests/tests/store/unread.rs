@@ -113,43 +113,102 @@ fn numbers_are_given_once_although_the_newest_segment_cannot_be_read_at_start_af
     assert_eq!(world.live().len(), 9);
 }
 
-#[test]
-fn a_segment_that_cannot_be_written_anew_is_set_aside_and_loses_nothing() {
-    // The last one is not relied on after a restart; the first one is written anew once little of it lives.
-    for (is_repair, kept) in [(true, 2), (false, 1)] {
-        let mut world = World::new(1, SMALL);
-        let first = world.put(1, 100);
-        if is_repair {
-            world.put(1, 100);
-        }
-        commit(&mut world);
-        if is_repair {
-            world.restart();
-        }
-        world.disk.set_rates(FaultRates {
-            read: 100,
-            ..FaultRates::default()
-        });
-        let before = world.disk.bytes(segment(1)).to_vec();
-        for _ in 0..120 {
-            let number = world.put(1, 150);
-            world.commit();
-            world.run();
-            world.remove(number);
-        }
-        assert!(world.was_unread, "it is reported");
-        assert!(world.failures <= 3, "{} failures", world.failures);
-        let stats = world.log.stats();
-        assert_eq!((stats.set_aside, stats.lost), (1, 0));
-        assert!(stats.files <= 6, "{stats:?}");
-        assert!(is_repair || world.disk.bytes(segment(1)).len() == before.len());
-        world.disk.set_rates(FaultRates::default());
-        commit(&mut world);
-        world.disk.cut_power();
-        world.restart();
-        let live = world.live();
-        assert!(live.contains(&first) && live.len() == kept, "{live:?}");
+fn fail_reads(world: &mut World, is_failing: bool) {
+    world.disk.set_rates(FaultRates {
+        read: if is_failing { 100 } else { 0 },
+        ..FaultRates::default()
+    });
+}
+
+/// Puts and removes one record after the other.
+fn put_and_remove(world: &mut World, records: usize) {
+    for _ in 0..records {
+        let number = world.put(1, 150);
+        world.commit();
+        world.run();
+        world.remove(number);
     }
+}
+
+#[test]
+fn a_segment_that_cannot_be_repaired_is_set_aside_and_loses_nothing() {
+    let mut world = World::new(1, SMALL);
+    let first = world.put(1, 100);
+    world.put(1, 100);
+    commit(&mut world);
+    // The last one is not relied on after a restart.
+    world.restart();
+    fail_reads(&mut world, true);
+    put_and_remove(&mut world, 120);
+    assert!(world.was_unread, "it is reported");
+    assert!(world.failures <= 3, "{} failures", world.failures);
+    let stats = world.log.stats();
+    assert_eq!((stats.set_aside, stats.lost), (1, 0));
+    assert!(stats.files <= 6, "{stats:?}");
+    fail_reads(&mut world, false);
+    commit(&mut world);
+    world.disk.cut_power();
+    world.restart();
+    let live = world.live();
+    assert!(live.contains(&first) && live.len() == 2, "{live:?}");
+}
+
+#[test]
+fn a_segment_that_can_be_read_after_all_is_repaired_and_not_set_aside() {
+    let mut world = World::new(1, SMALL);
+    let first = world.put(1, 100);
+    let second = world.put(1, 100);
+    commit(&mut world);
+    world.restart();
+    for _ in 0..3 {
+        world.disk.fail(DiskFault::Read);
+        world.commit();
+        world.run();
+    }
+    assert_eq!(world.failures, 2);
+    assert_eq!(world.log.stats().set_aside, 0);
+    world.remove(first);
+    commit(&mut world);
+    world.disk.cut_power();
+    world.restart();
+    assert_eq!(world.live(), [second]);
+}
+
+#[test]
+fn upkeep_that_cannot_read_sets_nothing_aside_and_goes_on_once_it_can() {
+    let mut world = World::new(1, SMALL);
+    let first = world.put(1, 100);
+    commit(&mut world);
+    fail_reads(&mut world, true);
+    // Little of the first segment lives.
+    put_and_remove(&mut world, 120);
+    let stats = world.log.stats();
+    assert_eq!((stats.set_aside, stats.lost, world.failures), (0, 0, 0));
+    assert!(stats.files > 6, "{stats:?}");
+    fail_reads(&mut world, false);
+    commit(&mut world);
+    commit(&mut world);
+    let stats = world.log.stats();
+    assert!(stats.files <= 6, "{stats:?}");
+    world.disk.cut_power();
+    world.restart();
+    assert_eq!(world.live(), [first]);
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_is_set_aside_once_its_room_is_needed() {
+    let mut world = World::new(1, SMALL);
+    let first = world.put(1, 100);
+    commit(&mut world);
+    fail_reads(&mut world, true);
+    put_and_remove(&mut world, 2_000);
+    assert!(world.was_unread, "it is reported");
+    let stats = world.log.stats();
+    assert_eq!((stats.set_aside, stats.lost), (1, 0));
+    assert!(world.failures <= 3, "{} failures", world.failures);
+    fail_reads(&mut world, false);
+    world.restart();
+    assert!(world.live().contains(&first));
 }
 
 #[test]

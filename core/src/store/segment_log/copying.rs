@@ -9,8 +9,19 @@ use crate::store::{
     segments::Trust,
 };
 
-/// How often a read is attempted before its segment is set aside.
+/// How often a read is attempted before something goes on without it.
 const READ_ATTEMPTS: u32 = 3;
+
+/// Why records are written anew.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// Their segment is not relied on.
+    Repair,
+    /// A Commit needs the room.
+    Room,
+    /// Little of their segment lives.
+    Upkeep,
+}
 
 /// The segment whose records are read.
 #[derive(Debug)]
@@ -18,7 +29,9 @@ pub(super) struct Copying {
     place: u32,
     number: SegmentNumber,
     scan: Scan,
-    is_repair: bool,
+    purpose: Purpose,
+    /// Whether what cannot be read is left out.
+    is_tolerant: bool,
     /// Whether its file stays, so that its Removes do.
     is_set_aside: bool,
 }
@@ -26,7 +39,7 @@ pub(super) struct Copying {
 impl Copying {
     /// Returns whether it is written anew because it is not relied on.
     pub(super) fn is_repair(&self) -> bool {
-        self.is_repair
+        self.purpose == Purpose::Repair
     }
 
     pub(super) fn wanted(&self) -> Option<(SegmentNumber, u64, usize)> {
@@ -36,8 +49,16 @@ impl Copying {
 }
 
 impl SegmentLog {
-    /// Starts to write anew what lives in a segment, and with `is_repair` what was removed in it.
-    pub(super) fn start_copying(&mut self, place: u32, is_repair: bool) {
+    /// Starts to write anew what lives in a segment, and for a repair what was removed in it.
+    pub(super) fn start_copying(&mut self, place: u32, purpose: Purpose) {
+        let is_set_aside = self
+            .segments
+            .get(place)
+            .is_some_and(|segment| segment.is_set_aside);
+        self.copy_from_start(place, purpose, is_set_aside);
+    }
+
+    fn copy_from_start(&mut self, place: u32, purpose: Purpose, is_tolerant: bool) {
         let Some(segment) = self.segments.get(place) else {
             return;
         };
@@ -46,7 +67,8 @@ impl SegmentLog {
             place,
             number: segment.number,
             scan: Scan::new(seal, header_len(&self.client), segment.capacity),
-            is_repair,
+            purpose,
+            is_tolerant,
             is_set_aside: segment.is_set_aside,
         });
         self.read_on();
@@ -64,7 +86,7 @@ impl SegmentLog {
         if let Some(Copying {
             place,
             scan,
-            is_repair,
+            purpose,
             is_set_aside,
             ..
         }) = copying
@@ -80,7 +102,9 @@ impl SegmentLog {
                     Kind::Put => found == Some(here) && !is_doomed(header.seq),
                     // A Remove of a number that lives was never confirmed: the record was put again, or still lives.
                     // What could not be read may live, too.
-                    Kind::Remove => *is_repair && found.is_none() && !*is_set_aside,
+                    Kind::Remove => {
+                        *purpose == Purpose::Repair && found.is_none() && !*is_set_aside
+                    }
                     Kind::End => false,
                 };
                 if is_needed {
@@ -92,33 +116,43 @@ impl SegmentLog {
         self.read_on();
     }
 
-    /// Gives up until the next Commit, for a read may succeed then. A segment that cannot be read again and again is set aside.
-    /// What can be read of it is written anew all the same if it is not relied on.
+    /// Gives up until the next Commit, for a read may succeed then. If it fails again and again, and has to succeed, the segment
+    /// is set aside; what can be read of one that is not relied on is written anew all the same.
     pub(super) fn read_failed(&mut self, failure: StoreFailure) {
         let Some(copying) = &mut self.copying else {
             return;
         };
-        let (place, segment, is_repair) = (copying.place, copying.number, copying.is_repair);
-        if copying.is_set_aside {
+        let (place, purpose) = (copying.place, copying.purpose);
+        if copying.is_tolerant {
             copying.scan.skip();
+            if !core::mem::replace(&mut copying.is_set_aside, true) {
+                self.set_aside(place);
+            }
             return self.read_on();
         }
         self.read_failures += u32::from(failure.kind == StoreFailureKind::Broken);
-        if self.read_failures < READ_ATTEMPTS {
+        if purpose == Purpose::Upkeep || self.read_failures < READ_ATTEMPTS {
             return self.fail_group(failure);
         }
         self.read_failures = 0;
-        self.segments.set_aside(place);
-        let bytes = self
-            .segments
-            .get(place)
-            .map_or(0, |segment| segment.capacity);
-        self.events.push_back(LogEvent::SetAside { segment, bytes });
         self.group.clear();
         self.copying = None;
-        match is_repair {
-            true => self.start_copying(place, is_repair),
-            false => self.next(),
+        if purpose == Purpose::Repair {
+            return self.copy_from_start(place, purpose, true);
+        }
+        self.set_aside(place);
+        // What comes after it may go by itself now.
+        self.is_upkeep_paused = false;
+        self.next();
+    }
+
+    fn set_aside(&mut self, place: u32) {
+        self.segments.set_aside(place);
+        if let Some(segment) = self.segments.get(place) {
+            self.events.push_back(LogEvent::SetAside {
+                segment: segment.number,
+                bytes: segment.capacity,
+            });
         }
     }
 
@@ -130,7 +164,7 @@ impl SegmentLog {
             self.give_up(copying.place);
         }
         if let Some(segment) = self.segments.get_mut(copying.place)
-            && copying.is_repair
+            && copying.is_repair()
         {
             segment.trust = Trust::Useless;
         }

@@ -1,6 +1,6 @@
 //! Finds room for what waits for a Commit.
 
-use super::{RESERVE, SegmentLog, Step, doomed::Doomed};
+use super::{RESERVE, SegmentLog, Step, copying::Purpose, doomed::Doomed};
 use crate::store::{
     StoreFailure,
     format::{RECORD_HEADER, RecordHeader, append_remove, header_len},
@@ -94,7 +94,7 @@ impl SegmentLog {
             && let Some((place, _)) = self.head()
         {
             self.squeezes -= 1;
-            return self.start_copying(place, false);
+            return self.start_copying(place, Purpose::Room);
         }
         self.fail_for_room(failure);
     }

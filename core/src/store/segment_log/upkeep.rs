@@ -1,6 +1,6 @@
 //! What the log does next: writes anew what is not relied on, reclaims segments, or writes what waits for a Commit.
 
-use super::{SPARES, SegmentLog, Step};
+use super::{SPARES, SegmentLog, Step, copying::Purpose};
 use crate::store::{
     SegmentNumber, StoreFailure, StoreFailureKind,
     segments::{Segment, Segments, Trust},
@@ -31,12 +31,12 @@ impl SegmentLog {
         }
         if let Some(place) = self.segments.last_unproven() {
             if may_tidy || self.commit.is_some() {
-                self.start_copying(place, true);
+                self.start_copying(place, Purpose::Repair);
             }
             return;
         }
         if may_tidy && let Some(place) = self.sparse_head() {
-            return self.start_copying(place, false);
+            return self.start_copying(place, Purpose::Upkeep);
         }
         if self.commit.is_some() {
             self.make_room();
