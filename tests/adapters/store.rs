@@ -291,7 +291,7 @@ fn a_store_that_does_not_come_back_delays_the_end_of_the_driver_by_two_seconds()
 #[test]
 fn a_full_disk_is_reported_and_used_again_once_it_has_room() {
     small_disk::on(
-        "size=6m",
+        "size=24m",
         "a_full_disk_is_reported_and_used_again_once_it_has_room",
         |disk| {
             run(async || fills_and_has_room_again(disk).await);
@@ -301,7 +301,7 @@ fn a_full_disk_is_reported_and_used_again_once_it_has_room() {
 
 async fn fills_and_has_room_again(disk: &Path) {
     let ballast = disk.join("ballast");
-    fs::write(&ballast, vec![1; 3 * 1024 * 1024]).unwrap();
+    fs::write(&ballast, vec![1; 21 * 1024 * 1024]).unwrap();
     let (client, driver) = connect(setup(SegmentStore::open(disk.join("store")).unwrap())).unwrap();
     let mut status = client.status();
     let driver = spawn(driver.run());

@@ -3,16 +3,15 @@
 use iotcore_gateway::store::{LogOptions, Recovered, Recovery, SegmentNumber};
 use iotcore_gateway_testkit::disk::LossyDisk;
 
-use super::{World, model::client};
+use super::{
+    World,
+    model::{client, commit, segment},
+};
 
 const SMALL: LogOptions = LogOptions {
     segment_bytes: 4096,
     max_bytes: 64 * 4096,
 };
-
-fn segment(number: u64) -> SegmentNumber {
-    SegmentNumber::from_file_name(&format!("{number:016x}.seg")).unwrap()
-}
 
 /// Returns a disk with six segments of two records each, of which all but the last are proven.
 fn six() -> LossyDisk {
@@ -20,10 +19,19 @@ fn six() -> LossyDisk {
     for _ in 0..6 {
         world.put(1, 1_700);
         world.put(1, 1_700);
-        world.commit();
-        world.run();
+        commit(&mut world);
     }
     world.disk
+}
+
+/// Returns a segment that was written to six times.
+fn written_six_times() -> Vec<u8> {
+    let mut world = World::new(1, SMALL);
+    for _ in 0..6 {
+        world.put(1, 100);
+        commit(&mut world);
+    }
+    world.disk.bytes(segment(1)).to_vec()
 }
 
 /// Returns a disk with these files only.
@@ -89,13 +97,7 @@ fn segments_whose_names_were_exchanged_are_reported() {
 
 #[test]
 fn damage_in_front_of_a_later_write_is_reported_although_the_end_is_damaged_as_well() {
-    let mut world = World::new(1, SMALL);
-    for _ in 0..6 {
-        world.put(1, 100);
-        world.commit();
-        world.run();
-    }
-    let bytes = world.disk.bytes(segment(1)).to_vec();
+    let bytes = written_six_times();
     // The third record, and the last with the end: the fifth write has begun, so the fourth was durable.
     let mut damaged = bytes.clone();
     damaged[152 + 2 * 164 + 60] ^= 1;
@@ -111,13 +113,7 @@ fn damage_in_front_of_a_later_write_is_reported_although_the_end_is_damaged_as_w
 
 #[test]
 fn a_segment_that_was_cut_off_is_reported_unless_only_its_first_write_was_begun() {
-    let mut world = World::new(1, SMALL);
-    for _ in 0..6 {
-        world.put(1, 100);
-        world.commit();
-        world.run();
-    }
-    let bytes = world.disk.bytes(segment(1)).to_vec();
+    let bytes = written_six_times();
     for len in (152..2_048).step_by(4) {
         let recovered = read(&mut with(&[(segment(1), bytes[..len].to_vec())]));
         match recovered.records {

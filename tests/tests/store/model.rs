@@ -8,8 +8,8 @@ use iotcore_gateway::{
     auth::UnixTime,
     message::{Priority, PublicationTopic, QoS, Tag},
     store::{
-        Damage, LogEvent, LogOptions, Record, Recovered, Recovery, SegmentLog, StoreOp, StoreSeq,
-        StoredRecord,
+        Damage, LogEvent, LogOptions, Record, Recovered, Recovery, SegmentLog, SegmentNumber,
+        StoreOp, StoreSeq, StoredRecord,
     },
 };
 use iotcore_gateway_testkit::disk::LossyDisk;
@@ -375,4 +375,16 @@ impl World {
             assert!(recovered.damaged.is_none() || may_be_mixed, "{recovered:?}");
         }
     }
+}
+
+/// Commits what was applied, and expects that to succeed.
+pub(crate) fn commit(world: &mut World) {
+    let commits = world.commits;
+    world.commit();
+    world.run();
+    assert_eq!(world.commits, commits + 1);
+}
+
+pub(crate) fn segment(number: u64) -> SegmentNumber {
+    SegmentNumber::from_file_name(&format!("{number:016x}.seg")).unwrap()
 }

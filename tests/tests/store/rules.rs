@@ -3,32 +3,21 @@
 use iotcore_gateway::{
     ClientId,
     store::{
-        Damage, DiskOp, LogEvent, LogOptions, OpenError, Recovery, SegmentLog, SegmentNumber,
-        StoreFailureKind, StoreOp,
+        Damage, DiskOp, LogEvent, LogOptions, OpenError, Recovery, SegmentLog, StoreFailureKind,
+        StoreOp,
     },
 };
 use iotcore_gateway_testkit::disk::{DiskFault, Executed, Fate, FaultRates, LossyDisk};
 
 use super::{
     World,
-    model::{Content, client, seq},
+    model::{Content, client, commit, segment, seq},
 };
 
 const SMALL: LogOptions = LogOptions {
     segment_bytes: 4096,
     max_bytes: 16 * 4096,
 };
-
-fn segment(number: u64) -> SegmentNumber {
-    SegmentNumber::from_file_name(&format!("{number:016x}.seg")).unwrap()
-}
-
-fn commit(world: &mut World) {
-    let commits = world.commits;
-    world.commit();
-    world.run();
-    assert_eq!(world.commits, commits + 1);
-}
 
 fn world_with(records: usize) -> World {
     let mut world = World::new(1, SMALL);

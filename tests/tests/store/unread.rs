@@ -5,23 +5,15 @@ use iotcore_gateway::store::{
 };
 use iotcore_gateway_testkit::disk::{DiskFault, Executed, FaultRates, LossyDisk};
 
-use super::{World, model::client};
+use super::{
+    World,
+    model::{client, commit, segment},
+};
 
 const SMALL: LogOptions = LogOptions {
     segment_bytes: 4096,
     max_bytes: 64 * 4096,
 };
-
-fn segment(number: u64) -> SegmentNumber {
-    SegmentNumber::from_file_name(&format!("{number:016x}.seg")).unwrap()
-}
-
-fn commit(world: &mut World) {
-    let commits = world.commits;
-    world.commit();
-    world.run();
-    assert_eq!(world.commits, commits + 1);
-}
 
 /// Opens a disk on which one segment cannot be read; returns the numbers of the records.
 fn open(disk: &mut LossyDisk, unread: SegmentNumber) -> (SegmentLog, Vec<u64>, Recovered) {
