@@ -5,7 +5,7 @@
 //! cargo run --release --example instructions --features store -- stored 100
 //! ```
 //!
-//! The first argument says what a store does with them, if the feature `store` is on: `memory` (there is none), `acknowledged`
+//! The first argument says what a store does with them, if the feature `store` is on: `memory` (without a store), `acknowledged`
 //! (they are acknowledged within its linger), `stored` (they are put, made durable and removed), `logged` (by a segment log, on
 //! a disk that does nothing). The second is the number of rounds, of 50 messages each.
 

@@ -254,7 +254,7 @@ impl<R: Runtime, T: TokenSource> Driver<R, T> {
         }
     }
 
-    /// Waits until the store can be opened again: it may still write, or give space back. A disk that does not answer is not
+    /// Waits until the store can be opened again: it may still write, or free space. A disk that does not answer is not
     /// waited for.
     #[cfg(feature = "store")]
     async fn release_store(&mut self) {

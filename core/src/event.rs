@@ -132,7 +132,7 @@ pub enum Event {
     /// Deliveries of this device were not acknowledged, and have held up other devices for 5 s: reading was paused, or
     /// acknowledgements waited for their turn. They hold up nobody any more, nor do the next ones, on whatever connection,
     /// until the user acknowledges a delivery of the device. Its commands are acknowledged. A config is not, because that
-    /// would tell the cloud that the device has it: if the newest one is acknowledged later, the gateway subscribes to it
+    /// would confirm to the cloud that the device has it: if the newest one is acknowledged later, the gateway subscribes to it
     /// again, and acknowledges it when it comes; one with another payload is delivered.
     AcknowledgementsOverdue {
         /// The device.

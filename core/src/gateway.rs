@@ -276,7 +276,7 @@ impl Gateway {
     }
 
     /// Keeps a config or command for later, if the options leave its acknowledgement to the user: from now on it holds up
-    /// nobody. A command is acknowledged. A config is not, because that would tell the cloud that the device has it: if
+    /// nobody. A command is acknowledged. A config is not, because that would confirm to the cloud that the device has it: if
     /// it is the newest, it can be acknowledged later, as after [`Event::AcknowledgementsOverdue`]. Has no effect on one
     /// that was acknowledged or released, or came on an earlier connection.
     pub fn postpone(&mut self, delivery: DeliveryId, now: Instant) {

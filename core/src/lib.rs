@@ -2,7 +2,7 @@
 //!
 //! A gateway holds one MQTT 3.1.1 connection to the bridge, for itself and for up to 1,000 attached devices.
 //! [`Gateway`] is all of that protocol and nothing else: bytes, commands and instants go in; bytes, events and a
-//! deadline come out. It has no sockets, clocks, threads or randomness of its own. So the same inputs give the same
+//! deadline come out. It has no sockets, clocks, threads or randomness of its own. So the same inputs return the same
 //! outputs, byte for byte, and it runs on any runtime, or none.
 //!
 //! # The model

@@ -133,7 +133,7 @@
 //! * After a restart, a new segment is begun: nothing is appended to what may be torn.
 //! * Damage is left out: a record whose length is intact is skipped, otherwise the next valid one is searched for. A segment
 //!   that was proven when the newest was begun, and is missing although an older one is not, is damage, and so is one whose
-//!   file holds nothing of it, or was cut off behind its first write. The oldest may have been given back; of the last write
+//!   file holds nothing of it, or was cut off behind its first write. The oldest may have been reclaimed; of the last write
 //!   in the newest segment, and of a segment that was begun last, it is not known whether it was confirmed.
 //! * A file that cannot be read is set aside: it is not touched, not reclaimed, and read again at the next start. Others are
 //!   reclaimed before it, so what was removed from it may come back: a duplicate, never a loss.

@@ -47,10 +47,10 @@ pub(crate) enum Event {
         suspects: Vec<Id>,
         /// Whether another client may be using the same gateway id.
         takeover_suspected: bool,
-        /// The time until the next attempt; null if there is none.
+        /// The time until the next attempt; null if no other follows.
         retry_in_ms: Option<u64>,
     },
-    /// A message was found in the store, under an id that the relay gives it.
+    /// A message was found in the store, under an id that the relay assigns.
     Restored(Restored),
     /// Something in the store was damaged at the start, and was set aside.
     StoreDamaged {
@@ -162,7 +162,7 @@ pub(crate) enum Event {
         #[serde(skip_serializing_if = "Option::is_none")]
         id: Option<Id>,
         operations: Vec<Message>,
-        /// Which of them the store has; left out if there is none.
+        /// Which of them the store has; left out without a store.
         #[serde(skip_serializing_if = "Option::is_none")]
         stored: Option<Vec<Id>>,
     },
@@ -186,7 +186,7 @@ pub(crate) enum Event {
     /// The gateway is closed; the last event.
     Closed {
         unsent: usize,
-        /// How many of them the store has; left out if there is none.
+        /// How many of them the store has; left out without a store.
         #[serde(skip_serializing_if = "Option::is_none")]
         stored: Option<usize>,
     },
@@ -265,7 +265,7 @@ struct ReportedPacket {
 }
 
 impl Event {
-    /// Constructs the event for the failure of an operation; `operation` is given if it was a message, and right.
+    /// Constructs the event for the failure of an operation; `operation` is there if it was a valid message.
     pub(crate) fn failed(id: Id, reason: Reason, operation: Option<Message>) -> Self {
         Self::Failed {
             id,

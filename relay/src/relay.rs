@@ -65,7 +65,7 @@ pub(crate) struct Relay {
     pause: Pause,
     shutdown: Shutdown,
     pulse: Pulse,
-    /// Notified when the store can be written again; `None` if there is none.
+    /// Notified when the store can be written again; `None` without a store.
     store_recovered: Option<watch::Sender<()>>,
     /// The number of messages left unsent.
     unsent: usize,

@@ -45,7 +45,7 @@ pub use self::{
 };
 use crate::random::Random;
 
-/// A folder on a disk that may lose power, fail, fill up, and return other bytes than it was given.
+/// A folder on a disk that may lose power, fail, fill up, and return other bytes than were written.
 #[derive(Clone, Debug)]
 pub struct LossyDisk {
     random: Random,

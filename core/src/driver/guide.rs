@@ -120,7 +120,7 @@
 //! # Removing a device
 //!
 //! [`detach`](crate::driver::Device::detach) lets what the device has sent go out first, for at most
-//! [`drain_timeout`](crate::Options::drain_timeout), then tells the bridge. Its handles send nothing any more, and its
+//! [`drain_timeout`](crate::Options::drain_timeout), then sends the detach. Its handles send nothing any more, and its
 //! [`Messages`](crate::driver::Messages) end. Dropping a handle does not detach the device.
 //!
 //! ```
@@ -290,6 +290,6 @@
 //! # }
 //! ```
 //!
-//! When the disk is full or fails, [`Status::StoreFailed`](crate::driver::Status::StoreFailed) says so, and by default
+//! When the disk is full or fails, [`Status::StoreFailed`](crate::driver::Status::StoreFailed) reports it, and by default
 //! nothing more is accepted until it works ([`OnStoreFailure`](crate::options::OnStoreFailure)). It is never only in memory
 //! without being reported.

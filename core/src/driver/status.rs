@@ -134,7 +134,7 @@ pub enum Status {
     /// Messages of this device failed after their [`Delivery`](crate::driver::Delivery) had been dropped, which would have
     /// returned them. Those of a device that failed for the same reason, and were not read yet, are one change. A state that
     /// a newer one replaced is no failure, unless
-    /// [`Setup::report_replaced_states`](crate::driver::Setup::report_replaced_states) says so.
+    /// [`Setup::report_replaced_states`](crate::driver::Setup::report_replaced_states) asks for them.
     Undelivered {
         /// The device.
         device: DeviceId,

@@ -31,8 +31,8 @@ impl Session {
         Ok(())
     }
 
-    /// Checks a publication that is too large, or that the store may have no room for. Never inlined: usually there is none
-    /// such.
+    /// Checks a publication that is too large, or that the store may have no room for. Never inlined: such a one is
+    /// rare.
     #[inline(never)]
     fn look_closer(&mut self, publication: &Publication) -> Result<(), PublishErrorKind> {
         let limit = self.payload_limit(&publication.topic);

@@ -1,4 +1,4 @@
-//! What `--help` tells beside the options. Its lines are at most 80 columns wide, so that few terminals wrap them.
+//! What `--help` prints beside the options. Its lines are at most 80 columns wide, so that few terminals wrap them.
 
 /// The end of `-h`.
 pub(super) const SHORT: &str = "\

@@ -24,7 +24,7 @@ pub(crate) enum StartError {
     Roots(Option<PathBuf>, TlsError),
     /// The client certificate or its key cannot be used.
     ClientCertificate(TlsError),
-    /// The proxy given by `--proxy` cannot be used.
+    /// The proxy of `--proxy` cannot be used.
     Proxy(InvalidProxy),
     /// The proxy that a variable of the environment sets cannot be used.
     ProxyVariable(InvalidProxy),

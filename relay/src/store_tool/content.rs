@@ -14,7 +14,7 @@ use crate::operation::{Id, MAX_EXPIRES_AFTER, Publication, Request};
 
 /// What was read.
 pub(super) struct Content {
-    /// The gateway that the store belongs to; `None` if nothing in it says so.
+    /// The gateway that the store belongs to; `None` if no header names it.
     pub(super) owner: Option<ClientId>,
     /// In the order of acceptance.
     pub(super) messages: Vec<StoredMessage>,

@@ -72,7 +72,7 @@ fn cut(server: &Server, is_over: &AtomicBool, cuts: &AtomicU64, mut random: Rand
     }
 }
 
-/// Starts a relay that is given all messages of which nothing is known.
+/// Starts a relay and sends it all messages of which nothing is known.
 fn start(cloud: &Cloud, known: &[Known], linger: &str) -> Relay {
     let options = [
         "--backoff-min",

@@ -33,7 +33,7 @@ pub(super) struct World {
     pub(super) is_dead: bool,
     /// Operations of the disk that had failed when the life began.
     pub(super) failed_before: u64,
-    /// The limit on the files of the log: as many bytes as it was given, or what it found and two segments.
+    /// The limit on the files of the log: that of its options, or what it found and two segments.
     pub(super) disk_limit: u64,
     /// The limit on what the gateway reserves in the store.
     pub(super) max_bytes: usize,

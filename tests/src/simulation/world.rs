@@ -131,7 +131,7 @@ impl World {
         self.last_wire
     }
 
-    /// Advances time to the next event and executes it, unless it is a job; returns `false` if there is none.
+    /// Advances time to the next event and executes it, unless it is a job; returns `false` without one.
     pub(super) fn advance(&mut self) -> bool {
         let timer = self.timers.keys().next().map(|(at, _)| *at);
         let inside = timer.into_iter().chain(self.jobs.next_due()).min();

@@ -1,4 +1,4 @@
-//! A disk that is full to the last byte: what was delivered gives its room back, without any that is added.
+//! A disk that is full to the last byte: the room of what was delivered is used again, and none is added.
 
 use iotcore_gateway::store::LogOptions;
 use iotcore_gateway_testkit::disk::Fate;

@@ -231,7 +231,7 @@ impl World {
         was_one
     }
 
-    /// Executes operations until there is none.
+    /// Executes operations until no more are wanted.
     pub(crate) fn run(&mut self) {
         let mut steps = 0;
         while self.step() {

@@ -138,7 +138,7 @@ pub enum DeviceState {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Detach {
     pub(crate) op: OpId,
-    /// When the publications that are still queued fail; `None` if there are none.
+    /// When the publications that are still queued fail; `None` without any.
     pub(crate) deadline: Option<Moment>,
 }
 

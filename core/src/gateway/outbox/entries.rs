@@ -21,7 +21,7 @@ const KEYED_WHILE_HERE: &str = "a key is used only while its entry exists";
 #[derive(Debug)]
 pub(super) struct Entries {
     blocks: Vec<Box<[Place; BLOCK]>>,
-    /// The vacant slot that is used next: the one vacated last. [`NONE`] if there is none.
+    /// The vacant slot that is used next: the one vacated last. [`NONE`] if no slot is vacant.
     vacant: EntryKey,
     /// With fewer entries than this, their memory is to be freed.
     sparse_below: usize,

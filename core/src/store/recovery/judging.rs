@@ -95,7 +95,7 @@ impl Recovery {
     }
 
     /// Sets aside what is no segment, although its name is that of one that is to be written in a distant future. Returns the
-    /// number of the last file that is none of these.
+    /// number of the last file that is not one of these.
     pub(super) fn set_strangers_aside(&mut self) -> Option<SegmentNumber> {
         let last_used = self.last_used.map_or(0, SegmentNumber::as_u64);
         let end = SegmentNumber::from_u64(last_used.saturating_add(FARTHEST_SPARE));

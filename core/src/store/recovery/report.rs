@@ -4,7 +4,7 @@ use core::{error::Error, fmt, num::NonZeroU64};
 
 use crate::store::{SegmentNumber, StoreSeq};
 
-/// More numbers than are given out while one segment is written to. A file with the number n has numbers below n + 1 times this:
+/// More numbers than are assigned while one segment is written to. A file with the number n has numbers below n + 1 times this:
 /// so many have gone before it, or it was begun after a start that has skipped them.
 const NUMBERS_OF_A_SEGMENT: u64 = 1 << 40;
 

@@ -65,7 +65,7 @@ impl SegmentLog {
         self.doomed = Some(Doomed::new(&self.gathered, self.segments.index()));
     }
 
-    /// Writes the oldest segment anew if that may give back enough, and otherwise fails the Commit.
+    /// Writes the oldest segment anew if that may free enough, and otherwise fails the Commit.
     fn squeeze(&mut self, needed: &Needed, failure: StoreFailure) {
         if self.doomed.is_none() {
             self.doom();
@@ -100,7 +100,7 @@ impl SegmentLog {
     }
 
     /// Fails the Commit. What it removes is made durable first, for that may be possible: otherwise a group that has Puts
-    /// as well would come back as it is, again and again, and never give back what makes room for them.
+    /// as well would come back as it is, again and again, and never free the room that they need.
     fn fail_for_room(&mut self, failure: StoreFailure) {
         let doomed = self.doomed.take().filter(|_| self.gathered_puts);
         let failure = self.verdict.take().unwrap_or(failure);

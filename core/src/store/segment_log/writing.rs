@@ -1,4 +1,4 @@
-//! Writes a group: gives its records a place, seals them, and makes them durable.
+//! Writes a group: places its records, seals them, and makes them durable.
 
 use super::{ALWAYS_KEPT, SegmentLog, Step, group::Part};
 use crate::store::{

@@ -18,6 +18,14 @@ fn offline() -> (Kit, DeviceKey) {
     (kit, own)
 }
 
+/// Returns a gateway with an attached device whose states need not wait for each other.
+fn unpaced(linger: Duration) -> (Kit, DeviceKey) {
+    let mut options = lingering(linger);
+    options.quota = Quota::unpaced();
+    let (harness, device) = Harness::attached(options);
+    (harness.into(), device)
+}
+
 /// Waits for as long as a removal does, and returns all operations.
 fn settle(kit: &mut Kit) -> Vec<String> {
     kit.wait(seconds(1));
@@ -109,10 +117,7 @@ fn of_a_chain_all_that_may_be_in_the_store_stay_until_a_newer_one_is() {
 
 #[test]
 fn one_stays_until_the_newer_one_is_acknowledged_if_that_is_first() {
-    let mut options = lingering(seconds(60));
-    options.quota = Quota::unpaced();
-    let (harness, device) = Harness::attached(options);
-    let mut kit = Kit::from(harness);
+    let (mut kit, device) = unpaced(seconds(60));
     kit.lose_connection();
     kit.publish_state(device, "older");
     kit.save();
@@ -151,10 +156,7 @@ fn one_is_removed_once_a_newer_one_is_acknowledged_although_the_newest_waits() {
 
 #[test]
 fn one_stays_until_the_newer_one_at_qos_0_was_handed_over() {
-    let mut options = lingering(seconds(60));
-    options.quota = Quota::unpaced();
-    let (harness, device) = Harness::attached(options);
-    let mut kit = Kit::from(harness);
+    let (mut kit, device) = unpaced(seconds(60));
     kit.lose_connection();
     kit.publish_state(device, "older");
     kit.save();
@@ -204,10 +206,7 @@ fn one_that_was_delivered_is_removed_at_once_if_a_newer_one_is_there() {
 
 #[test]
 fn one_in_flight_is_removed_with_the_delivery_of_a_newer_one() {
-    let mut options = lingering(Duration::ZERO);
-    options.quota = Quota::unpaced();
-    let (harness, device) = Harness::attached(options);
-    let mut kit = Kit::from(harness);
+    let (mut kit, device) = unpaced(Duration::ZERO);
     kit.publish_state(device, "older");
     kit.save();
     kit.publish_state(device, "newer");

@@ -20,7 +20,7 @@ impl Model {
         self.comebacks_left += 1;
     }
 
-    /// Records that the log could not read what it writes anew: it gives that up, Removes too.
+    /// Records that the log could not read what it writes anew: it may set the segment aside, and then Removes are lost.
     pub(in super::super) fn miss_read(&mut self) {
         self.counts.one("reads of the log that failed");
         self.is_unreadable = true;

@@ -10,7 +10,7 @@ use super::{super::Sent, Dials, Machine, Process, Server, is_stored};
 /// How many messages a machine publishes in its life.
 const MESSAGES: usize = 60;
 
-/// A machine in the field: what it was told, and what the bridge has received.
+/// A machine in the field: what was reported to it, and what the bridge has received.
 struct Field {
     machine: Machine,
     random: Random,
