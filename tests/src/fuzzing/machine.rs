@@ -136,7 +136,7 @@ impl Machine {
             unix_now: UNIX_NOW,
         });
         if is_wanted {
-            self.transport = Some(Peer::new(self.setup.options.frame_limit));
+            self.transport = Some(Peer::new(&self.setup.options));
         } else if self.gateway.poll_timeout().is_none_or(|at| at > self.now) {
             let after = (self.gateway.stats(), self.gateway.poll_transmit().to_vec());
             assert_eq!(before, after, "an unwanted transport is used");

@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
+use iotcore_gateway::{Options, options::Acknowledge};
+
 use crate::bridge::codec::{Decoder, Packet};
 use crate::fuzzing::differential::Reference;
 use crate::fuzzing::differential::server_packet::ServerPacket;
@@ -17,6 +19,8 @@ pub(super) struct Peer {
     said: Reference,
     has_said_connack: bool,
     is_broken: bool,
+    /// Whether the user acknowledges, so that the gateway may give a config up.
+    is_manual: bool,
     /// The QoS 1 PUBLISHes without a PUBACK, oldest first.
     owed: VecDeque<Owed>,
     /// How many of them may have been answered nevertheless: each number that is consistent with the PUBACKs so far.
@@ -37,8 +41,9 @@ pub(super) struct Peer {
 #[derive(Clone, Copy, Debug)]
 struct Owed {
     packet_id: u16,
-    /// Whether this is a copy of one that waits for its PUBACK, which has no PUBACK of its own.
-    dup: bool,
+    /// Whether it may have no PUBACK of its own: a copy of one that waits for its PUBACK, or a config that the user has
+    /// not acknowledged in time.
+    is_optional: bool,
 }
 
 /// A packet that requires an answer.
@@ -53,11 +58,12 @@ pub(super) enum Question {
 }
 
 impl Peer {
-    pub(super) fn new(frame_limit: usize) -> Self {
+    pub(super) fn new(options: &Options) -> Self {
         Self {
-            said: Reference::new(frame_limit),
+            said: Reference::new(options.frame_limit),
             has_said_connack: false,
             is_broken: false,
+            is_manual: options.acknowledge == Acknowledge::Manual,
             owed: VecDeque::new(),
             answered: BTreeSet::from([0]),
             heard: Decoder::new(),
@@ -96,10 +102,11 @@ impl Peer {
                 qos: 1,
                 packet_id,
                 dup,
+                topic,
                 ..
             } => self.owed.push_back(Owed {
                 packet_id: *packet_id,
-                dup: *dup,
+                is_optional: *dup || self.is_manual && topic.ends_with("/config"),
             }),
             ServerPacket::PubAck(packet_id) => self.free_id(*packet_id, PUBACK),
             ServerPacket::SubAck(packet_id, _) => self.free_id(*packet_id, SUBACK),
@@ -188,8 +195,8 @@ impl Peer {
         assert_eq!(used, is_again.then_some(awaits), "{packet_id} again");
     }
 
-    /// Matches a PUBACK with a PUBLISH [MQTT-2.3.1-6], in their order [MQTT-4.6.0-2]; a retransmission may have been
-    /// combined with the first. If it is ambiguous which one it answers, all possibilities are kept.
+    /// Matches a PUBACK with a PUBLISH [MQTT-2.3.1-6], in their order [MQTT-4.6.0-2]; those that need none may be passed
+    /// over. If it is ambiguous which one it answers, all possibilities are kept.
     fn match_puback(&mut self, packet_id: u16) {
         let mut answered = BTreeSet::new();
         for &from in &self.answered {
@@ -197,7 +204,7 @@ impl Peer {
                 if owed.packet_id == packet_id {
                     answered.insert(at + 1);
                 }
-                if !owed.dup {
+                if !owed.is_optional {
                     break;
                 }
             }
