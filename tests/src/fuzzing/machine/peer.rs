@@ -38,9 +38,10 @@ pub(super) struct Peer {
 }
 
 /// A QoS 1 PUBLISH that was sent.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 struct Owed {
     packet_id: u16,
+    topic: String,
     /// Whether it may have no PUBACK of its own: a copy of one that waits for its PUBACK, or a config that the user has
     /// not acknowledged in time.
     is_optional: bool,
@@ -104,15 +105,28 @@ impl Peer {
                 dup,
                 topic,
                 ..
-            } => self.owed.push_back(Owed {
-                packet_id: *packet_id,
-                is_optional: *dup || self.is_manual && topic.ends_with("/config"),
-            }),
+            } => self.owe(*packet_id, *dup, topic),
             ServerPacket::PubAck(packet_id) => self.free_id(*packet_id, PUBACK),
             ServerPacket::SubAck(packet_id, _) => self.free_id(*packet_id, SUBACK),
             ServerPacket::UnsubAck(packet_id) => self.free_id(*packet_id, UNSUBACK),
             _ => {}
         }
+    }
+
+    /// Records a QoS 1 PUBLISH. If it is marked as a retransmission but is another message, one PUBACK, after the later
+    /// one, is for both.
+    fn owe(&mut self, packet_id: u16, dup: bool, topic: &str) {
+        if dup {
+            let earlier = self.owed.iter_mut();
+            for owed in earlier.filter(|owed| owed.packet_id == packet_id && owed.topic != topic) {
+                owed.is_optional = true;
+            }
+        }
+        self.owed.push_back(Owed {
+            packet_id,
+            topic: topic.to_owned(),
+            is_optional: dup || self.is_manual && topic.ends_with("/config"),
+        });
     }
 
     /// Frees an identifier; an acknowledgement of another kind has no effect on a packet.
