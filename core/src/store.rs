@@ -107,12 +107,14 @@
 //! | 8 | 2 | check of this header, so that a damaged length is not believed |
 //! | 10 | 1 | kind: 1 Put, 2 Remove, 3 end |
 //! | 11 | 1 | flags: 64 the first of a write, before which all was durable |
-//! | | | of a Put also: 1 QoS 1, 2 urgent, 4 state, 8 subfolder, 16 deadline, 32 tag |
+//! | | | of a Put also: 1 QoS 1, 2 urgent, 4 state, 8 subfolder, 16 deadline, 32 tag, 128 eight bytes for its place |
 //! | 12 | 8 | number; of an end: the offset of the write that it ends |
-//! | 20 | 8 | Put: place in the order of acceptance |
-//! | 28 | 1, 1, 2 | Put: lengths of the device id, the tag and the subfolder |
-//! | 32 | 8 | Put with a deadline: seconds since 1970 |
-//! | | | Put: device id, subfolder, tag, payload |
+//! | 20 | 4 or 8 | Put: place in the order of acceptance |
+//! | | 8 | Put with a deadline: seconds since 1970 |
+//! | | 1, n | Put: length of the device id, and the id |
+//! | | 2, n | Put with a subfolder: its length, and the subfolder |
+//! | | 1, n | Put with a tag: its length, and the tag |
+//! | | n | Put: payload |
 //!
 //! An end follows each write, and is overwritten by the next: so all that was durable is followed by something that is
 //! valid, and damage to it is noticed.

@@ -2,7 +2,7 @@
 
 use core::num::NonZeroU64;
 
-use super::{ALIGNMENT, BEGINS_WRITE, Kind, RECORD_HEADER, RecordHeader, append_padding};
+use super::{ALIGNMENT, IN_BOUNDS, Kind, RECORD_HEADER, RecordHeader, append_padding};
 use crate::{
     command::{Priority, PublicationTopic},
     mqtt::QoS,
@@ -13,9 +13,8 @@ use crate::{
     time::UnixTime,
 };
 
-/// The bytes before the texts, without and with a deadline.
-const FIXED: usize = RECORD_HEADER + 12;
-const FIXED_WITH_DEADLINE: usize = FIXED + 8;
+/// The bytes of a record without texts and payload, at most.
+const LONGEST_FIXED: usize = RECORD_HEADER + 8 + 8 + 1 + 2 + 1 + ALIGNMENT;
 
 const AT_LEAST_ONCE: u8 = 1;
 const URGENT: u8 = 2;
@@ -23,7 +22,8 @@ const STATE: u8 = 4;
 const SUBFOLDER: u8 = 8;
 const DEADLINE: u8 = 16;
 const TAG: u8 = 32;
-const ALL_FLAGS: u8 = 63 | BEGINS_WRITE;
+/// The place in the order of acceptance has eight bytes, not four.
+const FAR: u8 = 128;
 
 /// The fields of a Put that was read. The texts are not checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -55,46 +55,49 @@ pub(crate) fn append_put(
         PublicationTopic::Telemetry(subfolder) => (false, subfolder.as_ref()),
     };
     let device = record.device.as_str().as_bytes();
-    let subfolder_text = subfolder.map_or(&[][..], |subfolder| subfolder.as_str().as_bytes());
-    let tag = record.tag.map_or(&[][..], |tag| tag.as_str().as_bytes());
+    let subfolder = subfolder.map(|subfolder| subfolder.as_str().as_bytes());
+    let tag = record.tag.map(|tag| tag.as_str().as_bytes());
+    let accepted = record.accepted.get().to_le_bytes();
+    let is_far = u32::try_from(record.accepted.get()).is_err();
     let flag = |is_set: bool, flag: u8| if is_set { flag } else { 0 };
     let flags = flag(record.qos == QoS::AtLeastOnce, AT_LEAST_ONCE)
         | flag(record.priority == Priority::Urgent, URGENT)
         | flag(is_state, STATE)
         | flag(subfolder.is_some(), SUBFOLDER)
         | flag(record.deadline.is_some(), DEADLINE)
-        | flag(record.tag.is_some(), TAG);
-    let fixed_len = match record.deadline {
-        None => FIXED,
-        Some(_) => FIXED_WITH_DEADLINE,
-    };
-    let len = fixed_len + device.len() + subfolder_text.len() + tag.len() + payload.len();
+        | flag(tag.is_some(), TAG)
+        | flag(is_far, FAR);
+
+    let start = out.len();
+    out.reserve(LONGEST_FIXED + device.len() + payload.len());
+    out.extend_from_slice(&[0; RECORD_HEADER]);
+    match is_far {
+        false => out.extend_from_slice(&accepted[..4]),
+        true => out.extend_from_slice(&accepted),
+    }
+    if let Some(deadline) = record.deadline {
+        out.extend_from_slice(&deadline.as_secs().to_le_bytes());
+    }
+    // An id has at most 255 bytes, a subfolder 256 characters, a tag 64 bytes.
+    out.push(device.len() as u8);
+    out.extend_from_slice(device);
+    if let Some(subfolder) = subfolder {
+        out.extend_from_slice(&(subfolder.len() as u16).to_le_bytes());
+        out.extend_from_slice(subfolder);
+    }
+    if let Some(tag) = tag {
+        out.push(tag.len() as u8);
+        out.extend_from_slice(tag);
+    }
+    out.extend_from_slice(payload);
     let header = RecordHeader {
         kind: Kind::Put,
         flags,
-        len: len as u32,
+        len: (out.len() - start) as u32,
         seq: seq.get(),
     };
-
-    let mut fixed = [0; FIXED_WITH_DEADLINE];
-    fixed[..RECORD_HEADER].copy_from_slice(&header.unsealed());
-    fixed[20..28].copy_from_slice(&record.accepted.get().to_le_bytes());
-    // An id has at most 255 bytes, a tag 64, a subfolder 256 characters.
-    fixed[28] = device.len() as u8;
-    fixed[29] = tag.len() as u8;
-    fixed[30..32].copy_from_slice(&(subfolder_text.len() as u16).to_le_bytes());
-    let deadline = record.deadline.map_or(0, UnixTime::as_secs);
-    fixed[32..40].copy_from_slice(&deadline.to_le_bytes());
-
-    out.reserve(len + ALIGNMENT);
-    match record.deadline {
-        None => out.extend_from_slice(&fixed[..FIXED]),
-        Some(_) => out.extend_from_slice(&fixed),
-    }
-    out.extend_from_slice(device);
-    out.extend_from_slice(subfolder_text);
-    out.extend_from_slice(tag);
-    out.extend_from_slice(payload);
+    let begin = out.get_mut(start..).and_then(<[u8]>::first_chunk_mut);
+    *begin.expect(IN_BOUNDS) = header.unsealed();
     append_padding(out);
     Ok(())
 }
@@ -102,31 +105,27 @@ pub(crate) fn append_put(
 /// Reads the fields of a whole Put, without its padding; `None` if they contradict each other.
 #[inline]
 pub(crate) fn read_put(flags: u8, record: &[u8]) -> Option<Fields<'_>> {
-    let (fixed, rest) = record.split_first_chunk::<FIXED>()?;
     let has = |flag: u8| flags & flag != 0;
-    if flags & !ALL_FLAGS != 0 {
-        return None;
-    }
-    let (deadline, rest) = match has(DEADLINE) {
-        false => (None, rest),
-        true => {
-            let (seconds, rest) = rest.split_first_chunk::<8>()?;
-            (
-                Some(UnixTime::from_secs(u64::from_le_bytes(*seconds))),
-                rest,
-            )
-        }
-    };
-    let accepted = NonZeroU64::new(u64::from_le_bytes(*fixed.get(20..)?.first_chunk()?))?;
-    let subfolder_len = u16::from_le_bytes([fixed[30], fixed[31]]);
-    let (device, rest) = rest.split_at_checked(usize::from(fixed[28]))?;
-    let (subfolder, rest) = rest.split_at_checked(usize::from(subfolder_len))?;
-    let (tag, payload) = rest.split_at_checked(usize::from(fixed[29]))?;
+    let (_, rest) = record.split_first_chunk::<RECORD_HEADER>()?;
+    let (accepted, rest) = match has(FAR) {
+        false => take(rest).map(|(place, rest)| (u32::from_le_bytes(place).into(), rest)),
+        true => take(rest).map(|(place, rest)| (u64::from_le_bytes(place), rest)),
+    }?;
+    let (deadline, rest) = optional(has(DEADLINE), rest, |rest| {
+        let (seconds, rest) = take(rest)?;
+        Some((UnixTime::from_secs(u64::from_le_bytes(seconds)), rest))
+    })?;
+    let (device, rest) = short_text(rest)?;
+    let (subfolder, rest) = optional(has(SUBFOLDER), rest, |rest| {
+        let (len, rest) = take(rest)?;
+        rest.split_at_checked(u16::from_le_bytes(len).into())
+    })?;
+    let (tag, payload) = optional(has(TAG), rest, short_text)?;
     Some(Fields {
-        accepted,
+        accepted: NonZeroU64::new(accepted)?,
         device,
         is_state: has(STATE),
-        subfolder: has(SUBFOLDER).then_some(subfolder),
+        subfolder,
         qos: match has(AT_LEAST_ONCE) {
             true => QoS::AtLeastOnce,
             false => QoS::AtMostOnce,
@@ -136,7 +135,31 @@ pub(crate) fn read_put(flags: u8, record: &[u8]) -> Option<Fields<'_>> {
             false => Priority::Ordinary,
         },
         deadline,
-        tag: has(TAG).then_some(tag),
+        tag,
         payload,
     })
+}
+
+/// Takes a number's bytes.
+fn take<const N: usize>(bytes: &[u8]) -> Option<([u8; N], &[u8])> {
+    let (taken, rest) = bytes.split_first_chunk()?;
+    Some((*taken, rest))
+}
+
+/// Takes a text of at most 255 bytes, after its length.
+fn short_text(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (len, rest) = bytes.split_first()?;
+    rest.split_at_checked(usize::from(*len))
+}
+
+/// Takes a field, if it is there.
+fn optional<'a, T>(
+    is_there: bool,
+    bytes: &'a [u8],
+    take: impl FnOnce(&'a [u8]) -> Option<(T, &'a [u8])>,
+) -> Option<(Option<T>, &'a [u8])> {
+    match is_there {
+        false => Some((None, bytes)),
+        true => take(bytes).map(|(field, rest)| (Some(field), rest)),
+    }
 }
