@@ -124,7 +124,7 @@
 //! * Records count in the order of the segments and their offsets: the last one about a number decides.
 //! * A segment is reclaimed only as the oldest, and once nothing lives in it: so a Remove outlives its Put. The oldest is
 //!   written anew at the end once less than a quarter of it lives. It gets a new number, under which nothing in it is valid;
-//!   three such segments are kept for later.
+//!   four such segments are kept for later.
 //! * On a full disk, two of these are the reserve: a group with Puts is written only if both are there afterwards, one of
 //!   Removes alone if one is, which is for what is written anew. What a Commit removes does not count as living once there is
 //!   no room for it, and is made durable although the Commit fails.

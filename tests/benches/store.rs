@@ -153,7 +153,8 @@ fn amplification(group: u64, removes: bool) -> f64 {
     let mut bench = Bench::new();
     let mut written = 0;
     let messages = (40_000 / group).max(10) * group;
-    for round in 0..2 {
+    // The last files are created in the second round.
+    for round in 0..4 {
         let before = disk.counts().device_bytes;
         for _ in 0..messages / group {
             match removes {

@@ -91,7 +91,7 @@ impl World {
         }
         let stats = self.log.stats();
         // After an operation that failed, the rest is done with the next Commit.
-        let is_small = stats.files - stats.set_aside <= 4 || self.has_failed();
+        let is_small = stats.files - stats.set_aside <= 5 || self.has_failed();
         if stats.records != 0 || !is_small {
             self.model
                 .find(format!("the folder is not empty: {stats:?}"));

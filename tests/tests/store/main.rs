@@ -10,6 +10,7 @@ mod missing;
 mod model;
 mod random;
 mod rules;
+mod steady;
 mod unread;
 
 use model::World;

@@ -217,7 +217,7 @@ fn finish(world: &mut World) {
     world.run();
     let stats = world.log.stats();
     assert_eq!((stats.records, stats.live_bytes), (0, 0));
-    assert!(stats.files <= 4, "{stats:?}");
+    assert!(stats.files <= 5, "{stats:?}");
     assert_eq!(stats.disk_bytes, world.disk.used());
     world.disk.cut_power();
     world.restart();

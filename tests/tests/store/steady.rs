@@ -1,0 +1,68 @@
+//! What a folder has, and what is done to it, once as much is removed as is put.
+
+use iotcore_gateway::store::{DiskOp, LogOptions};
+
+use super::{World, model::commit};
+
+const SMALL: LogOptions = LogOptions {
+    segment_bytes: 4096,
+    max_bytes: 16 * 4096,
+};
+
+#[test]
+fn one_old_record_does_not_keep_the_segments_of_all_that_followed() {
+    let mut world = World::new(1, SMALL);
+    let old = world.put(1, 100);
+    for _ in 0..300 {
+        let number = world.put(1, 150);
+        commit(&mut world);
+        world.remove(number);
+    }
+    commit(&mut world);
+    world.disk.cut_power();
+    world.restart();
+    assert!(world.live().contains(&old));
+    assert!(world.log.stats().files <= 5, "{:?}", world.log.stats());
+}
+
+#[test]
+fn no_file_is_created_or_deleted_in_steady_state_also_beside_an_old_record() {
+    for is_beside in [false, true] {
+        let mut world = World::new(1, SMALL);
+        if is_beside {
+            world.put(1, 100);
+        }
+        let mut changes = 0;
+        for round in 0..300 {
+            let number = world.put(1, 150);
+            world.commit();
+            world.remove(number);
+            loop {
+                let op = world.log.poll_disk();
+                let is_change = matches!(op, Some(DiskOp::Create { .. } | DiskOp::Delete { .. }));
+                changes += usize::from(is_change && round >= 100);
+                if !world.step() {
+                    break;
+                }
+            }
+        }
+        assert_eq!(changes, 0, "{is_beside}");
+    }
+}
+
+#[test]
+fn restarts_in_a_row_do_not_fill_the_folder() {
+    let mut world = World::new(1, SMALL);
+    for _ in 0..20 {
+        world.put(1, 100);
+    }
+    commit(&mut world);
+    for _ in 0..50 {
+        world.put(1, 10);
+        commit(&mut world);
+        world.restart();
+        world.run();
+    }
+    assert!(world.log.stats().files <= 8, "{:?}", world.log.stats());
+    assert_eq!(world.live().len(), 70);
+}
