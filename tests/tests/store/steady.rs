@@ -66,3 +66,25 @@ fn restarts_in_a_row_do_not_fill_the_folder() {
     assert!(world.log.stats().files <= 8, "{:?}", world.log.stats());
     assert_eq!(world.live().len(), 70);
 }
+
+#[test]
+fn a_hundred_messages_a_commit_write_at_most_1_6_times_their_payload() {
+    const PAYLOAD: usize = 256;
+    let options = LogOptions {
+        segment_bytes: 256 * 1024,
+        ..LogOptions::default()
+    };
+    let mut world = World::new(1, options);
+    let mut written = 0;
+    for round in 0..200 {
+        if round == 100 {
+            written = world.disk.counts().device_bytes;
+        }
+        let numbers: Vec<u64> = (0..100).map(|_| world.put(1, PAYLOAD)).collect();
+        commit(&mut world);
+        numbers.into_iter().for_each(|number| world.remove(number));
+    }
+    let written = world.disk.counts().device_bytes - written;
+    let payload = (100 * 100 * PAYLOAD) as u64;
+    assert!(written * 10 <= payload * 16, "{written} for {payload}");
+}
