@@ -281,6 +281,22 @@ pub enum StoreFailureKind {
     Broken,
 }
 
+impl StoreFailure {
+    /// Creates a failure. `detail` is what the system said.
+    pub fn new(kind: StoreFailureKind, detail: impl fmt::Display) -> Self {
+        Self {
+            kind,
+            detail: detail.to_string().into(),
+        }
+    }
+}
+
+impl From<RecordTooLarge> for StoreFailure {
+    fn from(error: RecordTooLarge) -> Self {
+        Self::new(StoreFailureKind::Broken, error)
+    }
+}
+
 impl fmt::Display for StoreFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { kind, detail } = self;

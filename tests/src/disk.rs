@@ -382,8 +382,5 @@ pub enum Fate {
 }
 
 fn failure(kind: StoreFailureKind) -> StoreFailure {
-    StoreFailure {
-        kind,
-        detail: "the disk fails on purpose".into(),
-    }
+    StoreFailure::new(kind, "the disk fails on purpose")
 }

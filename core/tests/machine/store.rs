@@ -259,8 +259,5 @@ impl Kit {
 }
 
 fn failure(kind: StoreFailureKind) -> StoreFailure {
-    StoreFailure {
-        kind,
-        detail: "as the test says".into(),
-    }
+    StoreFailure::new(kind, "as the test says")
 }

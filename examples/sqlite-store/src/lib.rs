@@ -14,19 +14,17 @@ use std::path::Path;
 use iotcore_gateway::{
     ClientId,
     driver::{error::StoreError, store::Store},
-    store::{
-        OpenError, Record, Recovered, StoreFailure, StoreFailureKind, StoreOp, StoreSeq,
-        StoredRecord,
-    },
+    store::{OpenError, Record, Recovered, StoreFailure, StoreFailureKind, StoreOp, StoreSeq},
 };
-use rusqlite::{Connection, Error, ErrorCode, Result, params};
+use rusqlite::{Connection, Error, ErrorCode, Params, Result, params};
 
-// It is locked while it is open. A commit is durable once it returns, and costs one sync. Record 0 is the gateway.
-const OPEN: &str =
-    "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-    CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY, accepted INTEGER NOT NULL, record BLOB NOT NULL);";
-const CLAIM: &str = "INSERT OR IGNORE INTO records VALUES (0, 0, ?1)";
-const OWNER: &str = "SELECT record FROM records WHERE seq = 0";
+// It is locked while it is open. A commit is durable once it returns, and costs one sync. Record 0 is the gateway. There is a
+// transaction at any time, for what the next commit makes durable.
+const OPEN: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
+    CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY, accepted INTEGER NOT NULL, record BLOB NOT NULL);
+    BEGIN";
+const CLAIM: &str =
+    "INSERT INTO records VALUES (0, 0, ?1) ON CONFLICT DO UPDATE SET accepted = 0 RETURNING record";
 const ALL: &str = "SELECT record FROM records WHERE seq > 0 ORDER BY accepted";
 const PUT: &str = "INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)";
 const REMOVE: &str = "DELETE FROM records WHERE seq = ?1";
@@ -42,51 +40,13 @@ impl SqliteStore {
     ///
     /// [`StoreError`] has what SQLite says.
     pub fn open(path: impl AsRef<Path>) -> Result<Self, StoreError> {
-        let db = Connection::open(path).map_err(unreadable)?;
-        db.execute_batch(OPEN).map_err(unreadable)?;
+        let db = Connection::open(path).map_err(failure)?;
+        db.execute_batch(OPEN).map_err(failure)?;
         Ok(Self(db))
     }
 
-    /// Returns the gateway that the database belongs to: this one, if it is new.
-    fn owner(&self, client: &ClientId) -> Result<Vec<u8>> {
-        self.0.execute(CLAIM, [client.to_string().into_bytes()])?;
-        self.0.query_row(OWNER, [], |row| row.get(0))
-    }
-
-    fn read(&self, each: &mut dyn FnMut(StoreSeq, Record<'_>)) -> Result<Recovered> {
-        let mut recovered = Recovered::default();
-        let mut select = self.0.prepare(ALL)?;
-        let mut rows = select.query([])?;
-        while let Some(row) = rows.next()? {
-            match StoredRecord::from_bytes(row.get_ref(0)?.as_bytes()?) {
-                Some(found) => {
-                    each(found.seq(), found.record());
-                    recovered.records += 1;
-                }
-                None => recovered.damaged.places += 1, // and the rest goes on
-            }
-        }
-        Ok(recovered)
-    }
-
-    fn write(&self, op: StoreOp<'_>) -> Result<()> {
-        if self.0.is_autocommit() {
-            self.0.execute_batch("BEGIN")?;
-        }
-        match op {
-            StoreOp::Put { seq, record } => {
-                let bytes = record.to_bytes(seq);
-                let bytes = bytes.map_err(|error| Error::ToSqlConversionFailure(error.into()))?;
-                let row = params![seq.as_u64(), record.accepted.get(), bytes];
-                self.0.prepare_cached(PUT)?.execute(row).map(drop)
-            }
-            StoreOp::Remove { seq } => {
-                let mut remove = self.0.prepare_cached(REMOVE)?;
-                remove.execute([seq.as_u64()]).map(drop)
-            }
-            StoreOp::Commit { .. } => self.0.execute_batch("COMMIT"),
-            _ => Err(Error::InvalidQuery), // of a later version
-        }
+    fn write(&self, statement: &str, params: impl Params) -> Result<()> {
+        self.0.prepare_cached(statement)?.execute(params).map(drop)
     }
 }
 
@@ -96,38 +56,45 @@ impl Store for SqliteStore {
         client: &ClientId,
         each: &mut dyn FnMut(StoreSeq, Record<'_>),
     ) -> Result<Recovered, StoreError> {
-        let owner = self.owner(client).map_err(unreadable)?;
-        if owner != client.to_string().as_bytes() {
-            return Err(StoreError::Unsuitable(OpenError::OtherClient {
-                client: String::from_utf8_lossy(&owner).into(),
-            }));
+        let client = client.to_string();
+        let owner = self.0.query_row(CLAIM, [&client], |row| row.get(0));
+        let owner: Box<str> = owner.map_err(failure)?;
+        if *owner != *client {
+            return Err(OpenError::OtherClient { client: owner }.into());
         }
-        self.read(each).map_err(unreadable)
+        let mut recovered = Recovered::default();
+        let mut select = self.0.prepare(ALL).map_err(failure)?;
+        let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0));
+        for bytes in rows.map_err(failure)? {
+            recovered.read(&bytes.map_err(failure)?, each);
+        }
+        Ok(recovered)
     }
 
     fn apply(&mut self, op: StoreOp<'_>) -> Result<(), StoreFailure> {
-        self.write(op).map_err(|error| {
+        let done = match op {
+            StoreOp::Put { seq, record } => {
+                let accepted = record.accepted.get();
+                self.write(PUT, params![seq.as_u64(), accepted, record.to_bytes(seq)?])
+            }
+            StoreOp::Remove { seq } => self.write(REMOVE, [seq.as_u64()]),
+            StoreOp::Commit { .. } => self.0.execute_batch("COMMIT; BEGIN"),
+            _ => Err(Error::InvalidQuery), // of a later version
+        };
+        done.map_err(|error| {
             // Nothing since the last commit counts as kept. Where SQLite has rolled back by itself, this fails.
             drop(self.0.execute_batch("ROLLBACK"));
-            failure(&error)
+            drop(self.0.execute_batch("BEGIN"));
+            failure(error)
         })
     }
 }
 
-fn unreadable(error: Error) -> StoreError {
-    StoreError::Unreadable(failure(&error))
-}
-
-fn failure(error: &Error) -> StoreFailure {
+fn failure(error: Error) -> StoreFailure {
     let kind = match error.sqlite_error_code() {
         Some(ErrorCode::DiskFull) => StoreFailureKind::Full,
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen | ErrorCode::PermissionDenied) => {
-            StoreFailureKind::ReadOnly
-        }
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => StoreFailureKind::ReadOnly,
         _ => StoreFailureKind::Broken,
     };
-    StoreFailure {
-        kind,
-        detail: error.to_string().into(),
-    }
+    StoreFailure::new(kind, error)
 }

@@ -121,10 +121,10 @@ impl Powered {
     fn check(&self) -> Result<(), StoreFailure> {
         match self.has_power {
             true => Ok(()),
-            false => Err(StoreFailure {
-                kind: StoreFailureKind::Broken,
-                detail: "the disk has no power".into(),
-            }),
+            false => Err(StoreFailure::new(
+                StoreFailureKind::Broken,
+                "the disk has no power",
+            )),
         }
     }
 }

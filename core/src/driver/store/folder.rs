@@ -320,8 +320,5 @@ fn failure(error: &io::Error) -> StoreFailure {
         }
         _ => StoreFailureKind::Broken,
     };
-    StoreFailure {
-        kind,
-        detail: error.to_string().into(),
-    }
+    StoreFailure::new(kind, error)
 }

@@ -70,10 +70,8 @@ impl Drop for Watch {
 }
 
 fn lost() -> StoreFailure {
-    StoreFailure {
-        kind: StoreFailureKind::Broken,
-        detail: "it has panicked, and cannot be used any more".into(),
-    }
+    let detail = "it has panicked, and cannot be used any more";
+    StoreFailure::new(StoreFailureKind::Broken, detail)
 }
 
 impl StoreRunner {

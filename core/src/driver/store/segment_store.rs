@@ -82,7 +82,7 @@ impl<D: Disk> SegmentStore<D> {
     ///
     /// [`StoreError`]: it cannot be read, or was written by a newer version, or no segment says whose it is.
     pub fn owner(&mut self) -> Result<Option<ClientId>, StoreError> {
-        let mut files = self.disk.files().map_err(StoreError::Unreadable)?;
+        let mut files = self.disk.files()?;
         files.sort_unstable();
         let mut is_blank = true;
         for (segment, _) in files.into_iter().rev() {
@@ -94,9 +94,9 @@ impl<D: Disk> SegmentStore<D> {
             let head = match head {
                 Ok(Executed::Read(head)) => head,
                 Ok(Executed::Done) => continue,
-                Err(failure) => return Err(StoreError::Unreadable(failure)),
+                Err(failure) => return Err(failure.into()),
             };
-            if let Some(owner) = read_owner(&head).map_err(StoreError::Unsuitable)? {
+            if let Some(owner) = read_owner(&head)? {
                 return Ok(Some(owner));
             }
             is_blank &= head.iter().all(|byte| *byte == 0);
@@ -127,7 +127,7 @@ impl<D: Disk> Store for SegmentStore<D> {
         client: &ClientId,
         each: &mut dyn FnMut(StoreSeq, Record<'_>),
     ) -> Result<Recovered, StoreError> {
-        let files = self.disk.files().map_err(StoreError::Unreadable)?;
+        let files = self.disk.files()?;
         let mut recovery = Recovery::new(client, self.options, files);
         loop {
             while let Some(found) = recovery.poll_record() {
@@ -141,26 +141,23 @@ impl<D: Disk> Store for SegmentStore<D> {
                 Ok(Executed::Done) => recovery.handle_read(&[]),
                 // It is no error of this file: it may be intact, so it is not taken for damaged.
                 Err(failure) if failure.kind != StoreFailureKind::Broken => {
-                    return Err(StoreError::Unreadable(failure));
+                    return Err(failure.into());
                 }
                 Err(failure) => recovery.handle_failed(&failure),
             }
         }
-        let (log, recovered) = recovery.finish().map_err(StoreError::Unsuitable)?;
+        let (log, recovered) = recovery.finish()?;
         self.log = Some(log);
         Ok(recovered)
     }
 
     fn apply(&mut self, op: StoreOp<'_>) -> Result<(), StoreFailure> {
-        let failed = |detail: &str| StoreFailure {
-            kind: StoreFailureKind::Broken,
-            detail: detail.into(),
-        };
+        let failed = |detail| StoreFailure::new(StoreFailureKind::Broken, detail);
         let Some(log) = &mut self.log else {
             return Err(failed("it was not read before"));
         };
         let is_commit = matches!(op, StoreOp::Commit { .. });
-        log.apply(op).map_err(|error| failed(&error.to_string()))?;
+        log.apply(op)?;
         if !is_commit {
             return Ok(());
         }

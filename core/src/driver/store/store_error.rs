@@ -43,6 +43,18 @@ impl StoreError {
     }
 }
 
+impl From<StoreFailure> for StoreError {
+    fn from(failure: StoreFailure) -> Self {
+        Self::Unreadable(failure)
+    }
+}
+
+impl From<OpenError> for StoreError {
+    fn from(error: OpenError) -> Self {
+        Self::Unsuitable(error)
+    }
+}
+
 impl fmt::Display for StoreError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -2,7 +2,7 @@
 
 use core::{error::Error, fmt, num::NonZeroU64};
 
-use crate::store::{SegmentNumber, StoreSeq};
+use crate::store::{Record, SegmentNumber, StoreSeq, StoredRecord};
 
 /// More numbers than are assigned while one segment is written to. A file with the number n has numbers below n + 1 times this:
 /// so many have gone before it, or it was begun after a start that has skipped them.
@@ -56,6 +56,17 @@ pub struct Recovered {
 }
 
 impl Recovered {
+    /// Passes a record to `each`, as [`Record::to_bytes`] has written it, and counts it: as damage if it is none.
+    pub fn read(&mut self, bytes: &[u8], each: &mut dyn FnMut(StoreSeq, Record<'_>)) {
+        match StoredRecord::from_bytes(bytes) {
+            Some(found) => {
+                self.records += 1;
+                each(found.seq(), found.record());
+            }
+            None => self.damaged.add(bytes.len() as u64),
+        }
+    }
+
     /// Moves the highest numbers above those of records that could not be read, none of which is in a file with a higher number
     /// than this.
     pub(crate) fn skip_unread(&mut self, last: Option<SegmentNumber>) {

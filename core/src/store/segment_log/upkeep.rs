@@ -160,9 +160,7 @@ impl SegmentLog {
     }
 
     pub(super) fn over_limit(&self) -> StoreFailure {
-        StoreFailure {
-            kind: StoreFailureKind::Full,
-            detail: format!("its files may have {} bytes", self.options.max_bytes).into(),
-        }
+        let detail = format_args!("its files may have {} bytes", self.options.max_bytes);
+        StoreFailure::new(StoreFailureKind::Full, detail)
     }
 }

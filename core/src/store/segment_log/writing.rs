@@ -178,10 +178,10 @@ impl SegmentLog {
         match self.next_number {
             _ if self.disk_bytes() + bytes > self.limit => self.fail_group(self.over_limit()),
             Some(segment) => self.step = Step::Create { segment, bytes },
-            None => self.fail_group(StoreFailure {
-                kind: StoreFailureKind::Broken,
-                detail: "there is no higher number for a segment".into(),
-            }),
+            None => self.fail_group(StoreFailure::new(
+                StoreFailureKind::Broken,
+                "there is no higher number for a segment",
+            )),
         }
     }
 

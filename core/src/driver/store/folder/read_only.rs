@@ -65,10 +65,8 @@ impl Disk for ReadOnlyFolder {
             len,
         } = *op
         else {
-            return Err(StoreFailure {
-                kind: StoreFailureKind::ReadOnly,
-                detail: "it was opened to be read only".into(),
-            });
+            let detail = "it was opened to be read only";
+            return Err(StoreFailure::new(StoreFailureKind::ReadOnly, detail));
         };
         let file = File::open(self.path.join(segment.file_name()));
         let read = file.and_then(|mut file| read_from(&mut file, offset, len));
