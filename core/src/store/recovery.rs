@@ -9,8 +9,11 @@ use core::num::NonZeroU64;
 use std::collections::BTreeSet;
 
 pub use self::owner::read_owner;
-use self::replay::{Place, Replay};
 pub use self::report::{Damage, OpenError, Recovered};
+use self::{
+    judging::Doubtful,
+    replay::{Place, Replay},
+};
 use super::{
     DiskOp, LogOptions, SegmentLog, SegmentNumber, StoreFailure, StoredRecord,
     format::{Header, HeaderProblem, Kind, RECORD_HEADER, Seal, header_len, read_header, read_put},
@@ -42,10 +45,7 @@ pub struct Recovery {
     /// The last segment that was ever written to.
     last_used: Option<SegmentNumber>,
     places: Vec<Place>,
-    /// What is damaged for sure if the segment is proven, and may be an unfinished write otherwise.
-    doubtful: Vec<(SegmentNumber, Damage)>,
-    /// Damage to the last segment in front of its last write.
-    in_front: Damage,
+    doubtful: Vec<Doubtful>,
     report: Recovered,
     refusal: Option<OpenError>,
 }
@@ -93,7 +93,6 @@ impl Recovery {
             last_used: None,
             places: Vec::new(),
             doubtful: Vec::new(),
-            in_front: Damage::default(),
             report: Recovered::default(),
             refusal: None,
         };
@@ -233,30 +232,24 @@ impl Recovery {
             Phase::Replay(replay) if replay.is_over() => {}
             _ => return Err(OpenError::Unfinished),
         }
-        let unproven = match self.newest {
-            Some(header) => header.proven_below,
-            None => SegmentNumber::from_u64(0),
-        };
         self.find_missing();
-        self.judge_damage(unproven);
+        self.judge_damage();
         let least = header_len(&self.client) + RECORD_HEADER;
-        self.segments.distrust_from(unproven, least as u64);
-        let last = self.set_strangers_aside();
-        let set_aside = self
-            .segments
-            .iter()
-            .filter(|(_, segment)| segment.is_set_aside);
-        self.report.set_aside = set_aside.count();
-        if self.report.set_aside > 0 {
+        let newest = self.newest;
+        self.segments.distrust(least as u64, |number| {
+            newest.is_some_and(|header| header.is_proven(number))
+        });
+        let unread = self.segments.last_set_aside();
+        let last = self.set_strangers_aside(unread);
+        let mut last_used = self.last_used;
+        if unread.is_some() {
             self.report.skip_unread(last);
+            // What is written from now on is in files with higher numbers than those that this was derived from.
+            last_used = last;
         }
-        let log = SegmentLog::recovered(
-            self.client,
-            self.options,
-            self.segments,
-            self.last_used,
-            last,
-        );
+        let set_aside = self.segments.iter().count() - self.segments.iter_ours().count();
+        self.report.set_aside = set_aside;
+        let log = SegmentLog::recovered(self.client, self.options, self.segments, last_used, last);
         Ok((log, self.report))
     }
 
@@ -364,13 +357,14 @@ impl Recovery {
                 .segments
                 .get(place)
                 .map_or(0, |segment| segment.capacity);
-            self.doubtful.push((
+            self.doubtful.push(Doubtful {
                 number,
-                Damage {
+                all: Damage {
                     places: 1,
                     bytes: size,
                 },
-            ));
+                in_front: Damage::default(),
+            });
         }
         self.next_segment(place + 1);
     }

@@ -78,8 +78,11 @@ pub struct SegmentLog {
     verdict: Option<StoreFailure>,
     /// A file that could not be created as a whole.
     leftover: Option<SegmentNumber>,
-    /// Reads that have failed since records were last written anew.
-    read_failures: u32,
+    /// The segment of which reads have failed since records were last written anew, and how often.
+    read_failures: Option<(u32, u32)>,
+    /// The segment that upkeep could not read. It is read again once the next one is begun, so that not each Commit waits for
+    /// that.
+    unread_head: Option<SegmentNumber>,
     lost: u64,
     events: VecDeque<LogEvent>,
 }
@@ -153,14 +156,17 @@ impl SegmentLog {
             doomed: None,
             verdict: None,
             leftover: None,
-            read_failures: 0,
+            read_failures: None,
+            unread_head: None,
             lost: 0,
             events: VecDeque::new(),
         };
         log.take_spares(last_used, last);
         // The limit may have been higher before, or the power was cut while records were written anew.
         let largest = log.largest();
-        log.limit = log.limit.max(log.disk_bytes().saturating_add(2 * largest));
+        log.limit = log
+            .limit
+            .max(log.bytes_in_use().saturating_add(2 * largest));
         log.next();
         log
     }
@@ -317,25 +323,6 @@ impl SegmentLog {
     #[must_use]
     pub fn gathered_bytes(&self) -> usize {
         self.gathered.len()
-    }
-
-    /// Returns what is on the disk.
-    #[must_use]
-    pub fn stats(&self) -> LogStats {
-        let live = self.segments.iter().map(|(_, segment)| segment.live_bytes);
-        LogStats {
-            disk_bytes: self.disk_bytes(),
-            files: self.segments.iter().count() + self.spares.len(),
-            records: self.segments.index().len(),
-            live_bytes: live.sum(),
-            lost: self.lost,
-            set_aside: self.segments.iter().count() - self.segments.iter_ours().count(),
-        }
-    }
-
-    fn disk_bytes(&self) -> u64 {
-        let sizes = self.segments.iter().map(|(_, segment)| segment.capacity);
-        sizes.sum::<u64>() + self.spares.len() as u64 * self.segment_bytes()
     }
 
     fn segment_bytes(&self) -> u64 {

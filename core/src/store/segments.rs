@@ -101,23 +101,33 @@ impl Segments {
         }
     }
 
-    /// Distrusts all segments from a number on; those that are too small to hold anything are of no use.
-    pub(crate) fn distrust_from(&mut self, number: SegmentNumber, least: u64) {
+    /// Distrusts all segments but those that are proven; those that are too small to hold anything are of no use.
+    pub(crate) fn distrust(&mut self, least: u64, is_proven: impl Fn(SegmentNumber) -> bool) {
         for segment in &mut self.list {
             if segment.capacity < least {
                 segment.trust = Trust::Useless;
-            } else if segment.number >= number {
+            } else if !is_proven(segment.number) {
                 segment.trust = Trust::Unproven;
             }
         }
     }
 
-    /// Returns the number from which on segments are not proven, whether or not they have been replaced.
+    /// Returns the number from which on segments are not proven, whether or not they have been replaced; but for those that
+    /// are set aside, which no header says to be there.
     pub(crate) fn proven_below(&self) -> Option<SegmentNumber> {
         let mut others = self
-            .iter()
+            .iter_ours()
             .filter(|(_, segment)| segment.trust != Trust::Proven);
         others.next().map(|(_, segment)| segment.number)
+    }
+
+    /// Returns the last segment that is set aside.
+    pub(crate) fn last_set_aside(&self) -> Option<SegmentNumber> {
+        let mut set_aside = self
+            .iter()
+            .rev()
+            .filter(|(_, segment)| segment.is_set_aside);
+        set_aside.next().map(|(_, segment)| segment.number)
     }
 
     /// Returns the newest segment that is unproven.

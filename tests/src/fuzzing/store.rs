@@ -246,7 +246,10 @@ impl Session {
 
     fn check_bounds(&self) {
         let stats = self.log.stats();
-        assert!(stats.disk_bytes <= self.limit, "{stats:?}");
+        assert!(
+            stats.disk_bytes - stats.set_aside_bytes <= self.limit,
+            "{stats:?}"
+        );
         assert!(stats.live_bytes <= stats.disk_bytes, "{stats:?}");
     }
 

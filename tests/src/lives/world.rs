@@ -196,7 +196,8 @@ impl World {
 
     /// Checks what holds while the disk has nothing to do.
     fn rest(&mut self) {
-        let used = self.log.stats().disk_bytes;
+        let stats = self.log.stats();
+        let used = stats.disk_bytes - stats.set_aside_bytes;
         // What cannot be deleted stays, and is repaired into one more segment.
         let spare = match self.disk.counts().failed {
             0 => 0,
@@ -208,10 +209,10 @@ impl World {
         if self.has_failed() {
             return;
         }
-        if used != self.disk.used() {
-            let really = self.disk.used();
+        let (told, really) = (stats.disk_bytes, self.disk.used());
+        if told != really {
             self.model
-                .find(format!("{used} bytes on the disk, really {really}"));
+                .find(format!("{told} bytes on the disk, really {really}"));
         }
         self.model.repaired();
         self.model.check_rest(self.link.gateway.is_open());

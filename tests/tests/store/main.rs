@@ -12,5 +12,6 @@ mod random;
 mod rules;
 mod steady;
 mod unread;
+mod unread_starts;
 
 use model::World;

@@ -226,7 +226,8 @@ impl World {
     pub(crate) fn step(&mut self) -> bool {
         let was_one = self.disk.step(&mut self.log);
         self.take_events();
-        let used = self.log.stats().disk_bytes;
+        let stats = self.log.stats();
+        let used = stats.disk_bytes - stats.set_aside_bytes;
         assert!(used <= self.limit, "{used} bytes");
         was_one
     }

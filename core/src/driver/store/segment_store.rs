@@ -182,7 +182,11 @@ impl<D: Disk> Store for SegmentStore<D> {
     }
 
     fn damage(&self) -> Damage {
-        self.damage
+        let lost = self.log.as_ref().map_or(0, |log| log.stats().lost);
+        Damage {
+            places: self.damage.places + lost,
+            ..self.damage
+        }
     }
 }
 

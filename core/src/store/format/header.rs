@@ -30,6 +30,15 @@ pub(crate) struct Header {
     pub(crate) size: u64,
 }
 
+impl Header {
+    /// Returns whether a segment was durable when this one was begun. One that is too far before it is, unless it was set aside.
+    pub(crate) fn is_proven(&self, number: SegmentNumber) -> bool {
+        let before = self.proven_below.as_u64().checked_sub(number.as_u64());
+        let before = before.and_then(|distance| distance.checked_sub(1));
+        before.is_some_and(|before| before >= Proven::NUMBERS || self.proven.has(before))
+    }
+}
+
 /// Which segments were there when one was begun, and proven. From then on, they go from the oldest on.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Proven([u8; PROVEN_BYTES]);

@@ -9,7 +9,17 @@ use crate::store::{
 };
 
 /// No file that is kept for later has a number that is higher by so much than the last one that was written to.
-const FARTHEST_SPARE: u64 = 1 << 32;
+const FARTHEST_SPARE: u64 = 1 << 20;
+
+/// A segment that is damaged, or has an unfinished write.
+#[derive(Debug)]
+pub(super) struct Doubtful {
+    pub(super) number: SegmentNumber,
+    /// What is damaged for sure if the segment is proven, and may be an unfinished write otherwise.
+    pub(super) all: Damage,
+    /// The part in front of its last write.
+    pub(super) in_front: Damage,
+}
 
 impl Recovery {
     /// Counts the damage to a segment. What was written last need not have been durable, and its end is missing then.
@@ -25,23 +35,25 @@ impl Recovery {
             .gaps
             .iter()
             .partition(|(offset, _)| *offset < durable);
-        self.in_front = Damage::default();
+        let mut in_front = Damage::default();
         before
             .iter()
-            .for_each(|(_, len)| self.in_front.add(u64::from(*len)));
-        let mut doubtful = self.in_front;
-        after
-            .iter()
-            .for_each(|(_, len)| doubtful.add(u64::from(*len)));
+            .for_each(|(_, len)| in_front.add(u64::from(*len)));
+        let mut all = in_front;
+        after.iter().for_each(|(_, len)| all.add(u64::from(*len)));
         if scanned.last_write.is_none() {
-            doubtful.add(0);
+            all.add(0);
             // The first write has made the size durable.
             if is_short && durable > header_len(&self.client) as u32 {
-                self.in_front.add(0);
+                in_front.add(0);
             }
         }
-        if !doubtful.is_none() {
-            self.doubtful.push((number, doubtful));
+        if !all.is_none() {
+            self.doubtful.push(Doubtful {
+                number,
+                all,
+                in_front,
+            });
         }
     }
 
@@ -72,33 +84,40 @@ impl Recovery {
             let is_here = size.is_some() && !self.renamed.contains(&number);
             if is_here || has_older {
                 self.report.damaged.add(size.unwrap_or(0));
-                self.doubtful.retain(|(doubtful, _)| *doubtful != number);
+                self.doubtful.retain(|doubtful| doubtful.number != number);
             }
         }
     }
 
-    /// Decides what the doubtful damage is, now that it is known which segments are proven.
-    pub(super) fn judge_damage(&mut self, unproven: SegmentNumber) {
-        for (number, doubtful) in &self.doubtful {
-            if *number < unproven {
-                self.report.damaged.merge(doubtful);
-            } else if Some(*number) == self.last_used {
-                self.report.damaged.merge(&self.in_front);
+    /// Decides what the doubtful damage is, now that it is known which segments are proven. Of one that was set aside when the
+    /// newest was begun, as of the last one, it is not known whether the last write was durable.
+    pub(super) fn judge_damage(&mut self) {
+        let newest = self.newest;
+        for doubtful in &self.doubtful {
+            let number = doubtful.number;
+            let was_set_aside = newest.is_some_and(|header| number < header.proven_below);
+            if newest.is_some_and(|header| header.is_proven(number)) {
+                self.report.damaged.merge(&doubtful.all);
+            } else if was_set_aside || Some(number) == self.last_used {
+                self.report.damaged.merge(&doubtful.in_front);
                 self.report.unfinished.merge(&Damage {
-                    places: doubtful.places - self.in_front.places,
-                    bytes: doubtful.bytes - self.in_front.bytes,
+                    places: doubtful.all.places - doubtful.in_front.places,
+                    bytes: doubtful.all.bytes - doubtful.in_front.bytes,
                 });
             } else {
-                self.report.unfinished.merge(doubtful);
+                self.report.unfinished.merge(&doubtful.all);
             }
         }
     }
 
-    /// Sets aside what is no segment, although its name is that of one that is to be written in a distant future. Returns the
-    /// number of the last file that is not one of these.
-    pub(super) fn set_strangers_aside(&mut self) -> Option<SegmentNumber> {
-        let last_used = self.last_used.map_or(0, SegmentNumber::as_u64);
-        let end = SegmentNumber::from_u64(last_used.saturating_add(FARTHEST_SPARE));
+    /// Sets aside what is no segment, although its name is that of one that is to be written in a distant future. `unread` is
+    /// the last one that could not be read. Returns the number of the last file that is not one of these.
+    pub(super) fn set_strangers_aside(
+        &mut self,
+        unread: Option<SegmentNumber>,
+    ) -> Option<SegmentNumber> {
+        let last_written = self.last_used.max(unread).map_or(0, SegmentNumber::as_u64);
+        let end = SegmentNumber::from_u64(last_written.saturating_add(FARTHEST_SPARE));
         let strangers = self
             .segments
             .iter()

@@ -5,8 +5,11 @@ use core::{error::Error, fmt, num::NonZeroU64};
 use crate::store::{Record, SegmentNumber, StoreSeq, StoredRecord};
 
 /// More numbers than are assigned while one segment is written to. A file with the number n has numbers below n + 1 times this:
-/// so many have gone before it, or it was begun after a start that has skipped them.
-const NUMBERS_OF_A_SEGMENT: u64 = 1 << 40;
+/// so many have gone before it, or it was begun after a start that has skipped them, and has a higher number than all files then.
+const NUMBERS_OF_A_SEGMENT: u64 = 1 << 36;
+
+/// No numbers above this are skipped, so that there are always others. Files get there after a PiB was written.
+const LAST_SKIPPED: u64 = u64::MAX - (1 << 56);
 
 /// Something in a folder that could not be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +75,7 @@ impl Recovered {
     pub(crate) fn skip_unread(&mut self, last: Option<SegmentNumber>) {
         let files = last.map_or(0, SegmentNumber::as_u64).saturating_add(1);
         let skipped = files.saturating_mul(NUMBERS_OF_A_SEGMENT);
+        let skipped = skipped.min(LAST_SKIPPED);
         let above = |number: Option<NonZeroU64>| number.max(NonZeroU64::new(skipped));
         let seq = self.highest_seq.map(NonZeroU64::from);
         self.highest_seq = above(seq).map(StoreSeq::from);

@@ -116,8 +116,9 @@ impl SegmentLog {
         self.read_on();
     }
 
-    /// Gives up until the next Commit, for a read may succeed then. If it fails again and again, and has to succeed, the segment
-    /// is set aside; what can be read of one that is not relied on is written anew all the same.
+    /// Gives up until the next Commit, or until the next segment is begun if that is early enough, for a read may succeed then.
+    /// If it fails again and again, and has to succeed, the segment is set aside; what can be read of one that is not relied on
+    /// is written anew all the same.
     pub(super) fn read_failed(&mut self, failure: StoreFailure) {
         let Some(copying) = &mut self.copying else {
             return;
@@ -130,11 +131,18 @@ impl SegmentLog {
             }
             return self.read_on();
         }
-        self.read_failures += u32::from(failure.kind == StoreFailureKind::Broken);
-        if purpose == Purpose::Upkeep || self.read_failures < READ_ATTEMPTS {
+        if purpose == Purpose::Upkeep {
+            self.unread_head = Some(copying.number);
             return self.fail_group(failure);
         }
-        self.read_failures = 0;
+        let is_of_file = failure.kind == StoreFailureKind::Broken;
+        let before = self.read_failures.filter(|(failed, _)| *failed == place);
+        let attempts = before.map_or(0, |(_, attempts)| attempts) + u32::from(is_of_file);
+        if attempts < READ_ATTEMPTS {
+            self.read_failures = Some((place, attempts));
+            return self.fail_group(failure);
+        }
+        self.read_failures = None;
         self.group.clear();
         self.copying = None;
         if purpose == Purpose::Repair {
@@ -159,7 +167,7 @@ impl SegmentLog {
     /// Records that what lived in a segment is durable elsewhere. What still seems to live there is damaged, unless it could
     /// not be read.
     pub(super) fn copied(&mut self, copying: &Copying) {
-        self.read_failures = 0;
+        self.read_failures = None;
         if !copying.is_set_aside {
             self.give_up(copying.place);
         }

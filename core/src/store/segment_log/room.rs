@@ -29,7 +29,7 @@ impl SegmentLog {
             let failure = self.over_limit();
             return self.squeeze(&needed, failure);
         }
-        let is_in_the_way = is_large && self.disk_bytes() + needed.largest > self.limit;
+        let is_in_the_way = is_large && self.bytes_in_use() + needed.largest > self.limit;
         if is_in_the_way
             && !self.is_upkeep_paused
             && let Some(segment) = self.spares.back().copied()
@@ -130,12 +130,12 @@ impl SegmentLog {
             false => (self.limit, 1),
         };
         let spare_bytes = self.spares.len() as u64 * self.segment_bytes();
-        self.disk_bytes() - spare_bytes + needed.bytes + reserves * reserve <= limit
+        self.bytes_in_use() - spare_bytes + needed.bytes + reserves * reserve <= limit
     }
 
     fn may_add_spare(&self) -> bool {
         let larger = self.largest().saturating_sub(self.segment_bytes());
-        self.disk_bytes() + self.segment_bytes() + larger <= self.limit
+        self.bytes_in_use() + self.segment_bytes() + larger <= self.limit
     }
 
     fn needed(&self) -> Needed {

@@ -102,7 +102,7 @@ impl SegmentLog {
     /// Returns a spare that is one too many, or cannot be used, or takes the room that a larger segment may need.
     fn superfluous_spare(&self) -> Option<SegmentNumber> {
         let largest = self.largest();
-        let is_tight = largest > self.segment_bytes() && self.disk_bytes() + largest > self.limit;
+        let is_tight = largest > self.segment_bytes() && self.bytes_in_use() + largest > self.limit;
         match self.spares.len() > SPARES || is_tight {
             true => self.spares.back().copied(),
             false => self
@@ -138,7 +138,8 @@ impl SegmentLog {
     fn sparse_head(&self) -> Option<u32> {
         let (place, head) = self.head()?;
         self.segments.iter_ours().nth(KEPT_WHOLE)?;
-        (head.live_bytes < head.capacity / SPARSE).then_some(place)
+        let is_sparse = head.live_bytes < head.capacity / SPARSE;
+        (is_sparse && self.unread_head != Some(head.number)).then_some(place)
     }
 
     /// Returns the oldest segment that is not set aside, unless it is written to.

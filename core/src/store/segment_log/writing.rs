@@ -176,7 +176,7 @@ impl SegmentLog {
             return self.begin_tail(segment, bytes);
         }
         match self.next_number {
-            _ if self.disk_bytes() + bytes > self.limit => self.fail_group(self.over_limit()),
+            _ if self.bytes_in_use() + bytes > self.limit => self.fail_group(self.over_limit()),
             Some(segment) => self.step = Step::Create { segment, bytes },
             None => self.fail_group(StoreFailure::new(
                 StoreFailureKind::Broken,
@@ -201,6 +201,7 @@ impl SegmentLog {
         };
         write_header(&mut small, &self.client, header);
         self.newest = Some(number);
+        self.unread_head = None;
         self.tail = Some(Tail {
             place: self.segments.push(number, capacity),
             number,

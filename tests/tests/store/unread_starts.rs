@@ -1,0 +1,263 @@
+//! Starts that cannot read a file: it is left as it is, and what lives in it comes back.
+
+use iotcore_gateway::store::{
+    Damage, DiskOp, LogOptions, Recovered, Recovery, SegmentLog, SegmentNumber, StoreSeq,
+};
+use iotcore_gateway_testkit::disk::{DiskFault, Executed, LossyDisk};
+
+use super::{
+    World,
+    model::{client, commit, segment},
+};
+
+const SMALL: LogOptions = LogOptions {
+    segment_bytes: 4096,
+    max_bytes: 64 * 4096,
+};
+
+/// Opens a disk on which some segments cannot be read; returns the numbers of the records.
+pub(crate) fn open(
+    disk: &mut LossyDisk,
+    is_unread: impl Fn(SegmentNumber) -> bool,
+) -> (SegmentLog, Vec<u64>, Recovered) {
+    let mut recovery = Recovery::new(&client(), SMALL, disk.files());
+    let mut found = Vec::new();
+    loop {
+        found.extend(core::iter::from_fn(|| recovery.poll_record()));
+        let Some(op) = recovery.poll_disk() else {
+            break;
+        };
+        if matches!(op, DiskOp::Read { segment, .. } if is_unread(segment)) {
+            disk.fail(DiskFault::Read);
+        }
+        match disk.execute(&op) {
+            Ok(Executed::Read(bytes)) => recovery.handle_read(&bytes),
+            Ok(Executed::Done) => unreachable!("a recovery only reads"),
+            Err(failure) => recovery.handle_failed(&failure),
+        }
+    }
+    let (log, recovered) = recovery.finish().unwrap();
+    let numbers = found.iter().map(|record| record.seq().as_u64());
+    (log, numbers.collect(), recovered)
+}
+
+#[test]
+fn a_segment_that_cannot_be_read_at_the_start_is_reported_and_left_alone_and_comes_back() {
+    for unread in 1..=6 {
+        let unread = segment(unread);
+        let mut world = World::new(1, SMALL);
+        for _ in 0..6 {
+            world.put(1, 1_700);
+            world.put(1, 1_700);
+            commit(&mut world);
+        }
+        let bytes = world.disk.bytes(unread).to_vec();
+        let (log, found, recovered) = open(&mut world.disk, |number| number == unread);
+        assert_eq!(found.len(), 10);
+        assert_eq!(recovered.set_aside, 1);
+        let damage = recovered.damaged;
+        assert_eq!((damage.places, damage.bytes), (1, 3944));
+        assert_eq!(log.stats().set_aside, 1);
+        assert_eq!(log.stats().disk_bytes, world.disk.used());
+        // The numbers of what could not be read are not used again.
+        assert!(recovered.highest_seq.map(StoreSeq::as_u64) > Some(1 << 36));
+        world.log = log;
+        world.was_unread = true;
+        // All others are delivered, and as much again: their segments are reclaimed.
+        for number in found {
+            world.remove(number);
+            commit(&mut world);
+        }
+        for _ in 0..30 {
+            let number = world.put(1, 1_700);
+            commit(&mut world);
+            world.remove(number);
+            commit(&mut world);
+        }
+        assert!(world.log.stats().files <= 6, "{:?}", world.log.stats());
+        assert_eq!(world.disk.bytes(unread), bytes);
+        world.restart();
+        assert_eq!(world.live().len(), 2);
+        commit(&mut world);
+        assert_eq!(world.log.stats().set_aside, 0);
+    }
+}
+
+#[test]
+fn numbers_are_given_once_although_the_newest_segment_cannot_be_read_at_start_after_start() {
+    for has_spares in [false, true] {
+        let mut world = World::new(1, SMALL);
+        if has_spares {
+            drained(&mut world);
+        }
+        world.put(1, 1_700);
+        commit(&mut world);
+        start_without_the_newest(world);
+    }
+}
+
+/// Fills a folder, and empties it: some segments are kept for later.
+fn drained(world: &mut World) {
+    let numbers: Vec<u64> = (0..20).map(|_| world.put(1, 1_700)).collect();
+    commit(world);
+    for number in numbers {
+        world.remove(number);
+        commit(world);
+    }
+}
+
+fn start_without_the_newest(mut world: World) {
+    let before = world.live().len();
+    let mut highest = 100;
+    for _ in 0..8 {
+        let newest = newest_used(&world.disk);
+        let (log, _, recovered) = open(&mut world.disk, |number| number == newest);
+        assert_eq!(recovered.set_aside, 1);
+        let above = recovered.highest_seq.map_or(0, StoreSeq::as_u64);
+        assert!(above > highest, "{above} after {highest}");
+        world.log = log;
+        world.was_unread = true;
+        world.skip_to(above + 1_000);
+        highest = world.put(1, 1_700);
+        commit(&mut world);
+    }
+    world.restart();
+    assert_eq!(world.live().len(), before + 8);
+}
+
+/// Returns the last segment that was written to: the header of another names its own number.
+fn newest_used(disk: &LossyDisk) -> SegmentNumber {
+    let files = disk.files().into_iter().map(|(number, _)| number);
+    let is_used = |number: &SegmentNumber| {
+        let own = number.as_u64().to_le_bytes();
+        disk.bytes(*number).get(16..24) == Some(&own)
+    };
+    files.filter(is_used).max().unwrap()
+}
+
+#[test]
+fn damage_is_reported_also_after_a_start_that_could_not_read_the_newest_segment() {
+    for is_unread in [false, true] {
+        let mut world = World::new(1, SMALL);
+        world.put(1, 1_700);
+        commit(&mut world);
+        let (log, _, recovered) = open(&mut world.disk, |_| is_unread);
+        world.log = log;
+        world.was_unread = is_unread;
+        world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
+        for _ in 0..20 {
+            world.put(1, 1_700);
+            world.put(1, 1_700);
+            commit(&mut world);
+        }
+        let mut used: Vec<_> = world
+            .disk
+            .files()
+            .iter()
+            .map(|(number, _)| *number)
+            .collect();
+        used.retain(|number| *number <= newest_used(&world.disk));
+        world.disk.flip_bit(used[used.len() / 2], 600, 3);
+        let (_, _, recovered) = open(&mut world.disk, |_| false);
+        assert_eq!(
+            (recovered.damaged.places, recovered.unfinished),
+            (1, Damage::default())
+        );
+        let segment = used[used.len() / 2 + 2];
+        world.disk.execute(&DiskOp::Delete { segment }).unwrap();
+        let (_, _, recovered) = open(&mut world.disk, |_| false);
+        assert_eq!(
+            (recovered.damaged.places, recovered.unfinished),
+            (2, Damage::default())
+        );
+    }
+}
+
+#[test]
+fn damage_in_what_could_not_be_read_is_reported_once_it_can_be() {
+    let mut world = World::new(1, SMALL);
+    for _ in 0..3 {
+        world.put(1, 1_000);
+        commit(&mut world);
+    }
+    let (log, _, recovered) = open(&mut world.disk, |_| true);
+    world.log = log;
+    world.was_unread = true;
+    world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
+    world.put(1, 1_000);
+    commit(&mut world);
+    world.disk.flip_bit(segment(1), 600, 3);
+    let (_, found, recovered) = open(&mut world.disk, |_| false);
+    assert_eq!((recovered.damaged.places, found.len()), (1, 3));
+}
+
+#[test]
+fn a_file_that_can_never_be_read_does_not_make_each_start_write_all_the_others_anew() {
+    let mut world = World::new(1, SMALL);
+    world.put(1, 1_700);
+    commit(&mut world);
+    for _ in 0..5 {
+        let before = world.disk.counts().device_bytes;
+        let (log, _, recovered) = open(&mut world.disk, |number| number == segment(1));
+        world.log = log;
+        world.was_unread = true;
+        commit(&mut world);
+        let written = world.disk.counts().device_bytes - before;
+        assert!(written <= 4 * 4096, "{written} bytes");
+        world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
+        for _ in 0..20 {
+            world.put(1, 1_700);
+            commit(&mut world);
+        }
+    }
+}
+
+#[test]
+fn files_that_are_set_aside_take_nothing_of_the_limit() {
+    let mut world = World::new(
+        1,
+        LogOptions {
+            max_bytes: 24 * 4096,
+            ..SMALL
+        },
+    );
+    let fill = |world: &mut World| {
+        for _ in 0..20 {
+            world.put(1, 1_700);
+            world.put(1, 1_700);
+            commit(world);
+        }
+    };
+    fill(&mut world);
+    let (log, _, recovered) = open(&mut world.disk, |_| true);
+    world.log = log;
+    world.was_unread = true;
+    world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
+    fill(&mut world);
+}
+
+#[test]
+fn numbers_never_end_although_a_file_that_somebody_made_up_is_far_ahead() {
+    for made_up in [1 << 20, 1 << 28, 1 << 60] {
+        let mut world = World::new(1, SMALL);
+        world.put(1, 100);
+        commit(&mut world);
+        world.disk.insert(segment(made_up), vec![0; 4096]);
+        world.restart();
+        let mut last = 0;
+        for _ in 0..3 {
+            let newest = newest_used(&world.disk);
+            let (log, _, recovered) = open(&mut world.disk, |number| number == newest);
+            let next = recovered.highest_seq.unwrap().next();
+            assert!(
+                next.as_u64() > last && next.next() > next,
+                "{next} after {last}"
+            );
+            world.log = log;
+            world.was_unread = true;
+            world.skip_to(next.as_u64());
+            last = world.put(1, 100);
+            commit(&mut world);
+        }
+    }
+}
