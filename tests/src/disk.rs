@@ -29,7 +29,7 @@ mod fault;
 mod file;
 
 use core::mem;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use iotcore_gateway::store::{
     DiskOp, Recovery, SegmentLog, SegmentNumber, StoreFailure, StoreFailureKind, StoredRecord,
@@ -52,6 +52,8 @@ pub struct LossyDisk {
     files: BTreeMap<FileKey, File>,
     next_file: FileKey,
     entries: Entries,
+    /// Those that cannot be read.
+    unreadable: BTreeSet<FileKey>,
     /// The fault of the next operation, or of the next one of its kind.
     fault: Option<DiskFault>,
     rates: FaultRates,
@@ -118,6 +120,7 @@ impl LossyDisk {
             random: Random::new(seed),
             files: BTreeMap::new(),
             next_file: FileKey::default(),
+            unreadable: BTreeSet::new(),
             entries: Entries::default(),
             fault: None,
             rates: FaultRates::default(),
@@ -165,6 +168,13 @@ impl LossyDisk {
     /// Takes a fault back that has not happened yet.
     pub fn fail_nothing(&mut self) {
         self.fault = None;
+    }
+
+    /// Lets each read of some files fail, under whatever names, and of no others.
+    pub fn set_unreadable(&mut self, is_unreadable: impl Fn(&SegmentNumber) -> bool) {
+        let entries = self.entries.current().iter();
+        let unreadable = entries.filter(|(segment, _)| is_unreadable(segment));
+        self.unreadable = unreadable.map(|(_, key)| *key).collect();
     }
 
     /// Puts a file into the folder, durably.
@@ -297,6 +307,12 @@ impl LossyDisk {
     fn draw_fault(&mut self, op: &DiskOp<'_>) -> Option<DiskFault> {
         if let Some(fault) = self.fault.take_if(|fault| fault.concerns(op)) {
             return Some(fault);
+        }
+        if let DiskOp::Read { segment, .. } = op {
+            let key = self.entries.current().get(segment);
+            if key.is_some_and(|key| self.unreadable.contains(key)) {
+                return Some(DiskFault::Read);
+            }
         }
         self.rates.draw(op, &mut self.random)
     }

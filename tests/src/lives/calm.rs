@@ -55,6 +55,9 @@ impl World {
         let now = self.link.now();
         self.mend_disk();
         self.setup.flips = false;
+        self.disk.set_unreadable(|_| false);
+        self.disk.fail_nothing();
+        self.model.is_calm = true;
         self.link.network = Network::default();
         self.link.stall(Duration::ZERO);
         self.link

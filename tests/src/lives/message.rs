@@ -54,6 +54,8 @@ pub(super) struct Message {
     pub(super) is_outdated: bool,
     /// It has ended before, and was found again: its order is excused.
     pub(super) is_back: bool,
+    /// It has ended before, and was found again: its Remove may take effect later.
+    pub(super) was_over: bool,
     /// The connections that ended while it was waiting in this life.
     pub(super) strikes: u32,
     pub(super) arrivals: u32,

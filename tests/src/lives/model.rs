@@ -57,6 +57,8 @@ pub(super) struct Model {
     was_removing: bool,
     /// Reads have failed: anything may have been overlooked.
     is_unreadable: bool,
+    /// All can be read from now on.
+    pub(super) is_calm: bool,
     pub(super) now: Instant,
     pub(super) linger: Option<Duration>,
     pub(super) counts: Counts,
@@ -88,6 +90,7 @@ impl Model {
             lost: 0,
             was_removing: false,
             is_unreadable: false,
+            is_calm: false,
             now,
             linger: None,
             counts: Counts::default(),
@@ -164,6 +167,7 @@ impl Model {
             is_stored: false,
             is_outdated: false,
             is_back: false,
+            was_over: false,
             strikes: 0,
             arrivals: 0,
         });

@@ -22,6 +22,8 @@ pub(super) struct Setup {
     pub(super) is_orderly: bool,
     /// The disk may be damaged.
     pub(super) flips: bool,
+    /// Whether reads fail, too.
+    pub(super) reads_fail: bool,
 }
 
 impl Setup {
@@ -35,6 +37,7 @@ impl Setup {
             },
             is_orderly: random.percent(50),
             flips: random.percent(20),
+            reads_fail: random.percent(10),
         }
     }
 

@@ -130,6 +130,7 @@ impl Scenario {
             },
             is_orderly: true,
             flips: false,
+            reads_fail: false,
         }
     }
 

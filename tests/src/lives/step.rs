@@ -21,9 +21,7 @@ impl World {
         for _ in 0..lives {
             let options = self.setup.options(&mut self.random);
             self.model.note(|| format!("a life begins: {options:?}"));
-            if self.setup.flips && self.random.percent(5) {
-                self.fail_read();
-            }
+            self.fail_reads();
             self.begin(options);
             self.live();
             if self.model.is_broken() {

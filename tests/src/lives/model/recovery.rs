@@ -141,7 +141,10 @@ impl Model {
                 message.forget();
             }
         }
-        if missing.is_empty() || is_unread || self.is_unreadable {
+        if is_unread || self.is_unreadable {
+            return self.check_unread(found);
+        }
+        if missing.is_empty() {
             return;
         }
         let count = missing.len() as u64;
@@ -153,6 +156,21 @@ impl Model {
             self.find(format!("{missing:?} are lost, and that is not reported"));
         }
         self.losses_left = self.losses_left.saturating_sub(count);
+    }
+
+    /// Checks that what could not be read is back once all can be.
+    fn check_unread(&mut self, found: &[Option<usize>]) {
+        if !self.is_calm || self.has_flipped {
+            return;
+        }
+        let is_missing = |(number, message): &(usize, &Message)| {
+            let is_damaged = message.status == Status::Damaged;
+            is_damaged && !message.was_over && !found.contains(&Some(*number))
+        };
+        let missing = self.messages.iter().enumerate().find(is_missing);
+        if let Some((number, _)) = missing {
+            self.find(format!("{number} could not be read, and is not back"));
+        }
     }
 
     /// Records that a message was found.
@@ -167,6 +185,7 @@ impl Model {
         let was_lost = message.status == Status::Lost;
         if matches!(message.status, Status::Ended(end) if end != End::Closed) {
             message.is_back = true;
+            message.was_over = true;
             // Its Remove may be on the disk all the same.
             message.is_durable &= message.status == Status::Ended(End::Superseded);
         }

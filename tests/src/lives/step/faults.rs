@@ -2,13 +2,13 @@
 
 use core::time::Duration;
 
-use iotcore_gateway::cause::TransportEnd;
+use iotcore_gateway::{cause::TransportEnd, store::SegmentNumber};
 
 use super::World;
 use crate::{
     Service,
     bridge::service::ServiceKind,
-    disk::{DiskFault, FaultRates},
+    disk::{DiskFault, FaultRates, LossyDisk},
     link::Network,
     lives::DEVICES,
 };
@@ -133,9 +133,37 @@ impl World {
         self.disk_time = Duration::ZERO;
     }
 
-    /// Lets reads fail at the next start.
-    pub(super) fn fail_read(&mut self) {
-        self.model.counts.one("starts with reads that fail");
-        self.disk.fail(DiskFault::Read);
+    /// Decides which files can be read from the next start on.
+    pub(super) fn fail_reads(&mut self) {
+        if !self.setup.reads_fail {
+            return;
+        }
+        let files = self.disk.files();
+        let written = files.iter().map(|(segment, _)| *segment);
+        let newest = written
+            .filter(|segment| is_used(&self.disk, *segment))
+            .max();
+        let kind = self.random.below(8);
+        let mask = self.random.next();
+        self.disk.set_unreadable(|segment| match kind {
+            0 | 1 => Some(*segment) == newest,
+            2 => mask >> (segment.as_u64() % 64) & 1 != 0,
+            3 => true,
+            _ => false,
+        });
+        if kind == 4 {
+            self.disk.fail(DiskFault::Read);
+        }
+        if kind <= 4 {
+            self.model
+                .note(|| format!("reads fail: {kind}, newest {newest:?}"));
+            self.model.counts.one("starts with reads that fail");
+        }
     }
+}
+
+/// Returns whether a segment was written to since it has its number.
+fn is_used(disk: &LossyDisk, segment: SegmentNumber) -> bool {
+    let own = segment.as_u64().to_le_bytes();
+    disk.bytes(segment).get(16..24) == Some(&own)
 }
