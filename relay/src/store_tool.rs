@@ -89,6 +89,7 @@ impl Error {
             StoreError::InUse { .. } => format!(
                 "{folder} is in use: end the relay first, because the store changes while it is read"
             ),
+            StoreError::NoStore { .. } => error.to_string(),
             other => format!("{folder}: {other}"),
         })
     }

@@ -217,6 +217,38 @@ fn a_store_in_use_is_not_read_and_one_that_is_not_there_is_not_made() {
 }
 
 #[test]
+fn a_folder_of_something_else_is_no_empty_store() {
+    let cloud = Cloud::plain();
+    let folder = folder(&cloud);
+    fs::create_dir(&folder).unwrap();
+    for other in [None, Some("notes.txt"), Some("1.seg")] {
+        if let Some(name) = other {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        for task in ["check", "show", "export"] {
+            let output = tool(task, &folder);
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            assert_eq!(text(&output.stdout), "");
+            let expected = format!(
+                "{} holds no store: it has neither a file `lock` nor a segment, such as `0000000000000001.seg`",
+                folder.display()
+            );
+            let stderr = text(&output.stderr);
+            assert!(stderr.contains(&expected), "{stderr}");
+        }
+    }
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
+
+    // A relay was started on this one, and has stored nothing.
+    let mut relay = Relay::start(&stored(&cloud, offline(&cloud, &[]), &[]));
+    relay.send(json!({"op": "stats"}));
+    relay.expect("stats");
+    kill(relay);
+    let checked = written("check", &folder);
+    assert!(checked.contains("messages:   0, 0 bytes"), "{checked}");
+}
+
+#[test]
 fn damage_is_told_and_the_rest_is_read() {
     let cloud = Cloud::plain();
     fill(&cloud);
