@@ -282,23 +282,92 @@ fn damage_is_told_and_the_rest_is_read() {
     assert_eq!(restored.count(), 3);
 }
 
+const OWNER: [&str; 8] = [
+    "--project",
+    "plant",
+    "--location",
+    "us-central1",
+    "--registry",
+    "sensors",
+    "--gateway",
+    "gateway-1",
+];
+
 #[test]
-fn a_folder_that_does_not_say_whose_it_is_is_no_empty_one() {
+fn a_folder_that_does_not_say_whose_it_is_is_read_by_who_names_its_gateway() {
     let cloud = Cloud::plain();
     fill(&cloud);
-    let path = segment(&folder(&cloud));
+    let folder = folder(&cloud);
+    let path = segment(&folder);
     let mut content = fs::read(&path).unwrap();
     content[0] ^= 1;
     fs::write(&path, content).unwrap();
-    for task in ["check", "show", "export"] {
-        let output = tool(task, &folder(&cloud));
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        let stderr = text(&output.stderr);
-        assert!(
-            stderr.contains("damaged where it says which gateway it belongs to"),
-            "{stderr}"
-        );
+    let run = |task, options: &[&str], variables: &[&str]| {
+        let mut command = Command::new(PROGRAM);
+        command.env_clear().args(["store", task]).arg(&folder);
+        command.args(options);
+        for variable in variables.chunks(2) {
+            let name = variable[0].trim_start_matches('-').to_uppercase();
+            command.env(format!("IOTCORE_{name}"), variable[1]);
+        }
+        command.output().unwrap()
+    };
+    for (task, lines) in [("check", 7), ("show", 4), ("export", 6)] {
+        for too_little in [&[][..], &OWNER[2..]] {
+            let output = run(task, too_little, &[]);
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            let stderr = text(&output.stderr);
+            assert!(
+                stderr.contains(
+                    "damaged where it says which gateway it belongs to: name that, with --project, --location, \
+                     --registry and --gateway"
+                ),
+                "{stderr}"
+            );
+        }
+        for (options, variables) in [
+            (&OWNER[..], &[][..]),
+            (&[], &OWNER),
+            (&OWNER[6..], &OWNER[..6]),
+        ] {
+            let output = run(task, options, variables);
+            let written = text(&output.stdout);
+            assert_eq!(written.lines().count(), lines, "{output:?}");
+            assert_eq!(output.status.code(), Some(3), "{output:?}");
+            let stderr = text(&output.stderr);
+            assert!(
+                stderr.contains("if that is another than was named here"),
+                "{stderr}"
+            );
+            if task == "check" {
+                assert!(
+                    written.contains("registries/sensors/devices/gateway-1\nmessages:   4, "),
+                    "{written}"
+                );
+            }
+        }
     }
+}
+
+#[test]
+fn a_store_that_says_whose_it_is_is_read_although_another_gateway_is_named() {
+    let cloud = Cloud::plain();
+    fill(&cloud);
+    let mut command = Command::new(PROGRAM);
+    command
+        .env_clear()
+        .args(["store", "check"])
+        .arg(folder(&cloud));
+    command
+        .args(&OWNER[..6])
+        .env("IOTCORE_GATEWAY", "gateway-2");
+    let output = command.output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let written = text(&output.stdout);
+    assert!(
+        written.contains("devices/gateway-1\nmessages:   4, "),
+        "{written}"
+    );
 }
 
 #[test]
