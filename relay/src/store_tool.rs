@@ -66,6 +66,12 @@ fn judge(content: &Content) -> u8 {
             "damaged in {places} places, at least {bytes} bytes in all: what was there is lost, the rest is there"
         ));
     }
+    if let Some(foreign) = content.recovered.foreign {
+        note(format_args!(
+            "{} is no segment of this store, which has not reached that number: it is left alone, and you can delete it",
+            foreign.file_name()
+        ));
+    }
     if content.is_owner_damaged {
         note(
             "damaged where it says which gateway it belongs to: if that is another than was named here, its messages are not found",

@@ -237,16 +237,16 @@ impl Recovery {
             Some(header) => header.proven_below,
             None => SegmentNumber::from_u64(0),
         };
-        self.find_missing();
-        self.judge_damage(unproven);
-        let least = header_len(&self.client) + RECORD_HEADER;
-        self.segments.distrust_from(unproven, least as u64);
-        let last = self.set_strangers_aside();
         let set_aside = self
             .segments
             .iter()
             .filter(|(_, segment)| segment.is_set_aside);
         self.report.set_aside = set_aside.count();
+        self.find_missing();
+        let least = header_len(&self.client) + RECORD_HEADER;
+        self.segments.distrust_from(unproven, least as u64);
+        let last = self.leave_foreign();
+        self.judge_damage(unproven);
         if self.report.set_aside > 0 {
             self.report.skip_unread(last);
         }

@@ -1,8 +1,7 @@
 //! `iotcore-relay store`, which looks at what a relay has left.
 
 use std::{
-    fs::{self, File},
-    io::{Read, Seek, SeekFrom, Write},
+    fs,
     path::Path,
     process::{Command, Output},
 };
@@ -22,18 +21,18 @@ use crate::{
     store_folders::segment,
 };
 
-fn tool(task: &str, folder: &Path) -> Output {
+pub(crate) fn tool(task: &str, folder: &Path) -> Output {
     let mut command = Command::new(PROGRAM);
     command.env_clear().args(["store", task]).arg(folder);
     command.output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap()
 }
 
 /// Returns what the tool writes about an intact store.
-fn written(task: &str, folder: &Path) -> String {
+pub(crate) fn written(task: &str, folder: &Path) -> String {
     let output = tool(task, folder);
     assert_eq!(text(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
@@ -50,7 +49,7 @@ fn messages() -> Vec<Value> {
 }
 
 /// Leaves the messages in a store.
-fn fill(cloud: &Cloud) {
+pub(crate) fn fill(cloud: &Cloud) {
     let mut relay = Relay::start(&stored(cloud, offline(cloud, &[]), &[]));
     for device in ["boiler-7", "pump-1"] {
         relay.send(json!({"op": "attach", "id": device, "device": device}));
@@ -246,128 +245,6 @@ fn a_folder_of_something_else_is_no_empty_store() {
     kill(relay);
     let checked = written("check", &folder);
     assert!(checked.contains("messages:   0, 0 bytes"), "{checked}");
-}
-
-#[test]
-fn damage_is_told_and_the_rest_is_read() {
-    let cloud = Cloud::plain();
-    fill(&cloud);
-    let path = segment(&folder(&cloud));
-    let content = fs::read(&path).unwrap();
-    let place = content
-        .windows(3)
-        .position(|bytes| bytes == b"r 1")
-        .unwrap();
-    let mut file = File::options().read(true).write(true).open(&path).unwrap();
-    let mut byte = [0];
-    file.seek(SeekFrom::Start(place as u64)).unwrap();
-    file.read_exact(&mut byte).unwrap();
-    file.seek(SeekFrom::Start(place as u64)).unwrap();
-    file.write_all(&[byte[0] ^ 1]).unwrap();
-    for (task, lines) in [("check", 7), ("show", 3), ("export", 5)] {
-        let output = tool(task, &folder(&cloud));
-        assert_eq!(output.status.code(), Some(3), "{output:?}");
-        assert_eq!(text(&output.stdout).lines().count(), lines, "{output:?}");
-        let stderr = text(&output.stderr);
-        assert!(stderr.contains("damaged in 1 places"), "{stderr}");
-    }
-    let mut relay = Relay::start(&stored(&cloud, cloud.options(&[]), &[]));
-    let damaged = relay.expect("store_damaged");
-    assert_eq!(damaged["places"], 1);
-    relay.expect("connected");
-    let restored = relay
-        .seen
-        .iter()
-        .filter(|event| event["event"] == "restored");
-    assert_eq!(restored.count(), 3);
-}
-
-const OWNER: [&str; 8] = [
-    "--project",
-    "plant",
-    "--location",
-    "us-central1",
-    "--registry",
-    "sensors",
-    "--gateway",
-    "gateway-1",
-];
-
-#[test]
-fn a_folder_that_does_not_say_whose_it_is_is_read_by_who_names_its_gateway() {
-    let cloud = Cloud::plain();
-    fill(&cloud);
-    let folder = folder(&cloud);
-    let path = segment(&folder);
-    let mut content = fs::read(&path).unwrap();
-    content[0] ^= 1;
-    fs::write(&path, content).unwrap();
-    let run = |task, options: &[&str], variables: &[&str]| {
-        let mut command = Command::new(PROGRAM);
-        command.env_clear().args(["store", task]).arg(&folder);
-        command.args(options);
-        for variable in variables.chunks(2) {
-            let name = variable[0].trim_start_matches('-').to_uppercase();
-            command.env(format!("IOTCORE_{name}"), variable[1]);
-        }
-        command.output().unwrap()
-    };
-    for (task, lines) in [("check", 7), ("show", 4), ("export", 6)] {
-        for too_little in [&[][..], &OWNER[2..]] {
-            let output = run(task, too_little, &[]);
-            assert_eq!(output.status.code(), Some(1), "{output:?}");
-            let stderr = text(&output.stderr);
-            assert!(
-                stderr.contains(
-                    "damaged where it says which gateway it belongs to: name that, with --project, --location, \
-                     --registry and --gateway"
-                ),
-                "{stderr}"
-            );
-        }
-        for (options, variables) in [
-            (&OWNER[..], &[][..]),
-            (&[], &OWNER),
-            (&OWNER[6..], &OWNER[..6]),
-        ] {
-            let output = run(task, options, variables);
-            let written = text(&output.stdout);
-            assert_eq!(written.lines().count(), lines, "{output:?}");
-            assert_eq!(output.status.code(), Some(3), "{output:?}");
-            let stderr = text(&output.stderr);
-            assert!(
-                stderr.contains("if that is another than was named here"),
-                "{stderr}"
-            );
-            if task == "check" {
-                assert!(
-                    written.contains("registries/sensors/devices/gateway-1\nmessages:   4, "),
-                    "{written}"
-                );
-            }
-        }
-    }
-}
-
-#[test]
-fn a_store_that_says_whose_it_is_is_read_although_another_gateway_is_named() {
-    let cloud = Cloud::plain();
-    fill(&cloud);
-    let mut command = Command::new(PROGRAM);
-    command
-        .env_clear()
-        .args(["store", "check"])
-        .arg(folder(&cloud));
-    command
-        .args(&OWNER[..6])
-        .env("IOTCORE_GATEWAY", "gateway-2");
-    let output = command.output().unwrap();
-    assert_eq!(output.status.code(), Some(0), "{output:?}");
-    let written = text(&output.stdout);
-    assert!(
-        written.contains("devices/gateway-1\nmessages:   4, "),
-        "{written}"
-    );
 }
 
 #[test]

@@ -94,23 +94,26 @@ impl Recovery {
         }
     }
 
-    /// Sets aside what is no segment, although its name is that of one that is to be written in a distant future. Returns the
-    /// number of the last file that is not one of these.
-    pub(super) fn set_strangers_aside(&mut self) -> Option<SegmentNumber> {
+    /// Leaves foreign files alone: those whose names have numbers in a distant future, and that have no record. They are no damage,
+    /// unless they could not be read. Returns the number of the last file that is none of these.
+    pub(super) fn leave_foreign(&mut self) -> Option<SegmentNumber> {
         let last_used = self.last_used.map_or(0, SegmentNumber::as_u64);
         let end = SegmentNumber::from_u64(last_used.saturating_add(FARTHEST_SPARE));
-        let strangers = self
+        let foreign = self
             .segments
             .iter()
             .filter(|(_, segment)| segment.number > end);
-        let strangers: Vec<_> = strangers.map(|(place, _)| place).collect();
-        for place in strangers {
-            self.segments.set_aside(place);
+        let foreign: Vec<_> = foreign.map(|(place, _)| place).collect();
+        for place in foreign {
             if let Some(segment) = self.segments.get_mut(place) {
                 segment.trust = Trust::Proven;
-                self.report.damaged.add(segment.capacity);
+                if !segment.is_set_aside {
+                    self.report.foreign = Some(segment.number);
+                }
             }
+            self.segments.set_aside(place);
         }
+        self.doubtful.retain(|(number, _)| *number <= end);
         let ours = self
             .segments
             .iter()
