@@ -219,7 +219,8 @@ impl Publication {
     /// Sets the time after which it is not sent any more, counted from its acceptance by the machine's monotonic clock. If
     /// it is not in flight when the time has passed, it ends with [`Failure::Expired`](crate::Failure::Expired). If it is,
     /// its acknowledgement may still come, but it is not sent again. Time during which the machine sleeps counts if its
-    /// clock goes on meanwhile; on most systems it does not.
+    /// clock goes on meanwhile; on most systems it does not. After a restart with a store the date counts, unless it was not
+    /// known when it was stored: see `Durability`.
     #[must_use]
     pub fn expires_after(mut self, time: Duration) -> Self {
         self.extras.get_or_insert_default().expires_after = Some(time);

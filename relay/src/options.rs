@@ -20,7 +20,7 @@ use iotcore_gateway_tokio::{
 };
 
 pub(crate) use self::{
-    command_line::{CommandLine, StoreArguments, StoreTask},
+    command_line::{CommandLine, StoreArguments, StoreFolder, StoreTask},
     drain_timeout::DrainTimeout,
     settings::{Acknowledge, DeviceQueue, Overflow, Settings},
     start_error::StartError,

@@ -325,6 +325,7 @@ impl Relay {
 
     /// Closes the gateway once the input has ended and so has everything that it asked for.
     async fn continue_shutdown(&mut self) -> io::Result<()> {
+        self.shutdown.set_kept(self.is_kept());
         if self.shutdown.is_draining() && self.is_all_done() && !self.shutdown.has_lines_left() {
             return self.close().await;
         }

@@ -11,11 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use iotcore_gateway_tokio::{
-    auth::UnixTime,
-    error::StoreError,
-    store::{Damage, Recovered},
-};
+use iotcore_gateway_tokio::{auth::UnixTime, error::StoreError, store::Damage};
 
 use self::content::Content;
 use crate::{
@@ -39,18 +35,18 @@ pub(crate) fn run(arguments: &StoreArguments) -> ExitCode {
 
 fn look_at(arguments: &StoreArguments) -> Result<u8, Error> {
     let folder = arguments.task.folder();
-    let content = Content::read(folder).map_err(|error| Error::of(folder, &error))?;
+    let content = Content::read(folder).map_err(|error| Error::of(&folder.path, &error))?;
     let now = UnixTime::try_from(SystemTime::now()).ok();
     let now = now.filter(|now| content.is_plausible(*now));
-    let is_export = matches!(arguments.task, StoreTask::Export { .. });
+    let is_export = matches!(arguments.task, StoreTask::Export(_));
     if is_export && now.is_none() && content.has_deadlines() {
         return Err(Error::Clock);
     }
     let mut output = BufWriter::new(io::stdout().lock());
     let written = match &arguments.task {
-        StoreTask::Check { .. } => lines::check(&mut output, &content),
-        StoreTask::Show { .. } => lines::show(&mut output, &content, now),
-        StoreTask::Export { .. } => lines::export(&mut output, &content, now),
+        StoreTask::Check(_) => lines::check(&mut output, &content),
+        StoreTask::Show(_) => lines::show(&mut output, &content, now),
+        StoreTask::Export(_) => lines::export(&mut output, &content, now),
     };
     let written = written.and_then(|()| output.flush());
     match written {
@@ -58,19 +54,33 @@ fn look_at(arguments: &StoreArguments) -> Result<u8, Error> {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
         written => written.map_err(Error::Output)?,
     }
-    Ok(judge(&content.recovered))
+    Ok(judge(&content))
 }
 
 /// Notes what is damaged; returns the exit code.
-fn judge(recovered: &Recovered) -> u8 {
-    let Damage { places, bytes } = recovered.damaged;
-    if recovered.damaged.is_none() {
-        return INTACT;
+fn judge(content: &Content) -> u8 {
+    let damaged = content.recovered.damaged;
+    if !damaged.is_none() {
+        let Damage { places, bytes } = damaged;
+        note(format_args!(
+            "damaged in {places} places, at least {bytes} bytes in all: what was there is lost, the rest is there"
+        ));
     }
-    note(format_args!(
-        "damaged in {places} places, at least {bytes} bytes in all: what was there is lost, the rest is there"
-    ));
-    DAMAGED
+    if let Some(foreign) = content.recovered.foreign {
+        note(format_args!(
+            "{} is no segment of this store, which has not reached that number: it is left alone, and you can delete it",
+            foreign.file_name()
+        ));
+    }
+    if content.is_owner_damaged {
+        note(
+            "damaged where it says which gateway it belongs to: if that is another than was named here, its messages are not found",
+        );
+    }
+    match damaged.is_none() && !content.is_owner_damaged {
+        true => INTACT,
+        false => DAMAGED,
+    }
 }
 
 /// The reason why a store cannot be looked at.
@@ -89,6 +99,11 @@ impl Error {
             StoreError::InUse { .. } => format!(
                 "{folder} is in use: end the relay first, because the store changes while it is read"
             ),
+            StoreError::NoOwner => format!(
+                "{folder} is damaged where it says which gateway it belongs to: name that, with --project, --location, \
+                 --registry and --gateway"
+            ),
+            StoreError::NoStore { .. } => error.to_string(),
             other => format!("{folder}: {other}"),
         })
     }

@@ -11,6 +11,10 @@ const LONGEST_NAMES: usize = 1_024 + 64;
 
 /// Which publications are kept in a store, so that they survive the end of the process, and a power cut. Those at QoS 0
 /// never are.
+///
+/// A deadline ([`Publication::expires_after`](crate::Publication::expires_after)) is kept as a date. If the machine's date is not known
+/// when the publication is put, or is before 2020, it is kept without, and does not expire after a restart: it is delivered late
+/// rather than dropped in time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durability {
     /// How long a publication may wait for its acknowledgement before it is put into the store, up to 7 days; while there

@@ -233,22 +233,20 @@ impl Recovery {
             _ => return Err(OpenError::Unfinished),
         }
         self.find_missing();
-        self.judge_damage();
         let least = header_len(&self.client) + RECORD_HEADER;
         let newest = self.newest;
         self.segments.distrust(least as u64, |number| {
             newest.is_some_and(|header| header.is_proven(number))
         });
-        let unread = self.segments.last_set_aside();
-        let last = self.set_strangers_aside(unread);
+        self.report.set_aside = self.segments.iter().count() - self.segments.iter_ours().count();
+        let last = self.leave_foreign();
+        self.judge_damage();
         let mut last_used = self.last_used;
-        if unread.is_some() {
+        if self.report.set_aside > 0 {
             self.report.skip_unread(last);
             // What is written from now on is in files with higher numbers than those that this was derived from.
             last_used = last;
         }
-        let set_aside = self.segments.iter().count() - self.segments.iter_ours().count();
-        self.report.set_aside = set_aside;
         let log = SegmentLog::recovered(self.client, self.options, self.segments, last_used, last);
         Ok((log, self.report))
     }

@@ -16,7 +16,7 @@ pub(crate) struct Segment {
     /// The bytes of the records that live in it.
     pub(crate) live_bytes: u64,
     pub(crate) trust: Trust,
-    /// Not all of it could be read, or it is no segment: its file is left as it is, for a later start may read it.
+    /// Not all of it could be read, or it is foreign: its file is left as it is, for a later start may read it.
     pub(crate) is_set_aside: bool,
     /// Its file does not belong to it any more.
     pub(crate) is_gone: bool,
@@ -121,13 +121,11 @@ impl Segments {
         others.next().map(|(_, segment)| segment.number)
     }
 
-    /// Returns the last segment that is set aside.
-    pub(crate) fn last_set_aside(&self) -> Option<SegmentNumber> {
-        let mut set_aside = self
-            .iter()
-            .rev()
-            .filter(|(_, segment)| segment.is_set_aside);
-        set_aside.next().map(|(_, segment)| segment.number)
+    /// Returns the last segment that is set aside, but for those with a number above this.
+    pub(crate) fn last_set_aside(&self, most: SegmentNumber) -> Option<SegmentNumber> {
+        let mut set_aside = self.iter().rev();
+        let last = set_aside.find(|(_, segment)| segment.is_set_aside && segment.number <= most);
+        last.map(|(_, segment)| segment.number)
     }
 
     /// Returns the newest segment that is unproven.

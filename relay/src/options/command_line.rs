@@ -1,8 +1,12 @@
 //! The command line as a whole: the options of a relay, or the tools for a store.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::{Args, CommandFactory, FromArgMatches, Subcommand};
+use iotcore_gateway_tokio::{
+    ClientId, DeviceId,
+    id::{Location, ProjectId, RegistryId},
+};
 
 use super::Arguments;
 
@@ -27,27 +31,69 @@ pub(crate) struct StoreArguments {
 #[derive(Debug, Subcommand)]
 pub(crate) enum StoreTask {
     /// Read all of it, and write whose it is, how much it holds, and whether anything is damaged
-    Check {
-        /// The folder, as in `--store`
-        folder: PathBuf,
-    },
+    Check(StoreFolder),
     /// Write a line for each message, without its payload, for people
-    Show {
-        /// The folder, as in `--store`
-        folder: PathBuf,
-    },
+    Show(StoreFolder),
     /// Write the operations that send the messages, as JSON Lines for another relay
-    Export {
-        /// The folder, as in `--store`
-        folder: PathBuf,
-    },
+    Export(StoreFolder),
+}
+
+/// A store, and whose it is.
+#[derive(Debug, Args)]
+pub(crate) struct StoreFolder {
+    /// The folder, as in `--store`
+    #[arg(value_name = "FOLDER")]
+    pub(crate) path: PathBuf,
+
+    #[command(flatten)]
+    owner: StoreOwner,
+}
+
+/// The options of a relay that name its gateway. They are needed, all four, if the store is damaged where it names it; if it is
+/// not, they are ignored.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The gateway, only for a store that is damaged where it names it")]
+struct StoreOwner {
+    /// The id of the project
+    #[arg(long, env = "IOTCORE_PROJECT", value_name = "ID")]
+    project: Option<ProjectId>,
+
+    /// The location of the registry
+    #[arg(long, env = "IOTCORE_LOCATION")]
+    location: Option<Location>,
+
+    /// The id of the registry
+    #[arg(long, env = "IOTCORE_REGISTRY", value_name = "ID")]
+    registry: Option<RegistryId>,
+
+    /// The id of the gateway
+    #[arg(long, env = "IOTCORE_GATEWAY", value_name = "ID")]
+    gateway: Option<DeviceId>,
 }
 
 impl StoreTask {
-    pub(crate) fn folder(&self) -> &Path {
+    pub(crate) fn folder(&self) -> &StoreFolder {
         match self {
-            Self::Check { folder } | Self::Show { folder } | Self::Export { folder } => folder,
+            Self::Check(folder) | Self::Show(folder) | Self::Export(folder) => folder,
         }
+    }
+}
+
+impl StoreFolder {
+    /// Returns the gateway that the options name; `None` if one of them is missing.
+    pub(crate) fn owner(&self) -> Option<ClientId> {
+        let StoreOwner {
+            project,
+            location,
+            registry,
+            gateway,
+        } = &self.owner;
+        Some(ClientId::new(
+            project.clone()?,
+            location.clone()?,
+            registry.clone()?,
+            gateway.clone()?,
+        ))
     }
 }
 

@@ -22,7 +22,8 @@ impl DrainTimeout {
         self.0 * 3 / 10
     }
 
-    /// Returns how long a detach is waited for, and, at a close, what the gateway has accepted.
+    /// Returns how long a detach is waited for, and, at a close, what the gateway has accepted; and before that, what is in the
+    /// store while there is no connection.
     pub(crate) fn half(self) -> Duration {
         self.0 / 2
     }

@@ -14,6 +14,8 @@ pub(super) struct Open {
     messages: Load,
     /// How much the messages among them hold that were found in the store.
     restored: Load,
+    /// The number of messages among them that are in the store.
+    stored: usize,
 }
 
 /// One open operation.
@@ -72,6 +74,7 @@ impl Open {
         self.messages.add_request(request);
         if origin == Origin::Store {
             self.restored.add_request(request);
+            self.stored += 1;
         }
         let kind = match &request.action {
             Action::Attach { .. } => Kind::Control(Control::Attach),
@@ -114,8 +117,10 @@ impl Open {
 
     /// Records that a message is in the store.
     pub(super) fn set_stored(&mut self, id: &Id) {
-        if let Some(operation) = self.all.get_mut(id) {
-            operation.is_stored = true;
+        if let Some(operation) = self.all.get_mut(id)
+            && !std::mem::replace(&mut operation.is_stored, true)
+        {
+            self.stored += 1;
         }
     }
 
@@ -133,6 +138,7 @@ impl Open {
             return None;
         };
         self.messages.remove_request(&request);
+        self.stored -= usize::from(is_stored);
         if origin == Origin::Store {
             self.restored.remove_request(&request);
         }
@@ -177,6 +183,11 @@ impl Open {
     /// Returns whether everything that the input has asked for has ended.
     pub(super) fn has_only_restored(&self) -> bool {
         self.all.len() == self.restored.messages
+    }
+
+    /// Returns whether there are open messages, and all of them are in the store.
+    pub(super) fn is_in_store(&self) -> bool {
+        self.stored > 0 && self.stored == self.messages.messages
     }
 
     /// Returns the number of other open operations.

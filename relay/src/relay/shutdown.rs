@@ -14,8 +14,10 @@ use crate::{input::Gate, notify::Notifier, options::DrainTimeout};
 #[derive(Clone, Copy, PartialEq)]
 enum Phase {
     Running,
-    /// The input has ended; the operations in progress have until this deadline, which moves with each that succeeds.
-    Finishing(Instant),
+    /// The input has ended; the operations in progress have some time since then, or since one has succeeded.
+    Finishing {
+        since: Instant,
+    },
     /// No input is read any more; the operations in progress have until this deadline.
     Draining(Instant),
     /// The gateway is closing or closed.
@@ -32,6 +34,8 @@ pub(super) struct Shutdown {
     notifier: Notifier,
     timeout: DrainTimeout,
     phase: Phase,
+    /// Whether there is no connection, and the store has all that is unsent.
+    is_kept: bool,
     /// Until when lines are read for a gateway that has given up.
     reads_until: Option<Instant>,
     /// When the program ends at the latest; `None` before a signal.
@@ -53,6 +57,7 @@ impl Shutdown {
             notifier,
             timeout,
             phase: Phase::Running,
+            is_kept: false,
             reads_until: None,
             ends_at: None,
         }
@@ -63,7 +68,7 @@ impl Shutdown {
     }
 
     pub(super) fn is_draining(&self) -> bool {
-        matches!(self.phase, Phase::Finishing(_) | Phase::Draining(_))
+        matches!(self.phase, Phase::Finishing { .. } | Phase::Draining(_))
     }
 
     /// Returns whether lines are still to be received: those that were read before a signal, or that were there before the
@@ -88,7 +93,9 @@ impl Shutdown {
     /// Returns when the gateway is to be closed.
     fn closes_at(&self) -> Option<Instant> {
         match self.phase {
-            Phase::Finishing(deadline) | Phase::Draining(deadline) => Some(deadline),
+            Phase::Finishing { since } if self.is_kept => Some(since + self.timeout.half()),
+            Phase::Finishing { since } => Some(since + self.timeout.whole()),
+            Phase::Draining(deadline) => Some(deadline),
             Phase::Running | Phase::Closing => None,
         }
     }
@@ -113,14 +120,21 @@ impl Shutdown {
     /// limit that time, is not notified before the gateway is closed.
     pub(super) fn finish(&mut self) {
         if self.is_running() {
-            self.phase = Phase::Finishing(Instant::now() + self.timeout.whole());
+            let since = Instant::now();
+            self.phase = Phase::Finishing { since };
         }
+    }
+
+    /// Records whether there is no connection, and the store has all that is unsent. Then the close, which waits for a connection
+    /// as well, begins so early that both take the timeout once: whoever starts the next relay waits for the folder.
+    pub(super) fn set_kept(&mut self, is_kept: bool) {
+        self.is_kept = is_kept;
     }
 
     /// Records that an operation has succeeded.
     pub(super) fn progressed(&mut self) {
-        if let Phase::Finishing(deadline) = &mut self.phase {
-            *deadline = Instant::now() + self.timeout.whole();
+        if let Phase::Finishing { since } = &mut self.phase {
+            *since = Instant::now();
         }
     }
 
@@ -131,13 +145,10 @@ impl Shutdown {
         let now = Instant::now();
         self.ends_at.get_or_insert(now + self.timeout.whole());
         let deadline = now + self.timeout.in_the_relay();
-        self.phase = match self.phase {
-            Phase::Running => Phase::Draining(deadline),
-            Phase::Finishing(earlier) | Phase::Draining(earlier) => {
-                Phase::Draining(deadline.min(earlier))
-            }
-            Phase::Closing => Phase::Closing,
-        };
+        if self.phase != Phase::Closing {
+            let earlier = self.closes_at().unwrap_or(deadline);
+            self.phase = Phase::Draining(deadline.min(earlier));
+        }
         self.notifier.stopping();
     }
 

@@ -72,6 +72,11 @@ impl Relay {
         self.open.has_only_restored() && self.open.restored().messages == self.lanes.unclaimed()
     }
 
+    /// Returns whether there is no connection, and the store has all messages that have not ended.
+    pub(super) fn is_kept(&self) -> bool {
+        self.connection.since.is_none() && self.open.is_in_store()
+    }
+
     /// Lets messages wait for the store again that it could not take.
     pub(super) fn on_store_recovered(&mut self) {
         if let Some(recovered) = &self.store_recovered {

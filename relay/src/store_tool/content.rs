@@ -1,7 +1,5 @@
 //! What a store holds.
 
-use std::path::Path;
-
 use iotcore_gateway_tokio::{
     ClientId, DeviceId,
     auth::UnixTime,
@@ -10,12 +8,17 @@ use iotcore_gateway_tokio::{
 };
 use tokio::time::Instant;
 
-use crate::operation::{Id, MAX_EXPIRES_AFTER, Publication, Request};
+use crate::{
+    operation::{Id, MAX_EXPIRES_AFTER, Publication, Request},
+    options::StoreFolder,
+};
 
 /// What was read.
 pub(super) struct Content {
     /// The gateway that the store belongs to; `None` if no header names it.
     pub(super) owner: Option<ClientId>,
+    /// Whether only the options name it, because the headers are damaged.
+    pub(super) is_owner_damaged: bool,
     /// In the order of acceptance.
     pub(super) messages: Vec<StoredMessage>,
     pub(super) recovered: Recovered,
@@ -29,11 +32,15 @@ pub(super) struct StoredMessage {
 }
 
 impl Content {
-    pub(super) fn read(folder: &Path) -> Result<Self, StoreError> {
-        let mut store = SegmentStore::open_read_only(folder)?;
-        let owner = store.owner()?;
+    pub(super) fn read(folder: &StoreFolder) -> Result<Self, StoreError> {
+        let mut store = SegmentStore::open_read_only(&folder.path)?;
+        let (owner, is_owner_damaged) = match (store.owner(), folder.owner()) {
+            (Err(StoreError::NoOwner), Some(named)) => (Some(named), true),
+            (found, _) => (found?, false),
+        };
         let mut content = Self {
             owner,
+            is_owner_damaged,
             messages: Vec::new(),
             recovered: Recovered::default(),
         };

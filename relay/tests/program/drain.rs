@@ -18,7 +18,9 @@ use crate::{
     child::{PROGRAM, Relay, is_end},
     cloud::{Cloud, offline, options, receive, reply},
     ending::{is_connected, start_blocked},
-    eventually, telemetry,
+    eventually,
+    store::{store, stored},
+    telemetry,
 };
 
 /// What a busy machine needs beyond a time limit.
@@ -146,6 +148,49 @@ fn the_drain_timeout_bounds_the_end_of_the_input_and_a_detach_too() {
         begun.elapsed()
     );
     end.assert_closed(1);
+}
+
+/// The program has crashed, and is to be started again.
+#[test]
+fn without_a_connection_a_relay_has_the_folder_of_its_store_for_the_drain_timeout_once() {
+    let cloud = Cloud::plain();
+    let options = offline(&cloud, &["--drain-timeout", "6"]);
+    let mut relay = Relay::start(&stored(&cloud, options, &[]));
+    relay.send(json!({"op": "attach", "id": 100, "device": "boiler-7"}));
+    store(&mut relay, 0..3);
+    relay.send(telemetry(3, "x"));
+    relay.expect("stored");
+    let begun = Instant::now();
+    let end = relay.close();
+    let took = begun.elapsed();
+    // Twice would be 9 s: 6 for the operations and 3 for the gateway.
+    assert!(
+        took < Duration::from_secs(6) + SLACK / 2,
+        "{took:?}: {:#?}",
+        end.events
+    );
+    assert_eq!(end.code, Some(3), "{}", end.stderr);
+    let closed = json!({"event": "closed", "unsent": 4, "stored": 4});
+    assert_eq!(end.events.last(), Some(&closed));
+}
+
+#[test]
+fn a_stored_message_in_flight_has_the_drain_timeout_after_the_end_of_the_input_and_the_close_after_it()
+ {
+    let cloud = Cloud::plain();
+    let options = cloud.options(&["--drain-timeout", "4"]);
+    let mut relay = Relay::start(&stored(&cloud, options, &["--store-linger", "0"]));
+    relay.expect("connected");
+    cloud.inject("puback hold");
+    relay.send(json!({"op": "telemetry", "id": 1, "payload": "x"}));
+    relay.expect("stored");
+    relay.end_input();
+    // Without a connection, all would be over after 4 s.
+    thread::sleep(Duration::from_secs(5));
+    cloud.inject("puback release");
+    let end = relay.wait();
+    assert_eq!(end.ends(1)[0]["event"], "done");
+    assert_eq!(end.code, Some(0), "{}", end.stderr);
 }
 
 #[test]

@@ -41,6 +41,7 @@ mod store_folders;
 mod store_kills;
 mod store_room;
 mod store_tool;
+mod store_tool_damage;
 mod streams;
 mod subscribing;
 mod suspects;

@@ -1,8 +1,7 @@
 //! `iotcore-relay store`, which looks at what a relay has left.
 
 use std::{
-    fs::{self, File},
-    io::{Read, Seek, SeekFrom, Write},
+    fs,
     path::Path,
     process::{Command, Output},
 };
@@ -22,18 +21,18 @@ use crate::{
     store_folders::segment,
 };
 
-fn tool(task: &str, folder: &Path) -> Output {
+pub(crate) fn tool(task: &str, folder: &Path) -> Output {
     let mut command = Command::new(PROGRAM);
     command.env_clear().args(["store", task]).arg(folder);
     command.output().unwrap()
 }
 
-fn text(bytes: &[u8]) -> &str {
+pub(crate) fn text(bytes: &[u8]) -> &str {
     str::from_utf8(bytes).unwrap()
 }
 
 /// Returns what the tool writes about an intact store.
-fn written(task: &str, folder: &Path) -> String {
+pub(crate) fn written(task: &str, folder: &Path) -> String {
     let output = tool(task, folder);
     assert_eq!(text(&output.stderr), "");
     assert_eq!(output.status.code(), Some(0));
@@ -50,7 +49,7 @@ fn messages() -> Vec<Value> {
 }
 
 /// Leaves the messages in a store.
-fn fill(cloud: &Cloud) {
+pub(crate) fn fill(cloud: &Cloud) {
     let mut relay = Relay::start(&stored(cloud, offline(cloud, &[]), &[]));
     for device in ["boiler-7", "pump-1"] {
         relay.send(json!({"op": "attach", "id": device, "device": device}));
@@ -217,56 +216,35 @@ fn a_store_in_use_is_not_read_and_one_that_is_not_there_is_not_made() {
 }
 
 #[test]
-fn damage_is_told_and_the_rest_is_read() {
+fn a_folder_of_something_else_is_no_empty_store() {
     let cloud = Cloud::plain();
-    fill(&cloud);
-    let path = segment(&folder(&cloud));
-    let content = fs::read(&path).unwrap();
-    let place = content
-        .windows(3)
-        .position(|bytes| bytes == b"r 1")
-        .unwrap();
-    let mut file = File::options().read(true).write(true).open(&path).unwrap();
-    let mut byte = [0];
-    file.seek(SeekFrom::Start(place as u64)).unwrap();
-    file.read_exact(&mut byte).unwrap();
-    file.seek(SeekFrom::Start(place as u64)).unwrap();
-    file.write_all(&[byte[0] ^ 1]).unwrap();
-    for (task, lines) in [("check", 7), ("show", 3), ("export", 5)] {
-        let output = tool(task, &folder(&cloud));
-        assert_eq!(output.status.code(), Some(3), "{output:?}");
-        assert_eq!(text(&output.stdout).lines().count(), lines, "{output:?}");
-        let stderr = text(&output.stderr);
-        assert!(stderr.contains("damaged in 1 places"), "{stderr}");
+    let folder = folder(&cloud);
+    fs::create_dir(&folder).unwrap();
+    for other in [None, Some("notes.txt"), Some("1.seg")] {
+        if let Some(name) = other {
+            fs::write(folder.join(name), "x").unwrap();
+        }
+        for task in ["check", "show", "export"] {
+            let output = tool(task, &folder);
+            assert_eq!(output.status.code(), Some(1), "{output:?}");
+            assert_eq!(text(&output.stdout), "");
+            let expected = format!(
+                "{} holds no store: it has neither a file `lock` nor a segment, such as `0000000000000001.seg`",
+                folder.display()
+            );
+            let stderr = text(&output.stderr);
+            assert!(stderr.contains(&expected), "{stderr}");
+        }
     }
-    let mut relay = Relay::start(&stored(&cloud, cloud.options(&[]), &[]));
-    let damaged = relay.expect("store_damaged");
-    assert_eq!(damaged["places"], 1);
-    relay.expect("connected");
-    let restored = relay
-        .seen
-        .iter()
-        .filter(|event| event["event"] == "restored");
-    assert_eq!(restored.count(), 3);
-}
+    assert_eq!(fs::read_dir(&folder).unwrap().count(), 2);
 
-#[test]
-fn a_folder_that_does_not_say_whose_it_is_is_no_empty_one() {
-    let cloud = Cloud::plain();
-    fill(&cloud);
-    let path = segment(&folder(&cloud));
-    let mut content = fs::read(&path).unwrap();
-    content[0] ^= 1;
-    fs::write(&path, content).unwrap();
-    for task in ["check", "show", "export"] {
-        let output = tool(task, &folder(&cloud));
-        assert_eq!(output.status.code(), Some(1), "{output:?}");
-        let stderr = text(&output.stderr);
-        assert!(
-            stderr.contains("damaged where it says which gateway it belongs to"),
-            "{stderr}"
-        );
-    }
+    // A relay was started on this one, and has stored nothing.
+    let mut relay = Relay::start(&stored(&cloud, offline(&cloud, &[]), &[]));
+    relay.send(json!({"op": "stats"}));
+    relay.expect("stats");
+    kill(relay);
+    let checked = written("check", &folder);
+    assert!(checked.contains("messages:   0, 0 bytes"), "{checked}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 
 mod encoded;
 mod exhaustive;
+mod foreign;
 mod full;
 #[cfg(feature = "simulation")]
 mod lives;

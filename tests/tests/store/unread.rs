@@ -146,22 +146,3 @@ fn a_segment_that_is_set_aside_is_named_by_an_event() {
     assert!(events.iter().any(is_set_aside), "{events:?}");
     assert!(matches!(events.last(), Some(LogEvent::Committed { .. })));
 }
-
-#[test]
-fn a_file_that_somebody_made_up_does_not_end_the_numbers_of_segments() {
-    for bytes in [vec![], vec![0; 4096], vec![7; 4096]] {
-        let mut world = World::new(1, SMALL);
-        let made_up = segment(u64::MAX);
-        world.disk.insert(made_up, bytes.clone());
-        world.restart();
-        assert_eq!(world.log.stats().set_aside, 1);
-        assert!(!world.damage.is_none());
-        for _ in 0..20 {
-            world.put(1, 1_000);
-            commit(&mut world);
-        }
-        world.restart();
-        assert_eq!(world.live().len(), 20);
-        assert_eq!(world.disk.bytes(made_up), bytes);
-    }
-}

@@ -49,7 +49,7 @@ impl SegmentStore {
     ///
     /// # Errors
     ///
-    /// [`StoreError`] names the folder: it does not exist or cannot be read, or a gateway uses it.
+    /// [`StoreError`] names the folder: it does not exist or cannot be read, holds no store, or a gateway uses it.
     pub fn open_read_only(
         folder: impl Into<PathBuf>,
     ) -> Result<SegmentStore<ReadOnlyFolder>, StoreError> {

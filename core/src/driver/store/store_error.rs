@@ -18,6 +18,11 @@ pub enum StoreError {
         /// What the operating system said.
         detail: Box<str>,
     },
+    /// The folder has no file of a store, and was opened to be read only.
+    NoStore {
+        /// The folder.
+        folder: PathBuf,
+    },
     /// Another process has the folder, or another store of this one.
     InUse {
         /// The folder.
@@ -78,6 +83,11 @@ impl fmt::Display for StoreError {
                 };
                 write!(f, "the store {}: {detail}: {advice}", folder.display())
             }
+            Self::NoStore { folder } => write!(
+                f,
+                "the folder {} holds no store: it has neither a file `lock` nor a segment, such as `0000000000000001.seg`",
+                folder.display()
+            ),
             Self::InUse { folder } => write!(
                 f,
                 "the store {} is in use: give each gateway a folder of its own, and start it once",
@@ -100,7 +110,11 @@ impl Error for StoreError {
         match self {
             Self::Unsuitable(error) => Some(error),
             Self::Unreadable(failure) => Some(failure),
-            Self::Folder { .. } | Self::InUse { .. } | Self::NoOwner | Self::Taken => None,
+            Self::Folder { .. }
+            | Self::NoStore { .. }
+            | Self::InUse { .. }
+            | Self::NoOwner
+            | Self::Taken => None,
         }
     }
 }

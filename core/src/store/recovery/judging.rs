@@ -11,6 +11,9 @@ use crate::store::{
 /// No file that is kept for later has a number that is higher by so much than the last one that was written to.
 const FARTHEST_SPARE: u64 = 1 << 20;
 
+/// No log has written so many segments.
+const MOST_SEGMENTS: SegmentNumber = SegmentNumber::from_u64(1 << 32);
+
 /// A segment that is damaged, or has an unfinished write.
 #[derive(Debug)]
 pub(super) struct Doubtful {
@@ -110,26 +113,27 @@ impl Recovery {
         }
     }
 
-    /// Sets aside what is no segment, although its name is that of one that is to be written in a distant future. `unread` is
-    /// the last one that could not be read. Returns the number of the last file that is not one of these.
-    pub(super) fn set_strangers_aside(
-        &mut self,
-        unread: Option<SegmentNumber>,
-    ) -> Option<SegmentNumber> {
+    /// Leaves foreign files alone: those whose names have numbers that the log cannot have reached, and that have no record. They are
+    /// no damage, unless they could not be read. Returns the number of the last file that is none of these.
+    pub(super) fn leave_foreign(&mut self) -> Option<SegmentNumber> {
+        let unread = self.segments.last_set_aside(MOST_SEGMENTS);
         let last_written = self.last_used.max(unread).map_or(0, SegmentNumber::as_u64);
         let end = SegmentNumber::from_u64(last_written.saturating_add(FARTHEST_SPARE));
-        let strangers = self
+        let foreign = self
             .segments
             .iter()
             .filter(|(_, segment)| segment.number > end);
-        let strangers: Vec<_> = strangers.map(|(place, _)| place).collect();
-        for place in strangers {
-            self.segments.set_aside(place);
+        let foreign: Vec<_> = foreign.map(|(place, _)| place).collect();
+        for place in foreign {
             if let Some(segment) = self.segments.get_mut(place) {
                 segment.trust = Trust::Proven;
-                self.report.damaged.add(segment.capacity);
+                if !segment.is_set_aside {
+                    self.report.foreign = Some(segment.number);
+                }
             }
+            self.segments.set_aside(place);
         }
+        self.doubtful.retain(|doubtful| doubtful.number <= end);
         let ours = self
             .segments
             .iter()

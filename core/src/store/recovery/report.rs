@@ -51,9 +51,12 @@ pub struct Recovered {
     /// What was durable once and could not be read: each place may have cost a record, and nothing else did, but for a file
     /// that is set aside, which is one place.
     pub damaged: Damage,
-    /// Files that are left as they are, because they could not be read as a whole, or are no segments: what lives in them comes
-    /// back once a start can read it.
+    /// Files that are left as they are, because they could not be read as a whole: what lives in them comes back once a start can
+    /// read it.
     pub set_aside: usize,
+    /// A file, or the last of several, that is none of this log's: its name has a number that the log cannot have reached, and there
+    /// is no record in it. It is no damage, is left as it is, and can be deleted.
+    pub foreign: Option<SegmentNumber>,
     /// The same in what was written last. A power cut explains it: then none of it was confirmed.
     pub unfinished: Damage,
 }

@@ -263,3 +263,22 @@ fn a_message_whose_deadline_was_stored_survives_a_boot_in_1970() {
     let process = machine.start_offline(Options::default());
     assert_eq!(process.unsent(), ["71"]);
 }
+
+/// Without a date there is no deadline that a later process could tell. It is delivered late rather than dropped in time.
+#[test]
+fn a_message_that_was_accepted_in_1970_has_no_deadline_after_a_restart() {
+    let machine = Machine::new();
+    let date = iotcore_gateway::driver::Runtime::unix_now(&machine.world.net);
+    machine.world.net.set_date(UnixTime::from_secs(10));
+    let process = machine.start_offline(Options::default());
+    let minute = Telemetry::new("71").expires_after(Duration::from_secs(60));
+    let _delivery = process.client.gateway().try_telemetry(minute).unwrap();
+    machine.world.run_until_idle();
+    machine.lose_power(process);
+    machine.world.net.set_date(date);
+    let process = machine.start_offline(Options::default());
+    machine.world.pass(Duration::from_secs(3_600));
+    let left = process.client.unsent();
+    assert_eq!(process.unsent(), ["71"]);
+    assert_eq!(left[0].expires_after, None);
+}

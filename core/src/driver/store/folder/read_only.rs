@@ -26,18 +26,21 @@ impl ReadOnlyFolder {
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: it does not exist or cannot be read, or it is in use.
+    /// [`StoreError`]: it does not exist or cannot be read, holds no store, or is in use.
     pub fn open(path: PathBuf) -> Result<Self, StoreError> {
-        match Self::lock(&path) {
-            Ok(Some(lock)) => Ok(Self { path, _lock: lock }),
-            Ok(None) => Err(StoreError::InUse { folder: path }),
+        let found = list(&path).and_then(|segments| Ok((segments, Self::lock(&path)?)));
+        match found {
+            Ok((segments, Some(None))) if segments.is_empty() => {
+                Err(StoreError::NoStore { folder: path })
+            }
+            Ok((_, Some(lock))) => Ok(Self { path, _lock: lock }),
+            Ok((_, None)) => Err(StoreError::InUse { folder: path }),
             Err(error) => Err(StoreError::of_folder(path, &error)),
         }
     }
 
     /// Returns the locked file, if there is one; `None` if a gateway has locked it.
     fn lock(path: &Path) -> io::Result<Option<Option<File>>> {
-        list(path)?;
         let lock = path.join(LOCK);
         check_file(&lock)?;
         let file = match File::open(lock) {
