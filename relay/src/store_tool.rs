@@ -11,7 +11,7 @@ use std::{
     time::SystemTime,
 };
 
-use iotcore_gateway_tokio::{auth::UnixTime, error::StoreError, store::Damage};
+use iotcore_gateway_tokio::{auth::UnixTime, error::StoreError};
 
 use self::content::Content;
 use crate::{
@@ -60,10 +60,18 @@ fn look_at(arguments: &StoreArguments) -> Result<u8, Error> {
 /// Notes what is damaged; returns the exit code.
 fn judge(content: &Content) -> u8 {
     let damaged = content.recovered.damaged;
-    if !damaged.is_none() {
-        let Damage { places, bytes } = damaged;
+    let unread = content.recovered.set_aside;
+    // Each of them is one place.
+    let places = damaged.places.saturating_sub(unread as u64);
+    if places > 0 {
         note(format_args!(
-            "damaged in {places} places, at least {bytes} bytes in all: what was there is lost, the rest is there"
+            "damaged in {places} places: what was there is lost, the rest is there"
+        ));
+    }
+    if unread > 0 {
+        note(format_args!(
+            "{unread} files cannot be read: what is in them is not lost, and not in this output. Keep the folder, check the disk, \
+             and try again"
         ));
     }
     if let Some(foreign) = content.recovered.foreign {

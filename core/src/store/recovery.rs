@@ -144,6 +144,11 @@ impl Recovery {
                 let mut rest = bytes;
                 if core::mem::take(is_new) {
                     let number = *number;
+                    let size = self.segments.get(*place);
+                    if size.is_some_and(|segment| segment.capacity < bytes.len() as u64) {
+                        // Its size was not known: there is more than is read.
+                        self.segments.set_aside(*place);
+                    }
                     *is_blank = bytes.iter().all(|byte| *byte == 0);
                     match read_header(bytes, &self.client) {
                         Ok(header) if header.number == number => {
@@ -198,9 +203,14 @@ impl Recovery {
                 self.end_segment_if_over();
             }
             Phase::Replay(replay) => {
-                if let Some(place) = replay.skip() {
-                    self.segments.set_aside(place);
+                let Some(place) = replay.skip() else {
+                    return;
+                };
+                let segment = self.segments.get(place);
+                if segment.is_some_and(|segment| !segment.is_set_aside) {
+                    self.report.damaged.places += 1;
                 }
+                self.segments.set_aside(place);
             }
         }
     }

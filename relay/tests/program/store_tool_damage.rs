@@ -163,3 +163,24 @@ fn a_store_that_says_whose_it_is_is_read_although_another_gateway_is_named() {
         "{written}"
     );
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_file_that_cannot_be_read_is_told_from_damage_and_the_rest_is_read() {
+    let cloud = Cloud::plain();
+    fill(&cloud);
+    // Reading the first byte of a process's memory fails as a broken disk does.
+    for name in ["0000000000000000.seg", "0000000000000009.seg"] {
+        let unread = folder(&cloud).join(name);
+        std::os::unix::fs::symlink("/proc/self/mem", &unread).unwrap();
+        for (task, lines) in [("check", 7), ("show", 4), ("export", 6)] {
+            let output = tool(task, &folder(&cloud));
+            assert_eq!(output.status.code(), Some(3), "{output:?}");
+            assert_eq!(text(&output.stdout).lines().count(), lines, "{output:?}");
+            let stderr = text(&output.stderr);
+            assert!(stderr.contains("1 files cannot be read"), "{stderr}");
+            assert!(!stderr.contains("damaged"), "{stderr}");
+        }
+        fs::remove_file(unread).unwrap();
+    }
+}

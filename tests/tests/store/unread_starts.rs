@@ -235,3 +235,68 @@ fn files_that_are_set_aside_take_nothing_of_the_limit() {
     world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
     fill(&mut world);
 }
+
+#[test]
+fn what_cannot_be_read_any_more_when_it_is_returned_is_one_place_and_few_reads() {
+    let options = LogOptions {
+        segment_bytes: 1024 * 1024,
+        max_bytes: 64 * 1024 * 1024,
+    };
+    let mut world = World::new(1, options);
+    let records = 5_000;
+    for _ in 0..records {
+        world.put(1, 60);
+    }
+    commit(&mut world);
+    let mut recovery = Recovery::new(&client(), options, world.disk.files());
+    let mut found = 0;
+    loop {
+        found += core::iter::from_fn(|| recovery.poll_record()).count();
+        let Some(op) = recovery.poll_disk() else {
+            break;
+        };
+        if found > 0 {
+            world.disk.set_unreadable(|_| true);
+        }
+        match world.disk.execute(&op) {
+            Ok(Executed::Read(bytes)) => recovery.handle_read(&bytes),
+            Ok(Executed::Done) => unreachable!("a recovery only reads"),
+            Err(failure) => recovery.handle_failed(&failure),
+        }
+    }
+    assert!(found > 0 && found < records, "{found}");
+    let (_, recovered) = recovery.finish().unwrap();
+    assert_eq!((recovered.damaged.places, recovered.set_aside), (1, 1));
+    assert!(
+        world.disk.counts().failed <= 16,
+        "{:?}",
+        world.disk.counts()
+    );
+    world.disk.set_unreadable(|_| false);
+    world.was_unread = true;
+    world.restart();
+    assert_eq!(world.live().len(), records);
+}
+
+#[test]
+fn a_file_whose_size_was_not_known_is_set_aside_until_it_is() {
+    let mut world = World::new(1, SMALL);
+    world.put(1, 100);
+    commit(&mut world);
+    let files = world
+        .disk
+        .files()
+        .into_iter()
+        .map(|(number, _)| (number, 0));
+    let mut recovery = Recovery::new(&client(), SMALL, files);
+    world.disk.read_all(&mut recovery);
+    let (log, recovered) = recovery.finish().unwrap();
+    assert!(recovered.set_aside > 0, "{recovered:?}");
+    world.log = log;
+    world.was_unread = true;
+    world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
+    world.put(1, 100);
+    commit(&mut world);
+    world.restart();
+    assert_eq!(world.live().len(), 2);
+}

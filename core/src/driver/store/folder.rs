@@ -246,7 +246,7 @@ impl Disk for Folder {
     }
 }
 
-/// Returns the segments in a folder, with their sizes.
+/// Returns the segments in a folder, with their sizes: none for one about which the file system says nothing because it is broken.
 fn list(path: &Path) -> io::Result<Vec<(SegmentNumber, u64)>> {
     let mut files = Vec::new();
     for entry in fs::read_dir(path)? {
@@ -254,8 +254,12 @@ fn list(path: &Path) -> io::Result<Vec<(SegmentNumber, u64)>> {
         let name = entry.file_name();
         if let Some(segment) = name.to_str().and_then(SegmentNumber::from_file_name) {
             let path = entry.path();
-            check_file(&path)?;
-            files.push((segment, fs::metadata(path)?.len()));
+            let found = check_file(&path).and_then(|()| fs::metadata(path));
+            match found {
+                Ok(found) => files.push((segment, found.len())),
+                Err(error) if is_of_file(&error) => files.push((segment, 0)),
+                Err(error) => return Err(error),
+            }
         }
     }
     Ok(files)
@@ -271,6 +275,12 @@ fn check_file(path: &Path) -> io::Result<()> {
         Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
         _ => Ok(()),
     }
+}
+
+/// Returns whether an error concerns one file only, which the store can do without until it is mended.
+fn is_of_file(error: &io::Error) -> bool {
+    let is_a_file = error.kind() != io::ErrorKind::InvalidInput;
+    is_a_file && failure(error).kind == StoreFailureKind::Broken
 }
 
 fn read_from(file: &mut File, offset: u64, len: usize) -> io::Result<Vec<u8>> {

@@ -75,12 +75,12 @@ impl<D: Disk> SegmentStore<D> {
         self
     }
 
-    /// Returns the gateway that the store belongs to, as its newest segment says that is intact; `None` if nothing was
-    /// written.
+    /// Returns the gateway that the store belongs to, as its newest segment says that is intact and can be read; `None` if nothing
+    /// was written.
     ///
     /// # Errors
     ///
-    /// [`StoreError`]: it cannot be read, or was written by a newer version, or no segment says whose it is.
+    /// [`StoreError`]: the disk does not answer, or the store was written by a newer version, or no segment says whose it is.
     pub fn owner(&mut self) -> Result<Option<ClientId>, StoreError> {
         let mut files = self.disk.files()?;
         files.sort_unstable();
@@ -94,7 +94,13 @@ impl<D: Disk> SegmentStore<D> {
             let head = match head {
                 Ok(Executed::Read(head)) => head,
                 Ok(Executed::Done) => continue,
-                Err(failure) => return Err(failure.into()),
+                Err(failure) if failure.kind != StoreFailureKind::Broken => {
+                    return Err(failure.into());
+                }
+                Err(_) => {
+                    is_blank = false;
+                    continue;
+                }
             };
             if let Some(owner) = read_owner(&head)? {
                 return Ok(Some(owner));

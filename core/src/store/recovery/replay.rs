@@ -28,9 +28,10 @@ pub(super) struct Replay {
     places: Vec<Place>,
     /// How many of them have been returned.
     done: usize,
-    /// The bytes that were read last: from which segment, from where on.
+    /// The bytes that were read last: from which segment, from where on, and how many were asked for.
     window: Vec<u8>,
     window_start: Option<Slot>,
+    window_len: usize,
     /// Whether that has failed.
     is_unread: bool,
     /// The seal of the segment that was read last.
@@ -64,7 +65,7 @@ impl Replay {
         let number = segments.get(slot.segment)?.number;
         // One that does not follow the last one is read alone: its neighbours are not needed soon.
         let follows = self.window_start.is_none_or(|start| {
-            let end = start.offset as usize + self.window.len();
+            let end = start.offset as usize + self.window_len;
             start.segment != slot.segment && slot.offset as usize <= CHUNK
                 || start.segment == slot.segment
                     && (start.offset as usize..end + CHUNK).contains(&(slot.offset as usize))
@@ -74,16 +75,25 @@ impl Replay {
         Some((number, slot.offset, len))
     }
 
-    /// Leaves out what is read; returns its segment. What lives there still does: it may be read later.
+    /// Leaves out what was asked for, and all around it: a disk may take long for each read that fails. Returns its segment. What
+    /// lives there still does: it may be read later.
     pub(super) fn skip(&mut self) -> Option<u32> {
+        let slot = self.places.get(self.done)?.slot;
+        let before = slot.offset % CHUNK as u32;
         self.read(&[]);
+        self.window_start = Some(Slot {
+            offset: slot.offset - before,
+            ..slot
+        });
+        self.window_len = CHUNK.max(before as usize + slot.len as usize);
         self.is_unread = true;
-        Some(self.window_start?.segment)
+        Some(slot.segment)
     }
 
     pub(super) fn read(&mut self, bytes: &[u8]) {
         if let Some(place) = self.places.get(self.done) {
             self.window_start = Some(place.slot);
+            self.window_len = bytes.len();
             self.is_unread = false;
             self.window.clear();
             self.window.extend_from_slice(bytes);
@@ -106,10 +116,10 @@ impl Replay {
                     self.last_device = Some(record.device().clone());
                     return Some(record);
                 }
+                // Its segment is set aside, and counts as one place.
+                None if self.is_unread => damaged.bytes += u64::from(place.slot.len),
                 None => {
-                    if !self.is_unread {
-                        segments.remove(place.seq.get());
-                    }
+                    segments.remove(place.seq.get());
                     damaged.add(u64::from(place.slot.len));
                 }
             }
@@ -145,7 +155,7 @@ impl Replay {
     fn offset_in_window(&self, start: Slot, slot: Slot) -> Option<usize> {
         let is_here = start.segment == slot.segment && start.offset <= slot.offset;
         let offset = is_here.then(|| (slot.offset - start.offset) as usize)?;
-        let fits = offset + slot.len as usize <= self.window.len();
+        let fits = offset + slot.len as usize <= self.window_len;
         (fits || offset == 0).then_some(offset)
     }
 }

@@ -49,7 +49,7 @@ pub struct Recovered {
     /// The highest place in the order of acceptance. Those that follow have to be above. The same holds for it.
     pub highest_accepted: Option<NonZeroU64>,
     /// What was durable once and could not be read: each place may have cost a record, and nothing else did, but for a file
-    /// that is set aside, which is one place.
+    /// that is [set aside](Self::set_aside), which is one place.
     pub damaged: Damage,
     /// Files that are left as they are, because they could not be read as a whole: what lives in them comes back once a start can
     /// read it.
