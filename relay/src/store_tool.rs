@@ -70,7 +70,7 @@ fn judge(content: &Content) -> u8 {
     }
     if unread > 0 {
         note(format_args!(
-            "{unread} files cannot be read: what is in them is not lost, and not in this output. Keep the folder, check the disk, \
+            "of the files, {unread} cannot be read: what is in them is not lost, and not in this output. Keep the folder, check the disk, \
              and try again"
         ));
     }

@@ -178,7 +178,10 @@ fn a_file_that_cannot_be_read_is_told_from_damage_and_the_rest_is_read() {
             assert_eq!(output.status.code(), Some(3), "{output:?}");
             assert_eq!(text(&output.stdout).lines().count(), lines, "{output:?}");
             let stderr = text(&output.stderr);
-            assert!(stderr.contains("1 files cannot be read"), "{stderr}");
+            assert!(
+                stderr.contains("of the files, 1 cannot be read"),
+                "{stderr}"
+            );
             assert!(!stderr.contains("damaged"), "{stderr}");
         }
         fs::remove_file(unread).unwrap();
