@@ -91,7 +91,7 @@
 //! | 8 | 4 | version of the format, 1; a newer one is refused |
 //! | 12 | 4 | CRC-32 of the 12 bytes before; up to here, every version is the same |
 //! | 16 | 8 | number of the segment, as in the name of its file |
-//! | 24 | 8 | all segments with smaller numbers were durable when this one was begun |
+//! | 24 | 8 | all segments with smaller numbers were durable when this one was begun, but for those that were set aside |
 //! | 32 | 32 | a bit for each of the 256 numbers before that, the nearest first: that segment was there, and durable |
 //! | 64 | 8 | size of the file |
 //! | 72 | 2 | length of the client id |
@@ -137,8 +137,12 @@
 //!   that was proven when the newest was begun, and is missing although an older one is not, is damage, and so is one whose
 //!   file holds nothing of it, or was cut off behind its first write. The oldest may have been reclaimed; of the last write
 //!   in the newest segment, and of a segment that was begun last, it is not known whether it was confirmed.
-//! * A file that cannot be read is set aside: it is not touched, not reclaimed, and read again at the next start. Others are
-//!   reclaimed before it, so what was removed from it may come back: a duplicate, never a loss.
+//! * A file that cannot be read is set aside: it is not touched, not reclaimed, takes nothing of the limit, and is read again at
+//!   the next start; what lives in it is written anew then. Others are reclaimed before it, so what was removed from it may come
+//!   back: a duplicate, never a loss.
+//! * After a start that could not read a file, numbers go on above any that it can hold: those in the file with the number n are
+//!   below n + 1 times 2^36. What is written then is in a file with a higher number than all, so that a later start whose reads
+//!   fail goes on above these as well.
 
 mod disk_op;
 mod format;
