@@ -50,8 +50,9 @@ fn a_start_ends_where_a_segment_is_not_there_as_a_file() {
 /// Puts or removes messages with these numbers, and commits that.
 fn change(store: &mut SegmentStore<SimDisk>, numbers: std::ops::Range<u64>, is_put: bool) {
     let client = client_id();
-    let numbers = numbers.map(|number| NonZeroU64::new(number).unwrap());
-    for accepted in numbers.clone() {
+    let number = |number| NonZeroU64::new(number).unwrap();
+    let through = number(numbers.end - 1).into();
+    for accepted in numbers.map(number) {
         let record = Record {
             accepted,
             device: client.gateway(),
@@ -69,7 +70,6 @@ fn change(store: &mut SegmentStore<SimDisk>, numbers: std::ops::Range<u64>, is_p
         };
         store.apply(op).unwrap();
     }
-    let through = numbers.last().unwrap().into();
     store.apply(StoreOp::Commit { through }).unwrap();
     store.tidy();
 }
