@@ -2,7 +2,7 @@
 //! `.ci/relay-kills` runs this with a number of kills and prints what it has counted.
 
 use std::{
-    collections::BTreeMap,
+    collections::BTreeSet,
     env,
     io::{self, Write},
     sync::atomic::{AtomicBool, AtomicU64, Ordering},
@@ -140,17 +140,42 @@ fn kill_after(mut relay: Relay, mut news: u64, known: &mut [Known]) -> End {
     end
 }
 
-/// Returns the first arrivals of each message of a device, and the number of those that came again.
-fn first_arrivals(cloud: &Cloud, device: &str) -> (Vec<usize>, usize) {
-    let arrivals = cloud.telemetry(device);
-    let mut first = BTreeMap::new();
-    for (place, payload) in arrivals.iter().enumerate() {
-        let id: usize = std::str::from_utf8(payload).unwrap().parse().unwrap();
-        first.entry(id).or_insert(place);
+/// What has arrived of a device, of which the emulator keeps only the last.
+#[derive(Default)]
+struct Arrivals {
+    /// In the order of their first arrivals.
+    ids: Vec<usize>,
+    seen: BTreeSet<usize>,
+    total: u64,
+}
+
+impl Arrivals {
+    /// Takes what has arrived since the last time.
+    fn take(&mut self, cloud: &Cloud, device: &str) {
+        let (total, kept) = cloud.server.with(|bridge, _| {
+            let record = bridge.device(device).unwrap();
+            let kept = record
+                .telemetry()
+                .map(|telemetry| telemetry.payload.clone());
+            (record.telemetry_total(), kept.collect::<Vec<_>>())
+        });
+        let new = usize::try_from(total - self.total).unwrap();
+        assert!(new <= kept.len(), "{new} since the last time are too many");
+        for payload in &kept[kept.len() - new..] {
+            let id = std::str::from_utf8(payload).unwrap().parse().unwrap();
+            if self.seen.insert(id) {
+                self.ids.push(id);
+            }
+        }
+        self.total = total;
     }
-    let mut ids: Vec<_> = first.keys().copied().collect();
-    ids.sort_by_key(|id| first[id]);
-    (ids, arrivals.len() - first.len())
+}
+
+/// Takes what has arrived of each device.
+fn take_all(arrivals: &mut [Arrivals], cloud: &Cloud) {
+    for (arrivals, device) in arrivals.iter_mut().zip(DEVICES) {
+        arrivals.take(cloud, device.unwrap_or("gateway-1"));
+    }
 }
 
 #[test]
@@ -162,6 +187,7 @@ fn every_message_that_was_stored_arrives_in_order_however_often_the_relay_is_kil
     let cloud = Cloud::plain();
     let (is_over, cuts) = (AtomicBool::new(false), AtomicU64::new(0));
     let mut known = vec![Known::Nothing; MESSAGES];
+    let mut arrivals = DEVICES.map(|_| Arrivals::default());
     let (mut told, mut restored) = (0, 0);
     thread::scope(|scope| {
         let cutting = Random(random.below(u64::MAX));
@@ -178,6 +204,7 @@ fn every_message_that_was_stored_arrives_in_order_however_often_the_relay_is_kil
             let linger = ["0", "10", "100"][random.below(3) as usize];
             let relay = start(&cloud, &known, linger);
             let end = kill_after(relay, news, &mut known);
+            take_all(&mut arrivals, &cloud);
             let of_kind = |kind| {
                 end.events
                     .iter()
@@ -208,15 +235,16 @@ fn every_message_that_was_stored_arrives_in_order_however_often_the_relay_is_kil
         let end = relay.close();
         assert_eq!(end.code, Some(0), "{}", end.stderr);
     });
+    take_all(&mut arrivals, &cloud);
     let mut again = 0;
-    for (first, device) in DEVICES.iter().enumerate() {
-        let (ids, copies) = first_arrivals(&cloud, device.unwrap_or("gateway-1"));
+    for (first, arrivals) in arrivals.iter().enumerate() {
         let expected: Vec<_> = (first..MESSAGES).step_by(DEVICES.len()).collect();
         assert!(
-            ids == expected,
-            "seed {seed}: some are missing, or out of order: {ids:?}"
+            arrivals.ids == expected,
+            "seed {seed}: some are missing, or out of order: {:?}",
+            arrivals.ids
         );
-        again += copies;
+        again += arrivals.total - expected.len() as u64;
     }
     let _ = writeln!(
         io::stderr(),
