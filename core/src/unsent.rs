@@ -59,7 +59,8 @@ pub struct Unsent {
     /// The user's own name for it.
     pub tag: Option<Tag>,
     /// Whether it stays in the store: the next gateway with that store sends it by itself, so publish it again only if that
-    /// store is given up. Otherwise it is in no store, or was removed.
+    /// store is given up. Otherwise it is in no store, or was removed, or the store was not there any more when it was last
+    /// written (`StoreFailureKind::Unreachable`): if it is back at the next start, that sends it as well.
     pub is_stored: bool,
 }
 

@@ -7,6 +7,7 @@ use iotcore_gateway_tokio::{
     cause::Disconnected,
     command_error::CommandError,
     error::{OperationError, TransportError},
+    store::StoreFailureKind,
 };
 use tokio::time::Instant;
 
@@ -134,7 +135,14 @@ impl Relay {
         match &change {
             Status::Attached { .. } => self.pause.forget(),
             Status::Detached { device, .. } => self.lanes.on_detached(device),
-            Status::StoreRecovered => self.on_store_recovered(),
+            Status::StoreFailed { failure } => {
+                let is_gone = failure.kind == StoreFailureKind::Unreachable;
+                self.open.set_store_gone(is_gone);
+            }
+            Status::StoreRecovered => {
+                self.open.set_store_gone(false);
+                self.on_store_recovered();
+            }
             _ => {}
         }
         let event = match change {

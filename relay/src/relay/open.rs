@@ -16,6 +16,8 @@ pub(super) struct Open {
     restored: Load,
     /// The number of messages among them that are in the store.
     stored: usize,
+    /// Whether the store is not there any more, as far as is known: nothing counts as in it then.
+    is_store_gone: bool,
 }
 
 /// One open operation.
@@ -147,8 +149,13 @@ impl Open {
             device,
             op,
             origin,
-            is_stored,
+            is_stored: is_stored && !self.is_store_gone,
         })
+    }
+
+    /// Records whether the store is there.
+    pub(super) fn set_store_gone(&mut self, is_store_gone: bool) {
+        self.is_store_gone = is_store_gone;
     }
 
     /// Returns the ids of all open operations, in input order, each with whether the gateway has accepted it.
@@ -187,7 +194,7 @@ impl Open {
 
     /// Returns whether there are open messages, and all of them are in the store.
     pub(super) fn is_in_store(&self) -> bool {
-        self.stored > 0 && self.stored == self.messages.messages
+        !self.is_store_gone && self.stored > 0 && self.stored == self.messages.messages
     }
 
     /// Returns the number of other open operations.

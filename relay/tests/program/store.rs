@@ -325,6 +325,24 @@ fn while_the_store_fails_messages_are_refused_and_then_all_that_was_accepted_is_
 }
 
 #[test]
+fn what_was_stored_is_handed_back_if_the_store_is_not_there_in_the_end() {
+    let cloud = Cloud::plain();
+    let options = offline(&cloud, &["--drain-timeout", "1"]);
+    let mut relay = Relay::start(&stored(&cloud, options, &[]));
+    store(&mut relay, 1..3);
+    fs::remove_dir_all(folder(&cloud)).unwrap();
+    relay.send(json!({"op": "telemetry", "id": 3, "payload": "x"}));
+    relay.expect("store_failed");
+    let end = relay.close();
+    assert_eq!(end.code, Some(3), "{:#?}", end.events);
+    for id in 1..4 {
+        let failed = end.ends(id)[0];
+        assert_eq!(failed["operation"]["op"], "telemetry", "{failed}");
+    }
+    assert_eq!(end.events.last().unwrap()["stored"], 0);
+}
+
+#[test]
 fn with_memory_messages_are_accepted_while_the_store_fails_and_are_stored_later() {
     let cloud = Cloud::plain();
     let options = offline(&cloud, &["--backoff-min", "10", "--backoff-max", "50"]);

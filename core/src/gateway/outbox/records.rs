@@ -270,7 +270,7 @@ impl Records {
             Phase::Connected => {}
             Phase::Offline | Phase::Closing => self.number_all(),
             Phase::Closed => {
-                self.groups = Groups::default();
+                self.groups.end();
                 self.removals = Removals::default();
             }
         }

@@ -46,10 +46,10 @@ impl Outbox {
         self.records.is_some()
     }
 
-    /// Returns whether a publication is in the store.
+    /// Returns whether a publication is in the store, and that is there.
     pub(super) fn is_stored(&self, key: EntryKey) -> bool {
         let records = self.records.as_ref();
-        records.is_some_and(|records| records.is_stored(key))
+        records.is_some_and(|records| records.is_stored(key) && !records.is_gone())
     }
 
     /// Adds a publication to the records.

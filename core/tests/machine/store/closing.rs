@@ -7,7 +7,7 @@ use iotcore_gateway::{
     cause::TransportEnd,
     command_error::CommandError,
     options::Reconnect,
-    store::StoreFailureKind::{Broken, Full},
+    store::StoreFailureKind::{Broken, Full, Unreachable},
 };
 
 use super::{
@@ -45,6 +45,41 @@ fn assert_over(kit: &mut Kit) {
     assert_eq!(kit.events(), [], "after Closed");
     assert_eq!(kit.gateway.poll_timeout(), None, "a deadline after Closed");
     assert_eq!(kit.ops(), NOTHING, "an operation after Closed");
+}
+
+#[test]
+fn nothing_counts_as_stored_while_the_store_is_not_there() {
+    for fails_at in [Broken, Unreachable] {
+        let mut kit = Kit::offline();
+        kit.publish_own("1");
+        kit.ops();
+        kit.commit();
+        kit.publish_own("2");
+        kit.ops();
+        kit.fail(fails_at);
+        let is_there = fails_at == Broken;
+        assert_eq!(kit.gateway.unsent().next().unwrap().is_stored, is_there);
+        close(&mut kit);
+        kit.wait(seconds(30));
+        assert!(kit.gateway.is_closed());
+        let stored = kit.events().into_iter().filter_map(|event| match event {
+            Event::Failed { unsent, .. } => unsent.map(|unsent| unsent.is_stored),
+            _ => None,
+        });
+        assert_eq!(stored.collect::<Vec<_>>(), [is_there, false]);
+    }
+}
+
+#[test]
+fn what_was_stored_counts_again_once_the_store_is_back() {
+    let mut kit = Kit::offline();
+    kit.publish_own("1");
+    kit.ops();
+    kit.fail(Unreachable);
+    kit.wait(seconds(10));
+    kit.ops();
+    kit.commit();
+    assert!(kit.gateway.unsent().all(|unsent| unsent.is_stored));
 }
 
 #[test]

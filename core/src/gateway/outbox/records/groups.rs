@@ -4,7 +4,7 @@ use super::Records;
 use crate::{
     clock::Moment,
     gateway::outbox::entry::EntryKey,
-    store::{StoreFailure, StoreSeq},
+    store::{StoreFailure, StoreFailureKind, StoreSeq},
     time::Duration,
 };
 
@@ -33,6 +33,8 @@ pub(super) struct Groups {
     /// that when they are makes no difference.
     begun: Option<StoreSeq>,
     trouble: Option<Trouble>,
+    /// Whether the store was not there when it was last written.
+    is_gone: bool,
 }
 
 /// Operations that are made durable together.
@@ -63,6 +65,14 @@ impl Groups {
         self.begun
     }
 
+    /// Forgets all groups, and stops trying. Whether the store is there stays known.
+    pub(super) fn end(&mut self) {
+        *self = Self {
+            is_gone: self.is_gone,
+            ..Self::default()
+        };
+    }
+
     /// Returns how many removals belong to the group.
     pub(super) fn removals(&self) -> usize {
         self.current.map_or(0, |group| group.removals)
@@ -73,6 +83,11 @@ impl Records {
     /// Returns whether the store could not be written, and has not been since.
     pub(in super::super) fn is_in_trouble(&self) -> bool {
         self.groups.trouble.is_some()
+    }
+
+    /// Returns whether the store was not there when it was last written.
+    pub(in super::super) fn is_gone(&self) -> bool {
+        self.groups.is_gone
     }
 
     /// Returns whether a group has begun and was not answered.
@@ -196,6 +211,7 @@ impl Records {
         let group = self.groups.current.take_if(answers)?;
         self.durable = Some(group.through);
         self.removals.forget(group.removals);
+        self.groups.is_gone = false;
         Some(self.groups.trouble.take().is_some())
     }
 
@@ -217,6 +233,7 @@ impl Records {
         retry_at: Moment,
     ) -> Option<bool> {
         self.groups.current.take()?;
+        self.groups.is_gone = failure.kind == StoreFailureKind::Unreachable;
         self.line.put_again();
         let attempts = self.attempts() + 1;
         let before = self.groups.trouble.replace(Trouble {
