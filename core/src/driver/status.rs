@@ -389,7 +389,7 @@ impl fmt::Display for Status {
             Self::StoreFull { reserved, unclaimed } => write!(
                 f,
                 "the store is full: {reserved} bytes are taken, {unclaimed} of them by devices that are not attached: attach \
-                 or detach these, or allow more"
+                 or detach these, wait for the bridge to take some, or allow more"
             ),
             Self::Missed(changes) => write!(f, "{changes} changes were missed"),
         }
