@@ -18,7 +18,8 @@ const LONGEST_NAMES: usize = 1_024 + 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Durability {
     /// How long a publication may wait for its acknowledgement before it is put into the store, up to 7 days; while there
-    /// is no connection, it is put at once. `None` is memory only (default): nothing is put, and nothing can be restored.
+    /// is no connection, it is put at once. `None` (default) is memory only for the state machine by itself: nothing is put, and
+    /// nothing can be restored; a driver that is given a store with `Setup::store` takes it for 1 s.
     ///
     /// What the bridge acknowledges meanwhile is never written: with 1 s, a healthy link writes nothing. Until then a
     /// publication is lost with the process. With zero it is put at once, in groups.

@@ -11,7 +11,7 @@ import os
 import weakref
 from collections import deque
 from dataclasses import dataclass
-from typing import Any, AsyncIterator, Callable, Generic, Optional, TypeVar, Union
+from typing import Any, AsyncIterator, Callable, Coroutine, Generic, Optional, TypeVar, Union
 
 _log = logging.getLogger("iotcore_relay")
 _T = TypeVar("_T")
@@ -176,11 +176,18 @@ class Relay:
             self._connecting.append(attempt)
             await attempt
 
-    async def attach(
+    def attach(
         self, device: str, *, token: Optional[str] = None, config: Optional[int] = 1, commands: Optional[int] = 1
-    ) -> None:
-        """Attaches a device now and on each later connection; `config` and `commands` are a QoS, or None for none of them."""
-        await self._request("attach", device=device, token=token, config=config, commands=commands)
+    ) -> Coroutine[Any, Any, None]:
+        """Attaches a device now and on each later connection; `config` and `commands` are a QoS, or None for none of them. The
+        line is written by the call, so that messages may follow it at once; await what it returns, a coroutine, for the answer."""
+        line = self._line("attach", device=device, token=token, config=config, commands=commands)
+        begun = self._begin(line)
+
+        async def answer() -> None:
+            await self._answer(line, begun or self._begin(line))
+
+        return answer()
 
     async def detach(self, device: str) -> None:
         """Takes a device out of service: returns once the bridge has confirmed it, behind what the device has to send."""
@@ -207,7 +214,10 @@ class Relay:
 
     async def acknowledge(self, message: Message) -> None:
         """With `acknowledge="manual"`: tells the bridge that the config or command was taken."""
-        await self._send({"op": "acknowledge", "delivery": message.delivery})
+        line = {"op": "acknowledge", "delivery": message.delivery}
+        if not self._write(line):
+            raise await self._refusal(line)
+        await self._drain()
 
     async def stats(self) -> dict[str, Any]:
         return await self._request("stats")
@@ -264,32 +274,56 @@ class Relay:
             self._until_stored.discard(id)
 
     async def _request(self, op: str, id: Optional[int] = None, **members: Any) -> dict[str, Any]:
-        id = next(self._ids) if id is None else id
-        line = {"op": op, "id": id, **members}
+        line = self._line(op, id, **members)
+        return await self._answer(line, self._begin(line))
+
+    def _line(self, op: str, id: Optional[int] = None, **members: Any) -> dict[str, Any]:
+        return {"op": op, "id": next(self._ids) if id is None else id, **members}
+
+    def _begin(self, line: dict[str, Any]) -> Optional[asyncio.Future[dict[str, Any]]]:
+        """Writes an operation; returns what its end will be put into, or None if the relay reads nothing."""
+        if not self._write(line):
+            return None
         ended: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        ended.add_done_callback(lambda _: ended.cancelled() or ended.exception())  # it may end while its line is being sent
+
+        def forget(_: Any) -> None:
+            self._open.pop(line["id"], None)
+            ended.cancelled() or ended.exception()  # it may end before anyone awaits it
+
+        ended.add_done_callback(forget)
+        self._open[line["id"]] = ended, line
+        return ended
+
+    async def _answer(self, line: dict[str, Any], ended: Optional[asyncio.Future[dict[str, Any]]]) -> dict[str, Any]:
+        if ended is None:
+            raise await self._refusal(line)
         try:
-            self._open[id] = ended, line
-            await self._send(line)
+            await self._drain()
             return await ended
         except asyncio.CancelledError:
-            if op in _MESSAGES and not self._closing and not self._exit:
-                self._writer().write(b'{"op":"cancel","id":%d}\n' % id)
+            if line["op"] in _MESSAGES and not self._closing and not self._exit:
+                self._writer().write(b'{"op":"cancel","id":%d}\n' % line["id"])
             raise
         finally:
-            self._open.pop(id, None)
             ended.cancel()
 
-    async def _send(self, line: dict[str, Any]) -> None:
-        writer = self._writer()
-        if not self._closing and writer.is_closing():  # the relay has ended by itself
+    def _write(self, line: dict[str, Any]) -> bool:
+        if self._input is None or self._input.is_closing() or self._exit:
+            return False
+        self._input.write(json.dumps(line).encode() + b"\n")
+        return True
+
+    async def _refusal(self, line: dict[str, Any]) -> RelayError:
+        """Why a line was not written."""
+        self._writer()
+        if not self._closing:  # the relay has ended by itself
             await asyncio.shield(self._reading)
-        if self._closing or self._exit:
-            raise self._over(line)
-        writer.write(json.dumps(line).encode() + b"\n")
+        return self._over(line)
+
+    async def _drain(self) -> None:
         try:
             async with self._draining:  # by one at a time, as Python 3.9 demands
-                await writer.drain()  # back-pressure: the relay reads no more while too much is open
+                await self._writer().drain()  # back-pressure: the relay reads no more while too much is open
         except ConnectionError:  # what became of the line is told by the answer, or at the end
             await asyncio.shield(self._reading)
 

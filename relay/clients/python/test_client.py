@@ -114,6 +114,23 @@ async def messages_and_answers_are_what_the_bridge_says(bridge: Bridge) -> None:
         assert [message async for message in messages] == []
 
 
+async def messages_may_follow_the_call_of_attach(bridge: Bridge) -> None:
+    for run in (asyncio.create_task, asyncio.gather, asyncio.ensure_future):
+        async with bridge.relay() as relay:
+            attached = run(relay.attach("boiler-7"))
+            await relay.telemetry("boiler-7", "first")
+            assert await attached in (None, [None])
+    relay = bridge.relay()
+    early = relay.attach("boiler-7")
+    async with relay:
+        task = asyncio.create_task(relay.attach("bound-sensor"))
+        task.cancel()  # before it has begun: an attach is not taken back
+        await early
+        await relay.telemetry("bound-sensor", "first")
+        await asyncio.sleep(0)
+        assert relay._open == {}, relay._open
+
+
 async def twenty_devices_lose_nothing_over_cuts_and_a_restart_of_the_bridge(bridge: Bridge) -> None:
     count = 100
 
@@ -372,6 +389,7 @@ async def a_full_pipe_is_waited_for_and_given_up_with_the_relay(bridge: Bridge) 
 async def run_tests(bridge: Bridge) -> None:
     for test in (
         messages_and_answers_are_what_the_bridge_says,
+        messages_may_follow_the_call_of_attach,
         twenty_devices_lose_nothing_over_cuts_and_a_restart_of_the_bridge,
         what_is_cancelled_is_taken_back,
         what_a_relay_leaves_unsent_the_next_one_sends,
