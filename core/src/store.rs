@@ -91,8 +91,8 @@
 //! | 8 | 4 | version of the format, 1; a newer one is refused |
 //! | 12 | 4 | CRC-32 of the 12 bytes before; up to here, every version is the same |
 //! | 16 | 8 | number of the segment, as in the name of its file |
-//! | 24 | 8 | all segments with smaller numbers were durable when this one was begun, but for those that were set aside |
-//! | 32 | 32 | a bit for each of the 256 numbers before that, the nearest first: that segment was there, and durable |
+//! | 24 | 8 | a number n: segments from n on were not known to be durable when this one was begun |
+//! | 32 | 32 | a bit for each of the 256 numbers before n, the nearest first: that segment was there, and durable; older ones were |
 //! | 64 | 8 | size of the file |
 //! | 72 | 2 | length of the client id |
 //! | 74 | n | client id; another one is refused |

@@ -104,7 +104,9 @@ impl Segments {
     /// Distrusts all segments but those that are proven; those that are too small to hold anything are of no use.
     pub(crate) fn distrust(&mut self, least: u64, is_proven: impl Fn(SegmentNumber) -> bool) {
         for segment in &mut self.list {
-            if segment.capacity < least {
+            // Of one that is set aside, only what was read can be written anew.
+            let is_unread = segment.is_set_aside && segment.live_bytes == 0;
+            if segment.capacity < least || is_unread {
                 segment.trust = Trust::Useless;
             } else if !is_proven(segment.number) {
                 segment.trust = Trust::Unproven;
@@ -112,9 +114,9 @@ impl Segments {
         }
     }
 
-    /// Returns the number from which on segments are not proven, whether or not they have been replaced; but for those that
-    /// are set aside, which no header says to be there.
-    pub(crate) fn proven_below(&self) -> Option<SegmentNumber> {
+    /// Returns the first segment that is not proven, whether or not it has been replaced; but for those that are set aside, which
+    /// no header says to be there.
+    pub(crate) fn first_unproven(&self) -> Option<SegmentNumber> {
         let mut others = self
             .iter_ours()
             .filter(|(_, segment)| segment.trust != Trust::Proven);

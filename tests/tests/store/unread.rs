@@ -1,5 +1,7 @@
 //! Files that cannot be read while the log is in use: they are left as they are, and what lives in them comes back.
 
+use std::collections::VecDeque;
+
 use iotcore_gateway::store::{LogEvent, LogOptions, StoreSeq};
 use iotcore_gateway_testkit::disk::{DiskFault, FaultRates};
 
@@ -145,4 +147,31 @@ fn a_segment_that_is_set_aside_is_named_by_an_event() {
     let is_set_aside = |event: &LogEvent| matches!(event, LogEvent::SetAside { segment: of, .. } if *of == segment(1));
     assert!(events.iter().any(is_set_aside), "{events:?}");
     assert!(matches!(events.last(), Some(LogEvent::Committed { .. })));
+}
+
+#[test]
+fn files_that_are_set_aside_take_as_much_as_the_limit_at_most() {
+    let options = LogOptions {
+        segment_bytes: 4096,
+        max_bytes: 16 * 4096,
+    };
+    let mut world = World::new(1, options);
+    fail_reads(&mut world, true);
+    let mut old = VecDeque::new();
+    for round in 0..600 {
+        if round % 2 == 0 {
+            old.push_back(world.put(1, 150));
+        }
+        let number = world.put(1, 1_700);
+        world.commit();
+        world.run();
+        world.remove(number);
+        if old.len() > 20 {
+            old.pop_front()
+                .into_iter()
+                .for_each(|old| world.remove(old));
+        }
+    }
+    assert!(world.log.stats().files <= 2 * 20, "{:?}", world.log.stats());
+    assert!(world.failures > 0, "it is full");
 }

@@ -125,6 +125,13 @@ fn start_without_the_newest(mut world: World) {
     assert_eq!(world.live().len(), before + 8);
 }
 
+/// Goes on with a log after a start.
+fn go_on(world: &mut World, log: SegmentLog, recovered: &Recovered) {
+    world.log = log;
+    world.was_unread = true;
+    world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
+}
+
 /// Returns the last segment that was written to: the header of another names its own number.
 pub(crate) fn newest_used(disk: &LossyDisk) -> SegmentNumber {
     let files = disk.files().into_iter().map(|(number, _)| number);
@@ -181,9 +188,7 @@ fn damage_in_what_could_not_be_read_is_reported_once_it_can_be() {
         commit(&mut world);
     }
     let (log, _, recovered) = open(&mut world.disk, |_| true);
-    world.log = log;
-    world.was_unread = true;
-    world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
+    go_on(&mut world, log, &recovered);
     world.put(1, 1_000);
     commit(&mut world);
     world.disk.flip_bit(segment(1), 600, 3);
@@ -230,9 +235,7 @@ fn files_that_are_set_aside_take_nothing_of_the_limit() {
     };
     fill(&mut world);
     let (log, _, recovered) = open(&mut world.disk, |_| true);
-    world.log = log;
-    world.was_unread = true;
-    world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
+    go_on(&mut world, log, &recovered);
     fill(&mut world);
 }
 
@@ -292,11 +295,61 @@ fn a_file_whose_size_was_not_known_is_set_aside_until_it_is() {
     world.disk.read_all(&mut recovery);
     let (log, recovered) = recovery.finish().unwrap();
     assert!(recovered.set_aside > 0, "{recovered:?}");
-    world.log = log;
-    world.was_unread = true;
-    world.skip_to(recovered.highest_seq.unwrap().as_u64() + 1);
+    go_on(&mut world, log, &recovered);
     world.put(1, 100);
     commit(&mut world);
     world.restart();
     assert_eq!(world.live().len(), 2);
+}
+
+#[test]
+fn once_a_file_can_be_read_again_damage_behind_it_is_reported_and_starts_write_little() {
+    let mut world = World::new(1, SMALL);
+    for _ in 0..20 {
+        world.put(1, 1_700);
+        world.put(1, 1_700);
+        commit(&mut world);
+    }
+    let mut written = 0;
+    for start in 0..4 {
+        written = world.disk.counts().device_bytes;
+        let is_unread = |number| start == 0 && number == segment(5);
+        let (log, _, recovered) = open(&mut world.disk, is_unread);
+        go_on(&mut world, log, &recovered);
+        world.put(1, 100);
+        commit(&mut world);
+        written = world.disk.counts().device_bytes - written;
+    }
+    assert!(written <= 8 * 4096, "{written} bytes");
+    world.disk.flip_bit(segment(12), 600, 3);
+    let segment = segment(14);
+    world.disk.execute(&DiskOp::Delete { segment }).unwrap();
+    let (_, _, recovered) = open(&mut world.disk, |_| false);
+    assert_eq!(
+        (recovered.damaged.places, recovered.unfinished),
+        (2, Damage::default())
+    );
+}
+
+#[test]
+fn damage_in_front_of_the_last_write_is_reported_also_in_a_file_that_could_not_be_read() {
+    let mut world = World::new(1, SMALL);
+    world.put(1, 400);
+    commit(&mut world);
+    let gone = world.put(1, 3_000);
+    commit(&mut world);
+    world.remove(gone);
+    for _ in 0..3 {
+        world.put(1, 1_000);
+        commit(&mut world);
+    }
+    let newest = newest_used(&world.disk);
+    assert!(newest > segment(1));
+    let (log, _, recovered) = open(&mut world.disk, |number| number == newest);
+    go_on(&mut world, log, &recovered);
+    world.put(1, 100);
+    commit(&mut world);
+    world.disk.flip_bit(newest, 600, 3);
+    let (_, _, recovered) = open(&mut world.disk, |_| false);
+    assert_eq!(recovered.damaged.places, 1, "{recovered:?}");
 }

@@ -30,7 +30,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// What to do if a segment is not where it was. What a single one held is written anew.
 const SEGMENT_ADVICE: &str =
-    "if this goes on, put it back, or start the program again, which reports what is missing";
+    "if this goes on, put it back, or start the program again, which may report what is missing";
 
 /// As many files are kept open.
 const OPEN_FILES: usize = 4;

@@ -23,7 +23,8 @@ pub const LONGEST_HEADER: usize = 4 * 1024;
 pub(crate) struct Header {
     /// The segment's own number; another than that of its name if the file has been renamed since.
     pub(crate) number: SegmentNumber,
-    /// All segments with smaller numbers were durable when this one was begun, but for those that were set aside.
+    /// All segments with smaller numbers were durable when this one was begun, if `proven` has them, or they are too far before it
+    /// for that.
     pub(crate) proven_below: SegmentNumber,
     pub(crate) proven: Proven,
     /// The size of the file.

@@ -92,16 +92,16 @@ impl Recovery {
         }
     }
 
-    /// Decides what the doubtful damage is, now that it is known which segments are proven. Of one that was set aside when the
-    /// newest was begun, as of the last one, it is not known whether the last write was durable.
+    /// Decides what the doubtful damage is, now that it is known which segments are proven. Of one that was set aside or not relied
+    /// on when the newest was begun, as of the last one, it is not known whether the last write was durable.
     pub(super) fn judge_damage(&mut self) {
         let newest = self.newest;
         for doubtful in &self.doubtful {
             let number = doubtful.number;
-            let was_set_aside = newest.is_some_and(|header| number < header.proven_below);
+            let is_older = newest.is_some_and(|header| number < header.proven_below);
             if newest.is_some_and(|header| header.is_proven(number)) {
                 self.report.damaged.merge(&doubtful.all);
-            } else if was_set_aside || Some(number) == self.last_used {
+            } else if is_older || Some(number) == self.last_used {
                 self.report.damaged.merge(&doubtful.in_front);
                 self.report.unfinished.merge(&Damage {
                     places: doubtful.all.places - doubtful.in_front.places,

@@ -41,7 +41,7 @@ pub struct LogStats {
     pub lost: u64,
     /// Files that are left as they are, since the start or since then, because they cannot be read or are foreign.
     pub set_aside: usize,
-    /// Their bytes, which do not count towards the limit.
+    /// Their bytes, which do not count towards the limit until they are more than that.
     pub set_aside_bytes: u64,
 }
 
@@ -50,26 +50,36 @@ impl SegmentLog {
     #[must_use]
     pub fn stats(&self) -> LogStats {
         let live = self.segments.iter().map(|(_, segment)| segment.live_bytes);
-        let set_aside = self.segments.iter();
-        let set_aside = set_aside.filter(|(_, segment)| segment.is_set_aside);
-        let set_aside_bytes = set_aside.map(|(_, segment)| segment.capacity).sum();
         LogStats {
-            disk_bytes: self.bytes_in_use() + set_aside_bytes,
+            disk_bytes: self.own_bytes() + self.set_aside_bytes(),
             files: self.segments.iter().count() + self.spares.len(),
             records: self.segments.index().len(),
             live_bytes: live.sum(),
             lost: self.lost,
             set_aside: self.segments.iter().count() - self.segments.iter_ours().count(),
-            set_aside_bytes,
+            set_aside_bytes: self.set_aside_bytes(),
         }
     }
 
-    /// Returns the bytes of all files that count towards the limit.
+    /// Returns what counts towards the limit: of the files that are set aside, what is more than the limit allows for the others.
     pub(super) fn bytes_in_use(&self) -> u64 {
+        let beyond = self
+            .set_aside_bytes()
+            .saturating_sub(self.options.max_bytes);
+        self.own_bytes() + beyond
+    }
+
+    fn own_bytes(&self) -> u64 {
         let sizes = self
             .segments
             .iter_ours()
             .map(|(_, segment)| segment.capacity);
         sizes.sum::<u64>() + self.spares.len() as u64 * self.segment_bytes()
+    }
+
+    fn set_aside_bytes(&self) -> u64 {
+        let set_aside = self.segments.iter();
+        let set_aside = set_aside.filter(|(_, segment)| segment.is_set_aside);
+        set_aside.map(|(_, segment)| segment.capacity).sum()
     }
 }

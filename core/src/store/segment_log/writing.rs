@@ -186,12 +186,15 @@ impl SegmentLog {
     }
 
     fn begin_tail(&mut self, number: SegmentNumber, capacity: u64) {
-        let doubtful = self.segments.proven_below().into_iter();
         // A spare may look like a segment that is damaged from its beginning to its end.
-        let doubtful = doubtful
-            .chain(self.returning)
-            .chain(self.spares.iter().copied());
-        let proven_below = doubtful.min().unwrap_or(number).min(number);
+        let doubtful = self.returning.iter().chain(&self.spares).copied();
+        let first_doubtful = doubtful.min().unwrap_or(number).min(number);
+        // Any other that is not proven has to be among those that are named one by one.
+        let first_unproven = self.segments.first_unproven();
+        let named =
+            first_unproven.map(|unproven| unproven.as_u64().saturating_add(Proven::NUMBERS));
+        let named = named.map_or(first_doubtful, SegmentNumber::from_u64);
+        let proven_below = named.min(first_doubtful);
         let mut small = Vec::new();
         let header = Header {
             number,
@@ -214,10 +217,11 @@ impl SegmentLog {
         self.step = Step::WriteHeader;
     }
 
-    /// Returns which of the segments before the first unproven one are there.
+    /// Returns which of the segments before this one are there, and proven.
     fn proven(&self, proven_below: SegmentNumber) -> Proven {
         let mut proven = Proven::default();
-        for (_, segment) in self.segments.iter_ours() {
+        let segments = self.segments.iter_ours();
+        for (_, segment) in segments.filter(|(_, segment)| segment.trust == Trust::Proven) {
             let before = proven_below.as_u64().checked_sub(segment.number.as_u64());
             if let Some(before) = before.and_then(|distance| distance.checked_sub(1)) {
                 proven.insert(before);
