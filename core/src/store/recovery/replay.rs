@@ -1,6 +1,6 @@
 //! Returns the records that live, in the order of acceptance.
 
-use core::num::NonZeroU64;
+use core::{num::NonZeroU64, ops::Range};
 
 use super::Damage;
 use crate::{
@@ -34,6 +34,8 @@ pub(super) struct Replay {
     window_len: usize,
     /// Whether that has failed.
     is_unread: bool,
+    /// Where a read of more than one record has failed: there, each is read alone.
+    alone: Option<(u32, Range<u32>)>,
     /// The seal of the segment that was read last.
     seal: Option<(u32, Seal)>,
     last_device: Option<DeviceId>,
@@ -63,22 +65,38 @@ impl Replay {
             return None;
         }
         let number = segments.get(slot.segment)?.number;
-        // One that does not follow the last one is read alone: its neighbours are not needed soon.
+        Some((number, slot.offset, self.len_to_read(slot)))
+    }
+
+    fn len_to_read(&self, slot: Slot) -> usize {
+        let len = slot.len as usize;
+        let is_alone = self
+            .alone
+            .as_ref()
+            .is_some_and(|(segment, at)| *segment == slot.segment && at.contains(&slot.offset));
+        // One that does not follow the last one is read alone as well: its neighbours are not needed soon.
         let follows = self.window_start.is_none_or(|start| {
             let end = start.offset as usize + self.window_len;
             start.segment != slot.segment && slot.offset as usize <= CHUNK
                 || start.segment == slot.segment
                     && (start.offset as usize..end + CHUNK).contains(&(slot.offset as usize))
         });
-        let len = slot.len as usize;
-        let len = if follows { len.max(CHUNK) } else { len };
-        Some((number, slot.offset, len))
+        if follows && !is_alone {
+            len.max(CHUNK)
+        } else {
+            len
+        }
     }
 
-    /// Leaves out what was asked for, and all around it: a disk may take long for each read that fails. Returns its segment. What
-    /// lives there still does: it may be read later.
+    /// Reads the next records one by one after a read has failed; leaves one out, and all around it, if that has failed as well: a
+    /// disk may take long for each. Returns the segment of what is left out. What lives there still does: it may be read later.
     pub(super) fn skip(&mut self) -> Option<u32> {
         let slot = self.places.get(self.done)?.slot;
+        let len = self.len_to_read(slot) as u32;
+        if len > slot.len {
+            self.alone = Some((slot.segment, slot.offset..slot.offset.saturating_add(len)));
+            return None;
+        }
         let before = slot.offset % CHUNK as u32;
         self.read(&[]);
         self.window_start = Some(Slot {
