@@ -35,7 +35,7 @@ pub(super) fn check(output: &mut impl Write, content: &Content) -> io::Result<()
     writeln!(output, "damaged:    {}", damage(recovered.damaged))?;
     writeln!(
         output,
-        "unfinished: {}, never reported as stored",
+        "unfinished: {}, as a power cut leaves them",
         damage(recovered.unfinished)
     )
 }

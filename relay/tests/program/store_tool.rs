@@ -86,7 +86,7 @@ fn check_writes_whose_the_store_is_and_how_much_it_holds() {
         checked,
         "gateway:    projects/plant/locations/us-central1/registries/sensors/devices/gateway-1\n\
          messages:   4, 10 bytes\n  boiler-7: 2\n  gateway-1: 1\n  pump-1: 1\n\
-         damaged:    0 places, 0 bytes\nunfinished: 0 places, 0 bytes, never reported as stored\n"
+         damaged:    0 places, 0 bytes\nunfinished: 0 places, 0 bytes, as a power cut leaves them\n"
     );
     assert_eq!(fs::read(segment(&folder(&cloud))).unwrap(), before);
 }
