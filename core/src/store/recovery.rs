@@ -44,6 +44,9 @@ pub struct Recovery {
     renamed: BTreeSet<SegmentNumber>,
     /// The last segment that was ever written to.
     last_used: Option<SegmentNumber>,
+    /// The highest number in a header, under whatever name: that of a file whose new name was lost is not given again, because
+    /// what was written to it under that would be valid then.
+    highest_named: Option<SegmentNumber>,
     places: Vec<Place>,
     doubtful: Vec<Doubtful>,
     report: Recovered,
@@ -91,6 +94,7 @@ impl Recovery {
             present: BTreeSet::new(),
             renamed: BTreeSet::new(),
             last_used: None,
+            highest_named: None,
             places: Vec::new(),
             doubtful: Vec::new(),
             report: Recovered::default(),
@@ -150,7 +154,10 @@ impl Recovery {
                         self.segments.set_aside(*place);
                     }
                     *is_blank = bytes.iter().all(|byte| *byte == 0);
-                    match read_header(bytes, &self.client) {
+                    let header = read_header(bytes, &self.client);
+                    let named = header.as_ref().ok().map(|header| header.number);
+                    self.highest_named = self.highest_named.max(named);
+                    match header {
                         Ok(header) if header.number == number => {
                             let segment = self.segments.get(*place);
                             *is_short =

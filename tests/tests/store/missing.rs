@@ -1,11 +1,11 @@
 //! Files that were deleted, emptied or exchanged by somebody else, and damage of what was written last.
 
-use iotcore_gateway::store::{LogOptions, Recovered, Recovery, SegmentNumber};
+use iotcore_gateway::store::{DiskOp, LogOptions, Recovered, Recovery, SegmentNumber, StoreOp};
 use iotcore_gateway_testkit::disk::LossyDisk;
 
 use super::{
     World,
-    model::{client, commit, segment},
+    model::{Content, client, commit, segment, seq},
 };
 
 const SMALL: LogOptions = LogOptions {
@@ -126,4 +126,41 @@ fn a_segment_that_was_cut_off_is_reported_unless_only_its_first_write_was_begun(
     }
     let recovered = read(&mut with(&[(segment(1), bytes[..2_048].to_vec())]));
     assert_eq!((recovered.records, recovered.damaged.places), (6, 0));
+}
+
+#[test]
+fn a_number_that_a_file_had_before_its_new_name_was_lost_is_not_given_again() {
+    let mut world = World::new(1, SMALL);
+    for _ in 0..3 {
+        world.put(1, 1_700);
+        world.put(1, 1_700);
+        commit(&mut world);
+    }
+    let renamed = world.disk.bytes(segment(3)).to_vec();
+    let newest = segment(3);
+    for (segment, _) in world.disk.files() {
+        if segment >= newest {
+            world.disk.execute(&DiskOp::Delete { segment }).unwrap();
+        }
+    }
+    world.disk.insert(segment(2), renamed);
+    let mut recovery = Recovery::new(&client(), SMALL, world.disk.files());
+    world.disk.read_all(&mut recovery);
+    let (mut log, _) = recovery.finish().unwrap();
+    for number in 100..140 {
+        let content = Content {
+            accepted: number,
+            device: 1,
+            len: 1_500,
+        };
+        content.put(&mut log, number);
+        let through = seq(number);
+        log.apply(StoreOp::Commit { through }).unwrap();
+        while let Some(op) = log.poll_disk() {
+            if let DiskOp::Create { segment: to, .. } | DiskOp::Recycle { to, .. } = op {
+                assert!(to > newest, "{op:?}");
+            }
+            world.disk.step(&mut log);
+        }
+    }
 }

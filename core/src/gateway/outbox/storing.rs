@@ -305,7 +305,12 @@ impl Outbox {
     pub(crate) fn stored(&self) -> (usize, usize) {
         let records = self.records.as_ref();
         records.map_or((0, 0), |records| {
-            (records.stored(), records.room.reserved())
+            let stored = if records.is_gone() {
+                0
+            } else {
+                records.stored()
+            };
+            (stored, records.room.reserved())
         })
     }
 

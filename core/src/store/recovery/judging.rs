@@ -114,7 +114,7 @@ impl Recovery {
     }
 
     /// Leaves foreign files alone: those whose names have numbers that the log cannot have reached, and that have no record. They are
-    /// no damage, unless they could not be read. Returns the number of the last file that is none of these.
+    /// no damage, unless they could not be read. Returns the highest number of the others, and of those in their headers.
     pub(super) fn leave_foreign(&mut self) -> Option<SegmentNumber> {
         let unread = self.segments.last_set_aside(MOST_SEGMENTS);
         let last_written = self.last_used.max(unread).map_or(0, SegmentNumber::as_u64);
@@ -123,21 +123,22 @@ impl Recovery {
             .segments
             .iter()
             .filter(|(_, segment)| segment.number > end);
-        let foreign: Vec<_> = foreign.map(|(place, _)| place).collect();
-        for place in foreign {
-            if let Some(segment) = self.segments.get_mut(place) {
-                segment.trust = Trust::Proven;
-                if !segment.is_set_aside {
-                    self.report.foreign = Some(segment.number);
+        let foreign = foreign.map(|(place, segment)| (place, segment.number, segment.is_set_aside));
+        for (place, number, is_unread) in foreign.collect::<Vec<_>>() {
+            match self.segments.get_mut(place) {
+                Some(segment) if is_unread => segment.trust = Trust::Proven,
+                _ => {
+                    self.report.foreign = Some(number);
+                    self.segments.retire(place);
                 }
             }
-            self.segments.set_aside(place);
         }
         self.doubtful.retain(|doubtful| doubtful.number <= end);
         let ours = self
             .segments
             .iter()
             .filter(|(_, segment)| segment.number <= end);
-        ours.map(|(_, segment)| segment.number).next_back()
+        let last = ours.map(|(_, segment)| segment.number).next_back();
+        last.max(self.highest_named.filter(|named| *named <= end))
     }
 }

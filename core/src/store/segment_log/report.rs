@@ -39,7 +39,7 @@ pub struct LogStats {
     pub live_bytes: u64,
     /// Records that were durable once, and were damaged when they were to be written anew.
     pub lost: u64,
-    /// Files that are left as they are, since the start or since then, because they cannot be read or are foreign.
+    /// Files that are left as they are, since the start or since then, because they cannot be read.
     pub set_aside: usize,
     /// Their bytes, which do not count towards the limit until they are more than that.
     pub set_aside_bytes: u64,

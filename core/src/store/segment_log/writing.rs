@@ -186,9 +186,7 @@ impl SegmentLog {
     }
 
     fn begin_tail(&mut self, number: SegmentNumber, capacity: u64) {
-        // A spare may look like a segment that is damaged from its beginning to its end.
-        let doubtful = self.returning.iter().chain(&self.spares).copied();
-        let first_doubtful = doubtful.min().unwrap_or(number).min(number);
+        let first_doubtful = self.returning.unwrap_or(number).min(number);
         // Any other that is not proven has to be among those that are named one by one.
         let first_unproven = self.segments.first_unproven();
         let named =
