@@ -105,7 +105,8 @@ impl Message {
             self.status,
             Status::Live(_) | Status::Ended(End::Superseded)
         );
-        may_stay && self.draft.qos == QoS::AtLeastOnce
+        // One that came back is there, although a newer one was delivered before.
+        (may_stay || self.is_stored) && self.draft.qos == QoS::AtLeastOnce
     }
 }
 
