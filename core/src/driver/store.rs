@@ -39,7 +39,7 @@ use crate::{
 /// * What is durable survives a power cut; what is not may be lost, or be there.
 /// * A disk that cannot be written is to be noticed when it is opened, or by `restore`, not at the first commit.
 ///
-/// `examples/sqlite-store` in the repository is one in a database, in 65 lines of code. [`Record::to_bytes`] and
+/// `examples/sqlite-store` in the repository is one in a database, in 60 lines of code. [`Record::to_bytes`] and
 /// [`Recovered::read`] spare it the fields of a record.
 /// `iotcore_gateway_testkit::store_check` checks whether a store keeps what the driver relies on, but for what only a power
 /// cut or another process shows.

@@ -21,13 +21,10 @@ use rusqlite::{Connection, Error, ErrorCode, Params, Result, params};
 // It is locked while it is open. A commit is durable once it returns, and costs one sync. Record 0 is the gateway. There is a
 // transaction at any time, for what the next commit makes durable.
 const OPEN: &str = "PRAGMA locking_mode = EXCLUSIVE; PRAGMA journal_mode = WAL; PRAGMA synchronous = FULL;
-    CREATE TABLE IF NOT EXISTS records (seq INTEGER PRIMARY KEY, accepted INTEGER NOT NULL, record BLOB NOT NULL);
-    BEGIN";
+    CREATE TABLE IF NOT EXISTS kept (seq INTEGER PRIMARY KEY, accepted INTEGER NOT NULL, record BLOB NOT NULL); BEGIN";
 const CLAIM: &str =
-    "INSERT INTO records VALUES (0, 0, ?1) ON CONFLICT DO UPDATE SET accepted = 0 RETURNING record";
-const ALL: &str = "SELECT record FROM records WHERE seq > 0 ORDER BY accepted";
-const PUT: &str = "INSERT OR REPLACE INTO records VALUES (?1, ?2, ?3)";
-const REMOVE: &str = "DELETE FROM records WHERE seq = ?1";
+    "INSERT INTO kept VALUES (0, 0, ?1) ON CONFLICT DO UPDATE SET accepted = 0 RETURNING record";
+const ALL: &str = "SELECT record FROM kept WHERE seq > 0 ORDER BY accepted";
 
 /// Records in a database, which is locked against other processes while it is open.
 #[derive(Debug)]
@@ -45,7 +42,7 @@ impl SqliteStore {
         Ok(Self(db))
     }
 
-    fn write(&self, statement: &str, params: impl Params) -> Result<()> {
+    fn run(&self, statement: &str, params: impl Params) -> Result<()> {
         self.0.prepare_cached(statement)?.execute(params).map(drop)
     }
 }
@@ -56,14 +53,14 @@ impl Store for SqliteStore {
         client: &ClientId,
         each: &mut dyn FnMut(StoreSeq, Record<'_>),
     ) -> Result<Recovered, StoreError> {
-        let client = client.to_string();
-        let owner = self.0.query_row(CLAIM, [&client], |row| row.get(0));
+        let Self(db) = self;
+        let owner = db.query_row(CLAIM, [client.to_string()], |row| row.get(0));
         let owner: Box<str> = owner.map_err(failure)?;
-        if *owner != *client {
+        if *owner != *client.to_string() {
             return Err(OpenError::OtherClient { client: owner }.into());
         }
         let mut recovered = Recovered::default();
-        let mut select = self.0.prepare(ALL).map_err(failure)?;
+        let mut select = db.prepare(ALL).map_err(failure)?;
         let rows = select.query_map([], |row| row.get::<_, Vec<u8>>(0));
         for bytes in rows.map_err(failure)? {
             recovered.read(&bytes.map_err(failure)?, each);
@@ -73,20 +70,17 @@ impl Store for SqliteStore {
 
     fn apply(&mut self, op: StoreOp<'_>) -> Result<(), StoreFailure> {
         let done = match op {
-            StoreOp::Put { seq, record } => {
-                let accepted = record.accepted.get();
-                self.write(PUT, params![seq.as_u64(), accepted, record.to_bytes(seq)?])
-            }
-            StoreOp::Remove { seq } => self.write(REMOVE, [seq.as_u64()]),
+            StoreOp::Put { seq, record } => self.run(
+                "REPLACE INTO kept VALUES (?, ?, ?)",
+                params![seq.as_u64(), record.accepted.get(), record.to_bytes(seq)?],
+            ),
+            StoreOp::Remove { seq } => self.run("DELETE FROM kept WHERE seq = ?", [seq.as_u64()]),
             StoreOp::Commit { .. } => self.0.execute_batch("COMMIT; BEGIN"),
             _ => Err(Error::InvalidQuery), // of a later version
         };
-        done.map_err(|error| {
-            // Nothing since the last commit counts as kept. Where SQLite has rolled back by itself, this fails.
-            drop(self.0.execute_batch("ROLLBACK"));
-            drop(self.0.execute_batch("BEGIN"));
-            failure(error)
-        })
+        // What is half written need not be undone: it comes again. Where SQLite has undone it, there is no transaction.
+        done.inspect_err(|_| drop(self.0.execute_batch("BEGIN")))
+            .map_err(failure)
     }
 }
 

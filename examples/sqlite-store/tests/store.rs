@@ -92,7 +92,7 @@ fn a_row_that_is_no_record_is_counted_and_the_rest_is_read() {
     store.apply(StoreOp::Commit { through }).unwrap();
     drop(store);
     let db = rusqlite::Connection::open(folder.0.join("messages.db")).unwrap();
-    db.execute("UPDATE records SET record = x'00' WHERE seq = 2", [])
+    db.execute("UPDATE kept SET record = x'00' WHERE seq = 2", [])
         .unwrap();
     drop(db);
     let mut found = Vec::new();
