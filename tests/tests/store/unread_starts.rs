@@ -125,6 +125,13 @@ fn start_without_the_newest(mut world: World) {
     assert_eq!(world.live().len(), before + 8);
 }
 
+/// Asserts that a start which can read all reports so many damaged places, and nothing as unfinished.
+fn assert_damaged(disk: &mut LossyDisk, places: u64) {
+    let (_, _, recovered) = open(disk, |_| false);
+    let reported = (recovered.damaged.places, recovered.unfinished);
+    assert_eq!(reported, (places, Damage::default()));
+}
+
 /// Goes on with a log after a start.
 fn go_on(world: &mut World, log: SegmentLog, recovered: &Recovered) {
     world.log = log;
@@ -165,18 +172,10 @@ fn damage_is_reported_also_after_a_start_that_could_not_read_the_newest_segment(
             .collect();
         used.retain(|number| *number <= newest_used(&world.disk));
         world.disk.flip_bit(used[used.len() / 2], 600, 3);
-        let (_, _, recovered) = open(&mut world.disk, |_| false);
-        assert_eq!(
-            (recovered.damaged.places, recovered.unfinished),
-            (1, Damage::default())
-        );
+        assert_damaged(&mut world.disk, 1);
         let segment = used[used.len() / 2 + 2];
         world.disk.execute(&DiskOp::Delete { segment }).unwrap();
-        let (_, _, recovered) = open(&mut world.disk, |_| false);
-        assert_eq!(
-            (recovered.damaged.places, recovered.unfinished),
-            (2, Damage::default())
-        );
+        assert_damaged(&mut world.disk, 2);
     }
 }
 
@@ -324,11 +323,7 @@ fn once_a_file_can_be_read_again_damage_behind_it_is_reported_and_starts_write_l
     world.disk.flip_bit(segment(12), 600, 3);
     let segment = segment(14);
     world.disk.execute(&DiskOp::Delete { segment }).unwrap();
-    let (_, _, recovered) = open(&mut world.disk, |_| false);
-    assert_eq!(
-        (recovered.damaged.places, recovered.unfinished),
-        (2, Damage::default())
-    );
+    assert_damaged(&mut world.disk, 2);
 }
 
 #[test]
