@@ -332,3 +332,6 @@ fn failure(error: &io::Error) -> StoreFailure {
     };
     StoreFailure::new(kind, error)
 }
+
+#[cfg(test)]
+mod tests;
