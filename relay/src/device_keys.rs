@@ -133,7 +133,7 @@ fn is_file(path: &Path) -> bool {
     }
 }
 
-/// Reads a key, which tells its algorithm.
+/// Reads a key, which determines its algorithm.
 fn read(path: &Path) -> Result<KeyTokens, KeyFileError> {
     match KeyTokens::from_pem_file(path, Algorithm::Es256) {
         Err(KeyFileError::Unusable {

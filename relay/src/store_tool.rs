@@ -108,7 +108,7 @@ impl Error {
                 "{folder} is in use: end the relay first, because the store changes while it is read"
             ),
             StoreError::NoOwner => format!(
-                "{folder} does not say which gateway it belongs to, for it is damaged there or cannot be read: name that, with --project, --location, \
+                "{folder} does not say which gateway it belongs to, because it is damaged there or cannot be read: name that, with --project, --location, \
                  --registry and --gateway"
             ),
             StoreError::NoStore { .. } => error.to_string(),

@@ -13,7 +13,7 @@ pub struct Disconnected {
     pub reason: DisconnectReason,
     /// How certain the reason is.
     pub certainty: Certainty,
-    /// The delay until the next attempt; `None` if there is none.
+    /// The delay until the next attempt; `None` if no other attempt follows.
     pub retry_in: Option<Duration>,
     /// After a hang-up without a reason: the commands handed over to the transport last and not yet answered, newest
     /// first, at most 8. One of them may have made the bridge close the connection.

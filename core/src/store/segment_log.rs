@@ -22,8 +22,8 @@ use super::{
 /// segments back. No Put is written unless they are there afterwards.
 const RESERVE: usize = 2;
 
-/// How many files are kept for later: the reserve, one for what comes next, and one because what is written anew for an old
-/// record gives two back at once.
+/// How many files are kept for later: the reserve, one for what comes next, and one because two are reclaimed at once after an
+/// old record was written anew.
 const SPARES: usize = RESERVE + 2;
 
 /// The memory that a buffer keeps, once more was needed for an exceptional group.

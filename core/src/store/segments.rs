@@ -16,7 +16,7 @@ pub(crate) struct Segment {
     /// The bytes of the records that live in it.
     pub(crate) live_bytes: u64,
     pub(crate) trust: Trust,
-    /// Not all of it could be read: its file is left as it is, for a later start may read it.
+    /// Not all of it could be read: its file is left as it is, because a later start may read it.
     pub(crate) is_set_aside: bool,
     /// Its file does not belong to it any more.
     pub(crate) is_gone: bool,

@@ -113,7 +113,7 @@ fn a_folder_that_does_not_say_whose_it_is_is_read_by_who_names_its_gateway() {
             let stderr = text(&output.stderr);
             assert!(
                 stderr.contains(
-                    "does not say which gateway it belongs to, for it is damaged there or cannot be read: name that, with --project, --location, \
+                    "does not say which gateway it belongs to, because it is damaged there or cannot be read: name that, with --project, --location, \
                      --registry and --gateway"
                 ),
                 "{stderr}"

@@ -90,7 +90,7 @@ impl Model {
         });
     }
 
-    /// Checks that a token is needed: there is none, it is not surely good by both clocks, or the bridge may have refused
+    /// Checks that a token is needed: the gateway has no token, it is not surely good by both clocks, or the bridge may have refused
     /// it.
     pub(super) fn check_need(&mut self, key: DeviceKey, now: Instant) -> Result<(), Finding> {
         let date = self.dates.estimate(now);

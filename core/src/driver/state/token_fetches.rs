@@ -102,7 +102,7 @@ impl State {
         }
     }
 
-    /// Hands a device's new token to the gateway, or reports that there is none.
+    /// Hands a device's new token to the gateway, or reports that no token can be had.
     fn renew_token(
         &mut self,
         key: DeviceKey,

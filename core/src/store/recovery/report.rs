@@ -54,7 +54,7 @@ pub struct Recovered {
     /// Files that are left as they are, because they could not be read as a whole: what lives in them comes back once a start can
     /// read it.
     pub set_aside: usize,
-    /// A file, or the last of several, that is none of this log's: its name has a number that the log cannot have reached, and there
+    /// A file, or the last of several, that does not belong to this log: its name has a number that the log cannot have reached, and there
     /// is no record in it. It is no damage, is left as it is, and can be deleted.
     pub foreign: Option<SegmentNumber>,
     /// The same in what was written last. A power cut explains it: then none of it was confirmed.
@@ -62,7 +62,7 @@ pub struct Recovered {
 }
 
 impl Recovered {
-    /// Passes a record to `each`, as [`Record::to_bytes`] has written it, and counts it: as damage if it is none.
+    /// Passes a record to `each`, as [`Record::to_bytes`] has written it, and counts it. Other bytes count as damage.
     pub fn read(&mut self, bytes: &[u8], each: &mut dyn FnMut(StoreSeq, Record<'_>)) {
         match StoredRecord::from_bytes(bytes) {
             Some(found) => {

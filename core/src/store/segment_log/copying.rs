@@ -116,7 +116,7 @@ impl SegmentLog {
         self.read_on();
     }
 
-    /// Gives up until the next Commit, or until the next segment is begun if that is early enough, for a read may succeed then.
+    /// Gives up until the next Commit, or until the next segment is begun if that is early enough, because a read may succeed then.
     /// If it fails again and again, and has to succeed, the segment is set aside; what can be read of one that is not relied on
     /// is written anew all the same.
     pub(super) fn read_failed(&mut self, failure: StoreFailure) {

@@ -23,7 +23,7 @@ pub(super) struct Scripted {
     end: Option<io::ErrorKind>,
 }
 
-/// What became of a tunnel: the bytes that were written and those left to be read, or why there is none.
+/// What became of a tunnel: the bytes that were written and those left to be read, or why no tunnel was opened.
 pub(super) type Opened = Result<(Vec<u8>, Vec<u8>), ProxyError>;
 
 impl Scripted {
